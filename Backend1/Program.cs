@@ -1,0 +1,1 @@
+DemoBackend.Run("backend1", 3000, args);

@@ -1,0 +1,1 @@
+DemoBackend.Run("backend2", 3001, args);

@@ -1,0 +1,20 @@
+using System.Collections.Immutable;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Balancing;
+
+/// <summary>
+/// How a pool chooses among its eligible backends. A policy is made for one set of backends and never changes its mind about
+/// them; when the set changes, the pool asks for a policy over the new one and publishes both together.
+/// </summary>
+public interface IBalancingPolicy
+{
+    /// <summary>Its name in the configuration.</summary>
+    string Name { get; }
+
+    /// <summary>The same policy over another set; what it counted so far goes on. Runs off the request path.</summary>
+    IBalancingPolicy Over(ImmutableArray<Backend> eligible);
+
+    /// <summary>Picks a backend that the context admits, or null where it admits none. On the request path: no lock, no allocation.</summary>
+    Backend? Pick(in SelectionContext context);
+}

@@ -1,0 +1,94 @@
+using System.Collections.Immutable;
+using System.Numerics;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Balancing;
+
+/// <summary>
+/// Each in turn, in proportion to the weights and well mixed: 5:1:1 gives a a b a c a a, not five a's in a row. That is nginx's
+/// smooth weighted round robin; but where nginx moves every backend's running weight at each choice, under a lock, the sequence
+/// is worked out once here, when the set changes, and a choice is one step of a shared counter.
+/// </summary>
+public sealed class RoundRobinPolicy : IBalancingPolicy
+{
+    // Working out a sequence of n backends with weights that sum to s takes n * s steps. Four million, a few milliseconds, hold
+    // 2,000 backends of one weight, or 100 with any weights up to 400 each. Beyond that weights are scaled down to fit.
+    private const long MaxSteps = 4_000_000;
+
+    private readonly ImmutableArray<Backend> _sequence;
+    private readonly Counter _counter;
+
+    /// <summary>A policy over nobody yet.</summary>
+    public RoundRobinPolicy() : this([], new Counter())
+    {
+    }
+
+    private RoundRobinPolicy(ImmutableArray<Backend> sequence, Counter counter) => (_sequence, _counter) = (sequence, counter);
+
+    /// <inheritdoc/>
+    public string Name => "RoundRobin";
+
+    /// <inheritdoc/>
+    public IBalancingPolicy Over(ImmutableArray<Backend> eligible) => new RoundRobinPolicy(Sequence(eligible), _counter);
+
+    /// <inheritdoc/>
+    public Backend? Pick(in SelectionContext context)
+    {
+        var sequence = _sequence.AsSpan();
+        if (sequence.IsEmpty)
+        {
+            return null;
+        }
+        var start = (int)((ulong)Interlocked.Increment(ref _counter.Value) % (uint)sequence.Length);
+        for (var i = 0; i < sequence.Length; i++)
+        {
+            var backend = sequence[start + i < sequence.Length ? start + i : start + i - sequence.Length];
+            if (context.Admits(backend))
+            {
+                return backend;
+            }
+        }
+        return null;
+    }
+
+    private static ImmutableArray<Backend> Sequence(ImmutableArray<Backend> backends)
+    {
+        var weights = ReducedWeights(backends);
+        if (weights.All(weight => weight == 1))
+        {
+            return backends;
+        }
+        var length = weights.Sum();
+        var sequence = ImmutableArray.CreateBuilder<Backend>(length);
+        var running = new int[weights.Length];
+        for (var i = 0; i < length; i++)
+        {
+            var best = 0;
+            for (var b = 0; b < weights.Length; b++)
+            {
+                running[b] += weights[b];
+                if (running[b] > running[best])
+                {
+                    best = b;
+                }
+            }
+            running[best] -= length;
+            sequence.Add(backends[best]);
+        }
+        return sequence.MoveToImmutable();
+    }
+
+    private static int[] ReducedWeights(ImmutableArray<Backend> backends)
+    {
+        var weights = backends.Select(backend => backend.Weight).ToArray();
+        var divisor = Math.Max(1, weights.Aggregate(0, (a, b) => (int)BigInteger.GreatestCommonDivisor(a, b)));
+        var steps = weights.Sum(weight => (long)weight) / divisor * weights.Length;
+        var scale = Math.Max(1.0, steps / (double)MaxSteps);
+        return [.. weights.Select(weight => Math.Max(1, (int)(weight / divisor / scale)))];
+    }
+
+    private sealed class Counter
+    {
+        public long Value = -1;
+    }
+}

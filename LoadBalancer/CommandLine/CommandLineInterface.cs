@@ -1,0 +1,55 @@
+using System.CommandLine;
+using LoadBalancer.Configuration;
+
+namespace LoadBalancer.CommandLine;
+
+/// <summary>The command line: <c>run</c> without a word, <c>check</c>, <c>--config FILE</c>, settings as <c>--LoadBalancer:…=…</c>.</summary>
+internal static class CommandLineInterface
+{
+    private const string SettingPrefix = "--" + ConfigurationLoader.SectionName + ":";
+
+    /// <summary>Reads the command line and does what it says; an invalid configuration is reported and nothing else happens.</summary>
+    /// <returns>The exit code: 0, or 1 where something is wrong.</returns>
+    public static async Task<int> InvokeAsync(string[] args, Func<LoadedConfiguration, Task<int>> runAsync)
+    {
+        // Settings may stand anywhere and have any name, so they are taken out before the rest is parsed.
+        var settings = args.Where(IsSetting).ToArray();
+        var config = new Option<string>("--config") { Description = "Use this configuration file instead of the shipped one.", HelpName = "FILE", Recursive = true };
+        var check = new Command("check", "Check the configuration, report every error in it, and exit.");
+        var root = new RootCommand($"""
+            A load balancer for HTTP with polling health checks.
+
+            Any setting of the file can be overridden by {SettingPrefix}Pools:web:Policy=First on the command line
+            or LoadBalancer__Pools__web__Policy=First in the environment.
+            """);
+        root.Options.Add(config);
+        root.Subcommands.Add(check);
+
+        root.SetAction(async (parsed, _) =>
+        {
+            var loaded = ConfigurationLoader.Load(parsed.GetValue(config), settings);
+            return Report(loaded) ? await runAsync(loaded) : 1;
+        });
+        check.SetAction(parsed =>
+        {
+            var valid = Report(ConfigurationLoader.Load(parsed.GetValue(config), settings));
+            if (valid)
+            {
+                Console.WriteLine("configuration is valid");
+            }
+            return valid ? 0 : 1;
+        });
+        return await root.Parse([.. args.Where(arg => !IsSetting(arg))]).InvokeAsync();
+    }
+
+    private static bool IsSetting(string arg) => arg.StartsWith(SettingPrefix, StringComparison.OrdinalIgnoreCase) && arg.Contains('=', StringComparison.Ordinal);
+
+    private static bool Report(LoadedConfiguration loaded)
+    {
+        foreach (var error in loaded.Errors)
+        {
+            Console.Error.WriteLine(error);
+        }
+        return loaded.Errors.Count == 0;
+    }
+}

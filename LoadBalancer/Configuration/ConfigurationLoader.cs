@@ -1,0 +1,46 @@
+namespace LoadBalancer.Configuration;
+
+/// <summary>What came of reading the configuration.</summary>
+/// <param name="Options">The options; only to be used where there is no error.</param>
+/// <param name="Errors">Everything that is wrong, in the order of the file.</param>
+/// <param name="File">The file that was read, as a full path.</param>
+public sealed record LoadedConfiguration(LoadBalancerOptions Options, IReadOnlyList<ConfigurationError> Errors, string File);
+
+/// <summary>Reads and checks the configuration: the file, overridden by the environment, overridden by the command line.</summary>
+public static class ConfigurationLoader
+{
+    /// <summary>The name of the section, and so the first part of every path.</summary>
+    public const string SectionName = "LoadBalancer";
+
+    // Other programs' sections may stand in the environment; in our own file every key is ours.
+    private static readonly string[] RootKeys = [SectionName];
+
+    /// <summary>The file that is used where the user names none: the one that was shipped.</summary>
+    public static string ShippedFile { get; } = Path.Combine(AppContext.BaseDirectory, "appsettings.json");
+
+    /// <summary>Reads everything and reports every error at once; throws nothing for a user's mistake.</summary>
+    /// <param name="file">The file; null for the shipped one.</param>
+    /// <param name="overrides">Command-line words such as <c>--LoadBalancer:Pools:web:Policy=First</c>.</param>
+    public static LoadedConfiguration Load(string? file = null, params string[] overrides)
+    {
+        var path = Path.GetFullPath(file ?? ShippedFile);
+        var errors = new List<ConfigurationError>();
+        var fromFile = JsonFile.Read(path, errors);
+        if (errors.Count > 0)
+        {
+            // What was not understood is missing below, and would be reported as missing too.
+            return new(new(), errors, path);
+        }
+
+        var binder = new OptionsBinder(errors, fromFile.Keys);
+        binder.RefuseUnknownKeys(new ConfigurationBuilder().AddInMemoryCollection(fromFile).Build().GetChildren(), RootKeys);
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(fromFile)
+            .AddEnvironmentVariables()
+            .AddCommandLine(overrides)
+            .Build();
+        var options = binder.Bind<LoadBalancerOptions>(configuration.GetSection(SectionName));
+        ConfigurationValidator.Validate(options, errors);
+        return new(options, errors, path);
+    }
+}

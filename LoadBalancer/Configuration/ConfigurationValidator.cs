@@ -1,0 +1,110 @@
+using System.Net;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Configuration;
+
+/// <summary>Checks what the types of the options cannot: ranges, required values, and that the parts fit each other.</summary>
+internal static class ConfigurationValidator
+{
+    private const string Root = ConfigurationLoader.SectionName;
+
+    // The framework's timers end at 2^32 - 2 ms; anything near that is a typing error anyway.
+    private static readonly TimeSpan LongestDuration = TimeSpan.FromDays(24);
+
+    /// <summary>Adds an error for each rule that the options break.</summary>
+    public static void Validate(LoadBalancerOptions options, List<ConfigurationError> errors)
+    {
+        // Text that could not be read has been reported and left a default behind: no second error for the same key.
+        var reported = errors.Select(error => error.Path).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        void Require(bool condition, string path, string message)
+        {
+            if (!condition && reported.Add($"{Root}:{path}"))
+            {
+                errors.Add(new($"{Root}:{path}", message));
+            }
+        }
+        void Duration(TimeSpan value, string path, bool zeroAllowed = false) =>
+            Require((value > TimeSpan.Zero || zeroAllowed && value == TimeSpan.Zero) && value <= LongestDuration, path,
+                $"'{value}' is out of range; expected {(zeroAllowed ? "00:00:00" : "more than 00:00:00")} to {LongestDuration}");
+
+        Duration(options.ShutdownTimeout, "ShutdownTimeout", zeroAllowed: true);
+        Require(options.Listeners.Count > 0, "Listeners", "no listener is defined; expected at least one");
+        var taken = new List<(EndpointAddress Address, string Listener)>();
+        foreach (var (name, listener) in options.Listeners)
+        {
+            var path = $"Listeners:{name}";
+            CheckListener(path, name, listener);
+        }
+        foreach (var (name, pool) in options.Pools)
+        {
+            CheckPool($"Pools:{name}", pool);
+        }
+
+        void CheckListener(string path, string name, ListenerOptions listener)
+        {
+            Require(listener.Address is not null, $"{path}:Address", "is missing; expected for example http://127.0.0.1:8080");
+            if (listener.Address is { } address)
+            {
+                Require(address.Scheme == "http", $"{path}:Address", $"'{address}' does not fit Protocol {listener.Protocol}; expected http://host:port");
+                Require(address.Host is "*" or "localhost" || IPAddress.TryParse(address.Host, out _), $"{path}:Address",
+                    $"'{address.Host}' is not a local address; expected an IP address, localhost, or * for all");
+                var rival = taken.FirstOrDefault(other => Overlap(other.Address, address)).Listener;
+                Require(rival is null, $"{path}:Address", $"{address} is already taken by listener '{rival}'");
+                taken.Add((address, name));
+            }
+            Require(listener.Pool is not null, $"{path}:Pool", $"is missing; expected one of {Names(options.Pools.Keys)}");
+            Require(listener.Pool is null || options.Pools.ContainsKey(listener.Pool), $"{path}:Pool",
+                $"pool '{listener.Pool}' is not defined; expected one of {Names(options.Pools.Keys)}");
+        }
+
+        void CheckPool(string path, PoolOptions pool)
+        {
+            Require(pool.Backends.Count > 0, $"{path}:Backends", "no backend is defined; expected at least one");
+            foreach (var (name, backend) in pool.Backends)
+            {
+                CheckBackend($"{path}:Backends:{name}", backend);
+            }
+            if (pool.HealthCheck is { } check)
+            {
+                Require(check.Path.StartsWith('/') && !check.Path.Any(c => c is <= ' ' or > '~' or '#'), $"{path}:HealthCheck:Path",
+                    $"'{check.Path}' is not a path; expected for example /health");
+                Duration(check.Interval, $"{path}:HealthCheck:Interval");
+                Duration(check.DownInterval, $"{path}:HealthCheck:DownInterval");
+                Duration(check.Timeout, $"{path}:HealthCheck:Timeout");
+                Require(check.Rise >= 1, $"{path}:HealthCheck:Rise", $"'{check.Rise}' is out of range; expected 1 or more");
+                Require(check.Fall >= 1, $"{path}:HealthCheck:Fall", $"'{check.Fall}' is out of range; expected 1 or more");
+            }
+            Require(pool.PassiveHealth.Failures >= 1, $"{path}:PassiveHealth:Failures", $"'{pool.PassiveHealth.Failures}' is out of range; expected 1 or more");
+            Duration(pool.PassiveHealth.Window, $"{path}:PassiveHealth:Window");
+            Duration(pool.PassiveHealth.Ejection, $"{path}:PassiveHealth:Ejection");
+            Require(pool.Retry.Attempts >= 1, $"{path}:Retry:Attempts", $"'{pool.Retry.Attempts}' is out of range; expected 1 (no retry) or more");
+            Require(pool.Retry.Budget is >= 0 and <= 1, $"{path}:Retry:Budget", $"'{pool.Retry.Budget}' is out of range; expected 0 to 1");
+            Duration(pool.Timeouts.Connect, $"{path}:Timeouts:Connect");
+            Duration(pool.Timeouts.Response, $"{path}:Timeouts:Response");
+            Duration(pool.Timeouts.Idle, $"{path}:Timeouts:Idle");
+        }
+
+        void CheckBackend(string path, BackendOptions backend)
+        {
+            Require(backend.Address is not null, $"{path}:Address", "is missing; expected for example http://127.0.0.1:3000");
+            if (backend.Address is { } address)
+            {
+                Require(address.Scheme == "http", $"{path}:Address", $"'{address}' does not fit an Http listener; expected http://host:port");
+                Require(address.Port != 0, $"{path}:Address", $"'{address}' has port 0; expected 1 to 65535");
+                Require(address.Host != "*", $"{path}:Address", $"'{address}' is no single server; expected a host name or an IP address");
+            }
+            Require(backend.Weight is >= 0 and <= 1000, $"{path}:Weight", $"'{backend.Weight}' is out of range; expected 0 to 1000");
+            Require(backend.MaxInFlight is null or >= 1, $"{path}:MaxInFlight", $"'{backend.MaxInFlight}' is out of range; expected 1 or more, or null for no limit");
+        }
+    }
+
+    private static string Names(IEnumerable<string> names) => string.Join(", ", names.Select(name => $"'{name}'").DefaultIfEmpty("(no pool is defined)"));
+
+    // Port 0 is a different free port each time. localhost is 127.0.0.1 and [::1].
+    private static bool Overlap(EndpointAddress a, EndpointAddress b) =>
+        a.Port == b.Port && a.Port != 0 && (a.Host == b.Host || IsAny(a) || IsAny(b) || IsLoopback(a) && b.Host == "localhost" || IsLoopback(b) && a.Host == "localhost");
+
+    private static bool IsAny(EndpointAddress address) => address.Host is "*" or "0.0.0.0" or "::";
+
+    private static bool IsLoopback(EndpointAddress address) => address.Host is "127.0.0.1" or "::1";
+}

@@ -1,0 +1,82 @@
+using System.Text.Json;
+
+namespace LoadBalancer.Configuration;
+
+/// <summary>
+/// Reads a JSON file (comments and trailing commas welcome) into configuration keys. The framework's own reader stops at the first
+/// doubled key and cannot tell <c>null</c> from <c>{}</c>: here <c>"HealthCheck": null</c> is the same as leaving it out, and
+/// <c>"HealthCheck": {}</c> is a health check with all its defaults.
+/// </summary>
+internal static class JsonFile
+{
+    private static readonly JsonDocumentOptions Lenient = new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
+
+    /// <summary>The file's keys and values, as far as it could be read; whatever is wrong with it is added to the errors.</summary>
+    public static Dictionary<string, string?> Read(string path, List<ConfigurationError> errors)
+    {
+        var values = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase);
+        try
+        {
+            using var document = JsonDocument.Parse(File.ReadAllBytes(path), Lenient);
+            if (document.RootElement.ValueKind == JsonValueKind.Object)
+            {
+                Flatten("", document.RootElement, values, errors);
+            }
+            else
+            {
+                errors.Add(new(path, "is not a JSON object"));
+            }
+        }
+        catch (JsonException e)
+        {
+            var position = $"line {e.LineNumber + 1}, column {e.BytePositionInLine + 1}";
+            errors.Add(new(path, $"is not valid JSON at {position}: {e.Message.Split(" LineNumber:")[0]}"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            errors.Add(new(path, e is FileNotFoundException or DirectoryNotFoundException ? "no such file" : "cannot be read: " + e.Message));
+        }
+        return values;
+    }
+
+    private static void Flatten(string path, JsonElement element, Dictionary<string, string?> values, List<ConfigurationError> errors)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.Object:
+                AddEmpty(path, values);
+                foreach (var property in element.EnumerateObject())
+                {
+                    var child = Child(path, property.Name);
+                    if (values.ContainsKey(child))
+                    {
+                        errors.Add(new(child, "stands twice in the file"));
+                    }
+                    Flatten(child, property.Value, values, errors);
+                }
+                break;
+            case JsonValueKind.Array:
+                AddEmpty(path, values);
+                foreach (var (i, item) in element.EnumerateArray().Index())
+                {
+                    Flatten(Child(path, $"{i}"), item, values, errors);
+                }
+                break;
+            case JsonValueKind.Null:
+                break;
+            default:
+                values[path] = element.ToString();
+                break;
+        }
+    }
+
+    private static void AddEmpty(string path, Dictionary<string, string?> values)
+    {
+        if (path.Length > 0)
+        {
+            values[path] = "";
+        }
+    }
+
+    private static string Child(string path, string name) => path.Length == 0 ? name : ConfigurationPath.Combine(path, name);
+}

@@ -1,0 +1,145 @@
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Configuration;
+
+/// <summary>The whole configuration: section <c>LoadBalancer</c>.</summary>
+public sealed record LoadBalancerOptions
+{
+    /// <summary>How long work in flight may go on after the order to stop. Default 30 s.</summary>
+    public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Where clients connect, by name. At least one.</summary>
+    public IReadOnlyDictionary<string, ListenerOptions> Listeners { get; init; } = new Dictionary<string, ListenerOptions>();
+
+    /// <summary>The groups of backends, by name.</summary>
+    public IReadOnlyDictionary<string, PoolOptions> Pools { get; init; } = new Dictionary<string, PoolOptions>();
+}
+
+/// <summary>What a listener speaks.</summary>
+public enum ListenerProtocol
+{
+    /// <summary>HTTP requests are forwarded.</summary>
+    Http,
+}
+
+/// <summary>One address where clients connect.</summary>
+public sealed record ListenerOptions
+{
+    /// <summary>What it speaks. Default Http.</summary>
+    public ListenerProtocol Protocol { get; init; } = ListenerProtocol.Http;
+
+    /// <summary>Where it listens: <c>http://127.0.0.1:8080</c>; host <c>*</c> is every local address. Required.</summary>
+    public EndpointAddress? Address { get; init; }
+
+    /// <summary>The pool that serves it. Required.</summary>
+    public string? Pool { get; init; }
+
+    /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
+    public bool StatusEndpoints { get; init; }
+}
+
+/// <summary>A named group of backends and how to use them.</summary>
+public sealed record PoolOptions
+{
+    /// <summary>How a backend is chosen. Default RoundRobin.</summary>
+    public PolicyName Policy { get; init; } = PolicyName.RoundRobin;
+
+    /// <summary>Its servers, by name. At least one.</summary>
+    public IReadOnlyDictionary<string, BackendOptions> Backends { get; init; } = new Dictionary<string, BackendOptions>();
+
+    /// <summary>How backends are probed; absent: not at all.</summary>
+    public HealthCheckOptions? HealthCheck { get; init; }
+
+    /// <summary>When failed requests take a backend out.</summary>
+    public PassiveHealthOptions PassiveHealth { get; init; } = new();
+
+    /// <summary>How often a request is tried again.</summary>
+    public RetryOptions Retry { get; init; } = new();
+
+    /// <summary>How long to wait for a backend.</summary>
+    public TimeoutOptions Timeouts { get; init; } = new();
+}
+
+/// <summary>The balancing policies.</summary>
+public enum PolicyName
+{
+    /// <summary>Each in turn, by weight.</summary>
+    RoundRobin,
+
+    /// <summary>The first that is eligible, in the order of the configuration.</summary>
+    First,
+}
+
+/// <summary>One server.</summary>
+public sealed record BackendOptions
+{
+    /// <summary>Where it listens: <c>http://host:port</c>. Required.</summary>
+    public EndpointAddress? Address { get; init; }
+
+    /// <summary>Its share relative to the others, 0..1000; 0 gets nothing. Default 1.</summary>
+    public int Weight { get; init; } = 1;
+
+    /// <summary>How many requests it may have at once; null (the default) is without limit.</summary>
+    public int? MaxInFlight { get; init; }
+}
+
+/// <summary>Polling health checks: GET <see cref="Path"/>, 2xx is success.</summary>
+public sealed record HealthCheckOptions
+{
+    /// <summary>What to ask for, with a query if need be. Default <c>/</c>.</summary>
+    public string Path { get; init; } = "/";
+
+    /// <summary>How often a healthy backend is probed. Default 30 s.</summary>
+    public TimeSpan Interval { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How often an unhealthy backend is probed. Default 2 s.</summary>
+    public TimeSpan DownInterval { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long one probe may take until the head of the answer is there. Default 5 s.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Consecutive successes that bring a backend up. Default 1.</summary>
+    public int Rise { get; init; } = 1;
+
+    /// <summary>Consecutive failures that take a backend down. Default 1.</summary>
+    public int Fall { get; init; } = 1;
+}
+
+/// <summary>Passive health: what failed requests say about a backend.</summary>
+public sealed record PassiveHealthOptions
+{
+    /// <summary>Consecutive failed requests that eject a backend. Default 3.</summary>
+    public int Failures { get; init; } = 3;
+
+    /// <summary>The time within which they must happen. Default 10 s.</summary>
+    public TimeSpan Window { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long an ejected backend stays out. Default 10 s.</summary>
+    public TimeSpan Ejection { get; init; } = TimeSpan.FromSeconds(10);
+}
+
+/// <summary>Trying again at another backend.</summary>
+public sealed record RetryOptions
+{
+    /// <summary>
+    /// Attempts in all for a request that a backend may have seen; 1 is no retry. A backend that could not be connected to saw
+    /// nothing and does not count. Default 2.
+    /// </summary>
+    public int Attempts { get; init; } = 2;
+
+    /// <summary>Retries allowed as a share of the requests of the last 10 s, 0..1; ten are always allowed. Default 0.2.</summary>
+    public double Budget { get; init; } = 0.2;
+}
+
+/// <summary>How long to wait for a backend.</summary>
+public sealed record TimeoutOptions
+{
+    /// <summary>For one connect. Default 5 s.</summary>
+    public TimeSpan Connect { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>From the end of the request to the head of the response. Default 1 min.</summary>
+    public TimeSpan Response { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>For a message under way in which no byte moves in either direction. Default 1 min 40 s.</summary>
+    public TimeSpan Idle { get; init; } = TimeSpan.FromSeconds(100);
+}

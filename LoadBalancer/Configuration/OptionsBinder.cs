@@ -1,0 +1,134 @@
+using System.Collections;
+using System.Globalization;
+using System.Reflection;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Configuration;
+
+/// <summary>
+/// Turns configuration sections into options records. Unlike the framework's binder it goes on after an error, so that a user sees
+/// all of them at once, and takes an unknown key for the typing error that it is.
+/// </summary>
+/// <param name="errors">Where errors are added.</param>
+/// <param name="fileOrder">
+/// The configuration keys in the order of the file. The framework hands children out by name, but a policy such as First goes by
+/// the order in which a user wrote the backends down.
+/// </param>
+internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable<string> fileOrder)
+{
+    private readonly Dictionary<string, int> _position =
+        fileOrder.Index().ToDictionary(key => key.Item, key => key.Index, StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Binds a section to a new record; what is absent or wrong keeps its default.</summary>
+    public T Bind<T>(IConfigurationSection section) where T : new() => (T)BindRecord(section, typeof(T));
+
+    /// <summary>Reports each key of a section that is not one of those known.</summary>
+    public void RefuseUnknownKeys(IEnumerable<IConfigurationSection> children, IReadOnlyCollection<string> known)
+    {
+        foreach (var child in children.Where(child => !known.Contains(child.Key, StringComparer.OrdinalIgnoreCase)))
+        {
+            errors.Add(new(child.Path, "unknown key" + NearestName.Hint(child.Key, known)));
+        }
+    }
+
+    private object BindRecord(IConfigurationSection section, Type type)
+    {
+        var record = Activator.CreateInstance(type)!;
+        var properties = type.GetProperties(BindingFlags.Public | BindingFlags.Instance);
+        if (!string.IsNullOrEmpty(section.Value))
+        {
+            errors.Add(new(section.Path, $"'{section.Value}' is not an object; expected {{ {string.Join(", ", properties.Select(p => p.Name))} }}"));
+            return record;
+        }
+        RefuseUnknownKeys(section.GetChildren(), [.. properties.Select(property => property.Name)]);
+        foreach (var property in properties)
+        {
+            var child = section.GetSection(property.Name);
+            if (child.Exists() && BindValue(child, property.PropertyType) is { } value)
+            {
+                property.SetValue(record, value);
+            }
+        }
+        return record;
+    }
+
+    private object? BindValue(IConfigurationSection section, Type type)
+    {
+        type = Nullable.GetUnderlyingType(type) ?? type;
+        if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyDictionary<,>))
+        {
+            return BindDictionary(section, type.GetGenericArguments()[1]);
+        }
+        return type.Namespace == typeof(OptionsBinder).Namespace && type.IsClass
+            ? BindRecord(section, type)
+            : BindScalar(section, type);
+    }
+
+    private IDictionary BindDictionary(IConfigurationSection section, Type valueType)
+    {
+        var values = (IDictionary)Activator.CreateInstance(
+            typeof(Dictionary<,>).MakeGenericType(typeof(string), valueType), StringComparer.OrdinalIgnoreCase)!;
+        var children = section.GetChildren().ToList();
+        if (!string.IsNullOrEmpty(section.Value) || IsList(children))
+        {
+            errors.Add(new(section.Path, "expected an object with a name for each entry"));
+            return values;
+        }
+        foreach (var child in children.OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
+        {
+            values[child.Key] = BindValue(child, valueType);
+        }
+        return values;
+    }
+
+    // A JSON list arrives as keys 0, 1, 2, …
+    private static bool IsList(List<IConfigurationSection> children) =>
+        children.Count > 0 && children.Select((child, i) => child.Key == i.ToString(CultureInfo.InvariantCulture)).All(same => same);
+
+    private object? BindScalar(IConfigurationSection section, Type type)
+    {
+        if (section.GetChildren().Any())
+        {
+            errors.Add(new(section.Path, $"is an object or a list; expected {Expected(type)}"));
+            return null;
+        }
+        var text = section.Value ?? "";
+        string? error = null;
+        object? value = type switch
+        {
+            _ when type == typeof(string) => text,
+            _ when type == typeof(bool) => bool.TryParse(text, out var b) ? b : null,
+            _ when type == typeof(int) => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var i) ? i : null,
+            _ when type == typeof(double) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var d) ? d : null,
+            _ when type == typeof(TimeSpan) => ParseDuration(text),
+            _ when type == typeof(EndpointAddress) => EndpointAddress.TryParse(text, out var address, out error) ? address : null,
+            _ when type.IsEnum => ParseName(text, type),
+            _ => throw new NotSupportedException($"{section.Path}: no way to read a {type.Name}"),
+        };
+        if (value is null)
+        {
+            var hint = type.IsEnum ? NearestName.Hint(text, Enum.GetNames(type)) : "";
+            errors.Add(new(section.Path, error ?? $"'{text}' is not valid; expected {Expected(type)}{hint}"));
+        }
+        return value;
+    }
+
+    // TimeSpan reads "30" as thirty days, which nobody means.
+    private static TimeSpan? ParseDuration(string text) =>
+        text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var duration) ? duration : null;
+
+    // Enum.Parse also takes numbers and lists of names.
+    private static object? ParseName(string text, Type type) =>
+        Enum.GetNames(type).FirstOrDefault(name => name.Equals(text, StringComparison.OrdinalIgnoreCase)) is { } name ? Enum.Parse(type, name) : null;
+
+    private static string Expected(Type type) => type switch
+    {
+        _ when type == typeof(bool) => "true or false",
+        _ when type == typeof(int) => "a whole number",
+        _ when type == typeof(double) => "a number",
+        _ when type == typeof(TimeSpan) => "a duration as hours:minutes:seconds, for example 00:00:30",
+        _ when type == typeof(EndpointAddress) => "an address, for example http://127.0.0.1:8080",
+        _ when type.IsEnum => string.Join(" or ", Enum.GetNames(type)),
+        _ => "a text",
+    };
+}

@@ -1,0 +1,26 @@
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Health;
+
+/// <summary>Logs each change of a backend's health once; probes that only confirm it say nothing.</summary>
+public sealed partial class HealthLog(ILogger<HealthLog> logger)
+{
+    /// <summary>Watches a pool for as long as it lives.</summary>
+    public void Watch(BackendPool pool) => pool.HealthFlipped += (_, backend) =>
+    {
+        if (backend.Health.IsUp)
+        {
+            LogUp(pool.Name, backend.Name, backend.Health.Reason);
+        }
+        else
+        {
+            LogDown(pool.Name, backend.Name, backend.Health.Reason);
+        }
+    };
+
+    [LoggerMessage(1, LogLevel.Information, "pool '{Pool}': backend '{Backend}' is up: {Reason}")]
+    private partial void LogUp(string pool, string backend, string reason);
+
+    [LoggerMessage(2, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' is down: {Reason}")]
+    private partial void LogDown(string pool, string backend, string reason);
+}

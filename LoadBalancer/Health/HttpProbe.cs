@@ -1,0 +1,44 @@
+using System.Globalization;
+using LoadBalancer.Configuration;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Health;
+
+/// <summary>GET the health check's path; any 2xx is success. Reads no further than the head of the answer.</summary>
+public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, TimeProvider time) : IProbe
+{
+    /// <summary>
+    /// The handler for probes: each opens a connection of its own, for a server that no longer accepts any is not well, however
+    /// many old ones it still serves.
+    /// </summary>
+    public static HttpMessageHandler CreateHandler() => new SocketsHttpHandler
+    {
+        PooledConnectionLifetime = TimeSpan.Zero,
+        AllowAutoRedirect = false,
+        UseCookies = false,
+        UseProxy = false,
+        ActivityHeadersPropagator = null,
+    };
+
+    /// <inheritdoc/>
+    public async Task<ProbeResult> ProbeAsync(Backend backend, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(options.Timeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        try
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, backend.Address + options.Path);
+            request.Headers.UserAgent.ParseAdd("loadbalancer-probe");
+            using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
+            var status = string.Create(CultureInfo.InvariantCulture, $"GET {options.Path} answered {(int)response.StatusCode}");
+            return new(response.IsSuccessStatusCode, status);
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            var reason = deadline.IsCancellationRequested
+                ? string.Create(CultureInfo.InvariantCulture, $"no answer within {options.Timeout.TotalSeconds} s")
+                : FailureReason.Of(e);
+            return new(false, reason);
+        }
+    }
+}

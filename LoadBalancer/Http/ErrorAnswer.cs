@@ -1,0 +1,29 @@
+namespace LoadBalancer.Http;
+
+/// <summary>The answers that the load balancer gives of its own: one line of text, and <c>Proxy-Status</c> (RFC 9209) for the cause.</summary>
+internal static class ErrorAnswer
+{
+    // A backend that is down is probed again within a few seconds.
+    private const string RetryAfterSeconds = "2";
+
+    /// <summary>Answers with an error; nothing of another answer may have been sent.</summary>
+    public static Task WriteAsync(HttpContext context, ForwardError error)
+    {
+        if (context.RequestAborted.IsCancellationRequested || context.Response.HasStarted)
+        {
+            context.Abort();
+            return Task.CompletedTask;
+        }
+        var (status, message, proxyStatus) = error.Answer();
+        var response = context.Response;
+        response.StatusCode = status;
+        response.ContentType = "text/plain; charset=utf-8";
+        response.Headers["Proxy-Status"] = $"loadbalancer; error={proxyStatus}";
+        if (status == StatusCodes.Status503ServiceUnavailable)
+        {
+            response.Headers.RetryAfter = RetryAfterSeconds;
+        }
+        response.ContentLength = message.Length + 1;
+        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : response.WriteAsync(message + "\n", context.RequestAborted);
+    }
+}

@@ -1,0 +1,65 @@
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http;
+
+/// <summary>Why a request could not be forwarded whole: the phase in which it broke, and on which side.</summary>
+public enum ForwardError
+{
+    /// <summary>Nobody in the pool is eligible.</summary>
+    NoBackend,
+
+    /// <summary>The request has come through this load balancer too often.</summary>
+    Loop,
+
+    /// <summary>The backend could not be connected to.</summary>
+    Connect,
+
+    /// <summary>The backend took too long to accept the connection.</summary>
+    ConnectTimeout,
+
+    /// <summary>The backend broke off before the head of its response was there.</summary>
+    ResponseHead,
+
+    /// <summary>What the backend sent is no HTTP response.</summary>
+    ResponseMalformed,
+
+    /// <summary>The backend took too long to answer.</summary>
+    ResponseTimeout,
+
+    /// <summary>The client's message is broken, or ended early.</summary>
+    RequestBody,
+
+    /// <summary>The client's body is larger than the listener allows.</summary>
+    RequestTooLarge,
+
+    /// <summary>The client stopped sending in the middle of its request.</summary>
+    RequestTimeout,
+}
+
+/// <summary>What the client is told about a <see cref="ForwardError"/>, and what it says about the backend.</summary>
+internal static class ForwardErrors
+{
+    /// <summary>The status, the one line of the body, and the error type of RFC 9209 section 2.3 for <c>Proxy-Status</c>.</summary>
+    public static (int Status, string Message, string ProxyStatus) Answer(this ForwardError error) => error switch
+    {
+        ForwardError.NoBackend => (503, "No backend available", "destination_unavailable"),
+        ForwardError.Loop => (508, "The request came back to this load balancer too often", "proxy_loop_detected"),
+        ForwardError.Connect => (502, "The backend could not be reached", "connection_refused"),
+        ForwardError.ConnectTimeout => (504, "The backend could not be reached in time", "connection_timeout"),
+        ForwardError.ResponseHead => (502, "The backend closed the connection without an answer", "connection_terminated"),
+        ForwardError.ResponseMalformed => (502, "The backend sent an invalid answer", "http_protocol_error"),
+        ForwardError.ResponseTimeout => (504, "The backend did not answer in time", "http_response_timeout"),
+        ForwardError.RequestBody => (400, "The request is incomplete or malformed", "http_request_error"),
+        ForwardError.RequestTooLarge => (413, "The request body is too large", "http_request_error"),
+        ForwardError.RequestTimeout => (408, "The request took too long to arrive", "http_request_error"),
+        _ => throw new ArgumentOutOfRangeException(nameof(error), error, null),
+    };
+
+    /// <summary>A client's fault never counts against a backend.</summary>
+    public static AttemptOutcome Outcome(this ForwardError error) => error switch
+    {
+        ForwardError.Connect or ForwardError.ConnectTimeout => AttemptOutcome.ConnectFailed,
+        ForwardError.ResponseHead or ForwardError.ResponseMalformed or ForwardError.ResponseTimeout => AttemptOutcome.Failed,
+        _ => AttemptOutcome.Abandoned,
+    };
+}

@@ -1,0 +1,167 @@
+using System.Net;
+using LoadBalancer.Configuration;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http;
+
+/// <summary>
+/// Forwards one request to a backend of a pool and streams the response back, trying another backend where that is safe. One for
+/// each pool; the steps of a request are those of <see cref="ForwardAsync"/>, top to bottom.
+/// </summary>
+public sealed partial class HttpForwarder
+{
+    private readonly BackendPool _pool;
+    private readonly HttpClient _client;
+    private readonly PoolOptions _options;
+    private readonly RetryBudget _budget;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+
+    /// <summary>Makes the forwarder of a pool.</summary>
+    /// <param name="pool">Where backends come from.</param>
+    /// <param name="options">The pool's time-outs and retries.</param>
+    /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>.</param>
+    /// <param name="time">The clock of the time-outs.</param>
+    /// <param name="logger">Told of each failed attempt, once.</param>
+    public HttpForwarder(BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ILogger<HttpForwarder> logger)
+    {
+        (_pool, _options, _client, _time, _logger) = (pool, options, client, time, logger);
+        _budget = new RetryBudget(options.Retry.Budget, time);
+        _client.Timeout = Timeout.InfiniteTimeSpan; // Time-outs are ours: a slow message that moves is never cut.
+    }
+
+    /// <summary>A handler that passes on what it is given and adds nothing: no proxy, redirects, cookies, decompression or tracing headers.</summary>
+    public static HttpMessageHandler CreateHandler(TimeoutOptions timeouts) => new SocketsHttpHandler
+    {
+        ConnectTimeout = timeouts.Connect,
+        AllowAutoRedirect = false,
+        AutomaticDecompression = DecompressionMethods.None,
+        UseCookies = false,
+        UseProxy = false,
+        ActivityHeadersPropagator = null,
+        RequestHeaderEncodingSelector = (_, _) => System.Text.Encoding.Latin1,
+        ResponseHeaderEncodingSelector = (_, _) => System.Text.Encoding.Latin1,
+        PooledConnectionLifetime = TimeSpan.FromMinutes(15), // A backend named by DNS may move.
+    };
+
+    /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
+    public async Task ForwardAsync(HttpContext context)
+    {
+        // 1. Refuse what has come by here too often.
+        if (RequestBuilder.IsLoop(context.Request))
+        {
+            await ErrorAnswer.WriteAsync(context, ForwardError.Loop);
+            return;
+        }
+
+        _budget.CountRequest();
+        var body = RequestBuilder.HasBody(context) ? new RequestBody(context.Request) : null;
+        var error = ForwardError.NoBackend;
+        List<Backend>? tried = null;
+        for (var attempts = 0; attempts < _options.Retry.Attempts;)
+        {
+            // 2. Choose a backend that was not tried yet. At start the first probes may still be under way.
+            if (!_pool.Settled.IsCompleted)
+            {
+                await _pool.Settled.WaitAsync(context.RequestAborted);
+            }
+            if (!_pool.TryAcquire(new SelectionContext(tried), out var lease))
+            {
+                break;
+            }
+            using (lease)
+            {
+                // 3. Send the request, and copy the answer once its head is there.
+                var failure = await TryForwardAsync(context, lease, body);
+                if (failure is null)
+                {
+                    return;
+                }
+
+                // 4. Go on to the next backend, where the client cannot come to harm by it.
+                error = failure.Value;
+                (tried ??= []).Add(lease.Backend);
+                if (error.Outcome() == AttemptOutcome.Abandoned || body is { Consumed: true })
+                {
+                    break;
+                }
+                if (error is ForwardError.Connect or ForwardError.ConnectTimeout)
+                {
+                    continue; // Nothing was sent: always safe, and no load on anybody.
+                }
+                attempts++;
+                if (error != ForwardError.ResponseHead || !IsIdempotent(context.Request.Method) || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
+                {
+                    break;
+                }
+            }
+        }
+        await ErrorAnswer.WriteAsync(context, error);
+    }
+
+    /// <summary>One attempt: null where the request is dealt with, for better or worse; else why it is not, and nothing was sent to the client.</summary>
+    private async Task<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body)
+    {
+        using var deadline = new CancellationTokenSource(_options.Timeouts.Response, _time);
+        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, context.RequestAborted);
+        HttpResponseMessage response;
+        try
+        {
+            using var request = RequestBuilder.Build(context, lease.Backend.Address, body);
+            response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel.Token);
+        }
+        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
+        {
+            return null;
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
+        {
+            var error = Classify(e, deadline.IsCancellationRequested, body);
+            var reason = FailureReason.Of(e);
+            lease.Complete(error.Outcome(), reason);
+            if (error.Outcome() != AttemptOutcome.Abandoned)
+            {
+                LogAttemptFailed(_pool.Name, lease.Backend.Name, error, reason);
+            }
+            return error;
+        }
+
+        using (response)
+        {
+            deadline.CancelAfter(Timeout.InfiniteTimeSpan);
+            ResponseCopier.CopyHead(response, context.Response);
+            var broken = await ResponseCopier.CopyBodyAsync(response, context, _options.Timeouts.Idle, deadline, cancel.Token);
+            if (broken is null)
+            {
+                lease.Complete(context.RequestAborted.IsCancellationRequested ? AttemptOutcome.Abandoned : AttemptOutcome.Succeeded);
+                return null;
+            }
+            lease.Complete(AttemptOutcome.Failed, broken);
+            LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
+            context.Abort(); // The client must see that its response is not whole.
+            return null;
+        }
+    }
+
+    private static ForwardError Classify(Exception e, bool timedOut, RequestBody? body) => e switch
+    {
+        _ when body?.ClientFault is BadHttpRequestException { StatusCode: 413 } => ForwardError.RequestTooLarge,
+        _ when body?.ClientFault is BadHttpRequestException { StatusCode: 408 } => ForwardError.RequestTimeout,
+        _ when body?.ClientFault is not null => ForwardError.RequestBody,
+        _ when timedOut => ForwardError.ResponseTimeout,
+        OperationCanceledException => ForwardError.ConnectTimeout,
+        HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } => ForwardError.Connect,
+        HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse or HttpRequestError.ConfigurationLimitExceeded } => ForwardError.ResponseMalformed,
+        _ => ForwardError.ResponseHead,
+    };
+
+    // RFC 9110 section 9.2.2, less what is rarely tested to be so.
+    private static bool IsIdempotent(string method) =>
+        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method);
+
+    [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]
+    private partial void LogAttemptFailed(string pool, string backend, ForwardError error, string reason);
+
+    [LoggerMessage(11, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' broke off in the middle of a response: {Reason}")]
+    private partial void LogResponseBroken(string pool, string backend, string reason);
+}

@@ -1,0 +1,34 @@
+namespace LoadBalancer.Pools;
+
+/// <summary>
+/// One backend, chosen for one request, connection or task and counted as in flight until the lease is given back: once, by
+/// <see cref="Complete"/>. Disposing a lease that was not completed gives it back as <see cref="AttemptOutcome.Abandoned"/>.
+/// </summary>
+public sealed class BackendLease : IDisposable
+{
+    private readonly BackendPool _pool;
+    private int _completed;
+
+    internal BackendLease(BackendPool pool, Backend backend)
+    {
+        _pool = pool;
+        Backend = backend;
+    }
+
+    /// <summary>The backend that was chosen.</summary>
+    public Backend Backend { get; }
+
+    /// <summary>Gives the backend back and tells the pool how it did. A second call has no effect.</summary>
+    /// <param name="outcome">How the attempt ended.</param>
+    /// <param name="reason">For a failure: what went wrong, in one short phrase for logs and status pages.</param>
+    public void Complete(AttemptOutcome outcome, string reason = "")
+    {
+        if (Interlocked.Exchange(ref _completed, 1) == 0)
+        {
+            _pool.Return(Backend, outcome, reason);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Complete(AttemptOutcome.Abandoned);
+}
