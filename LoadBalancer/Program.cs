@@ -52,7 +52,7 @@ internal static class Program
         {
             // A client for each pool, made once, that neither logs nor rotates its handler: its connections are the pool's.
             services.AddHttpClient(ForwardingClient(name))
-                .ConfigurePrimaryHttpMessageHandler(() => HttpForwarder.CreateHandler(pool.Timeouts))
+                .ConfigurePrimaryHttpMessageHandler(() => HttpForwarder.CreateHandler(pool.Timeouts, time))
                 .SetHandlerLifetime(Timeout.InfiniteTimeSpan)
                 .RemoveAllLoggers();
         }

@@ -26,6 +26,9 @@ public enum ForwardError
     /// <summary>The backend took too long to answer.</summary>
     ResponseTimeout,
 
+    /// <summary>The client went away; nobody is left to answer.</summary>
+    ClientGone,
+
     /// <summary>The client's message is broken, or ended early.</summary>
     RequestBody,
 
@@ -49,6 +52,7 @@ internal static class ForwardErrors
         ForwardError.ResponseHead => (502, "The backend closed the connection without an answer", "connection_terminated"),
         ForwardError.ResponseMalformed => (502, "The backend sent an invalid answer", "http_protocol_error"),
         ForwardError.ResponseTimeout => (504, "The backend did not answer in time", "http_response_timeout"),
+        ForwardError.ClientGone => (499, "The client closed the connection", "http_request_error"),
         ForwardError.RequestBody => (400, "The request is incomplete or malformed", "http_request_error"),
         ForwardError.RequestTooLarge => (413, "The request body is too large", "http_request_error"),
         ForwardError.RequestTimeout => (408, "The request took too long to arrive", "http_request_error"),

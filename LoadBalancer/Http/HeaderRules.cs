@@ -4,19 +4,38 @@ using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http;
 
-/// <summary>Which header fields concern one connection only and so are never forwarded (RFC 9110 section 7.6.1).</summary>
+/// <summary>Which header fields are forwarded.</summary>
 internal static class HeaderRules
 {
-    private static readonly FrozenSet<string> HopByHop = new[]
+    /// <summary>What we call ourselves in <c>Via</c> and <c>Proxy-Status</c>.</summary>
+    public const string NodeName = "loadbalancer";
+
+    /// <summary>A request that has come by here this often goes round in circles.</summary>
+    private const int MostVisits = 10;
+
+    // RFC 9110 section 7.6.1, and what its predecessors listed.
+    private static readonly string[] HopByHop =
+    [
+        HeaderNames.Connection, HeaderNames.KeepAlive, HeaderNames.TE, HeaderNames.Trailer, HeaderNames.TransferEncoding, HeaderNames.Upgrade,
+        "Proxy-Connection", HeaderNames.ProxyAuthenticate, HeaderNames.ProxyAuthorization, "HTTP2-Settings",
+    ];
+
+    private static readonly FrozenSet<string> NotInResponse = HopByHop.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
+
+    // The further ones are written anew by us: the framing, and what names the client and this proxy.
+    private static readonly FrozenSet<string> NotInRequest = new HashSet<string>(HopByHop)
     {
-        HeaderNames.Connection, HeaderNames.KeepAlive, HeaderNames.TE, HeaderNames.Trailer, HeaderNames.TransferEncoding,
-        HeaderNames.Upgrade, "Proxy-Connection", HeaderNames.ProxyAuthenticate, HeaderNames.ProxyAuthorization, "HTTP2-Settings",
+        HeaderNames.Host, HeaderNames.ContentLength, HeaderNames.Via, "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
+        "Forwarded", // RFC 7239; from somebody we have no reason to believe
     }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>Whether a field is always between two neighbours only.</summary>
-    public static bool IsHopByHop(string name) => HopByHop.Contains(name);
+    /// <summary>Whether a field of a client's request goes on to the backend as it is.</summary>
+    public static bool IsForwarded(string name) => !NotInRequest.Contains(name);
 
-    /// <summary>The further fields that <c>Connection</c> declares to be so, or null where there are none (nearly always).</summary>
+    /// <summary>Whether a field of a backend's response goes on to the client as it is.</summary>
+    public static bool IsReturned(string name) => !NotInResponse.Contains(name);
+
+    /// <summary>The further fields that <c>Connection</c> declares to be between two neighbours, or null where there are none (nearly always).</summary>
     public static HashSet<string>? NamedByConnection(StringValues connection)
     {
         HashSet<string>? named = null;
@@ -33,4 +52,8 @@ internal static class HeaderRules
         }
         return named;
     }
+
+    /// <summary>Whether <c>Via</c> names this load balancer so often that the request must be going round in circles.</summary>
+    public static bool IsLoop(StringValues via) =>
+        via.Count > 0 && via.Sum(line => line!.Split(',').Count(hop => hop.TrimEnd().EndsWith(" " + NodeName, StringComparison.OrdinalIgnoreCase))) >= MostVisits;
 }

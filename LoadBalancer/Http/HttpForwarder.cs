@@ -1,6 +1,7 @@
-using System.Net;
 using LoadBalancer.Configuration;
+using LoadBalancer.Http.Upstream;
 using LoadBalancer.Pools;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
 
@@ -14,48 +15,36 @@ public sealed partial class HttpForwarder
     private readonly HttpClient _client;
     private readonly PoolOptions _options;
     private readonly RetryBudget _budget;
-    private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
     /// <summary>Makes the forwarder of a pool.</summary>
     /// <param name="pool">Where backends come from.</param>
     /// <param name="options">The pool's time-outs and retries.</param>
     /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>.</param>
-    /// <param name="time">The clock of the time-outs.</param>
+    /// <param name="time">The clock of the retry budget.</param>
     /// <param name="logger">Told of each failed attempt, once.</param>
     public HttpForwarder(BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ILogger<HttpForwarder> logger)
     {
-        (_pool, _options, _client, _time, _logger) = (pool, options, client, time, logger);
+        (_pool, _options, _client, _logger) = (pool, options, client, logger);
         _budget = new RetryBudget(options.Retry.Budget, time);
-        _client.Timeout = Timeout.InfiniteTimeSpan; // Time-outs are ours: a slow message that moves is never cut.
+        _client.Timeout = Timeout.InfiniteTimeSpan; // Time-outs are the handler's: a slow message that moves is never cut.
     }
 
-    /// <summary>A handler that passes on what it is given and adds nothing: no proxy, redirects, cookies, decompression or tracing headers.</summary>
-    public static HttpMessageHandler CreateHandler(TimeoutOptions timeouts) => new SocketsHttpHandler
-    {
-        ConnectTimeout = timeouts.Connect,
-        AllowAutoRedirect = false,
-        AutomaticDecompression = DecompressionMethods.None,
-        UseCookies = false,
-        UseProxy = false,
-        ActivityHeadersPropagator = null,
-        RequestHeaderEncodingSelector = (_, _) => System.Text.Encoding.Latin1,
-        ResponseHeaderEncodingSelector = (_, _) => System.Text.Encoding.Latin1,
-        PooledConnectionLifetime = TimeSpan.FromMinutes(15), // A backend named by DNS may move.
-    };
+    /// <summary>The handler that such a client stands on.</summary>
+    public static HttpMessageHandler CreateHandler(TimeoutOptions timeouts, TimeProvider time) => new Http1Handler(timeouts, time);
 
     /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
     public async Task ForwardAsync(HttpContext context)
     {
         // 1. Refuse what has come by here too often.
-        if (RequestBuilder.IsLoop(context.Request))
+        if (HeaderRules.IsLoop(context.Request.Headers.Via))
         {
             await ErrorAnswer.WriteAsync(context, ForwardError.Loop);
             return;
         }
 
         _budget.CountRequest();
-        var body = RequestBuilder.HasBody(context) ? new RequestBody(context.Request) : null;
+        var body = context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true } ? new RequestBody(context.Request) : null;
         var error = ForwardError.NoBackend;
         List<Backend>? tried = null;
         for (var attempts = 0; attempts < _options.Retry.Attempts;)
@@ -102,61 +91,46 @@ public sealed partial class HttpForwarder
     /// <summary>One attempt: null where the request is dealt with, for better or worse; else why it is not, and nothing was sent to the client.</summary>
     private async Task<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body)
     {
-        using var deadline = new CancellationTokenSource(_options.Timeouts.Response, _time);
-        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, context.RequestAborted);
-        HttpResponseMessage response;
+        Http1Response response;
         try
         {
-            using var request = RequestBuilder.Build(context, lease.Backend.Address, body);
-            response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel.Token);
+            using var request = new Http1Request(context, lease.Backend, body);
+            response = (Http1Response)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         }
-        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
+        catch (ForwardException e)
         {
-            return null;
-        }
-        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
-        {
-            var error = Classify(e, deadline.IsCancellationRequested, body);
-            var reason = FailureReason.Of(e);
-            lease.Complete(error.Outcome(), reason);
-            if (error.Outcome() != AttemptOutcome.Abandoned)
+            var outcome = e.Error.Outcome();
+            lease.Complete(outcome, e.Message);
+            if (outcome != AttemptOutcome.Abandoned)
             {
-                LogAttemptFailed(_pool.Name, lease.Backend.Name, error, reason);
+                LogAttemptFailed(_pool.Name, lease.Backend.Name, e.Error, e.Message);
             }
-            return error;
+            return e.Error;
         }
 
         using (response)
         {
-            deadline.CancelAfter(Timeout.InfiniteTimeSpan);
-            ResponseCopier.CopyHead(response, context.Response);
-            var broken = await ResponseCopier.CopyBodyAsync(response, context, _options.Timeouts.Idle, deadline, cancel.Token);
-            if (broken is null)
+            ResponseRelay.CopyHead(response, context.Response);
+            var broken = await ResponseRelay.CopyBodyAsync(response, context, _options.Timeouts.Idle);
+            var clientGone = response.Connection.AbortCause == AbortCause.Client;
+            await response.EndUploadAsync();
+            if (broken is not null)
             {
-                lease.Complete(context.RequestAborted.IsCancellationRequested ? AttemptOutcome.Abandoned : AttemptOutcome.Succeeded);
-                return null;
+                lease.Complete(AttemptOutcome.Failed, broken);
+                LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
+                context.Abort(); // The client must see that its response is not whole.
             }
-            lease.Complete(AttemptOutcome.Failed, broken);
-            LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
-            context.Abort(); // The client must see that its response is not whole.
-            return null;
+            else if (!clientGone)
+            {
+                response.Complete();
+                lease.Complete(AttemptOutcome.Succeeded);
+            }
         }
+        return null;
     }
 
-    private static ForwardError Classify(Exception e, bool timedOut, RequestBody? body) => e switch
-    {
-        _ when body?.ClientFault is BadHttpRequestException { StatusCode: 413 } => ForwardError.RequestTooLarge,
-        _ when body?.ClientFault is BadHttpRequestException { StatusCode: 408 } => ForwardError.RequestTimeout,
-        _ when body?.ClientFault is not null => ForwardError.RequestBody,
-        _ when timedOut => ForwardError.ResponseTimeout,
-        OperationCanceledException => ForwardError.ConnectTimeout,
-        HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } => ForwardError.Connect,
-        HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse or HttpRequestError.ConfigurationLimitExceeded } => ForwardError.ResponseMalformed,
-        _ => ForwardError.ResponseHead,
-    };
-
     // RFC 9110 section 9.2.2, less what is rarely tested to be so.
-    private static bool IsIdempotent(string method) =>
+    internal static bool IsIdempotent(string method) =>
         HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method);
 
     [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]

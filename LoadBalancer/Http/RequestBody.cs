@@ -1,51 +1,98 @@
-using System.Net;
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using LoadBalancer.Http.Upstream;
 
 namespace LoadBalancer.Http;
 
 /// <summary>The client's body on its way to a backend: streamed as it arrives, never held whole, and so readable only once.</summary>
-internal sealed class RequestBody(HttpRequest request) : HttpContent
+internal sealed class RequestBody(HttpRequest request)
 {
+    private const int ChunkOverhead = 8 + 2 + 2; // size in hexadecimal, and two line ends
+
+    private static readonly byte[] LastChunk = "0\r\n\r\n"u8.ToArray();
+
     /// <summary>Whether reading from the client has begun, after which nobody else can be sent the same body.</summary>
     public bool Consumed { get; private set; }
 
-    /// <summary>What went wrong on the client's side while its body was read, if that was it.</summary>
-    public Exception? ClientFault { get; private set; }
+    /// <summary>Whether we wait for the client at this moment, rather than for the backend.</summary>
+    public bool AwaitsClient { get; private set; }
 
-    protected override bool TryComputeLength(out long length)
-    {
-        length = request.ContentLength ?? 0;
-        return request.ContentLength is not null;
-    }
+    /// <summary>What is wrong with the client's message, where something is.</summary>
+    public ForwardError? ClientFault { get; private set; }
 
-    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>
-        SerializeToStreamAsync(stream, context, CancellationToken.None);
+    /// <summary>Its length where the client announced it; else it goes on chunked.</summary>
+    public long? Length => request.ContentLength;
 
-    protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+    /// <summary>
+    /// Sends the body as it comes. If the client fails to deliver, the connection is aborted, so that a backend never takes a part for
+    /// the whole. If the backend no longer listens that is no error here: it may have answered already, and its answer counts.
+    /// </summary>
+    public async Task SendAsync(BackendConnection connection, TimeSpan idle)
     {
         Consumed = true;
         var reader = request.BodyReader;
         while (true)
         {
-            System.IO.Pipelines.ReadResult read;
+            AwaitsClient = true;
+            connection.SetDeadline(idle);
+            ReadResult read;
             try
             {
-                read = await reader.ReadAsync(cancellationToken);
+                read = await reader.ReadAsync(connection.Aborted);
             }
-            catch (Exception e) when (e is IOException or BadHttpRequestException)
+            catch (BadHttpRequestException e)
             {
-                ClientFault = e;
+                ClientFault = e.StatusCode switch
+                {
+                    StatusCodes.Status413PayloadTooLarge => ForwardError.RequestTooLarge,
+                    StatusCodes.Status408RequestTimeout => ForwardError.RequestTimeout,
+                    _ => ForwardError.RequestBody,
+                };
+                connection.Abort(AbortCause.Client);
                 throw;
             }
+            catch (IOException)
+            {
+                connection.Abort(AbortCause.Client);
+                throw;
+            }
+            AwaitsClient = false;
+
             foreach (var segment in read.Buffer)
             {
-                await stream.WriteAsync(segment, cancellationToken);
+                connection.SetDeadline(idle);
+                await SendPieceAsync(connection, segment);
             }
             reader.AdvanceTo(read.Buffer.End);
             if (read.IsCompleted)
             {
-                return;
+                break;
             }
-            await stream.FlushAsync(cancellationToken);
+        }
+        if (Length is null)
+        {
+            await connection.SendAsync(LastChunk);
+        }
+    }
+
+    private ValueTask SendPieceAsync(BackendConnection connection, ReadOnlyMemory<byte> piece) =>
+        Length is null ? SendChunkAsync(connection, piece) : connection.SendAsync(piece);
+
+    private static async ValueTask SendChunkAsync(BackendConnection connection, ReadOnlyMemory<byte> piece)
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(piece.Length + ChunkOverhead);
+        try
+        {
+            piece.Length.TryFormat(buffer, out var length, "x", CultureInfo.InvariantCulture);
+            "\r\n"u8.CopyTo(buffer.AsSpan(length));
+            piece.CopyTo(buffer.AsMemory(length + 2));
+            "\r\n"u8.CopyTo(buffer.AsSpan(length + 2 + piece.Length));
+            await connection.SendAsync(buffer.AsMemory(0, length + 2 + piece.Length + 2));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 }

@@ -1,0 +1,228 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>Why we closed a connection in the middle of something.</summary>
+internal enum AbortCause
+{
+    None,
+
+    /// <summary>The client went away, or its message is broken: nobody waits for an answer any longer.</summary>
+    Client,
+
+    /// <summary>A deadline passed.</summary>
+    TimedOut,
+
+    /// <summary>The answer came, and ended, before the request did.</summary>
+    AnsweredEarly,
+}
+
+/// <summary>
+/// One TCP connection to a backend, serving one request after the other. While it lies idle a read is already under way, which the
+/// next response will complete; if it completes before there was a request, the backend has closed the connection (or sent what
+/// nobody asked for), and the connection is not used again. That costs no system call more than reading after the request would.
+/// </summary>
+internal sealed class BackendConnection : IDisposable
+{
+    private const long NoDeadline = long.MaxValue;
+    private const int InitialBufferSize = 8 * 1024;
+
+    private readonly Socket _socket;
+    private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _aborted = new();
+    private byte[] _buffer = GC.AllocateUninitializedArray<byte>(InitialBufferSize);
+    private int _start;
+    private int _end;
+    private ValueTask<int> _readAhead;
+    private bool _readingAhead;
+    private long _deadline = NoDeadline;
+    private int _abortCause;
+
+    private BackendConnection(Socket socket, TimeProvider time) => (_socket, _time, OpenedAt) = (socket, time, time.GetTimestamp());
+
+    /// <summary>When it was opened; a timestamp of the clock.</summary>
+    public long OpenedAt { get; }
+
+    /// <summary>When it last fell idle; a timestamp of the clock.</summary>
+    public long IdleSince { get; private set; }
+
+    /// <summary>Whether it has served a request before, so that its death may mean no more than that it was too old.</summary>
+    public bool IsReused { get; private set; }
+
+    /// <summary>The header fields of the last response; they lend their strings to the next one.</summary>
+    public HeaderLines Headers { get; } = new();
+
+    /// <summary>Cancelled when the connection is aborted; for whatever waits for the other side of the exchange.</summary>
+    public CancellationToken Aborted => _aborted.Token;
+
+    /// <summary>Why it was aborted.</summary>
+    public AbortCause AbortCause => (AbortCause)Volatile.Read(ref _abortCause);
+
+    /// <summary>What was received and not yet consumed.</summary>
+    public ReadOnlySpan<byte> Unread => _buffer.AsSpan(_start, _end - _start);
+
+    /// <summary>The same, for what has to outlive an await.</summary>
+    public ReadOnlyMemory<byte> UnreadMemory => _buffer.AsMemory(_start, _end - _start);
+
+    /// <summary>Opens a connection.</summary>
+    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
+    public static async Task<BackendConnection> OpenAsync(EndpointAddress address, TimeProvider time, CancellationToken cancellationToken)
+    {
+        var isAddress = IPAddress.TryParse(address.Host, out var ip);
+        var socket = isAddress ? new Socket(ip!.AddressFamily, SocketType.Stream, ProtocolType.Tcp) : new Socket(SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            socket.NoDelay = true;
+            await (isAddress
+                ? socket.ConnectAsync(new IPEndPoint(ip!, address.Port), cancellationToken)
+                : socket.ConnectAsync(address.Host, address.Port, cancellationToken));
+            return new BackendConnection(socket, time);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Sends all of it.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public async ValueTask SendAsync(ReadOnlyMemory<byte> data)
+    {
+        while (!data.IsEmpty)
+        {
+            data = data[await _socket.SendAsync(data)..];
+        }
+    }
+
+    /// <summary>Adds to <see cref="Unread"/> what comes next.</summary>
+    /// <returns>False where the backend has ended its half.</returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<bool> FillAsync()
+    {
+        int received;
+        if (_readingAhead)
+        {
+            _readingAhead = false;
+            received = await _readAhead;
+        }
+        else
+        {
+            MakeRoom();
+            received = await _socket.ReceiveAsync(_buffer.AsMemory(_end));
+        }
+        _end += received;
+        return received > 0;
+    }
+
+    /// <summary>Receives straight into somebody else's memory; only where nothing is unread.</summary>
+    public ValueTask<int> ReceiveAsync(Memory<byte> memory) => _socket.ReceiveAsync(memory);
+
+    /// <summary>Drops what was dealt with from <see cref="Unread"/>.</summary>
+    public void Consume(int count)
+    {
+        _start += count;
+        if (_start == _end)
+        {
+            _start = _end = 0;
+        }
+    }
+
+    /// <summary>From now on the connection is aborted unless this is called again, or <see cref="EndDeadline"/>, within the time given.</summary>
+    public void SetDeadline(TimeSpan fromNow) =>
+        Volatile.Write(ref _deadline, _time.GetTimestamp() + (long)(fromNow.TotalSeconds * _time.TimestampFrequency));
+
+    /// <summary>Nothing is awaited any longer.</summary>
+    public void EndDeadline() => Volatile.Write(ref _deadline, NoDeadline);
+
+    /// <summary>Aborts the connection where its deadline has passed.</summary>
+    public void CheckDeadline(long now)
+    {
+        if (Volatile.Read(ref _deadline) <= now)
+        {
+            Abort(AbortCause.TimedOut);
+        }
+    }
+
+    /// <summary>Closes the connection under whoever uses it; the first cause given stands.</summary>
+    public void Abort(AbortCause cause)
+    {
+        if (Interlocked.CompareExchange(ref _abortCause, (int)cause, (int)AbortCause.None) == (int)AbortCause.None)
+        {
+            _socket.Dispose();
+            _aborted.Cancel();
+        }
+    }
+
+    /// <summary>Makes the connection wait for its next request.</summary>
+    /// <returns>False where it is of no further use.</returns>
+    public bool TryRest()
+    {
+        if (_end > _start || AbortCause != AbortCause.None)
+        {
+            return false;
+        }
+        EndDeadline();
+        IsReused = true;
+        IdleSince = _time.GetTimestamp();
+        try
+        {
+#pragma warning disable CA2012 // Awaited exactly once: by FillAsync, or where the connection is disposed of instead.
+            _readAhead = _socket.ReceiveAsync(_buffer.AsMemory());
+#pragma warning restore CA2012
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return false;
+        }
+        _readingAhead = true;
+        return !_readAhead.IsCompleted;
+    }
+
+    /// <summary>Whether an idle connection can still be used; false as soon as the backend has closed it.</summary>
+    public bool IsResting => !_readAhead.IsCompleted;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _socket.Dispose();
+        if (_readingAhead)
+        {
+            _readingAhead = false;
+            _ = ObserveAsync(_readAhead);
+        }
+    }
+
+    // The read that was under way ends with an error that is nobody's concern.
+    private static async Task ObserveAsync(ValueTask<int> read)
+    {
+        try
+        {
+            await read;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Closed, as intended.
+        }
+    }
+
+    private void MakeRoom()
+    {
+        if (_buffer.Length - _end >= InitialBufferSize / 2)
+        {
+            return;
+        }
+        if (_start > 0)
+        {
+            _buffer.AsSpan(_start, _end - _start).CopyTo(_buffer);
+            (_start, _end) = (0, _end - _start);
+        }
+        else if (_end == _buffer.Length)
+        {
+            Array.Resize(ref _buffer, _buffer.Length * 2); // Ends where the parsers refuse: a head or a line has its limit.
+        }
+    }
+}

@@ -1,0 +1,157 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>
+/// Writes the head of the request that a backend gets: method, target and fields as the client sent them, less the fields between two
+/// neighbours, plus those in which a proxy names the client (X-Forwarded-…) and itself (Via).
+/// </summary>
+internal struct RequestHeadWriter : IDisposable
+{
+    private const int UsualSize = 2048;
+
+    private byte[] _buffer;
+    private int _length;
+
+    /// <summary>The head in bytes; valid until disposed.</summary>
+    public readonly ReadOnlyMemory<byte> Written => _buffer.AsMemory(0, _length);
+
+    /// <summary>Writes the whole head.</summary>
+    public static RequestHeadWriter Write(Http1Request request)
+    {
+        var writer = new RequestHeadWriter { _buffer = ArrayPool<byte>.Shared.Rent(UsualSize) };
+        writer.WriteHead(request);
+        return writer;
+    }
+
+    /// <inheritdoc/>
+    public readonly void Dispose() => ArrayPool<byte>.Shared.Return(_buffer);
+
+    private void WriteHead(Http1Request request)
+    {
+        var context = request.Context;
+        var headers = context.Request.Headers;
+        Append(context.Request.Method);
+        Append(" "u8);
+        Append(Target(context.Features.Get<IHttpRequestFeature>()!.RawTarget));
+        Append(" HTTP/1.1\r\n"u8);
+        var host = headers.Host;
+        Field("Host"u8, host.Count > 0 ? host.ToString() : request.Backend.Address.Authority);
+
+        var named = HeaderRules.NamedByConnection(headers.Connection);
+        foreach (var (name, values) in headers)
+        {
+            if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true)
+            {
+                foreach (var value in values)
+                {
+                    Append(name);
+                    Append(": "u8);
+                    Append(value);
+                    Append("\r\n"u8);
+                }
+            }
+        }
+        WriteFraming(request);
+        WriteForwarding(context, host.ToString());
+        Append("\r\n"u8);
+    }
+
+    // What the client framed by length or in chunks goes on in the same way; where it announced nothing, so do we.
+    private void WriteFraming(Http1Request request)
+    {
+        if (request.Context.Request.ContentLength is { } length)
+        {
+            Append("Content-Length: "u8);
+            Number(length);
+            Append("\r\n"u8);
+        }
+        else if (request.Body is not null)
+        {
+            Append("Transfer-Encoding: chunked\r\n"u8);
+        }
+    }
+
+    private void WriteForwarding(HttpContext context, string host)
+    {
+        if (context.Connection.RemoteIpAddress is { } client)
+        {
+            Append("X-Forwarded-For: "u8);
+            Reserve(64);
+            client.TryFormat(_buffer.AsSpan(_length), out var written);
+            _length += written;
+            Append("\r\n"u8);
+        }
+        Field("X-Forwarded-Proto"u8, context.Request.Scheme);
+        Field("X-Forwarded-Host"u8, host);
+        Append("Via: "u8);
+        foreach (var line in context.Request.Headers.Via)
+        {
+            Append(line);
+            Append(", "u8);
+        }
+        var protocol = context.Request.Protocol;
+        Append(HttpProtocol.IsHttp11(protocol) ? "1.1 "u8 : HttpProtocol.IsHttp2(protocol) ? "2 "u8 : HttpProtocol.IsHttp10(protocol) ? "1.0 "u8 : "3 "u8);
+        Append(HeaderRules.NodeName);
+        Append("\r\n"u8);
+    }
+
+    // Of the absolute form (http://host/path) only what follows the authority concerns the backend; the authority is in Host.
+    private static ReadOnlySpan<char> Target(string target)
+    {
+        if (target.StartsWith('/') || target == "*")
+        {
+            return target;
+        }
+        var schemeEnd = target.IndexOf("://", StringComparison.Ordinal);
+        var path = schemeEnd < 0 ? -1 : target.AsSpan(schemeEnd + 3).IndexOfAny('/', '?');
+        if (path < 0)
+        {
+            return "/";
+        }
+        var rest = target.AsSpan(schemeEnd + 3 + path);
+        return rest[0] == '/' ? rest : string.Concat("/", rest);
+    }
+
+    private void Field(ReadOnlySpan<byte> name, string value)
+    {
+        Append(name);
+        Append(": "u8);
+        Append(value);
+        Append("\r\n"u8);
+    }
+
+    private void Append(ReadOnlySpan<byte> bytes)
+    {
+        Reserve(bytes.Length);
+        bytes.CopyTo(_buffer.AsSpan(_length));
+        _length += bytes.Length;
+    }
+
+    private void Append(ReadOnlySpan<char> text)
+    {
+        Reserve(text.Length);
+        _length += Encoding.Latin1.GetBytes(text, _buffer.AsSpan(_length));
+    }
+
+    private void Number(long number)
+    {
+        Reserve(20);
+        number.TryFormat(_buffer.AsSpan(_length), out var written, default, CultureInfo.InvariantCulture);
+        _length += written;
+    }
+
+    private void Reserve(int count)
+    {
+        if (_buffer.Length - _length < count)
+        {
+            var larger = ArrayPool<byte>.Shared.Rent(Math.Max(_buffer.Length * 2, _length + count));
+            _buffer.AsSpan(0, _length).CopyTo(larger);
+            ArrayPool<byte>.Shared.Return(_buffer);
+            _buffer = larger;
+        }
+    }
+}

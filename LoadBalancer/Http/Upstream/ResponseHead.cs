@@ -1,0 +1,177 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>How the end of a response's body is recognised (RFC 9112 section 6.3).</summary>
+internal enum BodyFraming
+{
+    None,
+    ContentLength,
+    Chunked,
+    UntilClose,
+}
+
+/// <summary>The head of a response, but for its fields. Parsed by <see cref="TryParse"/>, a pure function.</summary>
+internal readonly struct ResponseHead
+{
+    /// <summary>Heads above this are refused.</summary>
+    public const int MaxSize = 64 * 1024;
+
+    private static readonly SearchValues<byte> TokenBytes =
+        SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
+
+    private static readonly SearchValues<byte> ForbiddenInValue =
+        SearchValues.Create([.. Enumerable.Range(0, 32).Where(b => b != '\t').Select(b => (byte)b), 127]);
+
+    /// <summary>The three digits.</summary>
+    public int Status { get; private init; }
+
+    /// <summary>The words after them.</summary>
+    public string Reason { get; private init; }
+
+    /// <summary>Whether the connection may be used again after the body.</summary>
+    public bool KeepAlive { get; private init; }
+
+    /// <summary>How the body ends, unless status or method say that there is none.</summary>
+    public BodyFraming Framing { get; private init; }
+
+    /// <summary>The length of the body, where that is how it ends.</summary>
+    public long ContentLength { get; private init; }
+
+    /// <summary>
+    /// Parses the head at the start of the bytes. Lines may end in a bare LF, as RFC 9112 section 2.2 allows; everything else that
+    /// deviates is refused, because what we would repair another hop may read differently.
+    /// </summary>
+    /// <param name="bytes">What was received so far.</param>
+    /// <param name="fields">Receives the header fields.</param>
+    /// <param name="head">The head, where it was complete.</param>
+    /// <returns>The length of the head in bytes, or 0 where more is needed.</returns>
+    /// <exception cref="MalformedResponseException">This is no HTTP/1.x response.</exception>
+    public static int TryParse(ReadOnlySpan<byte> bytes, HeaderLines fields, out ResponseHead head)
+    {
+        head = default;
+        if (bytes.Length > 0 && !"HTTP/1."u8[..Math.Min(7, bytes.Length)].SequenceEqual(bytes[..Math.Min(7, bytes.Length)]))
+        {
+            throw new MalformedResponseException("it does not begin with HTTP/1.");
+        }
+        var rest = bytes;
+        if (!TryReadLine(ref rest, out var statusLine))
+        {
+            return NeedMore(bytes);
+        }
+        var (minor, status, reason) = ParseStatusLine(statusLine);
+        fields.Clear();
+        var (keepAlive, chunked, hasTransferEncoding) = (minor == 1, false, false);
+        var contentLength = -1L;
+        while (true)
+        {
+            if (!TryReadLine(ref rest, out var line))
+            {
+                return NeedMore(bytes);
+            }
+            if (line.IsEmpty)
+            {
+                break;
+            }
+            ParseField(line, out var name, out var value);
+            fields.Add(name, value);
+            switch (name.Length)
+            {
+                case 10 when Ascii.EqualsIgnoreCase(name, "connection"u8):
+                    keepAlive = Names(value, "close"u8) ? false : Names(value, "keep-alive"u8) || keepAlive;
+                    break;
+                case 14 when Ascii.EqualsIgnoreCase(name, "content-length"u8):
+                    contentLength = contentLength < 0 ? ParseLength(value) : throw new MalformedResponseException("two Content-Length fields");
+                    break;
+                case 17 when Ascii.EqualsIgnoreCase(name, "transfer-encoding"u8):
+                    if (hasTransferEncoding || minor == 0 || !Ascii.EqualsIgnoreCase(value, "chunked"u8))
+                    {
+                        throw new MalformedResponseException("a Transfer-Encoding other than chunked");
+                    }
+                    (hasTransferEncoding, chunked) = (true, true);
+                    break;
+            }
+        }
+        if (chunked && contentLength >= 0)
+        {
+            throw new MalformedResponseException("both Content-Length and Transfer-Encoding");
+        }
+        head = new ResponseHead
+        {
+            Status = status,
+            Reason = reason,
+            KeepAlive = keepAlive,
+            Framing = chunked ? BodyFraming.Chunked : contentLength >= 0 ? BodyFraming.ContentLength : BodyFraming.UntilClose,
+            ContentLength = contentLength,
+        };
+        return bytes.Length - rest.Length;
+    }
+
+    private static int NeedMore(ReadOnlySpan<byte> bytes) =>
+        bytes.Length <= MaxSize ? 0 : throw new MalformedResponseException($"its head is larger than {MaxSize} bytes");
+
+    /// <summary>Cuts the first line, without its end, off the bytes.</summary>
+    internal static bool TryReadLine(ref ReadOnlySpan<byte> bytes, out ReadOnlySpan<byte> line)
+    {
+        var end = bytes.IndexOf((byte)'\n');
+        if (end < 0)
+        {
+            line = default;
+            return false;
+        }
+        line = bytes[..(end > 0 && bytes[end - 1] == '\r' ? end - 1 : end)];
+        bytes = bytes[(end + 1)..];
+        return true;
+    }
+
+    /// <summary>Takes a field line apart; blanks around the value are not part of it (RFC 9112 section 5).</summary>
+    internal static void ParseField(ReadOnlySpan<byte> line, out ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    {
+        var colon = line.IndexOf((byte)':');
+        if (colon <= 0 || line[..colon].ContainsAnyExcept(TokenBytes))
+        {
+            throw new MalformedResponseException("an invalid header field name"); // Includes folded lines, which begin with a blank.
+        }
+        name = line[..colon];
+        value = line[(colon + 1)..].Trim(" \t"u8);
+        if (value.ContainsAny(ForbiddenInValue))
+        {
+            throw new MalformedResponseException("a control character in a header field");
+        }
+    }
+
+    // HTTP/1.1 200 OK; the blank before empty words may be missing.
+    private static (int Minor, int Status, string Reason) ParseStatusLine(ReadOnlySpan<byte> line)
+    {
+        if (line.Length < 12 || line[7] is not ((byte)'0' or (byte)'1') || line[8] != ' ' || line.Length > 12 && line[12] != ' '
+            || line[9..12].ContainsAnyExceptInRange((byte)'0', (byte)'9') || line[9] == '0' || line.ContainsAny(ForbiddenInValue))
+        {
+            throw new MalformedResponseException("an invalid status line");
+        }
+        var status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+        var reason = line.Length > 13 ? line[13..] : default;
+        return (line[7] - '0', status, reason.SequenceEqual("OK"u8) ? "OK" : Encoding.Latin1.GetString(reason));
+    }
+
+    private static long ParseLength(ReadOnlySpan<byte> value) =>
+        long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var length)
+            ? length
+            : throw new MalformedResponseException("an invalid Content-Length");
+
+    private static bool Names(ReadOnlySpan<byte> list, ReadOnlySpan<byte> token)
+    {
+        foreach (var range in list.Split((byte)','))
+        {
+            if (Ascii.EqualsIgnoreCase(list[range].Trim(" \t"u8), token))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+}
+
+/// <summary>What a backend sent is no valid response; the message says what about it is not.</summary>
+internal sealed class MalformedResponseException(string message) : Exception(message);

@@ -1,0 +1,164 @@
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using LoadBalancer.Pools;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Primitives;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>Copies a backend's response to the client, byte by byte as it comes.</summary>
+internal static class ResponseRelay
+{
+    // Large bodies move in steps of this size, straight from the backend's socket into Kestrel's buffer.
+    private const int StepSize = 64 * 1024;
+
+    /// <summary>Copies status and header fields, less those between two neighbours.</summary>
+    public static void CopyHead(Http1Response from, HttpResponse to)
+    {
+        to.StatusCode = from.Head.Status;
+        if (from.Head.Reason != ReasonPhrases.GetReasonPhrase(from.Head.Status))
+        {
+            to.HttpContext.Features.Get<IHttpResponseFeature>()!.ReasonPhrase = from.Head.Reason;
+        }
+        var fields = from.Connection.Headers;
+        var connection = StringValues.Empty;
+        for (var i = 0; i < fields.Count; i++)
+        {
+            if (fields[i].Name.Equals("Connection", StringComparison.OrdinalIgnoreCase))
+            {
+                connection = StringValues.Concat(connection, fields[i].Value);
+            }
+        }
+        var named = HeaderRules.NamedByConnection(connection);
+        for (var i = 0; i < fields.Count; i++)
+        {
+            var (name, value) = fields[i];
+            if (HeaderRules.IsReturned(name) && named?.Contains(name) != true)
+            {
+                var before = to.Headers[name];
+                to.Headers[name] = before.Count == 0 ? value : StringValues.Concat(before, value);
+            }
+        }
+    }
+
+    /// <summary>Streams the body; every piece is on its way to the client before the next is read.</summary>
+    /// <returns>Null where the body is whole, or the client is gone; else what the backend did wrong.</returns>
+    public static async Task<string?> CopyBodyAsync(Http1Response from, HttpContext context, TimeSpan idle)
+    {
+        var hasBody = !HttpMethods.IsHead(context.Request.Method) && from.Head.Status is not (204 or 304);
+        try
+        {
+            switch (hasBody ? from.Head.Framing : BodyFraming.None)
+            {
+                case BodyFraming.ContentLength:
+                    await CopyAsync(from.Connection, context.Response.BodyWriter, from.Head.ContentLength, idle);
+                    break;
+                case BodyFraming.Chunked:
+                    await CopyChunkedAsync(from.Connection, context.Response, idle);
+                    break;
+                case BodyFraming.UntilClose:
+                    await CopyAsync(from.Connection, context.Response.BodyWriter, long.MaxValue, idle);
+                    break;
+            }
+            from.Connection.EndDeadline();
+            return null;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException or OperationCanceledException)
+        {
+            return from.Connection.AbortCause switch
+            {
+                AbortCause.Client => null,
+                AbortCause.TimedOut => "no byte moved for " + idle,
+                _ => e is SocketException ? FailureReason.Of(e) : e.Message,
+            };
+        }
+    }
+
+    // left is long.MaxValue where the end of the connection is the end of the body.
+    private static async Task CopyAsync(BackendConnection connection, PipeWriter to, long left, TimeSpan idle)
+    {
+        while (left > 0)
+        {
+            var count = connection.Unread.IsEmpty ? await ReceiveAsync(connection, to, left) : Take(connection, to, left);
+            if (count == 0)
+            {
+                if (left > long.MaxValue / 2)
+                {
+                    return;
+                }
+                throw new IOException($"connection closed {left} bytes before the end");
+            }
+            left -= count;
+            if (left > 0)
+            {
+                await FlushAsync(connection, to, idle);
+            }
+        }
+    }
+
+    private static async Task CopyChunkedAsync(BackendConnection connection, HttpResponse response, TimeSpan idle)
+    {
+        var to = response.BodyWriter;
+        var decoder = new ChunkedDecoder();
+        while (true)
+        {
+            if (connection.Unread.IsEmpty && decoder.DataLeft > 0)
+            {
+                var count = await ReceiveAsync(connection, to, decoder.DataLeft);
+                decoder.SkipData(count > 0 ? count : throw new IOException("connection closed in the middle of a chunk"));
+            }
+            else
+            {
+                var decoded = decoder.Decode(connection.Unread, out var data, connection.Headers);
+                Write(to, data);
+                connection.Consume(decoded);
+                if (decoder.IsDone)
+                {
+                    return;
+                }
+                if (decoded > 0)
+                {
+                    continue;
+                }
+                // Nothing more to be had from what is here: on with it to the client, then wait for more.
+                await FlushAsync(connection, to, idle);
+                if (!await connection.FillAsync())
+                {
+                    throw new IOException("connection closed before the last chunk");
+                }
+            }
+        }
+    }
+
+    private static async ValueTask<int> ReceiveAsync(BackendConnection connection, PipeWriter to, long most)
+    {
+        var memory = to.GetMemory(StepSize);
+        var count = await connection.ReceiveAsync(memory.Length > most ? memory[..(int)most] : memory);
+        to.Advance(count);
+        return count;
+    }
+
+    private static int Take(BackendConnection connection, PipeWriter to, long most)
+    {
+        var piece = connection.Unread[..(int)Math.Min(connection.Unread.Length, most)];
+        Write(to, piece);
+        connection.Consume(piece.Length);
+        return piece.Length;
+    }
+
+    // The framework's own Write asks for "some" memory, and Kestrel, before a response has started, may then hand out none.
+    private static void Write(PipeWriter to, ReadOnlySpan<byte> data)
+    {
+        data.CopyTo(to.GetSpan(data.Length));
+        to.Advance(data.Length);
+    }
+
+    // Waiting for a client that does not read counts as silence too.
+    private static async ValueTask FlushAsync(BackendConnection connection, PipeWriter to, TimeSpan idle)
+    {
+        connection.SetDeadline(idle);
+        await to.FlushAsync(connection.Aborted);
+        connection.SetDeadline(idle);
+    }
+}
