@@ -7,4 +7,10 @@ internal sealed class ForwardException(ForwardError error, string reason) : Exce
 {
     /// <summary>In which phase, and on which side.</summary>
     public ForwardError Error { get; } = error;
+
+    /// <summary>
+    /// Whether a connection that had served before died without a word: the backend may just have closed it for being idle, as the
+    /// request was on its way. That is nobody's fault.
+    /// </summary>
+    public bool IsStale { get; init; }
 }

@@ -89,48 +89,65 @@ public sealed partial class HttpForwarder
     }
 
     /// <summary>One attempt: null where the request is dealt with, for better or worse; else why it is not, and nothing was sent to the client.</summary>
-    private async Task<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body)
+    private async ValueTask<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body)
     {
-        Http1Response response;
-        try
+        while (true)
         {
             using var request = new Http1Request(context, lease.Backend, body);
-            response = (Http1Response)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
-        }
-        catch (ForwardException e)
-        {
-            var outcome = e.Error.Outcome();
-            lease.Complete(outcome, e.Message);
-            if (outcome != AttemptOutcome.Abandoned)
+            Http1Exchange? exchange = null;
+            try
             {
-                LogAttemptFailed(_pool.Name, lease.Backend.Name, e.Error, e.Message);
+                exchange = (Http1Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+                await exchange.ReadHeadAsync();
+                await RelayAsync(context, exchange, lease);
+                return null;
             }
-            return e.Error;
+            catch (ForwardException e)
+            {
+                if (exchange is not null)
+                {
+                    await exchange.EndUploadAsync();
+                }
+                if (e.IsStale && body is not { Consumed: true } && IsIdempotent(context.Request.Method))
+                {
+                    continue; // on a connection that was not lying about
+                }
+                var outcome = e.IsStale ? AttemptOutcome.Abandoned : e.Error.Outcome();
+                lease.Complete(outcome, e.Message);
+                if (outcome != AttemptOutcome.Abandoned)
+                {
+                    LogAttemptFailed(_pool.Name, lease.Backend.Name, e.Error, e.Message);
+                }
+                return e.Error;
+            }
+            finally
+            {
+                exchange?.Dispose();
+            }
         }
+    }
 
-        using (response)
+    private async ValueTask RelayAsync(HttpContext context, Http1Exchange exchange, BackendLease lease)
+    {
+        ResponseRelay.CopyHead(exchange, context.Response);
+        var broken = await ResponseRelay.CopyBodyAsync(exchange, context, _options.Timeouts.Idle);
+        var clientGone = exchange.IsClientGone;
+        await exchange.EndUploadAsync();
+        if (broken is not null)
         {
-            ResponseRelay.CopyHead(response, context.Response);
-            var broken = await ResponseRelay.CopyBodyAsync(response, context, _options.Timeouts.Idle);
-            var clientGone = response.Connection.AbortCause == AbortCause.Client;
-            await response.EndUploadAsync();
-            if (broken is not null)
-            {
-                lease.Complete(AttemptOutcome.Failed, broken);
-                LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
-                context.Abort(); // The client must see that its response is not whole.
-            }
-            else if (!clientGone)
-            {
-                response.Complete();
-                lease.Complete(AttemptOutcome.Succeeded);
-            }
+            lease.Complete(AttemptOutcome.Failed, broken);
+            LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
+            context.Abort(); // The client must see that its response is not whole.
         }
-        return null;
+        else if (!clientGone)
+        {
+            exchange.Complete();
+            lease.Complete(AttemptOutcome.Succeeded);
+        }
     }
 
     // RFC 9110 section 9.2.2, less what is rarely tested to be so.
-    internal static bool IsIdempotent(string method) =>
+    private static bool IsIdempotent(string method) =>
         HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method);
 
     [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.CompilerServices;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
@@ -64,9 +63,6 @@ internal sealed class BackendConnection : IDisposable
     /// <summary>What was received and not yet consumed.</summary>
     public ReadOnlySpan<byte> Unread => _buffer.AsSpan(_start, _end - _start);
 
-    /// <summary>The same, for what has to outlive an await.</summary>
-    public ReadOnlyMemory<byte> UnreadMemory => _buffer.AsMemory(_start, _end - _start);
-
     /// <summary>Opens a connection.</summary>
     /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
     public static async Task<BackendConnection> OpenAsync(EndpointAddress address, TimeProvider time, CancellationToken cancellationToken)
@@ -89,33 +85,35 @@ internal sealed class BackendConnection : IDisposable
     }
 
     /// <summary>Sends all of it.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    public async ValueTask SendAsync(ReadOnlyMemory<byte> data)
+    public ValueTask SendAsync(ReadOnlyMemory<byte> data)
     {
-        while (!data.IsEmpty)
+        var sending = _socket.SendAsync(data);
+        if (!sending.IsCompletedSuccessfully)
         {
-            data = data[await _socket.SendAsync(data)..];
+            return SendRestAsync(sending, data);
         }
+        var sent = sending.Result;
+        return sent == data.Length ? ValueTask.CompletedTask : SendRestAsync(new(sent), data);
     }
 
-    /// <summary>Adds to <see cref="Unread"/> what comes next.</summary>
-    /// <returns>False where the backend has ended its half.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<bool> FillAsync()
+    /// <summary>Waits for what comes next; its count must be given to <see cref="Received"/>.</summary>
+    public ValueTask<int> ReceiveAsync()
     {
-        int received;
         if (_readingAhead)
         {
             _readingAhead = false;
-            received = await _readAhead;
+            return _readAhead;
         }
-        else
-        {
-            MakeRoom();
-            received = await _socket.ReceiveAsync(_buffer.AsMemory(_end));
-        }
-        _end += received;
-        return received > 0;
+        MakeRoom();
+        return _socket.ReceiveAsync(_buffer.AsMemory(_end));
+    }
+
+    /// <summary>Adds to <see cref="Unread"/> what <see cref="ReceiveAsync()"/> waited for.</summary>
+    /// <returns>False where the backend has ended its half.</returns>
+    public bool Received(int count)
+    {
+        _end += count;
+        return count > 0;
     }
 
     /// <summary>Receives straight into somebody else's memory; only where nothing is unread.</summary>
@@ -206,6 +204,15 @@ internal sealed class BackendConnection : IDisposable
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // Closed, as intended.
+        }
+    }
+
+    private async ValueTask SendRestAsync(ValueTask<int> sending, ReadOnlyMemory<byte> data)
+    {
+        data = data[await sending..];
+        while (!data.IsEmpty)
+        {
+            data = data[await _socket.SendAsync(data)..];
         }
     }
 

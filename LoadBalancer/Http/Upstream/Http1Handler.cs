@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Net.Sockets;
 using LoadBalancer.Configuration;
 using LoadBalancer.Pools;
 
@@ -25,8 +24,8 @@ internal sealed class Http1Handler : HttpMessageHandler
         _sweep = time.CreateTimer(_ => Sweep(), null, SweepInterval, SweepInterval);
     }
 
-    /// <summary>Sends an <see cref="Http1Request"/> and returns an <see cref="Http1Response"/> as soon as the response's head is there.</summary>
-    /// <exception cref="ForwardException">There is no such head.</exception>
+    /// <summary>Sends an <see cref="Http1Request"/> and returns its <see cref="Http1Exchange"/>, the response still to be read.</summary>
+    /// <exception cref="ForwardException">It could not be sent.</exception>
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancellationToken)
     {
         var request = (Http1Request)message;
@@ -34,69 +33,20 @@ internal sealed class Http1Handler : HttpMessageHandler
         while (true)
         {
             var connection = pool.TryTake() ?? await pool.OpenAsync(request.Context.RequestAborted);
-            var clientGone = request.Context.RequestAborted.UnsafeRegister(static state => ((BackendConnection)state!).Abort(AbortCause.Client), connection);
-            Task? upload = null;
-            var sent = false;
-            Exception failure;
+            var exchange = new Http1Exchange(request, pool, connection, _timeouts);
             try
             {
-                using (var head = RequestHeadWriter.Write(request))
+                if (await exchange.TrySendAsync())
                 {
-                    await connection.SendAsync(head.Written);
-                }
-                sent = true;
-                if (request.Body is null)
-                {
-                    connection.SetDeadline(_timeouts.Response);
-                }
-                else
-                {
-                    upload = UploadAsync(request.Body, connection);
-                }
-                while (true)
-                {
-                    var length = ResponseHead.TryParse(connection.Unread, connection.Headers, out var head);
-                    if (length > 0)
-                    {
-                        connection.Consume(length);
-                        if (head.Status >= 200)
-                        {
-                            connection.SetDeadline(_timeouts.Idle);
-                            return new Http1Response(pool, connection, head, upload, clientGone);
-                        }
-                    }
-                    else if (!await connection.FillAsync())
-                    {
-                        throw new IOException("connection closed");
-                    }
+                    return exchange;
                 }
             }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException or OperationCanceledException)
+            catch
             {
-                failure = e;
+                exchange.Dispose();
+                throw;
             }
-
-            // What failed here failed without a head. The connection is of no more use, and the upload must not outlive the attempt.
-            var error = Classify(failure, connection, request.Body);
-            var isStale = error == ForwardError.ResponseHead && connection.IsReused && connection.Unread.IsEmpty;
-            connection.Abort(AbortCause.Client);
-            await clientGone.DisposeAsync();
-            await EndAsync(upload);
-            pool.Drop(connection);
-            if (!isStale || request.Body is { Consumed: true } || sent && !HttpForwarder.IsIdempotent(request.Context.Request.Method))
-            {
-                throw new ForwardException(error, failure is MalformedResponseException ? failure.Message : FailureReason.Of(failure));
-            }
-            // The backend closed an idle connection as we began to use it: nobody's fault, and another connection will do.
-        }
-    }
-
-    /// <summary>Waits for an upload that was told to stop; what it stumbled over has been dealt with elsewhere.</summary>
-    public static async Task EndAsync(Task? upload)
-    {
-        if (upload is not null)
-        {
-            await upload.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            exchange.Dispose();
         }
     }
 
@@ -113,19 +63,6 @@ internal sealed class Http1Handler : HttpMessageHandler
         }
         base.Dispose(disposing);
     }
-
-    private async Task UploadAsync(RequestBody body, BackendConnection connection)
-    {
-        await body.SendAsync(connection, _timeouts.Idle);
-        connection.SetDeadline(_timeouts.Response);
-    }
-
-    private static ForwardError Classify(Exception failure, BackendConnection connection, RequestBody? body) => connection.AbortCause switch
-    {
-        AbortCause.Client => body?.ClientFault ?? ForwardError.ClientGone,
-        AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
-        _ => failure is MalformedResponseException ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
-    };
 
     private void Sweep()
     {

@@ -14,7 +14,7 @@ internal static class ResponseRelay
     private const int StepSize = 64 * 1024;
 
     /// <summary>Copies status and header fields, less those between two neighbours.</summary>
-    public static void CopyHead(Http1Response from, HttpResponse to)
+    public static void CopyHead(Http1Exchange from, HttpResponse to)
     {
         to.StatusCode = from.Head.Status;
         if (from.Head.Reason != ReasonPhrases.GetReasonPhrase(from.Head.Status))
@@ -44,7 +44,7 @@ internal static class ResponseRelay
 
     /// <summary>Streams the body; every piece is on its way to the client before the next is read.</summary>
     /// <returns>Null where the body is whole, or the client is gone; else what the backend did wrong.</returns>
-    public static async Task<string?> CopyBodyAsync(Http1Response from, HttpContext context, TimeSpan idle)
+    public static async Task<string?> CopyBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
     {
         var hasBody = !HttpMethods.IsHead(context.Request.Method) && from.Head.Status is not (204 or 304);
         try
@@ -123,7 +123,7 @@ internal static class ResponseRelay
                 }
                 // Nothing more to be had from what is here: on with it to the client, then wait for more.
                 await FlushAsync(connection, to, idle);
-                if (!await connection.FillAsync())
+                if (!connection.Received(await connection.ReceiveAsync()))
                 {
                     throw new IOException("connection closed before the last chunk");
                 }

@@ -1,0 +1,185 @@
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using LoadBalancer.Configuration;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>
+/// One attempt to forward a client's request, in the shape that <see cref="HttpClient"/> passes on. It carries the client's request
+/// itself: it is written to the backend without a detour through <see cref="HttpRequestMessage.Headers"/>.
+/// </summary>
+internal sealed class Http1Request : HttpRequestMessage
+{
+    // HttpClient wants an absolute URI; nobody reads it.
+    private static readonly Uri Placeholder = new("http://backend/");
+
+    public Http1Request(HttpContext context, Backend backend, RequestBody? body)
+        : base(HttpMethod.Get, Placeholder) => (Context, Backend, Body) = (context, backend, body);
+
+    /// <summary>The client's request.</summary>
+    public HttpContext Context { get; }
+
+    /// <summary>Who is to have it.</summary>
+    public Backend Backend { get; }
+
+    /// <summary>Its body, where it has one.</summary>
+    public RequestBody? Body { get; }
+}
+
+/// <summary>
+/// A request on its way over one connection, and its response. <see cref="HttpClient"/> returns it as soon as the request's head was
+/// sent, nearly always without having waited for anything: whoever wants the response's head awaits <see cref="ReadHeadAsync"/>,
+/// without the client's and the handler's state machines in between. Disposing it without <see cref="Complete"/> closes its connection.
+/// </summary>
+internal sealed class Http1Exchange : HttpResponseMessage
+{
+    private readonly Http1Request _request;
+    private readonly ConnectionPool _pool;
+    private readonly TimeoutOptions _timeouts;
+    private readonly CancellationTokenRegistration _clientGone;
+    private Task? _upload;
+    private bool _released;
+
+    public Http1Exchange(Http1Request request, ConnectionPool pool, BackendConnection connection, TimeoutOptions timeouts)
+    {
+        (_request, _pool, Connection, _timeouts) = (request, pool, connection, timeouts);
+        _clientGone = request.Context.RequestAborted.UnsafeRegister(static state => ((BackendConnection)state!).Abort(AbortCause.Client), connection);
+    }
+
+    /// <summary>What the exchange goes over.</summary>
+    public BackendConnection Connection { get; }
+
+    /// <summary>The response's head, once it was read; its fields are in the connection's <see cref="BackendConnection.Headers"/>.</summary>
+    public ResponseHead Head { get; private set; }
+
+    /// <summary>Whether the client went away, or its message is broken.</summary>
+    public bool IsClientGone => Connection.AbortCause == AbortCause.Client;
+
+    /// <summary>Sends the head of the request, and sets the body going.</summary>
+    /// <returns>False where the backend had closed the idle connection: nothing was sent, and another connection will do.</returns>
+    public async ValueTask<bool> TrySendAsync()
+    {
+        try
+        {
+            using var head = RequestHeadWriter.Write(_request);
+            await Connection.SendAsync(head.Written);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            if (Connection.IsReused && !IsClientGone)
+            {
+                return false;
+            }
+            throw Failure(e);
+        }
+        if (_request.Body is null)
+        {
+            Connection.SetDeadline(_timeouts.Response);
+        }
+        else
+        {
+            _upload = UploadAsync(_request.Body);
+        }
+        return true;
+    }
+
+    /// <summary>Waits for the head of the response; interim responses (1xx) are passed over.</summary>
+    /// <exception cref="ForwardException">There will be none.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public async ValueTask ReadHeadAsync()
+    {
+        Exception failure;
+        try
+        {
+            while (true)
+            {
+                var length = ResponseHead.TryParse(Connection.Unread, Connection.Headers, out var head);
+                if (length > 0)
+                {
+                    Connection.Consume(length);
+                    if (head.Status >= 200)
+                    {
+                        Head = head;
+                        Connection.SetDeadline(_timeouts.Idle);
+                        return;
+                    }
+                }
+                else if (!Connection.Received(await Connection.ReceiveAsync()))
+                {
+                    throw new IOException("connection closed");
+                }
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException)
+        {
+            failure = e;
+        }
+        throw Failure(failure);
+    }
+
+    /// <summary>
+    /// Returns when the upload has ended. Where the response was over first, the upload is broken off: the backend has said all it has
+    /// to say (RFC 9112 section 9.5).
+    /// </summary>
+    public async ValueTask EndUploadAsync()
+    {
+        if (_upload is not null)
+        {
+            if (!_upload.IsCompleted)
+            {
+                Connection.Abort(AbortCause.AnsweredEarly);
+            }
+            // What it stumbled over has been seen by whoever reads the response, or is of no consequence.
+            await _upload.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>The whole response was read: its connection may serve the next request.</summary>
+    public void Complete()
+    {
+        _released = true;
+        _clientGone.Dispose();
+        if (Head.KeepAlive && _upload is null or { IsCompletedSuccessfully: true })
+        {
+            _pool.Return(Connection);
+        }
+        else
+        {
+            _pool.Drop(Connection);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing && !_released)
+        {
+            _released = true;
+            _clientGone.Dispose();
+            _pool.Drop(Connection);
+        }
+        base.Dispose(disposing);
+    }
+
+    private async Task UploadAsync(RequestBody body)
+    {
+        await body.SendAsync(Connection, _timeouts.Idle);
+        Connection.SetDeadline(_timeouts.Response);
+    }
+
+    private ForwardException Failure(Exception e)
+    {
+        var body = _request.Body;
+        var error = Connection.AbortCause switch
+        {
+            AbortCause.Client => body?.ClientFault ?? ForwardError.ClientGone,
+            AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
+            _ => e is MalformedResponseException ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
+        };
+        return new ForwardException(error, e is MalformedResponseException ? e.Message : FailureReason.Of(e))
+        {
+            IsStale = error == ForwardError.ResponseHead && Connection.IsReused && Connection.Unread.IsEmpty,
+        };
+    }
+}
