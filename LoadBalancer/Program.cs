@@ -74,6 +74,7 @@ internal static class Program
         logging.SetMinimumLevel(LogLevel.Information);
         logging.AddFilter("Microsoft", LogLevel.Warning);
         logging.AddFilter("System", LogLevel.Warning);
+        logging.AddFilter("Microsoft.Extensions.Hosting", LogLevel.Critical); // tells of a listener that cannot start at great length
     }
 
     private static ImmutableSortedDictionary<string, BackendPool> BuildPools(LoadBalancerOptions options, TimeProvider time, HealthLog log)

@@ -39,7 +39,8 @@ internal static class CommandLineInterface
             }
             return valid ? 0 : 1;
         });
-        return await root.Parse([.. args.Where(arg => !IsSetting(arg))]).InvokeAsync();
+        // Signals are the host's to handle, which waits for requests in flight: no time-out of two seconds here.
+        return await root.Parse([.. args.Where(arg => !IsSetting(arg))]).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
     }
 
     private static bool IsSetting(string arg) => arg.StartsWith(SettingPrefix, StringComparison.OrdinalIgnoreCase) && arg.Contains('=', StringComparison.Ordinal);

@@ -15,8 +15,17 @@ public sealed record ProbedPool(BackendPool Pool, HealthCheckOptions Options, IP
 public sealed class HealthChecker(IReadOnlyList<ProbedPool> pools, TimeProvider time, Random random) : BackgroundService
 {
     /// <inheritdoc/>
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
-        Task.WhenAll(from probed in pools from backend in probed.Pool.Snapshot.Members select PollAsync(probed, backend, stoppingToken));
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await Task.WhenAll(from probed in pools from backend in probed.Pool.Snapshot.Members select PollAsync(probed, backend, stoppingToken));
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // The load balancer stops.
+        }
+    }
 
     private async Task PollAsync(ProbedPool probed, Backend backend, CancellationToken stoppingToken)
     {

@@ -50,7 +50,7 @@ public sealed class KestrelListener : IDisposable
     public string Name { get; }
 
     /// <summary>Where it really listens, which is only known here where the configured port is 0.</summary>
-    public Uri Address => new(_server.Features.Get<IServerAddressesFeature>()!.Addresses.First());
+    public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
 
     /// <summary>Starts to listen.</summary>
     /// <exception cref="ListenerException">The address cannot be listened on.</exception>

@@ -26,7 +26,7 @@ public sealed partial class ListenerService(IReadOnlyList<KestrelListener> liste
     }
 
     [LoggerMessage(20, LogLevel.Information, "listener '{Listener}' listens on {Address}")]
-    private partial void LogListening(string listener, Uri address);
+    private partial void LogListening(string listener, string address);
 
     [LoggerMessage(21, LogLevel.Information, "stopping: no new connections; requests in flight may finish")]
     private partial void LogStopping();

@@ -1,0 +1,158 @@
+using LoadBalancer.Configuration;
+
+namespace LoadBalancer.Tests.Configuration;
+
+internal sealed class ConfigurationLoaderTests
+{
+    private const string Valid = """
+        { "LoadBalancer": {
+            "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web" } },
+            "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:3000" } } } } } }
+        """;
+
+    private string _file = "";
+
+    [SetUp]
+    public void MakeFile() => _file = Path.GetTempFileName();
+
+    [TearDown]
+    public void DeleteFile() => File.Delete(_file);
+
+    [Test]
+    public void Load_ShippedFile_IsTheFrenchDesign()
+    {
+        var loaded = ConfigurationLoader.Load();
+
+        loaded.Errors.Should().BeEmpty();
+        loaded.Options.Listeners["web"].Address!.ToString().Should().Be("http://127.0.0.1:8080");
+        loaded.Options.Listeners["web"].StatusEndpoints.Should().BeTrue();
+        loaded.Options.Pools["web"].Backends.Values.Select(backend => $"{backend.Address}").Should().Equal("http://127.0.0.1:3000", "http://127.0.0.1:3001");
+        loaded.Options.Pools["web"].HealthCheck.Should().Be(new HealthCheckOptions());
+        loaded.Options.Pools["web"].HealthCheck!.Interval.Should().Be(TimeSpan.FromSeconds(30));
+    }
+
+    [Test]
+    public void Load_CommentsAndTrailingCommas_AreAccepted() =>
+        Errors("/* c */ " + Valid.Replace("\"Pool\": \"web\" }", "\"Pool\": \"web\", // why\n }", StringComparison.Ordinal)).Should().BeEmpty();
+
+    [Test]
+    public void Load_NoHealthCheck_IsNoProbing() => Load(Valid).Options.Pools["web"].HealthCheck.Should().BeNull();
+
+    [Test]
+    public void Load_NullHealthCheck_IsNoProbing() => LoadPool("\"HealthCheck\": null").HealthCheck.Should().BeNull();
+
+    [Test]
+    public void Load_EmptyHealthCheck_ProbesWithDefaults() => LoadPool("\"HealthCheck\": {}").HealthCheck.Should().Be(new HealthCheckOptions());
+
+    [Test]
+    public void Load_Backends_KeepTheOrderOfTheFile()
+    {
+        var pool = LoadPool("\"Policy\": \"First\"", "\"zeta\": { \"Address\": \"http://a:1\" }, \"alpha\": { \"Address\": \"http://a:2\" }");
+
+        pool.Backends.Keys.Should().Equal("zeta", "alpha");
+    }
+
+    [Test]
+    public void Load_CommandLine_OverridesTheFile() =>
+        Load(Valid, "--LoadBalancer:Pools:web:Policy=First").Options.Pools["web"].Policy.Should().Be(PolicyName.First);
+
+    [Test]
+    public void Load_Environment_OverridesTheFile()
+    {
+        Environment.SetEnvironmentVariable("LoadBalancer__Pools__web__Retry__Attempts", "7");
+        try
+        {
+            Load(Valid).Options.Pools["web"].Retry.Attempts.Should().Be(7);
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable("LoadBalancer__Pools__web__Retry__Attempts", null);
+        }
+    }
+
+    [Test]
+    public void Load_ManyMistakes_ReportsEachOnceWithItsPath()
+    {
+        Errors("""
+            { "Oops": 1,
+              "LoadBalancer": {
+                "Listeners": {
+                  "web": { "Address": "http://127.0.0.1:8080", "Pool": "wb", "StatusEndpoint": true },
+                  "two": { "Address": "http://*:8080", "Pool": "web" },
+                  "three": { "Address": "http://127.0.0.1", "Protocol": "Htp" } },
+                "Pools": {
+                  "web": {
+                    "Backends": { "b1": { "Address": "htp://x" }, "b2": { "Address": "http://a:1", "Weight": "heavy" }, "b3": { "Weight": -1 }, "b4": 7 },
+                    "HealthCheck": { "Interval": "30", "Fall": 0, "Intervall": "00:00:01", "Timeout": { "a": 1 } } },
+                  "list": { "Backends": [ "http://a:1" ] },
+                  "none": {} } } }
+            """).Should().BeEquivalentTo(
+            "Oops: unknown key",
+            "LoadBalancer:Listeners:web:StatusEndpoint: unknown key; did you mean 'StatusEndpoints'?",
+            "LoadBalancer:Listeners:web:Pool: pool 'wb' is not defined; expected one of 'web', 'list', 'none'",
+            "LoadBalancer:Listeners:two:Address: http://*:8080 is already taken by listener 'web'",
+            "LoadBalancer:Listeners:three:Address: 'http://127.0.0.1' has no port; expected http://host:port",
+            "LoadBalancer:Listeners:three:Protocol: 'Htp' is not valid; expected Http; did you mean 'Http'?",
+            "LoadBalancer:Listeners:three:Pool: is missing; expected one of 'web', 'list', 'none'",
+            "LoadBalancer:Pools:web:Backends:b1:Address: 'htp://x' is not a valid address; expected http://, https:// or tcp://host:port",
+            "LoadBalancer:Pools:web:Backends:b2:Weight: 'heavy' is not valid; expected a whole number",
+            "LoadBalancer:Pools:web:Backends:b3:Address: is missing; expected for example http://127.0.0.1:3000",
+            "LoadBalancer:Pools:web:Backends:b3:Weight: '-1' is out of range; expected 0 to 1000",
+            "LoadBalancer:Pools:web:Backends:b4: '7' is not an object; expected { Address, Weight, MaxInFlight }",
+            "LoadBalancer:Pools:web:Backends:b4:Address: is missing; expected for example http://127.0.0.1:3000",
+            "LoadBalancer:Pools:web:HealthCheck:Interval: '30' is not valid; expected a duration as hours:minutes:seconds, for example 00:00:30",
+            "LoadBalancer:Pools:web:HealthCheck:Intervall: unknown key; did you mean 'Interval'?",
+            "LoadBalancer:Pools:web:HealthCheck:Fall: '0' is out of range; expected 1 or more",
+            "LoadBalancer:Pools:web:HealthCheck:Timeout: is an object or a list; expected a duration as hours:minutes:seconds, for example 00:00:30",
+            "LoadBalancer:Pools:list:Backends: expected an object with a name for each entry",
+            "LoadBalancer:Pools:none:Backends: no backend is defined; expected at least one");
+    }
+
+    [TestCase("{}", "LoadBalancer:Listeners: no listener is defined; expected at least one")]
+    [TestCase("[]", "{file}: is not a JSON object")]
+    [TestCase("{ \"LoadBalancer\": 5 }", "LoadBalancer: '5' is not an object; expected { ShutdownTimeout, Listeners, Pools }")]
+    public void Load_NotAConfiguration_SaysWhy(string json, string error) =>
+        Errors(json).Should().Contain(error.Replace("{file}", _file, StringComparison.Ordinal));
+
+    [Test]
+    public void Load_BrokenJson_NamesTheLine() =>
+        Errors("{\n  \"LoadBalancer\": {\n    \"a\" 1\n").Should().ContainSingle().Which.Should().StartWith($"{_file}: is not valid JSON at line 3, column 9: '1' is invalid");
+
+    [Test]
+    public void Load_DoubledKey_IsAnError() =>
+        Errors(Valid.Replace("\"Pools\":", "\"listeners\": {}, \"Pools\":", StringComparison.Ordinal)).Should().Contain("LoadBalancer:listeners: stands twice in the file");
+
+    [Test]
+    public void Load_NoSuchFile_SaysSo() =>
+        ConfigurationLoader.Load("/nowhere/lb.json").Errors.Select(error => $"{error}").Should().Equal($"{Path.GetFullPath("/nowhere/lb.json")}: no such file");
+
+    [TestCase("http://0.0.0.0:8080")]
+    [TestCase("http://localhost:8080")]
+    [TestCase("http://127.0.0.1:8080")]
+    public void Load_TwoListenersOnOnePort_IsAnError(string address) =>
+        Errors(Valid.Replace("\"Listeners\": {", $"\"Listeners\": {{ \"other\": {{ \"Address\": \"{address}\", \"Pool\": \"web\" }},", StringComparison.Ordinal))
+            .Should().ContainSingle().Which.Should().Contain("is already taken by listener 'other'");
+
+    [Test]
+    public void Load_TwoLoopbackAddressesOnOnePort_IsNoError() =>
+        Errors(Valid.Replace("\"Listeners\": {", "\"Listeners\": { \"other\": { \"Address\": \"http://127.0.0.2:8080\", \"Pool\": \"web\" },", StringComparison.Ordinal)).Should().BeEmpty();
+
+    private PoolOptions LoadPool(string setting, string backends = "\"b1\": { \"Address\": \"http://a:1\" }")
+    {
+        var loaded = Load($$"""
+            { "LoadBalancer": {
+                "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web" } },
+                "Pools": { "web": { "Backends": { {{backends}} }, {{setting}} } } } }
+            """);
+        loaded.Errors.Should().BeEmpty();
+        return loaded.Options.Pools["web"];
+    }
+
+    private IEnumerable<string> Errors(string json) => Load(json).Errors.Select(error => error.ToString());
+
+    private LoadedConfiguration Load(string json, params string[] overrides)
+    {
+        File.WriteAllText(_file, json);
+        return ConfigurationLoader.Load(_file, overrides);
+    }
+}

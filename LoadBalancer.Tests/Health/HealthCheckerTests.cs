@@ -1,0 +1,110 @@
+using System.Threading.Channels;
+using LoadBalancer.Configuration;
+using LoadBalancer.Health;
+using LoadBalancer.Pools;
+using LoadBalancer.Tests.Support;
+using static LoadBalancer.Tests.Support.TestBackends;
+
+namespace LoadBalancer.Tests.Health;
+
+internal sealed class HealthCheckerTests
+{
+    private static readonly HealthCheckOptions Options = new();
+
+    private readonly FakeClock _clock = new();
+    private readonly ScriptedProbe _probe = new();
+    private HealthChecker _checker = null!;
+
+    [TearDown]
+    public async Task StopAsync()
+    {
+        await _checker.StopAsync(CancellationToken.None);
+        _checker.Dispose();
+    }
+
+    [Test]
+    public async Task Start_Always_ProbesEveryBackendAtOnce()
+    {
+        var pool = PoolOf(Probed("a"), Probed("b"));
+
+        await StartAsync(pool);
+
+        (await NextProbeAsync()).Should().NotBe(await NextProbeAsync());
+        pool.Settled.IsCompleted.Should().BeFalse("no result is there yet");
+    }
+
+    [Test]
+    public async Task Poll_Healthy_ProbesEveryInterval()
+    {
+        var backend = Probed("a");
+        await StartAsync(PoolOf(backend));
+        await AnswerAsync(true);
+        await SleepsForAsync(Options.Interval);
+
+        _clock.Advance(Options.Interval * 0.89);
+        _probe.Pending.Should().Be(0, "jitter shortens the interval by a tenth at most");
+        _clock.Advance(Options.Interval * 0.11);
+
+        (await NextProbeAsync()).Should().Be(backend);
+    }
+
+    [Test]
+    public async Task Poll_Unhealthy_ProbesEveryDownInterval()
+    {
+        var backend = Probed("a");
+        await StartAsync(PoolOf(backend));
+        await AnswerAsync(false);
+        await SleepsForAsync(Options.DownInterval);
+        backend.Health.IsUp.Should().BeFalse();
+
+        _clock.Advance(Options.DownInterval);
+        await AnswerAsync(true);
+        await SleepsForAsync(Options.Interval);
+
+        backend.Health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public async Task Poll_RequestFindsBackendDown_ProbesAfterDownIntervalInsteadOfInterval()
+    {
+        var pool = PoolOf(Probed("a"));
+        await StartAsync(pool);
+        await AnswerAsync(true);
+        await SleepsForAsync(Options.Interval);
+        pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
+
+        lease!.Complete(AttemptOutcome.ConnectFailed, "connection refused");
+
+        await SleepsForAsync(Options.DownInterval);
+    }
+
+    private async Task StartAsync(BackendPool pool)
+    {
+        _checker = new HealthChecker([new ProbedPool(pool, Options, _probe)], _clock, new Random(1));
+        await _checker.StartAsync(CancellationToken.None);
+    }
+
+    private async Task<Backend> NextProbeAsync() => (await _probe.Calls.ReadAsync()).Backend;
+
+    private async Task AnswerAsync(bool succeeded) => (await _probe.Calls.ReadAsync()).Result.SetResult(new(succeeded, "scripted"));
+
+    private Task SleepsForAsync(TimeSpan interval) =>
+        Eventually.BeTrueAsync(() => _clock.UntilNextTimer is { } left && left > interval * 0.89 && left <= interval, $"the checker sleeps for {interval}");
+
+    private sealed class ScriptedProbe : IProbe
+    {
+        private readonly Channel<(Backend Backend, TaskCompletionSource<ProbeResult> Result)> _calls =
+            Channel.CreateUnbounded<(Backend, TaskCompletionSource<ProbeResult>)>();
+
+        public ChannelReader<(Backend Backend, TaskCompletionSource<ProbeResult> Result)> Calls => _calls.Reader;
+
+        public int Pending => _calls.Reader.Count;
+
+        public Task<ProbeResult> ProbeAsync(Backend backend, CancellationToken cancellationToken)
+        {
+            var result = new TaskCompletionSource<ProbeResult>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _calls.Writer.TryWrite((backend, result));
+            return result.Task.WaitAsync(cancellationToken);
+        }
+    }
+}

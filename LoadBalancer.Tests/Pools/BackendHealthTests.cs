@@ -1,0 +1,182 @@
+using LoadBalancer.Pools;
+using LoadBalancer.Tests.Support;
+
+namespace LoadBalancer.Tests.Pools;
+
+internal sealed class BackendHealthTests
+{
+    private readonly FakeClock _clock = new();
+
+    [Test]
+    public void IsUp_WithoutProbes_IsTrueFromTheStart() => Health(new()).IsUp.Should().BeTrue();
+
+    [Test]
+    public void IsUp_WithProbesBeforeTheFirstResult_IsFalseAndPending()
+    {
+        var health = Health(new() { Probed = true });
+
+        health.IsUp.Should().BeFalse();
+        health.IsPending.Should().BeTrue();
+    }
+
+    [TestCase(true)]
+    [TestCase(false)]
+    public void ObserveProbe_FirstResult_DecidesAloneAndFlips(bool succeeded)
+    {
+        var health = Health(new() { Probed = true, Rise = 3, Fall = 3 });
+
+        health.ObserveProbe(succeeded, "why").Should().Be(HealthChanges.Flipped);
+
+        health.IsUp.Should().Be(succeeded);
+        health.IsPending.Should().BeFalse();
+        health.Reason.Should().Be("why");
+    }
+
+    [Test]
+    public void ObserveProbe_FailuresBelowFall_DoNotFlip()
+    {
+        var health = UpByProbe(new() { Probed = true, Fall = 3 });
+
+        health.ObserveProbe(false, "1").Should().Be(HealthChanges.None);
+        health.ObserveProbe(false, "2").Should().Be(HealthChanges.None);
+        health.IsUp.Should().BeTrue();
+        health.ObserveProbe(false, "3").Should().Be(HealthChanges.Flipped);
+        health.IsUp.Should().BeFalse();
+    }
+
+    [Test]
+    public void ObserveProbe_SuccessBetweenFailures_StartsCountingAnew()
+    {
+        var health = UpByProbe(new() { Probed = true, Fall = 2 });
+
+        health.ObserveProbe(false, "1");
+        health.ObserveProbe(true, "ok");
+        health.ObserveProbe(false, "2");
+
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void ObserveProbe_SuccessesBelowRise_DoNotFlip()
+    {
+        var health = UpByProbe(new() { Probed = true, Rise = 2 });
+        health.ObserveProbe(false, "down");
+
+        health.ObserveProbe(true, "1").Should().Be(HealthChanges.None);
+        health.ObserveProbe(true, "2").Should().Be(HealthChanges.Flipped);
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void ObserveProbe_SameResultAgain_DoesNotFlip() =>
+        UpByProbe(new() { Probed = true }).ObserveProbe(true, "ok").Should().Be(HealthChanges.None);
+
+    [Test]
+    public void ObserveAttempt_ConnectFailedWhereProbed_IsDownAtOnceAndUpByProbe()
+    {
+        var health = UpByProbe(new() { Probed = true, Fall = 5 });
+
+        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused").Should().Be(HealthChanges.Flipped);
+        health.IsUp.Should().BeFalse();
+        health.Reason.Should().Be("connection refused");
+
+        health.ObserveProbe(true, "ok").Should().Be(HealthChanges.Flipped);
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void ObserveAttempt_ConnectFailedWhereNotProbed_EjectsUntilItsTimeIsOver()
+    {
+        var health = Health(new());
+
+        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused").Should().Be(HealthChanges.Flipped | HealthChanges.Ejected);
+        health.IsUp.Should().BeFalse();
+
+        health.EndEjection().Should().Be(HealthChanges.Flipped);
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void ObserveAttempt_FailuresInARow_EjectAtTheLimit()
+    {
+        var health = Health(new() { Failures = 3 });
+
+        health.ObserveAttempt(AttemptOutcome.Failed, "1").Should().Be(HealthChanges.None);
+        health.ObserveAttempt(AttemptOutcome.Failed, "2").Should().Be(HealthChanges.None);
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset").Should().Be(HealthChanges.Flipped | HealthChanges.Ejected);
+        health.Reason.Should().Be("3 failures in a row, last: reset");
+    }
+
+    [Test]
+    public void ObserveAttempt_SuccessBetweenFailures_StartsCountingAnew()
+    {
+        var health = Health(new() { Failures = 2 });
+
+        health.ObserveAttempt(AttemptOutcome.Failed, "1");
+        health.ObserveAttempt(AttemptOutcome.Succeeded, "");
+        health.ObserveAttempt(AttemptOutcome.Failed, "2");
+
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void ObserveAttempt_FailuresFurtherApartThanTheWindow_DoNotEject()
+    {
+        var health = Health(new() { Failures = 2, Window = TimeSpan.FromSeconds(10) });
+
+        health.ObserveAttempt(AttemptOutcome.Failed, "1");
+        _clock.Advance(TimeSpan.FromSeconds(11));
+        health.ObserveAttempt(AttemptOutcome.Failed, "2");
+
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void ObserveAttempt_Abandoned_NeverCounts()
+    {
+        var health = Health(new() { Failures = 1 });
+
+        health.ObserveAttempt(AttemptOutcome.Abandoned, "client gone").Should().Be(HealthChanges.None);
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void EndEjection_WhileProbesSayDown_StaysDown()
+    {
+        var health = UpByProbe(new() { Probed = true, Failures = 1 });
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset");
+        health.ObserveProbe(false, "down");
+
+        health.EndEjection().Should().Be(HealthChanges.None);
+        health.IsUp.Should().BeFalse();
+    }
+
+    [Test]
+    public void ObserveProbe_WhileEjected_StaysDown()
+    {
+        var health = UpByProbe(new() { Probed = true, Failures = 1 });
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset");
+
+        health.ObserveProbe(true, "ok").Should().Be(HealthChanges.None);
+        health.IsUp.Should().BeFalse();
+        health.Reason.Should().Contain("reset");
+    }
+
+    [Test]
+    public void ObserveAttempt_EjectedWhileDownByProbe_StillReportsTheEjection()
+    {
+        var health = UpByProbe(new() { Probed = true, Failures = 1 });
+        health.ObserveProbe(false, "down");
+
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset").Should().Be(HealthChanges.Ejected, "somebody has to end it");
+    }
+
+    private BackendHealth Health(HealthRules rules) => new(rules, _clock);
+
+    private BackendHealth UpByProbe(HealthRules rules)
+    {
+        var health = Health(rules);
+        health.ObserveProbe(true, "ok");
+        return health;
+    }
+}

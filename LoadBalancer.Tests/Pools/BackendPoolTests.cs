@@ -1,0 +1,199 @@
+using LoadBalancer.Pools;
+using static LoadBalancer.Tests.Support.TestBackends;
+
+namespace LoadBalancer.Tests.Pools;
+
+internal sealed class BackendPoolTests
+{
+    [Test]
+    public void TryAcquire_NobodyEligible_IsFalse()
+    {
+        var pool = PoolOf(Probed("a"));
+
+        pool.TryAcquire(new SelectionContext(), out var lease).Should().BeFalse();
+        lease.Should().BeNull();
+    }
+
+    [Test]
+    public void TryAcquire_Eligible_CountsUntilCompleted()
+    {
+        var backend = Unprobed("a");
+        var pool = PoolOf(backend);
+
+        var lease = Acquire(pool);
+        backend.InFlight.Should().Be(1);
+        backend.Requests.Should().Be(1);
+
+        lease.Complete(AttemptOutcome.Succeeded);
+        backend.InFlight.Should().Be(0);
+        backend.Failures.Should().Be(0);
+    }
+
+    [Test]
+    public void Complete_Twice_CountsOnce()
+    {
+        var backend = Unprobed("a");
+        var pool = PoolOf(backend);
+        using var other = Acquire(pool);
+
+        var lease = Acquire(pool);
+        lease.Complete(AttemptOutcome.Failed, "reset");
+        lease.Complete(AttemptOutcome.Failed, "reset");
+        lease.Dispose();
+
+        backend.InFlight.Should().Be(1);
+        backend.Failures.Should().Be(1);
+    }
+
+    [Test]
+    public void Dispose_NotCompleted_GivesBackWithoutBlame()
+    {
+        var backend = Unprobed("a");
+
+        Acquire(PoolOf(backend)).Dispose();
+
+        backend.InFlight.Should().Be(0);
+        backend.Failures.Should().Be(0);
+    }
+
+    [Test]
+    public void TryAcquire_Tried_IsNotChosenAgain()
+    {
+        var (a, b) = (Unprobed("a"), Unprobed("b"));
+        var pool = PoolOf(a, b);
+
+        for (var i = 0; i < 4; i++)
+        {
+            pool.TryAcquire(new SelectionContext([a]), out var lease).Should().BeTrue();
+            lease!.Backend.Should().Be(b);
+        }
+        pool.TryAcquire(new SelectionContext([a, b]), out _).Should().BeFalse();
+    }
+
+    [Test]
+    public void TryAcquire_Full_GoesToTheOtherAndThenFails()
+    {
+        var pool = PoolOf(Unprobed("a", maxInFlight: 1), Unprobed("b", maxInFlight: 1));
+
+        var leases = new[] { Acquire(pool), Acquire(pool) };
+
+        leases.Select(lease => lease.Backend.Name).Should().BeEquivalentTo("a", "b");
+        pool.TryAcquire(new SelectionContext(), out _).Should().BeFalse();
+        leases[0].Dispose();
+        Acquire(pool).Backend.Should().Be(leases[0].Backend);
+    }
+
+    [Test]
+    public void TryAcquire_ManyThreads_NeverExceedsMaxInFlight()
+    {
+        var backend = Unprobed("a", maxInFlight: 3);
+        var pool = PoolOf(backend);
+        var (most, inside) = (0, 0);
+
+        Parallel.For(0, 20_000, new ParallelOptions { MaxDegreeOfParallelism = 8 }, _ =>
+        {
+            if (pool.TryAcquire(new SelectionContext(), out var lease))
+            {
+                InterlockedMax(ref most, Interlocked.Increment(ref inside));
+                Interlocked.Decrement(ref inside);
+                lease.Complete(AttemptOutcome.Succeeded);
+            }
+        });
+
+        most.Should().BeInRange(1, 3);
+        backend.InFlight.Should().Be(0);
+    }
+
+    [TestCase(AdminState.Draining)]
+    [TestCase(AdminState.Disabled)]
+    public void SetAdminState_NotReady_GetsNothingNewButKeepsWhatItHas(AdminState state)
+    {
+        var backend = Unprobed("a");
+        var pool = PoolOf(backend);
+        var lease = Acquire(pool);
+
+        pool.SetAdminState(backend, state);
+
+        pool.TryAcquire(new SelectionContext(), out _).Should().BeFalse();
+        backend.InFlight.Should().Be(1);
+        lease.Complete(AttemptOutcome.Succeeded);
+        pool.SetAdminState(backend, AdminState.Ready);
+        Acquire(pool).Backend.Should().Be(backend);
+    }
+
+    [Test]
+    public void TryAcquire_AllWeightsZero_IsFalse() =>
+        PoolOf(Unprobed("a", weight: 0), Unprobed("b", weight: 0)).TryAcquire(new SelectionContext(), out _).Should().BeFalse();
+
+    [Test]
+    public void HealthFlipped_OnlyOnFlips_IsRaised()
+    {
+        var backend = Probed("a");
+        var pool = PoolOf(backend);
+        var flips = new List<bool>();
+        pool.HealthFlipped += (_, flipped) => flips.Add(flipped.Health.IsUp);
+
+        foreach (var succeeded in new[] { true, true, false, false, true })
+        {
+            pool.ObserveProbe(backend, succeeded, "");
+        }
+
+        flips.Should().Equal(true, false, true);
+    }
+
+    [Test]
+    public void Complete_ConnectFailed_TakesTheBackendOutOfTheNextChoice()
+    {
+        var (a, b) = (Unprobed("a"), Unprobed("b"));
+        var pool = PoolOf(a, b);
+        var lease = Acquire(pool);
+
+        lease.Complete(AttemptOutcome.ConnectFailed, "connection refused");
+
+        for (var i = 0; i < 4; i++)
+        {
+            Acquire(pool).Backend.Should().NotBe(lease.Backend);
+        }
+    }
+
+    [Test]
+    public void Settled_FirstBackendUp_CompletesBeforeTheOthers()
+    {
+        var (a, b) = (Probed("a"), Probed("b"));
+        var pool = PoolOf(a, b);
+        pool.Settled.IsCompleted.Should().BeFalse();
+
+        pool.ObserveProbe(a, false, "down");
+        pool.Settled.IsCompleted.Should().BeFalse("b may still be well");
+        pool.ObserveProbe(b, true, "ok");
+
+        pool.Settled.IsCompleted.Should().BeTrue();
+    }
+
+    [Test]
+    public void Settled_AllDown_Completes()
+    {
+        var (a, b) = (Probed("a"), Probed("b"));
+        var pool = PoolOf(a, b);
+
+        pool.ObserveProbe(a, false, "down");
+        pool.ObserveProbe(b, false, "down");
+
+        pool.Settled.IsCompleted.Should().BeTrue();
+    }
+
+    private static BackendLease Acquire(BackendPool pool)
+    {
+        pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
+        return lease!;
+    }
+
+    private static void InterlockedMax(ref int target, int value)
+    {
+        for (var seen = Volatile.Read(ref target); seen < value;)
+        {
+            var before = Interlocked.CompareExchange(ref target, value, seen);
+            seen = before == seen ? value : before;
+        }
+    }
+}

@@ -1,0 +1,24 @@
+using System.Diagnostics;
+
+namespace LoadBalancer.Tests.Support;
+
+/// <summary>Waits for what must become true, where only real time can make it so.</summary>
+internal static class Eventually
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+
+    public static async Task BeTrueAsync(Func<bool> condition, string because) => await BeTrueAsync(() => Task.FromResult(condition()), because);
+
+    public static async Task BeTrueAsync(Func<Task<bool>> condition, string because)
+    {
+        var waited = Stopwatch.StartNew();
+        while (!await condition())
+        {
+            if (waited.Elapsed > Patience)
+            {
+                Assert.Fail($"waited {Patience.TotalSeconds} s in vain: {because}");
+            }
+            await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using System.Collections.Immutable;
+using LoadBalancer.Configuration;
+using LoadBalancer.Http;
+using LoadBalancer.Pools;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+
+namespace LoadBalancer.Tests.Support;
+
+/// <summary>A whole node in this process, listening on a free port, with one listener and one pool.</summary>
+internal sealed class TestNode : IAsyncDisposable
+{
+    private readonly IHost _host;
+
+    private TestNode(IHost host)
+    {
+        _host = host;
+        var address = new Uri(host.Services.GetRequiredService<ListenerService>().Listeners[0].Address);
+        Port = address.Port;
+        Client = new HttpClient(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = address };
+    }
+
+    public int Port { get; }
+
+    public HttpClient Client { get; }
+
+    public BackendPool Pool => _host.Services.GetRequiredService<ImmutableSortedDictionary<string, BackendPool>>()["web"];
+
+    /// <summary>Starts a node in front of these backends.</summary>
+    /// <param name="backends">Their addresses; they are named b1, b2, …</param>
+    /// <param name="pool">Changes the pool's options; without, nobody is probed and nothing waits.</param>
+    /// <param name="listener">Changes the listener's options.</param>
+    /// <param name="time">The node's clock.</param>
+    public static async Task<TestNode> StartAsync(
+        IEnumerable<string> backends, Func<PoolOptions, PoolOptions>? pool = null, Func<ListenerOptions, ListenerOptions>? listener = null, TimeProvider? time = null)
+    {
+        var poolOptions = new PoolOptions
+        {
+            Backends = backends.Index().ToDictionary(entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = Parse(entry.Item) }),
+        };
+        var listenerOptions = new ListenerOptions { Address = Parse("http://127.0.0.1:0"), Pool = "web" };
+        var host = Program.Build(
+            new LoadBalancerOptions
+            {
+                Listeners = new Dictionary<string, ListenerOptions> { ["web"] = listener?.Invoke(listenerOptions) ?? listenerOptions },
+                Pools = new Dictionary<string, PoolOptions> { ["web"] = pool?.Invoke(poolOptions) ?? poolOptions },
+            },
+            time ?? TimeProvider.System);
+        await host.StartAsync();
+        return new TestNode(host);
+    }
+
+    /// <summary>Orders the node to stop, and returns when it has.</summary>
+    public Task StopAsync(CancellationToken cancellationToken = default)
+    {
+        _host.Services.GetRequiredService<IHostApplicationLifetime>().StopApplication();
+        return _host.StopAsync(cancellationToken);
+    }
+
+    /// <summary>Opens a connection to the node.</summary>
+    public Task<RawPeer> ConnectAsync() => RawPeer.ConnectAsync(Port);
+
+    /// <summary>Sends one request on a connection of its own and reads until the node closes it.</summary>
+    public async Task<string> ExchangeAsync(string request)
+    {
+        using var client = await ConnectAsync();
+        await client.SendAsync(request);
+        return await client.ReadToEndAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Client.Dispose();
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await _host.StopAsync(now.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _host.Dispose();
+    }
+
+    private static EndpointAddress Parse(string text) => EndpointAddress.TryParse(text, out var address, out var error) ? address : throw new ArgumentException(error);
+}
