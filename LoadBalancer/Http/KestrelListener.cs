@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Options;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http;
 
@@ -31,7 +32,8 @@ public sealed class KestrelListener : IDisposable
         {
             AddServerHeader = false,
             AllowHostHeaderOverride = true, // RFC 9112 section 3.2.2: the authority of an absolute target wins.
-            RequestHeaderEncodingSelector = _ => Encoding.Latin1, // Any byte passes as it is.
+            // Any byte passes as it is.
+            RequestHeaderEncodingSelector = name => name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance : Encoding.Latin1,
             ResponseHeaderEncodingSelector = _ => Encoding.Latin1,
         };
         kestrel.Limits.MaxRequestBodySize = null;

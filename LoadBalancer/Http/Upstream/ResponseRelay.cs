@@ -61,6 +61,11 @@ internal static class ResponseRelay
                     await CopyAsync(from.Connection, context.Response.BodyWriter, long.MaxValue, idle);
                     break;
             }
+            if (context.Response.HasStarted)
+            {
+                // What Kestrel flushes of its own accord is a response that fits into one piece, which then goes out with its head.
+                await FlushAsync(from.Connection, context.Response.BodyWriter, idle);
+            }
             from.Connection.EndDeadline();
             return null;
         }
