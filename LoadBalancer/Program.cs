@@ -121,11 +121,12 @@ internal static class Program
     private static List<KestrelListener> BuildListeners(LoadBalancerOptions options, IServiceProvider provider)
     {
         var pools = provider.GetRequiredService<ImmutableSortedDictionary<string, BackendPool>>();
+        var lifetime = provider.GetRequiredService<IHostApplicationLifetime>();
         var forwarders = options.Pools.ToDictionary(
             entry => entry.Key,
             entry => new HttpForwarder(
                 pools[entry.Key], entry.Value, provider.GetRequiredService<IHttpClientFactory>().CreateClient(ForwardingClient(entry.Key)),
-                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<HttpForwarder>>()),
+                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<HttpForwarder>>(), lifetime.ApplicationStopping),
             StringComparer.OrdinalIgnoreCase);
         return
         [
@@ -138,7 +139,7 @@ internal static class Program
             var pipeline = new ApplicationBuilder(provider);
             if (listener.StatusEndpoints)
             {
-                pipeline.UseMiddleware<StatusMiddleware>(pools.Values.ToList(), provider.GetRequiredService<IHostApplicationLifetime>());
+                pipeline.UseMiddleware<StatusMiddleware>(pools.Values.ToList(), lifetime);
             }
             pipeline.UseMiddleware<ProxyMiddleware>(forwarders[listener.Pool!]);
             return pipeline.Build();

@@ -15,6 +15,7 @@ public sealed partial class HttpForwarder
     private readonly HttpClient _client;
     private readonly PoolOptions _options;
     private readonly RetryBudget _budget;
+    private readonly CancellationToken _stopping;
     private readonly ILogger _logger;
 
     /// <summary>Makes the forwarder of a pool.</summary>
@@ -23,9 +24,10 @@ public sealed partial class HttpForwarder
     /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>.</param>
     /// <param name="time">The clock of the retry budget.</param>
     /// <param name="logger">Told of each failed attempt, once.</param>
-    public HttpForwarder(BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ILogger<HttpForwarder> logger)
+    /// <param name="stopping">Cancelled when the node is to stop; from then on every answer ends its connection.</param>
+    public HttpForwarder(BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ILogger<HttpForwarder> logger, CancellationToken stopping)
     {
-        (_pool, _options, _client, _logger) = (pool, options, client, logger);
+        (_pool, _options, _client, _stopping, _logger) = (pool, options, client, stopping, logger);
         _budget = new RetryBudget(options.Retry.Budget, time);
         _client.Timeout = Timeout.InfiniteTimeSpan; // Time-outs are the handler's: a slow message that moves is never cut.
     }
@@ -130,6 +132,10 @@ public sealed partial class HttpForwarder
     private async ValueTask RelayAsync(HttpContext context, Http1Exchange exchange, BackendLease lease)
     {
         ResponseRelay.CopyHead(exchange, context.Response);
+        if (_stopping.IsCancellationRequested && HttpProtocol.IsHttp11(context.Request.Protocol))
+        {
+            context.Response.Headers.Connection = "close";
+        }
         var broken = await ResponseRelay.CopyBodyAsync(exchange, context, _options.Timeouts.Idle);
         var clientGone = exchange.IsClientGone;
         await exchange.EndUploadAsync();

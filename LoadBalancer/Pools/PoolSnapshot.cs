@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using LoadBalancer.Balancing;
 
 namespace LoadBalancer.Pools;
 

@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
-using LoadBalancer.Pools;
 
-namespace LoadBalancer.Balancing;
+namespace LoadBalancer.Pools;
 
 /// <summary>
 /// How a pool chooses among its eligible backends. A policy is made for one set of backends and never changes its mind about

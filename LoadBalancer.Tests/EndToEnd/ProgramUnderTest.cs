@@ -1,0 +1,86 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using LoadBalancer.Tests.Support;
+
+namespace LoadBalancer.Tests.EndToEnd;
+
+/// <summary>One of the repository's programs, running as a process of its own.</summary>
+internal sealed partial class ProgramUnderTest : IAsyncDisposable
+{
+    private const int SigTerm = 15;
+
+    private readonly Process _process;
+
+    private ProgramUnderTest(string name, string[] args)
+    {
+        // Each project is built into the same place below its own folder.
+        var path = Path.Combine(AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), name + ".dll");
+        var start = new ProcessStartInfo("dotnet", [path, .. args]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        _process = new Process { StartInfo = start };
+        _process.OutputDataReceived += (_, line) => Output.Enqueue(line.Data ?? "");
+        _process.ErrorDataReceived += (_, line) => Errors.Enqueue(line.Data ?? "");
+        _process.Start();
+        _process.BeginOutputReadLine();
+        _process.BeginErrorReadLine();
+    }
+
+    /// <summary>Lines written to standard output so far.</summary>
+    public ConcurrentQueue<string> Output { get; } = [];
+
+    /// <summary>Lines written to standard error so far.</summary>
+    public ConcurrentQueue<string> Errors { get; } = [];
+
+    /// <summary>Starts a program and waits until it says that it listens.</summary>
+    public static async Task<ProgramUnderTest> StartAsync(string name, params string[] args)
+    {
+        var program = new ProgramUnderTest(name, args);
+        await Eventually.BeTrueAsync(
+            () => program._process.HasExited || program.Output.Any(line => line.Contains("listens on", StringComparison.Ordinal)), $"{name} listens");
+        program._process.HasExited.Should().BeFalse(string.Join('\n', program.Errors));
+        return program;
+    }
+
+    /// <summary>Runs a program to its end.</summary>
+    /// <returns>Its exit code and what it wrote to standard output and standard error.</returns>
+    public static async Task<(int ExitCode, string Output, string Errors)> RunAsync(string name, params string[] args)
+    {
+        await using var program = new ProgramUnderTest(name, args);
+        await program._process.WaitForExitAsync();
+        return (program._process.ExitCode, Text(program.Output), Text(program.Errors));
+    }
+
+    /// <summary>Asks the program to stop, as a service manager does, and waits for its exit code.</summary>
+    public async Task<int> TerminateAsync()
+    {
+        Kill(_process.Id, SigTerm).Should().Be(0);
+        await _process.WaitForExitAsync();
+        return _process.ExitCode;
+    }
+
+    /// <summary>Asks the program to stop and does not wait.</summary>
+    public void BeginTerminate() => Kill(_process.Id, SigTerm).Should().Be(0);
+
+    /// <summary>Waits until the program has ended by itself.</summary>
+    public async Task<int> EndAsync()
+    {
+        await _process.WaitForExitAsync();
+        return _process.ExitCode;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill();
+            await _process.WaitForExitAsync();
+        }
+        _process.Dispose();
+    }
+
+    private static string Text(IEnumerable<string> lines) => string.Join('\n', lines.Where(line => line.Length > 0));
+
+    [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int Kill(int pid, int signal);
+}
