@@ -65,17 +65,48 @@ internal sealed class HealthCheckerTests
     }
 
     [Test]
-    public async Task Poll_RequestFindsBackendDown_ProbesAfterDownIntervalInsteadOfInterval()
+    public async Task Poll_RequestFindsBackendDown_ProbesAtOnce()
     {
         var pool = PoolOf(Probed("a"));
         await StartAsync(pool);
         await AnswerAsync(true);
         await SleepsForAsync(Options.Interval);
+        _clock.Advance(Options.DownInterval);
         pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
 
         lease!.Complete(AttemptOutcome.ConnectFailed, "connection refused");
+        await AnswerAsync(false);
 
         await SleepsForAsync(Options.DownInterval);
+    }
+
+    [Test]
+    public async Task Poll_Doubt_ProbesAtOnce()
+    {
+        var backend = Probed("a");
+        await StartAsync(PoolOf(backend));
+        await AnswerAsync(true);
+        await SleepsForAsync(Options.Interval);
+        _clock.Advance(Options.DownInterval);
+
+        backend.Doubt();
+        await AnswerAsync(true);
+
+        await SleepsForAsync(Options.Interval);
+    }
+
+    [Test]
+    public async Task Poll_DoubtRightAfterAProbe_WaitsForTheDownInterval()
+    {
+        var backend = Probed("a");
+        await StartAsync(PoolOf(backend));
+        await AnswerAsync(true);
+        await SleepsForAsync(Options.Interval);
+
+        backend.Doubt();
+
+        await SleepsForAsync(Options.DownInterval);
+        _probe.Pending.Should().Be(0, "a backend that closes each connection must not be flooded with probes");
     }
 
     private async Task StartAsync(BackendPool pool)

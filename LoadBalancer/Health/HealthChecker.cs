@@ -9,8 +9,8 @@ public sealed record ProbedPool(BackendPool Pool, HealthCheckOptions Options, IP
 /// <summary>
 /// Polls the backends of each pool: all at once at the start, then a healthy one every <see cref="HealthCheckOptions.Interval"/> and
 /// an unhealthy one every <see cref="HealthCheckOptions.DownInterval"/>, each up to 10 % early at random, so that many load
-/// balancers started together do not probe together. Whoever sees a backend go down first, a probe or a request, from then on
-/// <see cref="HealthCheckOptions.DownInterval"/> counts.
+/// balancers started together do not probe together. The long interval ends early when a request finds the backend down, or when
+/// there is reason to doubt it: then the next probe follows at once, but never sooner than DownInterval after the last.
 /// </summary>
 public sealed class HealthChecker(IReadOnlyList<ProbedPool> pools, TimeProvider time, Random random) : BackgroundService
 {
@@ -31,34 +31,41 @@ public sealed class HealthChecker(IReadOnlyList<ProbedPool> pools, TimeProvider 
     {
         while (true)
         {
+            var probedAt = time.GetTimestamp();
             var result = await probed.Probe.ProbeAsync(backend, stoppingToken);
             probed.Pool.ObserveProbe(backend, result.Succeeded, result.Reason);
-            await SleepWhileUpAsync(probed, backend, stoppingToken);
-            if (!backend.Health.IsUp)
+
+            if (await IsQuestionedWithinAsync(WithJitter(probed.Options.Interval), probed.Pool, backend, stoppingToken))
             {
-                await Task.Delay(WithJitter(probed.Options.DownInterval), time, stoppingToken);
+                var rest = WithJitter(probed.Options.DownInterval) - time.GetElapsedTime(probedAt);
+                await Task.Delay(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, time, stoppingToken);
             }
         }
     }
 
-    // The long sleep ends early when a request finds the backend down.
-    private async Task SleepWhileUpAsync(ProbedPool probed, Backend backend, CancellationToken stoppingToken)
+    // Sleeps for the interval, but no longer than the backend is up and beyond doubt.
+    private async Task<bool> IsQuestionedWithinAsync(TimeSpan interval, BackendPool pool, Backend backend, CancellationToken stoppingToken)
     {
-        var down = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        void OnFlip(BackendPool pool, Backend flipped)
+        var questioned = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        void OnFlip(BackendPool _, Backend flipped)
         {
             if (flipped == backend && !backend.Health.IsUp)
             {
-                down.TrySetResult();
+                questioned.TrySetResult();
             }
         }
-        probed.Pool.HealthFlipped += OnFlip;
+        void OnDoubt() => questioned.TrySetResult();
+
+        pool.HealthFlipped += OnFlip;
+        backend.Doubted += OnDoubt;
         if (backend.Health.IsUp)
         {
-            await down.Task.WaitAsync(WithJitter(probed.Options.Interval), time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await questioned.Task.WaitAsync(interval, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
-        probed.Pool.HealthFlipped -= OnFlip;
+        pool.HealthFlipped -= OnFlip;
+        backend.Doubted -= OnDoubt;
         stoppingToken.ThrowIfCancellationRequested();
+        return questioned.Task.IsCompleted || !backend.Health.IsUp;
     }
 
     private TimeSpan WithJitter(TimeSpan interval) => interval * (1 - 0.1 * random.NextDouble());

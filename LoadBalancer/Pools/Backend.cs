@@ -23,6 +23,9 @@ public sealed class Backend
         _maxInFlight = maxInFlight ?? int.MaxValue;
     }
 
+    /// <summary>Raised when there is a sign, but no proof, that the backend is gone; on any thread, handlers must not block.</summary>
+    public event Action? Doubted;
+
     /// <summary>Its name in the configuration.</summary>
     public string Name { get; }
 
@@ -49,6 +52,9 @@ public sealed class Backend
 
     /// <summary>Whether one more lease would fit below its limit.</summary>
     public bool HasRoom => Volatile.Read(ref _inFlight) < _maxInFlight;
+
+    /// <summary>Reports such a sign: an idle connection was closed, say. Whoever checks health may want to look at once.</summary>
+    public void Doubt() => Doubted?.Invoke();
 
     internal bool IsEligible => AdminState == AdminState.Ready && Weight > 0 && Health.IsUp;
 

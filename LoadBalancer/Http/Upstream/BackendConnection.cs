@@ -35,7 +35,7 @@ internal sealed class BackendConnection : IDisposable
     private byte[] _buffer = GC.AllocateUninitializedArray<byte>(InitialBufferSize);
     private int _start;
     private int _end;
-    private ValueTask<int> _readAhead;
+    private ReadAhead? _readAhead;
     private bool _readingAhead;
     private long _deadline = NoDeadline;
     private int _abortCause;
@@ -102,7 +102,7 @@ internal sealed class BackendConnection : IDisposable
         if (_readingAhead)
         {
             _readingAhead = false;
-            return _readAhead;
+            return _readAhead!.ResultAsync();
         }
         MakeRoom();
         return _socket.ReceiveAsync(_buffer.AsMemory(_end));
@@ -156,8 +156,9 @@ internal sealed class BackendConnection : IDisposable
     }
 
     /// <summary>Makes the connection wait for its next request.</summary>
+    /// <param name="closed">Called when the backend closes it before that.</param>
     /// <returns>False where it is of no further use.</returns>
-    public bool TryRest()
+    public bool TryRest(Action<BackendConnection> closed)
     {
         if (_end > _start || AbortCause != AbortCause.None)
         {
@@ -166,45 +167,20 @@ internal sealed class BackendConnection : IDisposable
         EndDeadline();
         IsReused = true;
         IdleSince = _time.GetTimestamp();
-        try
-        {
-#pragma warning disable CA2012 // Awaited exactly once: by FillAsync, or where the connection is disposed of instead.
-            _readAhead = _socket.ReceiveAsync(_buffer.AsMemory());
-#pragma warning restore CA2012
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            return false;
-        }
-        _readingAhead = true;
-        return !_readAhead.IsCompleted;
+        _readAhead ??= new ReadAhead(_socket, () => closed(this));
+        _readingAhead = _readAhead.TryBegin(_buffer);
+        return _readingAhead;
     }
 
-    /// <summary>Whether an idle connection can still be used; false as soon as the backend has closed it.</summary>
-    public bool IsResting => !_readAhead.IsCompleted;
+    /// <summary>Takes an idle connection into use.</summary>
+    /// <returns>False where the backend has closed it.</returns>
+    public bool TryWake() => _readAhead!.TryClaim();
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _readAhead?.TryClaim(); // The read that is under way ends with the socket, and that is not the backend's doing.
         _socket.Dispose();
-        if (_readingAhead)
-        {
-            _readingAhead = false;
-            _ = ObserveAsync(_readAhead);
-        }
-    }
-
-    // The read that was under way ends with an error that is nobody's concern.
-    private static async Task ObserveAsync(ValueTask<int> read)
-    {
-        try
-        {
-            await read;
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // Closed, as intended.
-        }
     }
 
     private async ValueTask SendRestAsync(ValueTask<int> sending, ReadOnlyMemory<byte> data)

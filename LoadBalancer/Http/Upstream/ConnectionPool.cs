@@ -5,7 +5,7 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>The connections to one backend: those in use, and those that lie idle until the next request takes the warmest.</summary>
-internal sealed class ConnectionPool(EndpointAddress address, TimeoutOptions timeouts, TimeProvider time) : IDisposable
+internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, TimeProvider time) : IDisposable
 {
     // Longer than most pauses between requests, shorter than most servers' patience (nginx 75 s, Kestrel 130 s). Servers with less
     // close the connection, which is noticed at once.
@@ -14,7 +14,7 @@ internal sealed class ConnectionPool(EndpointAddress address, TimeoutOptions tim
     // A name may come to mean another address; then connections to the old one must end some time.
     private static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(15);
 
-    private readonly bool _isName = !IPAddress.TryParse(address.Host, out _);
+    private readonly bool _isName = !IPAddress.TryParse(backend.Address.Host, out _);
     private readonly Lock _gate = new();
     private readonly Stack<BackendConnection> _idle = new();
     private readonly HashSet<BackendConnection> _all = [];
@@ -33,7 +33,7 @@ internal sealed class ConnectionPool(EndpointAddress address, TimeoutOptions tim
                     return null;
                 }
             }
-            if (connection.IsResting)
+            if (connection.TryWake())
             {
                 return connection;
             }
@@ -50,7 +50,7 @@ internal sealed class ConnectionPool(EndpointAddress address, TimeoutOptions tim
         BackendConnection connection;
         try
         {
-            connection = await BackendConnection.OpenAsync(address, time, either.Token);
+            connection = await BackendConnection.OpenAsync(backend.Address, time, either.Token);
         }
         catch (Exception e) when (e is System.Net.Sockets.SocketException or OperationCanceledException)
         {
@@ -68,7 +68,7 @@ internal sealed class ConnectionPool(EndpointAddress address, TimeoutOptions tim
     /// <summary>Takes back a connection whose exchange is complete on both sides.</summary>
     public void Return(BackendConnection connection)
     {
-        if (_isName && time.GetElapsedTime(connection.OpenedAt) > MaxAge || !connection.TryRest())
+        if (_isName && time.GetElapsedTime(connection.OpenedAt) > MaxAge || !connection.TryRest(OnClosed))
         {
             Drop(connection);
             return;
@@ -94,7 +94,7 @@ internal sealed class ConnectionPool(EndpointAddress address, TimeoutOptions tim
         connection.Dispose();
     }
 
-    /// <summary>Aborts what is past its deadline and closes what has been idle for too long or was closed by the backend.</summary>
+    /// <summary>Aborts what is past its deadline and closes what has been idle for too long.</summary>
     public void Sweep()
     {
         var now = time.GetTimestamp();
@@ -103,17 +103,15 @@ internal sealed class ConnectionPool(EndpointAddress address, TimeoutOptions tim
         lock (_gate)
         {
             all = [.. _all];
-            var idle = _idle.ToArray();
-            _idle.Clear();
-            foreach (var connection in idle.Reverse())
+            // The coldest lie at the bottom.
+            if (_idle.Count > 0 && time.GetElapsedTime(_idle.Last().IdleSince, now) >= MaxIdle)
             {
-                if (connection.IsResting && time.GetElapsedTime(connection.IdleSince, now) < MaxIdle)
+                var idle = _idle.ToLookup(connection => time.GetElapsedTime(connection.IdleSince, now) < MaxIdle);
+                spent.AddRange(idle[false]);
+                _idle.Clear();
+                foreach (var connection in idle[true].Reverse())
                 {
                     _idle.Push(connection);
-                }
-                else
-                {
-                    spent.Add(connection);
                 }
             }
         }
@@ -135,5 +133,12 @@ internal sealed class ConnectionPool(EndpointAddress address, TimeoutOptions tim
             _idle.Clear();
         }
         Array.ForEach(idle, Drop);
+    }
+
+    // It stays among the idle ones until somebody takes it, or it has been there for too long.
+    private void OnClosed(BackendConnection connection)
+    {
+        Drop(connection);
+        backend.Doubt();
     }
 }

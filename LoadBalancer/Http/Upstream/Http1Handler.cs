@@ -29,7 +29,7 @@ internal sealed class Http1Handler : HttpMessageHandler
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancellationToken)
     {
         var request = (Http1Request)message;
-        var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend.Address, self._timeouts, self._time), this);
+        var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._timeouts, self._time), this);
         while (true)
         {
             var connection = pool.TryTake() ?? await pool.OpenAsync(request.Context.RequestAborted);
