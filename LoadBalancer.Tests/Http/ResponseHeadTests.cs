@@ -110,5 +110,5 @@ internal sealed class ResponseHeadTests
         return parsed;
     }
 
-    private List<(string Name, string Value)> Fields() => [.. Enumerable.Range(0, _fields.Count).Select(i => _fields[i])];
+    private List<(string Name, string Value)> Fields() => [.. Enumerable.Range(0, _fields.Count).Select(i => (_fields[i].Name, _fields[i].Value))];
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration;
 using LoadBalancer.Http.Upstream;
 using LoadBalancer.Pools;
@@ -54,7 +55,7 @@ public sealed partial class HttpForwarder
             // 2. Choose a backend that was not tried yet. At start the first probes may still be under way.
             if (!_pool.Settled.IsCompleted)
             {
-                await _pool.Settled.WaitAsync(context.RequestAborted);
+                await _pool.Settled.WaitAsync(context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
             if (!_pool.TryAcquire(new SelectionContext(tried), out var lease))
             {
@@ -91,6 +92,7 @@ public sealed partial class HttpForwarder
     }
 
     /// <summary>One attempt: null where the request is dealt with, for better or worse; else why it is not, and nothing was sent to the client.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body)
     {
         while (true)

@@ -31,6 +31,9 @@ internal readonly struct ResponseHead
     /// <summary>The words after them.</summary>
     public string Reason { get; private init; }
 
+    /// <summary>Whether <c>Connection</c> names anything but how the connection goes on: fields that are not to be forwarded.</summary>
+    public bool NamesFields { get; private init; }
+
     /// <summary>Whether the connection may be used again after the body.</summary>
     public bool KeepAlive { get; private init; }
 
@@ -63,7 +66,7 @@ internal readonly struct ResponseHead
         }
         var (minor, status, reason) = ParseStatusLine(statusLine);
         fields.Clear();
-        var (keepAlive, chunked, hasTransferEncoding) = (minor == 1, false, false);
+        var (keepAlive, chunked, namesFields) = (minor == 1, false, false);
         var contentLength = -1L;
         while (true)
         {
@@ -80,17 +83,25 @@ internal readonly struct ResponseHead
             switch (name.Length)
             {
                 case 10 when Ascii.EqualsIgnoreCase(name, "connection"u8):
-                    keepAlive = Names(value, "close"u8) ? false : Names(value, "keep-alive"u8) || keepAlive;
+                    if (Ascii.EqualsIgnoreCase(value, "keep-alive"u8))
+                    {
+                        keepAlive = true;
+                    }
+                    else
+                    {
+                        keepAlive = !Names(value, "close"u8) && (Names(value, "keep-alive"u8) || keepAlive);
+                        namesFields = !Ascii.EqualsIgnoreCase(value, "close"u8);
+                    }
                     break;
                 case 14 when Ascii.EqualsIgnoreCase(name, "content-length"u8):
                     contentLength = contentLength < 0 ? ParseLength(value) : throw new MalformedResponseException("two Content-Length fields");
                     break;
                 case 17 when Ascii.EqualsIgnoreCase(name, "transfer-encoding"u8):
-                    if (hasTransferEncoding || minor == 0 || !Ascii.EqualsIgnoreCase(value, "chunked"u8))
+                    if (chunked || minor == 0 || !Ascii.EqualsIgnoreCase(value, "chunked"u8))
                     {
                         throw new MalformedResponseException("a Transfer-Encoding other than chunked");
                     }
-                    (hasTransferEncoding, chunked) = (true, true);
+                    chunked = true;
                     break;
             }
         }
@@ -103,6 +114,7 @@ internal readonly struct ResponseHead
             Status = status,
             Reason = reason,
             KeepAlive = keepAlive,
+            NamesFields = namesFields,
             Framing = chunked ? BodyFraming.Chunked : contentLength >= 0 ? BodyFraming.ContentLength : BodyFraming.UntilClose,
             ContentLength = contentLength,
         };

@@ -22,22 +22,14 @@ internal static class ResponseRelay
             to.HttpContext.Features.Get<IHttpResponseFeature>()!.ReasonPhrase = from.Head.Reason;
         }
         var fields = from.Connection.Headers;
-        var connection = StringValues.Empty;
+        var named = from.Head.NamesFields ? NamedByConnection(fields) : null;
         for (var i = 0; i < fields.Count; i++)
         {
-            if (fields[i].Name.Equals("Connection", StringComparison.OrdinalIgnoreCase))
+            var field = fields[i];
+            if (field.IsReturned && named?.Contains(field.Name) != true)
             {
-                connection = StringValues.Concat(connection, fields[i].Value);
-            }
-        }
-        var named = HeaderRules.NamedByConnection(connection);
-        for (var i = 0; i < fields.Count; i++)
-        {
-            var (name, value) = fields[i];
-            if (HeaderRules.IsReturned(name) && named?.Contains(name) != true)
-            {
-                var before = to.Headers[name];
-                to.Headers[name] = before.Count == 0 ? value : StringValues.Concat(before, value);
+                var before = to.Headers[field.Name];
+                to.Headers[field.Name] = before.Count == 0 ? field.Value : StringValues.Concat(before, field.Value);
             }
         }
     }
@@ -78,6 +70,12 @@ internal static class ResponseRelay
                 _ => e is SocketException ? FailureReason.Of(e) : e.Message,
             };
         }
+    }
+
+    private static HashSet<string>? NamedByConnection(HeaderLines fields)
+    {
+        var lines = Enumerable.Range(0, fields.Count).Select(i => fields[i]).Where(field => field.Name.Equals("Connection", StringComparison.OrdinalIgnoreCase));
+        return HeaderRules.NamedByConnection(new StringValues([.. lines.Select(field => field.Value)]));
     }
 
     // left is long.MaxValue where the end of the connection is the end of the body.
