@@ -8,6 +8,9 @@ public enum ForwardError
     /// <summary>Nobody in the pool is eligible.</summary>
     NoBackend,
 
+    /// <summary>A method that a reverse proxy does not forward: CONNECT, TRACE.</summary>
+    Method,
+
     /// <summary>The request has come through this load balancer too often.</summary>
     Loop,
 
@@ -46,6 +49,7 @@ internal static class ForwardErrors
     public static (int Status, string Message, string ProxyStatus) Answer(this ForwardError error) => error switch
     {
         ForwardError.NoBackend => (503, "No backend available", "destination_unavailable"),
+        ForwardError.Method => (405, "This method is not forwarded", "http_request_error"),
         ForwardError.Loop => (508, "The request came back to this load balancer too often", "proxy_loop_detected"),
         ForwardError.Connect => (502, "The backend could not be reached", "connection_refused"),
         ForwardError.ConnectTimeout => (504, "The backend could not be reached in time", "connection_timeout"),

@@ -16,8 +16,8 @@ internal static class HeaderRules
     // RFC 9110 section 7.6.1, and what its predecessors listed.
     private static readonly string[] HopByHop =
     [
-        HeaderNames.Connection, HeaderNames.KeepAlive, HeaderNames.TE, HeaderNames.Trailer, HeaderNames.TransferEncoding, HeaderNames.Upgrade,
-        "Proxy-Connection", HeaderNames.ProxyAuthenticate, HeaderNames.ProxyAuthorization, "HTTP2-Settings",
+        HeaderNames.Connection, HeaderNames.KeepAlive, HeaderNames.TE, HeaderNames.TransferEncoding, HeaderNames.Upgrade, "Proxy-Connection",
+        HeaderNames.ProxyAuthenticate, HeaderNames.ProxyAuthorization, "HTTP2-Settings",
     ];
 
     private static readonly FrozenSet<string> NotInResponse = HopByHop.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
@@ -28,6 +28,16 @@ internal static class HeaderRules
         HeaderNames.Host, HeaderNames.ContentLength, HeaderNames.Via, "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
         "Forwarded", // RFC 7239; from somebody we have no reason to believe
     }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
+
+    // RFC 9110 section 6.5.1: what frames, routes or changes the meaning of a message that others have taken in already.
+    private static readonly FrozenSet<string> NotInTrailers = new HashSet<string>(HopByHop)
+    {
+        HeaderNames.Host, HeaderNames.ContentLength, HeaderNames.Trailer, HeaderNames.ContentEncoding, HeaderNames.ContentType, HeaderNames.ContentRange,
+        HeaderNames.Authorization, HeaderNames.SetCookie, HeaderNames.Cookie, HeaderNames.CacheControl, HeaderNames.Expect, HeaderNames.MaxForwards, HeaderNames.Range,
+    }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Whether a field may be passed on behind a body, in either direction.</summary>
+    public static bool IsTrailer(string name) => !NotInTrailers.Contains(name);
 
     /// <summary>Whether a field of a client's request goes on to the backend as it is.</summary>
     public static bool IsForwarded(string name) => !NotInRequest.Contains(name);

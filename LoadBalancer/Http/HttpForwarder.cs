@@ -39,7 +39,12 @@ public sealed partial class HttpForwarder
     /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
     public async Task ForwardAsync(HttpContext context)
     {
-        // 1. Refuse what has come by here too often.
+        // 1. Refuse what is not for a backend, and what has come by here too often.
+        if (HttpMethods.IsConnect(context.Request.Method) || HttpMethods.IsTrace(context.Request.Method))
+        {
+            await ErrorAnswer.WriteAsync(context, ForwardError.Method);
+            return;
+        }
         if (HeaderRules.IsLoop(context.Request.Headers.Via))
         {
             await ErrorAnswer.WriteAsync(context, ForwardError.Loop);
@@ -134,7 +139,13 @@ public sealed partial class HttpForwarder
     private async ValueTask RelayAsync(HttpContext context, Http1Exchange exchange, BackendLease lease)
     {
         ResponseRelay.CopyHead(exchange, context.Response);
-        if (_stopping.IsCancellationRequested && HttpProtocol.IsHttp11(context.Request.Protocol))
+        if (exchange.Head.Status == StatusCodes.Status101SwitchingProtocols)
+        {
+            await Tunnel.RunAsync(context, exchange, _options.Timeouts.Idle);
+            lease.Complete(AttemptOutcome.Succeeded);
+            return;
+        }
+        if ((_stopping.IsCancellationRequested || exchange.IsUploadRefused) && HttpProtocol.IsHttp11(context.Request.Protocol))
         {
             context.Response.Headers.Connection = "close";
         }

@@ -1,7 +1,9 @@
 using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
+using System.Text;
 using LoadBalancer.Http.Upstream;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
 
@@ -10,7 +12,7 @@ internal sealed class RequestBody(HttpRequest request)
 {
     private const int ChunkOverhead = 8 + 2 + 2; // size in hexadecimal, and two line ends
 
-    private static readonly byte[] LastChunk = "0\r\n\r\n"u8.ToArray();
+    private static readonly byte[] EmptyLastChunk = "0\r\n\r\n"u8.ToArray();
 
     /// <summary>Whether reading from the client has begun, after which nobody else can be sent the same body.</summary>
     public bool Consumed { get; private set; }
@@ -72,8 +74,26 @@ internal sealed class RequestBody(HttpRequest request)
         }
         if (Length is null)
         {
-            await connection.SendAsync(LastChunk);
+            await connection.SendAsync(LastChunk());
         }
+    }
+
+    // The trailers are there once the body has been read to its end.
+    private ReadOnlyMemory<byte> LastChunk()
+    {
+        if (request.HttpContext.Features.Get<IHttpRequestTrailersFeature>() is not { Available: true, Trailers: { Count: > 0 } trailers })
+        {
+            return EmptyLastChunk;
+        }
+        var text = new StringBuilder("0\r\n");
+        foreach (var (name, values) in trailers)
+        {
+            foreach (var value in HeaderRules.IsTrailer(name) ? values : default)
+            {
+                text.Append(name).Append(": ").Append(value).Append("\r\n");
+            }
+        }
+        return Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
     }
 
     private ValueTask SendPieceAsync(BackendConnection connection, ReadOnlyMemory<byte> piece) =>

@@ -42,6 +42,9 @@ internal sealed class BackendConnection : IDisposable
 
     private BackendConnection(Socket socket, TimeProvider time) => (_socket, _time, OpenedAt) = (socket, time, time.GetTimestamp());
 
+    /// <summary>The clock of its deadlines.</summary>
+    public TimeProvider Time => _time;
+
     /// <summary>When it was opened; a timestamp of the clock.</summary>
     public long OpenedAt { get; }
 

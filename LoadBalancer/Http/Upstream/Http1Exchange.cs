@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration;
 using LoadBalancer.Pools;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -9,22 +10,30 @@ namespace LoadBalancer.Http.Upstream;
 /// One attempt to forward a client's request, in the shape that <see cref="HttpClient"/> passes on. It carries the client's request
 /// itself: it is written to the backend without a detour through <see cref="HttpRequestMessage.Headers"/>.
 /// </summary>
-internal sealed class Http1Request : HttpRequestMessage
+internal sealed class Http1Request(HttpContext context, Backend backend, RequestBody? body) : HttpRequestMessage(HttpMethod.Get, Placeholder)
 {
     // HttpClient wants an absolute URI; nobody reads it.
     private static readonly Uri Placeholder = new("http://backend/");
 
-    public Http1Request(HttpContext context, Backend backend, RequestBody? body)
-        : base(HttpMethod.Get, Placeholder) => (Context, Backend, Body) = (context, backend, body);
-
     /// <summary>The client's request.</summary>
-    public HttpContext Context { get; }
+    public HttpContext Context => context;
 
     /// <summary>Who is to have it.</summary>
-    public Backend Backend { get; }
+    public Backend Backend => backend;
 
     /// <summary>Its body, where it has one.</summary>
-    public RequestBody? Body { get; }
+    public RequestBody? Body => body;
+
+    /// <summary>
+    /// Whether the client asks for another protocol on this connection. HTTP/2 is not among them: an offer of h2c is between the
+    /// client and us (RFC 9113 has withdrawn it, too).
+    /// </summary>
+    public bool IsUpgrade { get; } = context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
+        && !context.Request.Headers.Upgrade.Any(line => line!.Contains("h2c", StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>Whether the client holds its body back until somebody says that it is wanted.</summary>
+    public bool ExpectsContinue =>
+        Body is not null && string.Equals(Context.Request.Headers.Expect, "100-continue", StringComparison.OrdinalIgnoreCase);
 }
 
 /// <summary>
@@ -34,11 +43,16 @@ internal sealed class Http1Request : HttpRequestMessage
 /// </summary>
 internal sealed class Http1Exchange : HttpResponseMessage
 {
+    // RFC 9110 section 10.1.1: a backend may not know of 100 (Continue). That is how long curl waits before it sends unasked.
+    private static readonly TimeSpan ContinuePatience = TimeSpan.FromSeconds(1);
+
     private readonly Http1Request _request;
     private readonly ConnectionPool _pool;
     private readonly TimeoutOptions _timeouts;
     private readonly CancellationTokenRegistration _clientGone;
     private Task? _upload;
+    private ITimer? _patience;
+    private bool _uploadDecided; // begun, or no longer wanted; under the body's lock
     private bool _released;
 
     public Http1Exchange(Http1Request request, ConnectionPool pool, BackendConnection connection, TimeoutOptions timeouts)
@@ -52,6 +66,9 @@ internal sealed class Http1Exchange : HttpResponseMessage
 
     /// <summary>The response's head, once it was read; its fields are in the connection's <see cref="BackendConnection.Headers"/>.</summary>
     public ResponseHead Head { get; private set; }
+
+    /// <summary>Whether the client held its body back, and was not told to send it.</summary>
+    public bool IsUploadRefused => _request.Body is not null && _upload is null;
 
     /// <summary>Whether the client went away, or its message is broken.</summary>
     public bool IsClientGone => Connection.AbortCause == AbortCause.Client;
@@ -77,9 +94,14 @@ internal sealed class Http1Exchange : HttpResponseMessage
         {
             Connection.SetDeadline(_timeouts.Response);
         }
+        else if (_request.ExpectsContinue)
+        {
+            Connection.SetDeadline(_timeouts.Response);
+            _patience = Connection.Time.CreateTimer(_ => DecideUpload(start: true), null, ContinuePatience, Timeout.InfiniteTimeSpan);
+        }
         else
         {
-            _upload = UploadAsync(_request.Body);
+            DecideUpload(start: true);
         }
         return true;
     }
@@ -98,8 +120,17 @@ internal sealed class Http1Exchange : HttpResponseMessage
                 if (length > 0)
                 {
                     Connection.Consume(length);
-                    if (head.Status >= 200)
+                    if (head.Status == 100)
                     {
+                        DecideUpload(start: true);
+                    }
+                    else if (head.Status == 101 && !_request.IsUpgrade)
+                    {
+                        throw new MalformedResponseException("it changes the protocol, and nobody asked for that");
+                    }
+                    else if (head.Status is 101 or >= 200)
+                    {
+                        DecideUpload(start: false); // One that has not begun by now is not wanted.
                         Head = head;
                         Connection.SetDeadline(_timeouts.Idle);
                         return;
@@ -124,6 +155,8 @@ internal sealed class Http1Exchange : HttpResponseMessage
     /// </summary>
     public async ValueTask EndUploadAsync()
     {
+        DecideUpload(start: false);
+        _patience?.Dispose();
         if (_upload is not null)
         {
             if (!_upload.IsCompleted)
@@ -140,7 +173,8 @@ internal sealed class Http1Exchange : HttpResponseMessage
     {
         _released = true;
         _clientGone.Dispose();
-        if (Head.KeepAlive && _upload is null or { IsCompletedSuccessfully: true })
+        // A backend that was promised a body and got none cannot tell where the next request begins.
+        if (Head.KeepAlive && Head.Status != 101 && !IsUploadRefused && _upload is null or { IsCompletedSuccessfully: true })
         {
             _pool.Return(Connection);
         }
@@ -160,6 +194,19 @@ internal sealed class Http1Exchange : HttpResponseMessage
             _pool.Drop(Connection);
         }
         base.Dispose(disposing);
+    }
+
+    // The first decision stands, be it the backend's, or that of a timer when the backend says nothing.
+    private void DecideUpload(bool start)
+    {
+        if (_request.Body is { } body)
+        {
+            lock (body)
+            {
+                _upload = start && !_uploadDecided ? UploadAsync(body) : _upload;
+                _uploadDecided = true;
+            }
+        }
     }
 
     private async Task UploadAsync(RequestBody body)

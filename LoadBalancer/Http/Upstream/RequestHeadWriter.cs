@@ -56,6 +56,7 @@ internal struct RequestHeadWriter : IDisposable
             }
         }
         WriteFraming(request);
+        WriteConnection(request, headers);
         WriteForwarding(context, host.ToString());
         Append("\r\n"u8);
     }
@@ -72,6 +73,25 @@ internal struct RequestHeadWriter : IDisposable
         else if (request.Body is not null)
         {
             Append("Transfer-Encoding: chunked\r\n"u8);
+        }
+    }
+
+    // Of what concerns the client's connection, two wishes concern the backend too: another protocol, and trailers.
+    private void WriteConnection(Http1Request request, IHeaderDictionary headers)
+    {
+        var takesTrailers = headers.TE.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
+        if (request.IsUpgrade)
+        {
+            Append(takesTrailers ? "Connection: Upgrade, TE\r\n"u8 : "Connection: Upgrade\r\n"u8);
+            Field("Upgrade"u8, headers.Upgrade.ToString());
+        }
+        else if (takesTrailers)
+        {
+            Append("Connection: TE\r\n"u8);
+        }
+        if (takesTrailers)
+        {
+            Append("TE: trailers\r\n"u8);
         }
     }
 

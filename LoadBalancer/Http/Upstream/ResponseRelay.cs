@@ -1,5 +1,7 @@
+using System.Globalization;
 using System.IO.Pipelines;
 using System.Net.Sockets;
+using System.Text;
 using LoadBalancer.Pools;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;
@@ -100,15 +102,22 @@ internal static class ResponseRelay
         }
     }
 
+    // Towards an HTTP/1.1 client the chunks go on as they are, because Kestrel has no trailers there: framed by us, not by Kestrel.
     private static async Task CopyChunkedAsync(BackendConnection connection, HttpResponse response, TimeSpan idle)
     {
         var to = response.BodyWriter;
+        var framed = HttpProtocol.IsHttp11(response.HttpContext.Request.Protocol);
+        if (framed)
+        {
+            response.Headers.TransferEncoding = "chunked";
+        }
         var decoder = new ChunkedDecoder();
         while (true)
         {
-            if (connection.Unread.IsEmpty && decoder.DataLeft > 0)
+            var left = decoder.DataLeft;
+            if (connection.Unread.IsEmpty && left > 0)
             {
-                var count = await ReceiveAsync(connection, to, decoder.DataLeft);
+                var count = await ReceiveAsync(connection, to, left);
                 decoder.SkipData(count > 0 ? count : throw new IOException("connection closed in the middle of a chunk"));
             }
             else
@@ -118,19 +127,63 @@ internal static class ResponseRelay
                 connection.Consume(decoded);
                 if (decoder.IsDone)
                 {
+                    WriteTrailers(connection.Headers, response, framed);
                     return;
                 }
-                if (decoded > 0)
+                if (decoded == 0)
                 {
-                    continue;
-                }
-                // Nothing more to be had from what is here: on with it to the client, then wait for more.
-                await FlushAsync(connection, to, idle);
-                if (!connection.Received(await connection.ReceiveAsync()))
-                {
-                    throw new IOException("connection closed before the last chunk");
+                    // Nothing more to be had from what is here: on with it to the client, then wait for more.
+                    await FlushAsync(connection, to, idle);
+                    if (!connection.Received(await connection.ReceiveAsync()))
+                    {
+                        throw new IOException("connection closed before the last chunk");
+                    }
                 }
             }
+            if (framed && left == 0 && decoder.DataLeft > 0)
+            {
+                WriteChunkSize(to, decoder.DataLeft);
+            }
+            else if (framed && left > 0 && decoder.DataLeft == 0)
+            {
+                Write(to, "\r\n"u8);
+            }
+        }
+    }
+
+    private static void WriteChunkSize(PipeWriter to, long size)
+    {
+        var span = to.GetSpan(18);
+        size.TryFormat(span, out var length, "x", CultureInfo.InvariantCulture);
+        "\r\n"u8.CopyTo(span[length..]);
+        to.Advance(length + 2);
+    }
+
+    private static void WriteTrailers(HeaderLines trailers, HttpResponse response, bool framed)
+    {
+        if (framed)
+        {
+            Write(response.BodyWriter, "0\r\n"u8);
+        }
+        for (var i = 0; i < trailers.Count; i++)
+        {
+            var (name, value) = trailers[i];
+            if (!HeaderRules.IsTrailer(name))
+            {
+                continue;
+            }
+            if (framed)
+            {
+                Write(response.BodyWriter, Encoding.Latin1.GetBytes($"{name}: {value}\r\n"));
+            }
+            else if (response.SupportsTrailers())
+            {
+                response.AppendTrailer(name, value);
+            }
+        }
+        if (framed)
+        {
+            Write(response.BodyWriter, "\r\n"u8);
         }
     }
 

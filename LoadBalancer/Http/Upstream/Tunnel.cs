@@ -1,0 +1,69 @@
+using System.Buffers;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>
+/// What follows a 101 (Switching Protocols): bytes, in both directions, of a protocol that is none of our business. When one end
+/// closes the other follows; a tunnel in which nothing moves is closed at the idle time-out.
+/// </summary>
+internal static class Tunnel
+{
+    private const int StepSize = 16 * 1024;
+
+    /// <summary>Switches the client's connection over too, and returns when the tunnel has ended.</summary>
+    public static async Task RunAsync(HttpContext context, Http1Exchange exchange, TimeSpan idle)
+    {
+        var connection = exchange.Connection;
+        context.Response.Headers.Upgrade = context.Request.Headers.Upgrade;
+        await using var client = await context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync();
+        connection.SetDeadline(idle);
+
+        var down = ToClientAsync(connection, client, idle);
+        var up = ToBackendAsync(client, connection, idle);
+        await Task.WhenAny(down, up);
+        connection.Abort(AbortCause.Client); // The other direction ends with it.
+        await Task.WhenAll(down, up);
+    }
+
+    private static async Task ToClientAsync(BackendConnection from, Stream to, TimeSpan idle)
+    {
+        try
+        {
+            do
+            {
+                var piece = from.Unread.ToArray();
+                await to.WriteAsync(piece, from.Aborted);
+                from.Consume(piece.Length);
+                from.SetDeadline(idle);
+            }
+            while (from.Received(await from.ReceiveAsync()));
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or OperationCanceledException)
+        {
+            // One of the two ends is gone, or time is up.
+        }
+    }
+
+    private static async Task ToBackendAsync(Stream from, BackendConnection to, TimeSpan idle)
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(StepSize);
+        try
+        {
+            while (await from.ReadAsync(buffer, to.Aborted) is > 0 and var count)
+            {
+                await to.SendAsync(buffer.AsMemory(0, count));
+                to.SetDeadline(idle);
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or OperationCanceledException)
+        {
+            // One of the two ends is gone, or time is up.
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+}
