@@ -31,19 +31,19 @@ internal sealed class TestNode : IAsyncDisposable
     /// <param name="pool">Changes the pool's options; without, nobody is probed and nothing waits.</param>
     /// <param name="listener">Changes the listener's options.</param>
     /// <param name="time">The node's clock.</param>
+    /// <param name="otherPools">Further pools, by name, of one backend each.</param>
     public static async Task<TestNode> StartAsync(
-        IEnumerable<string> backends, Func<PoolOptions, PoolOptions>? pool = null, Func<ListenerOptions, ListenerOptions>? listener = null, TimeProvider? time = null)
+        IEnumerable<string> backends, Func<PoolOptions, PoolOptions>? pool = null, Func<ListenerOptions, ListenerOptions>? listener = null, TimeProvider? time = null,
+        Dictionary<string, string>? otherPools = null)
     {
-        var poolOptions = new PoolOptions
-        {
-            Backends = backends.Index().ToDictionary(entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = Parse(entry.Item) }),
-        };
+        var poolOptions = PoolOf(backends);
         var listenerOptions = new ListenerOptions { Address = Parse("http://127.0.0.1:0"), Pool = "web" };
-        var host = Program.Build(
+        var host = Node.Build(
             new LoadBalancerOptions
             {
                 Listeners = new Dictionary<string, ListenerOptions> { ["web"] = listener?.Invoke(listenerOptions) ?? listenerOptions },
-                Pools = new Dictionary<string, PoolOptions> { ["web"] = pool?.Invoke(poolOptions) ?? poolOptions },
+                Pools = new Dictionary<string, PoolOptions>(
+                    (otherPools ?? []).Select(entry => KeyValuePair.Create(entry.Key, PoolOf([entry.Value]))).Append(KeyValuePair.Create("web", pool?.Invoke(poolOptions) ?? poolOptions))),
             },
             time ?? TimeProvider.System);
         await host.StartAsync();
@@ -76,6 +76,9 @@ internal sealed class TestNode : IAsyncDisposable
         await _host.StopAsync(now.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _host.Dispose();
     }
+
+    private static PoolOptions PoolOf(IEnumerable<string> backends) =>
+        new() { Backends = backends.Index().ToDictionary(entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = Parse(entry.Item) }) };
 
     private static EndpointAddress Parse(string text) => EndpointAddress.TryParse(text, out var address, out var error) ? address : throw new ArgumentException(error);
 }

@@ -52,9 +52,25 @@ internal static class ConfigurationValidator
                 Require(rival is null, $"{path}:Address", $"{address} is already taken by listener '{rival}'");
                 taken.Add((address, name));
             }
-            Require(listener.Pool is not null, $"{path}:Pool", $"is missing; expected one of {Names(options.Pools.Keys)}");
-            Require(listener.Pool is null || options.Pools.ContainsKey(listener.Pool), $"{path}:Pool",
-                $"pool '{listener.Pool}' is not defined; expected one of {Names(options.Pools.Keys)}");
+            CheckPoolName(path, listener.Pool);
+            foreach (var (i, route) in listener.Routes.Index())
+            {
+                CheckPoolName($"{path}:Routes:{i}", route.Pool);
+                Require(route.Path is null || route.Path.StartsWith('/'), $"{path}:Routes:{i}:Path", $"'{route.Path}' is not a path; expected for example /api");
+                Require(route.Host is null || Uri.CheckHostName(route.Host.StartsWith("*.", StringComparison.Ordinal) ? route.Host[2..] : route.Host.Trim('[', ']')) != UriHostNameType.Unknown,
+                    $"{path}:Routes:{i}:Host", $"'{route.Host}' is not a host name; expected for example shop.example.com or *.example.com");
+            }
+            Require(listener.MaxRequestBodySize is null or >= 0, $"{path}:MaxRequestBodySize", $"'{listener.MaxRequestBodySize}' is out of range; expected 0 or more, or null for no limit");
+            Require(listener.MaxConnections is null or >= 1, $"{path}:MaxConnections", $"'{listener.MaxConnections}' is out of range; expected 1 or more, or null for no limit");
+            Duration(listener.RequestHeadersTimeout, $"{path}:RequestHeadersTimeout");
+            Duration(listener.KeepAliveTimeout, $"{path}:KeepAliveTimeout");
+            Require(listener.AccessLog.Length > 0, $"{path}:AccessLog", "is empty; expected Off, Console or a file");
+        }
+
+        void CheckPoolName(string path, string? pool)
+        {
+            Require(pool is not null, $"{path}:Pool", $"is missing; expected one of {Names(options.Pools.Keys)}");
+            Require(pool is null || options.Pools.ContainsKey(pool), $"{path}:Pool", $"pool '{pool}' is not defined; expected one of {Names(options.Pools.Keys)}");
         }
 
         void CheckPool(string path, PoolOptions pool)

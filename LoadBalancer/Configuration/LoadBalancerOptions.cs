@@ -1,3 +1,4 @@
+using System.Net;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Configuration;
@@ -31,11 +32,45 @@ public sealed record ListenerOptions
     /// <summary>Where it listens: <c>http://127.0.0.1:8080</c>; host <c>*</c> is every local address. Required.</summary>
     public EndpointAddress? Address { get; init; }
 
-    /// <summary>The pool that serves it. Required.</summary>
+    /// <summary>The pool that serves what no route takes. Required.</summary>
     public string? Pool { get; init; }
+
+    /// <summary>Which requests go to another pool; the first that matches wins.</summary>
+    public IReadOnlyList<RouteOptions> Routes { get; init; } = [];
+
+    /// <summary>Whose <c>X-Forwarded-*</c> and <c>Forwarded</c> are believed: addresses or networks such as <c>10.0.0.0/8</c>. Default nobody's.</summary>
+    public IReadOnlyList<IPNetwork> TrustedProxies { get; init; } = [];
+
+    /// <summary>The largest request body, in bytes; a larger one is answered 413. Null (the default) is no limit.</summary>
+    public long? MaxRequestBodySize { get; init; }
+
+    /// <summary>How long a client may take to send the head of a request; then 408. Default 30 s.</summary>
+    public TimeSpan RequestHeadersTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a connection may lie idle between two requests. Default 2 min 10 s.</summary>
+    public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(130);
+
+    /// <summary>How many connections there may be at once; a further one is closed at once. Null (the default) is no limit.</summary>
+    public int? MaxConnections { get; init; }
+
+    /// <summary>Where a line for each request goes: <c>Off</c> (the default), <c>Console</c>, or a file, which is appended to.</summary>
+    public string AccessLog { get; init; } = "Off";
 
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
+}
+
+/// <summary>Sends the requests that it matches to a pool of their own.</summary>
+public sealed record RouteOptions
+{
+    /// <summary>The host that was asked for, without a port; <c>*.example.com</c> is any name below example.com. Null matches every host.</summary>
+    public string? Host { get; init; }
+
+    /// <summary>The beginning of the path, in whole segments: <c>/api</c> matches <c>/api</c> and <c>/api/x</c>, not <c>/apix</c>. Null matches every path.</summary>
+    public string? Path { get; init; }
+
+    /// <summary>Where they go. Required.</summary>
+    public string? Pool { get; init; }
 }
 
 /// <summary>A named group of backends and how to use them.</summary>

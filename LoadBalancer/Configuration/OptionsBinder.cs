@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Globalization;
+using System.Net;
 using System.Reflection;
 using LoadBalancer.Pools;
 
@@ -59,6 +60,10 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         {
             return BindDictionary(section, type.GetGenericArguments()[1]);
         }
+        if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>))
+        {
+            return BindList(section, type.GetGenericArguments()[0]);
+        }
         return type.Namespace == typeof(OptionsBinder).Namespace && type.IsClass
             ? BindRecord(section, type)
             : BindScalar(section, type);
@@ -81,6 +86,23 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         return values;
     }
 
+    private Array BindList(IConfigurationSection section, Type itemType)
+    {
+        var children = section.GetChildren().ToList();
+        if (!string.IsNullOrEmpty(section.Value) || children.Count > 0 && !IsList(children))
+        {
+            errors.Add(new(section.Path, "expected a list"));
+            return Array.CreateInstance(itemType, 0);
+        }
+        var items = children.Select(child => BindValue(child, itemType)).Where(item => item is not null).ToList();
+        var list = Array.CreateInstance(itemType, items.Count);
+        for (var i = 0; i < items.Count; i++)
+        {
+            list.SetValue(items[i], i);
+        }
+        return list;
+    }
+
     // A JSON list arrives as keys 0, 1, 2, …
     private static bool IsList(List<IConfigurationSection> children) =>
         children.Count > 0 && children.Select((child, i) => child.Key == i.ToString(CultureInfo.InvariantCulture)).All(same => same);
@@ -99,9 +121,11 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             _ when type == typeof(string) => text,
             _ when type == typeof(bool) => bool.TryParse(text, out var b) ? b : null,
             _ when type == typeof(int) => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var i) ? i : null,
+            _ when type == typeof(long) => long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var l) ? l : null,
             _ when type == typeof(double) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var d) ? d : null,
             _ when type == typeof(TimeSpan) => ParseDuration(text),
             _ when type == typeof(EndpointAddress) => EndpointAddress.TryParse(text, out var address, out error) ? address : null,
+            _ when type == typeof(IPNetwork) => ParseNetwork(text),
             _ when type.IsEnum => ParseName(text, type),
             _ => throw new NotSupportedException($"{section.Path}: no way to read a {type.Name}"),
         };
@@ -117,6 +141,12 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     private static TimeSpan? ParseDuration(string text) =>
         text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var duration) ? duration : null;
 
+    // A single address is a network of its own.
+    private static IPNetwork? ParseNetwork(string text) =>
+        IPNetwork.TryParse(text, out var network) ? network
+        : IPAddress.TryParse(text, out var address) ? new IPNetwork(address, address.GetAddressBytes().Length * 8)
+        : null;
+
     // Enum.Parse also takes numbers and lists of names.
     private static object? ParseName(string text, Type type) =>
         Enum.GetNames(type).FirstOrDefault(name => name.Equals(text, StringComparison.OrdinalIgnoreCase)) is { } name ? Enum.Parse(type, name) : null;
@@ -124,7 +154,8 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     private static string Expected(Type type) => type switch
     {
         _ when type == typeof(bool) => "true or false",
-        _ when type == typeof(int) => "a whole number",
+        _ when type == typeof(int) || type == typeof(long) => "a whole number",
+        _ when type == typeof(IPNetwork) => "an address or a network, for example 10.0.0.0/8",
         _ when type == typeof(double) => "a number",
         _ when type == typeof(TimeSpan) => "a duration as hours:minutes:seconds, for example 00:00:30",
         _ when type == typeof(EndpointAddress) => "an address, for example http://127.0.0.1:8080",

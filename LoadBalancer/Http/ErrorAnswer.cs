@@ -1,3 +1,5 @@
+using LoadBalancer.Diagnostics;
+
 namespace LoadBalancer.Http;
 
 /// <summary>The answers that the load balancer gives of its own: one line of text, and <c>Proxy-Status</c> (RFC 9209) for the cause.</summary>
@@ -9,12 +11,16 @@ internal static class ErrorAnswer
     /// <summary>Answers with an error; nothing of another answer may have been sent.</summary>
     public static Task WriteAsync(HttpContext context, ForwardError error)
     {
+        var (status, message, proxyStatus) = error.Answer();
+        if (context.Features.Get<AccessRecord>() is { } record)
+        {
+            (record.Status, record.Bytes) = (status, message.Length + 1);
+        }
         if (context.RequestAborted.IsCancellationRequested || context.Response.HasStarted)
         {
             context.Abort();
             return Task.CompletedTask;
         }
-        var (status, message, proxyStatus) = error.Answer();
         var response = context.Response;
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Http.Upstream;
 using LoadBalancer.Pools;
 using Microsoft.AspNetCore.Http.Features;
@@ -37,7 +38,9 @@ public sealed partial class HttpForwarder
     public static HttpMessageHandler CreateHandler(TimeoutOptions timeouts, TimeProvider time) => new Http1Handler(timeouts, time);
 
     /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
-    public async Task ForwardAsync(HttpContext context)
+    /// <param name="context">The client's request.</param>
+    /// <param name="isPeerTrusted">Whether the peer's word on who the client is counts (<see cref="ListenerOptions.TrustedProxies"/>).</param>
+    public async Task ForwardAsync(HttpContext context, bool isPeerTrusted = false)
     {
         // 1. Refuse what is not for a backend, and what has come by here too often.
         if (HttpMethods.IsConnect(context.Request.Method) || HttpMethods.IsTrace(context.Request.Method))
@@ -48,6 +51,12 @@ public sealed partial class HttpForwarder
         if (HeaderRules.IsLoop(context.Request.Headers.Via))
         {
             await ErrorAnswer.WriteAsync(context, ForwardError.Loop);
+            return;
+        }
+
+        if (context.Request.ContentLength > context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize)
+        {
+            await ErrorAnswer.WriteAsync(context, ForwardError.RequestTooLarge);
             return;
         }
 
@@ -69,7 +78,7 @@ public sealed partial class HttpForwarder
             using (lease)
             {
                 // 3. Send the request, and copy the answer once its head is there.
-                var failure = await TryForwardAsync(context, lease, body);
+                var failure = await TryForwardAsync(context, lease, body, isPeerTrusted);
                 if (failure is null)
                 {
                     return;
@@ -98,11 +107,11 @@ public sealed partial class HttpForwarder
 
     /// <summary>One attempt: null where the request is dealt with, for better or worse; else why it is not, and nothing was sent to the client.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body)
+    private async ValueTask<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted)
     {
         while (true)
         {
-            using var request = new Http1Request(context, lease.Backend, body);
+            using var request = new Http1Request(context, lease.Backend, body, isPeerTrusted);
             Http1Exchange? exchange = null;
             try
             {
@@ -151,6 +160,12 @@ public sealed partial class HttpForwarder
         }
         var broken = await ResponseRelay.CopyBodyAsync(exchange, context, _options.Timeouts.Idle);
         var clientGone = exchange.IsClientGone;
+        if (context.Features.Get<AccessRecord>() is { } record)
+        {
+            record.Backend = $"{_pool.Name}/{lease.Backend.Name}";
+            record.Bytes = exchange.BytesRelayed;
+            record.Status = clientGone ? StatusCodes.Status499ClientClosedRequest : 0;
+        }
         await exchange.EndUploadAsync();
         if (broken is not null)
         {

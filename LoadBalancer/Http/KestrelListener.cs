@@ -36,7 +36,11 @@ public sealed class KestrelListener : IDisposable
             RequestHeaderEncodingSelector = name => name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance : Encoding.Latin1,
             ResponseHeaderEncodingSelector = _ => Encoding.Latin1,
         };
-        kestrel.Limits.MaxRequestBodySize = null;
+        kestrel.Limits.MaxRequestBodySize = options.MaxRequestBodySize;
+        kestrel.Limits.RequestHeadersTimeout = options.RequestHeadersTimeout;
+        kestrel.Limits.KeepAliveTimeout = options.KeepAliveTimeout;
+        kestrel.Limits.MaxConcurrentConnections = options.MaxConnections;
+        kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
         kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
         kestrel.Limits.MinResponseDataRate = null;
         Listen(kestrel, options.Address!);

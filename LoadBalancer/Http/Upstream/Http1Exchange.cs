@@ -10,7 +10,7 @@ namespace LoadBalancer.Http.Upstream;
 /// One attempt to forward a client's request, in the shape that <see cref="HttpClient"/> passes on. It carries the client's request
 /// itself: it is written to the backend without a detour through <see cref="HttpRequestMessage.Headers"/>.
 /// </summary>
-internal sealed class Http1Request(HttpContext context, Backend backend, RequestBody? body) : HttpRequestMessage(HttpMethod.Get, Placeholder)
+internal sealed class Http1Request(HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted) : HttpRequestMessage(HttpMethod.Get, Placeholder)
 {
     // HttpClient wants an absolute URI; nobody reads it.
     private static readonly Uri Placeholder = new("http://backend/");
@@ -23,6 +23,9 @@ internal sealed class Http1Request(HttpContext context, Backend backend, Request
 
     /// <summary>Its body, where it has one.</summary>
     public RequestBody? Body => body;
+
+    /// <summary>Whether the peer's word on who the client is counts.</summary>
+    public bool IsPeerTrusted => isPeerTrusted;
 
     /// <summary>
     /// Whether the client asks for another protocol on this connection. HTTP/2 is not among them: an offer of h2c is between the
@@ -66,6 +69,9 @@ internal sealed class Http1Exchange : HttpResponseMessage
 
     /// <summary>The response's head, once it was read; its fields are in the connection's <see cref="BackendConnection.Headers"/>.</summary>
     public ResponseHead Head { get; private set; }
+
+    /// <summary>How many bytes of the response's body went on to the client.</summary>
+    public long BytesRelayed { get; set; }
 
     /// <summary>Whether the client held its body back, and was not told to send it.</summary>
     public bool IsUploadRefused => _request.Body is not null && _upload is null;

@@ -57,7 +57,7 @@ internal struct RequestHeadWriter : IDisposable
         }
         WriteFraming(request);
         WriteConnection(request, headers);
-        WriteForwarding(context, host.ToString());
+        WriteForwarding(context, host.ToString(), request.IsPeerTrusted);
         Append("\r\n"u8);
     }
 
@@ -95,20 +95,31 @@ internal struct RequestHeadWriter : IDisposable
         }
     }
 
-    private void WriteForwarding(HttpContext context, string host)
+    // From a trusted peer what it says of the client before it stays, and the peer itself is added; from anybody else it is replaced.
+    private void WriteForwarding(HttpContext context, string host, bool isTrusted)
     {
+        var headers = context.Request.Headers;
+        Append("X-Forwarded-For: "u8);
+        if (isTrusted && headers["X-Forwarded-For"] is { Count: > 0 } before)
+        {
+            Append(before.ToString());
+            Append(", "u8);
+        }
         if (context.Connection.RemoteIpAddress is { } client)
         {
-            Append("X-Forwarded-For: "u8);
             Reserve(64);
             client.TryFormat(_buffer.AsSpan(_length), out var written);
             _length += written;
-            Append("\r\n"u8);
         }
-        Field("X-Forwarded-Proto"u8, context.Request.Scheme);
-        Field("X-Forwarded-Host"u8, host);
+        Append("\r\n"u8);
+        Field("X-Forwarded-Proto"u8, isTrusted && headers["X-Forwarded-Proto"] is { Count: > 0 } proto ? proto.ToString() : context.Request.Scheme);
+        Field("X-Forwarded-Host"u8, isTrusted && headers["X-Forwarded-Host"] is { Count: > 0 } original ? original.ToString() : host);
+        if (isTrusted && headers["Forwarded"] is { Count: > 0 } forwarded)
+        {
+            Field("Forwarded"u8, forwarded.ToString());
+        }
         Append("Via: "u8);
-        foreach (var line in context.Request.Headers.Via)
+        foreach (var line in headers.Via)
         {
             Append(line);
             Append(", "u8);

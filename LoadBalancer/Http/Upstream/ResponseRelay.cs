@@ -46,13 +46,13 @@ internal static class ResponseRelay
             switch (hasBody ? from.Head.Framing : BodyFraming.None)
             {
                 case BodyFraming.ContentLength:
-                    await CopyAsync(from.Connection, context.Response.BodyWriter, from.Head.ContentLength, idle);
+                    await CopyAsync(from, context.Response.BodyWriter, from.Head.ContentLength, idle);
                     break;
                 case BodyFraming.Chunked:
-                    await CopyChunkedAsync(from.Connection, context.Response, idle);
+                    await CopyChunkedAsync(from, context.Response, idle);
                     break;
                 case BodyFraming.UntilClose:
-                    await CopyAsync(from.Connection, context.Response.BodyWriter, long.MaxValue, idle);
+                    await CopyAsync(from, context.Response.BodyWriter, long.MaxValue, idle);
                     break;
             }
             if (context.Response.HasStarted)
@@ -81,8 +81,9 @@ internal static class ResponseRelay
     }
 
     // left is long.MaxValue where the end of the connection is the end of the body.
-    private static async Task CopyAsync(BackendConnection connection, PipeWriter to, long left, TimeSpan idle)
+    private static async Task CopyAsync(Http1Exchange from, PipeWriter to, long left, TimeSpan idle)
     {
+        var connection = from.Connection;
         while (left > 0)
         {
             var count = connection.Unread.IsEmpty ? await ReceiveAsync(connection, to, left) : Take(connection, to, left);
@@ -95,6 +96,7 @@ internal static class ResponseRelay
                 throw new IOException($"connection closed {left} bytes before the end");
             }
             left -= count;
+            from.BytesRelayed += count;
             if (left > 0)
             {
                 await FlushAsync(connection, to, idle);
@@ -103,8 +105,9 @@ internal static class ResponseRelay
     }
 
     // Towards an HTTP/1.1 client the chunks go on as they are, because Kestrel has no trailers there: framed by us, not by Kestrel.
-    private static async Task CopyChunkedAsync(BackendConnection connection, HttpResponse response, TimeSpan idle)
+    private static async Task CopyChunkedAsync(Http1Exchange from, HttpResponse response, TimeSpan idle)
     {
+        var connection = from.Connection;
         var to = response.BodyWriter;
         var framed = HttpProtocol.IsHttp11(response.HttpContext.Request.Protocol);
         if (framed)
@@ -119,11 +122,13 @@ internal static class ResponseRelay
             {
                 var count = await ReceiveAsync(connection, to, left);
                 decoder.SkipData(count > 0 ? count : throw new IOException("connection closed in the middle of a chunk"));
+                from.BytesRelayed += count;
             }
             else
             {
                 var decoded = decoder.Decode(connection.Unread, out var data, connection.Headers);
                 Write(to, data);
+                from.BytesRelayed += data.Length;
                 connection.Consume(decoded);
                 if (decoder.IsDone)
                 {

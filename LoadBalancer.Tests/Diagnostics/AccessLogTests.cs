@@ -1,0 +1,104 @@
+using System.Net;
+using System.Text;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace LoadBalancer.Tests.Diagnostics;
+
+internal sealed class AccessLogTests
+{
+    private readonly FakeClock _clock = new();
+
+    [Test]
+    public void AppendTo_Request_IsOneLineWithoutItsQuery()
+    {
+        var record = Record("/a b\"c\u00e9?token=secret");
+        (record.Status, record.Bytes, record.Duration, record.Backend) = (200, 104, TimeSpan.FromMilliseconds(1.5), "web/b1");
+
+        Line(record).Should().Be("127.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET /a%20b%22c%E9 HTTP/1.1\" 200 104 0.001500 web/b1\n");
+    }
+
+    [Test]
+    public void AppendTo_AnsweredByUs_HasNoBackend() => Line(Record("/")).Should().EndWith(" -\n");
+
+    [Test]
+    public async Task Write_Always_ArrivesAfterTheBatchInterval()
+    {
+        var stream = new MemoryStream();
+        using var log = new AccessLog("test", stream, _clock, NullLogger<AccessLog>.Instance);
+        await log.StartAsync(CancellationToken.None);
+
+        log.Write(Record("/1"));
+        log.Write(Record("/2"));
+        await Eventually.BeTrueAsync(() => _clock.UntilNextTimer is not null, "the batch is collected");
+        stream.Length.Should().Be(0);
+        _clock.Advance(TimeSpan.FromMilliseconds(100));
+
+        await Eventually.BeTrueAsync(() => stream.Length > 0, "the batch is written");
+        await log.StopAsync(CancellationToken.None);
+        Encoding.Latin1.GetString(stream.ToArray()).Split('\n').Should().HaveCount(3);
+    }
+
+    [Test]
+    public async Task Stop_LinesWaiting_WritesThem()
+    {
+        var stream = new MemoryStream();
+        using var log = new AccessLog("test", stream, _clock, NullLogger<AccessLog>.Instance);
+        await log.StartAsync(CancellationToken.None);
+        log.Write(Record("/last"));
+        await Eventually.BeTrueAsync(() => _clock.UntilNextTimer is not null, "the batch is collected");
+
+        await log.StopAsync(CancellationToken.None);
+
+        Encoding.Latin1.GetString(stream.ToArray()).Should().Contain("GET /last ");
+    }
+
+    [Test]
+    public void Write_Full_DropsAndCounts()
+    {
+        using var log = new AccessLog("test", Stream.Null, _clock, NullLogger<AccessLog>.Instance, capacity: 2);
+
+        for (var i = 0; i < 5; i++)
+        {
+            log.Write(Record("/"));
+        }
+
+        log.Dropped.Should().Be(3);
+    }
+
+    [Test]
+    public async Task Node_WithAccessLog_WritesOneLineForEachRequest()
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            await using (var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with { AccessLog = file }))
+            {
+                await node.Client.GetStringAsync("/one?secret=1");
+                (await node.ExchangeAsync("TRACE /two HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 405");
+                await node.StopAsync();
+            }
+
+            var lines = await File.ReadAllLinesAsync(file);
+            lines.Should().HaveCount(2);
+            lines[0].Should().MatchRegex(@"^127\.0\.0\.1 - - \[.*\] ""GET /one HTTP/1\.1"" 200 2 0\.\d{6} web/b1$");
+            lines[1].Should().MatchRegex(@"""TRACE /two HTTP/1\.1"" 405 29 0\.\d{6} -$");
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    private static string Line(AccessRecord record)
+    {
+        var line = new StringBuilder();
+        record.AppendTo(line);
+        return line.ToString();
+    }
+
+    private AccessRecord Record(string target) =>
+        new() { Time = _clock.GetUtcNow(), Client = IPAddress.Loopback, Method = "GET", Target = target, Protocol = "HTTP/1.1" };
+}
