@@ -90,7 +90,15 @@ internal sealed class BackendConnection : IDisposable
     /// <summary>Sends all of it.</summary>
     public ValueTask SendAsync(ReadOnlyMemory<byte> data)
     {
-        var sending = _socket.SendAsync(data);
+        ValueTask<int> sending;
+        try
+        {
+            sending = _socket.SendAsync(data);
+        }
+        catch (ObjectDisposedException e)
+        {
+            return ValueTask.FromException(e); // aborted meanwhile
+        }
         if (!sending.IsCompletedSuccessfully)
         {
             return SendRestAsync(sending, data);

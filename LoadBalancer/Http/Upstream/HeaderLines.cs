@@ -2,29 +2,62 @@ using System.Text;
 
 namespace LoadBalancer.Http.Upstream;
 
+/// <summary>What a header field says about its message, beyond itself.</summary>
+internal enum HeaderKind
+{
+    Other,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+}
+
 /// <summary>One header field of a response.</summary>
 /// <param name="Name">As the backend wrote it.</param>
 /// <param name="Value">Its bytes as characters, one by one (ISO 8859-1), so that any value can be passed on as it is.</param>
 internal sealed record HeaderLine(string Name, string Value)
 {
+    /// <summary>Whether it frames the message.</summary>
+    public HeaderKind Kind { get; } = Name.Length switch
+    {
+        10 when Name.Equals("Connection", StringComparison.OrdinalIgnoreCase) => HeaderKind.Connection,
+        14 when Name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) => HeaderKind.ContentLength,
+        17 when Name.Equals("Transfer-Encoding", StringComparison.OrdinalIgnoreCase) => HeaderKind.TransferEncoding,
+        _ => HeaderKind.Other,
+    };
+
     /// <summary>Whether it goes on to the client.</summary>
     public bool IsReturned { get; } = HeaderRules.IsReturned(Name);
 
-    /// <summary>Whether these are its bytes.</summary>
-    // Ascii.Equals is vectorised, and false for anything beyond ASCII, for which a new line will do.
-    public bool Is(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => Ascii.Equals(value, Value) && Ascii.Equals(name, Name);
+    /// <summary>The line that it was read from, its end included.</summary>
+    public byte[] Raw { get; init; } = [];
 }
 
 /// <summary>
-/// The header fields of a response, in the order in which they came. One backend's responses resemble each other: a field that has
-/// the bytes of the same field of the response before is that field, strings and all.
+/// The header fields of a response, in the order in which they came. One backend's responses resemble each other: a line that has
+/// the bytes of the same line of the response before is that line, and need not be taken apart and checked again.
 /// </summary>
 internal sealed class HeaderLines
 {
     private readonly List<HeaderLine> _lines = [];
+    private bool _changed;
+    private bool _repeats;
 
     /// <summary>How many there are.</summary>
     public int Count { get; private set; }
+
+    /// <summary>Whether a name stands in several of them.</summary>
+    public bool HasRepeats
+    {
+        get
+        {
+            if (_changed)
+            {
+                _repeats = _lines.Take(Count).DistinctBy(line => line.Name, StringComparer.OrdinalIgnoreCase).Count() < Count;
+                _changed = false;
+            }
+            return _repeats;
+        }
+    }
 
     /// <summary>The i-th field.</summary>
     public HeaderLine this[int i] => _lines[i];
@@ -32,19 +65,28 @@ internal sealed class HeaderLines
     /// <summary>Forgets the fields, but keeps them for comparison.</summary>
     public void Clear() => Count = 0;
 
-    /// <summary>Adds a field.</summary>
-    public void Add(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
-    {
-        var i = Count++;
-        if (i == _lines.Count)
-        {
-            _lines.Add(Make(name, value));
-        }
-        else if (!_lines[i].Is(name, value))
-        {
-            _lines[i] = Make(name, value);
-        }
-    }
+    /// <summary>Adds the next field, if the bytes begin with the line that it was read from last time.</summary>
+    /// <returns>The field, or null where the line must be read.</returns>
+    public HeaderLine? TryAddKnown(ReadOnlySpan<byte> bytes) =>
+        Count < _lines.Count && bytes.StartsWith(_lines[Count].Raw) ? _lines[Count++] : null;
 
-    private static HeaderLine Make(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => new(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value));
+    /// <summary>Adds a field.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="value">Its value.</param>
+    /// <param name="raw">The whole line, its end included.</param>
+    public HeaderLine Add(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, ReadOnlySpan<byte> raw)
+    {
+        var line = new HeaderLine(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value)) { Raw = raw.ToArray() };
+        if (Count == _lines.Count)
+        {
+            _lines.Add(line);
+        }
+        else
+        {
+            _lines[Count] = line;
+        }
+        Count++;
+        _changed = true;
+        return line;
+    }
 }

@@ -73,6 +73,9 @@ internal sealed class Http1Exchange : HttpResponseMessage
     /// <summary>How many bytes of the response's body went on to the client.</summary>
     public long BytesRelayed { get; set; }
 
+    /// <summary>Whether the head of the request was sent.</summary>
+    public bool IsSent { get; private set; }
+
     /// <summary>Whether the client held its body back, and was not told to send it.</summary>
     public bool IsUploadRefused => _request.Body is not null && _upload is null;
 
@@ -81,35 +84,17 @@ internal sealed class Http1Exchange : HttpResponseMessage
 
     /// <summary>Sends the head of the request, and sets the body going.</summary>
     /// <returns>False where the backend had closed the idle connection: nothing was sent, and another connection will do.</returns>
-    public async ValueTask<bool> TrySendAsync()
+    public ValueTask<bool> TrySendAsync()
     {
-        try
+        var head = RequestHeadWriter.Write(_request);
+        var sending = Connection.SendAsync(head.Written);
+        if (!sending.IsCompletedSuccessfully)
         {
-            using var head = RequestHeadWriter.Write(_request);
-            await Connection.SendAsync(head.Written);
+            return EndSendingAsync(sending, head);
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            if (Connection.IsReused && !IsClientGone)
-            {
-                return false;
-            }
-            throw Failure(e);
-        }
-        if (_request.Body is null)
-        {
-            Connection.SetDeadline(_timeouts.Response);
-        }
-        else if (_request.ExpectsContinue)
-        {
-            Connection.SetDeadline(_timeouts.Response);
-            _patience = Connection.Time.CreateTimer(_ => DecideUpload(start: true), null, ContinuePatience, Timeout.InfiniteTimeSpan);
-        }
-        else
-        {
-            DecideUpload(start: true);
-        }
-        return true;
+        head.Dispose();
+        BeginUpload();
+        return new(true);
     }
 
     /// <summary>Waits for the head of the response; interim responses (1xx) are passed over.</summary>
@@ -200,6 +185,38 @@ internal sealed class Http1Exchange : HttpResponseMessage
             _pool.Drop(Connection);
         }
         base.Dispose(disposing);
+    }
+
+    private async ValueTask<bool> EndSendingAsync(ValueTask sending, RequestHeadWriter head)
+    {
+        try
+        {
+            await sending;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return Connection.IsReused && !IsClientGone ? false : throw Failure(e);
+        }
+        finally
+        {
+            head.Dispose();
+        }
+        BeginUpload();
+        return true;
+    }
+
+    private void BeginUpload()
+    {
+        IsSent = true;
+        Connection.SetDeadline(_timeouts.Response);
+        if (_request.ExpectsContinue)
+        {
+            _patience = Connection.Time.CreateTimer(_ => DecideUpload(start: true), null, ContinuePatience, Timeout.InfiniteTimeSpan);
+        }
+        else
+        {
+            DecideUpload(start: true);
+        }
     }
 
     // The first decision stands, be it the backend's, or that of a timer when the backend says nothing.

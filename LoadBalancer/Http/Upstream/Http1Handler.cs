@@ -26,27 +26,40 @@ internal sealed class Http1Handler : HttpMessageHandler
 
     /// <summary>Sends an <see cref="Http1Request"/> and returns its <see cref="Http1Exchange"/>, the response still to be read.</summary>
     /// <exception cref="ForwardException">It could not be sent.</exception>
-    protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancellationToken)
+    protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancellationToken)
     {
         var request = (Http1Request)message;
         var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._timeouts, self._time), this);
+        if (pool.TryTake() is not { } connection)
+        {
+            return SendAsync(request, pool, null, default);
+        }
+        // Nearly always there is a connection, and it takes the whole head at once: no state machine for that.
+        var exchange = new Http1Exchange(request, pool, connection, _timeouts);
+        var sending = exchange.TrySendAsync();
+        return exchange.IsSent ? Task.FromResult<HttpResponseMessage>(exchange) : SendAsync(request, pool, exchange, sending);
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(Http1Request request, ConnectionPool pool, Http1Exchange? exchange, ValueTask<bool> sending)
+    {
         while (true)
         {
-            var connection = pool.TryTake() ?? await pool.OpenAsync(request.Context.RequestAborted);
-            var exchange = new Http1Exchange(request, pool, connection, _timeouts);
             try
             {
-                if (await exchange.TrySendAsync())
+                if (exchange is not null && await sending)
                 {
                     return exchange;
                 }
+                exchange?.Dispose();
+                var connection = pool.TryTake() ?? await pool.OpenAsync(request.Context.RequestAborted);
+                exchange = new Http1Exchange(request, pool, connection, _timeouts);
+                sending = exchange.TrySendAsync();
             }
             catch
             {
-                exchange.Dispose();
+                exchange?.Dispose();
                 throw;
             }
-            exchange.Dispose();
         }
     }
 

@@ -70,38 +70,38 @@ internal readonly struct ResponseHead
         var contentLength = -1L;
         while (true)
         {
-            if (!TryReadLine(ref rest, out var line))
+            var field = fields.TryAddKnown(rest);
+            if (field is not null)
             {
-                return NeedMore(bytes);
+                rest = rest[field.Raw.Length..];
             }
-            if (line.IsEmpty)
+            else
             {
-                break;
+                var raw = rest;
+                if (!TryReadLine(ref rest, out var line))
+                {
+                    return NeedMore(bytes);
+                }
+                if (line.IsEmpty)
+                {
+                    break;
+                }
+                ParseField(line, out var name, out var value);
+                field = fields.Add(name, value, raw[..(raw.Length - rest.Length)]);
             }
-            ParseField(line, out var name, out var value);
-            fields.Add(name, value);
-            switch (name.Length)
+            switch (field.Kind)
             {
-                case 10 when Ascii.EqualsIgnoreCase(name, "connection"u8):
-                    if (Ascii.EqualsIgnoreCase(value, "keep-alive"u8))
-                    {
-                        keepAlive = true;
-                    }
-                    else
-                    {
-                        keepAlive = !Names(value, "close"u8) && (Names(value, "keep-alive"u8) || keepAlive);
-                        namesFields = !Ascii.EqualsIgnoreCase(value, "close"u8);
-                    }
+                case HeaderKind.Connection:
+                    (keepAlive, var names) = ParseConnection(field.Value, keepAlive);
+                    namesFields |= names;
                     break;
-                case 14 when Ascii.EqualsIgnoreCase(name, "content-length"u8):
-                    contentLength = contentLength < 0 ? ParseLength(value) : throw new MalformedResponseException("two Content-Length fields");
+                case HeaderKind.ContentLength:
+                    contentLength = contentLength < 0 ? ParseLength(field.Value) : throw new MalformedResponseException("two Content-Length fields");
                     break;
-                case 17 when Ascii.EqualsIgnoreCase(name, "transfer-encoding"u8):
-                    if (chunked || minor == 0 || !Ascii.EqualsIgnoreCase(value, "chunked"u8))
-                    {
-                        throw new MalformedResponseException("a Transfer-Encoding other than chunked");
-                    }
-                    chunked = true;
+                case HeaderKind.TransferEncoding:
+                    chunked = !chunked && minor == 1 && field.Value.Equals("chunked", StringComparison.OrdinalIgnoreCase)
+                        ? true
+                        : throw new MalformedResponseException("a Transfer-Encoding other than chunked");
                     break;
             }
         }
@@ -167,21 +167,20 @@ internal readonly struct ResponseHead
         return (line[7] - '0', status, reason.SequenceEqual("OK"u8) ? "OK" : Encoding.Latin1.GetString(reason));
     }
 
-    private static long ParseLength(ReadOnlySpan<byte> value) =>
+    private static long ParseLength(string value) =>
         long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var length)
             ? length
             : throw new MalformedResponseException("an invalid Content-Length");
 
-    private static bool Names(ReadOnlySpan<byte> list, ReadOnlySpan<byte> token)
+    private static (bool KeepAlive, bool NamesFields) ParseConnection(string value, bool keepAlive)
     {
-        foreach (var range in list.Split((byte)','))
+        if (value.Equals("keep-alive", StringComparison.OrdinalIgnoreCase))
         {
-            if (Ascii.EqualsIgnoreCase(list[range].Trim(" \t"u8), token))
-            {
-                return true;
-            }
+            return (true, false);
         }
-        return false;
+        var tokens = value.Split(',', StringSplitOptions.TrimEntries);
+        bool Names(string token) => tokens.Contains(token, StringComparer.OrdinalIgnoreCase);
+        return (!Names("close") && (Names("keep-alive") || keepAlive), tokens is not ["close"]);
     }
 }
 

@@ -30,20 +30,33 @@ internal static class ResponseRelay
             var field = fields[i];
             if (field.IsReturned && named?.Contains(field.Name) != true)
             {
-                var before = to.Headers[field.Name];
-                to.Headers[field.Name] = before.Count == 0 ? field.Value : StringValues.Concat(before, field.Value);
+                to.Headers[field.Name] = fields.HasRepeats ? StringValues.Concat(to.Headers[field.Name], field.Value) : field.Value;
             }
         }
     }
 
     /// <summary>Streams the body; every piece is on its way to the client before the next is read.</summary>
     /// <returns>Null where the body is whole, or the client is gone; else what the backend did wrong.</returns>
-    public static async Task<string?> CopyBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
+    public static ValueTask<string?> CopyBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
     {
-        var hasBody = !HttpMethods.IsHead(context.Request.Method) && from.Head.Status is not (204 or 304);
+        // Most bodies came in one piece with their head, and need nobody to wait.
+        var length = from.Head.ContentLength;
+        if (from.Head.Framing == BodyFraming.ContentLength && length <= from.Connection.Unread.Length && HasBody(from, context))
+        {
+            from.BytesRelayed = length > 0 ? Take(from.Connection, context.Response.BodyWriter, length) : 0;
+            from.Connection.EndDeadline();
+            return new((string?)null);
+        }
+        return StreamBodyAsync(from, context, idle);
+    }
+
+    private static bool HasBody(Http1Exchange from, HttpContext context) => from.Head.Status is not (204 or 304) && !HttpMethods.IsHead(context.Request.Method);
+
+    private static async ValueTask<string?> StreamBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
+    {
         try
         {
-            switch (hasBody ? from.Head.Framing : BodyFraming.None)
+            switch (HasBody(from, context) ? from.Head.Framing : BodyFraming.None)
             {
                 case BodyFraming.ContentLength:
                     await CopyAsync(from, context.Response.BodyWriter, from.Head.ContentLength, idle);
