@@ -131,11 +131,11 @@ internal sealed class HealthCheckerTests
 
         public int Pending => _calls.Reader.Count;
 
-        public Task<ProbeResult> ProbeAsync(Backend backend, CancellationToken cancellationToken)
+        public async Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken)
         {
             var result = new TaskCompletionSource<ProbeResult>(TaskCreationOptions.RunContinuationsAsynchronously);
             _calls.Writer.TryWrite((backend, result));
-            return result.Task.WaitAsync(cancellationToken);
+            return await result.Task.WaitAsync(cancellationToken);
         }
     }
 }

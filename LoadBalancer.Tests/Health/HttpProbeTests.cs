@@ -66,10 +66,10 @@ internal sealed class HttpProbeTests
     {
         await using var server = RawServer.Answering("SSH-2.0-OpenSSH_9.6\r\n");
 
-        (await ProbeAsync(server.Port)).Succeeded.Should().BeFalse();
+        (await ProbeAsync(server.Port))!.Value.Succeeded.Should().BeFalse();
     }
 
-    private Task<ProbeResult> ProbeAsync(int port, TimeProvider? time = null)
+    private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null)
     {
         var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
         return new HttpProbe(_client, new HealthCheckOptions { Path = "/healthz?deep=1" }, time ?? TimeProvider.System).ProbeAsync(backend, CancellationToken.None);

@@ -23,8 +23,12 @@ public static class ConfigurationLoader
     /// <param name="overrides">Command-line words such as <c>--LoadBalancer:Pools:web:Policy=First</c>.</param>
     public static LoadedConfiguration Load(string? file = null, params string[] overrides)
     {
-        var path = Path.GetFullPath(file ?? ShippedFile);
         var errors = new List<ConfigurationError>();
+        if (file is "")
+        {
+            return new(new(), [new("--config", "names no file")], file);
+        }
+        var path = Path.GetFullPath(file ?? ShippedFile);
         var fromFile = JsonFile.Read(path, errors);
         if (errors.Count > 0)
         {

@@ -48,6 +48,7 @@ internal static class ConfigurationValidator
                 Require(address.Scheme == "http", $"{path}:Address", $"'{address}' does not fit Protocol {listener.Protocol}; expected http://host:port");
                 Require(address.Host is "*" or "localhost" || IPAddress.TryParse(address.Host, out _), $"{path}:Address",
                     $"'{address.Host}' is not a local address; expected an IP address, localhost, or * for all");
+                Require(address is not { Host: "localhost", Port: 0 }, $"{path}:Address", "localhost is two addresses, which cannot share a free port; expected for example http://127.0.0.1:0");
                 var rival = taken.FirstOrDefault(other => Overlap(other.Address, address)).Listener;
                 Require(rival is null, $"{path}:Address", $"{address} is already taken by listener '{rival}'");
                 taken.Add((address, name));

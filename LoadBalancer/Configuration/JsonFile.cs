@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace LoadBalancer.Configuration;
@@ -11,13 +12,22 @@ internal static class JsonFile
 {
     private static readonly JsonDocumentOptions Lenient = new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
 
+    // Skips a byte order mark, and repairs nothing.
+    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
+    /// <summary>What stands for an object, so that <c>{}</c> is something and not an empty text.</summary>
+    public const string ObjectMark = "{}";
+
+    /// <summary>What stands for a list.</summary>
+    public const string ListMark = "[]";
+
     /// <summary>The file's keys and values, as far as it could be read; whatever is wrong with it is added to the errors.</summary>
     public static Dictionary<string, string?> Read(string path, List<ConfigurationError> errors)
     {
         var values = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase);
         try
         {
-            using var document = JsonDocument.Parse(File.ReadAllBytes(path), Lenient);
+            using var document = JsonDocument.Parse(File.ReadAllText(path, StrictUtf8), Lenient);
             if (document.RootElement.ValueKind == JsonValueKind.Object)
             {
                 Flatten("", document.RootElement, values, errors);
@@ -32,6 +42,10 @@ internal static class JsonFile
             var position = $"line {e.LineNumber + 1}, column {e.BytePositionInLine + 1}";
             errors.Add(new(path, $"is not valid JSON at {position}: {e.Message.Split(" LineNumber:")[0]}"));
         }
+        catch (Exception e) when (e is DecoderFallbackException or InvalidOperationException)
+        {
+            errors.Add(new(path, "is not valid UTF-8"));
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             errors.Add(new(path, e is FileNotFoundException or DirectoryNotFoundException ? "no such file" : "cannot be read: " + e.Message));
@@ -44,7 +58,7 @@ internal static class JsonFile
         switch (element.ValueKind)
         {
             case JsonValueKind.Object:
-                AddEmpty(path, values);
+                Mark(path, ObjectMark, values);
                 foreach (var property in element.EnumerateObject())
                 {
                     var child = Child(path, property.Name);
@@ -56,7 +70,7 @@ internal static class JsonFile
                 }
                 break;
             case JsonValueKind.Array:
-                AddEmpty(path, values);
+                Mark(path, ListMark, values);
                 foreach (var (i, item) in element.EnumerateArray().Index())
                 {
                     Flatten(Child(path, $"{i}"), item, values, errors);
@@ -70,11 +84,11 @@ internal static class JsonFile
         }
     }
 
-    private static void AddEmpty(string path, Dictionary<string, string?> values)
+    private static void Mark(string path, string mark, Dictionary<string, string?> values)
     {
         if (path.Length > 0)
         {
-            values[path] = "";
+            values[path] = mark;
         }
     }
 

@@ -36,7 +36,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     {
         var record = Activator.CreateInstance(type)!;
         var properties = type.GetProperties(BindingFlags.Public | BindingFlags.Instance);
-        if (!string.IsNullOrEmpty(section.Value))
+        if (section.Value is not (null or JsonFile.ObjectMark))
         {
             errors.Add(new(section.Path, $"'{section.Value}' is not an object; expected {{ {string.Join(", ", properties.Select(p => p.Name))} }}"));
             return record;
@@ -74,7 +74,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         var values = (IDictionary)Activator.CreateInstance(
             typeof(Dictionary<,>).MakeGenericType(typeof(string), valueType), StringComparer.OrdinalIgnoreCase)!;
         var children = section.GetChildren().ToList();
-        if (!string.IsNullOrEmpty(section.Value) || IsList(children))
+        if (section.Value is not (null or JsonFile.ObjectMark))
         {
             errors.Add(new(section.Path, "expected an object with a name for each entry"));
             return values;
@@ -89,7 +89,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     private Array BindList(IConfigurationSection section, Type itemType)
     {
         var children = section.GetChildren().ToList();
-        if (!string.IsNullOrEmpty(section.Value) || children.Count > 0 && !IsList(children))
+        if (section.Value is not (null or JsonFile.ListMark))
         {
             errors.Add(new(section.Path, "expected a list"));
             return Array.CreateInstance(itemType, 0);
@@ -103,13 +103,9 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         return list;
     }
 
-    // A JSON list arrives as keys 0, 1, 2, …
-    private static bool IsList(List<IConfigurationSection> children) =>
-        children.Count > 0 && children.Select((child, i) => child.Key == i.ToString(CultureInfo.InvariantCulture)).All(same => same);
-
     private object? BindScalar(IConfigurationSection section, Type type)
     {
-        if (section.GetChildren().Any())
+        if (section.GetChildren().Any() || section.Value is JsonFile.ObjectMark or JsonFile.ListMark)
         {
             errors.Add(new(section.Path, $"is an object or a list; expected {Expected(type)}"));
             return null;

@@ -32,8 +32,10 @@ public sealed class HealthChecker(IReadOnlyList<ProbedPool> pools, TimeProvider 
         while (true)
         {
             var probedAt = time.GetTimestamp();
-            var result = await probed.Probe.ProbeAsync(backend, stoppingToken);
-            probed.Pool.ObserveProbe(backend, result.Succeeded, result.Reason);
+            if (await probed.Probe.ProbeAsync(backend, stoppingToken) is { } result)
+            {
+                probed.Pool.ObserveProbe(backend, result.Succeeded, result.Reason);
+            }
 
             if (await IsQuestionedWithinAsync(WithJitter(probed.Options.Interval), probed.Pool, backend, stoppingToken))
             {

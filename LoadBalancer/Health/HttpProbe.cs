@@ -21,7 +21,7 @@ public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Tim
     };
 
     /// <inheritdoc/>
-    public async Task<ProbeResult> ProbeAsync(Backend backend, CancellationToken cancellationToken)
+    public async Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken)
     {
         using var deadline = new CancellationTokenSource(options.Timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
@@ -31,14 +31,14 @@ public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Tim
             request.Headers.UserAgent.ParseAdd("loadbalancer-probe");
             using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
             var status = string.Create(CultureInfo.InvariantCulture, $"GET {options.Path} answered {(int)response.StatusCode}");
-            return new(response.IsSuccessStatusCode, status);
+            return new ProbeResult(response.IsSuccessStatusCode, status);
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             var reason = deadline.IsCancellationRequested
                 ? string.Create(CultureInfo.InvariantCulture, $"no answer within {options.Timeout.TotalSeconds} s")
                 : FailureReason.Of(e);
-            return new(false, reason);
+            return FailureReason.IsLocal(e) ? null : new ProbeResult(false, reason);
         }
     }
 }

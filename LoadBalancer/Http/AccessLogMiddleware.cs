@@ -12,7 +12,7 @@ public sealed class AccessLogMiddleware(RequestDelegate next, AccessLog log, Tim
         var record = new AccessRecord
         {
             Time = time.GetUtcNow(),
-            Client = context.Connection.RemoteIpAddress,
+            Client = context.Connection.RemoteIpAddress is { IsIPv4MappedToIPv6: true } mapped ? mapped.MapToIPv4() : context.Connection.RemoteIpAddress,
             Method = context.Request.Method,
             Target = context.Features.Get<IHttpRequestFeature>()!.RawTarget,
             Protocol = context.Request.Protocol,

@@ -43,6 +43,10 @@ internal sealed class ConnectionFieldEncoding : Encoding
     {
         var text = Latin1.GetString(value);
         var tokens = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        if (tokens is [var only] && IsAny(only, "close"))
+        {
+            return "close, keep-alive"; // Another line may name fields.
+        }
         if (tokens.All(token => IsAny(token, "close", "keep-alive", "upgrade")))
         {
             return text;

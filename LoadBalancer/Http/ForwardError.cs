@@ -11,8 +11,17 @@ public enum ForwardError
     /// <summary>A method that a reverse proxy does not forward: CONNECT, TRACE.</summary>
     Method,
 
+    /// <summary>The head of the request can be read in more than one way.</summary>
+    RequestHead,
+
+    /// <summary>The body comes in a coding that we do not know.</summary>
+    TransferCoding,
+
     /// <summary>The request has come through this load balancer too often.</summary>
     Loop,
+
+    /// <summary>We ran out of files or ports, so nobody could be connected to.</summary>
+    Exhausted,
 
     /// <summary>The backend could not be connected to.</summary>
     Connect,
@@ -50,6 +59,9 @@ internal static class ForwardErrors
     {
         ForwardError.NoBackend => (503, "No backend available", "destination_unavailable"),
         ForwardError.Method => (405, "This method is not forwarded", "http_request_error"),
+        ForwardError.RequestHead => (400, "The request is malformed", "http_request_error"),
+        ForwardError.TransferCoding => (501, "This transfer coding is not supported", "http_request_error"),
+        ForwardError.Exhausted => (503, "The load balancer has no connection to spare", "proxy_internal_error"),
         ForwardError.Loop => (508, "The request came back to this load balancer too often", "proxy_loop_detected"),
         ForwardError.Connect => (502, "The backend could not be reached", "connection_refused"),
         ForwardError.ConnectTimeout => (504, "The backend could not be reached in time", "connection_timeout"),

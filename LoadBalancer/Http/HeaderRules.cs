@@ -55,7 +55,7 @@ internal static class HeaderRules
             {
                 continue;
             }
-            foreach (var token in line.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+            foreach (var token in line == "close, keep-alive" ? [] : line.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
             {
                 (named ??= new(StringComparer.OrdinalIgnoreCase)).Add(token);
             }

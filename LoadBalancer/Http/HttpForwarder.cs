@@ -48,6 +48,12 @@ public sealed partial class HttpForwarder
             await ErrorAnswer.WriteAsync(context, ForwardError.Method);
             return;
         }
+        if (RequestRules.Fault(context) is { } fault)
+        {
+            context.Response.Headers.Connection = "close";
+            await ErrorAnswer.WriteAsync(context, fault);
+            return;
+        }
         if (HeaderRules.IsLoop(context.Request.Headers.Via))
         {
             await ErrorAnswer.WriteAsync(context, ForwardError.Loop);
@@ -109,9 +115,9 @@ public sealed partial class HttpForwarder
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted)
     {
-        while (true)
+        for (var secondTry = false; ; secondTry = true)
         {
-            using var request = new Http1Request(context, lease.Backend, body, isPeerTrusted);
+            using var request = new Http1Request(context, lease.Backend, body, isPeerTrusted) { WantsFreshConnection = secondTry };
             Http1Exchange? exchange = null;
             try
             {
@@ -126,9 +132,9 @@ public sealed partial class HttpForwarder
                 {
                     await exchange.EndUploadAsync();
                 }
-                if (e.IsStale && body is not { Consumed: true } && IsIdempotent(context.Request.Method))
+                if (e.IsStale && !secondTry && body is not { Consumed: true } && IsIdempotent(context.Request.Method))
                 {
-                    continue; // on a connection that was not lying about
+                    continue;
                 }
                 var outcome = e.IsStale ? AttemptOutcome.Abandoned : e.Error.Outcome();
                 lease.Complete(outcome, e.Message);
@@ -173,7 +179,11 @@ public sealed partial class HttpForwarder
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
             context.Abort(); // The client must see that its response is not whole.
         }
-        else if (!clientGone)
+        else if (clientGone)
+        {
+            context.Abort();
+        }
+        else
         {
             exchange.Complete();
             lease.Complete(AttemptOutcome.Succeeded);

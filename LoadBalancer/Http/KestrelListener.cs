@@ -48,6 +48,7 @@ public sealed class KestrelListener : IDisposable
         {
             UnsafePreferInlineScheduling = true, // A request stays on the thread that read it. Therefore nothing here may block.
             Backlog = 4096,
+            CreateBoundListenSocket = CreateListenSocket,
         };
         _server = new KestrelServer(Options.Create(kestrel), new SocketTransportFactory(Options.Create(transport), loggers), loggers);
     }
@@ -78,6 +79,19 @@ public sealed class KestrelListener : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _server.Dispose();
+
+    // Without a limit the system takes in megabytes for a slow client and reports no progress until much of it has gone, which would
+    // look like silence. With it, what waits unsent is short, and the speed of the connection is not limited.
+    private static Socket CreateListenSocket(EndPoint endPoint)
+    {
+        const int NotSentLowWaterMark = 25; // TCP_NOTSENT_LOWAT of Linux, tcp(7); accepted sockets inherit it
+        var socket = SocketTransportOptions.CreateDefaultBoundListenSocket(endPoint);
+        if (OperatingSystem.IsLinux())
+        {
+            socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, NotSentLowWaterMark, BitConverter.GetBytes(128 * 1024));
+        }
+        return socket;
+    }
 
     private static void Listen(KestrelServerOptions kestrel, EndpointAddress address)
     {

@@ -61,12 +61,18 @@ internal sealed class RequestBody(HttpRequest request)
             }
             AwaitsClient = false;
 
-            foreach (var segment in read.Buffer)
+            try
             {
-                connection.SetDeadline(idle);
-                await SendPieceAsync(connection, segment);
+                foreach (var segment in read.Buffer)
+                {
+                    connection.SetDeadline(idle);
+                    await SendPieceAsync(connection, segment);
+                }
             }
-            reader.AdvanceTo(read.Buffer.End);
+            finally
+            {
+                reader.AdvanceTo(read.Buffer.End);
+            }
             if (read.IsCompleted)
             {
                 break;
@@ -97,7 +103,9 @@ internal sealed class RequestBody(HttpRequest request)
     }
 
     private ValueTask SendPieceAsync(BackendConnection connection, ReadOnlyMemory<byte> piece) =>
-        Length is null ? SendChunkAsync(connection, piece) : connection.SendAsync(piece);
+        piece.IsEmpty ? ValueTask.CompletedTask // An empty chunk would be the last.
+        : Length is null ? SendChunkAsync(connection, piece)
+        : connection.SendAsync(piece);
 
     private static async ValueTask SendChunkAsync(BackendConnection connection, ReadOnlyMemory<byte> piece)
     {

@@ -21,6 +21,19 @@ public static class FailureReason
         return exception.GetBaseException().Message.ReplaceLineEndings(" ");
     }
 
+    /// <summary>Whether the cause lies with this machine, which has no file, port or buffer left, and so says nothing about a backend.</summary>
+    public static bool IsLocal(Exception exception)
+    {
+        for (var e = exception; e is not null; e = e.InnerException)
+        {
+            if (e is SocketException { SocketErrorCode: SocketError.TooManyOpenSockets or SocketError.AddressNotAvailable or SocketError.NoBufferSpaceAvailable })
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /// <summary>The words for a socket error.</summary>
     public static string Of(SocketError error) => error switch
     {

@@ -63,7 +63,7 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
         {
             throw clientGone.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
                 : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {timeouts.Connect.TotalSeconds} s")
-                : new ForwardException(ForwardError.Connect, FailureReason.Of(e));
+                : new ForwardException(FailureReason.IsLocal(e) ? ForwardError.Exhausted : ForwardError.Connect, FailureReason.Of(e));
         }
         lock (_gate)
         {

@@ -24,6 +24,9 @@ internal sealed class Http1Request(HttpContext context, Backend backend, Request
     /// <summary>Its body, where it has one.</summary>
     public RequestBody? Body => body;
 
+    /// <summary>Whether an idle connection is not good enough: one has just proved dead.</summary>
+    public bool WantsFreshConnection { get; init; }
+
     /// <summary>Whether the peer's word on who the client is counts.</summary>
     public bool IsPeerTrusted => isPeerTrusted;
 
@@ -79,8 +82,12 @@ internal sealed class Http1Exchange : HttpResponseMessage
     /// <summary>Whether the client held its body back, and was not told to send it.</summary>
     public bool IsUploadRefused => _request.Body is not null && _upload is null;
 
-    /// <summary>Whether the client went away, or its message is broken.</summary>
-    public bool IsClientGone => Connection.AbortCause == AbortCause.Client;
+    /// <summary>Whether we wait for the client to take what was sent to it, rather than for the backend.</summary>
+    public bool AwaitsClient { get; set; }
+
+    /// <summary>Whether the client went away, fell silent, or sent a broken message.</summary>
+    public bool IsClientGone =>
+        Connection.AbortCause == AbortCause.Client || Connection.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
 
     /// <summary>Sends the head of the request, and sets the body going.</summary>
     /// <returns>False where the backend had closed the idle connection: nothing was sent, and another connection will do.</returns>
@@ -165,7 +172,8 @@ internal sealed class Http1Exchange : HttpResponseMessage
         _released = true;
         _clientGone.Dispose();
         // A backend that was promised a body and got none cannot tell where the next request begins.
-        if (Head.KeepAlive && Head.Status != 101 && !IsUploadRefused && _upload is null or { IsCompletedSuccessfully: true })
+        // And who sends a body with 205 (Reset Content) will be misunderstood.
+        if (Head.KeepAlive && Head.Status is not (101 or 205) && !IsUploadRefused && _upload is null or { IsCompletedSuccessfully: true })
         {
             _pool.Return(Connection);
         }
@@ -235,7 +243,10 @@ internal sealed class Http1Exchange : HttpResponseMessage
     private async Task UploadAsync(RequestBody body)
     {
         await body.SendAsync(Connection, _timeouts.Idle);
-        Connection.SetDeadline(_timeouts.Response);
+        if (Head.Status == 0)
+        {
+            Connection.SetDeadline(_timeouts.Response);
+        }
     }
 
     private ForwardException Failure(Exception e)

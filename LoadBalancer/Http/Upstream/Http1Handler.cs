@@ -30,7 +30,7 @@ internal sealed class Http1Handler : HttpMessageHandler
     {
         var request = (Http1Request)message;
         var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._timeouts, self._time), this);
-        if (pool.TryTake() is not { } connection)
+        if (request.WantsFreshConnection || pool.TryTake() is not { } connection)
         {
             return SendAsync(request, pool, null, default);
         }
@@ -51,7 +51,7 @@ internal sealed class Http1Handler : HttpMessageHandler
                     return exchange;
                 }
                 exchange?.Dispose();
-                var connection = pool.TryTake() ?? await pool.OpenAsync(request.Context.RequestAborted);
+                var connection = await pool.OpenAsync(request.Context.RequestAborted); // Where one idle connection was dead, others are.
                 exchange = new Http1Exchange(request, pool, connection, _timeouts);
                 sending = exchange.TrySendAsync();
             }

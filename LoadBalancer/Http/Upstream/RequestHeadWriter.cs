@@ -107,6 +107,7 @@ internal struct RequestHeadWriter : IDisposable
         }
         if (context.Connection.RemoteIpAddress is { } client)
         {
+            client = client.IsIPv4MappedToIPv6 ? client.MapToIPv4() : client;
             Reserve(64);
             client.TryFormat(_buffer.AsSpan(_length), out var written);
             _length += written;

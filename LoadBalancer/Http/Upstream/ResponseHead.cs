@@ -66,7 +66,7 @@ internal readonly struct ResponseHead
         }
         var (minor, status, reason) = ParseStatusLine(statusLine);
         fields.Clear();
-        var (keepAlive, chunked, namesFields) = (minor == 1, false, false);
+        var (keepAlive, close, chunked, namesFields) = (minor == 1, false, false, false);
         var contentLength = -1L;
         while (true)
         {
@@ -92,8 +92,14 @@ internal readonly struct ResponseHead
             switch (field.Kind)
             {
                 case HeaderKind.Connection:
-                    (keepAlive, var names) = ParseConnection(field.Value, keepAlive);
-                    namesFields |= names;
+                    foreach (var token in field.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+                    {
+                        var isClose = token.Equals("close", StringComparison.OrdinalIgnoreCase);
+                        var isKeepAlive = token.Equals("keep-alive", StringComparison.OrdinalIgnoreCase);
+                        close |= isClose;
+                        keepAlive |= isKeepAlive;
+                        namesFields |= !isClose && !isKeepAlive;
+                    }
                     break;
                 case HeaderKind.ContentLength:
                     contentLength = contentLength < 0 ? ParseLength(field.Value) : throw new MalformedResponseException("two Content-Length fields");
@@ -113,7 +119,7 @@ internal readonly struct ResponseHead
         {
             Status = status,
             Reason = reason,
-            KeepAlive = keepAlive,
+            KeepAlive = keepAlive && !close,
             NamesFields = namesFields,
             Framing = chunked ? BodyFraming.Chunked : contentLength >= 0 ? BodyFraming.ContentLength : BodyFraming.UntilClose,
             ContentLength = contentLength,
@@ -171,17 +177,6 @@ internal readonly struct ResponseHead
         long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var length)
             ? length
             : throw new MalformedResponseException("an invalid Content-Length");
-
-    private static (bool KeepAlive, bool NamesFields) ParseConnection(string value, bool keepAlive)
-    {
-        if (value.Equals("keep-alive", StringComparison.OrdinalIgnoreCase))
-        {
-            return (true, false);
-        }
-        var tokens = value.Split(',', StringSplitOptions.TrimEntries);
-        bool Names(string token) => tokens.Contains(token, StringComparer.OrdinalIgnoreCase);
-        return (!Names("close") && (Names("keep-alive") || keepAlive), tokens is not ["close"]);
-    }
 }
 
 /// <summary>What a backend sent is no valid response; the message says what about it is not.</summary>

@@ -28,7 +28,7 @@ internal static class ResponseRelay
         for (var i = 0; i < fields.Count; i++)
         {
             var field = fields[i];
-            if (field.IsReturned && named?.Contains(field.Name) != true)
+            if (field.IsReturned && named?.Contains(field.Name) != true && (field.Kind != HeaderKind.ContentLength || from.Head.Status is not (204 or 205)))
             {
                 to.Headers[field.Name] = fields.HasRepeats ? StringValues.Concat(to.Headers[field.Name], field.Value) : field.Value;
             }
@@ -50,7 +50,7 @@ internal static class ResponseRelay
         return StreamBodyAsync(from, context, idle);
     }
 
-    private static bool HasBody(Http1Exchange from, HttpContext context) => from.Head.Status is not (204 or 304) && !HttpMethods.IsHead(context.Request.Method);
+    private static bool HasBody(Http1Exchange from, HttpContext context) => from.Head.Status is not (204 or 205 or 304) && !HttpMethods.IsHead(context.Request.Method);
 
     private static async ValueTask<string?> StreamBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
     {
@@ -71,19 +71,16 @@ internal static class ResponseRelay
             if (context.Response.HasStarted)
             {
                 // What Kestrel flushes of its own accord is a response that fits into one piece, which then goes out with its head.
-                await FlushAsync(from.Connection, context.Response.BodyWriter, idle);
+                await FlushAsync(from, context.Response.BodyWriter, idle);
             }
             from.Connection.EndDeadline();
             return null;
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException or OperationCanceledException)
         {
-            return from.Connection.AbortCause switch
-            {
-                AbortCause.Client => null,
-                AbortCause.TimedOut => "no byte moved for " + idle,
-                _ => e is SocketException ? FailureReason.Of(e) : e.Message,
-            };
+            return from.IsClientGone ? null
+                : from.Connection.AbortCause == AbortCause.TimedOut ? "no byte moved for " + idle
+                : e is SocketException ? FailureReason.Of(e) : e.Message;
         }
     }
 
@@ -97,6 +94,10 @@ internal static class ResponseRelay
     private static async Task CopyAsync(Http1Exchange from, PipeWriter to, long left, TimeSpan idle)
     {
         var connection = from.Connection;
+        if (connection.Unread.IsEmpty)
+        {
+            await FlushAsync(from, to, idle); // The body may be long in coming; the head need not wait for it.
+        }
         while (left > 0)
         {
             var count = connection.Unread.IsEmpty ? await ReceiveAsync(connection, to, left) : Take(connection, to, left);
@@ -112,7 +113,7 @@ internal static class ResponseRelay
             from.BytesRelayed += count;
             if (left > 0)
             {
-                await FlushAsync(connection, to, idle);
+                await FlushAsync(from, to, idle);
             }
         }
     }
@@ -136,6 +137,10 @@ internal static class ResponseRelay
                 var count = await ReceiveAsync(connection, to, left);
                 decoder.SkipData(count > 0 ? count : throw new IOException("connection closed in the middle of a chunk"));
                 from.BytesRelayed += count;
+                if (decoder.DataLeft > 0)
+                {
+                    await FlushAsync(from, to, idle);
+                }
             }
             else
             {
@@ -151,7 +156,7 @@ internal static class ResponseRelay
                 if (decoded == 0)
                 {
                     // Nothing more to be had from what is here: on with it to the client, then wait for more.
-                    await FlushAsync(connection, to, idle);
+                    await FlushAsync(from, to, idle);
                     if (!connection.Received(await connection.ReceiveAsync()))
                     {
                         throw new IOException("connection closed before the last chunk");
@@ -228,11 +233,13 @@ internal static class ResponseRelay
         to.Advance(data.Length);
     }
 
-    // Waiting for a client that does not read counts as silence too.
-    private static async ValueTask FlushAsync(BackendConnection connection, PipeWriter to, TimeSpan idle)
+    // A client that does not read is silent too, but that is not the backend's fault.
+    private static async ValueTask FlushAsync(Http1Exchange from, PipeWriter to, TimeSpan idle)
     {
-        connection.SetDeadline(idle);
-        await to.FlushAsync(connection.Aborted);
-        connection.SetDeadline(idle);
+        from.Connection.SetDeadline(idle);
+        from.AwaitsClient = true;
+        await to.FlushAsync(from.Connection.Aborted);
+        from.AwaitsClient = false;
+        from.Connection.SetDeadline(idle);
     }
 }
