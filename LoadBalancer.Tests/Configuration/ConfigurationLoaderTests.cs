@@ -118,6 +118,35 @@ internal sealed class ConfigurationLoaderTests
     public void Load_BrokenJson_NamesTheLine() =>
         Errors("{\n  \"LoadBalancer\": {\n    \"a\" 1\n").Should().ContainSingle().Which.Should().StartWith($"{_file}: is not valid JSON at line 3, column 9: '1' is invalid");
 
+    [TestCase("\"HealthCheck\": \"\"", "LoadBalancer:Pools:web:HealthCheck: '' is not an object")]
+    [TestCase("\"Retry\": []", "LoadBalancer:Pools:web:Retry: '[]' is not an object")]
+    [TestCase("\"Policy\": {}", "LoadBalancer:Pools:web:Policy: is an object or a list")]
+    public void Load_WrongJsonType_IsAnError(string setting, string error) =>
+        Errors(Valid.Replace("\"Backends\":", setting + ", \"Backends\":", StringComparison.Ordinal)).Should().ContainSingle().Which.Should().StartWith(error);
+
+    [Test]
+    public void Load_ByteOrderMark_IsSkipped()
+    {
+        File.WriteAllText(_file, Valid, System.Text.Encoding.UTF8);
+
+        ConfigurationLoader.Load(_file).Errors.Should().BeEmpty();
+    }
+
+    [Test]
+    public void Load_NotUtf8_SaysSo()
+    {
+        File.WriteAllBytes(_file, [.. "{ \"a\": \""u8, 0xFF, .. "\" }"u8]);
+
+        ConfigurationLoader.Load(_file).Errors.Select(error => $"{error}").Should().Equal($"{_file}: is not valid UTF-8");
+    }
+
+    [Test]
+    public void Load_EmptyFileName_SaysSo() => ConfigurationLoader.Load("").Errors.Select(error => $"{error}").Should().Equal("--config: names no file");
+
+    [Test]
+    public void Load_BackendsNamedByNumbers_AreNoList() =>
+        Errors(Valid.Replace("\"b1\"", "\"0\"", StringComparison.Ordinal)).Should().BeEmpty();
+
     [Test]
     public void Load_DoubledKey_IsAnError() =>
         Errors(Valid.Replace("\"Pools\":", "\"listeners\": {}, \"Pools\":", StringComparison.Ordinal)).Should().Contain("LoadBalancer:listeners: stands twice in the file");

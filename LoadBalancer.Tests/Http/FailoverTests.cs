@@ -166,6 +166,36 @@ internal sealed class FailoverTests
     }
 
     [Test]
+    public async Task Get_EveryConnectionDiesWithoutAWord_IsSentTwiceAtMost()
+    {
+        var (all, poisoned) = (new TaskCompletionSource(), 0);
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            while (await peer.ReadHeadAsync() is { } head)
+            {
+                if (head.StartsWith("GET /poison", StringComparison.Ordinal))
+                {
+                    Interlocked.Increment(ref poisoned);
+                    return;
+                }
+                await all.Task;
+                await peer.SendAsync(Ok);
+            }
+        });
+        await using var node = await TestNode.StartAsync([backend.Address]);
+        var gets = Enumerable.Range(0, 20).Select(_ => node.Client.GetStringAsync("/")).ToList();
+        await Eventually.BeTrueAsync(() => backend.Accepted == 20, "twenty connections are open");
+        all.SetResult();
+        await Task.WhenAll(gets);
+
+        using var answer = await node.Client.GetAsync("/poison");
+
+        answer.StatusCode.Should().Be(HttpStatusCode.BadGateway);
+        poisoned.Should().Be(2, "once for the idle connection that may have been too old, once for a fresh one");
+        node.Pool.Snapshot.Members[0].Failures.Should().Be(1);
+    }
+
+    [Test]
     public async Task Get_NoAnswerInTime_Is504()
     {
         var clock = new FakeClock();

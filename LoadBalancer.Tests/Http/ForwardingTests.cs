@@ -31,6 +31,8 @@ internal sealed class ForwardingTests
     [TestCase("close, X-Mine\r\nConnection:")]
     [TestCase("X-Mine, Close")]
     [TestCase("keep-alive, X-Mine\r\nConnection: close, keep-alive")]
+    [TestCase("X-Mine\r\nConnection: close")]
+    [TestCase("close\r\nConnection: X-Mine")]
     public async Task Request_HopByHopFields_AreRemoved(string connection)
     {
         var seen = await RequestSeenAsync(
@@ -70,6 +72,12 @@ internal sealed class ForwardingTests
             .And.Contain("Server: mine\r\n").And.Contain("X-Empty: \r\n").And.Contain("X-Byte: caf\u00e9\r\n").And.NotContain("Keep-Alive").And.EndWith("\r\n\r\nok");
     }
 
+    [TestCase("Connection: X-Hop\r\nConnection: close")]
+    [TestCase("Connection: close, x-hop")]
+    [TestCase("Connection: X-Hop\r\nConnection: keep-alive")]
+    public async Task Response_FieldsNamedByConnection_AreRemoved(string connection) =>
+        (await ResponseToAsync($"HTTP/1.1 200 OK\r\n{connection}\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nok")).Should().NotContain("X-Hop").And.EndWith("ok");
+
     [Test]
     public async Task Response_Date_IsKeptAndNotDoubled()
     {
@@ -99,6 +107,7 @@ internal sealed class ForwardingTests
     [TestCase("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")]
     [TestCase("GET", "HTTP/1.1 204 No Content\r\n\r\n")]
     [TestCase("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n")]
+    [TestCase("GET", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")]
     public async Task Response_WithoutBody_LeavesBothConnectionsUsable(string method, string response)
     {
         await using var backend = RawServer.Answering(response);
@@ -112,6 +121,12 @@ internal sealed class ForwardingTests
         }
         backend.Accepted.Should().Be(1);
     }
+
+    [TestCase("HTTP/1.1 205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")]
+    [TestCase("HTTP/1.1 205 Reset Content\r\nContent-Length: 3\r\n\r\nabc")]
+    [TestCase("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\nabc")]
+    public async Task Response_BodyWhereNoneMayBe_IsLeftOut(string response) =>
+        (await ResponseToAsync(response)).Should().StartWith(response[..12]).And.NotContain("abc").And.EndWith("\r\n\r\n");
 
     [Test]
     public async Task Response_OneMegabyteEitherWay_ArrivesWhole()

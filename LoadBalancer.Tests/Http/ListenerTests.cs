@@ -107,6 +107,13 @@ internal sealed class ListenerTests
     [TestCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "400")]
     [TestCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", "400")]
     [TestCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400")]
+    [TestCase("GET /a\rX-Inj:1 HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
+    [TestCase("GET /a\u0001b HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nA(b): 1\r\n\r\n", "400")]
+    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\u000b: chunked\r\n\r\n", "400")]
+    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "501")]
+    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", "501")]
+    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400")]
     [TestCase("nonsense\r\n\r\n", "400")]
     public async Task Request_Malformed_IsRefusedAndReachesNobody(string request, string status)
     {

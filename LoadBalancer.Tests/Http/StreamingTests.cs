@@ -34,6 +34,76 @@ internal sealed class StreamingTests
         }
     }
 
+    [TestCase("Content-Length: 100")]
+    [TestCase("Connection: close")]
+    [TestCase("Transfer-Encoding: chunked")]
+    public async Task Response_HeadBeforeItsBody_ReachesTheClientAtOnce(string field)
+    {
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await peer.SendAsync($"HTTP/1.1 200 OK\r\n{field}\r\n\r\n");
+            await peer.ReadToEndAsync();
+        });
+        await using var node = await TestNode.StartAsync([backend.Address]);
+        using var client = await node.ConnectAsync();
+
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+
+        (await client.ReadHeadAsync()).Should().StartWith("HTTP/1.1 200");
+    }
+
+    [Test]
+    public async Task Response_OneHugeChunk_FlowsAsItComes()
+    {
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40000000\r\nfirst");
+            await peer.ReadUntilAsync("more");
+            await peer.SendAsync("second");
+            await peer.ReadToEndAsync();
+        });
+        await using var node = await TestNode.StartAsync([backend.Address]);
+        using var client = await node.ConnectAsync();
+
+        await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        (await client.ReadUntilAsync("first")).Should().EndWith("40000000\r\nfirst");
+        await client.SendAsync("4\r\nmore\r\n");
+
+        (await client.ReadUntilAsync("second")).Should().Be("second");
+    }
+
+    [Test]
+    public async Task Response_ClientDoesNotRead_IsCutAndNobodyElseIsBlamed()
+    {
+        var clock = new FakeClock();
+        var megabyte = new string('x', 1024 * 1024);
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+            while (true)
+            {
+                await peer.SendAsync(megabyte);
+            }
+        });
+        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { PassiveHealth = new() { Failures = 1 } }, time: clock);
+        using var client = await node.ConnectAsync();
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        await client.ReadHeadAsync();
+
+        await Eventually.BeTrueAsync(
+            () =>
+            {
+                clock.Advance(TimeSpan.FromSeconds(20));
+                return node.Pool.Snapshot.Members[0].InFlight == 0;
+            },
+            "nothing moves, and that has an end");
+
+        node.Pool.Snapshot.Members[0].Should().BeEquivalentTo(new { Failures = 0, Health = new { IsUp = true } });
+    }
+
     [Test]
     public async Task Response_Trailers_ReachAnHttp11Client()
     {

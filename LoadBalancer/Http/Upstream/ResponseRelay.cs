@@ -134,13 +134,10 @@ internal static class ResponseRelay
             var left = decoder.DataLeft;
             if (connection.Unread.IsEmpty && left > 0)
             {
+                await FlushAsync(from, to, idle);
                 var count = await ReceiveAsync(connection, to, left);
                 decoder.SkipData(count > 0 ? count : throw new IOException("connection closed in the middle of a chunk"));
                 from.BytesRelayed += count;
-                if (decoder.DataLeft > 0)
-                {
-                    await FlushAsync(from, to, idle);
-                }
             }
             else
             {
