@@ -171,6 +171,21 @@ internal sealed class BackendPoolTests
     }
 
     [Test]
+    public void Settled_TheOnlyKnownBackendGoesDown_WaitsForTheOthersAgain()
+    {
+        var (a, b) = (Probed("a"), Probed("b"));
+        var pool = PoolOf(a, b);
+        pool.ObserveProbe(a, true, "ok");
+        Acquire(pool).Complete(AttemptOutcome.ConnectFailed, "connection refused");
+
+        var settled = pool.Settled;
+        settled.IsCompleted.Should().BeFalse("b was not asked yet");
+        pool.ObserveProbe(b, true, "ok");
+
+        settled.IsCompleted.Should().BeTrue();
+    }
+
+    [Test]
     public void Settled_AllDown_Completes()
     {
         var (a, b) = (Probed("a"), Probed("b"));

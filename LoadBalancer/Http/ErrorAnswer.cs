@@ -25,6 +25,10 @@ internal static class ErrorAnswer
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
         response.Headers["Proxy-Status"] = $"loadbalancer; error={proxyStatus}";
+        if (error is ForwardError.RequestHead or ForwardError.TransferCoding && HttpProtocol.IsHttp11(context.Request.Protocol))
+        {
+            response.Headers.Connection = "close"; // Who cannot be understood now will not be understood afterwards.
+        }
         if (status == StatusCodes.Status503ServiceUnavailable)
         {
             response.Headers.RetryAfter = RetryAfterSeconds;

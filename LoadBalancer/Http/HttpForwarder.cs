@@ -40,34 +40,22 @@ public sealed partial class HttpForwarder
     /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
     /// <param name="context">The client's request.</param>
     /// <param name="isPeerTrusted">Whether the peer's word on who the client is counts (<see cref="ListenerOptions.TrustedProxies"/>).</param>
-    public async Task ForwardAsync(HttpContext context, bool isPeerTrusted = false)
+    /// <param name="record">The request's line in the access log, where there is one.</param>
+    public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record)
     {
         // 1. Refuse what is not for a backend, and what has come by here too often.
-        if (HttpMethods.IsConnect(context.Request.Method) || HttpMethods.IsTrace(context.Request.Method))
+        var body = context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true } ? new RequestBody(context.Request) : null;
+        var fault = !RequestRules.IsForwardable(context.Request.Method) ? ForwardError.Method
+            : HeaderRules.IsLoop(context.Request.Headers.Via) ? ForwardError.Loop
+            : body is null ? null
+            : RequestRules.BodyFault(context);
+        if (fault is not null)
         {
-            await ErrorAnswer.WriteAsync(context, ForwardError.Method);
-            return;
-        }
-        if (RequestRules.Fault(context) is { } fault)
-        {
-            context.Response.Headers.Connection = "close";
-            await ErrorAnswer.WriteAsync(context, fault);
-            return;
-        }
-        if (HeaderRules.IsLoop(context.Request.Headers.Via))
-        {
-            await ErrorAnswer.WriteAsync(context, ForwardError.Loop);
-            return;
-        }
-
-        if (context.Request.ContentLength > context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize)
-        {
-            await ErrorAnswer.WriteAsync(context, ForwardError.RequestTooLarge);
+            await ErrorAnswer.WriteAsync(context, fault.Value);
             return;
         }
 
         _budget.CountRequest();
-        var body = context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true } ? new RequestBody(context.Request) : null;
         var error = ForwardError.NoBackend;
         List<Backend>? tried = null;
         for (var attempts = 0; attempts < _options.Retry.Attempts;)
@@ -84,7 +72,7 @@ public sealed partial class HttpForwarder
             using (lease)
             {
                 // 3. Send the request, and copy the answer once its head is there.
-                var failure = await TryForwardAsync(context, lease, body, isPeerTrusted);
+                var failure = await TryForwardAsync(context, lease, body, isPeerTrusted, record);
                 if (failure is null)
                 {
                     return;
@@ -113,7 +101,7 @@ public sealed partial class HttpForwarder
 
     /// <summary>One attempt: null where the request is dealt with, for better or worse; else why it is not, and nothing was sent to the client.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted)
+    private async ValueTask<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, AccessRecord? record)
     {
         for (var secondTry = false; ; secondTry = true)
         {
@@ -123,7 +111,7 @@ public sealed partial class HttpForwarder
             {
                 exchange = (Http1Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
                 await exchange.ReadHeadAsync();
-                await RelayAsync(context, exchange, lease);
+                await RelayAsync(context, exchange, lease, record);
                 return null;
             }
             catch (ForwardException e)
@@ -151,7 +139,7 @@ public sealed partial class HttpForwarder
         }
     }
 
-    private async ValueTask RelayAsync(HttpContext context, Http1Exchange exchange, BackendLease lease)
+    private async ValueTask RelayAsync(HttpContext context, Http1Exchange exchange, BackendLease lease, AccessRecord? record)
     {
         ResponseRelay.CopyHead(exchange, context.Response);
         if (exchange.Head.Status == StatusCodes.Status101SwitchingProtocols)
@@ -166,7 +154,7 @@ public sealed partial class HttpForwarder
         }
         var broken = await ResponseRelay.CopyBodyAsync(exchange, context, _options.Timeouts.Idle);
         var clientGone = exchange.IsClientGone;
-        if (context.Features.Get<AccessRecord>() is { } record)
+        if (record is not null)
         {
             record.Backend = $"{_pool.Name}/{lease.Backend.Name}";
             record.Bytes = exchange.BytesRelayed;

@@ -1,5 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
 using RouteOptions = LoadBalancer.Configuration.RouteOptions;
 
 namespace LoadBalancer.Http;
@@ -12,6 +13,7 @@ public sealed class ProxyMiddleware
     private readonly ListenerOptions _listener;
     private readonly HttpForwarder _default;
     private readonly Route[] _routes;
+    private readonly bool _hasAccessLog;
 
     /// <summary>Made by <see cref="UseMiddlewareExtensions.UseMiddleware(IApplicationBuilder, Type, object[])"/>.</summary>
     /// <param name="next">Never called: nothing comes after.</param>
@@ -20,6 +22,7 @@ public sealed class ProxyMiddleware
     public ProxyMiddleware(RequestDelegate next, ListenerOptions listener, IReadOnlyDictionary<string, HttpForwarder> forwarders)
     {
         _listener = listener;
+        _hasAccessLog = !listener.AccessLog.Equals("Off", StringComparison.OrdinalIgnoreCase);
         _default = forwarders[listener.Pool!];
         _routes = [.. listener.Routes.Select(route => new Route(route, forwarders[route.Pool!]))];
     }
@@ -36,7 +39,10 @@ public sealed class ProxyMiddleware
                 break;
             }
         }
-        return forwarder.ForwardAsync(context, _listener.TrustedProxies.Count > 0 && IsTrusted(context.Connection.RemoteIpAddress));
+        return forwarder.ForwardAsync(
+            context,
+            _listener.TrustedProxies.Count > 0 && IsTrusted(context.Connection.RemoteIpAddress),
+            _hasAccessLog ? context.Features.Get<AccessRecord>() : null);
     }
 
     private bool IsTrusted(IPAddress? peer)

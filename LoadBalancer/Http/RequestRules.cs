@@ -14,28 +14,27 @@ internal static class RequestRules
     private static readonly SearchValues<char> TokenChars =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
-    /// <summary>What is wrong with the request, or null.</summary>
-    public static ForwardError? Fault(HttpContext context)
+    /// <summary>Whether a method can be forwarded by a reverse proxy at all.</summary>
+    public static bool IsForwardable(string method) => !HttpMethods.IsConnect(method) && !HttpMethods.IsTrace(method);
+
+    /// <summary>Whether a target has no byte that would end it for somebody else.</summary>
+    public static bool IsTarget(string target) => !target.AsSpan().ContainsAny(ForbiddenInTarget);
+
+    /// <summary>Whether a field's name is one (RFC 9110 section 5.6.2).</summary>
+    public static bool IsFieldName(string name) => name.Length > 0 && !name.AsSpan().ContainsAnyExcept(TokenChars);
+
+    /// <summary>What is wrong with the announcement of a request's body, or null.</summary>
+    public static ForwardError? BodyFault(HttpContext context)
     {
-        if (context.Features.Get<IHttpRequestFeature>()!.RawTarget.AsSpan().ContainsAny(ForbiddenInTarget))
-        {
-            return ForwardError.RequestHead;
-        }
         var headers = context.Request.Headers;
-        foreach (var (name, _) in headers)
+        if (context.Request.ContentLength is { } length)
         {
-            if (name.AsSpan().ContainsAnyExcept(TokenChars) && name[0] != ':')
-            {
-                return ForwardError.RequestHead;
-            }
-        }
-        var coding = headers.TransferEncoding;
-        if (coding.Count == 0)
-        {
-            return null;
+            return length > context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize ? ForwardError.RequestTooLarge : null;
         }
         // RFC 9112 section 6.1: we know of no other coding, so we cannot pass it on. Beside one, Kestrel renames a Content-Length.
-        return coding.Count > 1 || !coding.ToString().Equals("chunked", StringComparison.OrdinalIgnoreCase) ? ForwardError.TransferCoding
+        var coding = headers.TransferEncoding;
+        return coding.Count == 0 ? null
+            : coding.Count > 1 || !coding.ToString().Equals("chunked", StringComparison.OrdinalIgnoreCase) ? ForwardError.TransferCoding
             : headers.ContainsKey("X-Content-Length") ? ForwardError.RequestHead
             : null;
     }

@@ -11,7 +11,7 @@ namespace LoadBalancer.Pools;
 public sealed class BackendPool
 {
     private readonly Lock _gate = new();
-    private readonly TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
 
     /// <summary>Makes a pool of these backends; its health is settled once each was probed, or where none of them is.</summary>
@@ -38,8 +38,8 @@ public sealed class BackendPool
     public PoolSnapshot Snapshot => _snapshot;
 
     /// <summary>
-    /// Completes when it is first known whether anybody can serve: some backend is eligible, or every one has had its first probe.
-    /// Before that, "nobody is eligible" only means "nobody was asked yet".
+    /// Completed while it is known whether anybody can serve: some backend is eligible, or every one has had its first probe.
+    /// Otherwise "nobody is eligible" only means "not everybody was asked yet", and the task completes when that has changed.
     /// </summary>
     public Task Settled => _settled.Task;
 
@@ -104,6 +104,10 @@ public sealed class BackendPool
             if (!eligible.IsEmpty || !members.Any(backend => backend.Health.IsPending))
             {
                 _settled.TrySetResult();
+            }
+            else if (_settled.Task.IsCompleted)
+            {
+                _settled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             }
         }
     }

@@ -34,7 +34,8 @@ internal sealed class Http1Request(HttpContext context, Backend backend, Request
     /// Whether the client asks for another protocol on this connection. HTTP/2 is not among them: an offer of h2c is between the
     /// client and us (RFC 9113 has withdrawn it, too).
     /// </summary>
-    public bool IsUpgrade { get; } = context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
+    public bool IsUpgrade { get; } = context.Request.Headers.Upgrade.Count > 0
+        && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
         && !context.Request.Headers.Upgrade.Any(line => line!.Contains("h2c", StringComparison.OrdinalIgnoreCase));
 
     /// <summary>Whether the client holds its body back until somebody says that it is wanted.</summary>
@@ -90,6 +91,7 @@ internal sealed class Http1Exchange : HttpResponseMessage
         Connection.AbortCause == AbortCause.Client || Connection.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
 
     /// <summary>Sends the head of the request, and sets the body going.</summary>
+    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
     /// <returns>False where the backend had closed the idle connection: nothing was sent, and another connection will do.</returns>
     public ValueTask<bool> TrySendAsync()
     {

@@ -36,7 +36,16 @@ internal sealed class Http1Handler : HttpMessageHandler
         }
         // Nearly always there is a connection, and it takes the whole head at once: no state machine for that.
         var exchange = new Http1Exchange(request, pool, connection, _timeouts);
-        var sending = exchange.TrySendAsync();
+        ValueTask<bool> sending;
+        try
+        {
+            sending = exchange.TrySendAsync();
+        }
+        catch
+        {
+            exchange.Dispose();
+            throw;
+        }
         return exchange.IsSent ? Task.FromResult<HttpResponseMessage>(exchange) : SendAsync(request, pool, exchange, sending);
     }
 

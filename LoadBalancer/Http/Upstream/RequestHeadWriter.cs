@@ -20,6 +20,7 @@ internal struct RequestHeadWriter : IDisposable
     public readonly ReadOnlyMemory<byte> Written => _buffer.AsMemory(0, _length);
 
     /// <summary>Writes the whole head.</summary>
+    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
     public static RequestHeadWriter Write(Http1Request request)
     {
         var writer = new RequestHeadWriter { _buffer = ArrayPool<byte>.Shared.Rent(UsualSize) };
@@ -36,7 +37,8 @@ internal struct RequestHeadWriter : IDisposable
         var headers = context.Request.Headers;
         Append(context.Request.Method);
         Append(" "u8);
-        Append(Target(context.Features.Get<IHttpRequestFeature>()!.RawTarget));
+        var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+        Append(RequestRules.IsTarget(target) ? Target(target) : throw new ForwardException(ForwardError.RequestHead, "a control character in the target"));
         Append(" HTTP/1.1\r\n"u8);
         var host = headers.Host;
         Field("Host"u8, host.Count > 0 ? host.ToString() : request.Backend.Address.Authority);
@@ -46,6 +48,10 @@ internal struct RequestHeadWriter : IDisposable
         {
             if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true)
             {
+                if (!RequestRules.IsFieldName(name))
+                {
+                    throw new ForwardException(ForwardError.RequestHead, "an invalid field name");
+                }
                 foreach (var value in values)
                 {
                     Append(name);
