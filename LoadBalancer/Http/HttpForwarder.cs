@@ -111,7 +111,24 @@ public sealed partial class HttpForwarder
             {
                 exchange = (Http1Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
                 await exchange.ReadHeadAsync();
-                await RelayAsync(context, exchange, lease, record);
+                ResponseRelay.CopyHead(exchange, context.Response);
+                if (exchange.Head.Status == StatusCodes.Status101SwitchingProtocols)
+                {
+                    await Tunnel.RunAsync(context, exchange, _options.Timeouts.Idle);
+                    lease.Complete(AttemptOutcome.Succeeded);
+                    return null;
+                }
+                if ((_stopping.IsCancellationRequested || exchange.IsUploadRefused) && HttpProtocol.IsHttp11(context.Request.Protocol))
+                {
+                    context.Response.Headers.Connection = "close";
+                }
+                var broken = await ResponseRelay.CopyBodyAsync(exchange, context, _options.Timeouts.Idle);
+                var clientGone = exchange.IsClientGone;
+                if (body is not null)
+                {
+                    await exchange.EndUploadAsync();
+                }
+                Settle(context, exchange, lease, clientGone, broken, record);
                 return null;
             }
             catch (ForwardException e)
@@ -139,37 +156,23 @@ public sealed partial class HttpForwarder
         }
     }
 
-    private async ValueTask RelayAsync(HttpContext context, Http1Exchange exchange, BackendLease lease, AccessRecord? record)
+    private void Settle(HttpContext context, Http1Exchange exchange, BackendLease lease, bool clientGone, string? broken, AccessRecord? record)
     {
-        ResponseRelay.CopyHead(exchange, context.Response);
-        if (exchange.Head.Status == StatusCodes.Status101SwitchingProtocols)
-        {
-            await Tunnel.RunAsync(context, exchange, _options.Timeouts.Idle);
-            lease.Complete(AttemptOutcome.Succeeded);
-            return;
-        }
-        if ((_stopping.IsCancellationRequested || exchange.IsUploadRefused) && HttpProtocol.IsHttp11(context.Request.Protocol))
-        {
-            context.Response.Headers.Connection = "close";
-        }
-        var broken = await ResponseRelay.CopyBodyAsync(exchange, context, _options.Timeouts.Idle);
-        var clientGone = exchange.IsClientGone;
         if (record is not null)
         {
             record.Backend = $"{_pool.Name}/{lease.Backend.Name}";
             record.Bytes = exchange.BytesRelayed;
             record.Status = clientGone ? StatusCodes.Status499ClientClosedRequest : 0;
         }
-        await exchange.EndUploadAsync();
-        if (broken is not null)
+        if (clientGone)
+        {
+            context.Abort();
+        }
+        else if (broken is not null)
         {
             lease.Complete(AttemptOutcome.Failed, broken);
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
             context.Abort(); // The client must see that its response is not whole.
-        }
-        else if (clientGone)
-        {
-            context.Abort();
         }
         else
         {
