@@ -85,7 +85,7 @@ internal struct RequestHeadWriter : IDisposable
     // Of what concerns the client's connection, two wishes concern the backend too: another protocol, and trailers.
     private void WriteConnection(Http1Request request, IHeaderDictionary headers)
     {
-        var takesTrailers = headers.TE.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
+        var takesTrailers = headers.TE.Count > 0 && headers.TE.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
         if (request.IsUpgrade)
         {
             Append(takesTrailers ? "Connection: Upgrade, TE\r\n"u8 : "Connection: Upgrade\r\n"u8);
