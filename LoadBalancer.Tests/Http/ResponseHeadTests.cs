@@ -102,6 +102,21 @@ internal sealed class ResponseHeadTests
         _fields[0].Should().BeSameAs(before);
     }
 
+    [Test]
+    public void HasRepeats_LineKnownFromAnEarlierResponse_IsSeenAgain()
+    {
+        const string Twice = "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n";
+        Repeats("HTTP/1.1 200 OK\r\nX: 1\r\n" + Twice).Should().BeTrue();
+        Repeats("HTTP/1.1 200 OK\r\nX: 2\r\nSet-Cookie: a=1\r\n\r\n").Should().BeFalse();
+        Repeats("HTTP/1.1 200 OK\r\nX: 2\r\n" + Twice).Should().BeTrue();
+
+        bool Repeats(string head)
+        {
+            Parse(head);
+            return _fields.HasRepeats;
+        }
+    }
+
     private ResponseHead Parse(string head)
     {
         ResponseHead.TryParse(Encoding.Latin1.GetBytes(head), _fields, out var parsed).Should().Be(head.Length);

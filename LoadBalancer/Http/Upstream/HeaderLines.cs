@@ -39,7 +39,7 @@ internal sealed record HeaderLine(string Name, string Value)
 internal sealed class HeaderLines
 {
     private readonly List<HeaderLine> _lines = [];
-    private bool _changed;
+    private int _examined = -1; // how many lines _repeats is about; none while they have changed since
     private bool _repeats;
 
     /// <summary>How many there are.</summary>
@@ -50,10 +50,10 @@ internal sealed class HeaderLines
     {
         get
         {
-            if (_changed)
+            if (_examined != Count)
             {
                 _repeats = _lines.Take(Count).DistinctBy(line => line.Name, StringComparer.OrdinalIgnoreCase).Count() < Count;
-                _changed = false;
+                _examined = Count;
             }
             return _repeats;
         }
@@ -86,7 +86,7 @@ internal sealed class HeaderLines
             _lines[Count] = line;
         }
         Count++;
-        _changed = true;
+        _examined = -1;
         return line;
     }
 }
