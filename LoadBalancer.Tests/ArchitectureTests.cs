@@ -2,7 +2,7 @@ using System.Reflection;
 
 namespace LoadBalancer.Tests;
 
-/// <summary>Holds who may name whom: the protocols stand side by side on the pools, and only Program sees them all.</summary>
+/// <summary>Holds who may name whom: the protocols stand side by side on the pools, and only Node sees them all.</summary>
 internal sealed class ArchitectureTests
 {
     private const string Root = "LoadBalancer.";

@@ -7,7 +7,7 @@ namespace LoadBalancer.Http;
 /// come to exactly one (close, keep-alive or upgrade), it replaces the whole value by that one, and the fields that the client
 /// declared to be for one connection only (<c>Connection: close, X-Mine</c>) would be forwarded. Two options it leaves as they are;
 /// so such a line is read with <c>keep-alive</c> added, which means nothing next to close or upgrade, and with keep-alive left out
-/// where it stood alone, which HTTP/1.1 assumes anyway.
+/// where it stood alone, which HTTP/1.1 assumes anyway. To <c>close</c> it is always added: another line may name the fields.
 /// </summary>
 internal sealed class ConnectionFieldEncoding : Encoding
 {
@@ -43,11 +43,7 @@ internal sealed class ConnectionFieldEncoding : Encoding
     {
         var text = Latin1.GetString(value);
         var tokens = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        if (tokens is [var only] && IsAny(only, "close"))
-        {
-            return "close, keep-alive"; // Another line may name fields.
-        }
-        if (tokens.All(token => IsAny(token, "close", "keep-alive", "upgrade")))
+        if (tokens.All(token => IsAny(token, "keep-alive", "upgrade")))
         {
             return text;
         }

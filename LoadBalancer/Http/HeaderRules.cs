@@ -51,13 +51,13 @@ internal static class HeaderRules
         HashSet<string>? named = null;
         foreach (var line in connection)
         {
-            if (line is null || line.Equals("keep-alive", StringComparison.OrdinalIgnoreCase) || line.Equals("close", StringComparison.OrdinalIgnoreCase))
+            foreach (var range in line.AsSpan().Split(','))
             {
-                continue;
-            }
-            foreach (var token in line == "close, keep-alive" ? [] : line.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
-            {
-                (named ??= new(StringComparer.OrdinalIgnoreCase)).Add(token);
+                var token = line.AsSpan()[range].Trim();
+                if (!token.IsEmpty && !token.Equals("close", StringComparison.OrdinalIgnoreCase) && !token.Equals("keep-alive", StringComparison.OrdinalIgnoreCase))
+                {
+                    (named ??= new(StringComparer.OrdinalIgnoreCase)).Add(token.ToString());
+                }
             }
         }
         return named;

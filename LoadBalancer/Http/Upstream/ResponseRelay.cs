@@ -86,7 +86,7 @@ internal static class ResponseRelay
 
     private static HashSet<string>? NamedByConnection(HeaderLines fields)
     {
-        var lines = Enumerable.Range(0, fields.Count).Select(i => fields[i]).Where(field => field.Name.Equals("Connection", StringComparison.OrdinalIgnoreCase));
+        var lines = Enumerable.Range(0, fields.Count).Select(i => fields[i]).Where(field => field.Kind == HeaderKind.Connection);
         return HeaderRules.NamedByConnection(new StringValues([.. lines.Select(field => field.Value)]));
     }
 
