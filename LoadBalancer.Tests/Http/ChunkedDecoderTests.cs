@@ -23,7 +23,7 @@ internal sealed class ChunkedDecoderTests
     [Test]
     public void Decode_Trailers_AreCollected()
     {
-        var trailers = new HeaderLines();
+        var trailers = new HeaderLines([]);
 
         Decode("1\r\na\r\n0\r\nGrpc-Status: 0\r\nX: y\r\n\r\n", 1, trailers).Should().Be(("a", true, 0));
 
@@ -75,7 +75,7 @@ internal sealed class ChunkedDecoderTests
         var (start, end) = (0, 0);
         while (!decoder.IsDone)
         {
-            var decoded = decoder.Decode(bytes.AsSpan(start, end - start), out var piece, trailers ?? new HeaderLines());
+            var decoded = decoder.Decode(bytes.AsSpan(start, end - start), out var piece, trailers ?? new HeaderLines([]));
             data.Append(Encoding.Latin1.GetString(piece));
             start += decoded;
             if (decoded == 0 && end == bytes.Length)

@@ -5,7 +5,7 @@ namespace LoadBalancer.Tests.Http;
 
 internal sealed class ResponseHeadTests
 {
-    private readonly HeaderLines _fields = new();
+    private readonly HeaderLines _fields = new(new HeaderLine?[HeaderLines.UsualMost]);
 
     [Test]
     public void TryParse_OneByteAtATime_NeedsThemAllAndLeavesTheBody()
@@ -103,17 +103,29 @@ internal sealed class ResponseHeadTests
     }
 
     [Test]
-    public void HasRepeats_LineKnownFromAnEarlierResponse_IsSeenAgain()
+    public void MayRepeat_LineKnownFromAnEarlierResponse_IsSeenAgain()
     {
         const string Twice = "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n";
         Repeats("HTTP/1.1 200 OK\r\nX: 1\r\n" + Twice).Should().BeTrue();
-        Repeats("HTTP/1.1 200 OK\r\nX: 2\r\nSet-Cookie: a=1\r\n\r\n").Should().BeFalse();
+        Repeats("HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\n\r\n").Should().BeFalse();
         Repeats("HTTP/1.1 200 OK\r\nX: 2\r\n" + Twice).Should().BeTrue();
 
         bool Repeats(string head)
         {
             Parse(head);
-            return _fields.HasRepeats;
+            return _fields.MayRepeat;
+        }
+    }
+
+    [Test]
+    public void TryParse_MoreFieldsThanAreRemembered_AreAllThere()
+    {
+        var head = "HTTP/1.1 200 OK\r\n" + string.Concat(Enumerable.Range(0, HeaderLines.UsualMost * 2).Select(i => $"X-{i}: {i}\r\n")) + "\r\n";
+
+        for (var i = 0; i < 2; i++)
+        {
+            Parse(head);
+            Fields().Should().Equal(Enumerable.Range(0, HeaderLines.UsualMost * 2).Select(i => ($"X-{i}", $"{i}")));
         }
     }
 

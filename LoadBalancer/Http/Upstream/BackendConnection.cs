@@ -40,7 +40,8 @@ internal sealed class BackendConnection : IDisposable
     private long _deadline = NoDeadline;
     private int _abortCause;
 
-    private BackendConnection(Socket socket, TimeProvider time) => (_socket, _time, OpenedAt) = (socket, time, time.GetTimestamp());
+    private BackendConnection(Socket socket, TimeProvider time, HeaderLine?[] knownLines) =>
+        (_socket, _time, OpenedAt, Headers) = (socket, time, time.GetTimestamp(), new HeaderLines(knownLines));
 
     /// <summary>The clock of its deadlines.</summary>
     public TimeProvider Time => _time;
@@ -54,8 +55,8 @@ internal sealed class BackendConnection : IDisposable
     /// <summary>Whether it has served a request before, so that its death may mean no more than that it was too old.</summary>
     public bool IsReused { get; private set; }
 
-    /// <summary>The header fields of the last response; they lend their strings to the next one.</summary>
-    public HeaderLines Headers { get; } = new();
+    /// <summary>The header fields of the last response, or its trailers once those are read.</summary>
+    public HeaderLines Headers { get; }
 
     /// <summary>Cancelled when the connection is aborted; for whatever waits for the other side of the exchange.</summary>
     public CancellationToken Aborted => _aborted.Token;
@@ -68,7 +69,7 @@ internal sealed class BackendConnection : IDisposable
 
     /// <summary>Opens a connection.</summary>
     /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
-    public static async Task<BackendConnection> OpenAsync(EndpointAddress address, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task<BackendConnection> OpenAsync(EndpointAddress address, TimeProvider time, HeaderLine?[] knownLines, CancellationToken cancellationToken)
     {
         var isAddress = IPAddress.TryParse(address.Host, out var ip);
         var socket = isAddress ? new Socket(ip!.AddressFamily, SocketType.Stream, ProtocolType.Tcp) : new Socket(SocketType.Stream, ProtocolType.Tcp);
@@ -78,7 +79,7 @@ internal sealed class BackendConnection : IDisposable
             await (isAddress
                 ? socket.ConnectAsync(new IPEndPoint(ip!, address.Port), cancellationToken)
                 : socket.ConnectAsync(address.Host, address.Port, cancellationToken));
-            return new BackendConnection(socket, time);
+            return new BackendConnection(socket, time, knownLines);
         }
         catch
         {

@@ -106,7 +106,7 @@ internal struct ChunkedDecoder
         else if (length > 2)
         {
             ResponseHead.ParseField(bytes[..(length - 2)], out var name, out var value);
-            trailers.Add(name, value, bytes[..length]);
+            trailers.AddTrailer(name, value);
         }
         return length;
     }

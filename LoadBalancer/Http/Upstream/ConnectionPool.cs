@@ -28,6 +28,7 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
     private readonly Lock _gate = new();
     private readonly HashSet<BackendConnection> _all = [];
     private readonly Shelf[] _shelves = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new Shelf())];
+    private readonly HeaderLine?[] _knownLines = new HeaderLine?[HeaderLines.UsualMost];
     private bool _disposed;
 
     /// <summary>Takes an idle connection, the last one that this thread used if there is one, or null where none is left.</summary>
@@ -57,7 +58,7 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
         BackendConnection connection;
         try
         {
-            connection = await BackendConnection.OpenAsync(backend.Address, time, either.Token);
+            connection = await BackendConnection.OpenAsync(backend.Address, time, _knownLines, either.Token);
         }
         catch (Exception e) when (e is System.Net.Sockets.SocketException or OperationCanceledException)
         {

@@ -28,65 +28,74 @@ internal sealed record HeaderLine(string Name, string Value)
     /// <summary>Whether it goes on to the client.</summary>
     public bool IsReturned { get; } = HeaderRules.IsReturned(Name);
 
+    /// <summary>A bit that equal names share, whatever their case; different ones rarely do.</summary>
+    public ulong NameBit { get; } = 1UL << (Name.GetHashCode(StringComparison.OrdinalIgnoreCase) & 63);
+
     /// <summary>The line that it was read from, its end included.</summary>
     public byte[] Raw { get; init; } = [];
 }
 
 /// <summary>
 /// The header fields of a response, in the order in which they came. One backend's responses resemble each other: a line that has
-/// the bytes of the same line of the response before is that line, and need not be taken apart and checked again.
+/// the bytes of the line that stood in its place the last time is that line, and need not be taken apart and checked again.
 /// </summary>
-internal sealed class HeaderLines
+/// <param name="known">
+/// The lines seen last, by their place. Shared by all connections to a backend, so that they stay in the processor's caches however
+/// many connections there are; threads may overwrite each other's, for any line seen is as good as another.
+/// </param>
+internal sealed class HeaderLines(HeaderLine?[] known)
 {
-    private readonly List<HeaderLine> _lines = [];
-    private int _examined = -1; // how many lines _repeats is about; none while they have changed since
-    private bool _repeats;
+    /// <summary>As many places as are worth remembering.</summary>
+    public const int UsualMost = 32;
+
+    private HeaderLine[] _lines = new HeaderLine[8];
+    private ulong _names;
 
     /// <summary>How many there are.</summary>
     public int Count { get; private set; }
 
-    /// <summary>Whether a name stands in several of them.</summary>
-    public bool HasRepeats
-    {
-        get
-        {
-            if (_examined != Count)
-            {
-                _repeats = _lines.Take(Count).DistinctBy(line => line.Name, StringComparer.OrdinalIgnoreCase).Count() < Count;
-                _examined = Count;
-            }
-            return _repeats;
-        }
-    }
+    /// <summary>Whether a name may stand in several of them; if not, none does.</summary>
+    public bool MayRepeat { get; private set; }
 
     /// <summary>The i-th field.</summary>
     public HeaderLine this[int i] => _lines[i];
 
-    /// <summary>Forgets the fields, but keeps them for comparison.</summary>
-    public void Clear() => Count = 0;
+    /// <summary>Forgets the fields.</summary>
+    public void Clear() => (Count, _names, MayRepeat) = (0, 0, false);
 
-    /// <summary>Adds the next field, if the bytes begin with the line that it was read from last time.</summary>
+    /// <summary>Adds the next field, if the bytes begin with the line that stood in its place the last time.</summary>
     /// <returns>The field, or null where the line must be read.</returns>
     public HeaderLine? TryAddKnown(ReadOnlySpan<byte> bytes) =>
-        Count < _lines.Count && bytes.StartsWith(_lines[Count].Raw) ? _lines[Count++] : null;
+        Count < known.Length && known[Count] is { } line && bytes.StartsWith(line.Raw) ? Add(line) : null;
 
-    /// <summary>Adds a field.</summary>
+    /// <summary>Adds a field of a head, and remembers its line.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="value">Its value.</param>
     /// <param name="raw">The whole line, its end included.</param>
     public HeaderLine Add(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, ReadOnlySpan<byte> raw)
     {
-        var line = new HeaderLine(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value)) { Raw = raw.ToArray() };
-        if (Count == _lines.Count)
+        var line = Read(name, value) with { Raw = raw.ToArray() };
+        if (Count < known.Length)
         {
-            _lines.Add(line);
+            known[Count] = line;
         }
-        else
+        return Add(line);
+    }
+
+    /// <summary>Adds a trailer.</summary>
+    public void AddTrailer(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => Add(Read(name, value));
+
+    private static HeaderLine Read(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => new(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value));
+
+    private HeaderLine Add(HeaderLine line)
+    {
+        if (Count == _lines.Length)
         {
-            _lines[Count] = line;
+            Array.Resize(ref _lines, Count * 2);
         }
-        Count++;
-        _examined = -1;
+        _lines[Count++] = line;
+        MayRepeat |= (_names & line.NameBit) != 0;
+        _names |= line.NameBit;
         return line;
     }
 }

@@ -30,7 +30,7 @@ internal static class ResponseRelay
             var field = fields[i];
             if (field.IsReturned && named?.Contains(field.Name) != true && (field.Kind != HeaderKind.ContentLength || from.Head.Status is not (204 or 205)))
             {
-                to.Headers[field.Name] = fields.HasRepeats ? StringValues.Concat(to.Headers[field.Name], field.Value) : field.Value;
+                to.Headers[field.Name] = fields.MayRepeat ? StringValues.Concat(to.Headers[field.Name], field.Value) : field.Value;
             }
         }
     }
