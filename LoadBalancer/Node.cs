@@ -119,7 +119,7 @@ internal static class Node
         return
         [
             .. from entry in options.Listeners
-               select new KestrelListener(entry.Key, entry.Value, Pipeline(entry.Value), provider.GetRequiredService<ILoggerFactory>()),
+               select new KestrelListener(entry.Key, entry.Value, Pipeline(entry.Value), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>()),
         ];
 
         RequestDelegate Pipeline(ListenerOptions listener)
@@ -133,10 +133,17 @@ internal static class Node
             {
                 pipeline.UseMiddleware<StatusMiddleware>(pools.Values.ToList(), lifetime);
             }
+            if (HttpsMiddleware.IsNeeded(listener))
+            {
+                pipeline.UseMiddleware<HttpsMiddleware>(listener, HttpsPort(options));
+            }
             pipeline.UseMiddleware<ProxyMiddleware>(listener, forwarders);
             return pipeline.Build();
         }
     }
+
+    private static int HttpsPort(LoadBalancerOptions options) =>
+        options.Listeners.Values.Select(listener => listener.Address!).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;
 
     private static string ForwardingClient(string pool) => "pool " + pool;
 }

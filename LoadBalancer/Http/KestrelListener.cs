@@ -1,56 +1,58 @@
 using System.Net;
+using System.Net.Quic;
 using System.Net.Sockets;
 using System.Text;
 using LoadBalancer.Configuration;
-using LoadBalancer.Pools;
+using LoadBalancer.Http.Tls;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
-using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http;
 
 /// <summary>
 /// One HTTP listener: a Kestrel server of its own, because limits are set per server, that runs a pipeline for each request. There
-/// is no web host around it: its scopes, logging and activities for each request cost more than forwarding the request does.
+/// is no web host around it: its scopes, logging and activities for each request cost more than forwarding the request does. With
+/// https:// TLS ends here, and HTTP/1.1, HTTP/2 or HTTP/3 is negotiated.
 /// </summary>
 public sealed class KestrelListener : IDisposable
 {
     private readonly ListenerOptions _options;
     private readonly RequestDelegate _pipeline;
-    private readonly KestrelServer _server;
+    private readonly CertificateStore? _certificates;
+    private readonly ServiceProvider _services;
+    private readonly IServer _server;
 
     /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
-    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, ILoggerFactory loggers)
+    /// <exception cref="ListenerException">A certificate cannot be read.</exception>
+    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pipeline) = (name, options, pipeline);
-        var kestrel = new KestrelServerOptions
+        if (options.Address!.Scheme == "https")
         {
-            AddServerHeader = false,
-            AllowHostHeaderOverride = true, // RFC 9112 section 3.2.2: the authority of an absolute target wins.
-            // Any byte passes as it is.
-            RequestHeaderEncodingSelector = name => name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance : Encoding.Latin1,
-            ResponseHeaderEncodingSelector = _ => Encoding.Latin1,
-        };
-        kestrel.Limits.MaxRequestBodySize = options.MaxRequestBodySize;
-        kestrel.Limits.RequestHeadersTimeout = options.RequestHeadersTimeout;
-        kestrel.Limits.KeepAliveTimeout = options.KeepAliveTimeout;
-        kestrel.Limits.MaxConcurrentConnections = options.MaxConnections;
-        kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
-        kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
-        kestrel.Limits.MinResponseDataRate = null;
-        Listen(kestrel, options.Address!);
-        var transport = new SocketTransportOptions
+            _certificates = new CertificateStore(name, options.Certificates, time, loggers.CreateLogger<CertificateStore>());
+        }
+        // What Kestrel is made of can only be had through a web host's builder; the host itself is never built.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(Configure);
+        if (_certificates is not null && IsHttp3Supported)
         {
-            UnsafePreferInlineScheduling = true, // A request stays on the thread that read it. Therefore nothing here may block.
-            Backlog = 4096,
-            CreateBoundListenSocket = CreateListenSocket,
-        };
-        _server = new KestrelServer(Options.Create(kestrel), new SocketTransportFactory(Options.Create(transport), loggers), loggers);
+            builder.WebHost.UseQuic();
+        }
+        builder.Services.AddSingleton(loggers);
+        builder.Services.Configure<SocketTransportOptions>(transport =>
+        {
+            transport.UnsafePreferInlineScheduling = true; // A request stays on the thread that read it. Therefore nothing here may block.
+            transport.Backlog = 4096;
+            transport.CreateBoundListenSocket = CreateListenSocket;
+        });
+        _services = builder.Services.BuildServiceProvider();
+        _server = _services.GetRequiredService<IServer>();
     }
 
     /// <summary>The listener's name in the configuration.</summary>
@@ -78,7 +80,11 @@ public sealed class KestrelListener : IDisposable
     public Task StopAsync(CancellationToken cancellationToken) => _server.StopAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public void Dispose() => _server.Dispose();
+    public void Dispose()
+    {
+        _services.Dispose();
+        _certificates?.Dispose();
+    }
 
     // Without a limit the system takes in megabytes for a slow client and reports no progress until much of it has gone, which would
     // look like silence. With it, what waits unsent is short, and the speed of the connection is not limited.
@@ -93,20 +99,46 @@ public sealed class KestrelListener : IDisposable
         return socket;
     }
 
-    private static void Listen(KestrelServerOptions kestrel, EndpointAddress address)
+    // HTTP/3 wants the library msquic on the machine; without it there is none, and nobody is the worse for it.
+    private static bool IsHttp3Supported => (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
+
+    private void Configure(KestrelServerOptions kestrel)
     {
-        switch (address.Host)
+        kestrel.AddServerHeader = false;
+        kestrel.AllowHostHeaderOverride = true; // RFC 9112 section 3.2.2: the authority of an absolute target wins.
+        // Any byte passes as it is.
+        kestrel.RequestHeaderEncodingSelector = name => name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance : Encoding.Latin1;
+        kestrel.ResponseHeaderEncodingSelector = _ => Encoding.Latin1;
+        kestrel.Limits.MaxRequestBodySize = _options.MaxRequestBodySize;
+        kestrel.Limits.RequestHeadersTimeout = _options.RequestHeadersTimeout;
+        kestrel.Limits.KeepAliveTimeout = _options.KeepAliveTimeout;
+        kestrel.Limits.MaxConcurrentConnections = _options.MaxConnections;
+        kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
+        kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
+        kestrel.Limits.MinResponseDataRate = null;
+        switch (_options.Address!.Host)
         {
             case "*":
-                kestrel.ListenAnyIP(address.Port);
+                kestrel.ListenAnyIP(_options.Address.Port, Configure);
                 break;
             case "localhost":
-                kestrel.ListenLocalhost(address.Port);
+                kestrel.ListenLocalhost(_options.Address.Port, Configure);
                 break;
             default:
-                kestrel.Listen(IPAddress.Parse(address.Host), address.Port);
+                kestrel.Listen(IPAddress.Parse(_options.Address.Host), _options.Address.Port, Configure);
                 break;
         }
+    }
+
+    private void Configure(ListenOptions listen)
+    {
+        if (_certificates is null)
+        {
+            listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
+            return;
+        }
+        listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
+        listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
     }
 
     private sealed class PipelineApplication(RequestDelegate pipeline) : IHttpApplication<DefaultHttpContext>

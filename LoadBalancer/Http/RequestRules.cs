@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Net;
+using LoadBalancer.Configuration;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
@@ -19,6 +21,30 @@ internal static class RequestRules
 
     /// <summary>Whether a target has no byte that would end it for somebody else.</summary>
     public static bool IsTarget(string target) => !target.AsSpan().ContainsAny(ForbiddenInTarget);
+
+    /// <summary>What of a target concerns the backend: of the absolute form (http://host/path) only what follows the authority, which is in Host.</summary>
+    public static ReadOnlySpan<char> OriginForm(string target)
+    {
+        if (target.StartsWith('/') || target == "*")
+        {
+            return target;
+        }
+        var schemeEnd = target.IndexOf("://", StringComparison.Ordinal);
+        var path = schemeEnd < 0 ? -1 : target.AsSpan(schemeEnd + 3).IndexOfAny('/', '?');
+        if (path < 0)
+        {
+            return "/";
+        }
+        var rest = target.AsSpan(schemeEnd + 3 + path);
+        return rest[0] == '/' ? rest : string.Concat("/", rest);
+    }
+
+    /// <summary>Whether a peer's word on who the client is counts.</summary>
+    public static bool IsTrusted(ListenerOptions listener, IPAddress? peer)
+    {
+        peer = peer is { IsIPv4MappedToIPv6: true } ? peer.MapToIPv4() : peer;
+        return peer is not null && listener.TrustedProxies.Any(network => network.Contains(peer));
+    }
 
     /// <summary>Whether a field's name is one (RFC 9110 section 5.6.2).</summary>
     public static bool IsFieldName(string name) => name.Length > 0 && !name.AsSpan().ContainsAnyExcept(TokenChars);

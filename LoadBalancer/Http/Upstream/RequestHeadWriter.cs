@@ -38,7 +38,7 @@ internal struct RequestHeadWriter : IDisposable
         Append(context.Request.Method);
         Append(" "u8);
         var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
-        Append(RequestRules.IsTarget(target) ? Target(target) : throw new ForwardException(ForwardError.RequestHead, "a control character in the target"));
+        Append(RequestRules.IsTarget(target) ? RequestRules.OriginForm(target) : throw new ForwardException(ForwardError.RequestHead, "a control character in the target"));
         Append(" HTTP/1.1\r\n"u8);
         var host = headers.Host;
         Field("Host"u8, host.Count > 0 ? host.ToString() : request.Backend.Address.Authority);
@@ -135,23 +135,6 @@ internal struct RequestHeadWriter : IDisposable
         Append(HttpProtocol.IsHttp11(protocol) ? "1.1 "u8 : HttpProtocol.IsHttp2(protocol) ? "2 "u8 : HttpProtocol.IsHttp10(protocol) ? "1.0 "u8 : "3 "u8);
         Append(HeaderRules.NodeName);
         Append("\r\n"u8);
-    }
-
-    // Of the absolute form (http://host/path) only what follows the authority concerns the backend; the authority is in Host.
-    private static ReadOnlySpan<char> Target(string target)
-    {
-        if (target.StartsWith('/') || target == "*")
-        {
-            return target;
-        }
-        var schemeEnd = target.IndexOf("://", StringComparison.Ordinal);
-        var path = schemeEnd < 0 ? -1 : target.AsSpan(schemeEnd + 3).IndexOfAny('/', '?');
-        if (path < 0)
-        {
-            return "/";
-        }
-        var rest = target.AsSpan(schemeEnd + 3 + path);
-        return rest[0] == '/' ? rest : string.Concat("/", rest);
     }
 
     private void Field(ReadOnlySpan<byte> name, string value)
