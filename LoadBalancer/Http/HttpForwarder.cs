@@ -35,7 +35,7 @@ public sealed partial class HttpForwarder
     }
 
     /// <summary>The handler that such a client stands on.</summary>
-    public static HttpMessageHandler CreateHandler(TimeoutOptions timeouts, TimeProvider time) => new Http1Handler(timeouts, time);
+    public static HttpMessageHandler CreateHandler(TimeoutOptions timeouts, TimeProvider time) => new UpstreamHandler(timeouts, time);
 
     /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
     /// <param name="context">The client's request.</param>
@@ -105,16 +105,16 @@ public sealed partial class HttpForwarder
     {
         for (var secondTry = false; ; secondTry = true)
         {
-            using var request = new Http1Request(context, lease.Backend, body, isPeerTrusted) { WantsFreshConnection = secondTry };
-            Http1Exchange? exchange = null;
+            using var request = new ForwardRequest(context, lease.Backend, body, isPeerTrusted) { WantsFreshConnection = secondTry };
+            Exchange? exchange = null;
             try
             {
-                exchange = (Http1Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+                exchange = (Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
                 await exchange.ReadHeadAsync();
-                ResponseRelay.CopyHead(exchange, context.Response);
-                if (exchange.Head.Status == StatusCodes.Status101SwitchingProtocols)
+                exchange.CopyHead(context.Response);
+                if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
                 {
-                    await Tunnel.RunAsync(context, exchange, _options.Timeouts.Idle);
+                    await exchange.TunnelAsync(context);
                     lease.Complete(AttemptOutcome.Succeeded);
                     return null;
                 }
@@ -122,7 +122,7 @@ public sealed partial class HttpForwarder
                 {
                     context.Response.Headers.Connection = "close";
                 }
-                var broken = await ResponseRelay.CopyBodyAsync(exchange, context, _options.Timeouts.Idle);
+                var broken = await exchange.CopyBodyAsync(context);
                 var clientGone = exchange.IsClientGone;
                 if (body is not null)
                 {
@@ -156,7 +156,7 @@ public sealed partial class HttpForwarder
         }
     }
 
-    private void Settle(HttpContext context, Http1Exchange exchange, BackendLease lease, bool clientGone, string? broken, AccessRecord? record)
+    private void Settle(HttpContext context, Exchange exchange, BackendLease lease, bool clientGone, string? broken, AccessRecord? record)
     {
         if (record is not null)
         {

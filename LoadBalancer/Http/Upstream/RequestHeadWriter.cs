@@ -21,7 +21,7 @@ internal struct RequestHeadWriter : IDisposable
 
     /// <summary>Writes the whole head.</summary>
     /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
-    public static RequestHeadWriter Write(Http1Request request)
+    public static RequestHeadWriter Write(ForwardRequest request)
     {
         var writer = new RequestHeadWriter { _buffer = ArrayPool<byte>.Shared.Rent(UsualSize) };
         writer.WriteHead(request);
@@ -31,7 +31,7 @@ internal struct RequestHeadWriter : IDisposable
     /// <inheritdoc/>
     public readonly void Dispose() => ArrayPool<byte>.Shared.Return(_buffer);
 
-    private void WriteHead(Http1Request request)
+    private void WriteHead(ForwardRequest request)
     {
         var context = request.Context;
         var headers = context.Request.Headers;
@@ -68,7 +68,7 @@ internal struct RequestHeadWriter : IDisposable
     }
 
     // What the client framed by length or in chunks goes on in the same way; where it announced nothing, so do we.
-    private void WriteFraming(Http1Request request)
+    private void WriteFraming(ForwardRequest request)
     {
         if (request.Context.Request.ContentLength is { } length)
         {
@@ -83,7 +83,7 @@ internal struct RequestHeadWriter : IDisposable
     }
 
     // Of what concerns the client's connection, two wishes concern the backend too: another protocol, and trailers.
-    private void WriteConnection(Http1Request request, IHeaderDictionary headers)
+    private void WriteConnection(ForwardRequest request, IHeaderDictionary headers)
     {
         var takesTrailers = headers.TE.Count > 0 && headers.TE.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
         if (request.IsUpgrade)

@@ -8,7 +8,7 @@ namespace LoadBalancer.Http.Upstream;
 /// HTTP/1.1 towards the backends of one pool, beneath <see cref="HttpClient"/>. The framework's own handler cannot answer while an
 /// upload still runs, hides 1xx answers and what makes a response malformed, and costs a third more for each request.
 /// </summary>
-internal sealed class Http1Handler : HttpMessageHandler
+internal sealed class UpstreamHandler : HttpMessageHandler
 {
     // What waits for a deadline is let down at most this much later.
     private static readonly TimeSpan SweepInterval = TimeSpan.FromMilliseconds(250);
@@ -18,17 +18,17 @@ internal sealed class Http1Handler : HttpMessageHandler
     private readonly TimeProvider _time;
     private readonly ITimer _sweep;
 
-    public Http1Handler(TimeoutOptions timeouts, TimeProvider time)
+    public UpstreamHandler(TimeoutOptions timeouts, TimeProvider time)
     {
         (_timeouts, _time) = (timeouts, time);
         _sweep = time.CreateTimer(_ => Sweep(), null, SweepInterval, SweepInterval);
     }
 
-    /// <summary>Sends an <see cref="Http1Request"/> and returns its <see cref="Http1Exchange"/>, the response still to be read.</summary>
+    /// <summary>Sends an <see cref="ForwardRequest"/> and returns its <see cref="Http1Exchange"/>, the response still to be read.</summary>
     /// <exception cref="ForwardException">It could not be sent.</exception>
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancellationToken)
     {
-        var request = (Http1Request)message;
+        var request = (ForwardRequest)message;
         var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._timeouts, self._time), this);
         if (request.WantsFreshConnection || pool.TryTake() is not { } connection)
         {
@@ -49,7 +49,7 @@ internal sealed class Http1Handler : HttpMessageHandler
         return exchange.IsSent ? Task.FromResult<HttpResponseMessage>(exchange) : SendAsync(request, pool, exchange, sending);
     }
 
-    private async Task<HttpResponseMessage> SendAsync(Http1Request request, ConnectionPool pool, Http1Exchange? exchange, ValueTask<bool> sending)
+    private async Task<HttpResponseMessage> SendAsync(ForwardRequest request, ConnectionPool pool, Http1Exchange? exchange, ValueTask<bool> sending)
     {
         while (true)
         {
