@@ -1,4 +1,6 @@
 using System.Net;
+using System.Net.Security;
+using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Configuration;
@@ -90,7 +92,7 @@ public sealed record CertificateOptions
     /// <summary>Reads both files.</summary>
     /// <exception cref="System.Security.Cryptography.CryptographicException">What is in them is of no use.</exception>
     /// <exception cref="IOException">One of them cannot be read.</exception>
-    internal System.Net.Security.SslStreamCertificateContext Read() =>
+    internal SslStreamCertificateContext Read() =>
         PemCertificate.Read(System.IO.File.ReadAllText(File!), KeyFile is null ? null : System.IO.File.ReadAllText(KeyFile));
 }
 
@@ -149,6 +151,26 @@ public sealed record BackendTlsOptions
 
     /// <summary>The name that is asked for (SNI) and that the certificate must bear. Default null: the host of the backend's address.</summary>
     public string? ServerName { get; init; }
+
+    /// <summary>What a TLS client needs to know.</summary>
+    /// <param name="host">The host of the backend's address; null where whoever gets the options fills it in.</param>
+    /// <exception cref="IOException">The file of authorities cannot be read.</exception>
+    internal SslClientAuthenticationOptions ForHost(string? host)
+    {
+        var tls = new SslClientAuthenticationOptions { TargetHost = ServerName ?? host, CertificateRevocationCheckMode = X509RevocationMode.NoCheck };
+        if (!Verify)
+        {
+#pragma warning disable CA5359 // That is what the user asked for.
+            tls.RemoteCertificateValidationCallback = (_, _, _, _) => true;
+#pragma warning restore CA5359
+        }
+        else if (AuthorityFile is not null)
+        {
+            tls.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            tls.CertificateChainPolicy.CustomTrustStore.AddRange(PemCertificate.ReadAuthorities(File.ReadAllText(AuthorityFile)));
+        }
+        return tls;
+    }
 }
 
 /// <summary>The balancing policies.</summary>

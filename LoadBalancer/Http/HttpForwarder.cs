@@ -35,7 +35,7 @@ public sealed partial class HttpForwarder
     }
 
     /// <summary>The handler that such a client stands on.</summary>
-    public static HttpMessageHandler CreateHandler(TimeoutOptions timeouts, TimeProvider time) => new UpstreamHandler(timeouts, time);
+    public static HttpMessageHandler CreateHandler(PoolOptions options, TimeProvider time) => new UpstreamHandler(options, time);
 
     /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
     /// <param name="context">The client's request.</param>
@@ -44,11 +44,9 @@ public sealed partial class HttpForwarder
     public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record)
     {
         // 1. Refuse what is not for a backend, and what has come by here too often.
-        var body = context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true } ? new RequestBody(context.Request) : null;
-        var fault = !RequestRules.IsForwardable(context.Request.Method) ? ForwardError.Method
-            : HeaderRules.IsLoop(context.Request.Headers.Via) ? ForwardError.Loop
-            : body is null ? null
-            : RequestRules.BodyFault(context);
+        var hasBody = !HttpMethods.IsConnect(context.Request.Method) && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+        var body = hasBody ? new RequestBody(context.Request) : null;
+        var fault = RequestRules.Fault(context, hasBody);
         if (fault is not null)
         {
             await ErrorAnswer.WriteAsync(context, fault.Value);
@@ -85,7 +83,7 @@ public sealed partial class HttpForwarder
                 {
                     break;
                 }
-                if (error is ForwardError.Connect or ForwardError.ConnectTimeout)
+                if (error.Outcome() == AttemptOutcome.ConnectFailed)
                 {
                     continue; // Nothing was sent: always safe, and no load on anybody.
                 }

@@ -27,21 +27,26 @@ internal sealed class RequestBody(HttpRequest request)
     public long? Length => request.ContentLength;
 
     /// <summary>
-    /// Sends the body as it comes. If the client fails to deliver, the connection is aborted, so that a backend never takes a part for
+    /// Sends the body as it comes. If the client fails to deliver, the exchange is aborted, so that a backend never takes a part for
     /// the whole. If the backend no longer listens that is no error here: it may have answered already, and its answer counts.
     /// </summary>
-    public async Task SendAsync(BackendConnection connection, TimeSpan idle)
+    public async Task SendAsync(IUploadTarget target, TimeSpan idle)
     {
         Consumed = true;
         var reader = request.BodyReader;
         while (true)
         {
             AwaitsClient = true;
-            connection.SetDeadline(idle);
+            target.SetDeadline(idle);
             ReadResult read;
             try
             {
-                read = await reader.ReadAsync(connection.Aborted);
+                var reading = reader.ReadAsync(target.Aborted);
+                if (!reading.IsCompleted)
+                {
+                    await target.FlushAsync(); // It may be long in coming; what was sent need not wait for it.
+                }
+                read = await reading;
             }
             catch (BadHttpRequestException e)
             {
@@ -51,12 +56,12 @@ internal sealed class RequestBody(HttpRequest request)
                     StatusCodes.Status408RequestTimeout => ForwardError.RequestTimeout,
                     _ => ForwardError.RequestBody,
                 };
-                connection.Abort(AbortCause.Client);
+                target.Abort(AbortCause.Client);
                 throw;
             }
             catch (IOException)
             {
-                connection.Abort(AbortCause.Client);
+                target.Abort(AbortCause.Client);
                 throw;
             }
             AwaitsClient = false;
@@ -65,8 +70,8 @@ internal sealed class RequestBody(HttpRequest request)
             {
                 foreach (var segment in read.Buffer)
                 {
-                    connection.SetDeadline(idle);
-                    await SendPieceAsync(connection, segment);
+                    target.SetDeadline(idle);
+                    await SendPieceAsync(target, segment);
                 }
             }
             finally
@@ -78,9 +83,9 @@ internal sealed class RequestBody(HttpRequest request)
                 break;
             }
         }
-        if (Length is null)
+        if (Length is null && target.WantsChunks)
         {
-            await connection.SendAsync(LastChunk());
+            await target.SendAsync(LastChunk());
         }
     }
 
@@ -102,12 +107,12 @@ internal sealed class RequestBody(HttpRequest request)
         return Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
     }
 
-    private ValueTask SendPieceAsync(BackendConnection connection, ReadOnlyMemory<byte> piece) =>
+    private ValueTask SendPieceAsync(IUploadTarget target, ReadOnlyMemory<byte> piece) =>
         piece.IsEmpty ? ValueTask.CompletedTask // An empty chunk would be the last.
-        : Length is null ? SendChunkAsync(connection, piece)
-        : connection.SendAsync(piece);
+        : Length is null && target.WantsChunks ? SendChunkAsync(target, piece)
+        : target.SendAsync(piece);
 
-    private static async ValueTask SendChunkAsync(BackendConnection connection, ReadOnlyMemory<byte> piece)
+    private static async ValueTask SendChunkAsync(IUploadTarget target, ReadOnlyMemory<byte> piece)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(piece.Length + ChunkOverhead);
         try
@@ -116,7 +121,7 @@ internal sealed class RequestBody(HttpRequest request)
             "\r\n"u8.CopyTo(buffer.AsSpan(length));
             piece.CopyTo(buffer.AsMemory(length + 2));
             "\r\n"u8.CopyTo(buffer.AsSpan(length + 2 + piece.Length));
-            await connection.SendAsync(buffer.AsMemory(0, length + 2 + piece.Length + 2));
+            await target.SendAsync(buffer.AsMemory(0, length + 2 + piece.Length + 2));
         }
         finally
         {

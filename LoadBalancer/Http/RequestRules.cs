@@ -16,8 +16,24 @@ internal static class RequestRules
     private static readonly SearchValues<char> TokenChars =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
-    /// <summary>Whether a method can be forwarded by a reverse proxy at all.</summary>
-    public static bool IsForwardable(string method) => !HttpMethods.IsConnect(method) && !HttpMethods.IsTrace(method);
+    /// <summary>Whether a method can be forwarded by a reverse proxy at all. CONNECT can only where it opens a WebSocket (RFC 8441).</summary>
+    private static bool IsForwardable(HttpContext context) =>
+        !HttpMethods.IsTrace(context.Request.Method) && (!HttpMethods.IsConnect(context.Request.Method) || UpgradeProtocol(context) is not null);
+
+    /// <summary>
+    /// The protocol that the client wants to go on with, or null. HTTP/2 is never among them: an offer of h2c is between the client and
+    /// us (RFC 9113 has withdrawn it, too).
+    /// </summary>
+    public static string? UpgradeProtocol(HttpContext context)
+    {
+        if (HttpMethods.IsConnect(context.Request.Method))
+        {
+            return context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true, Protocol: "websocket" } ? "websocket" : null;
+        }
+        var offered = context.Request.Headers.Upgrade;
+        return offered.Count > 0 && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
+            && !offered.Any(line => line!.Contains("h2c", StringComparison.OrdinalIgnoreCase)) ? offered.ToString() : null;
+    }
 
     /// <summary>Whether a target has no byte that would end it for somebody else.</summary>
     public static bool IsTarget(string target) => !target.AsSpan().ContainsAny(ForbiddenInTarget);
@@ -49,8 +65,18 @@ internal static class RequestRules
     /// <summary>Whether a field's name is one (RFC 9110 section 5.6.2).</summary>
     public static bool IsFieldName(string name) => name.Length > 0 && !name.AsSpan().ContainsAnyExcept(TokenChars);
 
-    /// <summary>What is wrong with the announcement of a request's body, or null.</summary>
-    public static ForwardError? BodyFault(HttpContext context)
+    /// <summary>Why a request must not be forwarded, or null.</summary>
+    public static ForwardError? Fault(HttpContext context, bool hasBody) =>
+        !IsForwardable(context) ? ForwardError.Method
+        : HeaderRules.IsLoop(context.Request.Headers.Via) ? ForwardError.Loop
+        : context.Request.Headers.TransferEncoding.Count > 0 && !IsHttp1(context.Request.Protocol) ? ForwardError.RequestHead // RFC 9113 section 8.2.2
+        : hasBody ? BodyFault(context)
+        : null;
+
+    private static bool IsHttp1(string protocol) => HttpProtocol.IsHttp11(protocol) || HttpProtocol.IsHttp10(protocol);
+
+    // What is wrong with the announcement of the body.
+    private static ForwardError? BodyFault(HttpContext context)
     {
         var headers = context.Request.Headers;
         if (context.Request.ContentLength is { } length)

@@ -1,6 +1,3 @@
-using System.Net.Sockets;
-using LoadBalancer.Pools;
-
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>Why we closed a connection in the middle of something.</summary>
@@ -22,7 +19,7 @@ internal enum AbortCause
 /// One connection to a backend, serving one request after the other over its wire. If the wire closes while it lies idle, because
 /// the backend closed it or sent what nobody asked for, the connection is not used again.
 /// </summary>
-internal sealed class BackendConnection : IDisposable
+internal sealed class BackendConnection : IUploadTarget, IDisposable
 {
     private const long NoDeadline = long.MaxValue;
     private const int InitialBufferSize = 8 * 1024;
@@ -37,7 +34,7 @@ internal sealed class BackendConnection : IDisposable
     private long _deadline = NoDeadline;
     private int _abortCause;
 
-    private BackendConnection(IWire wire, TimeProvider time, HeaderLine?[] knownLines) =>
+    public BackendConnection(IWire wire, TimeProvider time, HeaderLine?[] knownLines) =>
         (_wire, _time, OpenedAt, Headers) = (wire, time, time.GetTimestamp(), new HeaderLines(knownLines));
 
     /// <summary>The clock of its deadlines.</summary>
@@ -55,6 +52,9 @@ internal sealed class BackendConnection : IDisposable
     /// <summary>The header fields of the last response, or its trailers once those are read.</summary>
     public HeaderLines Headers { get; }
 
+    /// <inheritdoc/>
+    public bool WantsChunks => true;
+
     /// <summary>Cancelled when the connection is aborted; for whatever waits for the other side of the exchange.</summary>
     public CancellationToken Aborted => _aborted.Token;
 
@@ -64,13 +64,11 @@ internal sealed class BackendConnection : IDisposable
     /// <summary>What was received and not yet consumed.</summary>
     public ReadOnlySpan<byte> Unread => _buffer.AsSpan(_start, _end - _start);
 
-    /// <summary>Opens a connection.</summary>
-    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
-    public static async Task<BackendConnection> OpenAsync(EndpointAddress address, TimeProvider time, HeaderLine?[] knownLines, CancellationToken cancellationToken) =>
-        new(await SocketWire.OpenAsync(address, cancellationToken), time, knownLines);
-
     /// <summary>Sends all of it.</summary>
     public ValueTask SendAsync(ReadOnlyMemory<byte> data) => _wire.SendAsync(data);
+
+    /// <inheritdoc/>
+    public ValueTask FlushAsync() => ValueTask.CompletedTask;
 
     /// <summary>Waits for what comes next; its count must be given to <see cref="Received"/>.</summary>
     public ValueTask<int> ReceiveAsync()

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Security;
 using LoadBalancer.Configuration;
 using LoadBalancer.Pools;
 
@@ -10,7 +11,7 @@ namespace LoadBalancer.Http.Upstream;
 /// socket and its backend's socket mostly stay on one thread and in one core's caches, as in nginx, where each worker has
 /// connections of its own.
 /// </summary>
-internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, TimeProvider time) : IDisposable
+internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeProvider time) : IDisposable
 {
     // Longer than most pauses between requests, shorter than most servers' patience (nginx 75 s, Kestrel 130 s). Servers with less
     // close the connection, which is noticed at once.
@@ -28,8 +29,12 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
     private readonly Lock _gate = new();
     private readonly HashSet<BackendConnection> _all = [];
     private readonly Shelf[] _shelves = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new Shelf())];
+    private readonly Dialer _dialer = new(backend.Address, options, time);
     private readonly HeaderLine?[] _knownLines = new HeaderLine?[HeaderLines.UsualMost];
     private bool _disposed;
+
+    /// <summary>Those that speak HTTP/2, which carry many requests each.</summary>
+    public Http2Connections Http2 { get; } = new(backend.Address, options, time);
 
     /// <summary>Takes an idle connection, the last one that this thread used if there is one, or null where none is left.</summary>
     public BackendConnection? TryTake()
@@ -50,22 +55,19 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
     }
 
     /// <summary>Opens a new connection.</summary>
+    /// <param name="wantsHttp1">Whether the request can only go over HTTP/1.1.</param>
+    /// <param name="clientGone">Cancelled when nobody waits for it any longer.</param>
+    /// <returns>The connection; null where TLS has negotiated HTTP/2, which <see cref="Http2"/> speaks.</returns>
     /// <exception cref="ForwardException">It could not be opened, or not in time.</exception>
-    public async Task<BackendConnection> OpenAsync(CancellationToken clientGone)
+    public async Task<BackendConnection?> OpenAsync(bool wantsHttp1, CancellationToken clientGone)
     {
-        using var deadline = new CancellationTokenSource(timeouts.Connect, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, clientGone);
-        BackendConnection connection;
-        try
+        var (socket, tls) = await _dialer.OpenAsync(wantsHttp1 ? Dialer.Http1Only : Dialer.AnyHttp, clientGone);
+        if (tls is not null && tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2)
         {
-            connection = await BackendConnection.OpenAsync(backend.Address, time, _knownLines, either.Token);
+            Http2.TakeOver(tls);
+            return null;
         }
-        catch (Exception e) when (e is System.Net.Sockets.SocketException or OperationCanceledException)
-        {
-            throw clientGone.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
-                : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {timeouts.Connect.TotalSeconds} s")
-                : new ForwardException(FailureReason.IsLocal(e) ? ForwardError.Exhausted : ForwardError.Connect, FailureReason.Of(e));
-        }
+        var connection = new BackendConnection(tls is null ? new SocketWire(socket) : new TlsWire(socket, tls), time, _knownLines);
         lock (_gate)
         {
             _all.Add(connection);
@@ -121,6 +123,7 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
     public void Dispose()
     {
         Volatile.Write(ref _disposed, true);
+        Http2.Dispose();
         foreach (var shelf in _shelves)
         {
             shelf.TakeWhere(_ => true).ForEach(Drop);

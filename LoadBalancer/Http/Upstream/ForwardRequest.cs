@@ -1,5 +1,4 @@
 using LoadBalancer.Pools;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -27,13 +26,14 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
     /// <summary>Whether the peer's word on who the client is counts.</summary>
     public bool IsPeerTrusted => isPeerTrusted;
 
-    /// <summary>
-    /// Whether the client asks for another protocol on this connection. HTTP/2 is not among them: an offer of h2c is between the
-    /// client and us (RFC 9113 has withdrawn it, too).
-    /// </summary>
-    public bool IsUpgrade { get; } = context.Request.Headers.Upgrade.Count > 0
-        && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
-        && !context.Request.Headers.Upgrade.Any(line => line!.Contains("h2c", StringComparison.OrdinalIgnoreCase));
+    /// <summary>Whether the client asks for another protocol, so that only HTTP/1.1 will do towards the backend.</summary>
+    public bool IsUpgrade => UpgradeProtocol is not null;
+
+    /// <summary>The protocol that it asks for, or null.</summary>
+    public string? UpgradeProtocol { get; } = RequestRules.UpgradeProtocol(context);
+
+    /// <summary>Whether that is a WebSocket over HTTP/2, which begins with CONNECT (RFC 8441) where HTTP/1.1 says GET.</summary>
+    public bool IsConnect { get; } = HttpMethods.IsConnect(context.Request.Method);
 
     /// <summary>Whether the client holds its body back until somebody says that it is wanted.</summary>
     public bool ExpectsContinue =>

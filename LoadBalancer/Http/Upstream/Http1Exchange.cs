@@ -9,7 +9,7 @@ namespace LoadBalancer.Http.Upstream;
 internal sealed class Http1Exchange : Exchange
 {
     // RFC 9110 section 10.1.1: a backend may not know of 100 (Continue). That is how long curl waits before it sends unasked.
-    private static readonly TimeSpan ContinuePatience = TimeSpan.FromSeconds(1);
+    internal static readonly TimeSpan ContinuePatience = TimeSpan.FromSeconds(1);
 
     private readonly ForwardRequest _request;
     private readonly ConnectionPool _pool;
@@ -84,6 +84,10 @@ internal sealed class Http1Exchange : Exchange
                     else if (head.Status == 101 && !_request.IsUpgrade)
                     {
                         throw new MalformedResponseException("it changes the protocol, and nobody asked for that");
+                    }
+                    else if (head.Status is >= 200 and < 300 && _request.IsConnect)
+                    {
+                        throw new MalformedResponseException("it ignores a WebSocket's handshake"); // To the client 200 would mean that it is open.
                     }
                     else if (head.Status is 101 or >= 200)
                     {
@@ -166,7 +170,7 @@ internal sealed class Http1Exchange : Exchange
         {
             await sending;
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException)
         {
             return Connection.IsReused && !IsClientGone ? false : throw Failure(e);
         }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -35,7 +36,7 @@ internal struct RequestHeadWriter : IDisposable
     {
         var context = request.Context;
         var headers = context.Request.Headers;
-        Append(context.Request.Method);
+        Append(request.IsConnect ? HttpMethods.Get : context.Request.Method);
         Append(" "u8);
         var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
         Append(RequestRules.IsTarget(target) ? RequestRules.OriginForm(target) : throw new ForwardException(ForwardError.RequestHead, "a control character in the target"));
@@ -85,11 +86,16 @@ internal struct RequestHeadWriter : IDisposable
     // Of what concerns the client's connection, two wishes concern the backend too: another protocol, and trailers.
     private void WriteConnection(ForwardRequest request, IHeaderDictionary headers)
     {
-        var takesTrailers = headers.TE.Count > 0 && headers.TE.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
+        var takesTrailers = HeaderRules.TakesTrailers(headers.TE);
         if (request.IsUpgrade)
         {
             Append(takesTrailers ? "Connection: Upgrade, TE\r\n"u8 : "Connection: Upgrade\r\n"u8);
-            Field("Upgrade"u8, headers.Upgrade.ToString());
+            Field("Upgrade"u8, request.UpgradeProtocol!);
+            if (request.IsConnect)
+            {
+                // RFC 8441 section 5.1: over HTTP/2 there is no key, over HTTP/1.1 there must be one. Its answer is between us and the backend.
+                Field("Sec-WebSocket-Key"u8, Convert.ToBase64String(RandomNumberGenerator.GetBytes(16)));
+            }
         }
         else if (takesTrailers)
         {
@@ -131,8 +137,8 @@ internal struct RequestHeadWriter : IDisposable
             Append(line);
             Append(", "u8);
         }
-        var protocol = context.Request.Protocol;
-        Append(HttpProtocol.IsHttp11(protocol) ? "1.1 "u8 : HttpProtocol.IsHttp2(protocol) ? "2 "u8 : HttpProtocol.IsHttp10(protocol) ? "1.0 "u8 : "3 "u8);
+        Append(HeaderRules.ViaVersion(context.Request.Protocol));
+        Append(" "u8);
         Append(HeaderRules.NodeName);
         Append("\r\n"u8);
     }

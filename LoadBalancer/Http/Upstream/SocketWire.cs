@@ -1,6 +1,4 @@
-using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -14,28 +12,7 @@ internal sealed class SocketWire : IWire
     private ReadAhead? _readAhead;
     private bool _readingAhead;
 
-    private SocketWire(Socket socket) => _socket = socket;
-
-    /// <summary>Connects.</summary>
-    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
-    public static async Task<SocketWire> OpenAsync(EndpointAddress address, CancellationToken cancellationToken)
-    {
-        var isAddress = IPAddress.TryParse(address.Host, out var ip);
-        var socket = isAddress ? new Socket(ip!.AddressFamily, SocketType.Stream, ProtocolType.Tcp) : new Socket(SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            socket.NoDelay = true;
-            await (isAddress
-                ? socket.ConnectAsync(new IPEndPoint(ip!, address.Port), cancellationToken)
-                : socket.ConnectAsync(address.Host, address.Port, cancellationToken));
-            return new SocketWire(socket);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
-    }
+    public SocketWire(Socket socket) => _socket = socket;
 
     /// <inheritdoc/>
     public ValueTask SendAsync(ReadOnlyMemory<byte> data)

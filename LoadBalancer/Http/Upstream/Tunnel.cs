@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -16,8 +17,7 @@ internal static class Tunnel
     public static async Task RunAsync(HttpContext context, Http1Exchange exchange, TimeSpan idle)
     {
         var connection = exchange.Connection;
-        context.Response.Headers.Upgrade = context.Request.Headers.Upgrade;
-        await using var client = await context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync();
+        await using var client = await SwitchAsync(context);
         connection.SetDeadline(idle);
 
         var down = ToClientAsync(connection, client, idle);
@@ -25,6 +25,18 @@ internal static class Tunnel
         await Task.WhenAny(down, up);
         connection.Abort(AbortCause.Client); // The other direction ends with it.
         await Task.WhenAll(down, up);
+    }
+
+    private static ValueTask<Stream> SwitchAsync(HttpContext context)
+    {
+        if (HttpMethods.IsConnect(context.Request.Method))
+        {
+            context.Response.StatusCode = StatusCodes.Status200OK; // RFC 8441 section 5: HTTP/2 has no 101, and no key to answer.
+            context.Response.Headers.Remove(HeaderNames.SecWebSocketAccept);
+            return context.Features.Get<IHttpExtendedConnectFeature>()!.AcceptAsync();
+        }
+        context.Response.Headers.Upgrade = context.Request.Headers.Upgrade;
+        return new(context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync());
     }
 
     private static async Task ToClientAsync(BackendConnection from, Stream to, TimeSpan idle)
