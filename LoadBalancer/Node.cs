@@ -120,7 +120,8 @@ internal static class Node
         return
         [
             .. from entry in options.Listeners
-               select new KestrelListener(entry.Key, entry.Value, Pipeline(entry.Value), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>()),
+               select new KestrelListener(
+                   entry.Key, entry.Value, Pipeline(entry.Value), accessLogs.GetValueOrDefault(entry.Value.AccessLog), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>()),
         ];
 
         RequestDelegate Pipeline(ListenerOptions listener)
@@ -128,7 +129,7 @@ internal static class Node
             var pipeline = new ApplicationBuilder(provider);
             if (accessLogs.TryGetValue(listener.AccessLog, out var accessLog))
             {
-                pipeline.UseMiddleware<AccessLogMiddleware>(accessLog, provider.GetRequiredService<TimeProvider>());
+                pipeline.UseMiddleware<AccessLogMiddleware>(accessLog, listener.AccessLogFormat, provider.GetRequiredService<TimeProvider>());
             }
             if (listener.StatusEndpoints)
             {

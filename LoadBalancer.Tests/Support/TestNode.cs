@@ -24,6 +24,8 @@ internal sealed class TestNode : IAsyncDisposable
 
     public HttpClient Client { get; }
 
+    public KestrelListener Listener => _host.Services.GetRequiredService<ListenerService>().Listeners[0];
+
     public BackendPool Pool => _host.Services.GetRequiredService<ImmutableSortedDictionary<string, BackendPool>>()["web"];
 
     /// <summary>Starts a node in front of these backends.</summary>

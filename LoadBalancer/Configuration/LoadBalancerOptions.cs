@@ -76,8 +76,21 @@ public sealed record ListenerOptions
     /// <summary>Where a line for each request goes: <c>Off</c> (the default), <c>Console</c>, or a file, which is appended to.</summary>
     public string AccessLog { get; init; } = "Off";
 
+    /// <summary>How such a line is written. Default Common.</summary>
+    public AccessLogFormat AccessLogFormat { get; init; } = AccessLogFormat.Common;
+
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
+}
+
+/// <summary>How the access log writes a request down.</summary>
+public enum AccessLogFormat
+{
+    /// <summary>The Common Log Format, then seconds and backend.</summary>
+    Common,
+
+    /// <summary>An object on a line of its own.</summary>
+    Json,
 }
 
 /// <summary>A certificate with its private key, in PEM.</summary>

@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Quic;
 using System.Net.Sockets;
 using System.Text;
 using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Http.Tls;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
@@ -25,14 +27,22 @@ public sealed class KestrelListener : IDisposable
     private readonly ListenerOptions _options;
     private readonly RequestDelegate _pipeline;
     private readonly CertificateStore? _certificates;
+    private readonly ConnectionLimit? _limit;
     private readonly ServiceProvider _services;
     private readonly IServer _server;
 
     /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
+    /// <param name="name">Its name in the configuration.</param>
+    /// <param name="options">Its options; they must be valid.</param>
+    /// <param name="pipeline">What runs for each request.</param>
+    /// <param name="accessLog">Where requests are written down that never become one; the pipeline writes down the others.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="ListenerException">A certificate cannot be read.</exception>
-    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, TimeProvider time, ILoggerFactory loggers)
+    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pipeline) = (name, options, pipeline);
+        _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address!.Scheme == "https")
         {
             _certificates = new CertificateStore(name, options.Certificates, time, loggers.CreateLogger<CertificateStore>());
@@ -45,6 +55,10 @@ public sealed class KestrelListener : IDisposable
             builder.WebHost.UseQuic();
         }
         builder.Services.AddSingleton(loggers);
+        if (accessLog is not null)
+        {
+            builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
+        }
         builder.Services.Configure<SocketTransportOptions>(transport =>
         {
             transport.UnsafePreferInlineScheduling = true; // A request stays on the thread that read it. Therefore nothing here may block.
@@ -60,6 +74,9 @@ public sealed class KestrelListener : IDisposable
 
     /// <summary>Where it really listens, which is only known here where the configured port is 0.</summary>
     public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
+
+    /// <summary>Connections that were closed at once because there were <c>MaxConnections</c> already.</summary>
+    public long Refused => _limit?.Refused ?? 0;
 
     /// <summary>Starts to listen.</summary>
     /// <exception cref="ListenerException">The address cannot be listened on.</exception>
@@ -112,7 +129,6 @@ public sealed class KestrelListener : IDisposable
         kestrel.Limits.MaxRequestBodySize = _options.MaxRequestBodySize;
         kestrel.Limits.RequestHeadersTimeout = _options.RequestHeadersTimeout;
         kestrel.Limits.KeepAliveTimeout = _options.KeepAliveTimeout;
-        kestrel.Limits.MaxConcurrentConnections = _options.MaxConnections;
         kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
         kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
         kestrel.Limits.MinResponseDataRate = null;
@@ -132,6 +148,10 @@ public sealed class KestrelListener : IDisposable
 
     private void Configure(ListenOptions listen)
     {
+        if (_limit is not null)
+        {
+            listen.Use(next => connection => _limit.OnConnectionAsync(connection, next));
+        }
         if (_certificates is null)
         {
             listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
