@@ -2,7 +2,9 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using LoadBalancer.Configuration;
+using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -44,13 +46,7 @@ public sealed class KestrelListener : IDisposable
         kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
         kestrel.Limits.MinResponseDataRate = null;
         Listen(kestrel, options.Address!);
-        var transport = new SocketTransportOptions
-        {
-            UnsafePreferInlineScheduling = true, // A request stays on the thread that read it. Therefore nothing here may block.
-            Backlog = 4096,
-            CreateBoundListenSocket = CreateListenSocket,
-        };
-        _server = new KestrelServer(Options.Create(kestrel), new SocketTransportFactory(Options.Create(transport), loggers), loggers);
+        _server = new KestrelServer(Options.Create(kestrel), CreateTransport(loggers), loggers);
     }
 
     /// <summary>The listener's name in the configuration.</summary>
@@ -69,7 +65,7 @@ public sealed class KestrelListener : IDisposable
         }
         catch (Exception e) when (e is IOException or SocketException)
         {
-            var reason = e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException ? "the port is taken by another program" : e.GetBaseException().Message;
+            var reason = e.InnerException is AddressInUseException ? "the port is taken by another program" : e.GetBaseException().Message;
             throw new ListenerException($"listener '{Name}': cannot listen on {_options.Address}: {reason}", e);
         }
     }
@@ -79,6 +75,16 @@ public sealed class KestrelListener : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _server.Dispose();
+
+    // On either a request stays on the thread that read it. Therefore nothing may block there.
+    private static IConnectionListenerFactory CreateTransport(ILoggerFactory loggers)
+    {
+        const int Backlog = 4096;
+        return OperatingSystem.IsLinux()
+            ? new EpollTransport(CreateListenSocket, Backlog)
+            : new SocketTransportFactory(
+                Options.Create(new SocketTransportOptions { UnsafePreferInlineScheduling = true, Backlog = Backlog, CreateBoundListenSocket = CreateListenSocket }), loggers);
+    }
 
     // Without a limit the system takes in megabytes for a slow client and reports no progress until much of it has gone, which would
     // look like silence. With it, what waits unsent is short, and the speed of the connection is not limited.

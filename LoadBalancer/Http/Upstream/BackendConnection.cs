@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
@@ -67,7 +68,7 @@ internal sealed class BackendConnection : IDisposable
     /// <summary>Opens a connection.</summary>
     /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
     public static async Task<BackendConnection> OpenAsync(EndpointAddress address, TimeProvider time, HeaderLine?[] knownLines, CancellationToken cancellationToken) =>
-        new(await SocketWire.OpenAsync(address, cancellationToken), time, knownLines);
+        new(OperatingSystem.IsLinux() ? await EpollWire.OpenAsync(address, cancellationToken) : await SocketWire.OpenAsync(address, cancellationToken), time, knownLines);
 
     /// <summary>Sends all of it.</summary>
     public ValueTask SendAsync(ReadOnlyMemory<byte> data) => _wire.SendAsync(data);

@@ -1,5 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration;
+using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
@@ -22,7 +23,7 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
     private static int _threads;
 
     [ThreadStatic]
-    private static int _thread; // numbered from 1, in the order in which threads first came by
+    private static int _thread; // that is no event loop's; numbered from 1, in the order in which threads first came by
 
     private readonly bool _isName = !IPAddress.TryParse(backend.Address.Host, out _);
     private readonly Lock _gate = new();
@@ -129,6 +130,10 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
 
     private int OwnShelf()
     {
+        if (OperatingSystem.IsLinux() && EventLoop.Current is { } loop)
+        {
+            return loop.Index;
+        }
         if (_thread == 0)
         {
             _thread = Interlocked.Increment(ref _threads);
