@@ -198,7 +198,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
             return false;
         }
         Join();
-        return true;
+        return !IsClosed || Interlocked.Exchange(ref state, Ready) != Awaited; // There are no events any more; the next attempt says so.
     }
 
     private int SendOnce(ReadOnlySpan<byte> data, bool moreFollows)
