@@ -176,14 +176,8 @@ internal sealed class EpollTransportTests
         var closed = new TaskCompletionSource();
         server.ConnectionClosed.Register(closed.SetResult);
 
-        if (reset)
-        {
-            client.Close(0);
-        }
-        else
-        {
-            client.Close();
-        }
+        client.LingerState = new LingerOption(reset, 0);
+        client.Close();
 
         await closed.Task;
     }
@@ -387,20 +381,7 @@ internal sealed class EpollTransportTests
         }
     }
 
-    private static async Task<string> ReadToEndAsync(PipeReader reader)
-    {
-        var text = new StringBuilder();
-        while (true)
-        {
-            var result = await reader.ReadAsync();
-            text.Append(Text(result.Buffer));
-            reader.AdvanceTo(result.Buffer.End);
-            if (result.IsCompleted)
-            {
-                return text.ToString();
-            }
-        }
-    }
+    private static Task<string> ReadToEndAsync(PipeReader reader) => ReadUntilAsync(reader, int.MaxValue);
 
     private static async Task<string> ReadToEndAsync(Socket socket)
     {

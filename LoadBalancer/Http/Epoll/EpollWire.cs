@@ -185,7 +185,11 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
     {
         int error;
         var length = sizeof(int);
-        if (Libc.GetOption(this, Libc.SolSocket, Libc.SoError, &error, &length) < 0 || error != 0)
+        if (Libc.GetOption(this, Libc.SolSocket, Libc.SoError, &error, &length) < 0)
+        {
+            throw Libc.LastError();
+        }
+        if (error != 0)
         {
             throw Libc.Error(error);
         }
