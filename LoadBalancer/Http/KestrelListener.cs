@@ -5,7 +5,9 @@ using System.Net.Sockets;
 using System.Text;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Http.Epoll;
 using LoadBalancer.Http.Tls;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -13,6 +15,7 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http;
@@ -59,12 +62,7 @@ public sealed class KestrelListener : IDisposable
         {
             builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
         }
-        builder.Services.Configure<SocketTransportOptions>(transport =>
-        {
-            transport.UnsafePreferInlineScheduling = true; // A request stays on the thread that read it. Therefore nothing here may block.
-            transport.Backlog = 4096;
-            transport.CreateBoundListenSocket = CreateListenSocket;
-        });
+        builder.Services.AddSingleton(CreateTransport(loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
     }
@@ -101,6 +99,16 @@ public sealed class KestrelListener : IDisposable
     {
         _services.Dispose();
         _certificates?.Dispose();
+    }
+
+    // On either a request stays on the thread that read it. Therefore nothing may block there.
+    private static IConnectionListenerFactory CreateTransport(ILoggerFactory loggers)
+    {
+        const int Backlog = 4096;
+        return OperatingSystem.IsLinux()
+            ? new EpollTransport(CreateListenSocket, Backlog)
+            : new SocketTransportFactory(
+                Options.Create(new SocketTransportOptions { UnsafePreferInlineScheduling = true, Backlog = Backlog, CreateBoundListenSocket = CreateListenSocket }), loggers);
     }
 
     // Without a limit the system takes in megabytes for a slow client and reports no progress until much of it has gone, which would

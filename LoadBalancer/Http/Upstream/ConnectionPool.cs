@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Security;
 using LoadBalancer.Configuration;
+using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
@@ -23,8 +24,9 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeP
     private static int _threads;
 
     [ThreadStatic]
-    private static int _thread; // numbered from 1, in the order in which threads first came by
+    private static int _thread; // that is no event loop's; numbered from 1, in the order in which threads first came by
 
+    private readonly bool _isTls = backend.Address.Scheme == "https";
     private readonly bool _isName = !IPAddress.TryParse(backend.Address.Host, out _);
     private readonly Lock _gate = new();
     private readonly HashSet<BackendConnection> _all = [];
@@ -61,13 +63,22 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeP
     /// <exception cref="ForwardException">It could not be opened, or not in time.</exception>
     public async Task<BackendConnection?> OpenAsync(bool wantsHttp1, CancellationToken clientGone)
     {
-        var (socket, tls) = await _dialer.OpenAsync(wantsHttp1 ? Dialer.Http1Only : Dialer.AnyHttp, clientGone);
-        if (tls is not null && tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2)
+        IWire wire;
+        if (!_isTls)
         {
-            Http2.TakeOver(tls);
-            return null;
+            wire = await _dialer.OpenWireAsync(clientGone);
         }
-        var connection = new BackendConnection(tls is null ? new SocketWire(socket) : new TlsWire(socket, tls), time, _knownLines);
+        else
+        {
+            var (socket, tls) = await _dialer.OpenTlsAsync(wantsHttp1 ? Dialer.Http1Only : Dialer.AnyHttp, clientGone);
+            if (tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2)
+            {
+                Http2.TakeOver(tls);
+                return null;
+            }
+            wire = new TlsWire(socket, tls);
+        }
+        var connection = new BackendConnection(wire, time, _knownLines);
         lock (_gate)
         {
             _all.Add(connection);
@@ -132,6 +143,10 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeP
 
     private int OwnShelf()
     {
+        if (OperatingSystem.IsLinux() && EventLoop.Current is { } loop)
+        {
+            return loop.Index;
+        }
         if (_thread == 0)
         {
             _thread = Interlocked.Increment(ref _threads);

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using LoadBalancer.Configuration;
+using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
@@ -17,26 +18,39 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, TimeP
     /// <summary>What to offer for any other.</summary>
     public static readonly List<SslApplicationProtocol> AnyHttp = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11];
 
-    private readonly bool _isTls = address.Scheme == "https";
-
-    /// <summary>Opens a connection within <see cref="TimeoutOptions.Connect"/>, the TLS handshake included.</summary>
-    /// <param name="protocols">What to offer where TLS negotiates (ALPN).</param>
+    /// <summary>Opens a connection without TLS.</summary>
     /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
-    /// <returns>The socket, and the TLS stream over it where the backend's address says https.</returns>
-    /// <exception cref="ForwardException">It could not be opened, or not in time.</exception>
-    public async Task<(Socket Socket, SslStream? Tls)> OpenAsync(List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
+    /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
+    public Task<IWire> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IWire>(
+        async token => OperatingSystem.IsLinux() ? await EpollWire.OpenAsync(address, token) : new SocketWire(await ConnectAsync(token)), cancellationToken);
+
+    /// <summary>Opens a connection without TLS, for somebody who needs a socket of the framework.</summary>
+    /// <inheritdoc cref="OpenWireAsync"/>
+    public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) => InTimeAsync(ConnectAsync, cancellationToken);
+
+    /// <summary>Opens a connection with TLS.</summary>
+    /// <param name="protocols">What to offer for negotiation (ALPN).</param>
+    /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
+    /// <returns>The socket, and the stream over it.</returns>
+    /// <exception cref="ForwardException">It could not be opened, or the backend did not prove who it is, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
+    public Task<(Socket Socket, SslStream Tls)> OpenTlsAsync(List<SslApplicationProtocol> protocols, CancellationToken cancellationToken) => InTimeAsync(
+        async token =>
+        {
+            var socket = await ConnectAsync(token);
+            return (socket, await HandshakeAsync(socket, protocols, token));
+        },
+        cancellationToken);
+
+    private async Task<T> InTimeAsync<T>(Func<CancellationToken, Task<T>> openAsync, CancellationToken cancellationToken)
     {
         using var deadline = new CancellationTokenSource(options.Timeouts.Connect, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-        Socket? socket = null;
         try
         {
-            socket = await ConnectAsync(either.Token);
-            return (socket, _isTls ? await HandshakeAsync(socket, protocols, either.Token) : null);
+            return await openAsync(either.Token);
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException or AuthenticationException or CryptographicException or IOException)
         {
-            socket?.Dispose();
             throw cancellationToken.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
                 : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {options.Timeouts.Connect.TotalSeconds} s")
                 : FailureReason.IsLocal(e) ? new ForwardException(ForwardError.Exhausted, FailureReason.Of(e))
@@ -66,7 +80,7 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, TimeP
 
     private async Task<SslStream> HandshakeAsync(Socket socket, List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
     {
-        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true));
+        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true)); // closes the socket with itself
         try
         {
             var client = options.Tls.ForHost(address.Host);

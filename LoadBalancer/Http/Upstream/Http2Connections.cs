@@ -71,11 +71,11 @@ internal sealed class Http2Connections : IDisposable
         {
             return waiting;
         }
-        var (socket, tls) = await _dialer.OpenAsync(Dialer.AnyHttp, cancellationToken);
-        if (tls is null)
+        if (!IsNegotiated)
         {
-            return new NetworkStream(socket, ownsSocket: true);
+            return new NetworkStream(await _dialer.OpenSocketAsync(cancellationToken), ownsSocket: true);
         }
+        var (_, tls) = await _dialer.OpenTlsAsync(Dialer.AnyHttp, cancellationToken);
         if (tls.NegotiatedApplicationProtocol != SslApplicationProtocol.Http2)
         {
             await tls.DisposeAsync();
