@@ -366,17 +366,6 @@ internal sealed class StreamingTests
         (await end).Should().BeEmpty();
     }
 
-    [TestCase("TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")]
-    [TestCase("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n")]
-    public async Task Request_TraceOrConnect_Is405(string request)
-    {
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await TestNode.StartAsync([backend.Address]);
-
-        (await node.ExchangeAsync(request)).Should().StartWith("HTTP/1.1 405");
-        backend.Accepted.Should().Be(0);
-    }
-
     private static async Task<string> HeadSeenAsync(string request)
     {
         var head = "";
