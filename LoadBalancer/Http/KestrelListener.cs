@@ -32,8 +32,11 @@ public sealed class KestrelListener : IDisposable
         {
             AddServerHeader = false,
             AllowHostHeaderOverride = true, // RFC 9112 section 3.2.2: the authority of an absolute target wins.
-            // Any byte passes as it is.
-            RequestHeaderEncodingSelector = name => name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance : Encoding.Latin1,
+            // Any byte passes as it is, but for two fields that Kestrel understands in its own way.
+            RequestHeaderEncodingSelector = name =>
+                name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance
+                : name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) ? ContentLengthEncoding.Instance
+                : Encoding.Latin1,
             ResponseHeaderEncodingSelector = _ => Encoding.Latin1,
         };
         kestrel.Limits.MaxRequestBodySize = options.MaxRequestBodySize;
