@@ -32,8 +32,10 @@ internal static class RequestRules
             return length > context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize ? ForwardError.RequestTooLarge : null;
         }
         // RFC 9112 section 6.1: we know of no other coding, so we cannot pass it on. Beside one, Kestrel renames a Content-Length.
+        // And HTTP/1.0 knows of none at all: a server of that age reads the body as the next request.
         var coding = headers.TransferEncoding;
         return coding.Count == 0 ? null
+            : HttpProtocol.IsHttp10(context.Request.Protocol) ? ForwardError.RequestHead
             : coding.Count > 1 || !coding.ToString().Equals("chunked", StringComparison.OrdinalIgnoreCase) ? ForwardError.TransferCoding
             : headers.ContainsKey("X-Content-Length") ? ForwardError.RequestHead
             : null;
