@@ -72,6 +72,7 @@ internal sealed class FramingTests
     [TestCase("5;\nhello\r\n0\r\n\r\n")]
     [TestCase("4\r\nhello\r\n0\r\n\r\n")]
     [TestCase("5\r\nhello0\r\n\r\n")]
+    [TestCase("FFFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n")]
     [TestCase("5\r\nhello\r\n0\r\nno colon\r\n\r\n")]
     public async Task Request_ChunksMalformed_AreRefusedAndNeverCompleted(string chunks)
     {

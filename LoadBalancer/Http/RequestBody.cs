@@ -56,6 +56,8 @@ internal sealed class RequestBody(HttpRequest request)
             }
             catch (IOException)
             {
+                // Kestrel says of some chunks that they are broken in no other way than of the connection.
+                ClientFault = request.HttpContext.RequestAborted.IsCancellationRequested ? null : ForwardError.RequestBody;
                 connection.Abort(AbortCause.Client);
                 throw;
             }
