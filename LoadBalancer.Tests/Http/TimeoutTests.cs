@@ -46,6 +46,33 @@ internal sealed class TimeoutTests
     }
 
     [Test]
+    public async Task FirstProbe_ClientGoesAway_EndsTheWaitAtOnce()
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await using var backend = new RawServer(async (peer, _) => await peer.ReadToEndAsync());
+            await using var node = await TestNode.StartAsync(
+                [backend.Address], pool => pool with { HealthCheck = new() { Timeout = TimeSpan.FromHours(1) } }, listener => listener with { AccessLog = file });
+            using (var client = await node.ConnectAsync())
+            {
+                await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            }
+
+            // The probe is never answered, so nothing but the client's going can have ended the request.
+            var log = "";
+            await Eventually.BeTrueAsync(async () => (log = await File.ReadAllTextAsync(file)).EndsWith('\n'), "the request is over");
+
+            log.Should().Contain("\"GET / HTTP/1.1\" 499 ");
+            backend.Accepted.Should().BeLessThanOrEqualTo(1, "only the probe may have come by");
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Test]
     public async Task Get_NoAnswerInTime_Is504()
     {
         var clock = new FakeClock();

@@ -64,6 +64,11 @@ public sealed partial class HttpForwarder
             if (!_pool.Settled.IsCompleted)
             {
                 await _pool.Settled.WaitAsync(context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (context.RequestAborted.IsCancellationRequested)
+                {
+                    error = ForwardError.ClientGone;
+                    break;
+                }
             }
             if (!_pool.TryAcquire(new SelectionContext(tried), out var lease))
             {
