@@ -182,4 +182,22 @@ internal sealed class UpgradeTests
         }
         await closed.Task;
     }
+
+    [Test]
+    public async Task Upgrade_AnyProtocol_IsTheOneThatTheBackendChose()
+    {
+        var head = "";
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            head = await peer.ReadHeadAsync() ?? "";
+            await peer.SendAsync("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: telepathy/2\r\n\r\nhm");
+        });
+        await using var node = await TestNode.StartAsync([backend.Address]);
+
+        var answer = await node.ExchangeAsync(
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, X-Mine\r\nConnection:\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nUpgrade: irc/6.9, telepathy/2\r\n\r\n");
+
+        head.Should().Contain("\r\nConnection: Upgrade\r\nUpgrade: irc/6.9, telepathy/2\r\n").And.NotContainAny("X-Mine", "Keep-Alive");
+        answer.Should().StartWith("HTTP/1.1 101").And.Contain("\r\nConnection: Upgrade\r\n").And.Contain("\r\nUpgrade: telepathy/2\r\n").And.EndWith("\r\n\r\nhm");
+    }
 }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -16,7 +17,10 @@ internal static class Tunnel
     public static async Task RunAsync(HttpContext context, Http1Exchange exchange, TimeSpan idle)
     {
         var connection = exchange.Connection;
-        context.Response.Headers.Upgrade = context.Request.Headers.Upgrade;
+        var fields = connection.Headers;
+        context.Response.Headers.Upgrade = // Of several protocols on offer the backend has chosen one.
+            Enumerable.Range(0, fields.Count).Select(i => fields[i]).FirstOrDefault(field => field.Name.Equals(HeaderNames.Upgrade, StringComparison.OrdinalIgnoreCase))?.Value
+            ?? context.Request.Headers.Upgrade;
         await using var client = await context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync();
         connection.SetDeadline(idle);
 
