@@ -165,6 +165,23 @@ internal sealed class StreamingTests
         node.Pool.Snapshot.Members[0].Failures.Should().Be(0);
     }
 
+    [TestCase("Content-Length: 14\r\n\r\nbeginning", "& end")]
+    [TestCase("Transfer-Encoding: chunked\r\n\r\n9\r\nbeginning\r\n", "5\r\n& end\r\n0\r\n\r\n")]
+    public async Task Request_AnsweredBeforeItsEnd_LeavesTheClientsConnectionUsable(string beginning, string end)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await TestNode.StartAsync([backend.Address]);
+        using var client = await node.ConnectAsync();
+
+        for (var i = 0; i < 3; i++)
+        {
+            await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\n" + beginning);
+            (await client.ReadResponseAsync()).Should().StartWith("HTTP/1.1 200 OK").And.NotContain("Connection: close").And.EndWith("ok");
+            await client.SendAsync(end);
+        }
+        backend.Accepted.Should().Be(3, "towards the backends nobody knows where the next request would begin");
+    }
+
     [TestCase("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")]
     [TestCase("Content-Length: 10\r\n\r\nhello")]
     public async Task Request_ClientBreaksOffItsBody_BackendNeverSeesItWhole(string request)

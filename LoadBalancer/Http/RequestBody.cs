@@ -34,6 +34,8 @@ internal sealed class RequestBody(HttpRequest request)
     {
         Consumed = true;
         var reader = request.BodyReader;
+        // Not by handing ReadAsync the token: Kestrel then believes for ever that a read is under way, and has to close the connection.
+        using var aborted = connection.Aborted.UnsafeRegister(static reader => ((PipeReader)reader!).CancelPendingRead(), reader);
         while (true)
         {
             AwaitsClient = true;
@@ -41,7 +43,7 @@ internal sealed class RequestBody(HttpRequest request)
             ReadResult read;
             try
             {
-                read = await reader.ReadAsync(connection.Aborted);
+                read = await reader.ReadAsync();
             }
             catch (BadHttpRequestException e)
             {
@@ -60,6 +62,11 @@ internal sealed class RequestBody(HttpRequest request)
                 ClientFault = request.HttpContext.RequestAborted.IsCancellationRequested ? null : ForwardError.RequestBody;
                 connection.Abort(AbortCause.Client);
                 throw;
+            }
+            if (read.IsCanceled)
+            {
+                reader.AdvanceTo(read.Buffer.Start);
+                throw new OperationCanceledException("the connection was aborted");
             }
             AwaitsClient = false;
 
