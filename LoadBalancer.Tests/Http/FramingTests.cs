@@ -16,6 +16,9 @@ internal sealed class FramingTests
     [TestCase("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", "400")]
     [TestCase("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", "400")]
     [TestCase("GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", "400")]
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nX: a\u000bb\r\n\r\n", "400")]
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nX: a\u007f\r\n\r\n", "400")]
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 \u0001b\r\n\r\n", "400")]
     [TestCase("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n folded\r\n\r\n", "400")]
     [TestCase("GET / HTTP/1.1\r\nHost: a\r\nX : blank\r\n\r\n", "400")]
     [TestCase("GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", "400")]
@@ -105,6 +108,21 @@ internal sealed class FramingTests
             + "X-Sum: 42\r\nContent-Length: 7\r\nTransfer-Encoding: gzip\r\nHost: evil\r\nConnection: x\r\nX-Last: 1\r\n\r\n");
 
         body.Should().Be("5\r\nhello\r\n0\r\nX-Sum: 42\r\nX-Last: 1\r\n\r\n");
+    }
+
+    [TestCase("X: a\u000bb")]
+    [TestCase("A(b): 1")]
+    [TestCase("Transfer-Encoding\u000b: chunked")]
+    public async Task Request_TrailerMalformed_IsRefusedAndNeverCompleted(string trailer)
+    {
+        var seen = new TaskCompletionSource<string>();
+        await using var backend = new RawServer(async (peer, _) => seen.SetResult(await peer.ReadToEndAsync()));
+        await using var node = await TestNode.StartAsync([backend.Address]);
+
+        var answer = await node.ExchangeAsync($"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n{trailer}\r\n\r\n" + Smuggled);
+
+        answer.Should().StartWith("HTTP/1.1 400").And.Contain("Connection: close\r\n");
+        (await seen.Task).Should().EndWith("5\r\nhello\r\n");
     }
 
     [Test]

@@ -89,12 +89,18 @@ internal sealed class RequestBody(HttpRequest request)
         }
         if (Length is null)
         {
-            await connection.SendAsync(LastChunk());
+            if (LastChunk() is not { } lastChunk)
+            {
+                ClientFault = ForwardError.RequestBody;
+                connection.Abort(AbortCause.Client);
+                throw new IOException("an invalid trailer");
+            }
+            await connection.SendAsync(lastChunk);
         }
     }
 
-    // The trailers are there once the body has been read to its end.
-    private ReadOnlyMemory<byte> LastChunk()
+    // The trailers are there once the body has been read to its end. Null where there is something in them that must not be passed on.
+    private byte[]? LastChunk()
     {
         if (request.HttpContext.Features.Get<IHttpRequestTrailersFeature>() is not { Available: true, Trailers: { Count: > 0 } trailers })
         {
@@ -103,12 +109,17 @@ internal sealed class RequestBody(HttpRequest request)
         var text = new StringBuilder("0\r\n");
         foreach (var (name, values) in trailers)
         {
+            if (!RequestRules.IsFieldName(name))
+            {
+                return null;
+            }
             foreach (var value in HeaderRules.IsTrailer(name) ? values : default)
             {
                 text.Append(name).Append(": ").Append(value).Append("\r\n");
             }
         }
-        return Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
+        var lines = Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
+        return RequestRules.AreFieldLines(lines) ? lines : null;
     }
 
     private ValueTask SendPieceAsync(BackendConnection connection, ReadOnlyMemory<byte> piece) =>

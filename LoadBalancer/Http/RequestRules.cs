@@ -14,6 +14,9 @@ internal static class RequestRules
     private static readonly SearchValues<char> TokenChars =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
+    private static readonly SearchValues<byte> ControlBytes =
+        SearchValues.Create([.. Enumerable.Range(0, 0x20).Append(0x7f).Select(b => (byte)b).Except("\t\r\n"u8.ToArray())]);
+
     /// <summary>Whether a method can be forwarded by a reverse proxy at all.</summary>
     public static bool IsForwardable(string method) => !HttpMethods.IsConnect(method) && !HttpMethods.IsTrace(method);
 
@@ -22,6 +25,12 @@ internal static class RequestRules
 
     /// <summary>Whether a field's name is one (RFC 9110 section 5.6.2).</summary>
     public static bool IsFieldName(string name) => name.Length > 0 && !name.AsSpan().ContainsAnyExcept(TokenChars);
+
+    /// <summary>
+    /// Whether field lines are free of control characters (RFC 9110 section 5.5), of which Kestrel lets pass all but NUL, CR and LF.
+    /// Some servers take them for blanks, and <c>chunked</c> with one for <c>chunked</c>.
+    /// </summary>
+    public static bool AreFieldLines(ReadOnlySpan<byte> lines) => !lines.ContainsAny(ControlBytes);
 
     /// <summary>What is wrong with the announcement of a request's body, or null.</summary>
     public static ForwardError? BodyFault(HttpContext context)
