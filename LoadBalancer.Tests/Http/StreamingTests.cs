@@ -203,6 +203,35 @@ internal sealed class StreamingTests
         node.Pool.Snapshot.Members[0].Failures.Should().Be(0);
     }
 
+    [TestCase("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")]
+    [TestCase("Content-Length: 10\r\n\r\nhello")]
+    public async Task Request_ClientResetsInTheMiddleOfItsBody_IsNotedAsGone(string request)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await using var backend = new RawServer(async (peer, _) => await peer.ReadToEndAsync());
+            await using (var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with { AccessLog = file }))
+            {
+                for (var i = 1; i <= 20; i++)
+                {
+                    using var client = await node.ConnectAsync();
+                    await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\n" + request);
+                    await Eventually.BeTrueAsync(() => backend.Accepted == i, "the request is under way");
+                    client.Reset();
+                    await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 0, "the lease is given back");
+                }
+                await node.StopAsync();
+            }
+
+            (await File.ReadAllLinesAsync(file)).Should().HaveCount(20).And.OnlyContain(line => line.Contains(" HTTP/1.1\" 499 ", StringComparison.Ordinal));
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
     [Test]
     public async Task Expect_Accepted_BodyFollowsTheBackends100()
     {

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.IO.Pipelines;
 using System.Text;
 using LoadBalancer.Http.Upstream;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
@@ -56,10 +57,15 @@ internal sealed class RequestBody(HttpRequest request)
                 connection.Abort(AbortCause.Client);
                 throw;
             }
+            catch (ConnectionResetException)
+            {
+                request.HttpContext.Abort(); // Kestrel learns of it only later, and till then takes it for our mistake.
+                connection.Abort(AbortCause.Client);
+                throw;
+            }
             catch (IOException)
             {
-                // Kestrel says of some chunks that they are broken in no other way than of the connection.
-                ClientFault = request.HttpContext.RequestAborted.IsCancellationRequested ? null : ForwardError.RequestBody;
+                ClientFault = ForwardError.RequestBody; // That is all that Kestrel says of some broken chunks.
                 connection.Abort(AbortCause.Client);
                 throw;
             }
