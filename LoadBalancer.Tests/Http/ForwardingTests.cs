@@ -172,6 +172,23 @@ internal sealed class ForwardingTests
         backend.Accepted.Should().Be(1);
     }
 
+    // RFC 9110 section 9.1: methods are case-sensitive, and what only looks like HEAD has a body like any other.
+    [Test]
+    public async Task Response_MethodThatOnlyLooksLikeHead_HasItsBody()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with { StatusEndpoints = true });
+        using var client = await node.ConnectAsync();
+
+        await client.SendAsync("hEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        (await client.ReadResponseAsync()).Should().StartWith("HTTP/1.1 200").And.EndWith("\r\n\r\nok");
+        await client.SendAsync("hEAD /health HTTP/1.1\r\nHost: a\r\n\r\n");
+        (await client.ReadResponseAsync()).Should().EndWith("\r\n\r\nok", "nor is it among the requests that are answered here");
+        await backend.KillAsync();
+        await client.SendAsync("hEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        (await client.ReadResponseAsync()).Should().StartWith("HTTP/1.1 502").And.EndWith("\r\n\r\nThe backend could not be reached\n");
+    }
+
     [TestCase("HTTP/1.1 205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")]
     [TestCase("HTTP/1.1 205 Reset Content\r\nContent-Length: 3\r\n\r\nabc")]
     [TestCase("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\nabc")]

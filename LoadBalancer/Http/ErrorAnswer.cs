@@ -34,6 +34,6 @@ internal static class ErrorAnswer
             response.Headers.RetryAfter = RetryAfterSeconds;
         }
         response.ContentLength = message.Length + 1;
-        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : response.WriteAsync(message + "\n", context.RequestAborted);
+        return context.Request.Method == HttpMethods.Head ? Task.CompletedTask : response.WriteAsync(message + "\n", context.RequestAborted);
     }
 }

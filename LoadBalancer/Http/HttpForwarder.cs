@@ -188,7 +188,7 @@ public sealed partial class HttpForwarder
 
     // RFC 9110 section 9.2.2, less what is rarely tested to be so.
     private static bool IsIdempotent(string method) =>
-        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method);
+        method is "GET" or "HEAD" or "OPTIONS" or "PUT" or "DELETE";
 
     [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]
     private partial void LogAttemptFailed(string pool, string backend, ForwardError error, string reason);
