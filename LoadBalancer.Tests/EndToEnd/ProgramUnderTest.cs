@@ -17,6 +17,7 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
         // Each project is built into the same place below its own folder.
         var path = Path.Combine(AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), name + ".dll");
         var start = new ProcessStartInfo("dotnet", [path, .. args]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(StartupHook).Assembly.Location;
         _process = new Process { StartInfo = start };
         _process.OutputDataReceived += (_, line) => Output.Enqueue(line.Data ?? "");
         _process.ErrorDataReceived += (_, line) => Errors.Enqueue(line.Data ?? "");
@@ -30,6 +31,10 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
 
     /// <summary>Lines written to standard error so far.</summary>
     public ConcurrentQueue<string> Errors { get; } = [];
+
+    /// <summary>What it has open (Linux): sockets, pipes and files, but for those that hold its code, which are opened as they are needed and stay open.</summary>
+    public string[] OpenFiles =>
+        [.. Directory.GetFiles($"/proc/{_process.Id}/fd").Select(path => new FileInfo(path).LinkTarget ?? "").Where(name => name.Length > 0 && Path.GetExtension(name) is not (".dll" or ".pdb"))];
 
     /// <summary>Starts a program and waits until it says that it listens.</summary>
     public static async Task<ProgramUnderTest> StartAsync(string name, params string[] args)

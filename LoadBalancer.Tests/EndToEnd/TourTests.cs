@@ -78,6 +78,34 @@ internal sealed class TourTests
         (await balancer.EndAsync()).Should().Be(0);
     }
 
+    [TestCase("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")]
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")]
+    [TestCase("")]
+    public async Task Stop_WorkThatNeverEnds_IsCutAtTheDeadlineAndExitCodeIsZero(string answer)
+    {
+        var received = new TaskCompletionSource();
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            if ((await peer.ReadHeadAsync())!.StartsWith("GET /endless", StringComparison.Ordinal))
+            {
+                await peer.SendAsync(answer);
+                received.SetResult();
+                await peer.ReadToEndAsync();
+            }
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        });
+        _port1 = _port2 = backend.Port;
+        await using var balancer = await ProgramUnderTest.StartAsync("LoadBalancer", [.. Settings(), "--LoadBalancer:ShutdownTimeout=00:00:01"]);
+        using var client = await RawPeer.ConnectAsync(_port);
+        await client.SendAsync("GET /endless HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        await received.Task;
+
+        (await balancer.TerminateAsync()).Should().Be(0);
+
+        balancer.Errors.Where(line => line.Length > 0).Should().BeEmpty();
+        balancer.Output.Should().NotContain(line => line.Contains("error", StringComparison.Ordinal));
+    }
+
     [Test]
     public async Task Start_PortTaken_IsOneLineThatNamesTheListener()
     {

@@ -146,6 +146,9 @@ internal sealed class RawPeer(Socket socket) : IDisposable
 {
     private readonly List<byte> _received = [];
 
+    /// <summary>The connection as a stream, for those who read no other way; what was read already is not in it.</summary>
+    public NetworkStream Stream => new(socket);
+
     public static async Task<RawPeer> ConnectAsync(int port)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };

@@ -25,7 +25,7 @@ internal static class ErrorAnswer
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
         response.Headers["Proxy-Status"] = $"{HeaderRules.NodeName}; error={proxyStatus}";
-        if (error is ForwardError.RequestHead or ForwardError.TransferCoding && HttpProtocol.IsHttp11(context.Request.Protocol))
+        if (error is ForwardError.RequestHead or ForwardError.RequestBody or ForwardError.TransferCoding && !HttpProtocol.IsHttp2(context.Request.Protocol))
         {
             response.Headers.Connection = "close"; // Who cannot be understood now will not be understood afterwards.
         }
@@ -34,6 +34,6 @@ internal static class ErrorAnswer
             response.Headers.RetryAfter = RetryAfterSeconds;
         }
         response.ContentLength = message.Length + 1;
-        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : response.WriteAsync(message + "\n", context.RequestAborted);
+        return context.Request.Method == HttpMethods.Head ? Task.CompletedTask : response.WriteAsync(message + "\n", context.RequestAborted);
     }
 }

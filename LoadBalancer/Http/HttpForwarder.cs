@@ -62,6 +62,11 @@ public sealed partial class HttpForwarder
             if (!_pool.Settled.IsCompleted)
             {
                 await _pool.Settled.WaitAsync(context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (context.RequestAborted.IsCancellationRequested)
+                {
+                    error = ForwardError.ClientGone;
+                    break;
+                }
             }
             if (!_pool.TryAcquire(new SelectionContext(tried), out var lease))
             {
@@ -181,7 +186,7 @@ public sealed partial class HttpForwarder
 
     // RFC 9110 section 9.2.2, less what is rarely tested to be so.
     private static bool IsIdempotent(string method) =>
-        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method);
+        method is "GET" or "HEAD" or "OPTIONS" or "PUT" or "DELETE";
 
     [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]
     private partial void LogAttemptFailed(string pool, string backend, ForwardError error, string reason);

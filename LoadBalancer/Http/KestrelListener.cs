@@ -131,8 +131,11 @@ public sealed class KestrelListener : IDisposable
     {
         kestrel.AddServerHeader = false;
         kestrel.AllowHostHeaderOverride = true; // RFC 9112 section 3.2.2: the authority of an absolute target wins.
-        // Any byte passes as it is.
-        kestrel.RequestHeaderEncodingSelector = name => name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance : Encoding.Latin1;
+        // Any byte passes as it is, but for two fields that Kestrel understands in its own way.
+        kestrel.RequestHeaderEncodingSelector = name =>
+            name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance
+            : name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) ? ContentLengthEncoding.Instance
+            : Encoding.Latin1;
         kestrel.ResponseHeaderEncodingSelector = _ => Encoding.Latin1;
         kestrel.Limits.MaxRequestBodySize = _options.MaxRequestBodySize;
         kestrel.Limits.RequestHeadersTimeout = _options.RequestHeadersTimeout;

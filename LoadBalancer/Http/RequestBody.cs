@@ -3,6 +3,7 @@ using System.Globalization;
 using System.IO.Pipelines;
 using System.Text;
 using LoadBalancer.Http.Upstream;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
@@ -34,6 +35,8 @@ internal sealed class RequestBody(HttpRequest request)
     {
         Consumed = true;
         var reader = request.BodyReader;
+        // Not by handing ReadAsync the token: Kestrel then believes for ever that a read is under way, and has to close the connection.
+        using var aborted = target.Aborted.UnsafeRegister(static reader => EndRead((PipeReader)reader!), reader);
         while (true)
         {
             AwaitsClient = true;
@@ -41,10 +44,10 @@ internal sealed class RequestBody(HttpRequest request)
             ReadResult read;
             try
             {
-                var reading = reader.ReadAsync(target.Aborted);
+                var reading = reader.ReadAsync();
                 if (!reading.IsCompleted)
                 {
-                    await target.FlushAsync(); // It may be long in coming; what was sent need not wait for it.
+                    await FlushAsync(target); // It may be long in coming; what was sent need not wait for it.
                 }
                 read = await reading;
             }
@@ -59,10 +62,22 @@ internal sealed class RequestBody(HttpRequest request)
                 target.Abort(AbortCause.Client);
                 throw;
             }
-            catch (IOException)
+            catch (ConnectionResetException)
             {
+                request.HttpContext.Abort(); // Kestrel learns of it only later, and till then takes it for our mistake.
                 target.Abort(AbortCause.Client);
                 throw;
+            }
+            catch (IOException)
+            {
+                ClientFault = ForwardError.RequestBody; // That is all that Kestrel says of some broken chunks.
+                target.Abort(AbortCause.Client);
+                throw;
+            }
+            if (read.IsCanceled)
+            {
+                reader.AdvanceTo(read.Buffer.Start);
+                throw new OperationCanceledException("the connection was aborted");
             }
             AwaitsClient = false;
 
@@ -85,12 +100,42 @@ internal sealed class RequestBody(HttpRequest request)
         }
         if (Length is null && target.WantsChunks)
         {
-            await target.SendAsync(LastChunk());
+            if (LastChunk() is not { } lastChunk)
+            {
+                ClientFault = ForwardError.RequestBody;
+                target.Abort(AbortCause.Client);
+                throw new IOException("an invalid trailer");
+            }
+            await target.SendAsync(lastChunk);
         }
     }
 
-    // The trailers are there once the body has been read to its end.
-    private ReadOnlyMemory<byte> LastChunk()
+    private static async ValueTask FlushAsync(IUploadTarget target)
+    {
+        try
+        {
+            await target.FlushAsync();
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            // No fault of the client's, to whom what is around this would put it down; the next attempt to send says it again.
+        }
+    }
+
+    private static void EndRead(PipeReader reader)
+    {
+        try
+        {
+            reader.CancelPendingRead();
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        {
+            // Kestrel has ended the request, and the read with it.
+        }
+    }
+
+    // The trailers are there once the body has been read to its end. Null where there is something in them that must not be passed on.
+    private byte[]? LastChunk()
     {
         if (request.HttpContext.Features.Get<IHttpRequestTrailersFeature>() is not { Available: true, Trailers: { Count: > 0 } trailers })
         {
@@ -99,12 +144,17 @@ internal sealed class RequestBody(HttpRequest request)
         var text = new StringBuilder("0\r\n");
         foreach (var (name, values) in trailers)
         {
+            if (!RequestRules.IsFieldName(name))
+            {
+                return null;
+            }
             foreach (var value in HeaderRules.IsTrailer(name) ? values : default)
             {
                 text.Append(name).Append(": ").Append(value).Append("\r\n");
             }
         }
-        return Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
+        var lines = Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
+        return RequestRules.AreFieldLines(lines) ? lines : null;
     }
 
     private ValueTask SendPieceAsync(IUploadTarget target, ReadOnlyMemory<byte> piece) =>

@@ -16,9 +16,10 @@ internal static class RequestRules
     private static readonly SearchValues<char> TokenChars =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
-    /// <summary>Whether a method can be forwarded by a reverse proxy at all. CONNECT can only where it opens a WebSocket (RFC 8441).</summary>
-    private static bool IsForwardable(HttpContext context) =>
-        !HttpMethods.IsTrace(context.Request.Method) && (!HttpMethods.IsConnect(context.Request.Method) || UpgradeProtocol(context) is not null);
+    private static readonly SearchValues<byte> ControlBytes =
+        SearchValues.Create([.. Enumerable.Range(0, 0x20).Append(0x7f).Select(b => (byte)b).Except("\t\r\n"u8.ToArray())]);
+
+    private static readonly SearchValues<char> ControlChars = SearchValues.Create([.. Enumerable.Range(0, 0x20).Append(0x7f).Select(c => (char)c).Except("\t")]);
 
     /// <summary>
     /// The protocol that the client wants to go on with, or null. HTTP/2 is never among them: an offer of h2c is between the client and
@@ -65,6 +66,15 @@ internal static class RequestRules
     /// <summary>Whether a field's name is one (RFC 9110 section 5.6.2).</summary>
     public static bool IsFieldName(string name) => name.Length > 0 && !name.AsSpan().ContainsAnyExcept(TokenChars);
 
+    /// <summary>
+    /// Whether field lines are free of control characters (RFC 9110 section 5.5), of which Kestrel lets pass all but NUL, CR and LF.
+    /// Some servers take them for blanks, and <c>chunked</c> with one for <c>chunked</c>.
+    /// </summary>
+    public static bool AreFieldLines(ReadOnlySpan<byte> lines) => !lines.ContainsAny(ControlBytes);
+
+    /// <summary>The same of a single value.</summary>
+    public static bool IsFieldValue(string value) => !value.AsSpan().ContainsAny(ControlChars);
+
     /// <summary>Why a request must not be forwarded, or null.</summary>
     public static ForwardError? Fault(HttpContext context, bool hasBody) =>
         !IsForwardable(context) ? ForwardError.Method
@@ -72,6 +82,10 @@ internal static class RequestRules
         : context.Request.Headers.TransferEncoding.Count > 0 && !IsHttp1(context.Request.Protocol) ? ForwardError.RequestHead // RFC 9113 section 8.2.2
         : hasBody ? BodyFault(context)
         : null;
+
+    // CONNECT only where it opens a WebSocket (RFC 8441); TRACE would hand out what proxies added.
+    private static bool IsForwardable(HttpContext context) =>
+        !HttpMethods.IsTrace(context.Request.Method) && (!HttpMethods.IsConnect(context.Request.Method) || UpgradeProtocol(context) is not null);
 
     private static bool IsHttp1(string protocol) => HttpProtocol.IsHttp11(protocol) || HttpProtocol.IsHttp10(protocol);
 
@@ -84,8 +98,10 @@ internal static class RequestRules
             return length > context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize ? ForwardError.RequestTooLarge : null;
         }
         // RFC 9112 section 6.1: we know of no other coding, so we cannot pass it on. Beside one, Kestrel renames a Content-Length.
+        // And HTTP/1.0 knows of none at all: a server of that age reads the body as the next request.
         var coding = headers.TransferEncoding;
         return coding.Count == 0 ? null
+            : HttpProtocol.IsHttp10(context.Request.Protocol) ? ForwardError.RequestHead
             : coding.Count > 1 || !coding.ToString().Equals("chunked", StringComparison.OrdinalIgnoreCase) ? ForwardError.TransferCoding
             : headers.ContainsKey("X-Content-Length") ? ForwardError.RequestHead
             : null;

@@ -11,7 +11,7 @@ public sealed class StatusMiddleware(RequestDelegate next, IReadOnlyList<Backend
     public Task InvokeAsync(HttpContext context)
     {
         var request = context.Request;
-        if (!HttpMethods.IsGet(request.Method) && !HttpMethods.IsHead(request.Method))
+        if (request.Method is not ("GET" or "HEAD"))
         {
             return next(context);
         }
@@ -65,6 +65,6 @@ public sealed class StatusMiddleware(RequestDelegate next, IReadOnlyList<Backend
         context.Response.ContentType = "application/json";
         context.Response.ContentLength = json.Length;
         context.Response.Headers.CacheControl = "no-store";
-        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : context.Response.Body.WriteAsync(json).AsTask();
+        return context.Request.Method == HttpMethods.Head ? Task.CompletedTask : context.Response.Body.WriteAsync(json).AsTask();
     }
 }

@@ -97,7 +97,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     {
         try
         {
-            if (Status is not (204 or 205 or 304) && !HttpMethods.IsHead(context.Request.Method))
+            if (Status is not (204 or 205 or 304) && context.Request.Method != HttpMethods.Head)
             {
                 await CopyBodyAsync(await _response!.Content.ReadAsStreamAsync(_aborted.Token), context.Response);
             }

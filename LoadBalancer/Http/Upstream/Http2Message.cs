@@ -44,7 +44,7 @@ internal static class Http2Message
                 }
                 foreach (var value in values)
                 {
-                    Add(message, name, value!);
+                    Add(message, name, RequestRules.IsFieldValue(value!) ? value! : throw new ForwardException(ForwardError.RequestHead, "a control character in a field"));
                 }
             }
         }

@@ -66,6 +66,10 @@ internal struct RequestHeadWriter : IDisposable
         WriteConnection(request, headers);
         WriteForwarding(context, host.ToString(), request.IsPeerTrusted);
         Append("\r\n"u8);
+        if (!RequestRules.AreFieldLines(Written.Span))
+        {
+            throw new ForwardException(ForwardError.RequestHead, "a control character in a field");
+        }
     }
 
     // What the client framed by length or in chunks goes on in the same way; where it announced nothing, so do we.

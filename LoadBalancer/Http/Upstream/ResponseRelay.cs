@@ -50,7 +50,8 @@ internal static class ResponseRelay
         return StreamBodyAsync(from, context, idle);
     }
 
-    private static bool HasBody(Http1Exchange from, HttpContext context) => from.Head.Status is not (204 or 205 or 304) && !HttpMethods.IsHead(context.Request.Method);
+    // Methods are case-sensitive (RFC 9110 section 9.1); HttpMethods.IsHead is not.
+    private static bool HasBody(Http1Exchange from, HttpContext context) => from.Head.Status is not (204 or 205 or 304) && context.Request.Method != HttpMethods.Head;
 
     private static async ValueTask<string?> StreamBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
     {

@@ -17,7 +17,7 @@ internal static class Tunnel
     public static async Task RunAsync(HttpContext context, Http1Exchange exchange, TimeSpan idle)
     {
         var connection = exchange.Connection;
-        await using var client = await SwitchAsync(context);
+        await using var client = await SwitchAsync(context, connection.Headers);
         connection.SetDeadline(idle);
 
         var down = ToClientAsync(connection, client, idle);
@@ -27,7 +27,7 @@ internal static class Tunnel
         await Task.WhenAll(down, up);
     }
 
-    private static ValueTask<Stream> SwitchAsync(HttpContext context)
+    private static ValueTask<Stream> SwitchAsync(HttpContext context, HeaderLines fields)
     {
         if (HttpMethods.IsConnect(context.Request.Method))
         {
@@ -35,7 +35,9 @@ internal static class Tunnel
             context.Response.Headers.Remove(HeaderNames.SecWebSocketAccept);
             return context.Features.Get<IHttpExtendedConnectFeature>()!.AcceptAsync();
         }
-        context.Response.Headers.Upgrade = context.Request.Headers.Upgrade;
+        context.Response.Headers.Upgrade = // Of several protocols on offer the backend has chosen one.
+            Enumerable.Range(0, fields.Count).Select(i => fields[i]).FirstOrDefault(field => field.Name.Equals(HeaderNames.Upgrade, StringComparison.OrdinalIgnoreCase))?.Value
+            ?? context.Request.Headers.Upgrade;
         return new(context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync());
     }
 

@@ -1,0 +1,14 @@
+/// <summary>
+/// Runs in each program that the tests start, before its Main (DOTNET_STARTUP_HOOKS): has exceptions that nobody looked at written
+/// to standard error, and garbage collected often, because only that brings them to light. The runtime wants this name and no namespace.
+/// </summary>
+internal static class StartupHook
+{
+    private static Timer? _collecting;
+
+    public static void Initialize()
+    {
+        TaskScheduler.UnobservedTaskException += (_, e) => Console.Error.WriteLine("unobserved exception: " + e.Exception.Flatten());
+        _collecting = new Timer(_ => GC.Collect(), null, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
+    }
+}

@@ -1,0 +1,31 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace LoadBalancer.Tests.Support;
+
+/// <summary>
+/// An address at which a connect neither succeeds nor fails: somebody listens there, accepts nobody, and the one place in his queue is
+/// taken. Linux drops whatever asks for another.
+/// </summary>
+internal sealed class BlackHole : IDisposable
+{
+    private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    private readonly Socket _first = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+
+    public BlackHole()
+    {
+        var endPoint = new IPEndPoint(IPAddress.Loopback, RawServer.FreePort());
+        _listener.Bind(endPoint);
+        _listener.Listen(0);
+        _first.Connect(endPoint);
+        Address = $"http://{endPoint}";
+    }
+
+    public string Address { get; }
+
+    public void Dispose()
+    {
+        _first.Dispose();
+        _listener.Dispose();
+    }
+}
