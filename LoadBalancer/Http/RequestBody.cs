@@ -36,7 +36,7 @@ internal sealed class RequestBody(HttpRequest request)
         Consumed = true;
         var reader = request.BodyReader;
         // Not by handing ReadAsync the token: Kestrel then believes for ever that a read is under way, and has to close the connection.
-        using var aborted = connection.Aborted.UnsafeRegister(static reader => ((PipeReader)reader!).CancelPendingRead(), reader);
+        using var aborted = connection.Aborted.UnsafeRegister(static reader => CancelRead((PipeReader)reader!), reader);
         while (true)
         {
             AwaitsClient = true;
@@ -102,6 +102,19 @@ internal sealed class RequestBody(HttpRequest request)
                 throw new IOException("an invalid trailer");
             }
             await connection.SendAsync(lastChunk);
+        }
+    }
+
+    /// <summary>Ends the read that is under way, if there is one.</summary>
+    internal static void CancelRead(PipeReader reader)
+    {
+        try
+        {
+            reader.CancelPendingRead();
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            // The client's connection was aborted too, or its request is over; then the read ends by itself.
         }
     }
 
