@@ -46,6 +46,7 @@ internal sealed class FramingTests
     [TestCase("POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400")]
     [TestCase("GET /a\rX-Inj:1 HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
     [TestCase("GET /a\u0001b HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
+    [TestCase("GET /caf\u00e9 HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
     [TestCase("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
     [TestCase("GET / HTTP/1.1\r\nHost: a\r\nA(b): 1\r\n\r\n", "400")]
     [TestCase("GET / HTTP/3.7\r\nHost: a\r\n\r\n", "505")]

@@ -80,6 +80,33 @@ internal sealed class ShutdownTests
         node.Pool.Snapshot.Members[0].Failures.Should().Be(0);
     }
 
+    [TestCase("Content-Length: 10\r\n\r\nhello")]
+    [TestCase("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")]
+    public async Task Stop_UploadThatNeverEnds_IsCutAtTheDeadline(string request)
+    {
+        var (received, seen) = (new TaskCompletionSource(), new TaskCompletionSource<string>());
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await peer.ReadUntilAsync("hello");
+            received.SetResult();
+            seen.SetResult(await peer.ReadToEndAsync());
+        });
+        await using var node = await TestNode.StartAsync([backend.Address]);
+        using var client = await node.ConnectAsync();
+        await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\n" + request);
+        await received.Task;
+        using var deadline = new CancellationTokenSource();
+
+        var stopping = node.StopAsync(deadline.Token);
+        await Eventually.BeTrueAsync(async () => !await CanConnectAsync(node), "it no longer accepts");
+        await deadline.CancelAsync();
+
+        (await seen.Task).Should().BeOneOf("", "\r\n");
+        await stopping;
+        node.Pool.Snapshot.Members[0].Failures.Should().Be(0);
+    }
+
     private static async Task<bool> CanConnectAsync(TestNode node)
     {
         try

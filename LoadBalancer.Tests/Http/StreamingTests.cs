@@ -213,7 +213,7 @@ internal sealed class StreamingTests
             await using var backend = new RawServer(async (peer, _) => await peer.ReadToEndAsync());
             await using (var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with { AccessLog = file }))
             {
-                for (var i = 1; i <= 20; i++)
+                for (var i = 1; i <= 50; i++)
                 {
                     using var client = await node.ConnectAsync();
                     await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\n" + request);
@@ -224,7 +224,7 @@ internal sealed class StreamingTests
                 await node.StopAsync();
             }
 
-            (await File.ReadAllLinesAsync(file)).Should().HaveCount(20).And.OnlyContain(line => line.Contains(" HTTP/1.1\" 499 ", StringComparison.Ordinal));
+            (await File.ReadAllLinesAsync(file)).Should().HaveCount(50).And.OnlyContain(line => line.Contains(" HTTP/1.1\" 499 ", StringComparison.Ordinal));
         }
         finally
         {

@@ -4,6 +4,7 @@ using LoadBalancer.Http;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 
 namespace LoadBalancer.Tests.Support;
 
@@ -11,10 +12,11 @@ namespace LoadBalancer.Tests.Support;
 internal sealed class TestNode : IAsyncDisposable
 {
     private readonly IHost _host;
+    private readonly ErrorLog _log;
 
-    private TestNode(IHost host)
+    private TestNode(IHost host, ErrorLog log)
     {
-        _host = host;
+        (_host, _log) = (host, log);
         var address = new Uri(host.Services.GetRequiredService<ListenerService>().Listeners[0].Address);
         Port = address.Port;
         Client = new HttpClient(NewHandler()) { BaseAddress = address };
@@ -49,8 +51,10 @@ internal sealed class TestNode : IAsyncDisposable
                     (otherPools ?? []).Select(entry => KeyValuePair.Create(entry.Key, PoolOf([entry.Value]))).Append(KeyValuePair.Create("web", pool?.Invoke(poolOptions) ?? poolOptions))),
             },
             time ?? TimeProvider.System);
+        var log = new ErrorLog();
+        host.Services.GetRequiredService<ILoggerFactory>().AddProvider(log);
         await host.StartAsync();
-        return new TestNode(host);
+        return new TestNode(host, log);
     }
 
     /// <summary>A handler for clients that neither follow redirects nor check who the node is.</summary>
@@ -81,6 +85,7 @@ internal sealed class TestNode : IAsyncDisposable
         await now.CancelAsync();
         await _host.StopAsync(now.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _host.Dispose();
+        _log.Errors.Should().BeEmpty("nothing that comes from outside is an error of ours");
     }
 
     private static PoolOptions PoolOf(IEnumerable<string> backends) =>

@@ -36,7 +36,7 @@ internal sealed class RequestBody(HttpRequest request)
         Consumed = true;
         var reader = request.BodyReader;
         // Not by handing ReadAsync the token: Kestrel then believes for ever that a read is under way, and has to close the connection.
-        using var aborted = target.Aborted.UnsafeRegister(static reader => EndRead((PipeReader)reader!), reader);
+        using var aborted = target.Aborted.UnsafeRegister(static reader => CancelRead((PipeReader)reader!), reader);
         while (true)
         {
             AwaitsClient = true;
@@ -122,15 +122,16 @@ internal sealed class RequestBody(HttpRequest request)
         }
     }
 
-    private static void EndRead(PipeReader reader)
+    /// <summary>Ends a read that is under way, as an aborted upload must; no error where Kestrel has ended it already.</summary>
+    internal static void CancelRead(PipeReader reader)
     {
         try
         {
             reader.CancelPendingRead();
         }
-        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
         {
-            // Kestrel has ended the request, and the read with it.
+            // The client's connection was aborted too, or its request is over; then the read ends by itself.
         }
     }
 
