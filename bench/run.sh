@@ -123,6 +123,7 @@ start() { # NAME: starts it and waits for its first answer
   pid[$1]=$!
   local url="http://127.0.0.1:${port[$1]:-9100}/small" i
   for ((i = 0; i < 2000; i++)); do
+    kill -0 "${pid[$1]}" 2> /dev/null || break # its port is taken, for one
     if curl --silent --fail --output /dev/null --max-time 5 "$url"; then return; fi
     sleep 0.005
   done
