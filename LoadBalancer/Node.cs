@@ -24,11 +24,11 @@ internal static class Node
         {
             // A client for each pool, made once, that neither logs nor rotates its handler: its connections are the pool's.
             services.AddHttpClient(ForwardingClient(name))
-                .ConfigurePrimaryHttpMessageHandler(() => HttpForwarder.CreateHandler(pool.Timeouts, time))
+                .ConfigurePrimaryHttpMessageHandler(() => HttpForwarder.CreateHandler(pool, time))
                 .SetHandlerLifetime(Timeout.InfiniteTimeSpan)
                 .RemoveAllLoggers();
+            services.AddHttpClient(ProbingClient(name)).ConfigurePrimaryHttpMessageHandler(() => HttpProbe.CreateHandler(pool.Tls)).RemoveAllLoggers();
         }
-        services.AddHttpClient(nameof(HttpProbe)).ConfigurePrimaryHttpMessageHandler(HttpProbe.CreateHandler).RemoveAllLoggers();
 
         services.AddSingleton<HealthLog>();
         services.AddSingleton(provider => BuildPools(options, time, provider.GetRequiredService<HealthLog>()));
@@ -74,13 +74,14 @@ internal static class Node
     private static List<ProbedPool> ProbedPools(LoadBalancerOptions options, IServiceProvider provider)
     {
         var pools = provider.GetRequiredService<ImmutableSortedDictionary<string, BackendPool>>();
-        var client = provider.GetRequiredService<IHttpClientFactory>().CreateClient(nameof(HttpProbe));
+        var clients = provider.GetRequiredService<IHttpClientFactory>();
         return
         [
             .. from entry in options.Pools
                let check = entry.Value.HealthCheck
                where check is not null
-               select new ProbedPool(pools[entry.Key], check, new HttpProbe(client, check, provider.GetRequiredService<TimeProvider>())),
+               let probe = new HttpProbe(clients.CreateClient(ProbingClient(entry.Key)), check, entry.Value.HttpVersion, provider.GetRequiredService<TimeProvider>())
+               select new ProbedPool(pools[entry.Key], check, probe),
         ];
     }
 
@@ -119,7 +120,8 @@ internal static class Node
         return
         [
             .. from entry in options.Listeners
-               select new KestrelListener(entry.Key, entry.Value, Pipeline(entry.Value), provider.GetRequiredService<ILoggerFactory>()),
+               select new KestrelListener(
+                   entry.Key, entry.Value, Pipeline(entry.Value), accessLogs.GetValueOrDefault(entry.Value.AccessLog), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>()),
         ];
 
         RequestDelegate Pipeline(ListenerOptions listener)
@@ -127,16 +129,25 @@ internal static class Node
             var pipeline = new ApplicationBuilder(provider);
             if (accessLogs.TryGetValue(listener.AccessLog, out var accessLog))
             {
-                pipeline.UseMiddleware<AccessLogMiddleware>(accessLog, provider.GetRequiredService<TimeProvider>());
+                pipeline.UseMiddleware<AccessLogMiddleware>(accessLog, listener.AccessLogFormat, provider.GetRequiredService<TimeProvider>());
             }
             if (listener.StatusEndpoints)
             {
                 pipeline.UseMiddleware<StatusMiddleware>(pools.Values.ToList(), lifetime);
+            }
+            if (HttpsMiddleware.IsNeeded(listener))
+            {
+                pipeline.UseMiddleware<HttpsMiddleware>(listener, HttpsPort(options));
             }
             pipeline.UseMiddleware<ProxyMiddleware>(listener, forwarders);
             return pipeline.Build();
         }
     }
 
-    private static string ForwardingClient(string pool) => "pool " + pool;
+    private static int HttpsPort(LoadBalancerOptions options) =>
+        options.Listeners.Values.Select(listener => listener.Address!).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;
+
+    private static string ForwardingClient(string pool) => "forward to " + pool;
+
+    private static string ProbingClient(string pool) => "probe " + pool;
 }

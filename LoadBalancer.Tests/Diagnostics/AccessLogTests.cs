@@ -1,5 +1,7 @@
 using System.Net;
 using System.Text;
+using System.Text.Json;
+using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -17,6 +19,31 @@ internal sealed class AccessLogTests
         (record.Status, record.Bytes, record.Duration, record.Backend) = (200, 104, TimeSpan.FromMilliseconds(1.5), "web/b1");
 
         Line(record).Should().Be("127.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET /a%20b%22c%E9 HTTP/1.1\" 200 104 0.001500 web/b1\n");
+    }
+
+    [Test]
+    public void AppendTo_Json_IsOneObjectOnALine()
+    {
+        var record = new AccessRecord
+        {
+            Format = AccessLogFormat.Json,
+            Time = _clock.GetUtcNow(),
+            Client = IPAddress.Loopback,
+            Method = "GET",
+            Target = "/a\"b\u00e9\n?token=secret",
+            Protocol = "HTTP/2",
+            Status = 200,
+            Bytes = 104,
+            Duration = TimeSpan.FromMilliseconds(1.5),
+            Backend = "web/b1",
+        };
+
+        var line = Line(record);
+
+        line.Should().EndWith("}\n").And.NotContain("secret");
+        line.TrimEnd().Should().NotContain("\n");
+        JsonDocument.Parse(line).RootElement.EnumerateObject().Select(property => $"{property.Name}={property.Value}").Should().Equal(
+            "time=2025-01-01T00:00:00.000Z", "client=127.0.0.1", "method=GET", "path=/a\"b\u00e9\n", "protocol=HTTP/2", "status=200", "bytes=104", "seconds=0.001500", "backend=web/b1");
     }
 
     [Test]

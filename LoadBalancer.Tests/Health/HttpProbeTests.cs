@@ -7,7 +7,7 @@ namespace LoadBalancer.Tests.Health;
 
 internal sealed class HttpProbeTests
 {
-    private readonly HttpClient _client = new(HttpProbe.CreateHandler());
+    private readonly HttpClient _client = new(HttpProbe.CreateHandler(new()));
 
     [OneTimeTearDown]
     public void CloseClient() => _client.Dispose();
@@ -72,6 +72,6 @@ internal sealed class HttpProbeTests
     private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null)
     {
         var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
-        return new HttpProbe(_client, new HealthCheckOptions { Path = "/healthz?deep=1" }, time ?? TimeProvider.System).ProbeAsync(backend, CancellationToken.None);
+        return new HttpProbe(_client, new HealthCheckOptions { Path = "/healthz?deep=1" }, System.Net.HttpVersion.Version11, time ?? TimeProvider.System).ProbeAsync(backend, CancellationToken.None);
     }
 }

@@ -85,6 +85,9 @@ internal sealed class ListenerTests
         using var second = await node.ConnectAsync();
 
         (await second.ReadToEndAsync()).Should().BeEmpty();
+        node.Listener.Refused.Should().Be(1);
+        first.Dispose();
+        await Eventually.BeTrueAsync(async () => (await node.ExchangeAsync("GET / HTTP/1.0\r\nHost: a\r\n\r\n")).EndsWith("ok", StringComparison.Ordinal), "its place is free again");
     }
 
     [Test]
@@ -94,6 +97,25 @@ internal sealed class ListenerTests
         await using var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with { RequestHeadersTimeout = TimeSpan.FromSeconds(1) });
 
         (await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\n")).Should().StartWith("HTTP/1.1 408");
+    }
+
+    [Test]
+    public async Task AccessLog_RequestThatIsNone_IsWrittenDownToo()
+    {
+        var file = Path.GetTempFileName();
+        await using var backend = RawServer.Answering(Ok);
+        await using (var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with { AccessLog = file }))
+        {
+            await node.ExchangeAsync("nonsense\r\n\r\n");
+            await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            await node.StopAsync();
+        }
+
+        var lines = await File.ReadAllLinesAsync(file);
+        File.Delete(file);
+        lines.Should().SatisfyRespectively(
+            line => line.Should().StartWith("127.0.0.1 - - [").And.Contain("\" 400 "),
+            line => line.Should().Contain("\"GET / HTTP/1.1\" 200 2 ").And.EndWith(" web/b1"));
     }
 
     private static string Answer(string body) => $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}";

@@ -156,6 +156,14 @@ internal sealed class RawPeer(Socket socket) : IDisposable
         return new RawPeer(socket);
     }
 
+    /// <summary>Sends a request on a connection of its own and reads until the other side closes it.</summary>
+    public static async Task<string> ExchangeAsync(int port, string request)
+    {
+        using var peer = await ConnectAsync(port);
+        await peer.SendAsync(request);
+        return await peer.ReadToEndAsync();
+    }
+
     /// <summary>Sends text, each character as one byte.</summary>
     public async Task SendAsync(string text)
     {

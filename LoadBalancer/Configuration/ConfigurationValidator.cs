@@ -1,10 +1,11 @@
 using System.Net;
+using System.Text.RegularExpressions;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Configuration;
 
 /// <summary>Checks what the types of the options cannot: ranges, required values, and that the parts fit each other.</summary>
-internal static class ConfigurationValidator
+internal static partial class ConfigurationValidator
 {
     private const string Root = ConfigurationLoader.SectionName;
 
@@ -45,7 +46,7 @@ internal static class ConfigurationValidator
             Require(listener.Address is not null, $"{path}:Address", "is missing; expected for example http://127.0.0.1:8080");
             if (listener.Address is { } address)
             {
-                Require(address.Scheme == "http", $"{path}:Address", $"'{address}' does not fit Protocol {listener.Protocol}; expected http://host:port");
+                Require(address.Scheme is "http" or "https", $"{path}:Address", $"'{address}' does not fit Protocol {listener.Protocol}; expected http://host:port or https://host:port");
                 Require(address.Host is "*" or "localhost" || IPAddress.TryParse(address.Host, out _), $"{path}:Address",
                     $"'{address.Host}' is not a local address; expected an IP address, localhost, or * for all");
                 Require(address is not { Host: "localhost", Port: 0 }, $"{path}:Address", "localhost is two addresses, which cannot share a free port; expected for example http://127.0.0.1:0");
@@ -53,6 +54,7 @@ internal static class ConfigurationValidator
                 Require(rival is null, $"{path}:Address", $"{address} is already taken by listener '{rival}'");
                 taken.Add((address, name));
             }
+            CheckTls(path, listener);
             CheckPoolName(path, listener.Pool);
             foreach (var (i, route) in listener.Routes.Index())
             {
@@ -66,6 +68,23 @@ internal static class ConfigurationValidator
             Duration(listener.RequestHeadersTimeout, $"{path}:RequestHeadersTimeout");
             Duration(listener.KeepAliveTimeout, $"{path}:KeepAliveTimeout");
             Require(listener.AccessLog.Length > 0, $"{path}:AccessLog", "is empty; expected Off, Console or a file");
+        }
+
+        void CheckTls(string path, ListenerOptions listener)
+        {
+            var isTls = listener.Address?.Scheme == "https";
+            Require(!isTls || listener.Certificates.Count > 0, $"{path}:Certificates", "is missing; an https listener needs at least one { \"File\": …, \"KeyFile\": … }");
+            Require(isTls || listener.Certificates.Count == 0 || listener.Address is null, $"{path}:Certificates", $"is of no use for '{listener.Address}'; expected an Address with https://");
+            foreach (var (i, certificate) in listener.Certificates.Index())
+            {
+                Require(certificate.File is not null, $"{path}:Certificates:{i}:File", "is missing; expected a PEM file");
+                var fault = certificate.File is null ? null : PemCertificate.Fault(certificate);
+                Require(fault is null, $"{path}:Certificates:{i}:File", $"'{certificate.File}' cannot be used: {fault}");
+            }
+            Require(!isTls || !listener.RedirectToHttps, $"{path}:RedirectToHttps", "is for plain listeners; this one is https already");
+            Require(!isTls || listener.HttpVersion == HttpVersion.Version11, $"{path}:HttpVersion", "is for plain listeners; an https listener negotiates it");
+            Require(listener.Hsts is null || isTls, $"{path}:Hsts", "is for https listeners; browsers ignore it from others (RFC 6797 section 8.1)");
+            Require(listener.Hsts is null || Hsts().IsMatch(listener.Hsts), $"{path}:Hsts", $"'{listener.Hsts}' is not valid; expected for example max-age=31536000; includeSubDomains");
         }
 
         void CheckPoolName(string path, string? pool)
@@ -99,6 +118,11 @@ internal static class ConfigurationValidator
             Duration(pool.Timeouts.Connect, $"{path}:Timeouts:Connect");
             Duration(pool.Timeouts.Response, $"{path}:Timeouts:Response");
             Duration(pool.Timeouts.Idle, $"{path}:Timeouts:Idle");
+            var fault = pool.Tls.AuthorityFile is null ? null : PemCertificate.AuthorityFault(pool.Tls.AuthorityFile);
+            Require(fault is null, $"{path}:Tls:AuthorityFile", $"'{pool.Tls.AuthorityFile}' cannot be used: {fault}");
+            Require(pool.Tls.Verify || pool.Tls.AuthorityFile is null, $"{path}:Tls:Verify", "is false, so AuthorityFile would never be looked at; expected one or the other");
+            Require(pool.Tls.ServerName is null || Uri.CheckHostName(pool.Tls.ServerName) == UriHostNameType.Dns, $"{path}:Tls:ServerName",
+                $"'{pool.Tls.ServerName}' is not a host name; expected for example shop.example.com");
         }
 
         void CheckBackend(string path, BackendOptions backend)
@@ -106,7 +130,7 @@ internal static class ConfigurationValidator
             Require(backend.Address is not null, $"{path}:Address", "is missing; expected for example http://127.0.0.1:3000");
             if (backend.Address is { } address)
             {
-                Require(address.Scheme == "http", $"{path}:Address", $"'{address}' does not fit an Http listener; expected http://host:port");
+                Require(address.Scheme is "http" or "https", $"{path}:Address", $"'{address}' does not fit an Http listener; expected http://host:port or https://host:port");
                 Require(address.Port != 0, $"{path}:Address", $"'{address}' has port 0; expected 1 to 65535");
                 Require(address.Host != "*", $"{path}:Address", $"'{address}' is no single server; expected a host name or an IP address");
             }
@@ -114,6 +138,9 @@ internal static class ConfigurationValidator
             Require(backend.MaxInFlight is null or >= 1, $"{path}:MaxInFlight", $"'{backend.MaxInFlight}' is out of range; expected 1 or more, or null for no limit");
         }
     }
+
+    [GeneratedRegex("^max-age=[0-9]+( *; *[A-Za-z]+)*$")]
+    private static partial Regex Hsts();
 
     private static string Names(IEnumerable<string> names) => string.Join(", ", names.Select(name => $"'{name}'").DefaultIfEmpty("(no pool is defined)"));
 

@@ -1,4 +1,6 @@
 using System.Net;
+using System.Net.Security;
+using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Configuration;
@@ -29,8 +31,26 @@ public sealed record ListenerOptions
     /// <summary>What it speaks. Default Http.</summary>
     public ListenerProtocol Protocol { get; init; } = ListenerProtocol.Http;
 
-    /// <summary>Where it listens: <c>http://127.0.0.1:8080</c>; host <c>*</c> is every local address. Required.</summary>
+    /// <summary>Where it listens: <c>http://127.0.0.1:8080</c>, or <c>https://</c> with certificates; host <c>*</c> is every local address. Required.</summary>
     public EndpointAddress? Address { get; init; }
+
+    /// <summary>
+    /// The certificates of an https listener. A client gets the one whose names cover the one it asks for (SNI): an exact name before
+    /// a wildcard, the first of the list where none does. Changed files are taken up within seconds.
+    /// </summary>
+    public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
+
+    /// <summary>
+    /// <c>2</c>: a plain listener takes HTTP/2 with prior knowledge (h2c) and nothing else, as gRPC clients without TLS speak it.
+    /// Default 1.1. An https listener negotiates.
+    /// </summary>
+    public Version HttpVersion { get; init; } = System.Net.HttpVersion.Version11;
+
+    /// <summary>Whether a plain listener answers every request with a redirect (308) to https, at the port of the first https listener. Default false.</summary>
+    public bool RedirectToHttps { get; init; }
+
+    /// <summary>The <c>Strict-Transport-Security</c> field (RFC 6797) that an https listener adds where the backend sent none: <c>max-age=31536000</c>. Default null: none.</summary>
+    public string? Hsts { get; init; }
 
     /// <summary>The pool that serves what no route takes. Required.</summary>
     public string? Pool { get; init; }
@@ -56,8 +76,37 @@ public sealed record ListenerOptions
     /// <summary>Where a line for each request goes: <c>Off</c> (the default), <c>Console</c>, or a file, which is appended to.</summary>
     public string AccessLog { get; init; } = "Off";
 
+    /// <summary>How such a line is written. Default Common.</summary>
+    public AccessLogFormat AccessLogFormat { get; init; } = AccessLogFormat.Common;
+
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
+}
+
+/// <summary>How the access log writes a request down.</summary>
+public enum AccessLogFormat
+{
+    /// <summary>The Common Log Format, then seconds and backend.</summary>
+    Common,
+
+    /// <summary>An object on a line of its own.</summary>
+    Json,
+}
+
+/// <summary>A certificate with its private key, in PEM.</summary>
+public sealed record CertificateOptions
+{
+    /// <summary>The file of the certificate, followed by those of its issuers. Required.</summary>
+    public string? File { get; init; }
+
+    /// <summary>The file of its private key, unencrypted. Null (the default): the key is in <see cref="File"/>.</summary>
+    public string? KeyFile { get; init; }
+
+    /// <summary>Reads both files.</summary>
+    /// <exception cref="System.Security.Cryptography.CryptographicException">What is in them is of no use.</exception>
+    /// <exception cref="IOException">One of them cannot be read.</exception>
+    internal SslStreamCertificateContext Read() =>
+        PemCertificate.Read(System.IO.File.ReadAllText(File!), KeyFile is null ? null : System.IO.File.ReadAllText(KeyFile));
 }
 
 /// <summary>Sends the requests that it matches to a pool of their own.</summary>
@@ -93,6 +142,48 @@ public sealed record PoolOptions
 
     /// <summary>How long to wait for a backend.</summary>
     public TimeoutOptions Timeouts { get; init; } = new();
+
+    /// <summary>
+    /// What is spoken to <c>http://</c> backends: 1.1 (the default), or 2 with prior knowledge (h2c), for gRPC. With <c>https://</c>
+    /// backends it is negotiated (ALPN).
+    /// </summary>
+    public Version HttpVersion { get; init; } = System.Net.HttpVersion.Version11;
+
+    /// <summary>How <c>https://</c> backends prove who they are.</summary>
+    public BackendTlsOptions Tls { get; init; } = new();
+}
+
+/// <summary>How <c>https://</c> backends prove who they are.</summary>
+public sealed record BackendTlsOptions
+{
+    /// <summary>A PEM file of the authorities to trust instead of the system's. Default null: the system's.</summary>
+    public string? AuthorityFile { get; init; }
+
+    /// <summary>Whether the certificate is checked at all. Default true; false protects from listeners, not from impostors.</summary>
+    public bool Verify { get; init; } = true;
+
+    /// <summary>The name that is asked for (SNI) and that the certificate must bear. Default null: the host of the backend's address.</summary>
+    public string? ServerName { get; init; }
+
+    /// <summary>What a TLS client needs to know.</summary>
+    /// <param name="host">The host of the backend's address; null where whoever gets the options fills it in.</param>
+    /// <exception cref="IOException">The file of authorities cannot be read.</exception>
+    internal SslClientAuthenticationOptions ForHost(string? host)
+    {
+        var tls = new SslClientAuthenticationOptions { TargetHost = ServerName ?? host, CertificateRevocationCheckMode = X509RevocationMode.NoCheck };
+        if (!Verify)
+        {
+#pragma warning disable CA5359 // That is what the user asked for.
+            tls.RemoteCertificateValidationCallback = (_, _, _, _) => true;
+#pragma warning restore CA5359
+        }
+        else if (AuthorityFile is not null)
+        {
+            tls.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            tls.CertificateChainPolicy.CustomTrustStore.AddRange(PemCertificate.ReadAuthorities(File.ReadAllText(AuthorityFile)));
+        }
+        return tls;
+    }
 }
 
 /// <summary>The balancing policies.</summary>
@@ -108,7 +199,7 @@ public enum PolicyName
 /// <summary>One server.</summary>
 public sealed record BackendOptions
 {
-    /// <summary>Where it listens: <c>http://host:port</c>. Required.</summary>
+    /// <summary>Where it listens: <c>http://host:port</c> or <c>https://host:port</c>. Required.</summary>
     public EndpointAddress? Address { get; init; }
 
     /// <summary>Its share relative to the others, 0..1000; 0 gets nothing. Default 1.</summary>

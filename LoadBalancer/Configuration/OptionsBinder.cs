@@ -122,6 +122,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             _ when type == typeof(TimeSpan) => ParseDuration(text),
             _ when type == typeof(EndpointAddress) => EndpointAddress.TryParse(text, out var address, out error) ? address : null,
             _ when type == typeof(IPNetwork) => ParseNetwork(text),
+            _ when type == typeof(Version) => text switch { "1.1" => HttpVersion.Version11, "2" or "2.0" => HttpVersion.Version20, _ => null },
             _ when type.IsEnum => ParseName(text, type),
             _ => throw new NotSupportedException($"{section.Path}: no way to read a {type.Name}"),
         };
@@ -153,6 +154,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         _ when type == typeof(int) || type == typeof(long) => "a whole number",
         _ when type == typeof(IPNetwork) => "an address or a network, for example 10.0.0.0/8",
         _ when type == typeof(double) => "a number",
+        _ when type == typeof(Version) => "1.1 or 2",
         _ when type == typeof(TimeSpan) => "a duration as hours:minutes:seconds, for example 00:00:30",
         _ when type == typeof(EndpointAddress) => "an address, for example http://127.0.0.1:8080",
         _ when type.IsEnum => string.Join(" or ", Enum.GetNames(type)),

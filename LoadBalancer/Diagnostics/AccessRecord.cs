@@ -1,12 +1,17 @@
 using System.Globalization;
 using System.Net;
 using System.Text;
+using System.Text.Json;
+using LoadBalancer.Configuration;
 
 namespace LoadBalancer.Diagnostics;
 
 /// <summary>One request, as the access log tells it. Filled in while the request runs, written down later.</summary>
 public sealed class AccessRecord
 {
+    /// <summary>How it is written down.</summary>
+    public AccessLogFormat Format { get; init; }
+
     /// <summary>When the request arrived.</summary>
     public DateTimeOffset Time { get; init; }
 
@@ -34,16 +39,36 @@ public sealed class AccessRecord
     /// <summary>The backend that answered, as <c>pool/backend</c>; null where the load balancer did.</summary>
     public string? Backend { get; set; }
 
-    /// <summary>Adds its line: the Common Log Format, then seconds and backend.</summary>
+    /// <summary>Adds its line.</summary>
     public void AppendTo(StringBuilder lines)
     {
+        if (Format == AccessLogFormat.Json)
+        {
+            AppendJson(lines);
+        }
+        else
+        {
+            AppendCommon(lines);
+        }
+    }
+
+    private ReadOnlySpan<char> Path => Target.IndexOf('?', StringComparison.Ordinal) is >= 0 and var query ? Target.AsSpan(0, query) : Target;
+
+    private void AppendCommon(StringBuilder lines)
+    {
         lines.Append(Client).Append(CultureInfo.InvariantCulture, $" - - [{Time:dd/MMM/yyyy:HH:mm:ss} +0000] \"{Method} ");
-        var query = Target.IndexOf('?', StringComparison.Ordinal);
-        foreach (var c in query < 0 ? Target : Target.AsSpan(0, query))
+        foreach (var c in Path)
         {
             // What could end the quotes, or the line, is written as a URI would have it.
             lines = c is '"' or '\\' or <= ' ' or >= '\u007f' ? lines.Append(CultureInfo.InvariantCulture, $"%{(int)c:X2}") : lines.Append(c);
         }
         lines.Append(CultureInfo.InvariantCulture, $" {Protocol}\" {Status} {Bytes} {Duration.TotalSeconds:0.000000} {Backend ?? "-"}\n");
+    }
+
+    private void AppendJson(StringBuilder lines)
+    {
+        lines.Append(CultureInfo.InvariantCulture, $"{{\"time\":\"{Time:yyyy-MM-dd'T'HH:mm:ss.fff'Z'}\",\"client\":\"{Client}\",\"method\":\"{JsonEncodedText.Encode(Method)}\",");
+        lines.Append(CultureInfo.InvariantCulture, $"\"path\":\"{JsonEncodedText.Encode(Path)}\",\"protocol\":\"{JsonEncodedText.Encode(Protocol)}\",\"status\":{Status},\"bytes\":{Bytes},");
+        lines.Append(CultureInfo.InvariantCulture, $"\"seconds\":{Duration.TotalSeconds:0.000000},\"backend\":{(Backend is null ? "null" : $"\"{JsonEncodedText.Encode(Backend)}\"")}}}\n");
     }
 }

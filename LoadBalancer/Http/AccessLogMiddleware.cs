@@ -1,16 +1,18 @@
+using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
 
 /// <summary>The beginning of a listener's pipeline, where it has an access log: records each request when it is over.</summary>
-public sealed class AccessLogMiddleware(RequestDelegate next, AccessLog log, TimeProvider time)
+public sealed class AccessLogMiddleware(RequestDelegate next, AccessLog log, AccessLogFormat format, TimeProvider time)
 {
     /// <summary>Lets the request through, and records it.</summary>
     public async Task InvokeAsync(HttpContext context)
     {
         var record = new AccessRecord
         {
+            Format = format,
             Time = time.GetUtcNow(),
             Client = context.Connection.RemoteIpAddress is { IsIPv4MappedToIPv6: true } mapped ? mapped.MapToIPv4() : context.Connection.RemoteIpAddress,
             Method = context.Request.Method,

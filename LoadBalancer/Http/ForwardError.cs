@@ -29,6 +29,9 @@ public enum ForwardError
     /// <summary>The backend took too long to accept the connection.</summary>
     ConnectTimeout,
 
+    /// <summary>The backend could not prove who it is, or speaks no TLS.</summary>
+    Tls,
+
     /// <summary>The backend broke off before the head of its response was there.</summary>
     ResponseHead,
 
@@ -65,6 +68,7 @@ internal static class ForwardErrors
         ForwardError.Loop => (508, "The request came back to this load balancer too often", "proxy_loop_detected"),
         ForwardError.Connect => (502, "The backend could not be reached", "connection_refused"),
         ForwardError.ConnectTimeout => (504, "The backend could not be reached in time", "connection_timeout"),
+        ForwardError.Tls => (502, "No secure connection to the backend", "tls_certificate_error"),
         ForwardError.ResponseHead => (502, "The backend closed the connection without an answer", "connection_terminated"),
         ForwardError.ResponseMalformed => (502, "The backend sent an invalid answer", "http_protocol_error"),
         ForwardError.ResponseTimeout => (504, "The backend did not answer in time", "http_response_timeout"),
@@ -78,7 +82,7 @@ internal static class ForwardErrors
     /// <summary>A client's fault never counts against a backend.</summary>
     public static AttemptOutcome Outcome(this ForwardError error) => error switch
     {
-        ForwardError.Connect or ForwardError.ConnectTimeout => AttemptOutcome.ConnectFailed,
+        ForwardError.Connect or ForwardError.ConnectTimeout or ForwardError.Tls => AttemptOutcome.ConnectFailed,
         ForwardError.ResponseHead or ForwardError.ResponseMalformed or ForwardError.ResponseTimeout => AttemptOutcome.Failed,
         _ => AttemptOutcome.Abandoned,
     };

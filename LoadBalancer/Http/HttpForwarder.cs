@@ -35,7 +35,7 @@ public sealed partial class HttpForwarder
     }
 
     /// <summary>The handler that such a client stands on.</summary>
-    public static HttpMessageHandler CreateHandler(TimeoutOptions timeouts, TimeProvider time) => new Http1Handler(timeouts, time);
+    public static HttpMessageHandler CreateHandler(PoolOptions options, TimeProvider time) => new UpstreamHandler(options, time);
 
     /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
     /// <param name="context">The client's request.</param>
@@ -44,11 +44,9 @@ public sealed partial class HttpForwarder
     public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record)
     {
         // 1. Refuse what is not for a backend, and what has come by here too often.
-        var body = context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true } ? new RequestBody(context.Request) : null;
-        var fault = !RequestRules.IsForwardable(context.Request.Method) ? ForwardError.Method
-            : HeaderRules.IsLoop(context.Request.Headers.Via) ? ForwardError.Loop
-            : body is null ? null
-            : RequestRules.BodyFault(context);
+        var hasBody = !HttpMethods.IsConnect(context.Request.Method) && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+        var body = hasBody ? new RequestBody(context.Request) : null;
+        var fault = RequestRules.Fault(context, hasBody);
         if (fault is not null)
         {
             await ErrorAnswer.WriteAsync(context, fault.Value);
@@ -90,7 +88,7 @@ public sealed partial class HttpForwarder
                 {
                     break;
                 }
-                if (error is ForwardError.Connect or ForwardError.ConnectTimeout)
+                if (error.Outcome() == AttemptOutcome.ConnectFailed)
                 {
                     continue; // Nothing was sent: always safe, and no load on anybody.
                 }
@@ -110,16 +108,16 @@ public sealed partial class HttpForwarder
     {
         for (var secondTry = false; ; secondTry = true)
         {
-            using var request = new Http1Request(context, lease.Backend, body, isPeerTrusted) { WantsFreshConnection = secondTry };
-            Http1Exchange? exchange = null;
+            using var request = new ForwardRequest(context, lease.Backend, body, isPeerTrusted) { WantsFreshConnection = secondTry };
+            Exchange? exchange = null;
             try
             {
-                exchange = (Http1Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+                exchange = (Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
                 await exchange.ReadHeadAsync();
-                ResponseRelay.CopyHead(exchange, context.Response);
-                if (exchange.Head.Status == StatusCodes.Status101SwitchingProtocols)
+                exchange.CopyHead(context.Response);
+                if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
                 {
-                    await Tunnel.RunAsync(context, exchange, _options.Timeouts.Idle);
+                    await exchange.TunnelAsync(context);
                     lease.Complete(AttemptOutcome.Succeeded);
                     return null;
                 }
@@ -127,7 +125,7 @@ public sealed partial class HttpForwarder
                 {
                     context.Response.Headers.Connection = "close";
                 }
-                var broken = await ResponseRelay.CopyBodyAsync(exchange, context, _options.Timeouts.Idle);
+                var broken = await exchange.CopyBodyAsync(context);
                 var clientGone = exchange.IsClientGone;
                 if (body is not null)
                 {
@@ -161,7 +159,7 @@ public sealed partial class HttpForwarder
         }
     }
 
-    private void Settle(HttpContext context, Http1Exchange exchange, BackendLease lease, bool clientGone, string? broken, AccessRecord? record)
+    private void Settle(HttpContext context, Exchange exchange, BackendLease lease, bool clientGone, string? broken, AccessRecord? record)
     {
         if (record is not null)
         {

@@ -1,13 +1,19 @@
+using System.Diagnostics;
 using System.Net;
+using System.Net.Quic;
 using System.Net.Sockets;
 using System.Text;
 using LoadBalancer.Configuration;
-using LoadBalancer.Pools;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Http.Epoll;
+using LoadBalancer.Http.Tls;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
@@ -16,44 +22,49 @@ namespace LoadBalancer.Http;
 
 /// <summary>
 /// One HTTP listener: a Kestrel server of its own, because limits are set per server, that runs a pipeline for each request. There
-/// is no web host around it: its scopes, logging and activities for each request cost more than forwarding the request does.
+/// is no web host around it: its scopes, logging and activities for each request cost more than forwarding the request does. With
+/// https:// TLS ends here, and HTTP/1.1, HTTP/2 or HTTP/3 is negotiated.
 /// </summary>
 public sealed class KestrelListener : IDisposable
 {
     private readonly ListenerOptions _options;
     private readonly RequestDelegate _pipeline;
-    private readonly KestrelServer _server;
+    private readonly CertificateStore? _certificates;
+    private readonly ConnectionLimit? _limit;
+    private readonly ServiceProvider _services;
+    private readonly IServer _server;
 
     /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
-    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, ILoggerFactory loggers)
+    /// <param name="name">Its name in the configuration.</param>
+    /// <param name="options">Its options; they must be valid.</param>
+    /// <param name="pipeline">What runs for each request.</param>
+    /// <param name="accessLog">Where requests are written down that never become one; the pipeline writes down the others.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Make its loggers.</param>
+    /// <exception cref="ListenerException">A certificate cannot be read.</exception>
+    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pipeline) = (name, options, pipeline);
-        var kestrel = new KestrelServerOptions
+        _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
+        if (options.Address!.Scheme == "https")
         {
-            AddServerHeader = false,
-            AllowHostHeaderOverride = true, // RFC 9112 section 3.2.2: the authority of an absolute target wins.
-            // Any byte passes as it is, but for two fields that Kestrel understands in its own way.
-            RequestHeaderEncodingSelector = name =>
-                name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance
-                : name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) ? ContentLengthEncoding.Instance
-                : Encoding.Latin1,
-            ResponseHeaderEncodingSelector = _ => Encoding.Latin1,
-        };
-        kestrel.Limits.MaxRequestBodySize = options.MaxRequestBodySize;
-        kestrel.Limits.RequestHeadersTimeout = options.RequestHeadersTimeout;
-        kestrel.Limits.KeepAliveTimeout = options.KeepAliveTimeout;
-        kestrel.Limits.MaxConcurrentConnections = options.MaxConnections;
-        kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
-        kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
-        kestrel.Limits.MinResponseDataRate = null;
-        Listen(kestrel, options.Address!);
-        var transport = new SocketTransportOptions
+            _certificates = new CertificateStore(name, options.Certificates, time, loggers.CreateLogger<CertificateStore>());
+        }
+        // What Kestrel is made of can only be had through a web host's builder; the host itself is never built.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(Configure);
+        if (_certificates is not null && IsHttp3Supported)
         {
-            UnsafePreferInlineScheduling = true, // A request stays on the thread that read it. Therefore nothing here may block.
-            Backlog = 4096,
-            CreateBoundListenSocket = CreateListenSocket,
-        };
-        _server = new KestrelServer(Options.Create(kestrel), new SocketTransportFactory(Options.Create(transport), loggers), loggers);
+            builder.WebHost.UseQuic();
+        }
+        builder.Services.AddSingleton(loggers);
+        if (accessLog is not null)
+        {
+            builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
+        }
+        builder.Services.AddSingleton(CreateTransport(loggers));
+        _services = builder.Services.BuildServiceProvider();
+        _server = _services.GetRequiredService<IServer>();
     }
 
     /// <summary>The listener's name in the configuration.</summary>
@@ -61,6 +72,9 @@ public sealed class KestrelListener : IDisposable
 
     /// <summary>Where it really listens, which is only known here where the configured port is 0.</summary>
     public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
+
+    /// <summary>Connections that were closed at once because there were <c>MaxConnections</c> already.</summary>
+    public long Refused => _limit?.Refused ?? 0;
 
     /// <summary>Starts to listen.</summary>
     /// <exception cref="ListenerException">The address cannot be listened on.</exception>
@@ -81,7 +95,21 @@ public sealed class KestrelListener : IDisposable
     public Task StopAsync(CancellationToken cancellationToken) => _server.StopAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public void Dispose() => _server.Dispose();
+    public void Dispose()
+    {
+        _services.Dispose();
+        _certificates?.Dispose();
+    }
+
+    // On either a request stays on the thread that read it. Therefore nothing may block there.
+    private static IConnectionListenerFactory CreateTransport(ILoggerFactory loggers)
+    {
+        const int Backlog = 4096;
+        return OperatingSystem.IsLinux()
+            ? new EpollTransport(CreateListenSocket, Backlog)
+            : new SocketTransportFactory(
+                Options.Create(new SocketTransportOptions { UnsafePreferInlineScheduling = true, Backlog = Backlog, CreateBoundListenSocket = CreateListenSocket }), loggers);
+    }
 
     // Without a limit the system takes in megabytes for a slow client and reports no progress until much of it has gone, which would
     // look like silence. With it, what waits unsent is short, and the speed of the connection is not limited.
@@ -96,20 +124,52 @@ public sealed class KestrelListener : IDisposable
         return socket;
     }
 
-    private static void Listen(KestrelServerOptions kestrel, EndpointAddress address)
+    // HTTP/3 wants the library msquic on the machine; without it there is none, and nobody is the worse for it.
+    private static bool IsHttp3Supported => (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
+
+    private void Configure(KestrelServerOptions kestrel)
     {
-        switch (address.Host)
+        kestrel.AddServerHeader = false;
+        kestrel.AllowHostHeaderOverride = true; // RFC 9112 section 3.2.2: the authority of an absolute target wins.
+        // Any byte passes as it is, but for two fields that Kestrel understands in its own way.
+        kestrel.RequestHeaderEncodingSelector = name =>
+            name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance
+            : name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) ? ContentLengthEncoding.Instance
+            : Encoding.Latin1;
+        kestrel.ResponseHeaderEncodingSelector = _ => Encoding.Latin1;
+        kestrel.Limits.MaxRequestBodySize = _options.MaxRequestBodySize;
+        kestrel.Limits.RequestHeadersTimeout = _options.RequestHeadersTimeout;
+        kestrel.Limits.KeepAliveTimeout = _options.KeepAliveTimeout;
+        kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
+        kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
+        kestrel.Limits.MinResponseDataRate = null;
+        switch (_options.Address!.Host)
         {
             case "*":
-                kestrel.ListenAnyIP(address.Port);
+                kestrel.ListenAnyIP(_options.Address.Port, Configure);
                 break;
             case "localhost":
-                kestrel.ListenLocalhost(address.Port);
+                kestrel.ListenLocalhost(_options.Address.Port, Configure);
                 break;
             default:
-                kestrel.Listen(IPAddress.Parse(address.Host), address.Port);
+                kestrel.Listen(IPAddress.Parse(_options.Address.Host), _options.Address.Port, Configure);
                 break;
         }
+    }
+
+    private void Configure(ListenOptions listen)
+    {
+        if (_limit is not null)
+        {
+            listen.Use(next => connection => _limit.OnConnectionAsync(connection, next));
+        }
+        if (_certificates is null)
+        {
+            listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
+            return;
+        }
+        listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
+        listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
     }
 
     private sealed class PipelineApplication(RequestDelegate pipeline) : IHttpApplication<DefaultHttpContext>

@@ -1,4 +1,3 @@
-using System.Net;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using RouteOptions = LoadBalancer.Configuration.RouteOptions;
@@ -41,14 +40,8 @@ public sealed class ProxyMiddleware
         }
         return forwarder.ForwardAsync(
             context,
-            _listener.TrustedProxies.Count > 0 && IsTrusted(context.Connection.RemoteIpAddress),
+            _listener.TrustedProxies.Count > 0 && RequestRules.IsTrusted(_listener, context.Connection.RemoteIpAddress),
             _hasAccessLog ? context.Features.Get<AccessRecord>() : null);
-    }
-
-    private bool IsTrusted(IPAddress? peer)
-    {
-        peer = peer is { IsIPv4MappedToIPv6: true } ? peer.MapToIPv4() : peer;
-        return peer is not null && _listener.TrustedProxies.Any(network => network.Contains(peer));
     }
 
     private sealed class Route(RouteOptions options, HttpForwarder forwarder)

@@ -28,23 +28,28 @@ internal sealed class RequestBody(HttpRequest request)
     public long? Length => request.ContentLength;
 
     /// <summary>
-    /// Sends the body as it comes. If the client fails to deliver, the connection is aborted, so that a backend never takes a part for
+    /// Sends the body as it comes. If the client fails to deliver, the exchange is aborted, so that a backend never takes a part for
     /// the whole. If the backend no longer listens that is no error here: it may have answered already, and its answer counts.
     /// </summary>
-    public async Task SendAsync(BackendConnection connection, TimeSpan idle)
+    public async Task SendAsync(IUploadTarget target, TimeSpan idle)
     {
         Consumed = true;
         var reader = request.BodyReader;
         // Not by handing ReadAsync the token: Kestrel then believes for ever that a read is under way, and has to close the connection.
-        using var aborted = connection.Aborted.UnsafeRegister(static reader => CancelRead((PipeReader)reader!), reader);
+        using var aborted = target.Aborted.UnsafeRegister(static reader => CancelRead((PipeReader)reader!), reader);
         while (true)
         {
             AwaitsClient = true;
-            connection.SetDeadline(idle);
+            target.SetDeadline(idle);
             ReadResult read;
             try
             {
-                read = await reader.ReadAsync();
+                var reading = reader.ReadAsync();
+                if (!reading.IsCompleted)
+                {
+                    await FlushAsync(target); // It may be long in coming; what was sent need not wait for it.
+                }
+                read = await reading;
             }
             catch (BadHttpRequestException e)
             {
@@ -54,19 +59,19 @@ internal sealed class RequestBody(HttpRequest request)
                     StatusCodes.Status408RequestTimeout => ForwardError.RequestTimeout,
                     _ => ForwardError.RequestBody,
                 };
-                connection.Abort(AbortCause.Client);
+                target.Abort(AbortCause.Client);
                 throw;
             }
             catch (ConnectionResetException)
             {
                 request.HttpContext.Abort(); // Kestrel learns of it only later, and till then takes it for our mistake.
-                connection.Abort(AbortCause.Client);
+                target.Abort(AbortCause.Client);
                 throw;
             }
             catch (IOException)
             {
                 ClientFault = ForwardError.RequestBody; // That is all that Kestrel says of some broken chunks.
-                connection.Abort(AbortCause.Client);
+                target.Abort(AbortCause.Client);
                 throw;
             }
             if (read.IsCanceled)
@@ -80,8 +85,8 @@ internal sealed class RequestBody(HttpRequest request)
             {
                 foreach (var segment in read.Buffer)
                 {
-                    connection.SetDeadline(idle);
-                    await SendPieceAsync(connection, segment);
+                    target.SetDeadline(idle);
+                    await SendPieceAsync(target, segment);
                 }
             }
             finally
@@ -93,15 +98,27 @@ internal sealed class RequestBody(HttpRequest request)
                 break;
             }
         }
-        if (Length is null)
+        if (Length is null && target.WantsChunks)
         {
             if (LastChunk() is not { } lastChunk)
             {
                 ClientFault = ForwardError.RequestBody;
-                connection.Abort(AbortCause.Client);
+                target.Abort(AbortCause.Client);
                 throw new IOException("an invalid trailer");
             }
-            await connection.SendAsync(lastChunk);
+            await target.SendAsync(lastChunk);
+        }
+    }
+
+    private static async ValueTask FlushAsync(IUploadTarget target)
+    {
+        try
+        {
+            await target.FlushAsync();
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            // No fault of the client's, to whom what is around this would put it down; the next attempt to send says it again.
         }
     }
 
@@ -141,12 +158,12 @@ internal sealed class RequestBody(HttpRequest request)
         return RequestRules.AreFieldLines(lines) ? lines : null;
     }
 
-    private ValueTask SendPieceAsync(BackendConnection connection, ReadOnlyMemory<byte> piece) =>
+    private ValueTask SendPieceAsync(IUploadTarget target, ReadOnlyMemory<byte> piece) =>
         piece.IsEmpty ? ValueTask.CompletedTask // An empty chunk would be the last.
-        : Length is null ? SendChunkAsync(connection, piece)
-        : connection.SendAsync(piece);
+        : Length is null && target.WantsChunks ? SendChunkAsync(target, piece)
+        : target.SendAsync(piece);
 
-    private static async ValueTask SendChunkAsync(BackendConnection connection, ReadOnlyMemory<byte> piece)
+    private static async ValueTask SendChunkAsync(IUploadTarget target, ReadOnlyMemory<byte> piece)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(piece.Length + ChunkOverhead);
         try
@@ -155,7 +172,7 @@ internal sealed class RequestBody(HttpRequest request)
             "\r\n"u8.CopyTo(buffer.AsSpan(length));
             piece.CopyTo(buffer.AsMemory(length + 2));
             "\r\n"u8.CopyTo(buffer.AsSpan(length + 2 + piece.Length));
-            await connection.SendAsync(buffer.AsMemory(0, length + 2 + piece.Length + 2));
+            await target.SendAsync(buffer.AsMemory(0, length + 2 + piece.Length + 2));
         }
         finally
         {

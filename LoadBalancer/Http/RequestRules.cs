@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Net;
+using LoadBalancer.Configuration;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
@@ -17,11 +19,49 @@ internal static class RequestRules
     private static readonly SearchValues<byte> ControlBytes =
         SearchValues.Create([.. Enumerable.Range(0, 0x20).Append(0x7f).Select(b => (byte)b).Except("\t\r\n"u8.ToArray())]);
 
-    /// <summary>Whether a method can be forwarded by a reverse proxy at all.</summary>
-    public static bool IsForwardable(string method) => !HttpMethods.IsConnect(method) && !HttpMethods.IsTrace(method);
+    private static readonly SearchValues<char> ControlChars = SearchValues.Create([.. Enumerable.Range(0, 0x20).Append(0x7f).Select(c => (char)c).Except("\t")]);
+
+    /// <summary>
+    /// The protocol that the client wants to go on with, or null. HTTP/2 is never among them: an offer of h2c is between the client and
+    /// us (RFC 9113 has withdrawn it, too).
+    /// </summary>
+    public static string? UpgradeProtocol(HttpContext context)
+    {
+        if (HttpMethods.IsConnect(context.Request.Method))
+        {
+            return context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true, Protocol: "websocket" } ? "websocket" : null;
+        }
+        var offered = context.Request.Headers.Upgrade;
+        return offered.Count > 0 && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
+            && !offered.Any(line => line!.Contains("h2c", StringComparison.OrdinalIgnoreCase)) ? offered.ToString() : null;
+    }
 
     /// <summary>Whether a target has no byte that would end it for somebody else.</summary>
     public static bool IsTarget(string target) => !target.AsSpan().ContainsAny(ForbiddenInTarget);
+
+    /// <summary>What of a target concerns the backend: of the absolute form (http://host/path) only what follows the authority, which is in Host.</summary>
+    public static ReadOnlySpan<char> OriginForm(string target)
+    {
+        if (target.StartsWith('/') || target == "*")
+        {
+            return target;
+        }
+        var schemeEnd = target.IndexOf("://", StringComparison.Ordinal);
+        var path = schemeEnd < 0 ? -1 : target.AsSpan(schemeEnd + 3).IndexOfAny('/', '?');
+        if (path < 0)
+        {
+            return "/";
+        }
+        var rest = target.AsSpan(schemeEnd + 3 + path);
+        return rest[0] == '/' ? rest : string.Concat("/", rest);
+    }
+
+    /// <summary>Whether a peer's word on who the client is counts.</summary>
+    public static bool IsTrusted(ListenerOptions listener, IPAddress? peer)
+    {
+        peer = peer is { IsIPv4MappedToIPv6: true } ? peer.MapToIPv4() : peer;
+        return peer is not null && listener.TrustedProxies.Any(network => network.Contains(peer));
+    }
 
     /// <summary>Whether a field's name is one (RFC 9110 section 5.6.2).</summary>
     public static bool IsFieldName(string name) => name.Length > 0 && !name.AsSpan().ContainsAnyExcept(TokenChars);
@@ -32,8 +72,25 @@ internal static class RequestRules
     /// </summary>
     public static bool AreFieldLines(ReadOnlySpan<byte> lines) => !lines.ContainsAny(ControlBytes);
 
-    /// <summary>What is wrong with the announcement of a request's body, or null.</summary>
-    public static ForwardError? BodyFault(HttpContext context)
+    /// <summary>The same of a single value.</summary>
+    public static bool IsFieldValue(string value) => !value.AsSpan().ContainsAny(ControlChars);
+
+    /// <summary>Why a request must not be forwarded, or null.</summary>
+    public static ForwardError? Fault(HttpContext context, bool hasBody) =>
+        !IsForwardable(context) ? ForwardError.Method
+        : HeaderRules.IsLoop(context.Request.Headers.Via) ? ForwardError.Loop
+        : context.Request.Headers.TransferEncoding.Count > 0 && !IsHttp1(context.Request.Protocol) ? ForwardError.RequestHead // RFC 9113 section 8.2.2
+        : hasBody ? BodyFault(context)
+        : null;
+
+    // CONNECT only where it opens a WebSocket (RFC 8441); TRACE would hand out what proxies added.
+    private static bool IsForwardable(HttpContext context) =>
+        !HttpMethods.IsTrace(context.Request.Method) && (!HttpMethods.IsConnect(context.Request.Method) || UpgradeProtocol(context) is not null);
+
+    private static bool IsHttp1(string protocol) => HttpProtocol.IsHttp11(protocol) || HttpProtocol.IsHttp10(protocol);
+
+    // What is wrong with the announcement of the body.
+    private static ForwardError? BodyFault(HttpContext context)
     {
         var headers = context.Request.Headers;
         if (context.Request.ContentLength is { } length)

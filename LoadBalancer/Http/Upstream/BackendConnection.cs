@@ -1,7 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
-using LoadBalancer.Pools;
-
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>Why we closed a connection in the middle of something.</summary>
@@ -20,28 +16,26 @@ internal enum AbortCause
 }
 
 /// <summary>
-/// One TCP connection to a backend, serving one request after the other. While it lies idle a read is already under way, which the
-/// next response will complete; if it completes before there was a request, the backend has closed the connection (or sent what
-/// nobody asked for), and the connection is not used again. That costs no system call more than reading after the request would.
+/// One connection to a backend, serving one request after the other over its wire. If the wire closes while it lies idle, because
+/// the backend closed it or sent what nobody asked for, the connection is not used again.
 /// </summary>
-internal sealed class BackendConnection : IDisposable
+internal sealed class BackendConnection : IUploadTarget, IDisposable
 {
     private const long NoDeadline = long.MaxValue;
     private const int InitialBufferSize = 8 * 1024;
 
-    private readonly Socket _socket;
+    private readonly IWire _wire;
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _aborted = new();
     private byte[] _buffer = GC.AllocateUninitializedArray<byte>(InitialBufferSize);
     private int _start;
     private int _end;
-    private ReadAhead? _readAhead;
-    private bool _readingAhead;
+    private Action? _closed;
     private long _deadline = NoDeadline;
     private int _abortCause;
 
-    private BackendConnection(Socket socket, TimeProvider time, HeaderLine?[] knownLines) =>
-        (_socket, _time, OpenedAt, Headers) = (socket, time, time.GetTimestamp(), new HeaderLines(knownLines));
+    public BackendConnection(IWire wire, TimeProvider time, HeaderLine?[] knownLines) =>
+        (_wire, _time, OpenedAt, Headers) = (wire, time, time.GetTimestamp(), new HeaderLines(knownLines));
 
     /// <summary>The clock of its deadlines.</summary>
     public TimeProvider Time => _time;
@@ -58,6 +52,9 @@ internal sealed class BackendConnection : IDisposable
     /// <summary>The header fields of the last response, or its trailers once those are read.</summary>
     public HeaderLines Headers { get; }
 
+    /// <inheritdoc/>
+    public bool WantsChunks => true;
+
     /// <summary>Cancelled when the connection is aborted; for whatever waits for the other side of the exchange.</summary>
     public CancellationToken Aborted => _aborted.Token;
 
@@ -67,57 +64,17 @@ internal sealed class BackendConnection : IDisposable
     /// <summary>What was received and not yet consumed.</summary>
     public ReadOnlySpan<byte> Unread => _buffer.AsSpan(_start, _end - _start);
 
-    /// <summary>Opens a connection.</summary>
-    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
-    public static async Task<BackendConnection> OpenAsync(EndpointAddress address, TimeProvider time, HeaderLine?[] knownLines, CancellationToken cancellationToken)
-    {
-        var isAddress = IPAddress.TryParse(address.Host, out var ip);
-        var socket = isAddress ? new Socket(ip!.AddressFamily, SocketType.Stream, ProtocolType.Tcp) : new Socket(SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            socket.NoDelay = true;
-            await (isAddress
-                ? socket.ConnectAsync(new IPEndPoint(ip!, address.Port), cancellationToken)
-                : socket.ConnectAsync(address.Host, address.Port, cancellationToken));
-            return new BackendConnection(socket, time, knownLines);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
-    }
-
     /// <summary>Sends all of it.</summary>
-    public ValueTask SendAsync(ReadOnlyMemory<byte> data)
-    {
-        ValueTask<int> sending;
-        try
-        {
-            sending = _socket.SendAsync(data);
-        }
-        catch (ObjectDisposedException e)
-        {
-            return ValueTask.FromException(e); // aborted meanwhile
-        }
-        if (!sending.IsCompletedSuccessfully)
-        {
-            return SendRestAsync(sending, data);
-        }
-        var sent = sending.Result;
-        return sent == data.Length ? ValueTask.CompletedTask : SendRestAsync(new(sent), data);
-    }
+    public ValueTask SendAsync(ReadOnlyMemory<byte> data) => _wire.SendAsync(data);
+
+    /// <inheritdoc/>
+    public ValueTask FlushAsync() => ValueTask.CompletedTask;
 
     /// <summary>Waits for what comes next; its count must be given to <see cref="Received"/>.</summary>
     public ValueTask<int> ReceiveAsync()
     {
-        if (_readingAhead)
-        {
-            _readingAhead = false;
-            return _readAhead!.ResultAsync();
-        }
         MakeRoom();
-        return _socket.ReceiveAsync(_buffer.AsMemory(_end));
+        return _wire.ReceiveAsync(_buffer.AsMemory(_end));
     }
 
     /// <summary>Adds to <see cref="Unread"/> what <see cref="ReceiveAsync()"/> waited for.</summary>
@@ -129,7 +86,7 @@ internal sealed class BackendConnection : IDisposable
     }
 
     /// <summary>Receives straight into somebody else's memory; only where nothing is unread.</summary>
-    public ValueTask<int> ReceiveAsync(Memory<byte> memory) => _socket.ReceiveAsync(memory);
+    public ValueTask<int> ReceiveAsync(Memory<byte> memory) => _wire.ReceiveAsync(memory);
 
     /// <summary>Drops what was dealt with from <see cref="Unread"/>.</summary>
     public void Consume(int count)
@@ -162,7 +119,7 @@ internal sealed class BackendConnection : IDisposable
     {
         if (Interlocked.CompareExchange(ref _abortCause, (int)cause, (int)AbortCause.None) == (int)AbortCause.None)
         {
-            _socket.Dispose();
+            _wire.Dispose();
             _aborted.Cancel();
         }
     }
@@ -179,30 +136,15 @@ internal sealed class BackendConnection : IDisposable
         EndDeadline();
         IsReused = true;
         IdleSince = _time.GetTimestamp();
-        _readAhead ??= new ReadAhead(_socket, () => closed(this));
-        _readingAhead = _readAhead.TryBegin(_buffer);
-        return _readingAhead;
+        return _wire.TryRest(_buffer, _closed ??= () => closed(this));
     }
 
     /// <summary>Takes an idle connection into use.</summary>
     /// <returns>False where the backend has closed it.</returns>
-    public bool TryWake() => _readAhead!.TryClaim();
+    public bool TryWake() => _wire.TryWake();
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _readAhead?.TryClaim(); // The read that is under way ends with the socket, and that is not the backend's doing.
-        _socket.Dispose();
-    }
-
-    private async ValueTask SendRestAsync(ValueTask<int> sending, ReadOnlyMemory<byte> data)
-    {
-        data = data[await sending..];
-        while (!data.IsEmpty)
-        {
-            data = data[await _socket.SendAsync(data)..];
-        }
-    }
+    public void Dispose() => _wire.Dispose();
 
     private void MakeRoom()
     {

@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Security;
 using LoadBalancer.Configuration;
+using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
@@ -10,7 +12,7 @@ namespace LoadBalancer.Http.Upstream;
 /// socket and its backend's socket mostly stay on one thread and in one core's caches, as in nginx, where each worker has
 /// connections of its own.
 /// </summary>
-internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, TimeProvider time) : IDisposable
+internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeProvider time) : IDisposable
 {
     // Longer than most pauses between requests, shorter than most servers' patience (nginx 75 s, Kestrel 130 s). Servers with less
     // close the connection, which is noticed at once.
@@ -22,14 +24,19 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
     private static int _threads;
 
     [ThreadStatic]
-    private static int _thread; // numbered from 1, in the order in which threads first came by
+    private static int _thread; // that is no event loop's; numbered from 1, in the order in which threads first came by
 
+    private readonly bool _isTls = backend.Address.Scheme == "https";
     private readonly bool _isName = !IPAddress.TryParse(backend.Address.Host, out _);
     private readonly Lock _gate = new();
     private readonly HashSet<BackendConnection> _all = [];
     private readonly Shelf[] _shelves = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new Shelf())];
+    private readonly Dialer _dialer = new(backend.Address, options, time);
     private readonly HeaderLine?[] _knownLines = new HeaderLine?[HeaderLines.UsualMost];
     private bool _disposed;
+
+    /// <summary>Those that speak HTTP/2, which carry many requests each.</summary>
+    public Http2Connections Http2 { get; } = new(backend.Address, options, time);
 
     /// <summary>Takes an idle connection, the last one that this thread used if there is one, or null where none is left.</summary>
     public BackendConnection? TryTake()
@@ -50,22 +57,28 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
     }
 
     /// <summary>Opens a new connection.</summary>
+    /// <param name="wantsHttp1">Whether the request can only go over HTTP/1.1.</param>
+    /// <param name="clientGone">Cancelled when nobody waits for it any longer.</param>
+    /// <returns>The connection; null where TLS has negotiated HTTP/2, which <see cref="Http2"/> speaks.</returns>
     /// <exception cref="ForwardException">It could not be opened, or not in time.</exception>
-    public async Task<BackendConnection> OpenAsync(CancellationToken clientGone)
+    public async Task<BackendConnection?> OpenAsync(bool wantsHttp1, CancellationToken clientGone)
     {
-        using var deadline = new CancellationTokenSource(timeouts.Connect, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, clientGone);
-        BackendConnection connection;
-        try
+        IWire wire;
+        if (!_isTls)
         {
-            connection = await BackendConnection.OpenAsync(backend.Address, time, _knownLines, either.Token);
+            wire = await _dialer.OpenWireAsync(clientGone);
         }
-        catch (Exception e) when (e is System.Net.Sockets.SocketException or OperationCanceledException)
+        else
         {
-            throw clientGone.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
-                : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {timeouts.Connect.TotalSeconds} s")
-                : new ForwardException(FailureReason.IsLocal(e) ? ForwardError.Exhausted : ForwardError.Connect, FailureReason.Of(e));
+            var (socket, tls) = await _dialer.OpenTlsAsync(wantsHttp1 ? Dialer.Http1Only : Dialer.AnyHttp, clientGone);
+            if (tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2)
+            {
+                Http2.TakeOver(tls);
+                return null;
+            }
+            wire = new TlsWire(socket, tls);
         }
+        var connection = new BackendConnection(wire, time, _knownLines);
         lock (_gate)
         {
             _all.Add(connection);
@@ -121,6 +134,7 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
     public void Dispose()
     {
         Volatile.Write(ref _disposed, true);
+        Http2.Dispose();
         foreach (var shelf in _shelves)
         {
             shelf.TakeWhere(_ => true).ForEach(Drop);
@@ -129,6 +143,10 @@ internal sealed class ConnectionPool(Backend backend, TimeoutOptions timeouts, T
 
     private int OwnShelf()
     {
+        if (OperatingSystem.IsLinux() && EventLoop.Current is { } loop)
+        {
+            return loop.Index;
+        }
         if (_thread == 0)
         {
             _thread = Interlocked.Increment(ref _threads);

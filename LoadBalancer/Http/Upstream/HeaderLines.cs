@@ -85,6 +85,9 @@ internal sealed class HeaderLines(HeaderLine?[] known)
     /// <summary>Adds a trailer.</summary>
     public void AddTrailer(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => Add(Read(name, value));
 
+    /// <summary>The fields as trailers, which is what they are once a chunked body has ended.</summary>
+    public IEnumerable<(string Name, string Value)> Trailers() => _lines.Take(Count).Select(line => (line.Name, line.Value));
+
     private static HeaderLine Read(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => new(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value));
 
     private HeaderLine Add(HeaderLine line)

@@ -2,58 +2,16 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration;
 using LoadBalancer.Pools;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Upstream;
 
-/// <summary>
-/// One attempt to forward a client's request, in the shape that <see cref="HttpClient"/> passes on. It carries the client's request
-/// itself: it is written to the backend without a detour through <see cref="HttpRequestMessage.Headers"/>.
-/// </summary>
-internal sealed class Http1Request(HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted) : HttpRequestMessage(HttpMethod.Get, Placeholder)
-{
-    // HttpClient wants an absolute URI; nobody reads it.
-    private static readonly Uri Placeholder = new("http://backend/");
-
-    /// <summary>The client's request.</summary>
-    public HttpContext Context => context;
-
-    /// <summary>Who is to have it.</summary>
-    public Backend Backend => backend;
-
-    /// <summary>Its body, where it has one.</summary>
-    public RequestBody? Body => body;
-
-    /// <summary>Whether an idle connection is not good enough: one has just proved dead.</summary>
-    public bool WantsFreshConnection { get; init; }
-
-    /// <summary>Whether the peer's word on who the client is counts.</summary>
-    public bool IsPeerTrusted => isPeerTrusted;
-
-    /// <summary>
-    /// Whether the client asks for another protocol on this connection. HTTP/2 is not among them: an offer of h2c is between the
-    /// client and us (RFC 9113 has withdrawn it, too).
-    /// </summary>
-    public bool IsUpgrade { get; } = context.Request.Headers.Upgrade.Count > 0
-        && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
-        && !context.Request.Headers.Upgrade.Any(line => line!.Contains("h2c", StringComparison.OrdinalIgnoreCase));
-
-    /// <summary>Whether the client holds its body back until somebody says that it is wanted.</summary>
-    public bool ExpectsContinue =>
-        Body is not null && string.Equals(Context.Request.Headers.Expect, "100-continue", StringComparison.OrdinalIgnoreCase);
-}
-
-/// <summary>
-/// A request on its way over one connection, and its response. <see cref="HttpClient"/> returns it as soon as the request's head was
-/// sent, nearly always without having waited for anything: whoever wants the response's head awaits <see cref="ReadHeadAsync"/>,
-/// without the client's and the handler's state machines in between. Disposing it without <see cref="Complete"/> closes its connection.
-/// </summary>
-internal sealed class Http1Exchange : HttpResponseMessage
+/// <summary>An exchange over an HTTP/1.1 connection of its own. Disposing it without <see cref="Complete"/> closes the connection.</summary>
+internal sealed class Http1Exchange : Exchange
 {
     // RFC 9110 section 10.1.1: a backend may not know of 100 (Continue). That is how long curl waits before it sends unasked.
-    private static readonly TimeSpan ContinuePatience = TimeSpan.FromSeconds(1);
+    internal static readonly TimeSpan ContinuePatience = TimeSpan.FromSeconds(1);
 
-    private readonly Http1Request _request;
+    private readonly ForwardRequest _request;
     private readonly ConnectionPool _pool;
     private readonly TimeoutOptions _timeouts;
     private readonly CancellationTokenRegistration _clientGone;
@@ -62,7 +20,7 @@ internal sealed class Http1Exchange : HttpResponseMessage
     private bool _uploadDecided; // begun, or no longer wanted; under the body's lock
     private bool _released;
 
-    public Http1Exchange(Http1Request request, ConnectionPool pool, BackendConnection connection, TimeoutOptions timeouts)
+    public Http1Exchange(ForwardRequest request, ConnectionPool pool, BackendConnection connection, TimeoutOptions timeouts)
     {
         (_request, _pool, Connection, _timeouts) = (request, pool, connection, timeouts);
         _clientGone = request.Context.RequestAborted.UnsafeRegister(static state => ((BackendConnection)state!).Abort(AbortCause.Client), connection);
@@ -74,20 +32,20 @@ internal sealed class Http1Exchange : HttpResponseMessage
     /// <summary>The response's head, once it was read; its fields are in the connection's <see cref="BackendConnection.Headers"/>.</summary>
     public ResponseHead Head { get; private set; }
 
-    /// <summary>How many bytes of the response's body went on to the client.</summary>
-    public long BytesRelayed { get; set; }
-
     /// <summary>Whether the head of the request was sent.</summary>
     public bool IsSent { get; private set; }
 
-    /// <summary>Whether the client held its body back, and was not told to send it.</summary>
-    public bool IsUploadRefused => _request.Body is not null && _upload is null;
+    /// <inheritdoc/>
+    public override int Status => Head.Status;
+
+    /// <inheritdoc/>
+    public override bool IsUploadRefused => _request.Body is not null && _upload is null;
 
     /// <summary>Whether we wait for the client to take what was sent to it, rather than for the backend.</summary>
     public bool AwaitsClient { get; set; }
 
-    /// <summary>Whether the client went away, fell silent, or sent a broken message.</summary>
-    public bool IsClientGone =>
+    /// <inheritdoc/>
+    public override bool IsClientGone =>
         Connection.AbortCause == AbortCause.Client || Connection.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
 
     /// <summary>Sends the head of the request, and sets the body going.</summary>
@@ -106,10 +64,9 @@ internal sealed class Http1Exchange : HttpResponseMessage
         return new(true);
     }
 
-    /// <summary>Waits for the head of the response; interim responses (1xx) are passed over.</summary>
-    /// <exception cref="ForwardException">There will be none.</exception>
+    /// <inheritdoc/>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    public async ValueTask ReadHeadAsync()
+    public override async ValueTask ReadHeadAsync()
     {
         Exception failure;
         try
@@ -127,6 +84,10 @@ internal sealed class Http1Exchange : HttpResponseMessage
                     else if (head.Status == 101 && !_request.IsUpgrade)
                     {
                         throw new MalformedResponseException("it changes the protocol, and nobody asked for that");
+                    }
+                    else if (head.Status is >= 200 and < 300 && _request.IsConnect)
+                    {
+                        throw new MalformedResponseException("it ignores a WebSocket's handshake"); // To the client 200 would mean that it is open.
                     }
                     else if (head.Status is 101 or >= 200)
                     {
@@ -149,11 +110,17 @@ internal sealed class Http1Exchange : HttpResponseMessage
         throw Failure(failure);
     }
 
-    /// <summary>
-    /// Returns when the upload has ended. Where the response was over first, the upload is broken off: the backend has said all it has
-    /// to say (RFC 9112 section 9.5).
-    /// </summary>
-    public async ValueTask EndUploadAsync()
+    /// <inheritdoc/>
+    public override void CopyHead(HttpResponse to) => ResponseRelay.CopyHead(this, to);
+
+    /// <inheritdoc/>
+    public override ValueTask<string?> CopyBodyAsync(HttpContext context) => ResponseRelay.CopyBodyAsync(this, context, _timeouts.Idle);
+
+    /// <inheritdoc/>
+    public override Task TunnelAsync(HttpContext context) => Tunnel.RunAsync(context, this, _timeouts.Idle);
+
+    /// <inheritdoc/>
+    public override async ValueTask EndUploadAsync()
     {
         DecideUpload(start: false);
         _patience?.Dispose();
@@ -168,8 +135,8 @@ internal sealed class Http1Exchange : HttpResponseMessage
         }
     }
 
-    /// <summary>The whole response was read: its connection may serve the next request.</summary>
-    public void Complete()
+    /// <inheritdoc/>
+    public override void Complete()
     {
         _released = true;
         _clientGone.Dispose();
@@ -203,7 +170,7 @@ internal sealed class Http1Exchange : HttpResponseMessage
         {
             await sending;
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException)
         {
             return Connection.IsReused && !IsClientGone ? false : throw Failure(e);
         }

@@ -17,13 +17,13 @@ internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEvent
     private ManualResetValueTaskSourceCore<int> _result; // continues inline, on the thread that received
     private int _state = Closed;
 
-    /// <summary>Begins to read into the buffer.</summary>
+    /// <summary>Begins to read into the memory.</summary>
     /// <returns>False where something is there already, if only the end: the connection is of no further use.</returns>
-    public bool TryBegin(byte[] buffer)
+    public bool TryBegin(Memory<byte> memory)
     {
         _result.Reset();
         Volatile.Write(ref _state, Idle);
-        SetBuffer(buffer);
+        SetBuffer(memory);
         try
         {
             return socket.ReceiveAsync(this);

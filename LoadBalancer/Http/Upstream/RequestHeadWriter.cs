@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -21,7 +22,7 @@ internal struct RequestHeadWriter : IDisposable
 
     /// <summary>Writes the whole head.</summary>
     /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
-    public static RequestHeadWriter Write(Http1Request request)
+    public static RequestHeadWriter Write(ForwardRequest request)
     {
         var writer = new RequestHeadWriter { _buffer = ArrayPool<byte>.Shared.Rent(UsualSize) };
         writer.WriteHead(request);
@@ -31,14 +32,14 @@ internal struct RequestHeadWriter : IDisposable
     /// <inheritdoc/>
     public readonly void Dispose() => ArrayPool<byte>.Shared.Return(_buffer);
 
-    private void WriteHead(Http1Request request)
+    private void WriteHead(ForwardRequest request)
     {
         var context = request.Context;
         var headers = context.Request.Headers;
-        Append(context.Request.Method);
+        Append(request.IsConnect ? HttpMethods.Get : context.Request.Method);
         Append(" "u8);
         var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
-        Append(RequestRules.IsTarget(target) ? Target(target) : throw new ForwardException(ForwardError.RequestHead, "a control character in the target"));
+        Append(RequestRules.IsTarget(target) ? RequestRules.OriginForm(target) : throw new ForwardException(ForwardError.RequestHead, "a control character in the target"));
         Append(" HTTP/1.1\r\n"u8);
         var host = headers.Host;
         Field("Host"u8, host.Count > 0 ? host.ToString() : request.Backend.Address.Authority);
@@ -72,7 +73,7 @@ internal struct RequestHeadWriter : IDisposable
     }
 
     // What the client framed by length or in chunks goes on in the same way; where it announced nothing, so do we.
-    private void WriteFraming(Http1Request request)
+    private void WriteFraming(ForwardRequest request)
     {
         if (request.Context.Request.ContentLength is { } length)
         {
@@ -87,13 +88,18 @@ internal struct RequestHeadWriter : IDisposable
     }
 
     // Of what concerns the client's connection, two wishes concern the backend too: another protocol, and trailers.
-    private void WriteConnection(Http1Request request, IHeaderDictionary headers)
+    private void WriteConnection(ForwardRequest request, IHeaderDictionary headers)
     {
-        var takesTrailers = headers.TE.Count > 0 && headers.TE.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
+        var takesTrailers = HeaderRules.TakesTrailers(headers.TE);
         if (request.IsUpgrade)
         {
             Append(takesTrailers ? "Connection: Upgrade, TE\r\n"u8 : "Connection: Upgrade\r\n"u8);
-            Field("Upgrade"u8, headers.Upgrade.ToString());
+            Field("Upgrade"u8, request.UpgradeProtocol!);
+            if (request.IsConnect)
+            {
+                // RFC 8441 section 5.1: over HTTP/2 there is no key, over HTTP/1.1 there must be one. Its answer is between us and the backend.
+                Field("Sec-WebSocket-Key"u8, Convert.ToBase64String(RandomNumberGenerator.GetBytes(16)));
+            }
         }
         else if (takesTrailers)
         {
@@ -135,27 +141,10 @@ internal struct RequestHeadWriter : IDisposable
             Append(line);
             Append(", "u8);
         }
-        var protocol = context.Request.Protocol;
-        Append(HttpProtocol.IsHttp11(protocol) ? "1.1 "u8 : HttpProtocol.IsHttp2(protocol) ? "2 "u8 : HttpProtocol.IsHttp10(protocol) ? "1.0 "u8 : "3 "u8);
+        Append(HeaderRules.ViaVersion(context.Request.Protocol));
+        Append(" "u8);
         Append(HeaderRules.NodeName);
         Append("\r\n"u8);
-    }
-
-    // Of the absolute form (http://host/path) only what follows the authority concerns the backend; the authority is in Host.
-    private static ReadOnlySpan<char> Target(string target)
-    {
-        if (target.StartsWith('/') || target == "*")
-        {
-            return target;
-        }
-        var schemeEnd = target.IndexOf("://", StringComparison.Ordinal);
-        var path = schemeEnd < 0 ? -1 : target.AsSpan(schemeEnd + 3).IndexOfAny('/', '?');
-        if (path < 0)
-        {
-            return "/";
-        }
-        var rest = target.AsSpan(schemeEnd + 3 + path);
-        return rest[0] == '/' ? rest : string.Concat("/", rest);
     }
 
     private void Field(ReadOnlySpan<byte> name, string value)

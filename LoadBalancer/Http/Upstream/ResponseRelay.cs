@@ -148,7 +148,7 @@ internal static class ResponseRelay
                 connection.Consume(decoded);
                 if (decoder.IsDone)
                 {
-                    WriteTrailers(connection.Headers, response, framed);
+                    WriteTrailers(connection.Headers.Trailers(), response, framed);
                     return;
                 }
                 if (decoded == 0)
@@ -180,15 +180,29 @@ internal static class ResponseRelay
         to.Advance(length + 2);
     }
 
-    private static void WriteTrailers(HeaderLines trailers, HttpResponse response, bool framed)
+    /// <summary>Writes data, as a chunk of its own where the framing is ours.</summary>
+    internal static void WritePiece(PipeWriter to, ReadOnlySpan<byte> data, bool framed)
+    {
+        if (framed)
+        {
+            WriteChunkSize(to, data.Length);
+        }
+        Write(to, data);
+        if (framed)
+        {
+            Write(to, "\r\n"u8);
+        }
+    }
+
+    /// <summary>Ends the body: with the last chunk where the framing is ours, and with the trailers where the client can have them.</summary>
+    internal static void WriteTrailers(IEnumerable<(string Name, string Value)> trailers, HttpResponse response, bool framed)
     {
         if (framed)
         {
             Write(response.BodyWriter, "0\r\n"u8);
         }
-        for (var i = 0; i < trailers.Count; i++)
+        foreach (var (name, value) in trailers)
         {
-            var (name, value) = trailers[i];
             if (!HeaderRules.IsTrailer(name))
             {
                 continue;

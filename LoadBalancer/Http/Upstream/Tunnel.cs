@@ -17,11 +17,7 @@ internal static class Tunnel
     public static async Task RunAsync(HttpContext context, Http1Exchange exchange, TimeSpan idle)
     {
         var connection = exchange.Connection;
-        var fields = connection.Headers;
-        context.Response.Headers.Upgrade = // Of several protocols on offer the backend has chosen one.
-            Enumerable.Range(0, fields.Count).Select(i => fields[i]).FirstOrDefault(field => field.Name.Equals(HeaderNames.Upgrade, StringComparison.OrdinalIgnoreCase))?.Value
-            ?? context.Request.Headers.Upgrade;
-        await using var client = await context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync();
+        await using var client = await SwitchAsync(context, connection.Headers);
         connection.SetDeadline(idle);
 
         var down = ToClientAsync(connection, client, idle);
@@ -29,6 +25,20 @@ internal static class Tunnel
         await Task.WhenAny(down, up);
         connection.Abort(AbortCause.Client); // The other direction ends with it.
         await Task.WhenAll(down, up);
+    }
+
+    private static ValueTask<Stream> SwitchAsync(HttpContext context, HeaderLines fields)
+    {
+        if (HttpMethods.IsConnect(context.Request.Method))
+        {
+            context.Response.StatusCode = StatusCodes.Status200OK; // RFC 8441 section 5: HTTP/2 has no 101, and no key to answer.
+            context.Response.Headers.Remove(HeaderNames.SecWebSocketAccept);
+            return context.Features.Get<IHttpExtendedConnectFeature>()!.AcceptAsync();
+        }
+        context.Response.Headers.Upgrade = // Of several protocols on offer the backend has chosen one.
+            Enumerable.Range(0, fields.Count).Select(i => fields[i]).FirstOrDefault(field => field.Name.Equals(HeaderNames.Upgrade, StringComparison.OrdinalIgnoreCase))?.Value
+            ?? context.Request.Headers.Upgrade;
+        return new(context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync());
     }
 
     private static async Task ToClientAsync(BackendConnection from, Stream to, TimeSpan idle)

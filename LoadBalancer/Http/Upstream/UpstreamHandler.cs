@@ -5,37 +5,42 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// HTTP/1.1 towards the backends of one pool, beneath <see cref="HttpClient"/>. The framework's own handler cannot answer while an
-/// upload still runs, hides 1xx answers and what makes a response malformed, and costs a third more for each request.
+/// What is beneath the <see cref="HttpClient"/> of a pool: HTTP/1.1 of our own, HTTP/2 where the pool's options say so or where an
+/// https backend negotiates it. For HTTP/1.1 the framework's own handler cannot answer while an upload still runs, hides 1xx answers
+/// and what makes a response malformed, and costs a third more for each request.
 /// </summary>
-internal sealed class Http1Handler : HttpMessageHandler
+internal sealed class UpstreamHandler : HttpMessageHandler
 {
     // What waits for a deadline is let down at most this much later.
     private static readonly TimeSpan SweepInterval = TimeSpan.FromMilliseconds(250);
 
     private readonly ConcurrentDictionary<Backend, ConnectionPool> _pools = new();
-    private readonly TimeoutOptions _timeouts;
+    private readonly PoolOptions _options;
     private readonly TimeProvider _time;
     private readonly ITimer _sweep;
 
-    public Http1Handler(TimeoutOptions timeouts, TimeProvider time)
+    public UpstreamHandler(PoolOptions options, TimeProvider time)
     {
-        (_timeouts, _time) = (timeouts, time);
+        (_options, _time) = (options, time);
         _sweep = time.CreateTimer(_ => Sweep(), null, SweepInterval, SweepInterval);
     }
 
-    /// <summary>Sends an <see cref="Http1Request"/> and returns its <see cref="Http1Exchange"/>, the response still to be read.</summary>
+    /// <summary>Sends a <see cref="ForwardRequest"/> and returns its <see cref="Exchange"/>, the response still to be read.</summary>
     /// <exception cref="ForwardException">It could not be sent.</exception>
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancellationToken)
     {
-        var request = (Http1Request)message;
-        var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._timeouts, self._time), this);
+        var request = (ForwardRequest)message;
+        var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._options, self._time), this);
+        if (pool.Http2.IsSpoken && !(request.IsUpgrade && pool.Http2.IsNegotiated))
+        {
+            return Task.FromResult<HttpResponseMessage>(pool.Http2.Send(request));
+        }
         if (request.WantsFreshConnection || pool.TryTake() is not { } connection)
         {
             return SendAsync(request, pool, null, default);
         }
         // Nearly always there is a connection, and it takes the whole head at once: no state machine for that.
-        var exchange = new Http1Exchange(request, pool, connection, _timeouts);
+        var exchange = new Http1Exchange(request, pool, connection, _options.Timeouts);
         ValueTask<bool> sending;
         try
         {
@@ -49,7 +54,7 @@ internal sealed class Http1Handler : HttpMessageHandler
         return exchange.IsSent ? Task.FromResult<HttpResponseMessage>(exchange) : SendAsync(request, pool, exchange, sending);
     }
 
-    private async Task<HttpResponseMessage> SendAsync(Http1Request request, ConnectionPool pool, Http1Exchange? exchange, ValueTask<bool> sending)
+    private async Task<HttpResponseMessage> SendAsync(ForwardRequest request, ConnectionPool pool, Http1Exchange? exchange, ValueTask<bool> sending)
     {
         while (true)
         {
@@ -60,8 +65,12 @@ internal sealed class Http1Handler : HttpMessageHandler
                     return exchange;
                 }
                 exchange?.Dispose();
-                var connection = await pool.OpenAsync(request.Context.RequestAborted); // Where one idle connection was dead, others are.
-                exchange = new Http1Exchange(request, pool, connection, _timeouts);
+                // Where one idle connection was dead, others are.
+                if (await pool.OpenAsync(request.IsUpgrade, request.Context.RequestAborted) is not { } connection)
+                {
+                    return pool.Http2.Send(request);
+                }
+                exchange = new Http1Exchange(request, pool, connection, _options.Timeouts);
                 sending = exchange.TrySendAsync();
             }
             catch

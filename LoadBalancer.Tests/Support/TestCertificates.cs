@@ -1,0 +1,90 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using LoadBalancer.Configuration;
+
+namespace LoadBalancer.Tests.Support;
+
+/// <summary>A certificate authority of a test's own, and what it issues, as PEM files in a folder that goes with it.</summary>
+internal sealed class TestCertificates : IDisposable
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("certificates");
+    private readonly X509Certificate2 _authority;
+    private int _serial;
+
+    public TestCertificates()
+    {
+        _authority = MakeAuthority("CN=Test Authority", null);
+        AuthorityFile = Write("authority.pem", _authority.ExportCertificatePem());
+    }
+
+    /// <summary>The authority's certificate.</summary>
+    public string AuthorityFile { get; }
+
+    private static DateTimeOffset Yesterday => TimeProvider.System.GetUtcNow().AddDays(-1);
+
+    /// <summary>Issues a certificate for these names (or addresses) and writes it and its key, over earlier ones of that file name.</summary>
+    public CertificateOptions Issue(string file, params string[] names) => Issue(_authority, file, names);
+
+    /// <summary>Issues a certificate through an authority in between, whose own certificate follows in the file.</summary>
+    public CertificateOptions IssueThroughIntermediate(string file, params string[] names)
+    {
+        using var intermediate = MakeAuthority("CN=Test Intermediate", _authority);
+        var issued = Issue(intermediate, file, names);
+        return issued with { File = Write(file + ".pem", File.ReadAllText(issued.File!) + "\n" + intermediate.ExportCertificatePem()) };
+    }
+
+    /// <summary>Writes any file beside the certificates.</summary>
+    public string Write(string file, string text)
+    {
+        var path = Path.Combine(_folder.FullName, file);
+        File.WriteAllText(path, text);
+        return path;
+    }
+
+    public void Dispose()
+    {
+        _authority.Dispose();
+        _folder.Delete(recursive: true);
+    }
+
+    private X509Certificate2 MakeAuthority(string name, X509Certificate2? issuer)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest(name, key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        if (issuer is null)
+        {
+            return request.CreateSelfSigned(Yesterday, Yesterday.AddYears(1));
+        }
+        using var issued = request.Create(issuer, Yesterday, Yesterday.AddMonths(9), BitConverter.GetBytes(++_serial));
+        return issued.CopyWithPrivateKey(key);
+    }
+
+    private CertificateOptions Issue(X509Certificate2 issuer, string file, string[] names)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest("CN=" + names[0].Trim('*', '.'), key, HashAlgorithmName.SHA256);
+        var alternatives = new SubjectAlternativeNameBuilder();
+        foreach (var name in names)
+        {
+            if (IPAddress.TryParse(name, out var address))
+            {
+                alternatives.AddIpAddress(address);
+            }
+            else
+            {
+                alternatives.AddDnsName(name);
+            }
+        }
+        request.CertificateExtensions.Add(alternatives.Build());
+        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(issuer, true, false));
+        using var certificate = request.Create(issuer, Yesterday, Yesterday.AddMonths(6), BitConverter.GetBytes(++_serial));
+        return new CertificateOptions
+        {
+            File = Write(file + ".pem", certificate.ExportCertificatePem()),
+            KeyFile = Write(file + ".key", key.ExportPkcs8PrivateKeyPem()),
+        };
+    }
+}

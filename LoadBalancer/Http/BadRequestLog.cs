@@ -1,0 +1,41 @@
+using System.Diagnostics;
+using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace LoadBalancer.Http;
+
+/// <summary>
+/// Writes down what Kestrel refuses (400, 408, 431, …) before there is a request that a pipeline could see; it tells of such by a
+/// diagnostic event only. What it has understood of the request by then is in the line, the rest is <c>-</c>.
+/// </summary>
+internal sealed class BadRequestLog(AccessLog log, AccessLogFormat format, TimeProvider time) : DiagnosticSource
+{
+    private const string BadRequest = "Microsoft.AspNetCore.Server.Kestrel.BadRequest";
+
+    /// <inheritdoc/>
+    public override bool IsEnabled(string name) => name == BadRequest;
+
+    /// <inheritdoc/>
+    public override void Write(string name, object? value)
+    {
+        // An error in the middle of a request that the pipeline has seen is written down there.
+        if (name == BadRequest && value is IFeatureCollection features && features.Get<AccessRecord>() is null
+            && features.Get<IBadRequestExceptionFeature>()?.Error is BadHttpRequestException error)
+        {
+            var request = features.Get<IHttpRequestFeature>();
+            log.Write(new AccessRecord
+            {
+                Format = format,
+                Time = time.GetUtcNow(),
+                Client = features.Get<IHttpConnectionFeature>()?.RemoteIpAddress,
+                Method = OrDash(request?.Method),
+                Target = OrDash(request?.RawTarget),
+                Protocol = OrDash(request?.Protocol),
+                Status = error.StatusCode,
+            });
+        }
+    }
+
+    private static string OrDash(string? text) => string.IsNullOrEmpty(text) ? "-" : text;
+}

@@ -1,0 +1,261 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Runtime.Versioning;
+using System.Threading.Tasks.Sources;
+using LoadBalancer.Http.Upstream;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http.Epoll;
+
+/// <summary>
+/// A wire on a socket of the loop whose thread opened it: a request, its client's socket and its backend's then stay on one thread.
+/// </summary>
+[SupportedOSPlatform("linux")]
+internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
+{
+    private readonly Readiness _room = new();
+    private Memory<byte> _memory;
+    private Action? _closed; // to be called if anything comes; null where it is awaited
+    private ManualResetValueTaskSourceCore<int> _received; // continues inline
+
+    private EpollWire(int file, EventLoop loop)
+        : base(file, loop)
+    {
+    }
+
+    /// <summary>Connects.</summary>
+    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
+    public static async Task<EpollWire> OpenAsync(EndpointAddress address, CancellationToken cancellationToken)
+    {
+        var loop = EventLoop.Current ?? EventLoop.Next();
+        var hosts = IPAddress.TryParse(address.Host, out var ip) ? [ip] : await Dns.GetHostAddressesAsync(address.Host, cancellationToken);
+        var failure = new SocketException((int)SocketError.HostNotFound);
+        foreach (var host in hosts)
+        {
+            var wire = Create(host.AddressFamily, loop);
+            try
+            {
+                await wire.ConnectAsync(new IPEndPoint(host, address.Port).Serialize(), cancellationToken);
+                return wire;
+            }
+            catch (SocketException e)
+            {
+                wire.Dispose();
+                failure = e;
+            }
+            catch
+            {
+                wire.Dispose();
+                throw;
+            }
+        }
+        throw failure;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask SendAsync(ReadOnlyMemory<byte> data)
+    {
+        try
+        {
+            var sent = Send(data.Span);
+            return sent == data.Length ? ValueTask.CompletedTask : SendRestAsync(data[sent..]);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return ValueTask.FromException(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<int> ReceiveAsync(Memory<byte> memory)
+    {
+        try
+        {
+            var count = Receive(memory.Span);
+            if (count != Nothing)
+            {
+                return new(count);
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return ValueTask.FromException<int>(e);
+        }
+        _memory = memory;
+        _received.Reset();
+        var version = _received.Version; // From the wait on, another thread may complete it.
+        Await();
+        return new(this, version);
+    }
+
+    /// <inheritdoc/>
+    public bool TryRest(Memory<byte> memory, Action closed)
+    {
+        (_memory, _closed) = (memory, closed);
+        return TryAwaitSilence();
+    }
+
+    /// <inheritdoc/>
+    public bool TryWake()
+    {
+        if (!TryUnawaitReadable())
+        {
+            return false;
+        }
+        _closed = null;
+        return true;
+    }
+
+    int IValueTaskSource<int>.GetResult(short token) => _received.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => _received.GetStatus(token);
+
+    void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _received.OnCompleted(continuation, state, token, flags);
+
+    /// <inheritdoc/>
+    protected override void OnReadable()
+    {
+        if (_closed is not { } closed)
+        {
+            if (!TryComplete())
+            {
+                Await();
+            }
+        }
+        else if (!IsClosed && !TryAwaitSilence() && !IsClosed)
+        {
+            closed();
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void OnWritable() => _room.Set();
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        // Whoever waits goes on elsewhere: the one who disposes may be in the middle of something.
+        if (disposing && TryClaimReadable() && _closed is null)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static wire => wire.OnReadable(), this, preferLocal: false);
+        }
+        if (disposing && TryClaimWritable())
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static wire => wire.OnWritable(), this, preferLocal: false);
+        }
+    }
+
+    private static unsafe EpollWire Create(AddressFamily family, EventLoop loop)
+    {
+        const int Stream = 1;
+        const int Inet = 2;
+        const int Inet6 = 10;
+        const int Tcp = 6;
+        var file = Libc.Socket(family == AddressFamily.InterNetworkV6 ? Inet6 : Inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Tcp);
+        var wire = file >= 0 ? new EpollWire(file, loop) : throw Libc.LastError();
+        var yes = 1;
+        _ = Libc.SetOption(wire, Tcp, Libc.TcpNoDelay, &yes, sizeof(int));
+        return wire;
+    }
+
+    private async Task ConnectAsync(SocketAddress address, CancellationToken cancellationToken)
+    {
+        using var registration = cancellationToken.UnsafeRegister(static state => ((EpollWire)state!).Interrupt(), this);
+        if (!TryConnect(address))
+        {
+            await _room.WaitAsync(TryAwaitWritable);
+            cancellationToken.ThrowIfCancellationRequested();
+            ThrowIfFailed();
+        }
+    }
+
+    private unsafe bool TryConnect(SocketAddress address)
+    {
+        HoldWrites();
+        fixed (byte* name = address.Buffer.Span)
+        {
+            return Libc.Connect(this, name, address.Size) == 0 || (Marshal.GetLastPInvokeError() == Libc.InProgress ? false : throw Libc.LastError());
+        }
+    }
+
+    private unsafe void ThrowIfFailed()
+    {
+        int error;
+        var length = sizeof(int);
+        if (Libc.GetOption(this, Libc.SolSocket, Libc.SoError, &error, &length) < 0)
+        {
+            throw Libc.LastError();
+        }
+        if (error != 0)
+        {
+            throw Libc.Error(error);
+        }
+    }
+
+    private async ValueTask SendRestAsync(ReadOnlyMemory<byte> data)
+    {
+        while (!data.IsEmpty)
+        {
+            await _room.WaitAsync(TryAwaitWritable);
+            data = data[Send(data.Span)..];
+        }
+    }
+
+    private void Interrupt()
+    {
+        if (TryClaimWritable())
+        {
+            OnWritable();
+        }
+    }
+
+    private void Await()
+    {
+        while (!TryAwaitReadable() && !TryComplete())
+        {
+        }
+    }
+
+    private bool TryComplete()
+    {
+        int count;
+        try
+        {
+            count = Receive(_memory.Span);
+            if (count == Nothing)
+            {
+                return false;
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            _received.SetException(e);
+            return true;
+        }
+        _received.SetResult(count);
+        return true;
+    }
+
+    /// <returns>False where there was something, if only the end.</returns>
+    private bool TryAwaitSilence()
+    {
+        try
+        {
+            while (!TryAwaitReadable())
+            {
+                if (Receive(_memory.Span) != Nothing)
+                {
+                    return false;
+                }
+            }
+            return true;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return false;
+        }
+    }
+}

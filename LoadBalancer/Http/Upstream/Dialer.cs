@@ -1,0 +1,97 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography;
+using LoadBalancer.Configuration;
+using LoadBalancer.Http.Epoll;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>Opens connections to one backend, and on https:// makes sure that it is the right one.</summary>
+internal sealed class Dialer(EndpointAddress address, PoolOptions options, TimeProvider time)
+{
+    /// <summary>What to offer for a request that HTTP/2 cannot carry.</summary>
+    public static readonly List<SslApplicationProtocol> Http1Only = [SslApplicationProtocol.Http11];
+
+    /// <summary>What to offer for any other.</summary>
+    public static readonly List<SslApplicationProtocol> AnyHttp = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11];
+
+    /// <summary>Opens a connection without TLS.</summary>
+    /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
+    /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
+    public Task<IWire> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IWire>(
+        async token => OperatingSystem.IsLinux() ? await EpollWire.OpenAsync(address, token) : new SocketWire(await ConnectAsync(token)), cancellationToken);
+
+    /// <summary>Opens a connection without TLS, for somebody who needs a socket of the framework.</summary>
+    /// <inheritdoc cref="OpenWireAsync"/>
+    public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) => InTimeAsync(ConnectAsync, cancellationToken);
+
+    /// <summary>Opens a connection with TLS.</summary>
+    /// <param name="protocols">What to offer for negotiation (ALPN).</param>
+    /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
+    /// <returns>The socket, and the stream over it.</returns>
+    /// <exception cref="ForwardException">It could not be opened, or the backend did not prove who it is, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
+    public Task<(Socket Socket, SslStream Tls)> OpenTlsAsync(List<SslApplicationProtocol> protocols, CancellationToken cancellationToken) => InTimeAsync(
+        async token =>
+        {
+            var socket = await ConnectAsync(token);
+            return (socket, await HandshakeAsync(socket, protocols, token));
+        },
+        cancellationToken);
+
+    private async Task<T> InTimeAsync<T>(Func<CancellationToken, Task<T>> openAsync, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(options.Timeouts.Connect, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        try
+        {
+            return await openAsync(either.Token);
+        }
+        catch (Exception e) when (e is SocketException or OperationCanceledException or AuthenticationException or CryptographicException or IOException)
+        {
+            throw cancellationToken.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
+                : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {options.Timeouts.Connect.TotalSeconds} s")
+                : FailureReason.IsLocal(e) ? new ForwardException(ForwardError.Exhausted, FailureReason.Of(e))
+                : e is AuthenticationException ? new ForwardException(ForwardError.Tls, "TLS: " + e.Message)
+                : new ForwardException(ForwardError.Connect, FailureReason.Of(e));
+        }
+    }
+
+    private async Task<Socket> ConnectAsync(CancellationToken cancellationToken)
+    {
+        var isAddress = IPAddress.TryParse(address.Host, out var ip);
+        var socket = isAddress ? new Socket(ip!.AddressFamily, SocketType.Stream, ProtocolType.Tcp) : new Socket(SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            socket.NoDelay = true;
+            await (isAddress
+                ? socket.ConnectAsync(new IPEndPoint(ip!, address.Port), cancellationToken)
+                : socket.ConnectAsync(address.Host, address.Port, cancellationToken));
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private async Task<SslStream> HandshakeAsync(Socket socket, List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
+    {
+        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true)); // closes the socket with itself
+        try
+        {
+            var client = options.Tls.ForHost(address.Host);
+            client.ApplicationProtocols = protocols;
+            await tls.AuthenticateAsClientAsync(client, cancellationToken);
+            return tls;
+        }
+        catch
+        {
+            await tls.DisposeAsync();
+            throw;
+        }
+    }
+}

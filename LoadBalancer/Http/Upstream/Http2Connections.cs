@@ -1,0 +1,87 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Text;
+using LoadBalancer.Configuration;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>
+/// The HTTP/2 connections to one backend. The framework's handler multiplexes requests over them; it is given connections that are
+/// open already, so that dialling, and what TLS negotiates, is the same for both versions.
+/// </summary>
+internal sealed class Http2Connections : IDisposable
+{
+    private readonly EndpointAddress _address;
+    private readonly PoolOptions _options;
+    private readonly TimeProvider _time;
+    private readonly Dialer _dialer;
+    private readonly HttpMessageInvoker _client;
+    private SslStream? _waiting; // opened by a request that did not know yet what would be spoken
+    private volatile bool _isSpoken;
+
+    public Http2Connections(EndpointAddress address, PoolOptions options, TimeProvider time)
+    {
+        (_address, _options, _time) = (address, options, time);
+        _dialer = new Dialer(address, options, time);
+        _isSpoken = !IsNegotiated && options.HttpVersion == System.Net.HttpVersion.Version20;
+        _client = new HttpMessageInvoker(new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            UseProxy = false,
+            ActivityHeadersPropagator = null,
+            EnableMultipleHttp2Connections = true, // A backend's limit of streams for each connection is not one of requests.
+            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(60),
+            PooledConnectionLifetime = TimeSpan.FromMinutes(15), // A name may come to mean another address.
+            Expect100ContinueTimeout = Http1Exchange.ContinuePatience,
+            RequestHeaderEncodingSelector = (_, _) => Encoding.Latin1,
+            ResponseHeaderEncodingSelector = (_, _) => Encoding.Latin1,
+            ConnectCallback = (_, cancellationToken) => ConnectAsync(cancellationToken),
+        });
+    }
+
+    /// <summary>Whether TLS negotiates the version, for each connection anew.</summary>
+    public bool IsNegotiated => _address.Scheme == "https";
+
+    /// <summary>Whether requests should come here: the pool's options say so, or the backend was last seen to.</summary>
+    public bool IsSpoken => _isSpoken;
+
+    /// <summary>Takes a connection on which HTTP/2 was negotiated; from now on requests should come here.</summary>
+    public void TakeOver(SslStream connection)
+    {
+        Interlocked.Exchange(ref _waiting, connection)?.Dispose();
+        _isSpoken = true;
+    }
+
+    /// <summary>Sets a request going.</summary>
+    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
+    public Http2Exchange Send(ForwardRequest request) => new(request, _client, _options.Timeouts, _time);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _client.Dispose();
+        Interlocked.Exchange(ref _waiting, null)?.Dispose();
+    }
+
+    private async ValueTask<Stream> ConnectAsync(CancellationToken cancellationToken)
+    {
+        if (Interlocked.Exchange(ref _waiting, null) is { } waiting)
+        {
+            return waiting;
+        }
+        if (!IsNegotiated)
+        {
+            return new NetworkStream(await _dialer.OpenSocketAsync(cancellationToken), ownsSocket: true);
+        }
+        var (_, tls) = await _dialer.OpenTlsAsync(Dialer.AnyHttp, cancellationToken);
+        if (tls.NegotiatedApplicationProtocol != SslApplicationProtocol.Http2)
+        {
+            await tls.DisposeAsync();
+            _isSpoken = false; // The next request finds out what is.
+            throw new ForwardException(ForwardError.Connect, "it no longer speaks HTTP/2");
+        }
+        return tls;
+    }
+}

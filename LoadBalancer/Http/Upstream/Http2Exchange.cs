@@ -1,0 +1,291 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net;
+using LoadBalancer.Configuration;
+using LoadBalancer.Pools;
+using Microsoft.Extensions.Primitives;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>
+/// An exchange over one stream of an HTTP/2 connection. The framework's handler speaks it; it has no way to send trailers behind a
+/// request's body, so those end here. Disposing it without <see cref="Complete"/> resets the stream.
+/// </summary>
+internal sealed class Http2Exchange : Exchange, IUploadTarget
+{
+    private const int StepSize = 16 * 1024; // the largest DATA frame that a peer must accept
+
+    private readonly ForwardRequest _request;
+    private readonly TimeoutOptions _timeouts;
+    private readonly CancellationTokenSource _aborted = new();
+    private readonly CancellationTokenRegistration _clientGone;
+    private readonly ITimer _deadline;
+    private readonly HttpRequestMessage _message;
+    private readonly Upload? _upload;
+    private readonly Task<HttpResponseMessage> _sending;
+    private HttpResponseMessage? _response;
+    private Stream? _uploadStream;
+    private int _abortCause;
+    private bool _awaitsClient;
+
+    /// <summary>Sets the request going.</summary>
+    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
+    public Http2Exchange(ForwardRequest request, HttpMessageInvoker client, TimeoutOptions timeouts, TimeProvider time)
+    {
+        (_request, _timeouts) = (request, timeouts);
+        _upload = request.Body is null ? null : new Upload(this, request.Body);
+        _message = Http2Message.From(request, _upload);
+        _deadline = time.CreateTimer(static state => ((Http2Exchange)state!).Abort(AbortCause.TimedOut), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _clientGone = request.Context.RequestAborted.UnsafeRegister(static state => ((Http2Exchange)state!).Abort(AbortCause.Client), this);
+        SetDeadline(timeouts.Response);
+        _sending = client.SendAsync(_message, _aborted.Token);
+    }
+
+    /// <inheritdoc/>
+    public override int Status => _response is null ? 0 : (int)_response.StatusCode;
+
+    /// <inheritdoc/>
+    public override bool IsUploadRefused => _upload is { HasBegun: false };
+
+    /// <inheritdoc/>
+    public override bool IsClientGone => Cause == AbortCause.Client || Cause == AbortCause.TimedOut && (_awaitsClient || _request.Body is { AwaitsClient: true });
+
+    /// <inheritdoc/>
+    public bool WantsChunks => false;
+
+    /// <inheritdoc/>
+    public CancellationToken Aborted => _aborted.Token;
+
+    private AbortCause Cause => (AbortCause)Volatile.Read(ref _abortCause);
+
+    /// <inheritdoc/>
+    public override async ValueTask ReadHeadAsync()
+    {
+        try
+        {
+            _response = await _sending;
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException or ForwardException)
+        {
+            throw Failure(e);
+        }
+        if (_response.StatusCode == HttpStatusCode.SwitchingProtocols)
+        {
+            throw new ForwardException(ForwardError.ResponseMalformed, "it changes the protocol, which HTTP/2 cannot (RFC 9113 section 8.6)");
+        }
+        SetDeadline(_timeouts.Idle);
+    }
+
+    /// <inheritdoc/>
+    public override void CopyHead(HttpResponse to)
+    {
+        to.StatusCode = Status;
+        foreach (var fields in new[] { _response!.Headers.NonValidated, _response.Content.Headers.NonValidated })
+        {
+            foreach (var (name, values) in fields)
+            {
+                if (HeaderRules.IsReturned(name) && (Status is not (204 or 205) || !name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase)))
+                {
+                    to.Headers[name] = StringValues.Concat(to.Headers[name], new StringValues([.. values]));
+                }
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask<string?> CopyBodyAsync(HttpContext context)
+    {
+        try
+        {
+            if (Status is not (204 or 205 or 304) && context.Request.Method != HttpMethods.Head)
+            {
+                await CopyBodyAsync(await _response!.Content.ReadAsStreamAsync(_aborted.Token), context.Response);
+            }
+            _deadline.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            return null;
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
+        {
+            return IsClientGone ? null
+                : Cause == AbortCause.TimedOut ? "no byte moved for " + _timeouts.Idle
+                : FailureReason.Of(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override Task TunnelAsync(HttpContext context) => throw new InvalidOperationException("There is no 101 in HTTP/2.");
+
+    /// <inheritdoc/>
+    public override async ValueTask EndUploadAsync()
+    {
+        if (_upload is { HasBegun: true })
+        {
+            if (!_upload.Ended.IsCompleted)
+            {
+                Abort(AbortCause.AnsweredEarly);
+            }
+            await _upload.Ended;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Complete()
+    {
+        // Disposing is all there is to do: a stream that was read to its end is not reset by it.
+    }
+
+    /// <inheritdoc/>
+    public void SetDeadline(TimeSpan fromNow) => _deadline.Change(fromNow, Timeout.InfiniteTimeSpan);
+
+    /// <inheritdoc/>
+    public void Abort(AbortCause cause)
+    {
+        if (Interlocked.CompareExchange(ref _abortCause, (int)cause, (int)AbortCause.None) == (int)AbortCause.None)
+        {
+            _aborted.Cancel();
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask SendAsync(ReadOnlyMemory<byte> data) => _uploadStream!.WriteAsync(data, _aborted.Token);
+
+    /// <inheritdoc/>
+    public ValueTask FlushAsync() => new(_uploadStream!.FlushAsync(_aborted.Token));
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            _clientGone.Dispose();
+            _deadline.Dispose();
+            _response?.Dispose();
+            _message.Dispose();
+        }
+        base.Dispose(disposing);
+    }
+
+    private async Task CopyBodyAsync(Stream from, HttpResponse response)
+    {
+        var to = response.BodyWriter;
+        var left = response.ContentLength;
+        // As in HTTP/1.1 exchanges: Kestrel has no trailers for HTTP/1.1 clients, so chunks towards them are framed by us.
+        var framed = left is null && HttpProtocol.IsHttp11(response.HttpContext.Request.Protocol);
+        if (framed)
+        {
+            response.Headers.TransferEncoding = "chunked";
+        }
+        var buffer = ArrayPool<byte>.Shared.Rent(StepSize);
+        try
+        {
+            while (true)
+            {
+                var reading = from.ReadAsync(buffer, _aborted.Token);
+                if (!reading.IsCompleted)
+                {
+                    await FlushAsync(to); // It may be long in coming; what is there need not wait for it.
+                }
+                var count = await reading;
+                SetDeadline(_timeouts.Idle);
+                if (count == 0)
+                {
+                    break;
+                }
+                left -= count;
+                if (left < 0)
+                {
+                    throw new IOException("the body is longer than its Content-Length");
+                }
+                ResponseRelay.WritePiece(to, buffer.AsSpan(0, count), framed);
+                BytesRelayed += count;
+                await FlushAsync(to);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+        if (left > 0)
+        {
+            throw new IOException($"stream ended {left} bytes before the end");
+        }
+        ResponseRelay.WriteTrailers(Trailers(), response, framed);
+        await FlushAsync(to);
+    }
+
+    private IEnumerable<(string Name, string Value)> Trailers() =>
+        from field in _response!.TrailingHeaders.NonValidated
+        from value in field.Value
+        select (field.Key, value);
+
+    // A client that does not read is silent too, but that is not the backend's fault.
+    private async ValueTask FlushAsync(PipeWriter to)
+    {
+        SetDeadline(_timeouts.Idle);
+        _awaitsClient = true;
+        await to.FlushAsync(_aborted.Token);
+        _awaitsClient = false;
+        SetDeadline(_timeouts.Idle);
+    }
+
+    private ForwardException Failure(Exception e)
+    {
+        for (var inner = e; inner is not null && Cause == AbortCause.None; inner = inner.InnerException)
+        {
+            if (inner is ForwardException known)
+            {
+                return known; // from the dialer
+            }
+        }
+        var body = _request.Body;
+        return new ForwardException(
+            Cause switch
+            {
+                AbortCause.Client => body?.ClientFault ?? ForwardError.ClientGone,
+                AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
+                _ => e is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse } ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
+            },
+            FailureReason.Of(e));
+    }
+
+    /// <summary>The client's body in the shape that the framework's handler asks for.</summary>
+    private sealed class Upload(Http2Exchange exchange, RequestBody body) : HttpContent
+    {
+        private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public bool HasBegun { get; private set; }
+
+        /// <summary>Completed, never faulted, when sending has ended in whatever way: whoever reads the response sees why.</summary>
+        public Task Ended => _ended.Task;
+
+        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+        {
+            if (HasBegun)
+            {
+                throw new IOException("the body was sent before, and cannot be sent again");
+            }
+            HasBegun = true;
+            exchange._uploadStream = stream;
+            try
+            {
+                await body.SendAsync(exchange, exchange._timeouts.Idle);
+                if (exchange.Status == 0)
+                {
+                    exchange.SetDeadline(exchange._timeouts.Response);
+                }
+            }
+            finally
+            {
+                _ended.SetResult();
+            }
+        }
+
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
+
+        protected override bool TryComputeLength(out long length)
+        {
+            length = body.Length ?? 0;
+            return body.Length is not null;
+        }
+    }
+}

@@ -1,0 +1,262 @@
+#!/usr/bin/env bash
+# Measures this load balancer beside nginx and HAProxy, all three in front of the same backend (nginx) in one run, and prints the
+# results as a Markdown table. README.md says what its rows mean.
+#
+#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]      scenarios: small many large log idle huge start
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+rounds=5
+seconds=3
+scenarios=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --rounds) rounds=$2; shift 2 ;;
+    --seconds) seconds=$2; shift 2 ;;
+    -h | --help) sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    *) scenarios+=("$1"); shift ;;
+  esac
+done
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start)
+
+missing=()
+for tool in nginx haproxy wrk curl; do
+  command -v "$tool" > /dev/null || missing+=("$tool")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "bench/run.sh needs ${missing[*]} (Debian: apt-get install ${missing[*]})" >&2
+  exit 1
+fi
+ulimit -n 65536 2> /dev/null || ulimit -n "$(ulimit -Hn)" # 10,000 connections may be 20,000 files for a proxy
+
+work=$(mktemp -d)
+results=$work/results # scenario, proxy, measure, value
+declare -A pid port=([nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105)
+
+stop() {
+  kill -TERM "${pid[@]}" 2> /dev/null || true
+  wait
+  rm -rf "$work"
+}
+trap stop EXIT
+trap 'exit 1' INT TERM
+
+# --- the programs -------------------------------------------------------------------------------------------------------------------
+
+write_configurations() {
+  mkdir -p "$work/www"
+  printf '%0103d\n' 0 > "$work/www/small"
+  head -c 1048576 /dev/zero > "$work/www/large"
+  truncate -s 1G "$work/www/huge"
+  cat > "$work/backend.conf" <<END
+daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work/backend.pid; error_log $work/backend.log crit;
+events { worker_connections 16384; }
+http {
+  access_log off; sendfile on; tcp_nopush on; keepalive_timeout 300; keepalive_requests 100000000; client_max_body_size 0;
+  server { listen 127.0.0.1:9100 backlog=4096; root $work/www; location = /upload { client_body_buffer_size 64k; return 200 "thanks\n"; } }
+}
+END
+  write_nginx nginx "access_log off"
+  write_nginx nginx+log "access_log $work/nginx-access.log"
+  cat > "$work/haproxy.conf" <<END
+global
+  nbthread 2
+  maxconn 10500
+  no strict-limits
+  log /dev/null local0 emerg
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 300s
+  timeout server 60s
+  timeout http-keep-alive 300s
+  option forwardfor
+frontend web
+  bind 127.0.0.1:${port[haproxy]} backlog 4096
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(Host)]
+  http-request set-header Via "1.1 haproxy"
+  default_backend web
+backend web
+  http-reuse always
+  server backend 127.0.0.1:9100
+END
+  write_ours ours Off
+  write_ours ours+log "$work/ours-access.log"
+}
+
+write_nginx() { # NAME ACCESS_LOG
+  cat > "$work/$1.conf" <<END
+daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work/$1.pid; error_log $work/$1.log crit;
+events { worker_connections 16384; }
+http {
+  $2; keepalive_timeout 300; keepalive_requests 100000000; client_max_body_size 0;
+  upstream web { server 127.0.0.1:9100; keepalive 1024; keepalive_requests 100000000; }
+  server {
+    listen 127.0.0.1:${port[$1]} backlog=4096;
+    location / {
+      proxy_pass http://web; proxy_http_version 1.1; proxy_request_buffering off;
+      proxy_set_header Connection ""; proxy_set_header Host \$http_host;
+      proxy_set_header X-Forwarded-For \$remote_addr; proxy_set_header X-Forwarded-Proto \$scheme; proxy_set_header X-Forwarded-Host \$http_host;
+      proxy_set_header Via "1.1 nginx";
+    }
+  }
+}
+END
+}
+
+write_ours() { # NAME ACCESS_LOG
+  cat > "$work/$1.json" <<END
+{ "LoadBalancer": {
+  "Listeners": { "web": { "Address": "http://127.0.0.1:${port[$1]}", "Pool": "web", "AccessLog": "$2", "KeepAliveTimeout": "00:05:00" } },
+  "Pools": { "web": { "Backends": { "backend": { "Address": "http://127.0.0.1:9100" } } } } } }
+END
+}
+
+start() { # NAME: starts it and waits for its first answer
+  case $1 in
+    backend) nginx -p "$work" -c "$work/backend.conf" & ;;
+    nginx*) nginx -p "$work" -c "$work/$1.conf" & ;;
+    haproxy) haproxy -db -f "$work/haproxy.conf" > "$work/haproxy.log" 2>&1 & ;;
+    ours*) dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/$1.json" < /dev/null > "$work/$1.log" 2>&1 & ;;
+  esac
+  pid[$1]=$!
+  local url="http://127.0.0.1:${port[$1]:-9100}/small" i
+  for ((i = 0; i < 2000; i++)); do
+    if curl --silent --fail --output /dev/null --max-time 5 "$url"; then return; fi
+    sleep 0.005
+  done
+  echo "$1 does not answer on $url" >&2
+  cat "$work/$1.log" >&2
+  exit 1
+}
+
+end() { # NAME
+  kill -TERM "${pid[$1]}"
+  wait "${pid[$1]}" || true
+  unset "pid[$1]"
+}
+
+# --- what is read off a process and its children --------------------------------------------------------------------------------------
+
+family() { echo "${pid[$1]}"; pgrep -P "${pid[$1]}" || true; }
+cpu_ticks() { for p in $(family "$1"); do sed 's/.*) //' "/proc/$p/stat"; done | awk '{ sum += $12 + $13 } END { print sum }'; }
+memory_kb() { for p in $(family "$1"); do grep -E "^$2:" "/proc/$p/status"; done | awk '{ sum += $2 } END { print sum }'; }
+record() { printf '%s\t%s\t%s\t%s\n' "$@" >> "$results"; }
+
+load() { # SCENARIO PROXY CONNECTIONS PATH: one round
+  local before after
+  before=$(cpu_ticks "$2")
+  wrk -t1 -c"$3" -d"${seconds}s" --timeout 10s --latency "http://127.0.0.1:${port[$2]}/$4" > "$work/wrk"
+  after=$(cpu_ticks "$2")
+  awk -v scenario="$1" -v proxy="$2" -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" '
+    function ms(text) { return text ~ /us$/ ? text / 1000 : text ~ /ms$/ ? text + 0 : text * 1000 }
+    $1 == "99%" { p99 = ms($2) }
+    $2 == "requests" && $3 == "in" { requests = $1; time = ms($4) / 1000 }
+    /Socket errors|Non-2xx/ { errors = errors " " $0 }
+    END {
+      OFS = "\t"
+      print scenario, proxy, "requests/s", requests / time
+      print scenario, proxy, "CPU µs/request", ticks / hz * 1e6 / requests
+      print scenario, proxy, "99th percentile, ms", p99
+      if (errors != "") print scenario, proxy, "errors:" errors > "/dev/stderr"
+    }' "$work/wrk" >> "$results"
+}
+
+interleave() { # SCENARIO CONNECTIONS PATH PROXY...
+  local scenario=$1 connections=$2 path=$3 round proxy
+  shift 3
+  for proxy in "$@"; do wrk -t1 -c"$connections" -d3s "http://127.0.0.1:${port[$proxy]}/$path" > /dev/null; done # warm up
+  for ((round = 0; round < rounds; round++)); do
+    for proxy in "$@"; do load "$scenario" "$proxy" "$connections" "$path"; done
+  done
+}
+
+# --- the scenarios --------------------------------------------------------------------------------------------------------------------
+
+small() { interleave "104 bytes, 64 connections" 64 small nginx haproxy ours; }
+many() { interleave "104 bytes, 1,000 connections" 1000 small nginx haproxy ours; }
+large() { interleave "1 MB, 32 connections" 32 large nginx haproxy ours; }
+
+log() {
+  start nginx+log
+  start ours+log
+  interleave "104 bytes, 64 connections, access log" 64 small nginx nginx+log ours ours+log
+  end nginx+log
+  end ours+log
+}
+
+idle() { # memory for 10,000 connections that have sent one request each; for a new process, so that nothing else is counted
+  local proxy before opener
+  for proxy in nginx haproxy ours; do
+    end "$proxy"
+    start "$proxy"
+    before=$(memory_kb "$proxy" VmRSS)
+    coproc opener { exec dotnet "$work/idle/IdleConnections.dll" 127.0.0.1 "${port[$proxy]}" 10000; }
+    read -r _ <&"${opener[0]}" # all are open
+    record "10,000 idle connections" "$proxy" "memory in all, MB" "$(($(memory_kb "$proxy" VmRSS) / 1024))"
+    record "10,000 idle connections" "$proxy" "more than before, MB" "$((($(memory_kb "$proxy" VmRSS) - before) / 1024))"
+    echo >&"${opener[1]}"
+    wait "$opener_PID" || true
+  done
+}
+
+huge() { # the most memory ever used, before and after 1 GB has passed each way
+  local proxy before
+  for proxy in nginx haproxy ours; do
+    curl --silent --fail --output /dev/null "http://127.0.0.1:${port[$proxy]}/large"
+    before=$(memory_kb "$proxy" VmHWM)
+    curl --silent --fail --output /dev/null "http://127.0.0.1:${port[$proxy]}/huge"
+    record "1 GB down and up" "$proxy" "memory grown by downloading, MB" "$((($(memory_kb "$proxy" VmHWM) - before) / 1024))"
+    before=$(memory_kb "$proxy" VmHWM)
+    curl --silent --fail --output /dev/null --header "Expect:" --header "Transfer-Encoding: chunked" --upload-file "$work/www/huge" "http://127.0.0.1:${port[$proxy]}/upload"
+    record "1 GB down and up" "$proxy" "memory grown by uploading, MB" "$((($(memory_kb "$proxy" VmHWM) - before) / 1024))"
+  done
+}
+
+start_up() {
+  local proxy round from
+  for ((round = 0; round < rounds; round++)); do
+    for proxy in nginx haproxy ours; do
+      end "$proxy"
+      from=$(date +%s%N)
+      start "$proxy"
+      record "process start" "$proxy" "to the first answer, ms" "$((($(date +%s%N) - from) / 1000000))"
+    done
+  done
+}
+
+# --- the table ------------------------------------------------------------------------------------------------------------------------
+
+print_table() { # medians; the ratio is to the proxy's first rival that was measured in the same scenario
+  echo "| what | measure | nginx | HAProxy | LoadBalancer | to nginx | to HAProxy |"
+  echo "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
+  sort -t $'\t' -k1,3 -k4,4n -s "$results" | awk -F'\t' '
+    function show(v) { return v == "" ? "" : sprintf(v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v) }
+    function ratio(a, b) { return a == "" || b == "" || b == 0 ? "" : sprintf("%.2f", a / b) }
+    function median(key) { return n[key] ? (values[key, int((n[key] + 1) / 2)] + values[key, int(n[key] / 2) + 1]) / 2 : "" }
+    FILENAME == "-" { key = $1 FS $3 FS $2; values[key, ++n[key]] = $4; next }
+    {
+      row = $1 FS $3
+      if (row in seen) next
+      seen[row] = 1
+      nginx = median(row FS "nginx"); haproxy = median(row FS "haproxy"); ours = median(row FS "ours")
+      printf "| %s | %s | %s | %s | %s | %s | %s |\n", $1, $3, show(nginx), show(haproxy), show(ours), ratio(ours, nginx), ratio(ours, haproxy)
+      logged = median(row FS "ours+log"); theirs = median(row FS "nginx+log")
+      if (logged != "") printf "| … and the same with the log on | %s | %s | | %s | %s | |\n", $3, show(theirs), show(logged), ratio(logged, theirs)
+    }' - "$results"
+}
+
+dotnet build ../LoadBalancer --configuration Release --nologo --verbosity quiet
+write_configurations
+case " ${scenarios[*]} " in *" idle "*) dotnet build IdleConnections --output "$work/idle" --nologo --verbosity quiet ;; esac
+for name in backend nginx haproxy ours; do start "$name"; done
+for scenario in "${scenarios[@]}"; do
+  echo "measuring: $scenario" >&2
+  case $scenario in
+    start) start_up ;;
+    small | many | large | log | idle | huge) "$scenario" ;;
+    *) echo "no scenario '$scenario'" >&2; exit 1 ;;
+  esac
+done
+print_table
