@@ -1,14 +1,18 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>Collects what a node, or the server beneath it, logs as an error: nobody outside can cause one.</summary>
+/// <summary>
+/// Collects what the framework logs as an error. What a node logs itself may be an operator's error; from the server beneath it, it
+/// is one of ours, for nothing that comes from a client or a backend may end in an exception there.
+/// </summary>
 internal sealed class ErrorLog : ILoggerProvider, ILogger
 {
     public ConcurrentQueue<string> Errors { get; } = [];
 
-    public ILogger CreateLogger(string categoryName) => this;
+    public ILogger CreateLogger(string categoryName) => categoryName.StartsWith("Microsoft.", StringComparison.Ordinal) ? this : NullLogger.Instance;
 
     public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
 

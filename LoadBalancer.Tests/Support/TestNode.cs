@@ -80,12 +80,13 @@ internal sealed class TestNode : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        var errors = _log.Errors.ToArray(); // Of what ends without notice, as it does now, some may complain.
         Client.Dispose();
         using var now = new CancellationTokenSource();
         await now.CancelAsync();
         await _host.StopAsync(now.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _host.Dispose();
-        _log.Errors.Should().BeEmpty("nothing that comes from outside is an error of ours");
+        errors.Should().BeEmpty("nothing that comes from outside may end in an exception");
     }
 
     private static PoolOptions PoolOf(IEnumerable<string> backends) =>
