@@ -123,6 +123,7 @@ start() { # NAME: starts it and waits for its first answer
   pid[$1]=$!
   local url="http://127.0.0.1:${port[$1]:-9100}/small" i
   for ((i = 0; i < 2000; i++)); do
+    kill -0 "${pid[$1]}" 2> /dev/null || break # its port is taken, for one
     if curl --silent --fail --output /dev/null --max-time 5 "$url"; then return; fi
     sleep 0.005
   done
@@ -228,7 +229,7 @@ start_up() {
 
 # --- the table ------------------------------------------------------------------------------------------------------------------------
 
-print_table() { # medians; the ratio is to the proxy's first rival that was measured in the same scenario
+print_table() { # medians, and the ratios to the two others
   echo "| what | measure | nginx | HAProxy | LoadBalancer | to nginx | to HAProxy |"
   echo "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
   sort -t $'\t' -k1,3 -k4,4n -s "$results" | awk -F'\t' '
@@ -243,7 +244,7 @@ print_table() { # medians; the ratio is to the proxy's first rival that was meas
       nginx = median(row FS "nginx"); haproxy = median(row FS "haproxy"); ours = median(row FS "ours")
       printf "| %s | %s | %s | %s | %s | %s | %s |\n", $1, $3, show(nginx), show(haproxy), show(ours), ratio(ours, nginx), ratio(ours, haproxy)
       logged = median(row FS "ours+log"); theirs = median(row FS "nginx+log")
-      if (logged != "") printf "| … and the same with the log on | %s | %s | | %s | %s | |\n", $3, show(theirs), show(logged), ratio(logged, theirs)
+      if (logged != "") printf "| … with the log on, as a multiple of without | %s | %s | | %s | | |\n", $3, ratio(theirs, nginx), ratio(logged, ours)
     }' - "$results"
 }
 

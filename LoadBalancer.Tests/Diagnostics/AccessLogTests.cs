@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Net;
 using System.Text;
 using System.Text.Json;
@@ -13,16 +14,35 @@ internal sealed class AccessLogTests
     private readonly FakeClock _clock = new();
 
     [Test]
-    public void AppendTo_Request_IsOneLineWithoutItsQuery()
+    public void WriteTo_Request_IsOneLineWithoutItsQuery()
     {
         var record = Record("/a b\"c\u00e9?token=secret");
-        (record.Status, record.Bytes, record.Duration, record.Backend) = (200, 104, TimeSpan.FromMilliseconds(1.5), "web/b1");
+        (record.Status, record.Bytes, record.Duration, record.Pool, record.Backend) = (200, 104, TimeSpan.FromMilliseconds(1.5), "web", "b1");
 
         Line(record).Should().Be("127.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET /a%20b%22c%E9 HTTP/1.1\" 200 104 0.001500 web/b1\n");
     }
 
     [Test]
-    public void AppendTo_Json_IsOneObjectOnALine()
+    public void WriteTo_EverythingLong_IsStillOneWholeLine()
+    {
+        var record = new AccessRecord
+        {
+            Client = IPAddress.Parse("1111:2222:3333:4444:5555:6666:7777:8888%4294967295"),
+            Method = new string('M', 8000),
+            Target = "/" + new string('\u00e9', 8000),
+            Protocol = "HTTP/1.1",
+            Status = 999,
+            Bytes = long.MaxValue,
+            Duration = TimeSpan.FromDays(1000),
+            Pool = new string('p', 1000),
+            Backend = new string('\u20ac', 1000),
+        };
+
+        Line(record).Should().StartWith("1111:").And.Contain(" \"MMMM").And.Contain("%E9 HTTP/1.1\" 999 9223372036854775807 86400000.000000 ppp").And.EndWith("\u20ac\n");
+    }
+
+    [Test]
+    public void WriteTo_Json_IsOneObjectOnALine()
     {
         var record = new AccessRecord
         {
@@ -35,7 +55,8 @@ internal sealed class AccessLogTests
             Status = 200,
             Bytes = 104,
             Duration = TimeSpan.FromMilliseconds(1.5),
-            Backend = "web/b1",
+            Pool = "web",
+            Backend = "b1",
         };
 
         var line = Line(record);
@@ -43,11 +64,11 @@ internal sealed class AccessLogTests
         line.Should().EndWith("}\n").And.NotContain("secret");
         line.TrimEnd().Should().NotContain("\n");
         JsonDocument.Parse(line).RootElement.EnumerateObject().Select(property => $"{property.Name}={property.Value}").Should().Equal(
-            "time=2025-01-01T00:00:00.000Z", "client=127.0.0.1", "method=GET", "path=/a\"b\u00e9\n", "protocol=HTTP/2", "status=200", "bytes=104", "seconds=0.001500", "backend=web/b1");
+            "time=2025-01-01T00:00:00.000Z", "client=127.0.0.1", "method=GET", "path=/a\"b\u00e9\n", "protocol=HTTP/2", "status=200", "bytes=104", "seconds=0.0015", "backend=web/b1");
     }
 
     [Test]
-    public void AppendTo_AnsweredByUs_HasNoBackend() => Line(Record("/")).Should().EndWith(" -\n");
+    public void WriteTo_AnsweredByUs_HasNoBackend() => Line(Record("/")).Should().EndWith(" -\n");
 
     [Test]
     public async Task Write_Always_ArrivesAfterTheBatchInterval()
@@ -121,9 +142,9 @@ internal sealed class AccessLogTests
 
     private static string Line(AccessRecord record)
     {
-        var line = new StringBuilder();
-        record.AppendTo(line);
-        return line.ToString();
+        var line = new ArrayBufferWriter<byte>();
+        record.WriteTo(line);
+        return Encoding.UTF8.GetString(line.WrittenSpan);
     }
 
     private AccessRecord Record(string target) =>

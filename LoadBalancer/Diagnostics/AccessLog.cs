@@ -1,4 +1,4 @@
-using System.Text;
+using System.Buffers;
 using System.Threading.Channels;
 
 namespace LoadBalancer.Diagnostics;
@@ -52,7 +52,7 @@ public sealed partial class AccessLog : BackgroundService
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await using var stream = _stream;
-        var lines = new StringBuilder();
+        var lines = new ArrayBufferWriter<byte>();
         try
         {
             while (await _records.Reader.WaitToReadAsync(stoppingToken))
@@ -67,23 +67,23 @@ public sealed partial class AccessLog : BackgroundService
         }
     }
 
-    private async Task FlushAsync(Stream stream, StringBuilder lines)
+    private async Task FlushAsync(Stream stream, ArrayBufferWriter<byte> lines)
     {
         var count = 0;
         for (; _records.Reader.TryRead(out var record); count++)
         {
-            record.AppendTo(lines);
+            record.WriteTo(lines);
         }
         try
         {
-            await stream.WriteAsync(Encoding.Latin1.GetBytes(lines.ToString()));
+            await stream.WriteAsync(lines.WrittenMemory);
             await stream.FlushAsync();
         }
         catch (IOException)
         {
             Interlocked.Add(ref _dropped, count);
         }
-        lines.Clear();
+        lines.ResetWrittenCount();
         if (Dropped > _reported)
         {
             LogDropped(_name, Dropped - _reported);

@@ -1,7 +1,8 @@
+using System.Buffers;
 using System.Globalization;
 using System.Net;
-using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 using LoadBalancer.Configuration;
 
 namespace LoadBalancer.Diagnostics;
@@ -36,39 +37,71 @@ public sealed class AccessRecord
     /// <summary>From the request's head to the end of the answer.</summary>
     public TimeSpan Duration { get; set; }
 
-    /// <summary>The backend that answered, as <c>pool/backend</c>; null where the load balancer did.</summary>
-    public string? Backend { get; set; }
+    /// <summary>The pool of the backend that answered; null where the load balancer did.</summary>
+    public string? Pool { get; set; }
 
-    /// <summary>Adds its line.</summary>
-    public void AppendTo(StringBuilder lines)
-    {
-        if (Format == AccessLogFormat.Json)
-        {
-            AppendJson(lines);
-        }
-        else
-        {
-            AppendCommon(lines);
-        }
-    }
+    /// <summary>The backend that answered; null where the load balancer did.</summary>
+    public string? Backend { get; set; }
 
     private ReadOnlySpan<char> Path => Target.IndexOf('?', StringComparison.Ordinal) is >= 0 and var query ? Target.AsSpan(0, query) : Target;
 
-    private void AppendCommon(StringBuilder lines)
+    private long Microseconds => (long)Duration.TotalMicroseconds;
+
+    /// <summary>Writes its line.</summary>
+    public void WriteTo(IBufferWriter<byte> lines)
     {
-        lines.Append(Client).Append(CultureInfo.InvariantCulture, $" - - [{Time:dd/MMM/yyyy:HH:mm:ss} +0000] \"{Method} ");
+        if (Format == AccessLogFormat.Json)
+        {
+            WriteJson(lines);
+        }
+        else
+        {
+            WriteCommon(lines);
+        }
+    }
+
+    private void WriteCommon(IBufferWriter<byte> lines)
+    {
+        Utf8.TryWrite(lines.GetSpan(128 + 3 * Method.Length), CultureInfo.InvariantCulture, $"{Client} - - [{Time:dd/MMM/yyyy:HH:mm:ss} +0000] \"{Method} ", out var written);
+        lines.Advance(written);
+        var path = lines.GetSpan(3 * Target.Length);
+        written = 0;
         foreach (var c in Path)
         {
             // What could end the quotes, or the line, is written as a URI would have it.
-            lines = c is '"' or '\\' or <= ' ' or >= '\u007f' ? lines.Append(CultureInfo.InvariantCulture, $"%{(int)c:X2}") : lines.Append(c);
+            if (c is '"' or '\\' or <= ' ' or >= '\u007f')
+            {
+                Utf8.TryWrite(path[written..], CultureInfo.InvariantCulture, $"%{(int)c:X2}", out _);
+                written += 3;
+            }
+            else
+            {
+                path[written++] = (byte)c;
+            }
         }
-        lines.Append(CultureInfo.InvariantCulture, $" {Protocol}\" {Status} {Bytes} {Duration.TotalSeconds:0.000000} {Backend ?? "-"}\n");
+        lines.Advance(written);
+        Utf8.TryWrite(
+            lines.GetSpan(128 + 3 * (Protocol.Length + (Pool?.Length ?? 0) + (Backend?.Length ?? 0))), CultureInfo.InvariantCulture,
+            $" {Protocol}\" {Status} {Bytes} {Microseconds / 1_000_000}.{Microseconds % 1_000_000:D6} {Pool ?? "-"}{(Backend is null ? "" : "/")}{Backend}\n", out written);
+        lines.Advance(written);
     }
 
-    private void AppendJson(StringBuilder lines)
+    private void WriteJson(IBufferWriter<byte> lines)
     {
-        lines.Append(CultureInfo.InvariantCulture, $"{{\"time\":\"{Time:yyyy-MM-dd'T'HH:mm:ss.fff'Z'}\",\"client\":\"{Client}\",\"method\":\"{JsonEncodedText.Encode(Method)}\",");
-        lines.Append(CultureInfo.InvariantCulture, $"\"path\":\"{JsonEncodedText.Encode(Path)}\",\"protocol\":\"{JsonEncodedText.Encode(Protocol)}\",\"status\":{Status},\"bytes\":{Bytes},");
-        lines.Append(CultureInfo.InvariantCulture, $"\"seconds\":{Duration.TotalSeconds:0.000000},\"backend\":{(Backend is null ? "null" : $"\"{JsonEncodedText.Encode(Backend)}\"")}}}\n");
+        using (var json = new Utf8JsonWriter(lines))
+        {
+            json.WriteStartObject();
+            json.WriteString("time", Time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
+            json.WriteString("client", Client?.ToString());
+            json.WriteString("method", Method);
+            json.WriteString("path", Path);
+            json.WriteString("protocol", Protocol);
+            json.WriteNumber("status", Status);
+            json.WriteNumber("bytes", Bytes);
+            json.WriteNumber("seconds", Microseconds / 1e6m);
+            json.WriteString("backend", Backend is null ? null : $"{Pool}/{Backend}");
+            json.WriteEndObject();
+        }
+        lines.Write("\n"u8);
     }
 }

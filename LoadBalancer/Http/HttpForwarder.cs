@@ -115,6 +115,10 @@ public sealed partial class HttpForwarder
                 exchange = (Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
                 await exchange.ReadHeadAsync();
                 exchange.CopyHead(context.Response);
+                if (record is not null)
+                {
+                    (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+                }
                 if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
                 {
                     await exchange.TunnelAsync(context);
@@ -163,7 +167,6 @@ public sealed partial class HttpForwarder
     {
         if (record is not null)
         {
-            record.Backend = $"{_pool.Name}/{lease.Backend.Name}";
             record.Bytes = exchange.BytesRelayed;
             record.Status = clientGone ? StatusCodes.Status499ClientClosedRequest : 0;
         }

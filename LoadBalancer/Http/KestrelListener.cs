@@ -127,6 +127,19 @@ public sealed class KestrelListener : IDisposable
     // HTTP/3 wants the library msquic on the machine; without it there is none, and nobody is the worse for it.
     private static bool IsHttp3Supported => (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
 
+    // Who begins with a TLS alert asks for no certificate; SslStream then takes its absence for our mistake, and Kestrel tells of it at length.
+    private static async Task IgnoreNoHandshakeAsync(Task handshake)
+    {
+        try
+        {
+            await handshake;
+        }
+        catch (NotSupportedException)
+        {
+            // The connection is closed, which is all there is to do.
+        }
+    }
+
     private void Configure(KestrelServerOptions kestrel)
     {
         kestrel.AddServerHeader = false;
@@ -169,6 +182,7 @@ public sealed class KestrelListener : IDisposable
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
+        listen.Use(next => connection => IgnoreNoHandshakeAsync(next(connection)));
         listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
     }
 

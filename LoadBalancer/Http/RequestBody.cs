@@ -122,7 +122,7 @@ internal sealed class RequestBody(HttpRequest request)
         }
     }
 
-    /// <summary>Ends the read that is under way, if there is one.</summary>
+    /// <summary>Ends a read that is under way, as an aborted upload must; no error where Kestrel has ended it already.</summary>
     internal static void CancelRead(PipeReader reader)
     {
         try

@@ -105,7 +105,7 @@ public sealed partial class CertificateStore : IDisposable
     [LoggerMessage(40, LogLevel.Information, "listener '{Listener}': certificate '{File}' was taken up; it is valid until {NotAfter:yyyy-MM-dd HH:mm:ss}Z")]
     private partial void LogTakenUp(string listener, string file, DateTime notAfter);
 
-    [LoggerMessage(41, LogLevel.Error, "listener '{Listener}': certificate '{File}' has changed and cannot be used, the old one stays: {Reason}")]
+    [LoggerMessage(41, LogLevel.Warning, "listener '{Listener}': certificate '{File}' has changed and cannot be used, the old one stays: {Reason}")]
     private partial void LogCannotBeUsed(string listener, string file, string reason);
 }
 
