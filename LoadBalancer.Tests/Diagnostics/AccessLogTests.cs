@@ -105,14 +105,14 @@ internal sealed class AccessLogTests
     [Test]
     public void Write_Full_DropsAndCounts()
     {
-        using var log = new AccessLog("test", Stream.Null, _clock, NullLogger<AccessLog>.Instance, capacity: 2);
+        using var log = new AccessLog("test", Stream.Null, _clock, NullLogger<AccessLog>.Instance, capacity: 1);
 
-        for (var i = 0; i < 5; i++)
+        for (var i = 0; i < 1000; i++)
         {
             log.Write(Record("/"));
         }
 
-        log.Dropped.Should().Be(3);
+        log.Dropped.Should().BeInRange(1000 - Environment.ProcessorCount, 999, "each core has room for one line");
     }
 
     [Test]
