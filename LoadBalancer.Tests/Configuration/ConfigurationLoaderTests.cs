@@ -70,6 +70,12 @@ internal sealed class ConfigurationLoaderTests
         }
     }
 
+    [TestCase("")]
+    [TestCase("/nowhere/authority.pem")]
+    public void Load_AuthorityFileOfNoUse_SaysSo(string file) =>
+        Load(Valid, $"--LoadBalancer:Pools:web:Tls:AuthorityFile={file}").Errors.Should().ContainSingle()
+            .Which.ToString().Should().StartWith($"LoadBalancer:Pools:web:Tls:AuthorityFile: '{file}' cannot be used: ");
+
     [Test]
     public void Load_ManyMistakes_ReportsEachOnceWithItsPath()
     {

@@ -139,6 +139,17 @@ internal sealed class Http2BackendTests
     }
 
     [Test]
+    public async Task Request_MethodThatOnlyLooksLikeHead_IsRefusedWithoutBlame()
+    {
+        await using var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2);
+        await using var node = await StartAsync(backend);
+
+        (await node.ExchangeAsync("hEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 400");
+        backend.Requests.Should().BeEmpty();
+        node.Pool.Snapshot.Members[0].Failures.Should().Be(0);
+    }
+
+    [Test]
     public async Task Get_NobodyListens_Is502AndSaysWhy()
     {
         await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{RawServer.FreePort()}"], pool => pool with { HttpVersion = HttpVersion.Version20 });

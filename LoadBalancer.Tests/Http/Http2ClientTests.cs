@@ -120,6 +120,44 @@ internal sealed class Http2ClientTests
         seen.Should().StartWith("POST / HTTP/1.1\r\nHost: a\r\n").And.Contain("Transfer-Encoding: chunked\r\n").And.MatchRegex("(?i)\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 42\r\n\r\n$");
     }
 
+    [TestCase("\0\u0003x-t\u0019v\r\n\r\nGET /2 HTTP/1.1\r\n\r\n")]
+    [TestCase("\0\u0003x-t\u0003a\nb")]
+    [TestCase("\0\u0003x-t\u0003a\u0001b")]
+    public async Task Request_TrailerThatWouldInject_IsRefusedAndNeverCompleted(string trailers)
+    {
+        var seen = "";
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            seen = await peer.ReadToEndAsync();
+        });
+        await using var node = await StartAsync(backend);
+        using var client = await Http2Peer.ConnectAsync(node.Port);
+
+        await client.SendFrameAsync(Http2Peer.Headers, 4, 1, "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
+        await client.SendFrameAsync(Http2Peer.Data, 0, 1, "hello");
+        await client.SendFrameAsync(Http2Peer.Headers, 5, 1, trailers);
+
+        await ShouldBeRefusedAsync(client);
+        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "the lease is given back, without blame");
+        seen.Should().NotContain("x-t").And.NotContain("0\r\n");
+    }
+
+    [Test]
+    public async Task WebSocket_WithALength_IsRefused()
+    {
+        await using var backend = new NotingServer();
+        await using var node = await StartAsync(backend.Server);
+        using var client = await Http2Peer.ConnectAsync(node.Port);
+
+        await client.SendFrameAsync(
+            Http2Peer.Headers, 4, 1,
+            "\0\u0007:method\u0007CONNECT\0\u0009:protocol\u0009websocket\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/\0\u000econtent-length\u000240");
+
+        await ShouldBeRefusedAsync(client);
+        backend.Received.Should().BeEmpty();
+    }
+
     [Test]
     public async Task Request_ClientResetsTheStream_EndsTheBackendsWork()
     {

@@ -113,9 +113,8 @@ internal sealed class ListenerTests
 
         var lines = await File.ReadAllLinesAsync(file);
         File.Delete(file);
-        lines.Should().SatisfyRespectively(
-            line => line.Should().StartWith("127.0.0.1 - - [").And.Contain("\" 400 "),
-            line => line.Should().Contain("\"GET / HTTP/1.1\" 200 2 ").And.EndWith(" web/b1"));
+        lines.Should().HaveCount(2).And.Contain(line => line.StartsWith("127.0.0.1 - - [", StringComparison.Ordinal) && line.Contains("\" 400 ", StringComparison.Ordinal))
+            .And.Contain(line => line.Contains("\"GET / HTTP/1.1\" 200 2 ", StringComparison.Ordinal) && line.EndsWith(" web/b1", StringComparison.Ordinal));
     }
 
     private static string Answer(string body) => $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}";

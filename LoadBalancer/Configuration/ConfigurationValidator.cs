@@ -139,7 +139,7 @@ internal static partial class ConfigurationValidator
         }
     }
 
-    [GeneratedRegex("^max-age=[0-9]+( *; *[A-Za-z]+)*$")]
+    [GeneratedRegex("^max-age=[0-9]+( *; *[A-Za-z]+)*\\z")]
     private static partial Regex Hsts();
 
     private static string Names(IEnumerable<string> names) => string.Join(", ", names.Select(name => $"'{name}'").DefaultIfEmpty("(no pool is defined)"));

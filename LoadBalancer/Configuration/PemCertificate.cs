@@ -57,7 +57,7 @@ public static class PemCertificate
             read();
             return null;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or NotSupportedException)
         {
             return e is FileNotFoundException { FileName: var file } ? $"no such file: {file}" : e.Message;
         }

@@ -151,11 +151,15 @@ internal sealed class RequestBody(HttpRequest request)
             }
             foreach (var value in HeaderRules.IsTrailer(name) ? values : default)
             {
+                // Kestrel lets anything pass in trailers of HTTP/2, line ends too.
+                if (!RequestRules.IsFieldValue(value!))
+                {
+                    return null;
+                }
                 text.Append(name).Append(": ").Append(value).Append("\r\n");
             }
         }
-        var lines = Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
-        return RequestRules.AreFieldLines(lines) ? lines : null;
+        return Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
     }
 
     private ValueTask SendPieceAsync(IUploadTarget target, ReadOnlyMemory<byte> piece) =>

@@ -80,6 +80,7 @@ internal static class RequestRules
         !IsForwardable(context) ? ForwardError.Method
         : HeaderRules.IsLoop(context.Request.Headers.Via) ? ForwardError.Loop
         : context.Request.Headers.TransferEncoding.Count > 0 && !IsHttp1(context.Request.Protocol) ? ForwardError.RequestHead // RFC 9113 section 8.2.2
+        : HttpMethods.IsConnect(context.Request.Method) && context.Request.ContentLength is not null ? ForwardError.RequestHead // A tunnel has no body to announce.
         : hasBody ? BodyFault(context)
         : null;
 

@@ -24,6 +24,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     private int _readable;
     private int _writable = Ready;
     private int _added;
+    private volatile bool _isDisposed;
     private volatile bool _readsToTheEnd; // A short read is not the last: the end, an error or an urgent byte follows, without an event of its own.
 
     /// <summary>Takes over the file.</summary>
@@ -40,6 +41,12 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>What the loop knows it by.</summary>
     public ulong Key { get; set; }
 
+    /// <summary>
+    /// Whether it was disposed. Its file may still be open then, for as long as another thread is in the middle of a call; but there may
+    /// be no event any more, so nobody must wait.
+    /// </summary>
+    public bool IsDisposed => _isDisposed;
+
     /// <summary>Whether receiving is worth a try.</summary>
     public bool IsReadable => Volatile.Read(ref _readable) != NotReady;
 
@@ -49,6 +56,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <exception cref="ObjectDisposedException">It was closed.</exception>
     public int Receive(Span<byte> into)
     {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (!TryBeginReading())
         {
             return Nothing;
@@ -182,6 +190,13 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     }
 
     /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        _isDisposed = true;
+        base.Dispose(disposing);
+    }
+
+    /// <inheritdoc/>
     protected override bool ReleaseHandle()
     {
         if (_added != 0)
@@ -198,11 +213,12 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
             return false;
         }
         Join();
-        return !IsClosed || Interlocked.Exchange(ref state, Ready) != Awaited; // There are no events any more; the next attempt says so.
+        return !_isDisposed || Interlocked.Exchange(ref state, Ready) != Awaited; // There are no events any more; the next attempt says so.
     }
 
     private int SendOnce(ReadOnlySpan<byte> data, bool moreFollows)
     {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
         fixed (byte* start = data)
         {
             var sent = (int)Libc.Send(this, start, (nuint)data.Length, Libc.DontWait | Libc.NoSignal | (moreFollows ? Libc.More : 0));

@@ -124,7 +124,7 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
                 Await();
             }
         }
-        else if (!IsClosed && !TryAwaitSilence() && !IsClosed)
+        else if (!IsDisposed && !TryAwaitSilence() && !IsDisposed)
         {
             closed();
         }

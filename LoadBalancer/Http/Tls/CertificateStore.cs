@@ -50,7 +50,8 @@ public sealed partial class CertificateStore : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _poll.Dispose();
 
-    private static bool IsFileFault(Exception e) => e is IOException or UnauthorizedAccessException or CryptographicException;
+    private static bool IsFileFault(Exception e) =>
+        e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or NotSupportedException;
 
     private void TakeUpChanges()
     {
@@ -96,7 +97,7 @@ public sealed partial class CertificateStore : IDisposable
         {
             return File.ReadAllText(file);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (IsFileFault(e))
         {
             return null;
         }

@@ -49,7 +49,7 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, TimeP
         {
             return await openAsync(either.Token);
         }
-        catch (Exception e) when (e is SocketException or OperationCanceledException or AuthenticationException or CryptographicException or IOException)
+        catch (Exception e) when (e is SocketException or OperationCanceledException or AuthenticationException or CryptographicException or IOException or UnauthorizedAccessException)
         {
             throw cancellationToken.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
                 : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {options.Timeouts.Connect.TotalSeconds} s")

@@ -142,7 +142,7 @@ internal sealed class Http1Exchange : Exchange
         _clientGone.Dispose();
         // A backend that was promised a body and got none cannot tell where the next request begins.
         // And who sends a body with 205 (Reset Content) will be misunderstood.
-        if (Head.KeepAlive && Head.Status is not (101 or 205) && !IsUploadRefused && _upload is null or { IsCompletedSuccessfully: true })
+        if (Head.KeepAlive && Head.Status is not (101 or 205) && !_request.IsConnect && !IsUploadRefused && _upload is null or { IsCompletedSuccessfully: true })
         {
             _pool.Return(Connection);
         }

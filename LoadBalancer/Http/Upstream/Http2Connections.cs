@@ -50,8 +50,13 @@ internal sealed class Http2Connections : IDisposable
     /// <summary>Takes a connection on which HTTP/2 was negotiated; from now on requests should come here.</summary>
     public void TakeOver(SslStream connection)
     {
-        Interlocked.Exchange(ref _waiting, connection)?.Dispose();
+        if (_isSpoken)
+        {
+            connection.Dispose(); // Another request was first, and one is enough.
+            return;
+        }
         _isSpoken = true;
+        Interlocked.Exchange(ref _waiting, connection)?.Dispose();
     }
 
     /// <summary>Sets a request going.</summary>

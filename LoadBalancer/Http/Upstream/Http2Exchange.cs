@@ -1,9 +1,10 @@
-using System.Buffers;
+using System.Globalization;
 using System.IO.Pipelines;
 using System.Net;
 using LoadBalancer.Configuration;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.Primitives;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -73,6 +74,10 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         {
             throw new ForwardException(ForwardError.ResponseMalformed, "it changes the protocol, which HTTP/2 cannot (RFC 9113 section 8.6)");
         }
+        if (Fields().Any(field => !RequestRules.IsFieldValue(field.Value)) || Lengths() is { Count: > 0 } lengths && (lengths.Count > 1 || !ulong.TryParse(lengths[0], NumberStyles.None, CultureInfo.InvariantCulture, out _)))
+        {
+            throw new ForwardException(ForwardError.ResponseMalformed, "an invalid header field");
+        }
         SetDeadline(_timeouts.Idle);
     }
 
@@ -80,14 +85,11 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public override void CopyHead(HttpResponse to)
     {
         to.StatusCode = Status;
-        foreach (var fields in new[] { _response!.Headers.NonValidated, _response.Content.Headers.NonValidated })
+        foreach (var (name, value) in Fields())
         {
-            foreach (var (name, values) in fields)
+            if (HeaderRules.IsReturned(name) && (Status is not (204 or 205) || !name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase)))
             {
-                if (HeaderRules.IsReturned(name) && (Status is not (204 or 205) || !name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase)))
-                {
-                    to.Headers[name] = StringValues.Concat(to.Headers[name], new StringValues([.. values]));
-                }
+                to.Headers[name] = StringValues.Concat(to.Headers[name], value);
             }
         }
     }
@@ -118,7 +120,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     /// <inheritdoc/>
     public override async ValueTask EndUploadAsync()
     {
-        if (_upload is { HasBegun: true })
+        if (_upload is not null && !_upload.TryRefuse())
         {
             if (!_upload.Ended.IsCompleted)
             {
@@ -175,35 +177,28 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         {
             response.Headers.TransferEncoding = "chunked";
         }
-        var buffer = ArrayPool<byte>.Shared.Rent(StepSize);
-        try
+        var buffer = GC.AllocateUninitializedArray<byte>(StepSize); // Not from a pool: where the client breaks off, a read may be left under way.
+        while (true)
         {
-            while (true)
+            var reading = from.ReadAsync(buffer, _aborted.Token);
+            if (!reading.IsCompleted)
             {
-                var reading = from.ReadAsync(buffer, _aborted.Token);
-                if (!reading.IsCompleted)
-                {
-                    await FlushAsync(to); // It may be long in coming; what is there need not wait for it.
-                }
-                var count = await reading;
-                SetDeadline(_timeouts.Idle);
-                if (count == 0)
-                {
-                    break;
-                }
-                left -= count;
-                if (left < 0)
-                {
-                    throw new IOException("the body is longer than its Content-Length");
-                }
-                ResponseRelay.WritePiece(to, buffer.AsSpan(0, count), framed);
-                BytesRelayed += count;
-                await FlushAsync(to);
+                await FlushAsync(to); // It may be long in coming; what is there need not wait for it.
             }
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
+            var count = await reading;
+            SetDeadline(_timeouts.Idle);
+            if (count == 0)
+            {
+                break;
+            }
+            left -= count;
+            if (left < 0)
+            {
+                throw new IOException("the body is longer than its Content-Length");
+            }
+            ResponseRelay.WritePiece(to, buffer.AsSpan(0, count), framed);
+            BytesRelayed += count;
+            await FlushAsync(to);
         }
         if (left > 0)
         {
@@ -216,7 +211,16 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     private IEnumerable<(string Name, string Value)> Trailers() =>
         from field in _response!.TrailingHeaders.NonValidated
         from value in field.Value
+        where RequestRules.IsFieldValue(value)
         select (field.Key, value);
+
+    private IEnumerable<(string Name, string Value)> Fields() =>
+        from field in _response!.Headers.NonValidated.Concat(_response.Content.Headers.NonValidated)
+        from value in field.Value
+        select (field.Key, value);
+
+    private List<string> Lengths() =>
+        [.. Fields().Where(field => field.Name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase)).Select(field => field.Value)];
 
     // A client that does not read is silent too, but that is not the backend's fault.
     private async ValueTask FlushAsync(PipeWriter to)
@@ -251,20 +255,29 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     /// <summary>The client's body in the shape that the framework's handler asks for.</summary>
     private sealed class Upload(Http2Exchange exchange, RequestBody body) : HttpContent
     {
+        private const int Undecided = 0;
+        private const int Begun = 1;
+        private const int Refused = 2;
+
         private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public bool HasBegun { get; private set; }
+        private int _decision; // the first one stands
+
+        public bool HasBegun => Volatile.Read(ref _decision) == Begun;
+
+        /// <summary>Decides that the body is not wanted.</summary>
+        /// <returns>False where it is on its way already.</returns>
+        public bool TryRefuse() => Interlocked.CompareExchange(ref _decision, Refused, Undecided) != Begun;
 
         /// <summary>Completed, never faulted, when sending has ended in whatever way: whoever reads the response sees why.</summary>
         public Task Ended => _ended.Task;
 
         protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
         {
-            if (HasBegun)
+            if (Interlocked.CompareExchange(ref _decision, Begun, Undecided) != Undecided)
             {
-                throw new IOException("the body was sent before, and cannot be sent again");
+                throw new IOException("the body was sent before, or is not wanted any longer");
             }
-            HasBegun = true;
             exchange._uploadStream = stream;
             try
             {

@@ -21,6 +21,10 @@ internal static class Http2Message
         {
             throw new ForwardException(ForwardError.Method, "a WebSocket, which is not spoken over HTTP/2 towards backends");
         }
+        if (HttpMethods.GetCanonicalizedValue(context.Request.Method) != context.Request.Method)
+        {
+            throw new ForwardException(ForwardError.RequestHead, "a method that the framework would take for another one"); // hEAD is not HEAD.
+        }
         if (!RequestRules.IsTarget(target) || target == "*")
         {
             throw new ForwardException(ForwardError.RequestHead, "a target that HTTP/2 towards the backend cannot carry");

@@ -14,14 +14,14 @@ internal sealed class TlsWire(Socket socket, SslStream tls) : IWire
     private Task<int>? _readAhead;
 
     /// <inheritdoc/>
-    public ValueTask SendAsync(ReadOnlyMemory<byte> data) => tls.WriteAsync(data);
+    public async ValueTask SendAsync(ReadOnlyMemory<byte> data) => await tls.WriteAsync(data); // fails through the task, disposed or not
 
     /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> memory)
     {
         if (_readAhead is not { } begun)
         {
-            return tls.ReadAsync(memory);
+            return ReadAsync(memory);
         }
         _readAhead = null;
         return new(begun);
@@ -31,7 +31,7 @@ internal sealed class TlsWire(Socket socket, SslStream tls) : IWire
     public bool TryRest(Memory<byte> memory, Action closed)
     {
         Volatile.Write(ref _state, Resting);
-        _readAhead = tls.ReadAsync(memory).AsTask();
+        _readAhead = ReadAsync(memory).AsTask();
         _ = NoticeEndAsync(_readAhead, closed);
         return Volatile.Read(ref _state) == Resting;
     }
@@ -46,6 +46,8 @@ internal sealed class TlsWire(Socket socket, SslStream tls) : IWire
         socket.Dispose(); // First, so that no alert is waited for.
         tls.Dispose();
     }
+
+    private async ValueTask<int> ReadAsync(Memory<byte> memory) => await tls.ReadAsync(memory);
 
     private async Task NoticeEndAsync(Task reading, Action closed)
     {
