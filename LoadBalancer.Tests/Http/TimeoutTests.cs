@@ -76,11 +76,17 @@ internal sealed class TimeoutTests
     public async Task Get_NoAnswerInTime_Is504()
     {
         var clock = new FakeClock();
-        await using var backend = new RawServer(async (peer, _) => await peer.ReadToEndAsync());
+        var arrived = new TaskCompletionSource();
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            arrived.SetResult();
+            await peer.ReadToEndAsync();
+        });
         await using var node = await TestNode.StartAsync([backend.Address], time: clock);
 
         var get = node.Client.GetAsync("/");
-        await Eventually.BeTrueAsync(() => backend.Accepted == 1, "the request is under way");
+        await arrived.Task;
         await AdvanceUntilAsync(clock, get);
 
         using var answer = await get;
