@@ -14,7 +14,7 @@ public sealed class AccessLogMiddleware(RequestDelegate next, AccessLog log, Acc
         {
             Format = format,
             Time = time.GetUtcNow(),
-            Client = context.Connection.RemoteIpAddress is { IsIPv4MappedToIPv6: true } mapped ? mapped.MapToIPv4() : context.Connection.RemoteIpAddress,
+            Client = RequestRules.Plain(context.Connection.RemoteIpAddress),
             Method = context.Request.Method,
             Target = context.Features.Get<IHttpRequestFeature>()!.RawTarget,
             Protocol = context.Request.Protocol,

@@ -28,7 +28,7 @@ internal sealed class BadRequestLog(AccessLog log, AccessLogFormat format, TimeP
             {
                 Format = format,
                 Time = time.GetUtcNow(),
-                Client = features.Get<IHttpConnectionFeature>()?.RemoteIpAddress,
+                Client = RequestRules.Plain(features.Get<IHttpConnectionFeature>()?.RemoteIpAddress),
                 Method = OrDash(request?.Method),
                 Target = OrDash(request?.RawTarget),
                 Protocol = OrDash(request?.Protocol),

@@ -56,10 +56,13 @@ internal static class RequestRules
         return rest[0] == '/' ? rest : string.Concat("/", rest);
     }
 
+    /// <summary>An address as people write it: a listener on all addresses sees IPv4 clients as IPv6 ones.</summary>
+    public static IPAddress? Plain(IPAddress? address) => address is { IsIPv4MappedToIPv6: true } ? address.MapToIPv4() : address;
+
     /// <summary>Whether a peer's word on who the client is counts.</summary>
     public static bool IsTrusted(ListenerOptions listener, IPAddress? peer)
     {
-        peer = peer is { IsIPv4MappedToIPv6: true } ? peer.MapToIPv4() : peer;
+        peer = Plain(peer);
         return peer is not null && listener.TrustedProxies.Any(network => network.Contains(peer));
     }
 

@@ -68,7 +68,7 @@ internal static class Http2Message
     private static void AddForwarding(HttpRequestMessage message, HttpContext context, string host, bool isTrusted)
     {
         var headers = context.Request.Headers;
-        var client = context.Connection.RemoteIpAddress is { IsIPv4MappedToIPv6: true } mapped ? mapped.MapToIPv4() : context.Connection.RemoteIpAddress;
+        var client = RequestRules.Plain(context.Connection.RemoteIpAddress);
         Add(message, "X-Forwarded-For", isTrusted && headers["X-Forwarded-For"] is { Count: > 0 } before ? $"{before}, {client}" : $"{client}");
         Add(message, "X-Forwarded-Proto", isTrusted && headers["X-Forwarded-Proto"] is { Count: > 0 } proto ? proto.ToString() : context.Request.Scheme);
         Add(message, "X-Forwarded-Host", isTrusted && headers["X-Forwarded-Host"] is { Count: > 0 } original ? original.ToString() : host);

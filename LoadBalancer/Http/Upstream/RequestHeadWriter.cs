@@ -121,9 +121,8 @@ internal struct RequestHeadWriter : IDisposable
             Append(before.ToString());
             Append(", "u8);
         }
-        if (context.Connection.RemoteIpAddress is { } client)
+        if (RequestRules.Plain(context.Connection.RemoteIpAddress) is { } client)
         {
-            client = client.IsIPv4MappedToIPv6 ? client.MapToIPv4() : client;
             Reserve(64);
             client.TryFormat(_buffer.AsSpan(_length), out var written);
             _length += written;
