@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using LoadBalancer.Balancing;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Health;
@@ -43,46 +42,27 @@ internal static class Node
         return builder.Build();
     }
 
-    private static ImmutableSortedDictionary<string, BackendPool> BuildPools(LoadBalancerOptions options, TimeProvider time, HealthLog log)
-    {
-        return options.Pools.ToImmutableSortedDictionary(entry => entry.Key, entry => BuildPool(entry.Key, entry.Value), StringComparer.OrdinalIgnoreCase);
-
-        BackendPool BuildPool(string name, PoolOptions pool)
-        {
-            var rules = new HealthRules
-            {
-                Probed = pool.HealthCheck is not null,
-                Rise = pool.HealthCheck?.Rise ?? 1,
-                Fall = pool.HealthCheck?.Fall ?? 1,
-                Failures = pool.PassiveHealth.Failures,
-                Window = pool.PassiveHealth.Window,
-            };
-            var backends = pool.Backends.Select(entry =>
-                new Backend(entry.Key, entry.Value.Address!, new BackendHealth(rules, time), entry.Value.Weight, entry.Value.MaxInFlight));
-            IBalancingPolicy policy = pool.Policy switch
-            {
-                PolicyName.First => new FirstPolicy(),
-                _ => new RoundRobinPolicy(),
-            };
-            var built = new BackendPool(name, policy, [.. backends]);
-            log.Watch(built);
-            EjectionTimer.Watch(built, pool.PassiveHealth.Ejection, time);
-            return built;
-        }
-    }
+    private static ImmutableSortedDictionary<string, BackendPool> BuildPools(LoadBalancerOptions options, TimeProvider time, HealthLog log) =>
+        options.Pools.ToImmutableSortedDictionary(entry => entry.Key, entry => PoolFactory.Build(entry.Key, entry.Value, time, log), StringComparer.OrdinalIgnoreCase);
 
     private static List<ProbedPool> ProbedPools(LoadBalancerOptions options, IServiceProvider provider)
     {
         var pools = provider.GetRequiredService<ImmutableSortedDictionary<string, BackendPool>>();
-        var clients = provider.GetRequiredService<IHttpClientFactory>();
         return
         [
             .. from entry in options.Pools
                let check = entry.Value.HealthCheck
                where check is not null
-               let probe = new HttpProbe(clients.CreateClient(ProbingClient(entry.Key)), check, entry.Value.HttpVersion, provider.GetRequiredService<TimeProvider>())
-               select new ProbedPool(pools[entry.Key], check, probe),
+               select new ProbedPool(pools[entry.Key], check, Probe(entry.Key, entry.Value, check, provider)),
         ];
+    }
+
+    private static IProbe Probe(string pool, PoolOptions options, HealthCheckOptions check, IServiceProvider provider)
+    {
+        var time = provider.GetRequiredService<TimeProvider>();
+        return check.Type == ProbeType.Tcp
+            ? new TcpProbe(check, time)
+            : new HttpProbe(provider.GetRequiredService<IHttpClientFactory>().CreateClient(ProbingClient(pool)), check, options.HttpVersion, time);
     }
 
     private static IEnumerable<(string Listener, string Setting)> AccessLogSettings(LoadBalancerOptions options) =>

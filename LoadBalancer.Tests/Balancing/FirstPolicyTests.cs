@@ -10,7 +10,7 @@ internal sealed class FirstPolicyTests
     public void Pick_Always_IsTheFirstThatHasRoom()
     {
         var (a, b) = (Unprobed("a", maxInFlight: 1), Unprobed("b", weight: 1000));
-        var policy = new FirstPolicy().Over([a, b]);
+        var policy = PoolOf(new FirstPolicy(), a, b).Snapshot.Policy;
 
         policy.Pick(new SelectionContext()).Should().Be(a);
         policy.Pick(new SelectionContext()).Should().Be(a);

@@ -35,7 +35,7 @@ internal sealed class RoundRobinPolicyTests
     public void Pick_FullBackend_GoesToTheNext()
     {
         var (a, b) = (Unprobed("a", maxInFlight: 1), Unprobed("b"));
-        var policy = new RoundRobinPolicy().Over([a, b]);
+        var policy = PoolOf(a, b).Snapshot.Policy;
         a.TryEnter().Should().BeTrue();
 
         for (var i = 0; i < 4; i++)
@@ -51,17 +51,19 @@ internal sealed class RoundRobinPolicyTests
     public void Over_AnotherSet_GoesOnCounting()
     {
         var (a, b) = (Unprobed("a"), Unprobed("b"));
-        var policy = new RoundRobinPolicy().Over([a, b]);
-        policy.Pick(new SelectionContext()).Should().Be(a);
+        var pool = PoolOf(a, b);
+        pool.Snapshot.Policy.Pick(new SelectionContext()).Should().Be(a);
 
-        policy.Over([a, b]).Pick(new SelectionContext()).Should().Be(b, "whoever comes first must not get more for every change of health");
+        pool.SetAdminState(a, AdminState.Ready);
+
+        pool.Snapshot.Policy.Pick(new SelectionContext()).Should().Be(b, "whoever comes first must not get more for every change of health");
     }
 
     [Test]
     public void Over_AThousandBackendsOfManyWeights_KeepsRoughShares()
     {
         var backends = Enumerable.Range(0, 1000).Select(i => Unprobed($"b{i}", weight: 1 + i)).ToArray();
-        var policy = new RoundRobinPolicy().Over([.. backends]);
+        var policy = PoolOf(backends).Snapshot.Policy;
         var counts = new Dictionary<Backend, int>();
 
         for (var i = 0; i < 500_500; i++)
@@ -76,7 +78,7 @@ internal sealed class RoundRobinPolicyTests
 
     private static string Picks(int count, params (string Name, int Weight)[] backends)
     {
-        var policy = new RoundRobinPolicy().Over([.. backends.Select(backend => Unprobed(backend.Name, backend.Weight))]);
+        var policy = PoolOf([.. backends.Select(backend => Unprobed(backend.Name, backend.Weight))]).Snapshot.Policy;
         return string.Concat(Enumerable.Range(0, count).Select(_ => policy.Pick(new SelectionContext())!.Name));
     }
 }

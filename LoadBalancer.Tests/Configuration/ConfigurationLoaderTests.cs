@@ -104,7 +104,7 @@ internal sealed class ConfigurationLoaderTests
             "LoadBalancer:Pools:web:Backends:b2:Weight: 'heavy' is not valid; expected a whole number",
             "LoadBalancer:Pools:web:Backends:b3:Address: is missing; expected for example http://127.0.0.1:3000",
             "LoadBalancer:Pools:web:Backends:b3:Weight: '-1' is out of range; expected 0 to 1000",
-            "LoadBalancer:Pools:web:Backends:b4: '7' is not an object; expected { Address, Weight, MaxInFlight }",
+            "LoadBalancer:Pools:web:Backends:b4: '7' is not an object; expected { Address, Weight, MaxInFlight, AdminState }",
             "LoadBalancer:Pools:web:Backends:b4:Address: is missing; expected for example http://127.0.0.1:3000",
             "LoadBalancer:Pools:web:HealthCheck:Interval: '30' is not valid; expected a duration as hours:minutes:seconds, for example 00:00:30",
             "LoadBalancer:Pools:web:HealthCheck:Intervall: unknown key; did you mean 'Interval'?",

@@ -11,9 +11,9 @@ internal sealed class EjectionTimerTests
     public async Task Watch_Ejected_ComesBackWhenItsTimeIsOver()
     {
         var clock = new FakeClock();
-        var backend = Unprobed("a");
+        var backend = Unprobed("a", time: clock);
         var pool = PoolOf(backend);
-        EjectionTimer.Watch(pool, TimeSpan.FromSeconds(10), clock);
+        EjectionTimer.Watch(pool, clock);
         pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
         lease!.Complete(AttemptOutcome.ConnectFailed, "connection refused");
 

@@ -76,7 +76,7 @@ internal sealed class BackendHealthTests
     {
         var health = UpByProbe(new() { Probed = true, Fall = 5 });
 
-        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused").Should().Be(HealthChanges.Flipped);
+        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused", 1).Should().Be(HealthChanges.Flipped);
         health.IsUp.Should().BeFalse();
         health.Reason.Should().Be("connection refused");
 
@@ -89,7 +89,7 @@ internal sealed class BackendHealthTests
     {
         var health = Health(new());
 
-        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused").Should().Be(HealthChanges.Flipped | HealthChanges.Ejected);
+        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused", 1).Should().Be(HealthChanges.Flipped | HealthChanges.Ejected);
         health.IsUp.Should().BeFalse();
 
         health.EndEjection().Should().Be(HealthChanges.Flipped);
@@ -101,9 +101,10 @@ internal sealed class BackendHealthTests
     {
         var health = Health(new() { Failures = 3 });
 
-        health.ObserveAttempt(AttemptOutcome.Failed, "1").Should().Be(HealthChanges.None);
-        health.ObserveAttempt(AttemptOutcome.Failed, "2").Should().Be(HealthChanges.None);
-        health.ObserveAttempt(AttemptOutcome.Failed, "reset").Should().Be(HealthChanges.Flipped | HealthChanges.Ejected);
+        health.ObserveAttempt(AttemptOutcome.Failed, "1", 1).Should().Be(HealthChanges.None);
+        health.ObserveAttempt(AttemptOutcome.Failed, "2", 1).Should().Be(HealthChanges.None);
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset", 1).Should().Be(HealthChanges.Ejectable);
+        health.Eject().Should().Be(HealthChanges.Flipped | HealthChanges.Ejected);
         health.Reason.Should().Be("3 failures in a row, last: reset");
     }
 
@@ -112,11 +113,10 @@ internal sealed class BackendHealthTests
     {
         var health = Health(new() { Failures = 2 });
 
-        health.ObserveAttempt(AttemptOutcome.Failed, "1");
-        health.ObserveAttempt(AttemptOutcome.Succeeded, "");
-        health.ObserveAttempt(AttemptOutcome.Failed, "2");
+        health.ObserveAttempt(AttemptOutcome.Failed, "1", 1);
+        health.ObserveAttempt(AttemptOutcome.Succeeded, "", 1);
 
-        health.IsUp.Should().BeTrue();
+        health.ObserveAttempt(AttemptOutcome.Failed, "2", 1).Should().Be(HealthChanges.None);
     }
 
     [Test]
@@ -124,11 +124,10 @@ internal sealed class BackendHealthTests
     {
         var health = Health(new() { Failures = 2, Window = TimeSpan.FromSeconds(10) });
 
-        health.ObserveAttempt(AttemptOutcome.Failed, "1");
+        health.ObserveAttempt(AttemptOutcome.Failed, "1", 1);
         _clock.Advance(TimeSpan.FromSeconds(11));
-        health.ObserveAttempt(AttemptOutcome.Failed, "2");
 
-        health.IsUp.Should().BeTrue();
+        health.ObserveAttempt(AttemptOutcome.Failed, "2", 1).Should().Be(HealthChanges.None);
     }
 
     [Test]
@@ -136,7 +135,7 @@ internal sealed class BackendHealthTests
     {
         var health = Health(new() { Failures = 1 });
 
-        health.ObserveAttempt(AttemptOutcome.Abandoned, "client gone").Should().Be(HealthChanges.None);
+        health.ObserveAttempt(AttemptOutcome.Abandoned, "client gone", 1).Should().Be(HealthChanges.None);
         health.IsUp.Should().BeTrue();
     }
 
@@ -144,7 +143,8 @@ internal sealed class BackendHealthTests
     public void EndEjection_WhileProbesSayDown_StaysDown()
     {
         var health = UpByProbe(new() { Probed = true, Failures = 1 });
-        health.ObserveAttempt(AttemptOutcome.Failed, "reset");
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset", 1);
+        health.Eject();
         health.ObserveProbe(false, "down");
 
         health.EndEjection().Should().Be(HealthChanges.None);
@@ -155,7 +155,8 @@ internal sealed class BackendHealthTests
     public void ObserveProbe_WhileEjected_StaysDown()
     {
         var health = UpByProbe(new() { Probed = true, Failures = 1 });
-        health.ObserveAttempt(AttemptOutcome.Failed, "reset");
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset", 1);
+        health.Eject();
 
         health.ObserveProbe(true, "ok").Should().Be(HealthChanges.None);
         health.IsUp.Should().BeFalse();
@@ -168,7 +169,79 @@ internal sealed class BackendHealthTests
         var health = UpByProbe(new() { Probed = true, Failures = 1 });
         health.ObserveProbe(false, "down");
 
-        health.ObserveAttempt(AttemptOutcome.Failed, "reset").Should().Be(HealthChanges.Ejected, "somebody has to end it");
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset", 1);
+        health.Eject().Should().Be(HealthChanges.Ejected, "somebody has to end it");
+    }
+
+    [Test]
+    public void ObserveAttempt_EverySecondFails_EjectsOnceThereWereEnough()
+    {
+        var health = Health(new() { Failures = 3, FailureShare = 0.5, LeastAttempts = 20 });
+
+        for (var i = 1; i <= 21; i++) // The window begins with the first failure, which is the second attempt.
+        {
+            health.ObserveAttempt(i % 2 == 0 ? AttemptOutcome.Failed : AttemptOutcome.Succeeded, "reset", i).Should().Be(HealthChanges.None);
+        }
+        health.ObserveAttempt(AttemptOutcome.Failed, "reset", 22).Should().Be(HealthChanges.Ejectable);
+
+        health.Eject();
+        health.Reason.Should().Be("11 of 21 attempts failed, last: reset");
+    }
+
+    [Test]
+    public void ObserveAttempt_ShareSpreadOverLongerThanTheWindow_DoesNotEject()
+    {
+        var health = Health(new() { Failures = 3, FailureShare = 0.5, Window = TimeSpan.FromSeconds(10) });
+
+        for (var i = 1; i <= 200; i++)
+        {
+            health.ObserveAttempt(i % 2 == 0 ? AttemptOutcome.Failed : AttemptOutcome.Succeeded, "reset", i).Should().Be(HealthChanges.None);
+            _clock.Advance(TimeSpan.FromSeconds(1));
+        }
+    }
+
+    [Test]
+    public void Eject_AgainAndAgain_IsOutForTwiceAsLongUpToALimit()
+    {
+        var health = Health(new() { Ejection = TimeSpan.FromSeconds(10), LongestEjection = TimeSpan.FromSeconds(60) });
+        var times = new List<double>();
+
+        for (var i = 0; i < 5; i++)
+        {
+            health.Eject();
+            times.Add(health.EjectionTime.TotalSeconds);
+            _clock.Advance(health.EjectionTime);
+            health.EndEjection();
+        }
+
+        times.Should().Equal(10, 20, 40, 60, 60);
+    }
+
+    [Test]
+    public void Eject_AfterItWasWellForAsLongAsItWasOut_BeginsAnew()
+    {
+        var health = Health(new() { Ejection = TimeSpan.FromSeconds(10) });
+        health.Eject();
+        _clock.Advance(TimeSpan.FromSeconds(10));
+        health.EndEjection();
+        _clock.Advance(TimeSpan.FromSeconds(10.1));
+
+        health.Eject();
+
+        health.EjectionTime.Should().Be(TimeSpan.FromSeconds(10));
+    }
+
+    [Test]
+    public void ObserveAttempt_ConnectFailedAgainAndAgain_IsAlwaysOutForTheSameTime()
+    {
+        var health = Health(new() { Ejection = TimeSpan.FromSeconds(10) });
+
+        for (var i = 0; i < 3; i++)
+        {
+            health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused", 1);
+            health.EjectionTime.Should().Be(TimeSpan.FromSeconds(10));
+            health.EndEjection();
+        }
     }
 
     private BackendHealth Health(HealthRules rules) => new(rules, _clock);

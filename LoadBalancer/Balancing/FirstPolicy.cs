@@ -12,17 +12,17 @@ public sealed class FirstPolicy : IBalancingPolicy
     private readonly ImmutableArray<Backend> _eligible;
 
     /// <summary>A policy over nobody yet.</summary>
-    public FirstPolicy() : this([])
+    public FirstPolicy() : this(Candidates.None)
     {
     }
 
-    private FirstPolicy(ImmutableArray<Backend> eligible) => _eligible = eligible;
+    private FirstPolicy(Candidates candidates) => _eligible = candidates.Backends;
 
     /// <inheritdoc/>
     public string Name => "First";
 
     /// <inheritdoc/>
-    public IBalancingPolicy Over(ImmutableArray<Backend> eligible) => new FirstPolicy(eligible);
+    public IBalancingPolicy Over(Candidates candidates) => new FirstPolicy(candidates);
 
     /// <inheritdoc/>
     public Backend? Pick(in SelectionContext context)

@@ -29,7 +29,7 @@ public sealed class RoundRobinPolicy : IBalancingPolicy
     public string Name => "RoundRobin";
 
     /// <inheritdoc/>
-    public IBalancingPolicy Over(ImmutableArray<Backend> eligible) => new RoundRobinPolicy(Sequence(eligible), _counter);
+    public IBalancingPolicy Over(Candidates candidates) => new RoundRobinPolicy(Sequence(candidates), _counter);
 
     /// <inheritdoc/>
     public Backend? Pick(in SelectionContext context)
@@ -51,9 +51,10 @@ public sealed class RoundRobinPolicy : IBalancingPolicy
         return null;
     }
 
-    private static ImmutableArray<Backend> Sequence(ImmutableArray<Backend> backends)
+    private static ImmutableArray<Backend> Sequence(Candidates candidates)
     {
-        var weights = ReducedWeights(backends);
+        var backends = candidates.Backends;
+        var weights = ReducedWeights(candidates.Weights);
         if (weights.All(weight => weight == 1))
         {
             return backends;
@@ -78,9 +79,8 @@ public sealed class RoundRobinPolicy : IBalancingPolicy
         return sequence.MoveToImmutable();
     }
 
-    private static int[] ReducedWeights(ImmutableArray<Backend> backends)
+    private static int[] ReducedWeights(ImmutableArray<int> weights)
     {
-        var weights = backends.Select(backend => backend.Weight).ToArray();
         var divisor = Math.Max(1, weights.Aggregate(0, (a, b) => (int)BigInteger.GreatestCommonDivisor(a, b)));
         var steps = weights.Sum(weight => (long)weight) / divisor * weights.Length;
         var scale = Math.Max(1.0, steps / (double)MaxSteps);

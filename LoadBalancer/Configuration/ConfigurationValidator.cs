@@ -4,6 +4,9 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Configuration;
 
+/// <summary>Adds an error unless the condition holds.</summary>
+internal delegate void Requirement(bool condition, string path, string message);
+
 /// <summary>Checks what the types of the options cannot: ranges, required values, and that the parts fit each other.</summary>
 internal static partial class ConfigurationValidator
 {
@@ -24,9 +27,7 @@ internal static partial class ConfigurationValidator
                 errors.Add(new($"{Root}:{path}", message));
             }
         }
-        void Duration(TimeSpan value, string path, bool zeroAllowed = false) =>
-            Require((value > TimeSpan.Zero || zeroAllowed && value == TimeSpan.Zero) && value <= LongestDuration, path,
-                $"'{value}' is out of range; expected {(zeroAllowed ? "00:00:00" : "more than 00:00:00")} to {LongestDuration}");
+        void Duration(TimeSpan value, string path, bool zeroAllowed = false) => RequireDuration(Require, value, path, zeroAllowed);
 
         Duration(options.ShutdownTimeout, "ShutdownTimeout", zeroAllowed: true);
         Require(options.Listeners.Count > 0, "Listeners", "no listener is defined; expected at least one");
@@ -38,7 +39,7 @@ internal static partial class ConfigurationValidator
         }
         foreach (var (name, pool) in options.Pools)
         {
-            CheckPool($"Pools:{name}", pool);
+            PoolValidator.Check($"Pools:{name}", pool, Require);
         }
 
         void CheckListener(string path, string name, ListenerOptions listener)
@@ -92,52 +93,12 @@ internal static partial class ConfigurationValidator
             Require(pool is not null, $"{path}:Pool", $"is missing; expected one of {Names(options.Pools.Keys)}");
             Require(pool is null || options.Pools.ContainsKey(pool), $"{path}:Pool", $"pool '{pool}' is not defined; expected one of {Names(options.Pools.Keys)}");
         }
-
-        void CheckPool(string path, PoolOptions pool)
-        {
-            Require(pool.Backends.Count > 0, $"{path}:Backends", "no backend is defined; expected at least one");
-            foreach (var (name, backend) in pool.Backends)
-            {
-                CheckBackend($"{path}:Backends:{name}", backend);
-            }
-            if (pool.HealthCheck is { } check)
-            {
-                Require(check.Path.StartsWith('/') && !check.Path.Any(c => c is <= ' ' or > '~' or '#'), $"{path}:HealthCheck:Path",
-                    $"'{check.Path}' is not a path; expected for example /health");
-                Duration(check.Interval, $"{path}:HealthCheck:Interval");
-                Duration(check.DownInterval, $"{path}:HealthCheck:DownInterval");
-                Duration(check.Timeout, $"{path}:HealthCheck:Timeout");
-                Require(check.Rise >= 1, $"{path}:HealthCheck:Rise", $"'{check.Rise}' is out of range; expected 1 or more");
-                Require(check.Fall >= 1, $"{path}:HealthCheck:Fall", $"'{check.Fall}' is out of range; expected 1 or more");
-            }
-            Require(pool.PassiveHealth.Failures >= 1, $"{path}:PassiveHealth:Failures", $"'{pool.PassiveHealth.Failures}' is out of range; expected 1 or more");
-            Duration(pool.PassiveHealth.Window, $"{path}:PassiveHealth:Window");
-            Duration(pool.PassiveHealth.Ejection, $"{path}:PassiveHealth:Ejection");
-            Require(pool.Retry.Attempts >= 1, $"{path}:Retry:Attempts", $"'{pool.Retry.Attempts}' is out of range; expected 1 (no retry) or more");
-            Require(pool.Retry.Budget is >= 0 and <= 1, $"{path}:Retry:Budget", $"'{pool.Retry.Budget}' is out of range; expected 0 to 1");
-            Duration(pool.Timeouts.Connect, $"{path}:Timeouts:Connect");
-            Duration(pool.Timeouts.Response, $"{path}:Timeouts:Response");
-            Duration(pool.Timeouts.Idle, $"{path}:Timeouts:Idle");
-            var fault = pool.Tls.AuthorityFile is null ? null : PemCertificate.AuthorityFault(pool.Tls.AuthorityFile);
-            Require(fault is null, $"{path}:Tls:AuthorityFile", $"'{pool.Tls.AuthorityFile}' cannot be used: {fault}");
-            Require(pool.Tls.Verify || pool.Tls.AuthorityFile is null, $"{path}:Tls:Verify", "is false, so AuthorityFile would never be looked at; expected one or the other");
-            Require(pool.Tls.ServerName is null || Uri.CheckHostName(pool.Tls.ServerName) == UriHostNameType.Dns, $"{path}:Tls:ServerName",
-                $"'{pool.Tls.ServerName}' is not a host name; expected for example shop.example.com");
-        }
-
-        void CheckBackend(string path, BackendOptions backend)
-        {
-            Require(backend.Address is not null, $"{path}:Address", "is missing; expected for example http://127.0.0.1:3000");
-            if (backend.Address is { } address)
-            {
-                Require(address.Scheme is "http" or "https", $"{path}:Address", $"'{address}' does not fit an Http listener; expected http://host:port or https://host:port");
-                Require(address.Port != 0, $"{path}:Address", $"'{address}' has port 0; expected 1 to 65535");
-                Require(address.Host != "*", $"{path}:Address", $"'{address}' is no single server; expected a host name or an IP address");
-            }
-            Require(backend.Weight is >= 0 and <= 1000, $"{path}:Weight", $"'{backend.Weight}' is out of range; expected 0 to 1000");
-            Require(backend.MaxInFlight is null or >= 1, $"{path}:MaxInFlight", $"'{backend.MaxInFlight}' is out of range; expected 1 or more, or null for no limit");
-        }
     }
+
+    /// <summary>Requires a duration that makes sense.</summary>
+    internal static void RequireDuration(Requirement require, TimeSpan value, string path, bool zeroAllowed = false) =>
+        require((value > TimeSpan.Zero || zeroAllowed && value == TimeSpan.Zero) && value <= LongestDuration, path,
+            $"'{value}' is out of range; expected {(zeroAllowed ? "00:00:00" : "more than 00:00:00")} to {LongestDuration}");
 
     [GeneratedRegex("^max-age=[0-9]+( *; *[A-Za-z]+)*\\z")]
     private static partial Regex Hsts();

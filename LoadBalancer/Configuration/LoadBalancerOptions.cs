@@ -140,6 +140,18 @@ public sealed record PoolOptions
     /// <summary>How often a request is tried again.</summary>
     public RetryOptions Retry { get; init; } = new();
 
+    /// <summary>Where requests wait while every backend that could serve them is at its <see cref="BackendOptions.MaxInFlight"/>.</summary>
+    public QueueOptions Queue { get; init; } = new();
+
+    /// <summary>A second attempt beside one that takes long; absent: none.</summary>
+    public HedgeOptions? Hedge { get; init; }
+
+    /// <summary>Whether a client stays with the backend that served it first; absent: no.</summary>
+    public StickySessionOptions? StickySession { get; init; }
+
+    /// <summary>In which time the weight of a backend that was down grows back to the whole. Default 0: at once.</summary>
+    public TimeSpan SlowStart { get; init; }
+
     /// <summary>How long to wait for a backend.</summary>
     public TimeoutOptions Timeouts { get; init; } = new();
 
@@ -192,6 +204,21 @@ public enum PolicyName
     /// <summary>Each in turn, by weight.</summary>
     RoundRobin,
 
+    /// <summary>The one with the fewest requests in flight for its weight.</summary>
+    LeastConnections,
+
+    /// <summary>The one that is expected to answer first: by its recent response times and what it has in flight.</summary>
+    ResponseTime,
+
+    /// <summary>A client's address decides, so that it comes back to the same backend; not where that one has far more than its share.</summary>
+    IpHash,
+
+    /// <summary>Anyone, by weight.</summary>
+    Random,
+
+    /// <summary>Two at random, by weight, and of these the one with fewer requests in flight.</summary>
+    PowerOfTwoChoices,
+
     /// <summary>The first that is eligible, in the order of the configuration.</summary>
     First,
 }
@@ -207,65 +234,7 @@ public sealed record BackendOptions
 
     /// <summary>How many requests it may have at once; null (the default) is without limit.</summary>
     public int? MaxInFlight { get; init; }
-}
 
-/// <summary>Polling health checks: GET <see cref="Path"/>, 2xx is success.</summary>
-public sealed record HealthCheckOptions
-{
-    /// <summary>What to ask for, with a query if need be. Default <c>/</c>.</summary>
-    public string Path { get; init; } = "/";
-
-    /// <summary>How often a healthy backend is probed. Default 30 s.</summary>
-    public TimeSpan Interval { get; init; } = TimeSpan.FromSeconds(30);
-
-    /// <summary>How often an unhealthy backend is probed. Default 2 s.</summary>
-    public TimeSpan DownInterval { get; init; } = TimeSpan.FromSeconds(2);
-
-    /// <summary>How long one probe may take until the head of the answer is there. Default 5 s.</summary>
-    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(5);
-
-    /// <summary>Consecutive successes that bring a backend up. Default 1.</summary>
-    public int Rise { get; init; } = 1;
-
-    /// <summary>Consecutive failures that take a backend down. Default 1.</summary>
-    public int Fall { get; init; } = 1;
-}
-
-/// <summary>Passive health: what failed requests say about a backend.</summary>
-public sealed record PassiveHealthOptions
-{
-    /// <summary>Consecutive failed requests that eject a backend. Default 3.</summary>
-    public int Failures { get; init; } = 3;
-
-    /// <summary>The time within which they must happen. Default 10 s.</summary>
-    public TimeSpan Window { get; init; } = TimeSpan.FromSeconds(10);
-
-    /// <summary>How long an ejected backend stays out. Default 10 s.</summary>
-    public TimeSpan Ejection { get; init; } = TimeSpan.FromSeconds(10);
-}
-
-/// <summary>Trying again at another backend.</summary>
-public sealed record RetryOptions
-{
-    /// <summary>
-    /// Attempts in all for a request that a backend may have seen; 1 is no retry. A backend that could not be connected to saw
-    /// nothing and does not count. Default 2.
-    /// </summary>
-    public int Attempts { get; init; } = 2;
-
-    /// <summary>Retries allowed as a share of the requests of the last 10 s, 0..1; ten are always allowed. Default 0.2.</summary>
-    public double Budget { get; init; } = 0.2;
-}
-
-/// <summary>How long to wait for a backend.</summary>
-public sealed record TimeoutOptions
-{
-    /// <summary>For one connect. Default 5 s.</summary>
-    public TimeSpan Connect { get; init; } = TimeSpan.FromSeconds(5);
-
-    /// <summary>From the end of the request to the head of the response. Default 1 min.</summary>
-    public TimeSpan Response { get; init; } = TimeSpan.FromMinutes(1);
-
-    /// <summary>For a message under way in which no byte moves in either direction. Default 1 min 40 s.</summary>
-    public TimeSpan Idle { get; init; } = TimeSpan.FromSeconds(100);
+    /// <summary>Whether it is to work: <c>Draining</c> finishes what it has and keeps its sticky clients. Default Ready.</summary>
+    public AdminState AdminState { get; init; } = AdminState.Ready;
 }

@@ -122,6 +122,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             _ when type == typeof(TimeSpan) => ParseDuration(text),
             _ when type == typeof(EndpointAddress) => EndpointAddress.TryParse(text, out var address, out error) ? address : null,
             _ when type == typeof(IPNetwork) => ParseNetwork(text),
+            _ when type == typeof(HedgeAfter) => ParseHedgeAfter(text),
             _ when type == typeof(Version) => text switch { "1.1" => HttpVersion.Version11, "2" or "2.0" => HttpVersion.Version20, _ => null },
             _ when type.IsEnum => ParseName(text, type),
             _ => throw new NotSupportedException($"{section.Path}: no way to read a {type.Name}"),
@@ -137,6 +138,12 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     // TimeSpan reads "30" as thirty days, which nobody means.
     private static TimeSpan? ParseDuration(string text) =>
         text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var duration) ? duration : null;
+
+    private static HedgeAfter? ParseHedgeAfter(string text) =>
+        ParseDuration(text) is { } delay ? new HedgeAfter(delay, 0)
+        : text is ['p' or 'P', .. var number] && double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var percentile)
+          && percentile is > 0 and < 100 ? new HedgeAfter(null, percentile)
+        : null;
 
     // A single address is a network of its own.
     private static IPNetwork? ParseNetwork(string text) =>
@@ -156,6 +163,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         _ when type == typeof(double) => "a number",
         _ when type == typeof(Version) => "1.1 or 2",
         _ when type == typeof(TimeSpan) => "a duration as hours:minutes:seconds, for example 00:00:30",
+        _ when type == typeof(HedgeAfter) => "a percentile, for example p95, or a duration, for example 00:00:00.200",
         _ when type == typeof(EndpointAddress) => "an address, for example http://127.0.0.1:8080",
         _ when type.IsEnum => string.Join(" or ", Enum.GetNames(type)),
         _ => "a text",

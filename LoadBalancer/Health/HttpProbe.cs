@@ -27,11 +27,8 @@ public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Ver
     };
 
     /// <inheritdoc/>
-    public async Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken)
-    {
-        using var deadline = new CancellationTokenSource(options.Timeout, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-        try
+    public Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken) => IProbe.InTimeAsync(
+        async token =>
         {
             using var request = new HttpRequestMessage(HttpMethod.Get, backend.Address + options.Path)
             {
@@ -39,16 +36,11 @@ public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Ver
                 VersionPolicy = backend.Address.Scheme == "https" ? HttpVersionPolicy.RequestVersionOrHigher : HttpVersionPolicy.RequestVersionExact,
             };
             request.Headers.UserAgent.ParseAdd("loadbalancer-probe");
-            using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
+            using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, token);
             var status = string.Create(CultureInfo.InvariantCulture, $"GET {options.Path} answered {(int)response.StatusCode}");
             return new ProbeResult(response.IsSuccessStatusCode, status);
-        }
-        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
-        {
-            var reason = deadline.IsCancellationRequested
-                ? string.Create(CultureInfo.InvariantCulture, $"no answer within {options.Timeout.TotalSeconds} s")
-                : FailureReason.Of(e);
-            return FailureReason.IsLocal(e) ? null : new ProbeResult(false, reason);
-        }
-    }
+        },
+        options.Timeout,
+        time,
+        cancellationToken);
 }

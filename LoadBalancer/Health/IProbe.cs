@@ -1,3 +1,4 @@
+using System.Globalization;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health;
@@ -10,6 +11,29 @@ public interface IProbe
     /// even be sent, for a reason that is none of the backend's.
     /// </summary>
     Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken);
+
+    /// <summary>Runs a probe and makes a result of whatever it throws.</summary>
+    /// <param name="probe">The probe; its token is cancelled when its time is over.</param>
+    /// <param name="timeout">How long it may take.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Cancelled when nobody wants to know any longer.</param>
+    protected static async Task<ProbeResult?> InTimeAsync(
+        Func<CancellationToken, Task<ProbeResult>> probe, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(timeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        try
+        {
+            return await probe(either.Token);
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            var reason = deadline.IsCancellationRequested
+                ? string.Create(CultureInfo.InvariantCulture, $"no answer within {timeout.TotalSeconds} s")
+                : FailureReason.Of(e);
+            return FailureReason.IsLocal(e) ? null : new ProbeResult(false, reason);
+        }
+    }
 }
 
 /// <summary>What a probe found.</summary>

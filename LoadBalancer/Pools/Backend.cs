@@ -3,8 +3,11 @@ namespace LoadBalancer.Pools;
 /// <summary>One server of a pool: who it is, what the operator wants of it, what was observed of it, what it is doing now.</summary>
 public sealed class Backend
 {
+    /// <summary>What <see cref="EffectiveWeight"/> counts in: hundredths of a weight.</summary>
+    internal const int WeightUnit = 100;
+
     private readonly int _maxInFlight;
-    private int _inFlight;
+    private InFlightCounts _counts = null!; // until it joins its pool
     private long _requests;
     private long _failures;
 
@@ -21,6 +24,7 @@ public sealed class Backend
         Health = health;
         Weight = weight;
         _maxInFlight = maxInFlight ?? int.MaxValue;
+        ResponseTime = new ResponseTime(health.Time);
     }
 
     /// <summary>Raised when there is a sign, but no proof, that the backend is gone; on any thread, handlers must not block.</summary>
@@ -32,8 +36,14 @@ public sealed class Backend
     /// <summary>Where it listens.</summary>
     public EndpointAddress Address { get; }
 
-    /// <summary>Its share relative to the other backends of the pool; 0 gets nothing.</summary>
-    public int Weight { get; }
+    /// <summary>Its share relative to the other backends of the pool; 0 gets nothing. Changed through <see cref="BackendPool.SetWeight"/>.</summary>
+    public int Weight { get; internal set; }
+
+    /// <summary>
+    /// How far its slow start has come, above 0 to 1, which is all the way: the part of its weight that counts. Changed through
+    /// <see cref="BackendPool.SetRamp"/>.
+    /// </summary>
+    public double Ramp { get; internal set; } = 1;
 
     /// <summary>What the operator wants of it; changed through <see cref="BackendPool.SetAdminState"/>.</summary>
     public AdminState AdminState { get; internal set; }
@@ -41,8 +51,14 @@ public sealed class Backend
     /// <summary>What was observed of it; fed through its pool.</summary>
     public BackendHealth Health { get; }
 
+    /// <summary>How long it takes to answer.</summary>
+    public ResponseTime ResponseTime { get; }
+
+    /// <summary>Where its count stands among those of its pool.</summary>
+    public int Place { get; private set; }
+
     /// <summary>Leases out now.</summary>
-    public int InFlight => Volatile.Read(ref _inFlight);
+    public int InFlight => Volatile.Read(ref _counts[Place]);
 
     /// <summary>Leases ever taken, retries included.</summary>
     public long Requests => Interlocked.Read(ref _requests);
@@ -51,20 +67,44 @@ public sealed class Backend
     public long Failures => Interlocked.Read(ref _failures);
 
     /// <summary>Whether one more lease would fit below its limit.</summary>
-    public bool HasRoom => Volatile.Read(ref _inFlight) < _maxInFlight;
+    public bool HasRoom => InFlight < _maxInFlight;
 
     /// <summary>Reports such a sign: an idle connection was closed, say. Whoever checks health may want to look at once.</summary>
     public void Doubt() => Doubted?.Invoke();
 
     internal bool IsEligible => AdminState == AdminState.Ready && Weight > 0 && Health.IsUp;
 
-    // Counts first and looks then: two that enter at once cannot both take the last place.
+    // Who belongs here already may still come while the backend drains.
+    internal bool IsOpenToItsOwn => AdminState != AdminState.Disabled && Health.IsUp;
+
+    // Never less than a hundredth: who gets nothing would never show that it is well.
+    internal int EffectiveWeight => Math.Max(Weight, (int)(Weight * WeightUnit * Ramp));
+
+    internal void Join(InFlightCounts counts) => (_counts, Place) = (counts, counts.TakePlace());
+
+    // Never counts above the limit, if only for an instant: who looks then would wait for room that is there.
     internal bool TryEnter()
     {
-        if (Interlocked.Increment(ref _inFlight) > _maxInFlight)
+        ref var count = ref _counts[Place];
+        if (_maxInFlight == int.MaxValue)
         {
-            Interlocked.Decrement(ref _inFlight);
-            return false;
+            Interlocked.Increment(ref count);
+        }
+        else
+        {
+            for (var seen = Volatile.Read(ref count); ;)
+            {
+                if (seen >= _maxInFlight)
+                {
+                    return false;
+                }
+                var before = Interlocked.CompareExchange(ref count, seen + 1, seen);
+                if (before == seen)
+                {
+                    break;
+                }
+                seen = before;
+            }
         }
         Interlocked.Increment(ref _requests);
         return true;
@@ -72,7 +112,7 @@ public sealed class Backend
 
     internal void Leave(AttemptOutcome outcome)
     {
-        Interlocked.Decrement(ref _inFlight);
+        Interlocked.Decrement(ref _counts[Place]);
         if (outcome is AttemptOutcome.ConnectFailed or AttemptOutcome.Failed)
         {
             Interlocked.Increment(ref _failures);

@@ -15,23 +15,25 @@ namespace LoadBalancer.Pools;
 public sealed class BackendHealth
 {
     private readonly HealthRules _rules;
-    private readonly TimeProvider _time;
+    private readonly FailureWindow _failures;
     private readonly Lock _gate = new();
 
     private SlotState _probe;
     private string _probeReason = "";
     private int _probeStreak;           // consecutive probe results that contradict _probe
     private bool _ejected;
+    private bool _ejectedForFailures;   // rather than because it could not be connected to
     private string _ejectionReason = "";
-    private int _failureRun;            // consecutive failed attempts
-    private long _failureRunStart;      // timestamp of the first of them
+    private int _ejections;             // that followed each other soon
+    private long _ejectionEnd;          // timestamp of the last one's
     private volatile SlotState _state;  // both slots together
 
     /// <summary>Health of a new backend: pending where probes run, up where none do.</summary>
     public BackendHealth(HealthRules rules, TimeProvider time)
     {
         _rules = rules;
-        _time = time;
+        Time = time;
+        _failures = new FailureWindow(rules, time);
         _probe = rules.Probed ? SlotState.Pending : SlotState.Up;
         _state = _probe;
     }
@@ -43,6 +45,21 @@ public sealed class BackendHealth
 
     /// <summary>Whether the first probe is still under way.</summary>
     public bool IsPending => _state == SlotState.Pending;
+
+    /// <summary>Whether it is out for no other reason than that attempts failed: nobody has proved that it is gone.</summary>
+    public bool IsOutForFailures
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _ejected && _ejectedForFailures;
+            }
+        }
+    }
+
+    /// <summary>How long the ejection lasts that was begun last.</summary>
+    public TimeSpan EjectionTime { get; private set; }
 
     /// <summary>Why the backend is down, or what the last change to up was; one short phrase for people.</summary>
     public string Reason
@@ -58,6 +75,9 @@ public sealed class BackendHealth
             }
         }
     }
+
+    /// <summary>The clock.</summary>
+    internal TimeProvider Time { get; }
 
     /// <summary>Takes in the result of one probe.</summary>
     public HealthChanges ObserveProbe(bool succeeded, string reason)
@@ -82,20 +102,47 @@ public sealed class BackendHealth
     }
 
     /// <summary>Takes in how one attempt at the backend ended.</summary>
-    public HealthChanges ObserveAttempt(AttemptOutcome outcome, string reason)
+    /// <param name="outcome">How it ended.</param>
+    /// <param name="reason">What went wrong.</param>
+    /// <param name="attempts">How many attempts the backend has had in all.</param>
+    public HealthChanges ObserveAttempt(AttemptOutcome outcome, string reason, long attempts)
     {
         switch (outcome)
         {
-            case AttemptOutcome.Succeeded when Volatile.Read(ref _failureRun) == 0: // the request path: no lock
             case AttemptOutcome.Abandoned:
                 return HealthChanges.None;
             case AttemptOutcome.Succeeded:
-                Volatile.Write(ref _failureRun, 0);
+                _failures.EndRun(); // the request path: no lock
                 return HealthChanges.None;
             case AttemptOutcome.ConnectFailed:
                 return ObserveConnectFailure(reason);
             default:
-                return ObserveFailure(reason);
+                lock (_gate)
+                {
+                    return _failures.Add(attempts, reason) ? HealthChanges.Ejectable : HealthChanges.None;
+                }
+        }
+    }
+
+    /// <summary>
+    /// Takes the backend out, because of the failures that <see cref="HealthChanges.Ejectable"/> told of. Each time that follows the
+    /// last one before it has been back for as long as it was out, it is out for twice as long (as Envoy's outlier detection has it,
+    /// but with doubling).
+    /// </summary>
+    public HealthChanges Eject()
+    {
+        lock (_gate)
+        {
+            if (_ejected)
+            {
+                return HealthChanges.None;
+            }
+            if (_ejections > 0 && Time.GetElapsedTime(_ejectionEnd) > EjectionTime)
+            {
+                _ejections = 0;
+            }
+            var factor = Math.Pow(2, _ejections++);
+            return Eject(_failures.Summary, true, factor > _rules.LongestEjection / _rules.Ejection ? Longest() : _rules.Ejection * factor);
         }
     }
 
@@ -105,7 +152,8 @@ public sealed class BackendHealth
         lock (_gate)
         {
             _ejected = false;
-            _failureRun = 0;
+            _ejectionEnd = Time.GetTimestamp();
+            _failures.Clear();
             if (_probe == SlotState.Up)
             {
                 _probeReason = "ejection is over";
@@ -115,7 +163,7 @@ public sealed class BackendHealth
     }
 
     // A refused connect proves as much as a failed probe, without waiting for Fall: where probes run, one of them brings the
-    // backend back; where none do, time does.
+    // backend back; where none do, time does, always the same: to try costs nobody anything.
     private HealthChanges ObserveConnectFailure(string reason)
     {
         lock (_gate)
@@ -125,31 +173,17 @@ public sealed class BackendHealth
                 SetProbe(SlotState.Down, reason);
                 return Publish();
             }
-            return Eject(reason);
+            return _ejected ? HealthChanges.None : Eject(reason, false, _rules.Ejection);
         }
     }
 
-    private HealthChanges ObserveFailure(string reason)
+    private HealthChanges Eject(string reason, bool forFailures, TimeSpan duration)
     {
-        lock (_gate)
-        {
-            var now = _time.GetTimestamp();
-            if (_failureRun == 0 || _time.GetElapsedTime(_failureRunStart, now) > _rules.Window)
-            {
-                (_failureRun, _failureRunStart) = (0, now);
-            }
-            return ++_failureRun < _rules.Failures
-                ? HealthChanges.None
-                : Eject($"{_failureRun} failures in a row, last: {reason}");
-        }
+        (_ejected, _ejectedForFailures, _ejectionReason, EjectionTime) = (true, forFailures, reason, duration);
+        return HealthChanges.Ejected | Publish();
     }
 
-    private HealthChanges Eject(string reason)
-    {
-        var changes = _ejected ? HealthChanges.None : HealthChanges.Ejected;
-        (_ejected, _ejectionReason) = (true, reason);
-        return changes | Publish();
-    }
+    private TimeSpan Longest() => _rules.LongestEjection > _rules.Ejection ? _rules.LongestEjection : _rules.Ejection;
 
     private void SetProbe(SlotState state, string reason) => (_probe, _probeReason, _probeStreak) = (state, reason, 0);
 

@@ -7,16 +7,30 @@ namespace LoadBalancer.Pools;
 public sealed class BackendLease : IDisposable
 {
     private readonly BackendPool _pool;
+    private readonly long _start;
     private int _completed;
 
     internal BackendLease(BackendPool pool, Backend backend)
     {
         _pool = pool;
         Backend = backend;
+        _start = backend.Health.Time.GetTimestamp();
     }
 
     /// <summary>The backend that was chosen.</summary>
     public Backend Backend { get; }
+
+    /// <summary>
+    /// The backend has answered, which is where its response time ends; or it was not waited for any longer, and would have taken at
+    /// least as long.
+    /// </summary>
+    /// <returns>The time since the lease was taken.</returns>
+    public TimeSpan ObserveResponse()
+    {
+        var elapsed = Backend.Health.Time.GetElapsedTime(_start);
+        Backend.ResponseTime.Observe(elapsed);
+        return elapsed;
+    }
 
     /// <summary>Gives the backend back and tells the pool how it did. A second call has no effect.</summary>
     /// <param name="outcome">How the attempt ended.</param>

@@ -4,20 +4,30 @@ using System.Diagnostics.CodeAnalysis;
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// A named group of backends. Owns who is in it, what is in flight and the published snapshot; owns no I/O, no timer, no retry
-/// and no protocol. Everything that chooses a server does so by <see cref="TryAcquire"/> and gives it back by
-/// <see cref="BackendLease.Complete"/>.
+/// A named group of backends. Owns who is in it, what is in flight, who waits and the published snapshot; owns no I/O, no timer, no
+/// retry and no protocol. Everything that chooses a server does so by <see cref="TryAcquire(in SelectionContext, out BackendLease?)"/>
+/// and gives it back by <see cref="BackendLease.Complete"/>.
 /// </summary>
 public sealed class BackendPool
 {
     private readonly Lock _gate = new();
+    private readonly InFlightCounts _counts = new();
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
 
     /// <summary>Makes a pool of these backends; its health is settled once each was probed, or where none of them is.</summary>
-    public BackendPool(string name, IBalancingPolicy policy, ImmutableArray<Backend> backends)
+    /// <param name="name">Its name in the configuration.</param>
+    /// <param name="policy">How backends are chosen; over nobody yet.</param>
+    /// <param name="backends">Its members, in the order of the configuration; they belong to this pool alone.</param>
+    /// <param name="waitingRoom">How many may wait in its <see cref="WaitingRoom"/>.</param>
+    public BackendPool(string name, IBalancingPolicy policy, ImmutableArray<Backend> backends, int waitingRoom = 0)
     {
         Name = name;
+        WaitingRoom = new WaitingRoom(this, waitingRoom);
+        foreach (var backend in backends)
+        {
+            backend.Join(_counts);
+        }
         _snapshot = new PoolSnapshot(backends, [], policy);
         Publish();
     }
@@ -26,13 +36,16 @@ public sealed class BackendPool
     public event Action<BackendPool, Backend>? HealthFlipped;
 
     /// <summary>
-    /// Raised after failed attempts took a backend out, on the thread that observed it; handlers must not block. Somebody has to
-    /// call <see cref="EndEjection"/> when its time is over.
+    /// Raised after a backend was ejected, on the thread that observed it; handlers must not block. Somebody has to call
+    /// <see cref="EndEjection"/> when <see cref="BackendHealth.EjectionTime"/> is over.
     /// </summary>
     public event Action<BackendPool, Backend>? Ejected;
 
     /// <summary>The pool's name in the configuration.</summary>
     public string Name { get; }
+
+    /// <summary>Where work waits while all who could do it are full.</summary>
+    public WaitingRoom WaitingRoom { get; }
 
     /// <summary>The pool as it is now. Read it once and use that: the next read may see another.</summary>
     public PoolSnapshot Snapshot => _snapshot;
@@ -61,6 +74,27 @@ public sealed class BackendPool
         return false;
     }
 
+    /// <summary>Takes this backend, for work that belongs to it: also while it drains, not while it is down, disabled or full.</summary>
+    /// <returns>Whether it could be had.</returns>
+    public bool TryAcquire(Backend backend, [NotNullWhen(true)] out BackendLease? lease)
+    {
+        lease = backend.IsOpenToItsOwn && backend.TryEnter() ? new BackendLease(this, backend) : null;
+        return lease is not null;
+    }
+
+    /// <summary>Whether somebody eligible is left whom this work was not tried at, with room or without.</summary>
+    public bool HasUntried(in SelectionContext context)
+    {
+        foreach (var backend in _snapshot.Eligible)
+        {
+            if (!context.HasTried(backend))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /// <summary>Takes in the result of one probe.</summary>
     public void ObserveProbe(Backend backend, bool succeeded, string reason) =>
         Apply(backend, backend.Health.ObserveProbe(succeeded, reason));
@@ -69,16 +103,34 @@ public sealed class BackendPool
     public void EndEjection(Backend backend) => Apply(backend, backend.Health.EndEjection());
 
     /// <summary>Sets what the operator wants of a backend; holds for the next choice.</summary>
-    public void SetAdminState(Backend backend, AdminState state)
-    {
-        backend.AdminState = state;
-        Publish();
-    }
+    public void SetAdminState(Backend backend, AdminState state) => Publish(() => backend.AdminState = state);
+
+    /// <summary>Sets a backend's share relative to the others, 0..1000; holds for the next choice.</summary>
+    public void SetWeight(Backend backend, int weight) => Publish(() => backend.Weight = weight);
+
+    /// <summary>Sets how far a backend's slow start has come, above 0 to 1; holds for the next choice.</summary>
+    public void SetRamp(Backend backend, double ramp) => Publish(() => backend.Ramp = ramp);
 
     internal void Return(Backend backend, AttemptOutcome outcome, string reason)
     {
         backend.Leave(outcome);
-        Apply(backend, backend.Health.ObserveAttempt(outcome, reason));
+        var changes = backend.Health.ObserveAttempt(outcome, reason, backend.Requests);
+        if (changes != HealthChanges.None)
+        {
+            Apply(backend, changes.HasFlag(HealthChanges.Ejectable) ? EjectIfSpared(backend) : changes);
+        }
+        WaitingRoom.Serve();
+    }
+
+    // Failures alone are weak evidence: where many backends fail, the fault may well be with what they are asked, and whoever is left
+    // would be drowned. So they take out half of the members at the most; probes and refused connects may take out all.
+    private HealthChanges EjectIfSpared(Backend backend)
+    {
+        lock (_gate)
+        {
+            var members = _snapshot.Members;
+            return members.Count(member => member.Health.IsOutForFailures) + 1 <= members.Length / 2 ? backend.Health.Eject() : HealthChanges.None;
+        }
     }
 
     private void Apply(Backend backend, HealthChanges changes)
@@ -94,13 +146,15 @@ public sealed class BackendPool
         }
     }
 
-    private void Publish()
+    private void Publish(Action? change = null)
     {
         lock (_gate)
         {
+            change?.Invoke();
             var members = _snapshot.Members;
             var eligible = members.Where(backend => backend.IsEligible).ToImmutableArray();
-            _snapshot = new PoolSnapshot(members, eligible, _snapshot.Policy.Over(eligible));
+            var candidates = new Candidates(eligible, [.. eligible.Select(backend => backend.EffectiveWeight)], _counts);
+            _snapshot = new PoolSnapshot(members, eligible, _snapshot.Policy.Over(candidates));
             if (!eligible.IsEmpty || !members.Any(backend => backend.Health.IsPending))
             {
                 _settled.TrySetResult();
@@ -110,5 +164,6 @@ public sealed class BackendPool
                 _settled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             }
         }
+        WaitingRoom.Serve();
     }
 }

@@ -10,6 +10,9 @@ public enum HealthChanges
     /// <summary>The backend went from up to down or from down to up.</summary>
     Flipped = 1,
 
-    /// <summary>Failed attempts took the backend out; somebody must end that when its time is over.</summary>
+    /// <summary>The backend was ejected; somebody must end that when its time is over.</summary>
     Ejected = 2,
+
+    /// <summary>Enough attempts have failed to eject the backend, if the pool can spare it.</summary>
+    Ejectable = 4,
 }

@@ -1,10 +1,8 @@
-using System.Collections.Immutable;
-
 namespace LoadBalancer.Pools;
 
 /// <summary>
 /// How a pool chooses among its eligible backends. A policy is made for one set of backends and never changes its mind about
-/// them; when the set changes, the pool asks for a policy over the new one and publishes both together.
+/// them; when the set or a weight changes, the pool asks for a policy over the new one and publishes both together.
 /// </summary>
 public interface IBalancingPolicy
 {
@@ -12,7 +10,7 @@ public interface IBalancingPolicy
     string Name { get; }
 
     /// <summary>The same policy over another set; what it counted so far goes on. Runs off the request path.</summary>
-    IBalancingPolicy Over(ImmutableArray<Backend> eligible);
+    IBalancingPolicy Over(Candidates candidates);
 
     /// <summary>Picks a backend that the context admits, or null where it admits none. On the request path: no lock, no allocation.</summary>
     Backend? Pick(in SelectionContext context);

@@ -1,0 +1,58 @@
+namespace LoadBalancer.Configuration;
+
+/// <summary>How a probe asks.</summary>
+public enum ProbeType
+{
+    /// <summary>GET; 2xx is success.</summary>
+    Http,
+
+    /// <summary>A connection is opened and closed.</summary>
+    Tcp,
+}
+
+/// <summary>Polling health checks.</summary>
+public sealed record HealthCheckOptions
+{
+    /// <summary>How a probe asks. Default Http.</summary>
+    public ProbeType Type { get; init; } = ProbeType.Http;
+
+    /// <summary>What an Http probe asks for, with a query if need be. Default <c>/</c>.</summary>
+    public string Path { get; init; } = "/";
+
+    /// <summary>How often a healthy backend is probed. Default 30 s.</summary>
+    public TimeSpan Interval { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How often an unhealthy backend is probed. Default 2 s.</summary>
+    public TimeSpan DownInterval { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long one probe may take until the head of the answer is there. Default 5 s.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Consecutive successes that bring a backend up. Default 1.</summary>
+    public int Rise { get; init; } = 1;
+
+    /// <summary>Consecutive failures that take a backend down. Default 1.</summary>
+    public int Fall { get; init; } = 1;
+}
+
+/// <summary>Passive health: what failed requests say about a backend. They take out half of a pool at the most; refused connects may take out all.</summary>
+public sealed record PassiveHealthOptions
+{
+    /// <summary>Consecutive failed requests that eject a backend. Default 3.</summary>
+    public int Failures { get; init; } = 3;
+
+    /// <summary>The share of failed requests within the window that ejects a backend, of 20 requests or more; above 0 to 1. Default 0.5.</summary>
+    public double FailureShare { get; init; } = 0.5;
+
+    /// <summary>The time within which they must happen. Default 10 s.</summary>
+    public TimeSpan Window { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// How long an ejected backend stays out, the first time; twice as long each time that it has to be ejected again soon after it
+    /// came back. Default 10 s.
+    /// </summary>
+    public TimeSpan Ejection { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long it stays out at the most. Default 5 min.</summary>
+    public TimeSpan LongestEjection { get; init; } = TimeSpan.FromMinutes(5);
+}

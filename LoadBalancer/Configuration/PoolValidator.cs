@@ -1,0 +1,92 @@
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Configuration;
+
+/// <summary>Checks the options of one pool.</summary>
+internal static class PoolValidator
+{
+    // What may be carried out twice (RFC 9110 section 9.2.2).
+    private static readonly string[] IdempotentMethods = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
+
+    /// <summary>Requires all that must hold for a pool.</summary>
+    public static void Check(string path, PoolOptions pool, Requirement require)
+    {
+        void Require(bool condition, string key, string message) => require(condition, $"{path}:{key}", message);
+        void Duration(TimeSpan value, string key, bool zeroAllowed = false) => ConfigurationValidator.RequireDuration(require, value, $"{path}:{key}", zeroAllowed);
+
+        Require(pool.Backends.Count > 0, "Backends", "no backend is defined; expected at least one");
+        Require(pool.Backends.Count <= InFlightCounts.MostPlaces, "Backends", $"has {pool.Backends.Count} backends; expected {InFlightCounts.MostPlaces} at the most");
+        foreach (var (name, backend) in pool.Backends)
+        {
+            CheckBackend($"Backends:{name}", backend);
+        }
+        CheckHealth();
+        CheckAttempts();
+        Duration(pool.SlowStart, "SlowStart", zeroAllowed: true);
+        if (pool.StickySession is { } sticky)
+        {
+            Require(sticky.Cookie.Length > 0 && sticky.Cookie.All(c => char.IsAsciiLetterOrDigit(c) || "!#$%&'*+-.^_`|~".Contains(c, StringComparison.Ordinal)), "StickySession:Cookie",
+                $"'{sticky.Cookie}' is not a name for a cookie; expected letters, digits, - and _");
+            Require(sticky.KeyFile is null or { Length: > 0 }, "StickySession:KeyFile", "is empty; expected a file");
+        }
+        var fault = pool.Tls.AuthorityFile is null ? null : PemCertificate.AuthorityFault(pool.Tls.AuthorityFile);
+        Require(fault is null, "Tls:AuthorityFile", $"'{pool.Tls.AuthorityFile}' cannot be used: {fault}");
+        Require(pool.Tls.Verify || pool.Tls.AuthorityFile is null, "Tls:Verify", "is false, so AuthorityFile would never be looked at; expected one or the other");
+        Require(pool.Tls.ServerName is null || Uri.CheckHostName(pool.Tls.ServerName) == UriHostNameType.Dns, "Tls:ServerName",
+            $"'{pool.Tls.ServerName}' is not a host name; expected for example shop.example.com");
+
+        void CheckBackend(string key, BackendOptions backend)
+        {
+            Require(backend.Address is not null, $"{key}:Address", "is missing; expected for example http://127.0.0.1:3000");
+            if (backend.Address is { } address)
+            {
+                Require(address.Scheme is "http" or "https", $"{key}:Address", $"'{address}' does not fit an Http listener; expected http://host:port or https://host:port");
+                Require(address.Port != 0, $"{key}:Address", $"'{address}' has port 0; expected 1 to 65535");
+                Require(address.Host != "*", $"{key}:Address", $"'{address}' is no single server; expected a host name or an IP address");
+            }
+            Require(backend.Weight is >= 0 and <= 1000, $"{key}:Weight", $"'{backend.Weight}' is out of range; expected 0 to 1000");
+            Require(backend.MaxInFlight is null or >= 1, $"{key}:MaxInFlight", $"'{backend.MaxInFlight}' is out of range; expected 1 or more, or null for no limit");
+        }
+
+        void CheckHealth()
+        {
+            if (pool.HealthCheck is { } check)
+            {
+                Require(check.Path.StartsWith('/') && !check.Path.Any(c => c is <= ' ' or > '~' or '#'), "HealthCheck:Path", $"'{check.Path}' is not a path; expected for example /health");
+                Duration(check.Interval, "HealthCheck:Interval");
+                Duration(check.DownInterval, "HealthCheck:DownInterval");
+                Duration(check.Timeout, "HealthCheck:Timeout");
+                Require(check.Rise >= 1, "HealthCheck:Rise", $"'{check.Rise}' is out of range; expected 1 or more");
+                Require(check.Fall >= 1, "HealthCheck:Fall", $"'{check.Fall}' is out of range; expected 1 or more");
+            }
+            var passive = pool.PassiveHealth;
+            Require(passive.Failures >= 1, "PassiveHealth:Failures", $"'{passive.Failures}' is out of range; expected 1 or more");
+            Require(passive.FailureShare is > 0 and <= 1, "PassiveHealth:FailureShare", $"'{passive.FailureShare}' is out of range; expected more than 0, to 1");
+            Duration(passive.Window, "PassiveHealth:Window");
+            Duration(passive.Ejection, "PassiveHealth:Ejection");
+            Duration(passive.LongestEjection, "PassiveHealth:LongestEjection");
+        }
+
+        void CheckAttempts()
+        {
+            Require(pool.Retry.Attempts >= 1, "Retry:Attempts", $"'{pool.Retry.Attempts}' is out of range; expected 1 (no retry) or more");
+            Require(pool.Retry.Budget is >= 0 and <= 1, "Retry:Budget", $"'{pool.Retry.Budget}' is out of range; expected 0 to 1");
+            Duration(pool.Timeouts.Connect, "Timeouts:Connect");
+            Duration(pool.Timeouts.Response, "Timeouts:Response");
+            Duration(pool.Timeouts.Idle, "Timeouts:Idle");
+            Require(pool.Queue.Limit >= 0, "Queue:Limit", $"'{pool.Queue.Limit}' is out of range; expected 0 (no queue) or more");
+            Require(pool.Queue.Limit <= 0 || pool.Backends.Count == 0 || pool.Backends.Values.Any(backend => backend.MaxInFlight is not null), "Queue:Limit",
+                $"is {pool.Queue.Limit}, but no backend has a MaxInFlight, so nobody would ever wait; expected MaxInFlight at one backend or more, or no Queue");
+            Duration(pool.Queue.Timeout, "Queue:Timeout");
+            if (pool.Hedge is { } hedge)
+            {
+                Require(hedge.After.Delay is not { } delay || delay > TimeSpan.Zero, "Hedge:After", $"'{hedge.After.Delay}' is out of range; expected more than 00:00:00");
+                Require(hedge.Methods.Count > 0, "Hedge:Methods", $"is empty, so nothing would ever be hedged; expected some of {string.Join(", ", IdempotentMethods)}");
+                var other = hedge.Methods.FirstOrDefault(method => !IdempotentMethods.Contains(method));
+                Require(other is null, "Hedge:Methods", $"'{other}' must not be carried out twice; expected some of {string.Join(", ", IdempotentMethods)}");
+                Require(hedge.After.Delay is not { } late || late < pool.Timeouts.Response, "Hedge:After", $"'{hedge.After.Delay}' is not before Timeouts:Response ('{pool.Timeouts.Response}'), so nothing would ever be hedged");
+                Require(pool.Retry.Budget > 0, "Hedge", "takes its attempts out of Retry:Budget, which is 0; expected a budget above 0, or no Hedge");
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+namespace LoadBalancer.Pools;
+
+/// <summary>
+/// The failed attempts at one backend: whether they are too many in a row, or too large a share of all in a window of time. The
+/// window begins with a failure, so that successes, which are on the request path, need not be written down: they are what the
+/// backend's attempts have grown by since. All but <see cref="EndRun"/> must be called under one lock.
+/// </summary>
+internal sealed class FailureWindow(HealthRules rules, TimeProvider time)
+{
+    private int _run;             // consecutive failures
+    private long _runStart;       // timestamp of the first of them
+    private int _failures;        // in the window
+    private long _windowStart;    // timestamp of its first failure
+    private long _attemptsBefore; // attempts before that
+
+    /// <summary>What has happened, in words for people.</summary>
+    public string Summary { get; private set; } = "";
+
+    /// <summary>Counts a failure.</summary>
+    /// <param name="attempts">How many attempts the backend has had in all.</param>
+    /// <param name="reason">What went wrong.</param>
+    /// <returns>Whether it was one too many.</returns>
+    public bool Add(long attempts, string reason)
+    {
+        var now = time.GetTimestamp();
+        if (_run == 0 || time.GetElapsedTime(_runStart, now) > rules.Window)
+        {
+            (_run, _runStart) = (0, now);
+        }
+        if (_failures == 0 || time.GetElapsedTime(_windowStart, now) > rules.Window)
+        {
+            (_failures, _windowStart, _attemptsBefore) = (0, now, attempts - 1);
+        }
+        _run++;
+        _failures++;
+        var all = Math.Max(attempts - _attemptsBefore, _failures);
+        if (_run >= rules.Failures)
+        {
+            Summary = $"{_run} failures in a row, last: {reason}";
+            return true;
+        }
+        if (all >= rules.LeastAttempts && _failures >= rules.FailureShare * all)
+        {
+            Summary = $"{_failures} of {all} attempts failed, last: {reason}";
+            return true;
+        }
+        return false;
+    }
+
+    /// <summary>An attempt has succeeded. Takes no lock: that of a failure in the same instant may come before or after it.</summary>
+    public void EndRun()
+    {
+        if (Volatile.Read(ref _run) != 0)
+        {
+            Volatile.Write(ref _run, 0);
+        }
+    }
+
+    /// <summary>Forgets everything.</summary>
+    public void Clear() => (_run, _failures) = (0, 0);
+}
