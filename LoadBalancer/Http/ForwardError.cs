@@ -8,6 +8,12 @@ public enum ForwardError
     /// <summary>Nobody in the pool is eligible.</summary>
     NoBackend,
 
+    /// <summary>Everybody eligible is full, and so is the queue, if there is one.</summary>
+    Busy,
+
+    /// <summary>Everybody eligible stayed full for as long as a request may wait.</summary>
+    QueueTimeout,
+
     /// <summary>A method that a reverse proxy does not forward: CONNECT, TRACE.</summary>
     Method,
 
@@ -61,6 +67,7 @@ internal static class ForwardErrors
     public static (int Status, string Message, string ProxyStatus) Answer(this ForwardError error) => error switch
     {
         ForwardError.NoBackend => (503, "No backend available", "destination_unavailable"),
+        ForwardError.Busy or ForwardError.QueueTimeout => (503, "No backend available", "connection_limit_reached"),
         ForwardError.Method => (405, "This method is not forwarded", "http_request_error"),
         ForwardError.RequestHead => (400, "The request is malformed", "http_request_error"),
         ForwardError.TransferCoding => (501, "This transfer coding is not supported", "http_request_error"),

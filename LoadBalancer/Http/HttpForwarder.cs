@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
@@ -17,22 +18,31 @@ public sealed partial class HttpForwarder
     private readonly HttpClient _client;
     private readonly PoolOptions _options;
     private readonly RetryBudget _budget;
+    private readonly StickySessions? _sticky;
+    private readonly Hedge? _hedge;
+    private readonly TimeProvider _time;
     private readonly CancellationToken _stopping;
     private readonly ILogger _logger;
 
     /// <summary>Makes the forwarder of a pool.</summary>
     /// <param name="pool">Where backends come from.</param>
-    /// <param name="options">The pool's time-outs and retries.</param>
+    /// <param name="options">The pool's time-outs, retries, queue, hedging and sticky sessions.</param>
     /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>.</param>
-    /// <param name="time">The clock of the retry budget.</param>
+    /// <param name="time">The clock of the retry budget, of the queue and of hedging.</param>
     /// <param name="logger">Told of each failed attempt, once.</param>
     /// <param name="stopping">Cancelled when the node is to stop; from then on every answer ends its connection.</param>
+    /// <exception cref="ListenerException">The file of the sticky sessions' key cannot be used.</exception>
     public HttpForwarder(BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ILogger<HttpForwarder> logger, CancellationToken stopping)
     {
-        (_pool, _options, _client, _stopping, _logger) = (pool, options, client, stopping, logger);
+        (_pool, _options, _client, _time, _stopping, _logger) = (pool, options, client, time, stopping, logger);
         _budget = new RetryBudget(options.Retry.Budget, time);
+        _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, StickyKey.Load(pool.Name, sticky.KeyFile, logger)) : null;
+        _hedge = options.Hedge is { } hedge ? new Hedge(hedge, time) : null;
         _client.Timeout = Timeout.InfiniteTimeSpan; // Time-outs are the handler's: a slow message that moves is never cut.
     }
+
+    /// <summary>Whether <see cref="ForwardAsync"/> wants to know what equal clients have in common.</summary>
+    public bool WantsClientHash => _options.Policy == PolicyName.IpHash;
 
     /// <summary>The handler that such a client stands on.</summary>
     public static HttpMessageHandler CreateHandler(PoolOptions options, TimeProvider time) => new UpstreamHandler(options, time);
@@ -41,7 +51,8 @@ public sealed partial class HttpForwarder
     /// <param name="context">The client's request.</param>
     /// <param name="isPeerTrusted">Whether the peer's word on who the client is counts (<see cref="ListenerOptions.TrustedProxies"/>).</param>
     /// <param name="record">The request's line in the access log, where there is one.</param>
-    public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record)
+    /// <param name="clientHash">See <see cref="WantsClientHash"/>.</param>
+    public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash)
     {
         // 1. Refuse what is not for a backend, and what has come by here too often.
         var hasBody = !HttpMethods.IsConnect(context.Request.Method) && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
@@ -54,99 +65,128 @@ public sealed partial class HttpForwarder
         }
 
         _budget.CountRequest();
+        var own = _sticky?.Find(context.Request);
         var error = ForwardError.NoBackend;
         List<Backend>? tried = null;
         for (var attempts = 0; attempts < _options.Retry.Attempts;)
         {
-            // 2. Choose a backend that was not tried yet. At start the first probes may still be under way.
-            if (!_pool.Settled.IsCompleted)
+            // 2. Choose a backend that was not tried yet, first of all the client's own; wait for one where all are full.
+            var selection = new SelectionContext(tried, clientHash);
+            if (!TryChoose(selection, own, out var lease))
             {
-                await _pool.Settled.WaitAsync(context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                if (context.RequestAborted.IsCancellationRequested)
+                (lease, var reason) = await WaitForBackendAsync(selection, context.RequestAborted);
+                if (lease is null)
                 {
-                    error = ForwardError.ClientGone;
+                    error = tried is null ? reason : error; // What became of the request itself says more.
                     break;
                 }
             }
-            if (!_pool.TryAcquire(new SelectionContext(tried), out var lease))
+
+            // 3. Send the request, and copy the answer once its head is there.
+            var sent = _hedge is not null && _hedge.Suits(context, hasBody) && _hedge.Delay is { } delay
+                ? await SendHedgedAsync(context, lease, isPeerTrusted, delay, tried ??= [])
+                : await SendAsync(context, lease, body, isPeerTrusted, default);
+            if (sent.Exchange is not null)
+            {
+                await RelayAsync(context, sent, body, own, isPeerTrusted, record);
+                return;
+            }
+
+            // 4. Go on to the next backend, where the client cannot come to harm by it.
+            error = sent.Error;
+            (tried ??= []).Add(lease.Backend);
+            if (error.Outcome() == AttemptOutcome.Abandoned || body is { Consumed: true })
             {
                 break;
             }
-            using (lease)
+            if (error.Outcome() == AttemptOutcome.ConnectFailed)
             {
-                // 3. Send the request, and copy the answer once its head is there.
-                var failure = await TryForwardAsync(context, lease, body, isPeerTrusted, record);
-                if (failure is null)
-                {
-                    return;
-                }
-
-                // 4. Go on to the next backend, where the client cannot come to harm by it.
-                error = failure.Value;
-                (tried ??= []).Add(lease.Backend);
-                if (error.Outcome() == AttemptOutcome.Abandoned || body is { Consumed: true })
-                {
-                    break;
-                }
-                if (error.Outcome() == AttemptOutcome.ConnectFailed)
-                {
-                    continue; // Nothing was sent: always safe, and no load on anybody.
-                }
-                attempts++;
-                if (error != ForwardError.ResponseHead || !IsIdempotent(context.Request.Method) || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
-                {
-                    break;
-                }
+                continue; // Nothing was sent: always safe, and no load on anybody.
+            }
+            attempts++;
+            if (error != ForwardError.ResponseHead || !IsIdempotent(context.Request.Method) || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
+            {
+                break;
             }
         }
         await ErrorAnswer.WriteAsync(context, error);
     }
 
-    /// <summary>One attempt: null where the request is dealt with, for better or worse; else why it is not, and nothing was sent to the client.</summary>
+    // Who waits goes first: nobody takes what has just become free from under them.
+    private bool TryChoose(in SelectionContext selection, Backend? own, [NotNullWhen(true)] out BackendLease? lease)
+    {
+        if (own is not null && !selection.HasTriedAny && _pool.TryAcquire(own, out lease))
+        {
+            return true;
+        }
+        lease = null;
+        return _pool.WaitingRoom.Count == 0 && _pool.TryAcquire(selection, out lease);
+    }
+
+    /// <summary>Waits for the first probes, which may be under way when the node has just started, and for room where everybody is full.</summary>
+    private async ValueTask<(BackendLease? Lease, ForwardError Error)> WaitForBackendAsync(SelectionContext selection, CancellationToken aborted)
+    {
+        if (!_pool.Settled.IsCompleted)
+        {
+            await _pool.Settled.WaitAsync(aborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!aborted.IsCancellationRequested && TryChoose(selection, null, out var settled))
+            {
+                return (settled, default);
+            }
+        }
+        if (aborted.IsCancellationRequested)
+        {
+            return (null, ForwardError.ClientGone);
+        }
+        if (!_pool.HasUntried(selection))
+        {
+            return (null, ForwardError.NoBackend);
+        }
+        using var patience = new CancellationTokenSource(_options.Queue.Timeout, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, aborted);
+        if (_pool.WaitingRoom.TryEnter(selection, either.Token) is not { } waiting)
+        {
+            return (null, ForwardError.Busy);
+        }
+        return (await waiting, aborted.IsCancellationRequested ? ForwardError.ClientGone : patience.IsCancellationRequested ? ForwardError.QueueTimeout : ForwardError.NoBackend);
+    }
+
+    /// <summary>Sends the request to the backend of a lease, and waits for the head of its answer.</summary>
+    /// <param name="context">The client's request.</param>
+    /// <param name="lease">The backend; given back where there is no answer.</param>
+    /// <param name="body">The request's body, if it has one.</param>
+    /// <param name="isPeerTrusted">Whether the peer's word on who the client is counts.</param>
+    /// <param name="superseded">Cancelled when another attempt was faster.</param>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<ForwardError?> TryForwardAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, AccessRecord? record)
+    private async ValueTask<Sent> SendAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
     {
         for (var secondTry = false; ; secondTry = true)
         {
-            using var request = new ForwardRequest(context, lease.Backend, body, isPeerTrusted) { WantsFreshConnection = secondTry };
+            using var request = new ForwardRequest(context, lease.Backend, body, isPeerTrusted) { WantsFreshConnection = secondTry, Superseded = superseded };
             Exchange? exchange = null;
             try
             {
-                exchange = (Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+                exchange = (Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, CancellationToken.None); // The request carries its token itself.
                 await exchange.ReadHeadAsync();
-                exchange.CopyHead(context.Response);
-                if (record is not null)
-                {
-                    (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
-                }
-                if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
-                {
-                    await exchange.TunnelAsync(context);
-                    lease.Complete(AttemptOutcome.Succeeded);
-                    return null;
-                }
-                if ((_stopping.IsCancellationRequested || exchange.IsUploadRefused) && HttpProtocol.IsHttp11(context.Request.Protocol))
-                {
-                    context.Response.Headers.Connection = "close";
-                }
-                var broken = await exchange.CopyBodyAsync(context);
-                var clientGone = exchange.IsClientGone;
-                if (body is not null)
-                {
-                    await exchange.EndUploadAsync();
-                }
-                Settle(context, exchange, lease, clientGone, broken, record);
-                return null;
+                var elapsed = lease.ObserveResponse();
+                _hedge?.Observe(elapsed);
+                return new Sent(exchange, lease, default);
             }
             catch (ForwardException e)
             {
                 if (exchange is not null)
                 {
                     await exchange.EndUploadAsync();
+                    exchange.Dispose();
                 }
                 if (e.IsStale && !secondTry && body is not { Consumed: true } && IsIdempotent(context.Request.Method))
                 {
                     continue;
+                }
+                if (e.Error == ForwardError.ResponseTimeout || superseded.IsCancellationRequested)
+                {
+                    var elapsed = lease.ObserveNoResponse();
+                    _hedge?.Observe(elapsed);
                 }
                 var outcome = e.IsStale ? AttemptOutcome.Abandoned : e.Error.Outcome();
                 lease.Complete(outcome, e.Message);
@@ -154,12 +194,79 @@ public sealed partial class HttpForwarder
                 {
                     LogAttemptFailed(_pool.Name, lease.Backend.Name, e.Error, e.Message);
                 }
-                return e.Error;
+                return new Sent(null, lease, e.Error);
             }
-            finally
+            catch
             {
                 exchange?.Dispose();
+                lease.Dispose();
+                throw;
             }
+        }
+    }
+
+    /// <summary>The same, and if there is no answer after a while, at a second backend too. The first answer counts; the other attempt is broken off.</summary>
+    private async ValueTask<Sent> SendHedgedAsync(HttpContext context, BackendLease lease, bool isPeerTrusted, TimeSpan delay, List<Backend> tried)
+    {
+        using var firstSuperseded = new CancellationTokenSource();
+        var first = SendAsync(context, lease, null, isPeerTrusted, firstSuperseded.Token).AsTask();
+        await ((Task)first).WaitAsync(delay, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (first.IsCompleted || !_pool.TryAcquire(new SelectionContext([.. tried, lease.Backend]), out var otherLease))
+        {
+            return await first;
+        }
+        if (!_budget.TryTakeRetry())
+        {
+            otherLease.Dispose();
+            return await first;
+        }
+        tried.Add(otherLease.Backend);
+        using var secondSuperseded = new CancellationTokenSource();
+        var second = SendAsync(context, otherLease, null, isPeerTrusted, secondSuperseded.Token).AsTask();
+        var isFirst = await Task.WhenAny(first, second) == first;
+        var winner = await (isFirst ? first : second);
+        if (winner.Exchange is null)
+        {
+            return await (isFirst ? second : first); // Whatever comes of it.
+        }
+        await (isFirst ? secondSuperseded : firstSuperseded).CancelAsync();
+        return winner with { Loser = isFirst ? second : first };
+    }
+
+    /// <summary>Copies the answer to the client, and gives the backend back.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask RelayAsync(HttpContext context, Sent sent, RequestBody? body, Backend? own, bool isPeerTrusted, AccessRecord? record)
+    {
+        using var lease = sent.Lease;
+        using var exchange = sent.Exchange!;
+        exchange.CopyHead(context.Response);
+        _sticky?.SetCookie(context, own, lease.Backend, isPeerTrusted);
+        if (record is not null)
+        {
+            (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+        }
+        if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
+        {
+            await exchange.TunnelAsync(context);
+            lease.Complete(AttemptOutcome.Succeeded);
+            return;
+        }
+        if ((_stopping.IsCancellationRequested || exchange.IsUploadRefused) && HttpProtocol.IsHttp11(context.Request.Protocol))
+        {
+            context.Response.Headers.Connection = "close";
+        }
+        var broken = await exchange.CopyBodyAsync(context);
+        var clientGone = exchange.IsClientGone;
+        if (body is not null)
+        {
+            await exchange.EndUploadAsync();
+        }
+        Settle(context, exchange, lease, clientGone, broken, record);
+        if (sent.Loser is { } loser)
+        {
+            var late = await loser; // It reads the request, which ends with us.
+            late.Exchange?.Dispose();
+            late.Lease.Dispose();
         }
     }
 
@@ -196,4 +303,11 @@ public sealed partial class HttpForwarder
 
     [LoggerMessage(11, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' broke off in the middle of a response: {Reason}")]
     private partial void LogResponseBroken(string pool, string backend, string reason);
+
+    /// <summary>What came of an attempt: an answer whose head is there, or none and why.</summary>
+    /// <param name="Exchange">The answer; null where there is none, and the lease has been given back.</param>
+    /// <param name="Lease">The backend that was asked.</param>
+    /// <param name="Error">Why there is no answer.</param>
+    /// <param name="Loser">Another attempt that was broken off; the request must not end before it.</param>
+    private readonly record struct Sent(Exchange? Exchange, BackendLease Lease, ForwardError Error, Task<Sent>? Loser = null);
 }

@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Pools;
 using RouteOptions = LoadBalancer.Configuration.RouteOptions;
 
 namespace LoadBalancer.Http;
@@ -38,10 +39,12 @@ public sealed class ProxyMiddleware
                 break;
             }
         }
+        var isPeerTrusted = _listener.TrustedProxies.Count > 0 && RequestRules.IsTrusted(_listener, context.Connection.RemoteIpAddress);
         return forwarder.ForwardAsync(
             context,
-            _listener.TrustedProxies.Count > 0 && RequestRules.IsTrusted(_listener, context.Connection.RemoteIpAddress),
-            _hasAccessLog ? context.Features.Get<AccessRecord>() : null);
+            isPeerTrusted,
+            _hasAccessLog ? context.Features.Get<AccessRecord>() : null,
+            forwarder.WantsClientHash ? ClientHash.Of(RequestRules.Client(_listener, context.Request, isPeerTrusted)) : 0);
     }
 
     private sealed class Route(RouteOptions options, HttpForwarder forwarder)

@@ -66,6 +66,31 @@ internal static class RequestRules
         return peer is not null && listener.TrustedProxies.Any(network => network.Contains(peer));
     }
 
+    /// <summary>
+    /// Who sent a request: the peer, or who trusted proxies say it was, which is the last address in X-Forwarded-For that is none of
+    /// theirs (as nginx's <c>real_ip_recursive</c> has it): what stands before it anybody may have written.
+    /// </summary>
+    public static IPAddress? Client(ListenerOptions listener, HttpRequest request, bool isPeerTrusted)
+    {
+        var client = request.HttpContext.Connection.RemoteIpAddress;
+        if (isPeerTrusted)
+        {
+            foreach (var hop in request.Headers["X-Forwarded-For"].ToString().Split(',', StringSplitOptions.TrimEntries).Reverse())
+            {
+                if (!IPEndPoint.TryParse(hop, out var address)) // Some add the port.
+                {
+                    break;
+                }
+                client = address.Address;
+                if (!IsTrusted(listener, client))
+                {
+                    break;
+                }
+            }
+        }
+        return Plain(client);
+    }
+
     /// <summary>Whether a field's name is one (RFC 9110 section 5.6.2).</summary>
     public static bool IsFieldName(string name) => name.Length > 0 && !name.AsSpan().ContainsAnyExcept(TokenChars);
 

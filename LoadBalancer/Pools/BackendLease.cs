@@ -20,15 +20,24 @@ public sealed class BackendLease : IDisposable
     /// <summary>The backend that was chosen.</summary>
     public Backend Backend { get; }
 
-    /// <summary>
-    /// The backend has answered, which is where its response time ends; or it was not waited for any longer, and would have taken at
-    /// least as long.
-    /// </summary>
+    /// <summary>The backend has answered, which is where its response time ends.</summary>
     /// <returns>The time since the lease was taken.</returns>
     public TimeSpan ObserveResponse()
     {
         var elapsed = Backend.Health.Time.GetElapsedTime(_start);
         Backend.ResponseTime.Observe(elapsed);
+        return elapsed;
+    }
+
+    /// <summary>The backend was not waited for any longer; its answer would have taken at least as long.</summary>
+    /// <returns>The time since the lease was taken.</returns>
+    public TimeSpan ObserveNoResponse()
+    {
+        var elapsed = Backend.Health.Time.GetElapsedTime(_start);
+        if (elapsed.TotalSeconds > Backend.ResponseTime.Seconds)
+        {
+            Backend.ResponseTime.Observe(elapsed);
+        }
         return elapsed;
     }
 

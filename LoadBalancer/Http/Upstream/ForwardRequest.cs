@@ -23,6 +23,9 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
     /// <summary>Whether an idle connection is not good enough: one has just proved dead.</summary>
     public bool WantsFreshConnection { get; init; }
 
+    /// <summary>Cancelled when another attempt at the same request was faster.</summary>
+    public CancellationToken Superseded { get; init; }
+
     /// <summary>Whether the peer's word on who the client is counts.</summary>
     public bool IsPeerTrusted => isPeerTrusted;
 

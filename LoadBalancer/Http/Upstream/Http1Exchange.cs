@@ -15,6 +15,7 @@ internal sealed class Http1Exchange : Exchange
     private readonly ConnectionPool _pool;
     private readonly TimeoutOptions _timeouts;
     private readonly CancellationTokenRegistration _clientGone;
+    private readonly CancellationTokenRegistration _superseded;
     private Task? _upload;
     private ITimer? _patience;
     private bool _uploadDecided; // begun, or no longer wanted; under the body's lock
@@ -24,6 +25,7 @@ internal sealed class Http1Exchange : Exchange
     {
         (_request, _pool, Connection, _timeouts) = (request, pool, connection, timeouts);
         _clientGone = request.Context.RequestAborted.UnsafeRegister(static state => ((BackendConnection)state!).Abort(AbortCause.Client), connection);
+        _superseded = request.Superseded.UnsafeRegister(static state => ((BackendConnection)state!).Abort(AbortCause.Client), connection);
     }
 
     /// <summary>What the exchange goes over.</summary>
@@ -140,6 +142,7 @@ internal sealed class Http1Exchange : Exchange
     {
         _released = true;
         _clientGone.Dispose();
+        _superseded.Dispose();
         // A backend that was promised a body and got none cannot tell where the next request begins.
         // And who sends a body with 205 (Reset Content) will be misunderstood.
         if (Head.KeepAlive && Head.Status is not (101 or 205) && !_request.IsConnect && !IsUploadRefused && _upload is null or { IsCompletedSuccessfully: true })
@@ -159,6 +162,7 @@ internal sealed class Http1Exchange : Exchange
         {
             _released = true;
             _clientGone.Dispose();
+            _superseded.Dispose();
             _pool.Drop(Connection);
         }
         base.Dispose(disposing);

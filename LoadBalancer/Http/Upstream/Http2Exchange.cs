@@ -20,6 +20,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     private readonly TimeoutOptions _timeouts;
     private readonly CancellationTokenSource _aborted = new();
     private readonly CancellationTokenRegistration _clientGone;
+    private readonly CancellationTokenRegistration _superseded;
     private readonly ITimer _deadline;
     private readonly HttpRequestMessage _message;
     private readonly Upload? _upload;
@@ -38,6 +39,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         _message = Http2Message.From(request, _upload);
         _deadline = time.CreateTimer(static state => ((Http2Exchange)state!).Abort(AbortCause.TimedOut), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _clientGone = request.Context.RequestAborted.UnsafeRegister(static state => ((Http2Exchange)state!).Abort(AbortCause.Client), this);
+        _superseded = request.Superseded.UnsafeRegister(static state => ((Http2Exchange)state!).Abort(AbortCause.Client), this);
         SetDeadline(timeouts.Response);
         _sending = client.SendAsync(_message, _aborted.Token);
     }
@@ -160,6 +162,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         if (disposing)
         {
             _clientGone.Dispose();
+            _superseded.Dispose();
             _deadline.Dispose();
             _response?.Dispose();
             _message.Dispose();

@@ -66,7 +66,8 @@ internal sealed class UpstreamHandler : HttpMessageHandler
                 }
                 exchange?.Dispose();
                 // Where one idle connection was dead, others are.
-                if (await pool.OpenAsync(request.IsUpgrade, request.Context.RequestAborted) is not { } connection)
+                using var unwanted = CancellationTokenSource.CreateLinkedTokenSource(request.Context.RequestAborted, request.Superseded);
+                if (await pool.OpenAsync(request.IsUpgrade, unwanted.Token) is not { } connection)
                 {
                     return pool.Http2.Send(request);
                 }

@@ -1,0 +1,29 @@
+using System.Buffers.Binary;
+using System.Net;
+
+namespace LoadBalancer.Pools;
+
+/// <summary>What equal clients have in common: a hash of their address, the same in every process, so that nodes agree.</summary>
+public static class ClientHash
+{
+    /// <summary>The hash of an address; an IPv4 address written as an IPv6 one is the same client.</summary>
+    public static ulong Of(IPAddress? address)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        if (address is null || !(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).TryWriteBytes(bytes, out var length))
+        {
+            return 0;
+        }
+        bytes[length..].Clear();
+        return Mix(Mix(BinaryPrimitives.ReadUInt64LittleEndian(bytes)) ^ BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]));
+    }
+
+    /// <summary>Spreads any number over all 64 bits (the finalizer of SplitMix64: Steele, Lea and Flood, 2014).</summary>
+    public static ulong Mix(ulong value)
+    {
+        value += 0x9E3779B97F4A7C15;
+        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9;
+        value = (value ^ (value >> 27)) * 0x94D049BB133111EB;
+        return value ^ (value >> 31);
+    }
+}
