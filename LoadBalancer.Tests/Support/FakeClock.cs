@@ -19,6 +19,15 @@ internal sealed class FakeClock : TimeProvider
         }
     }
 
+    /// <summary>How many timers fall due within a time.</summary>
+    public int TimersWithin(TimeSpan time)
+    {
+        lock (_gate)
+        {
+            return _timers.Count(timer => timer.Due - _now <= time);
+        }
+    }
+
     public override DateTimeOffset GetUtcNow()
     {
         lock (_gate)
