@@ -197,6 +197,90 @@ internal sealed class BackendPoolTests
         pool.Settled.IsCompleted.Should().BeTrue();
     }
 
+    [TestCase(1, 0)]
+    [TestCase(2, 1)]
+    [TestCase(5, 2)]
+    public void Complete_EverybodyFails_EjectsHalfOfThePoolAtTheMost(int members, int ejected)
+    {
+        var backends = Enumerable.Range(0, members).Select(i => Unprobed($"b{i}")).ToArray();
+        var pool = PoolOf(backends);
+
+        for (var i = 0; i < 50; i++)
+        {
+            Acquire(pool).Complete(AttemptOutcome.Failed, "reset");
+        }
+
+        backends.Count(backend => !backend.Health.IsUp).Should().Be(ejected);
+    }
+
+    [Test]
+    public void Complete_EverybodyRefusesToConnect_TakesAllOut()
+    {
+        var backends = Enumerable.Range(0, 4).Select(i => Unprobed($"b{i}")).ToArray();
+        var pool = PoolOf(backends);
+
+        for (var i = 0; i < 4; i++)
+        {
+            Acquire(pool).Complete(AttemptOutcome.ConnectFailed, "connection refused");
+        }
+
+        pool.Snapshot.Eligible.Should().BeEmpty("that is proof, as a failed probe is");
+        pool.TryAcquire(new SelectionContext(), out _).Should().BeFalse();
+    }
+
+    [Test]
+    public void Complete_TheLastOneFails_StaysIn()
+    {
+        var (a, b) = (Unprobed("a"), Unprobed("b"));
+        var pool = PoolOf(a, b);
+        Acquire(pool).Complete(AttemptOutcome.ConnectFailed, "connection refused");
+
+        for (var i = 0; i < 3; i++)
+        {
+            Acquire(pool).Complete(AttemptOutcome.Failed, "reset");
+        }
+
+        pool.Snapshot.Eligible.Should().ContainSingle("it may fail some requests, without it all would fail");
+    }
+
+    [TestCase(AdminState.Ready, true)]
+    [TestCase(AdminState.Draining, true)]
+    [TestCase(AdminState.Disabled, false)]
+    public void TryAcquire_OfOnesOwn_IsHadUnlessDisabled(AdminState state, bool had)
+    {
+        var backend = Unprobed("a");
+        var pool = PoolOf(backend, Unprobed("b"));
+        pool.SetAdminState(backend, state);
+
+        pool.TryAcquire(backend, out var lease).Should().Be(had);
+        backend.InFlight.Should().Be(had ? 1 : 0);
+        lease?.Dispose();
+    }
+
+    [Test]
+    public void TryAcquire_OfOnesOwnDownOrFull_IsNotHad()
+    {
+        var (down, full) = (Probed("a"), Unprobed("b", maxInFlight: 1));
+        var pool = PoolOf(down, full);
+        using var lease = Acquire(pool);
+
+        pool.TryAcquire(down, out _).Should().BeFalse();
+        pool.TryAcquire(full, out _).Should().BeFalse();
+    }
+
+    [Test]
+    public void SetWeight_WhileRunning_HoldsForTheNextChoices()
+    {
+        var (a, b) = (Unprobed("a"), Unprobed("b"));
+        var pool = PoolOf(a, b);
+
+        pool.SetWeight(a, 3);
+
+        Enumerable.Range(0, 8).Count(_ => Acquire(pool).Backend == a).Should().Be(6);
+        pool.SetWeight(a, 0);
+        Enumerable.Range(0, 8).Count(_ => Acquire(pool).Backend == a).Should().Be(0);
+    }
+
     private static BackendLease Acquire(BackendPool pool)
     {
         pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();

@@ -18,10 +18,12 @@ internal sealed class BlackHole : IDisposable
         _listener.Bind(endPoint);
         _listener.Listen(0);
         _first.Connect(endPoint);
-        Address = $"http://{endPoint}";
+        Port = endPoint.Port;
     }
 
-    public string Address { get; }
+    public int Port { get; }
+
+    public string Address => $"http://127.0.0.1:{Port}";
 
     public void Dispose()
     {

@@ -123,13 +123,14 @@ public sealed class BackendPool
     }
 
     // Failures alone are weak evidence: where many backends fail, the fault may well be with what they are asked, and whoever is left
-    // would be drowned. So they take out half of the members at the most; probes and refused connects may take out all.
+    // would be drowned. So they take out half of the members at the most, and never the last; probes and refused connects may take out all.
     private HealthChanges EjectIfSpared(Backend backend)
     {
         lock (_gate)
         {
-            var members = _snapshot.Members;
-            return members.Count(member => member.Health.IsOutForFailures) + 1 <= members.Length / 2 ? backend.Health.Eject() : HealthChanges.None;
+            var (members, eligible) = (_snapshot.Members, _snapshot.Eligible);
+            var isSpared = members.Count(member => member.Health.IsOutForFailures) + 1 <= members.Length / 2 && eligible.Any(other => other != backend);
+            return isSpared ? backend.Health.Eject() : HealthChanges.None;
         }
     }
 
