@@ -54,7 +54,7 @@ internal sealed class RoundRobinPolicyTests
         var pool = PoolOf(a, b);
         pool.Snapshot.Policy.Pick(new SelectionContext()).Should().Be(a);
 
-        pool.SetAdminState(a, AdminState.Ready);
+        pool.Change(() => a.AdminState = AdminState.Ready);
 
         pool.Snapshot.Policy.Pick(new SelectionContext()).Should().Be(b, "whoever comes first must not get more for every change of health");
     }

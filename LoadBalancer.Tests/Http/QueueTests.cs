@@ -115,7 +115,7 @@ internal sealed class QueueTests : IDisposable
         var waits = node.Client.GetAsync("/");
         await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "the second waits");
 
-        node.Pool.SetAdminState(node.Pool.Snapshot.Members[0], LoadBalancer.Pools.AdminState.Disabled);
+        node.Pool.Change(() => node.Pool.Snapshot.Members[0].AdminState = LoadBalancer.Pools.AdminState.Disabled);
 
         (await waits).StatusCode.Should().Be(HttpStatusCode.ServiceUnavailable);
         _answers.Release();

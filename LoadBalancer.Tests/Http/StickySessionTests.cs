@@ -62,7 +62,7 @@ internal sealed class StickySessionTests
         await using var node = await StartAsync([one.Address, two.Address]);
         var cookie = (await GetAsync(node, null)).Cookies[0].Split(';')[0];
 
-        node.Pool.SetAdminState(node.Pool.Snapshot.Members[0], AdminState.Draining);
+        node.Pool.Change(() => node.Pool.Snapshot.Members[0].AdminState = AdminState.Draining);
 
         await ExpectAsync(node, cookie, "one");
         (await GetAsync(node, null)).Server.Should().Be("two");
@@ -80,7 +80,7 @@ internal sealed class StickySessionTests
 
         if (disabled)
         {
-            node.Pool.SetAdminState(node.Pool.Snapshot.Members[0], AdminState.Disabled);
+            node.Pool.Change(() => node.Pool.Snapshot.Members[0].AdminState = AdminState.Disabled);
         }
         else
         {

@@ -1,4 +1,5 @@
 using LoadBalancer.Pools;
+using LoadBalancer.Tests.Support;
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Pools;
@@ -106,18 +107,18 @@ internal sealed class BackendPoolTests
 
     [TestCase(AdminState.Draining)]
     [TestCase(AdminState.Disabled)]
-    public void SetAdminState_NotReady_GetsNothingNewButKeepsWhatItHas(AdminState state)
+    public void Change_NotReady_GetsNothingNewButKeepsWhatItHas(AdminState state)
     {
         var backend = Unprobed("a");
         var pool = PoolOf(backend);
         var lease = Acquire(pool);
 
-        pool.SetAdminState(backend, state);
+        pool.Change(() => backend.AdminState = state);
 
         pool.TryAcquire(new SelectionContext(), out _).Should().BeFalse();
         backend.InFlight.Should().Be(1);
         lease.Complete(AttemptOutcome.Succeeded);
-        pool.SetAdminState(backend, AdminState.Ready);
+        pool.Change(() => backend.AdminState = AdminState.Ready);
         Acquire(pool).Backend.Should().Be(backend);
     }
 
@@ -250,7 +251,7 @@ internal sealed class BackendPoolTests
     {
         var backend = Unprobed("a");
         var pool = PoolOf(backend, Unprobed("b"));
-        pool.SetAdminState(backend, state);
+        pool.Change(() => backend.AdminState = state);
 
         pool.TryAcquire(backend, out var lease).Should().Be(had);
         backend.InFlight.Should().Be(had ? 1 : 0);
@@ -269,16 +270,95 @@ internal sealed class BackendPoolTests
     }
 
     [Test]
-    public void SetWeight_WhileRunning_HoldsForTheNextChoices()
+    public void Change_WeightWhileRunning_HoldsForTheNextChoices()
     {
         var (a, b) = (Unprobed("a"), Unprobed("b"));
         var pool = PoolOf(a, b);
 
-        pool.SetWeight(a, 3);
+        pool.Change(() => a.Weight = 3);
 
         Enumerable.Range(0, 8).Count(_ => Acquire(pool).Backend == a).Should().Be(6);
-        pool.SetWeight(a, 0);
+        pool.Change(() => a.Weight = 0);
         Enumerable.Range(0, 8).Count(_ => Acquire(pool).Backend == a).Should().Be(0);
+    }
+
+    [Test]
+    public void SetMembers_OneLeaves_FinishesWhatItHasAndGetsNothingNew()
+    {
+        var (a, b) = (Unprobed("a"), Unprobed("b"));
+        var pool = PoolOf(a, b);
+        var lease = Acquire(pool);
+
+        pool.SetMembers([b]);
+
+        Enumerable.Range(0, 4).Select(_ => Acquire(pool).Backend).Should().OnlyContain(backend => backend == b);
+        pool.TryAcquire(a, out _).Should().BeFalse("not even for its own");
+        (a.IsRemoved, a.InFlight).Should().Be((true, 1));
+        lease.Complete(AttemptOutcome.Failed, "reset");
+        (a.InFlight, b.InFlight).Should().Be((0, 4));
+    }
+
+    [Test]
+    public void SetMembers_OneStays_KeepsItsHealthAndCounters()
+    {
+        var (a, b) = (Probed("a"), Probed("b"));
+        var pool = PoolOf(a);
+        pool.ObserveProbe(a, true, "ok");
+        using var lease = Acquire(pool);
+
+        pool.SetMembers([a, b]);
+
+        a.Should().BeEquivalentTo(new { InFlight = 1, Requests = 1, Health = new { IsUp = true } });
+        b.Health.IsPending.Should().BeTrue();
+    }
+
+    [Test]
+    public void SetMembers_ManyComeAndGo_CountNobodyTwice()
+    {
+        var clock = new FakeClock();
+        var pool = PoolOf();
+        for (var i = 0; i < 1000; i++)
+        {
+            var backend = Unprobed($"b{i}", maxInFlight: 1, time: clock);
+            pool.SetMembers([backend]);
+            Acquire(pool);
+            if (i % 2 == 0)
+            {
+                pool.SetMembers([]);
+            }
+            pool.TryAcquire(new SelectionContext(), out _).Should().BeFalse();
+            backend.InFlight.Should().Be(1);
+            clock.Advance(TimeSpan.FromSeconds(50));
+        }
+    }
+
+    [Test]
+    public void SetMembers_PlaceOfOneWhoLeft_IsUsedAgainAfterAWhile()
+    {
+        var clock = new FakeClock();
+        var pool = PoolOf(Unprobed("a", time: clock));
+        var places = new List<int>();
+        for (var i = 0; i < 10; i++)
+        {
+            clock.Advance(TimeSpan.FromMinutes(2));
+            var next = Unprobed($"b{i}", time: clock);
+            pool.SetMembers([next]);
+            places.Add(next.Place);
+        }
+
+        places.Max().Should().BeLessThanOrEqualTo(2);
+    }
+
+    [Test]
+    public void SetRules_NoLongerProbed_IsNotDownByAProbe()
+    {
+        var backend = Probed("a");
+        var pool = PoolOf(backend);
+        pool.ObserveProbe(backend, false, "down");
+
+        pool.SetRules(backend, new HealthRules());
+
+        Acquire(pool).Backend.Should().Be(backend);
     }
 
     private static BackendLease Acquire(BackendPool pool)

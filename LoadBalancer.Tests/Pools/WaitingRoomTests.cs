@@ -71,14 +71,14 @@ internal sealed class WaitingRoomTests
     }
 
     [Test]
-    public async Task SetAdminState_NobodyIsLeft_EndsTheWaitWithNothing()
+    public async Task Change_NobodyIsLeft_EndsTheWaitWithNothing()
     {
         var backend = Unprobed("a", maxInFlight: 1);
         var pool = RoomyPool(1, backend);
         _ = Acquire(pool);
         var waiting = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
 
-        pool.SetAdminState(backend, AdminState.Draining);
+        pool.Change(() => backend.AdminState = AdminState.Draining);
 
         (await waiting).Should().BeNull();
     }
@@ -88,11 +88,11 @@ internal sealed class WaitingRoomTests
     {
         var (a, b) = (Unprobed("a", maxInFlight: 1), Unprobed("b", maxInFlight: 1));
         var pool = RoomyPool(1, a, b);
-        pool.SetAdminState(b, AdminState.Disabled);
+        pool.Change(() => b.AdminState = AdminState.Disabled);
         _ = Acquire(pool);
         var waiting = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
 
-        pool.SetAdminState(b, AdminState.Ready);
+        pool.Change(() => b.AdminState = AdminState.Ready);
 
         (await waiting)!.Backend.Should().Be(b);
     }

@@ -32,7 +32,7 @@ public sealed class SlowStart
         if (!backend.Health.IsUp)
         {
             _climbs.TryRemove(backend, out _);
-            _pool.SetRamp(backend, First);
+            _pool.Change(() => backend.Ramp = First);
         }
         else if (backend.Ramp < 1)
         {
@@ -49,7 +49,8 @@ public sealed class SlowStart
             {
                 return; // It went down meanwhile, and its next climb begins anew.
             }
-            _pool.SetRamp(backend, (double)step / Steps);
+            var ramp = (double)step / Steps;
+            _pool.Change(() => backend.Ramp = ramp);
         }
     }
 }

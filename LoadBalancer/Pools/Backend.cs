@@ -6,7 +6,7 @@ public sealed class Backend
     /// <summary>What <see cref="EffectiveWeight"/> counts in: hundredths of a weight.</summary>
     internal const int WeightUnit = 100;
 
-    private readonly int _maxInFlight;
+    private int _maxInFlight; // int.MaxValue: without limit
     private InFlightCounts _counts = null!; // until it joins its pool
     private long _requests;
     private long _failures;
@@ -23,7 +23,7 @@ public sealed class Backend
         Address = address;
         Health = health;
         Weight = weight;
-        _maxInFlight = maxInFlight ?? int.MaxValue;
+        MaxInFlight = maxInFlight;
         ResponseTime = new ResponseTime(health.Time);
     }
 
@@ -36,17 +36,27 @@ public sealed class Backend
     /// <summary>Where it listens.</summary>
     public EndpointAddress Address { get; }
 
-    /// <summary>Its share relative to the other backends of the pool; 0 gets nothing. Changed through <see cref="BackendPool.SetWeight"/>.</summary>
+    /// <summary>Its share relative to the other backends of the pool; 0 gets nothing. Changed through <see cref="BackendPool.Change"/>.</summary>
     public int Weight { get; internal set; }
 
     /// <summary>
     /// How far its slow start has come, above 0 to 1, which is all the way: the part of its weight that counts. Changed through
-    /// <see cref="BackendPool.SetRamp"/>.
+    /// <see cref="BackendPool.Change"/>.
     /// </summary>
     public double Ramp { get; internal set; } = 1;
 
-    /// <summary>What the operator wants of it; changed through <see cref="BackendPool.SetAdminState"/>.</summary>
+    /// <summary>What the operator wants of it; changed through <see cref="BackendPool.Change"/>.</summary>
     public AdminState AdminState { get; internal set; }
+
+    /// <summary>Whether it has left its pool: what it has in flight may end, and nothing comes any more.</summary>
+    public bool IsRemoved { get; internal set; }
+
+    /// <summary>How many leases it may have at once; null is without limit. Changed through <see cref="BackendPool.Change"/>.</summary>
+    public int? MaxInFlight
+    {
+        get => _maxInFlight == int.MaxValue ? null : _maxInFlight;
+        internal set => _maxInFlight = value ?? int.MaxValue;
+    }
 
     /// <summary>What was observed of it; fed through its pool.</summary>
     public BackendHealth Health { get; }
@@ -75,7 +85,7 @@ public sealed class Backend
     internal bool IsEligible => AdminState == AdminState.Ready && Weight > 0 && Health.IsUp;
 
     // Who belongs here already may still come while the backend drains.
-    internal bool IsOpenToItsOwn => AdminState != AdminState.Disabled && Health.IsUp;
+    internal bool IsOpenToItsOwn => !IsRemoved && AdminState != AdminState.Disabled && Health.IsUp;
 
     // Never less than a hundredth: who gets nothing would never show that it is well.
     internal int EffectiveWeight => Math.Max(Weight, (int)(Weight * WeightUnit * Ramp));

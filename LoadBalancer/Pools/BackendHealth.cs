@@ -14,10 +14,10 @@ namespace LoadBalancer.Pools;
 /// </summary>
 public sealed class BackendHealth
 {
-    private readonly HealthRules _rules;
     private readonly FailureWindow _failures;
     private readonly Lock _gate = new();
 
+    private HealthRules _rules;
     private SlotState _probe;
     private string _probeReason = "";
     private int _probeStreak;           // consecutive probe results that contradict _probe
@@ -33,7 +33,7 @@ public sealed class BackendHealth
     {
         _rules = rules;
         Time = time;
-        _failures = new FailureWindow(rules, time);
+        _failures = new FailureWindow(time);
         _probe = rules.Probed ? SlotState.Pending : SlotState.Up;
         _state = _probe;
     }
@@ -79,6 +79,20 @@ public sealed class BackendHealth
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
 
+    /// <summary>Other rules hold from now on; what was observed stays, but that a backend that is no longer probed is not down by a probe.</summary>
+    internal HealthChanges SetRules(HealthRules rules)
+    {
+        lock (_gate)
+        {
+            if (_rules.Probed && !rules.Probed)
+            {
+                SetProbe(SlotState.Up, "no longer probed");
+            }
+            _rules = rules;
+            return Publish();
+        }
+    }
+
     /// <summary>Takes in the result of one probe.</summary>
     public HealthChanges ObserveProbe(bool succeeded, string reason)
     {
@@ -119,7 +133,7 @@ public sealed class BackendHealth
             default:
                 lock (_gate)
                 {
-                    return _failures.Add(attempts, reason) ? HealthChanges.Ejectable : HealthChanges.None;
+                    return _failures.Add(_rules, attempts, reason) ? HealthChanges.Ejectable : HealthChanges.None;
                 }
         }
     }

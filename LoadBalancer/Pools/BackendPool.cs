@@ -10,8 +10,12 @@ namespace LoadBalancer.Pools;
 /// </summary>
 public sealed class BackendPool
 {
+    // Within this time whoever chose a backend just before it left has counted itself in.
+    private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
+
     private readonly Lock _gate = new();
     private readonly InFlightCounts _counts = new();
+    private readonly List<(Backend Backend, long At)> _leavers = []; // whose place is not free yet
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
 
@@ -24,12 +28,8 @@ public sealed class BackendPool
     {
         Name = name;
         WaitingRoom = new WaitingRoom(this, waitingRoom);
-        foreach (var backend in backends)
-        {
-            backend.Join(_counts);
-        }
-        _snapshot = new PoolSnapshot(backends, [], policy);
-        Publish();
+        _snapshot = new PoolSnapshot([], [], policy);
+        SetMembers(backends);
     }
 
     /// <summary>Raised after a backend went up or down, the first time too, on the thread that observed it; handlers must not block.</summary>
@@ -40,6 +40,9 @@ public sealed class BackendPool
     /// <see cref="EndEjection"/> when <see cref="BackendHealth.EjectionTime"/> is over.
     /// </summary>
     public event Action<BackendPool, Backend>? Ejected;
+
+    /// <summary>Raised after backends joined or left; handlers must not block.</summary>
+    public event Action<BackendPool>? MembersChanged;
 
     /// <summary>The pool's name in the configuration.</summary>
     public string Name { get; }
@@ -102,14 +105,42 @@ public sealed class BackendPool
     /// <summary>Lets an ejected backend back in.</summary>
     public void EndEjection(Backend backend) => Apply(backend, backend.Health.EndEjection());
 
-    /// <summary>Sets what the operator wants of a backend; holds for the next choice.</summary>
-    public void SetAdminState(Backend backend, AdminState state) => Publish(() => backend.AdminState = state);
+    /// <summary>
+    /// Changes one or several properties of the pool's backends together: weight, admin state, slow start, limit. Holds for the next choice.
+    /// </summary>
+    public void Change(Action change) => Publish(change);
 
-    /// <summary>Sets a backend's share relative to the others, 0..1000; holds for the next choice.</summary>
-    public void SetWeight(Backend backend, int weight) => Publish(() => backend.Weight = weight);
+    /// <summary>Chooses in another way from now on.</summary>
+    /// <param name="policy">Over nobody yet.</param>
+    public void SetPolicy(IBalancingPolicy policy) => Publish(() => _snapshot = _snapshot with { Policy = policy });
 
-    /// <summary>Sets how far a backend's slow start has come, above 0 to 1; holds for the next choice.</summary>
-    public void SetRamp(Backend backend, double ramp) => Publish(() => backend.Ramp = ramp);
+    /// <summary>Applies other rules to what is observed of a backend.</summary>
+    public void SetRules(Backend backend, HealthRules rules) => Apply(backend, backend.Health.SetRules(rules));
+
+    /// <summary>
+    /// Changes who is in the pool. Who stays keeps everything; who goes finishes what is in flight and gets nothing new. Nobody comes
+    /// back: a backend that is to be a member again is a new one.
+    /// </summary>
+    /// <param name="members">All members, in order.</param>
+    public void SetMembers(ImmutableArray<Backend> members)
+    {
+        Publish(() =>
+        {
+            var before = _snapshot.Members;
+            foreach (var gone in before.Except(members))
+            {
+                gone.IsRemoved = true;
+                _leavers.Add((gone, gone.Health.Time.GetTimestamp()));
+            }
+            FreePlaces();
+            foreach (var joined in members.Except(before))
+            {
+                joined.Join(_counts);
+            }
+            _snapshot = _snapshot with { Members = members };
+        });
+        MembersChanged?.Invoke(this);
+    }
 
     internal void Return(Backend backend, AttemptOutcome outcome, string reason)
     {
@@ -136,6 +167,10 @@ public sealed class BackendPool
 
     private void Apply(Backend backend, HealthChanges changes)
     {
+        if (backend.IsRemoved)
+        {
+            return; // Its health is nobody's concern any more.
+        }
         if (changes.HasFlag(HealthChanges.Flipped))
         {
             Publish();
@@ -144,6 +179,16 @@ public sealed class BackendPool
         if (changes.HasFlag(HealthChanges.Ejected))
         {
             Ejected?.Invoke(this, backend);
+        }
+    }
+
+    // Under the lock. Nobody else may count at a place that somebody may still count at.
+    private void FreePlaces()
+    {
+        foreach (var leaver in _leavers.Where(leaver => leaver.Backend.InFlight == 0 && leaver.Backend.Health.Time.GetElapsedTime(leaver.At) > Grace).ToList())
+        {
+            _leavers.Remove(leaver);
+            _counts.LeavePlace(leaver.Backend.Place);
         }
     }
 

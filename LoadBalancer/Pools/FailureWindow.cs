@@ -5,7 +5,7 @@ namespace LoadBalancer.Pools;
 /// window begins with a failure, so that successes, which are on the request path, need not be written down: they are what the
 /// backend's attempts have grown by since. All but <see cref="EndRun"/> must be called under one lock.
 /// </summary>
-internal sealed class FailureWindow(HealthRules rules, TimeProvider time)
+internal sealed class FailureWindow(TimeProvider time)
 {
     private int _run;             // consecutive failures
     private long _runStart;       // timestamp of the first of them
@@ -17,10 +17,11 @@ internal sealed class FailureWindow(HealthRules rules, TimeProvider time)
     public string Summary { get; private set; } = "";
 
     /// <summary>Counts a failure.</summary>
+    /// <param name="rules">How many are too many.</param>
     /// <param name="attempts">How many attempts the backend has had in all.</param>
     /// <param name="reason">What went wrong.</param>
     /// <returns>Whether it was one too many.</returns>
-    public bool Add(long attempts, string reason)
+    public bool Add(HealthRules rules, long attempts, string reason)
     {
         var now = time.GetTimestamp();
         if (_run == 0 || time.GetElapsedTime(_runStart, now) > rules.Window)

@@ -35,4 +35,7 @@ public sealed class InFlightCounts
         Volatile.Write(ref _used, _used + 1);
         return _used - 1;
     }
+
+    /// <summary>Gives a place back that nobody counts at any more.</summary>
+    internal void LeavePlace(int place) => _free.Push(place);
 }

@@ -7,12 +7,14 @@ namespace LoadBalancer.Pools;
 public sealed class WaitingRoom
 {
     private readonly BackendPool _pool;
-    private readonly int _limit;
     private readonly Lock _gate = new();
     private readonly LinkedList<Waiter> _waiters = new();
     private int _count;
 
-    internal WaitingRoom(BackendPool pool, int limit) => (_pool, _limit) = (pool, limit);
+    internal WaitingRoom(BackendPool pool, int limit) => (_pool, Limit) = (pool, limit);
+
+    /// <summary>How many may wait at once.</summary>
+    public int Limit { get; set; }
 
     /// <summary>How many wait now.</summary>
     public int Count => Volatile.Read(ref _count);
@@ -28,7 +30,7 @@ public sealed class WaitingRoom
         Waiter waiter;
         lock (_gate)
         {
-            if (_waiters.Count >= _limit)
+            if (_waiters.Count >= Limit)
             {
                 return null;
             }
