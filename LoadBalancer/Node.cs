@@ -30,6 +30,7 @@ internal static class Node
         }
 
         services.AddSingleton<HealthLog>();
+        services.AddSingleton<ErrorStatistics>();
         services.AddSingleton(provider => BuildPools(options, time, provider.GetRequiredService<HealthLog>()));
         services.AddHostedService(provider => new HealthChecker(ProbedPools(options, provider), time, Random.Shared));
         services.AddSingleton(provider => OpenAccessLogs(options, provider));
@@ -95,7 +96,7 @@ internal static class Node
             entry => entry.Key,
             entry => new HttpForwarder(
                 pools[entry.Key], entry.Value, provider.GetRequiredService<IHttpClientFactory>().CreateClient(ForwardingClient(entry.Key)),
-                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<HttpForwarder>>(), lifetime.ApplicationStopping),
+                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ErrorStatistics>(), provider.GetRequiredService<ILogger<HttpForwarder>>(), lifetime.ApplicationStopping),
             StringComparer.OrdinalIgnoreCase);
         return
         [

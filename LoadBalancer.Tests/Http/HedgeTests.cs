@@ -236,7 +236,7 @@ internal sealed class HedgeTests
 
         var get = node.Client.GetStringAsync("/");
         await arrived.Task;
-        await AdvanceAsync(12); // at most 12 % above the ten
+        await AdvanceAsync(11);
 
         (await get).Should().Be("ok");
     }

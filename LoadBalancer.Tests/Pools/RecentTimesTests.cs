@@ -23,13 +23,13 @@ internal sealed class RecentTimesTests
     [TestCase(0.0123)]
     [TestCase(0.5)]
     [TestCase(59.9)]
-    [TestCase(4000)]
-    public void Percentile_OfOneTime_IsThatTimeOrUpToAnEighthMore(double seconds)
+    [TestCase(99)]
+    public void Percentile_OfOneTime_IsThatTimeOrUpToATenthMore(double seconds)
     {
         var times = new RecentTimes(_clock);
         times.Observe(TimeSpan.FromSeconds(seconds));
 
-        times.Percentile(95, 1)!.Value.TotalSeconds.Should().BeInRange(seconds, Math.Max(seconds * 1.126, seconds + 0.000001));
+        times.Percentile(95, 1)!.Value.TotalSeconds.Should().BeInRange(seconds, Math.Max(seconds * 1.101, seconds + 0.000001));
     }
 
     [TestCase(50, 50)]
@@ -43,7 +43,7 @@ internal sealed class RecentTimesTests
             times.Observe(TimeSpan.FromMilliseconds(i));
         }
 
-        times.Percentile(percentile, 100)!.Value.TotalMilliseconds.Should().BeInRange(milliseconds, milliseconds * 1.126);
+        times.Percentile(percentile, 100)!.Value.TotalMilliseconds.Should().BeInRange(milliseconds, milliseconds * 1.101);
     }
 
     [Test]

@@ -86,6 +86,14 @@ internal static class ForwardErrors
         _ => throw new ArgumentOutOfRangeException(nameof(error), error, null),
     };
 
+    /// <summary>What the operator should know beyond what the client is told; null where that is all.</summary>
+    public static string? Cause(this ForwardError error) => error switch
+    {
+        ForwardError.Busy => "every backend is at its MaxInFlight, and nobody more may wait",
+        ForwardError.QueueTimeout => "every backend stayed at its MaxInFlight for as long as a request may wait",
+        _ => null,
+    };
+
     /// <summary>A client's fault never counts against a backend.</summary>
     public static AttemptOutcome Outcome(this ForwardError error) => error switch
     {

@@ -21,6 +21,7 @@ public sealed partial class HttpForwarder
     private readonly StickySessions? _sticky;
     private readonly Hedge? _hedge;
     private readonly TimeProvider _time;
+    private readonly ErrorStatistics _errors;
     private readonly CancellationToken _stopping;
     private readonly ILogger _logger;
 
@@ -29,12 +30,14 @@ public sealed partial class HttpForwarder
     /// <param name="options">The pool's time-outs, retries, queue, hedging and sticky sessions.</param>
     /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>.</param>
     /// <param name="time">The clock of the retry budget, of the queue and of hedging.</param>
+    /// <param name="errors">Told of each error that a client sees.</param>
     /// <param name="logger">Told of each failed attempt, once.</param>
     /// <param name="stopping">Cancelled when the node is to stop; from then on every answer ends its connection.</param>
     /// <exception cref="ListenerException">The file of the sticky sessions' key cannot be used.</exception>
-    public HttpForwarder(BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ILogger<HttpForwarder> logger, CancellationToken stopping)
+    public HttpForwarder(
+        BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ErrorStatistics errors, ILogger<HttpForwarder> logger, CancellationToken stopping)
     {
-        (_pool, _options, _client, _time, _stopping, _logger) = (pool, options, client, time, stopping, logger);
+        (_pool, _options, _client, _time, _errors, _stopping, _logger) = (pool, options, client, time, errors, stopping, logger);
         _budget = new RetryBudget(options.Retry.Budget, time);
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, StickyKey.Load(pool.Name, sticky.KeyFile, logger)) : null;
         _hedge = options.Hedge is { } hedge ? new Hedge(hedge, time) : null;
@@ -55,18 +58,20 @@ public sealed partial class HttpForwarder
     public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash)
     {
         // 1. Refuse what is not for a backend, and what has come by here too often.
+        var start = _time.GetTimestamp();
         var hasBody = !HttpMethods.IsConnect(context.Request.Method) && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
         var body = hasBody ? new RequestBody(context.Request) : null;
         var fault = RequestRules.Fault(context, hasBody);
         if (fault is not null)
         {
-            await ErrorAnswer.WriteAsync(context, fault.Value);
+            await AnswerErrorAsync(context, fault.Value, start);
             return;
         }
 
         _budget.CountRequest();
         var own = _sticky?.Find(context.Request);
         var error = ForwardError.NoBackend;
+        string? cause = null;
         List<Backend>? tried = null;
         for (var attempts = 0; attempts < _options.Retry.Attempts;)
         {
@@ -88,12 +93,12 @@ public sealed partial class HttpForwarder
                 : await SendAsync(context, lease, body, isPeerTrusted, default);
             if (sent.Exchange is not null)
             {
-                await RelayAsync(context, sent, body, own, isPeerTrusted, record);
+                await RelayAsync(context, sent, body, own, isPeerTrusted, record, start);
                 return;
             }
 
             // 4. Go on to the next backend, where the client cannot come to harm by it.
-            error = sent.Error;
+            (error, cause) = (sent.Error, sent.Cause);
             (tried ??= []).Add(lease.Backend);
             if (error.Outcome() == AttemptOutcome.Abandoned || body is { Consumed: true })
             {
@@ -101,6 +106,7 @@ public sealed partial class HttpForwarder
             }
             if (error.Outcome() == AttemptOutcome.ConnectFailed)
             {
+                _pool.Statistics.CountRetry();
                 continue; // Nothing was sent: always safe, and no load on anybody.
             }
             attempts++;
@@ -108,8 +114,9 @@ public sealed partial class HttpForwarder
             {
                 break;
             }
+            _pool.Statistics.CountRetry();
         }
-        await ErrorAnswer.WriteAsync(context, error);
+        await AnswerErrorAsync(context, error, start, cause);
     }
 
     // Who waits goes first: nobody takes what has just become free from under them.
@@ -170,7 +177,7 @@ public sealed partial class HttpForwarder
                 await exchange.ReadHeadAsync();
                 var elapsed = lease.ObserveResponse();
                 _hedge?.Observe(elapsed);
-                return new Sent(exchange, lease, default);
+                return new Sent(exchange, lease, elapsed);
             }
             catch (ForwardException e)
             {
@@ -194,7 +201,7 @@ public sealed partial class HttpForwarder
                 {
                     LogAttemptFailed(_pool.Name, lease.Backend.Name, e.Error, e.Message);
                 }
-                return new Sent(null, lease, e.Error);
+                return new Sent(null, lease, default, e.Error, $"backend '{lease.Backend.Name}': {e.Message}");
             }
             catch
             {
@@ -220,6 +227,7 @@ public sealed partial class HttpForwarder
             otherLease.Dispose();
             return await first;
         }
+        _pool.Statistics.CountHedge();
         tried.Add(otherLease.Backend);
         using var secondSuperseded = new CancellationTokenSource();
         var second = SendAsync(context, otherLease, null, isPeerTrusted, secondSuperseded.Token).AsTask();
@@ -235,7 +243,7 @@ public sealed partial class HttpForwarder
 
     /// <summary>Copies the answer to the client, and gives the backend back.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask RelayAsync(HttpContext context, Sent sent, RequestBody? body, Backend? own, bool isPeerTrusted, AccessRecord? record)
+    private async ValueTask RelayAsync(HttpContext context, Sent sent, RequestBody? body, Backend? own, bool isPeerTrusted, AccessRecord? record, long start)
     {
         using var lease = sent.Lease;
         using var exchange = sent.Exchange!;
@@ -249,6 +257,7 @@ public sealed partial class HttpForwarder
         {
             await exchange.TunnelAsync(context);
             lease.Complete(AttemptOutcome.Succeeded);
+            CountAnswer(context, sent, start);
             return;
         }
         if ((_stopping.IsCancellationRequested || exchange.IsUploadRefused) && HttpProtocol.IsHttp11(context.Request.Protocol))
@@ -262,6 +271,7 @@ public sealed partial class HttpForwarder
             await exchange.EndUploadAsync();
         }
         Settle(context, exchange, lease, clientGone, broken, record);
+        CountAnswer(context, sent, start);
         if (sent.Loser is { } loser)
         {
             var late = await loser; // It reads the request, which ends with us.
@@ -294,6 +304,34 @@ public sealed partial class HttpForwarder
         }
     }
 
+    private void CountAnswer(HttpContext context, in Sent sent, long start)
+    {
+        var status = sent.Exchange!.Status;
+        sent.Lease.Backend.Answers.Count(status, sent.ResponseTime, _time.GetElapsedTime(start));
+        if (status >= StatusCodes.Status500InternalServerError)
+        {
+            _errors.Add(status, $"pool '{_pool.Name}', backend '{sent.Lease.Backend.Name}'", context.Request.Method, RawTarget(context), $"the backend answered {status}");
+        }
+    }
+
+    private Task AnswerErrorAsync(HttpContext context, ForwardError error, long start, string? cause = null)
+    {
+        var (status, message, _) = error.Answer();
+        if (error is ForwardError.Busy or ForwardError.QueueTimeout)
+        {
+            _pool.Statistics.CountQueueRefusal();
+        }
+        if (error != ForwardError.ClientGone)
+        {
+            var elapsed = _time.GetElapsedTime(start);
+            _pool.Statistics.OwnAnswers.Count(status, elapsed, elapsed);
+            _errors.Add(status, $"pool '{_pool.Name}'", context.Request.Method, RawTarget(context), cause ?? error.Cause() ?? message);
+        }
+        return ErrorAnswer.WriteAsync(context, error);
+    }
+
+    private static string RawTarget(HttpContext context) => context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+
     // RFC 9110 section 9.2.2, less what is rarely tested to be so.
     private static bool IsIdempotent(string method) =>
         method is "GET" or "HEAD" or "OPTIONS" or "PUT" or "DELETE";
@@ -307,7 +345,9 @@ public sealed partial class HttpForwarder
     /// <summary>What came of an attempt: an answer whose head is there, or none and why.</summary>
     /// <param name="Exchange">The answer; null where there is none, and the lease has been given back.</param>
     /// <param name="Lease">The backend that was asked.</param>
+    /// <param name="ResponseTime">After which time the head of the answer was there.</param>
     /// <param name="Error">Why there is no answer.</param>
+    /// <param name="Cause">The same in words, for the operator.</param>
     /// <param name="Loser">Another attempt that was broken off; the request must not end before it.</param>
-    private readonly record struct Sent(Exchange? Exchange, BackendLease Lease, ForwardError Error, Task<Sent>? Loser = null);
+    private readonly record struct Sent(Exchange? Exchange, BackendLease Lease, TimeSpan ResponseTime, ForwardError Error = default, string? Cause = null, Task<Sent>? Loser = null);
 }

@@ -64,6 +64,9 @@ public sealed class Backend
     /// <summary>How long it takes to answer.</summary>
     public ResponseTime ResponseTime { get; }
 
+    /// <summary>What it has answered.</summary>
+    public AnswerStatistics Answers { get; } = new();
+
     /// <summary>Where its count stands among those of its pool.</summary>
     public int Place { get; private set; }
 

@@ -47,6 +47,9 @@ public sealed class BackendPool
     /// <summary>The pool's name in the configuration.</summary>
     public string Name { get; }
 
+    /// <summary>What it has done.</summary>
+    public PoolStatistics Statistics { get; } = new();
+
     /// <summary>Where work waits while all who could do it are full.</summary>
     public WaitingRoom WaitingRoom { get; }
 
