@@ -1,17 +1,25 @@
-using System.Collections.Immutable;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Health;
 using LoadBalancer.Http;
-using LoadBalancer.Pools;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Http;
+using Microsoft.Extensions.Options;
 
 namespace LoadBalancer;
 
 /// <summary>Puts a node together out of its parts; the only place that sees them all.</summary>
 internal static class Node
 {
+    /// <summary>Puts a node together that goes with its configuration file; the options in it must be valid.</summary>
+    public static IHost Build(LoadedConfiguration configuration, TimeProvider time) => Build(configuration.Options, time, configuration.Reload, configuration.File);
+
     /// <summary>Puts a node together; the options must be valid.</summary>
-    public static IHost Build(LoadBalancerOptions options, TimeProvider time)
+    /// <param name="options">The options.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="reload">Reads the configuration anew; null where it never changes.</param>
+    /// <param name="file">The file whose changes are taken up.</param>
+    public static IHost Build(LoadBalancerOptions options, TimeProvider time, Func<LoadedConfiguration>? reload = null, string? file = null)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         var services = builder.Services;
@@ -19,116 +27,51 @@ internal static class Node
         services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
         ConsoleLogging.AddTo(builder.Logging);
 
-        foreach (var (name, pool) in options.Pools)
-        {
-            // A client for each pool, made once, that neither logs nor rotates its handler: its connections are the pool's.
-            services.AddHttpClient(ForwardingClient(name))
-                .ConfigurePrimaryHttpMessageHandler(() => HttpForwarder.CreateHandler(pool, time))
-                .SetHandlerLifetime(Timeout.InfiniteTimeSpan)
-                .RemoveAllLoggers();
-            services.AddHttpClient(ProbingClient(name)).ConfigurePrimaryHttpMessageHandler(() => HttpProbe.CreateHandler(pool.Tls)).RemoveAllLoggers();
-        }
+        services.AddHttpClient();
+        services.RemoveAll<IHttpMessageHandlerBuilderFilter>(); // which would log every request
+        services.AddSingleton<PoolClients>();
+        services.AddSingleton<IConfigureOptions<HttpClientFactoryOptions>>(provider => provider.GetRequiredService<PoolClients>());
 
         services.AddSingleton<HealthLog>();
         services.AddSingleton<ErrorStatistics>();
-        services.AddSingleton(provider => BuildPools(options, time, provider.GetRequiredService<HealthLog>()));
-        services.AddHostedService(provider => new HealthChecker(ProbedPools(options, provider), time, Random.Shared));
-        services.AddSingleton(provider => OpenAccessLogs(options, provider));
-        foreach (var setting in AccessLogSettings(options).Select(log => log.Setting).Distinct(StringComparer.OrdinalIgnoreCase))
-        {
-            services.AddSingleton<IHostedService>(provider => provider.GetRequiredService<Dictionary<string, AccessLog>>()[setting]);
-        }
-        services.AddSingleton(provider => new ListenerService(BuildListeners(options, provider), provider.GetRequiredService<ILogger<ListenerService>>()));
+        services.AddSingleton(_ => new HealthChecker(time, Random.Shared));
+        services.AddSingleton(provider => BuildPools(options, provider));
+        services.AddSingleton(provider => new AccessLogs(options.Listeners, time, provider.GetRequiredService<ILogger<AccessLog>>()));
+        services.AddSingleton(provider => new NodeListeners(options, provider.GetRequiredService<NodePools>(), provider.GetRequiredService<AccessLogs>(), provider));
+        services.AddSingleton(provider => new ListenerService(provider.GetRequiredService<NodeListeners>().Listeners, provider.GetRequiredService<ILogger<ListenerService>>()));
+
+        // Started in this order, and stopped in the other.
+        services.AddHostedService(provider => provider.GetRequiredService<HealthChecker>());
+        services.AddHostedService(provider => provider.GetRequiredService<AccessLogs>());
         services.AddHostedService(provider => provider.GetRequiredService<ListenerService>());
+        if (reload is not null)
+        {
+            services.AddHostedService(provider => new ConfigurationReloader(
+                file!, reload, changed => Apply(changed, provider), time, provider.GetRequiredService<ILogger<ConfigurationReloader>>()));
+        }
         return builder.Build();
     }
 
-    private static ImmutableSortedDictionary<string, BackendPool> BuildPools(LoadBalancerOptions options, TimeProvider time, HealthLog log) =>
-        options.Pools.ToImmutableSortedDictionary(entry => entry.Key, entry => PoolFactory.Build(entry.Key, entry.Value, time, log), StringComparer.OrdinalIgnoreCase);
-
-    private static List<ProbedPool> ProbedPools(LoadBalancerOptions options, IServiceProvider provider)
+    private static NodePools BuildPools(LoadBalancerOptions options, IServiceProvider provider)
     {
-        var pools = provider.GetRequiredService<ImmutableSortedDictionary<string, BackendPool>>();
-        return
-        [
-            .. from entry in options.Pools
-               let check = entry.Value.HealthCheck
-               where check is not null
-               select new ProbedPool(pools[entry.Key], check, Probe(entry.Key, entry.Value, check, provider)),
-        ];
+        var parts = new NodePoolParts(
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<HealthLog>(),
+            provider.GetRequiredService<PoolClients>(),
+            provider.GetRequiredService<IHttpClientFactory>(),
+            provider.GetRequiredService<ErrorStatistics>(),
+            provider.GetRequiredService<ILoggerFactory>(),
+            provider.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping);
+        var pools = new NodePools(parts, provider.GetRequiredService<HealthChecker>());
+        pools.Apply(options.Pools);
+        return pools;
     }
 
-    private static IProbe Probe(string pool, PoolOptions options, HealthCheckOptions check, IServiceProvider provider)
+    // Pools first: listeners may lead to new ones. A pool that is gone serves what is on its way to it.
+    private static IEnumerable<string> Apply(LoadBalancerOptions options, IServiceProvider provider)
     {
-        var time = provider.GetRequiredService<TimeProvider>();
-        return check.Type == ProbeType.Tcp
-            ? new TcpProbe(check, time)
-            : new HttpProbe(provider.GetRequiredService<IHttpClientFactory>().CreateClient(ProbingClient(pool)), check, options.HttpVersion, time);
+        provider.GetRequiredService<NodePools>().Apply(options.Pools);
+        provider.GetRequiredService<IOptions<HostOptions>>().Value.ShutdownTimeout = options.ShutdownTimeout;
+        return provider.GetRequiredService<NodeListeners>().Apply(options);
     }
-
-    private static IEnumerable<(string Listener, string Setting)> AccessLogSettings(LoadBalancerOptions options) =>
-        options.Listeners.Select(entry => (entry.Key, entry.Value.AccessLog)).Where(log => !log.AccessLog.Equals("Off", StringComparison.OrdinalIgnoreCase));
-
-    // Listeners that name the same file share it.
-    private static Dictionary<string, AccessLog> OpenAccessLogs(LoadBalancerOptions options, IServiceProvider provider)
-    {
-        var logs = new Dictionary<string, AccessLog>(StringComparer.OrdinalIgnoreCase);
-        foreach (var (listener, setting) in AccessLogSettings(options).Where(log => !logs.ContainsKey(log.Setting)))
-        {
-            try
-            {
-                logs[setting] = new AccessLog(setting, AccessLog.Open(setting), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<AccessLog>>());
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                throw new ListenerException($"listener '{listener}': cannot write the access log '{setting}': {e.Message}", e);
-            }
-        }
-        return logs;
-    }
-
-    private static List<KestrelListener> BuildListeners(LoadBalancerOptions options, IServiceProvider provider)
-    {
-        var pools = provider.GetRequiredService<ImmutableSortedDictionary<string, BackendPool>>();
-        var accessLogs = provider.GetRequiredService<Dictionary<string, AccessLog>>();
-        var lifetime = provider.GetRequiredService<IHostApplicationLifetime>();
-        var forwarders = options.Pools.ToDictionary(
-            entry => entry.Key,
-            entry => new HttpForwarder(
-                pools[entry.Key], entry.Value, provider.GetRequiredService<IHttpClientFactory>().CreateClient(ForwardingClient(entry.Key)),
-                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ErrorStatistics>(), provider.GetRequiredService<ILogger<HttpForwarder>>(), lifetime.ApplicationStopping),
-            StringComparer.OrdinalIgnoreCase);
-        return
-        [
-            .. from entry in options.Listeners
-               select new KestrelListener(
-                   entry.Key, entry.Value, Pipeline(entry.Value), accessLogs.GetValueOrDefault(entry.Value.AccessLog), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>()),
-        ];
-
-        RequestDelegate Pipeline(ListenerOptions listener)
-        {
-            var pipeline = new ApplicationBuilder(provider);
-            if (accessLogs.TryGetValue(listener.AccessLog, out var accessLog))
-            {
-                pipeline.UseMiddleware<AccessLogMiddleware>(accessLog, listener.AccessLogFormat, provider.GetRequiredService<TimeProvider>());
-            }
-            if (listener.StatusEndpoints)
-            {
-                pipeline.UseMiddleware<StatusMiddleware>(pools.Values.ToList(), lifetime);
-            }
-            if (HttpsMiddleware.IsNeeded(listener))
-            {
-                pipeline.UseMiddleware<HttpsMiddleware>(listener, HttpsPort(options));
-            }
-            pipeline.UseMiddleware<ProxyMiddleware>(listener, forwarders);
-            return pipeline.Build();
-        }
-    }
-
-    private static int HttpsPort(LoadBalancerOptions options) =>
-        options.Listeners.Values.Select(listener => listener.Address!).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;
-
-    private static string ForwardingClient(string pool) => "forward to " + pool;
-
-    private static string ProbingClient(string pool) => "probe " + pool;
 }

@@ -1,6 +1,5 @@
 using LoadBalancer.CommandLine;
 using LoadBalancer.Configuration;
-using LoadBalancer.Http;
 
 namespace LoadBalancer;
 
@@ -19,12 +18,12 @@ internal static class Program
     /// <returns>The exit code: 0, or 1 where a listener could not start.</returns>
     private static async Task<int> RunAsync(LoadedConfiguration configuration)
     {
-        using var host = Node.Build(configuration.Options, TimeProvider.System);
+        using var host = Node.Build(configuration, TimeProvider.System);
         try
         {
             await host.StartAsync();
         }
-        catch (ListenerException e)
+        catch (StartException e)
         {
             await Console.Error.WriteLineAsync(e.Message);
             return 1;

@@ -109,9 +109,44 @@ internal sealed class HealthCheckerTests
         _probe.Pending.Should().Be(0, "a backend that closes each connection must not be flooded with probes");
     }
 
+    [Test]
+    public async Task Members_ComeAndGo_AreProbedFromThenOnAndNoLonger()
+    {
+        var (a, b) = (Probed("a"), Probed("b"));
+        var pool = PoolOf(a);
+        await StartAsync(pool);
+        await AnswerAsync(true);
+
+        pool.SetMembers([a, b]);
+        (await NextProbeAsync()).Should().Be(b, "at once");
+        pool.SetMembers([b]);
+        _clock.Advance(Options.Interval);
+
+        _probe.Pending.Should().Be(0, "a has left, and b's probe is under way");
+    }
+
+    [Test]
+    public async Task Watch_OtherOptions_ProbesAnew()
+    {
+        var backend = Probed("a");
+        var pool = PoolOf(backend);
+        await StartAsync(pool);
+        await AnswerAsync(true);
+        await SleepsForAsync(Options.Interval);
+
+        _checker.Watch([new ProbedPool(pool, Options with { Interval = TimeSpan.FromSeconds(3) }, _probe)]);
+
+        await AnswerAsync(true);
+        await SleepsForAsync(TimeSpan.FromSeconds(3));
+        _checker.Watch([]);
+        _clock.Advance(TimeSpan.FromMinutes(1));
+        _probe.Pending.Should().Be(0);
+    }
+
     private async Task StartAsync(BackendPool pool)
     {
-        _checker = new HealthChecker([new ProbedPool(pool, Options, _probe)], _clock, new Random(1));
+        _checker = new HealthChecker(_clock, new Random(1));
+        _checker.Watch([new ProbedPool(pool, Options, _probe)]);
         await _checker.StartAsync(CancellationToken.None);
     }
 

@@ -151,7 +151,7 @@ internal sealed class StickySessionTests
 
         var start = async () => await TestNode.StartAsync([one.Address], pool => pool with { StickySession = new StickySessionOptions { KeyFile = file } });
 
-        (await start.Should().ThrowAsync<LoadBalancer.Http.ListenerException>()).WithMessage(
+        (await start.Should().ThrowAsync<StartException>()).WithMessage(
             $"pool 'web': the key of its sticky sessions cannot be read from '{file}' or written there: expected 32 bytes or more in base64, found 5");
     }
 

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using LoadBalancer.Configuration;
 using LoadBalancer.Http;
 using LoadBalancer.Pools;
@@ -28,7 +27,7 @@ internal sealed class TestNode : IAsyncDisposable
 
     public KestrelListener Listener => _host.Services.GetRequiredService<ListenerService>().Listeners[0];
 
-    public BackendPool Pool => _host.Services.GetRequiredService<ImmutableSortedDictionary<string, BackendPool>>()["web"];
+    public BackendPool Pool => _host.Services.GetRequiredService<NodePools>().Find("web")!;
 
     /// <summary>Starts a node in front of these backends.</summary>
     /// <param name="backends">Their addresses; they are named b1, b2, …</param>

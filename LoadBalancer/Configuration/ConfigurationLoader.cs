@@ -4,7 +4,12 @@ namespace LoadBalancer.Configuration;
 /// <param name="Options">The options; only to be used where there is no error.</param>
 /// <param name="Errors">Everything that is wrong, in the order of the file.</param>
 /// <param name="File">The file that was read, as a full path.</param>
-public sealed record LoadedConfiguration(LoadBalancerOptions Options, IReadOnlyList<ConfigurationError> Errors, string File);
+/// <param name="Overrides">The words of the command line that override the file.</param>
+public sealed record LoadedConfiguration(LoadBalancerOptions Options, IReadOnlyList<ConfigurationError> Errors, string File, params string[] Overrides)
+{
+    /// <summary>Reads the same anew.</summary>
+    public LoadedConfiguration Reload() => ConfigurationLoader.Load(File, Overrides);
+}
 
 /// <summary>Reads and checks the configuration: the file, overridden by the environment, overridden by the command line.</summary>
 public static class ConfigurationLoader
@@ -26,14 +31,14 @@ public static class ConfigurationLoader
         var errors = new List<ConfigurationError>();
         if (file is "")
         {
-            return new(new(), [new("--config", "names no file")], file);
+            return new(new(), [new("--config", "names no file")], file, overrides);
         }
         var path = Path.GetFullPath(file ?? ShippedFile);
         var fromFile = JsonFile.Read(path, errors);
         if (errors.Count > 0)
         {
             // What was not understood is missing below, and would be reported as missing too.
-            return new(new(), errors, path);
+            return new(new(), errors, path, overrides);
         }
 
         var binder = new OptionsBinder(errors, fromFile.Keys);
@@ -45,6 +50,6 @@ public static class ConfigurationLoader
             .Build();
         var options = binder.Bind<LoadBalancerOptions>(configuration.GetSection(SectionName));
         ConfigurationValidator.Validate(options, errors);
-        return new(options, errors, path);
+        return new(options, errors, path, overrides);
     }
 }

@@ -81,6 +81,27 @@ public sealed record ListenerOptions
 
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
+
+    /// <summary>The settings that cannot be changed while the listener runs, and are others here than there.</summary>
+    internal IReadOnlyList<string> FixedSettingsThatDiffer(ListenerOptions other) =>
+    [
+        .. from setting in new (string Name, bool IsSame)[]
+           {
+               (nameof(Protocol), Protocol == other.Protocol),
+               (nameof(Address), Address == other.Address),
+               (nameof(Certificates), Certificates.SequenceEqual(other.Certificates)),
+               (nameof(HttpVersion), HttpVersion == other.HttpVersion),
+               (nameof(RedirectToHttps), RedirectToHttps == other.RedirectToHttps),
+               (nameof(Hsts), Hsts == other.Hsts),
+               (nameof(KeepAliveTimeout), KeepAliveTimeout == other.KeepAliveTimeout),
+               (nameof(MaxConnections), MaxConnections == other.MaxConnections),
+               (nameof(AccessLog), AccessLog == other.AccessLog),
+               (nameof(AccessLogFormat), AccessLogFormat == other.AccessLogFormat),
+               (nameof(StatusEndpoints), StatusEndpoints == other.StatusEndpoints),
+           }
+           where !setting.IsSame
+           select setting.Name,
+    ];
 }
 
 /// <summary>How the access log writes a request down.</summary>

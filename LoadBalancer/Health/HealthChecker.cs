@@ -10,38 +10,95 @@ public sealed record ProbedPool(BackendPool Pool, HealthCheckOptions Options, IP
 /// Polls the backends of each pool: all at once at the start, then a healthy one every <see cref="HealthCheckOptions.Interval"/> and
 /// an unhealthy one every <see cref="HealthCheckOptions.DownInterval"/>, each up to 10 % early at random, so that many load
 /// balancers started together do not probe together. The long interval ends early when a request finds the backend down, or when
-/// there is reason to doubt it: then the next probe follows at once, but never sooner than DownInterval after the last.
+/// there is reason to doubt it: then the next probe follows at once, but never sooner than DownInterval after the last. Backends that
+/// join are polled from then on, those that leave no longer.
 /// </summary>
-public sealed class HealthChecker(IReadOnlyList<ProbedPool> pools, TimeProvider time, Random random) : BackgroundService
+public sealed class HealthChecker(TimeProvider time, Random random) : BackgroundService
 {
+    private readonly Lock _gate = new();
+    private readonly Dictionary<Backend, Polling> _pollings = [];
+    private IReadOnlyList<ProbedPool> _pools = [];
+    private CancellationToken? _stopping; // null before the start
+
+    /// <summary>Polls the backends of these pools, and no others, from now on; or from the start on, where that is to come.</summary>
+    public void Watch(IReadOnlyList<ProbedPool> pools)
+    {
+        lock (_gate)
+        {
+            foreach (var gone in _pools)
+            {
+                gone.Pool.MembersChanged -= OnMembersChanged;
+            }
+            foreach (var watched in pools)
+            {
+                watched.Pool.MembersChanged += OnMembersChanged;
+            }
+            _pools = pools;
+            StartAndStopPollings();
+        }
+    }
+
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        try
+        lock (_gate)
         {
-            await Task.WhenAll(from probed in pools from backend in probed.Pool.Snapshot.Members select PollAsync(probed, backend, stoppingToken));
+            _stopping = stoppingToken;
+            StartAndStopPollings();
         }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        await Task.Delay(Timeout.InfiniteTimeSpan, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private void OnMembersChanged(BackendPool pool)
+    {
+        lock (_gate)
         {
-            // The load balancer stops.
+            StartAndStopPollings();
+        }
+    }
+
+    private void StartAndStopPollings()
+    {
+        if (_stopping is not { } stopping)
+        {
+            return;
+        }
+        var wanted = _pools.SelectMany(probed => probed.Pool.Snapshot.Members.Select(backend => (backend, probed))).ToDictionary();
+        foreach (var (backend, polling) in _pollings.Where(polling => wanted.GetValueOrDefault(polling.Key) != polling.Value.Pool).ToList())
+        {
+            _pollings.Remove(backend);
+            polling.Stop.Cancel();
+        }
+        foreach (var (backend, probed) in wanted.Where(entry => !_pollings.ContainsKey(entry.Key)))
+        {
+            var stop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+            _pollings[backend] = new Polling(probed, stop);
+            _ = PollAsync(probed, backend, stop.Token);
         }
     }
 
     private async Task PollAsync(ProbedPool probed, Backend backend, CancellationToken stoppingToken)
     {
-        while (true)
+        try
         {
-            var probedAt = time.GetTimestamp();
-            if (await probed.Probe.ProbeAsync(backend, stoppingToken) is { } result)
+            while (true)
             {
-                probed.Pool.ObserveProbe(backend, result.Succeeded, result.Reason);
-            }
+                var probedAt = time.GetTimestamp();
+                if (await probed.Probe.ProbeAsync(backend, stoppingToken) is { } result)
+                {
+                    probed.Pool.ObserveProbe(backend, result.Succeeded, result.Reason);
+                }
 
-            if (await IsQuestionedWithinAsync(WithJitter(probed.Options.Interval), probed.Pool, backend, stoppingToken))
-            {
-                var rest = WithJitter(probed.Options.DownInterval) - time.GetElapsedTime(probedAt);
-                await Task.Delay(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, time, stoppingToken);
+                if (await IsQuestionedWithinAsync(WithJitter(probed.Options.Interval), probed.Pool, backend, stoppingToken))
+                {
+                    var rest = WithJitter(probed.Options.DownInterval) - time.GetElapsedTime(probedAt);
+                    await Task.Delay(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, time, stoppingToken);
+                }
             }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // The load balancer stops, or the backend has left.
         }
     }
 
@@ -71,4 +128,6 @@ public sealed class HealthChecker(IReadOnlyList<ProbedPool> pools, TimeProvider 
     }
 
     private TimeSpan WithJitter(TimeSpan interval) => interval * (1 - 0.1 * random.NextDouble());
+
+    private sealed record Polling(ProbedPool Pool, CancellationTokenSource Stop);
 }

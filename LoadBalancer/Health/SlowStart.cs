@@ -4,27 +4,34 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Health;
 
 /// <summary>
-/// Lets a backend that was down come back by and by: its weight grows from a hundredth to the whole within a time, so that cold
-/// caches and empty connection pools are not met by a full share of the load. When all start together, as with the load balancer,
-/// there is nothing to spare anybody.
+/// Lets a backend that was down, or has just joined, come by and by: its weight grows from a hundredth to the whole within a time, so
+/// that cold caches and empty connection pools are not met by a full share of the load. When all start together, as with the load
+/// balancer, there is nothing to spare anybody.
 /// </summary>
 public sealed class SlowStart
 {
+    /// <summary>How far a backend has come that has not yet begun.</summary>
+    public const double Beginning = 0.01;
+
     private const int Steps = 20;
-    private const double First = 0.01;
 
     private readonly BackendPool _pool;
-    private readonly TimeSpan _duration;
     private readonly TimeProvider _time;
     private readonly ConcurrentDictionary<Backend, object> _climbs = new(); // those under way
 
-    private SlowStart(BackendPool pool, TimeSpan duration, TimeProvider time) => (_pool, _duration, _time) = (pool, duration, time);
+    private SlowStart(BackendPool pool, TimeProvider time) => (_pool, _time) = (pool, time);
+
+    /// <summary>How long it takes until a backend has its whole weight; 0: none at all. Holds for whoever begins from now on.</summary>
+    public TimeSpan Duration { get; set; }
 
     /// <summary>Watches a pool for as long as it lives.</summary>
-    /// <param name="pool">The pool.</param>
-    /// <param name="duration">How long it takes until a backend has its whole weight again, more than 0.</param>
-    /// <param name="time">The clock.</param>
-    public static void Watch(BackendPool pool, TimeSpan duration, TimeProvider time) => pool.HealthFlipped += new SlowStart(pool, duration, time).OnFlip;
+    public static SlowStart Watch(BackendPool pool, TimeSpan duration, TimeProvider time)
+    {
+        var slowStart = new SlowStart(pool, time) { Duration = duration };
+        pool.HealthFlipped += slowStart.OnFlip;
+        pool.MembersChanged += slowStart.OnMembersChanged;
+        return slowStart;
+    }
 
     // It is put back to the start when it goes down, not when it comes up: by then it may have been chosen already.
     private void OnFlip(BackendPool pool, Backend backend)
@@ -32,25 +39,50 @@ public sealed class SlowStart
         if (!backend.Health.IsUp)
         {
             _climbs.TryRemove(backend, out _);
-            _pool.Change(() => backend.Ramp = First);
+            var ramp = Duration > TimeSpan.Zero ? Beginning : 1;
+            if (backend.Ramp != ramp)
+            {
+                _pool.Change(() => backend.Ramp = ramp);
+            }
         }
-        else if (backend.Ramp < 1)
+        else
         {
-            _ = ClimbAsync(backend, _climbs[backend] = new object());
+            Begin(backend);
         }
     }
 
-    private async Task ClimbAsync(Backend backend, object climb)
+    private void OnMembersChanged(BackendPool pool)
+    {
+        foreach (var backend in pool.Snapshot.Members.Where(backend => backend.Health.IsUp && !_climbs.ContainsKey(backend)))
+        {
+            Begin(backend);
+        }
+        foreach (var gone in _climbs.Keys.Where(backend => backend.IsRemoved))
+        {
+            _climbs.TryRemove(gone, out _);
+        }
+    }
+
+    private void Begin(Backend backend)
+    {
+        if (backend.Ramp < 1)
+        {
+            _ = ClimbAsync(backend, _climbs[backend] = new object(), Duration / Steps);
+        }
+    }
+
+    private async Task ClimbAsync(Backend backend, object climb, TimeSpan pause)
     {
         for (var step = 1; step <= Steps; step++)
         {
-            await Task.Delay(_duration / Steps, _time);
+            await Task.Delay(pause, _time);
             if (_climbs.GetValueOrDefault(backend) != climb)
             {
-                return; // It went down meanwhile, and its next climb begins anew.
+                return; // It went down meanwhile, and its next climb begins anew; or it has left.
             }
             var ramp = (double)step / Steps;
             _pool.Change(() => backend.Ramp = ramp);
         }
+        _climbs.TryRemove(KeyValuePair.Create(backend, climb));
     }
 }

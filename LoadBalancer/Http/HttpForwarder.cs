@@ -33,7 +33,7 @@ public sealed partial class HttpForwarder
     /// <param name="errors">Told of each error that a client sees.</param>
     /// <param name="logger">Told of each failed attempt, once.</param>
     /// <param name="stopping">Cancelled when the node is to stop; from then on every answer ends its connection.</param>
-    /// <exception cref="ListenerException">The file of the sticky sessions' key cannot be used.</exception>
+    /// <exception cref="StartException">The file of the sticky sessions' key cannot be used.</exception>
     public HttpForwarder(
         BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ErrorStatistics errors, ILogger<HttpForwarder> logger, CancellationToken stopping)
     {

@@ -41,7 +41,7 @@ public sealed class KestrelListener : IDisposable
     /// <param name="accessLog">Where requests are written down that never become one; the pipeline writes down the others.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
-    /// <exception cref="ListenerException">A certificate cannot be read.</exception>
+    /// <exception cref="StartException">A certificate cannot be read.</exception>
     public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pipeline) = (name, options, pipeline);
@@ -76,8 +76,18 @@ public sealed class KestrelListener : IDisposable
     /// <summary>Connections that were closed at once because there were <c>MaxConnections</c> already.</summary>
     public long Refused => _limit?.Refused ?? 0;
 
+    /// <summary>Takes up other options as far as a running server can.</summary>
+    /// <returns>The settings that need a restart.</returns>
+    public IReadOnlyList<string> Apply(ListenerOptions options)
+    {
+        var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
+        limits.MaxRequestBodySize = options.MaxRequestBodySize;
+        limits.RequestHeadersTimeout = options.RequestHeadersTimeout; // for connections that come from now on
+        return options.FixedSettingsThatDiffer(_options);
+    }
+
     /// <summary>Starts to listen.</summary>
-    /// <exception cref="ListenerException">The address cannot be listened on.</exception>
+    /// <exception cref="StartException">The address cannot be listened on.</exception>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         try
@@ -87,7 +97,7 @@ public sealed class KestrelListener : IDisposable
         catch (Exception e) when (e is IOException or SocketException)
         {
             var reason = e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException ? "the port is taken by another program" : e.GetBaseException().Message;
-            throw new ListenerException($"listener '{Name}': cannot listen on {_options.Address}: {reason}", e);
+            throw new StartException($"listener '{Name}': cannot listen on {_options.Address}: {reason}", e);
         }
     }
 
@@ -208,6 +218,3 @@ public sealed class KestrelListener : IDisposable
         public void DisposeContext(DefaultHttpContext context, Exception? exception) => context.Uninitialize();
     }
 }
-
-/// <summary>A listener that cannot do its work; the message is for the user.</summary>
-public sealed class ListenerException(string message, Exception inner) : Exception(message, inner);

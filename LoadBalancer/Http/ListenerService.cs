@@ -1,3 +1,5 @@
+using LoadBalancer.Configuration;
+
 namespace LoadBalancer.Http;
 
 /// <summary>Starts all listeners, and stops them together.</summary>
@@ -7,7 +9,7 @@ public sealed partial class ListenerService(IReadOnlyList<KestrelListener> liste
     public IReadOnlyList<KestrelListener> Listeners => listeners;
 
     /// <inheritdoc/>
-    /// <exception cref="ListenerException">One of them cannot listen; none is left listening.</exception>
+    /// <exception cref="StartException">One of them cannot listen; none is left listening.</exception>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         foreach (var listener in listeners)

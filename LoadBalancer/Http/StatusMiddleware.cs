@@ -5,7 +5,7 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Http;
 
 /// <summary>Answers <c>GET /health</c> and <c>GET /status</c> itself and lets everything else pass.</summary>
-public sealed class StatusMiddleware(RequestDelegate next, IReadOnlyList<BackendPool> pools, IHostApplicationLifetime lifetime)
+public sealed class StatusMiddleware(RequestDelegate next, Func<IReadOnlyList<BackendPool>> pools, IHostApplicationLifetime lifetime)
 {
     /// <summary>Answers or passes on.</summary>
     public Task InvokeAsync(HttpContext context)
@@ -25,7 +25,7 @@ public sealed class StatusMiddleware(RequestDelegate next, IReadOnlyList<Backend
 
     private (int Status, JsonObject Body) Health()
     {
-        var serving = !lifetime.ApplicationStopping.IsCancellationRequested && pools.All(pool => !pool.Snapshot.Eligible.IsEmpty);
+        var serving = !lifetime.ApplicationStopping.IsCancellationRequested && pools().All(pool => !pool.Snapshot.Eligible.IsEmpty);
         return (serving ? 200 : 503, new JsonObject { ["status"] = serving ? "ok" : "unavailable", ["backends"] = Backends() });
     }
 
@@ -33,14 +33,14 @@ public sealed class StatusMiddleware(RequestDelegate next, IReadOnlyList<Backend
     private JsonObject Backends()
     {
         var healthy = new JsonObject();
-        foreach (var server in pools.SelectMany(pool => pool.Snapshot.Members).GroupBy(backend => backend.Address.ToString()))
+        foreach (var server in pools().SelectMany(pool => pool.Snapshot.Members).GroupBy(backend => backend.Address.ToString()))
         {
             healthy[server.Key] = server.All(backend => backend.Health.IsUp);
         }
         return healthy;
     }
 
-    private JsonArray Pools() => [.. pools.Select(pool => new JsonObject
+    private JsonArray Pools() => [.. pools().Select(pool => new JsonObject
     {
         ["name"] = pool.Name,
         ["policy"] = pool.Snapshot.Policy.Name,

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using LoadBalancer.Configuration;
 
 namespace LoadBalancer.Http;
 
@@ -12,7 +13,7 @@ internal static partial class StickyKey
     /// <param name="pool">The pool that it is for, by name.</param>
     /// <param name="file">Its file; null for the one of the user's application data.</param>
     /// <param name="logger">Told where a key cannot be kept.</param>
-    /// <exception cref="ListenerException">The file that was named cannot be used.</exception>
+    /// <exception cref="StartException">The file that was named cannot be used.</exception>
     public static byte[] Load(string pool, string? file, ILogger logger)
     {
         var directory = Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData);
@@ -24,7 +25,7 @@ internal static partial class StickyKey
         {
             if (file is not null)
             {
-                throw new ListenerException($"pool '{pool}': the key of its sticky sessions cannot be read from '{file}' or written there: {e.Message}", e);
+                throw new StartException($"pool '{pool}': the key of its sticky sessions cannot be read from '{file}' or written there: {e.Message}", e);
             }
             LogNotKept(logger, pool, e.Message);
             return RandomNumberGenerator.GetBytes(Size);

@@ -23,7 +23,7 @@ public sealed partial class CertificateStore : IDisposable
     private volatile CertificateSelector _selector;
 
     /// <summary>Reads the certificates, and watches their files until disposed.</summary>
-    /// <exception cref="ListenerException">One of them cannot be read.</exception>
+    /// <exception cref="StartException">One of them cannot be read.</exception>
     public CertificateStore(string listener, IReadOnlyList<CertificateOptions> files, TimeProvider time, ILogger<CertificateStore> logger)
     {
         (_listener, _files, _logger) = (listener, files, logger);
@@ -37,7 +37,7 @@ public sealed partial class CertificateStore : IDisposable
             }
             catch (Exception e) when (IsFileFault(e))
             {
-                throw new ListenerException($"listener '{listener}': the certificate '{files[i].File}' cannot be used: {e.Message}", e);
+                throw new StartException($"listener '{listener}': the certificate '{files[i].File}' cannot be used: {e.Message}", e);
             }
         }
         _selector = new CertificateSelector(_contexts);

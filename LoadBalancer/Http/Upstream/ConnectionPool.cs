@@ -38,6 +38,18 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeP
     /// <summary>Those that speak HTTP/2, which carry many requests each.</summary>
     public Http2Connections Http2 { get; } = new(backend.Address, options, time);
 
+    /// <summary>Whether there is no HTTP/1.1 connection, in use or idle.</summary>
+    public bool IsEmpty
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _all.Count == 0;
+            }
+        }
+    }
+
     /// <summary>Takes an idle connection, the last one that this thread used if there is one, or null where none is left.</summary>
     public BackendConnection? TryTake()
     {

@@ -18,6 +18,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     private readonly PoolOptions _options;
     private readonly TimeProvider _time;
     private readonly ITimer _sweep;
+    private volatile bool _isDisposed;
 
     public UpstreamHandler(PoolOptions options, TimeProvider time)
     {
@@ -83,24 +84,34 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     }
 
     /// <inheritdoc/>
+    /// <remarks>What is under way may end, and is watched over until then.</remarks>
     protected override void Dispose(bool disposing)
     {
         if (disposing)
         {
-            _sweep.Dispose();
-            foreach (var pool in _pools.Values)
-            {
-                pool.Dispose();
-            }
+            _isDisposed = true;
+            Sweep();
         }
         base.Dispose(disposing);
     }
 
     private void Sweep()
     {
-        foreach (var pool in _pools.Values)
+        foreach (var (backend, pool) in _pools)
         {
             pool.Sweep();
+            if (_isDisposed || backend.IsRemoved)
+            {
+                pool.Dispose(); // Closes what is idle, again and again until nothing is left.
+                if (pool.IsEmpty)
+                {
+                    _pools.TryRemove(backend, out _);
+                }
+            }
+        }
+        if (_isDisposed && _pools.IsEmpty)
+        {
+            _sweep.Dispose();
         }
     }
 }

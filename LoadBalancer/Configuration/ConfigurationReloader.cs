@@ -1,0 +1,146 @@
+using System.Runtime.InteropServices;
+
+namespace LoadBalancer.Configuration;
+
+/// <summary>
+/// Takes up changes of the configuration file while the node runs: looks at it twice a second, and at once on SIGHUP. What is
+/// invalid changes nothing; its errors are logged and the next valid one is applied. A file that is broken may only be half written:
+/// that is told once it stays so.
+/// </summary>
+/// <param name="file">The file.</param>
+/// <param name="load">Reads the whole configuration anew.</param>
+/// <param name="apply">Applies it, and returns what of it needs a restart.</param>
+/// <param name="time">The clock.</param>
+/// <param name="logger">Told of each change and of each error.</param>
+public sealed partial class ConfigurationReloader(
+    string file, Func<LoadedConfiguration> load, Func<LoadBalancerOptions, IEnumerable<string>> apply, TimeProvider time, ILogger<ConfigurationReloader> logger) : BackgroundService
+{
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(500);
+
+    private readonly SemaphoreSlim _hangUp = new(0, 1);
+    private long _applied;
+    private long _refused;
+
+    /// <summary>How often a changed configuration was applied.</summary>
+    public long Applied => Interlocked.Read(ref _applied);
+
+    /// <summary>How often one was refused because it was invalid.</summary>
+    public long Refused => Interlocked.Read(ref _refused);
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        base.Dispose();
+        _hangUp.Dispose();
+    }
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var hangUp = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnHangUp);
+        var (seen, doubted) = (TryRead(), (string?)null); // what was applied or refused; what is broken and may yet become whole
+        try
+        {
+            while (true)
+            {
+                var isOrdered = await IsOrderedWithinAsync(PollInterval, stoppingToken);
+                var text = TryRead();
+                if (text == seen && !isOrdered)
+                {
+                    doubted = null;
+                    continue;
+                }
+                var loaded = load();
+                if (loaded.Errors.Count > 0 && text != doubted && !isOrdered)
+                {
+                    doubted = text;
+                    continue;
+                }
+                (seen, doubted) = (text, null);
+                TakeUp(loaded);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // The load balancer stops.
+        }
+    }
+
+    private void OnHangUp(PosixSignalContext context)
+    {
+        context.Cancel = true; // It would end the process.
+        try
+        {
+            _hangUp.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // One is under way already.
+        }
+    }
+
+    private async Task<bool> IsOrderedWithinAsync(TimeSpan interval, CancellationToken stoppingToken)
+    {
+        using var poll = new CancellationTokenSource(interval, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(poll.Token, stoppingToken);
+        await _hangUp.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        stoppingToken.ThrowIfCancellationRequested();
+        return !poll.IsCancellationRequested;
+    }
+
+    private void TakeUp(LoadedConfiguration loaded)
+    {
+        if (loaded.Errors.Count > 0)
+        {
+            Interlocked.Increment(ref _refused);
+            LogRefused(file, loaded.Errors.Count);
+            foreach (var error in loaded.Errors)
+            {
+                LogError(error);
+            }
+            return;
+        }
+        try
+        {
+            foreach (var needed in apply(loaded.Options))
+            {
+                LogNeedsRestart(needed);
+            }
+        }
+        catch (StartException e)
+        {
+            Interlocked.Increment(ref _refused);
+            LogNotWhole(file, e.Message);
+            return;
+        }
+        Interlocked.Increment(ref _applied);
+        LogApplied(file);
+    }
+
+    private string? TryRead()
+    {
+        try
+        {
+            return File.ReadAllText(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    [LoggerMessage(60, LogLevel.Information, "configuration: '{File}' was applied")]
+    private partial void LogApplied(string file);
+
+    [LoggerMessage(61, LogLevel.Error, "configuration: '{File}' has changed and is invalid, so nothing changes; errors: {Count}")]
+    private partial void LogRefused(string file, int count);
+
+    [LoggerMessage(62, LogLevel.Error, "{Error}")]
+    private partial void LogError(ConfigurationError error);
+
+    [LoggerMessage(63, LogLevel.Warning, "configuration: {Change}, which needs a restart")]
+    private partial void LogNeedsRestart(string change);
+
+    [LoggerMessage(64, LogLevel.Error, "configuration: '{File}' cannot be applied: {Reason}")]
+    private partial void LogNotWhole(string file, string reason);
+}

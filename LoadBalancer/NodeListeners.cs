@@ -1,0 +1,73 @@
+using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Http;
+
+namespace LoadBalancer;
+
+/// <summary>The listeners of a node, each with its pipeline; what of them can change without a restart does.</summary>
+internal sealed class NodeListeners
+{
+    private readonly NodePools _pools;
+    private readonly Dictionary<string, Routing> _routing = new(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Makes the listeners; the options must be valid.</summary>
+    /// <exception cref="StartException">One of them cannot do its work.</exception>
+    public NodeListeners(LoadBalancerOptions options, NodePools pools, AccessLogs accessLogs, IServiceProvider provider)
+    {
+        _pools = pools;
+        var time = provider.GetRequiredService<TimeProvider>();
+        var loggers = provider.GetRequiredService<ILoggerFactory>();
+        var forwarders = pools.Forwarders;
+        foreach (var (name, listener) in options.Listeners)
+        {
+            _routing[name] = new Routing(new RoutingTable(listener, forwarders));
+        }
+        Listeners = [.. options.Listeners.Select(entry => new KestrelListener(entry.Key, entry.Value, Pipeline(entry.Key, entry.Value), accessLogs.For(entry.Value), time, loggers))];
+
+        RequestDelegate Pipeline(string name, ListenerOptions listener)
+        {
+            var pipeline = new ApplicationBuilder(provider);
+            var accessLog = accessLogs.For(listener);
+            if (accessLog is not null)
+            {
+                pipeline.UseMiddleware<AccessLogMiddleware>(accessLog, listener.AccessLogFormat, time);
+            }
+            if (listener.StatusEndpoints)
+            {
+                pipeline.UseMiddleware<StatusMiddleware>(() => pools.All, provider.GetRequiredService<IHostApplicationLifetime>());
+            }
+            if (HttpsMiddleware.IsNeeded(listener))
+            {
+                pipeline.UseMiddleware<HttpsMiddleware>(listener, HttpsPort(options));
+            }
+            pipeline.Run(new ProxyMiddleware(_routing[name], accessLog is not null).InvokeAsync);
+            return pipeline.Build();
+        }
+    }
+
+    /// <summary>The listeners, in the order of the configuration.</summary>
+    public IReadOnlyList<KestrelListener> Listeners { get; }
+
+    /// <summary>Applies other options, after those of the pools: where requests go, who is trusted, the limits.</summary>
+    /// <returns>What of them needs a restart, in words for the log.</returns>
+    public IReadOnlyList<string> Apply(LoadBalancerOptions options)
+    {
+        var forwarders = _pools.Forwarders;
+        var needed = new List<string>();
+        foreach (var listener in Listeners)
+        {
+            if (options.Listeners.GetValueOrDefault(listener.Name) is not { } now)
+            {
+                needed.Add($"listener '{listener.Name}' was removed");
+                continue;
+            }
+            needed.AddRange(listener.Apply(now).Select(setting => $"listener '{listener.Name}': {setting} has changed"));
+            _routing[listener.Name].Current = new RoutingTable(now, forwarders);
+        }
+        needed.AddRange(options.Listeners.Keys.Where(name => !_routing.ContainsKey(name)).Select(name => $"listener '{name}' was added"));
+        return needed;
+    }
+
+    private static int HttpsPort(LoadBalancerOptions options) =>
+        options.Listeners.Values.Select(listener => listener.Address!).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;
+}

@@ -1,0 +1,184 @@
+using System.Collections.Immutable;
+using LoadBalancer.Balancing;
+using LoadBalancer.Configuration;
+using LoadBalancer.Health;
+using LoadBalancer.Http;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer;
+
+/// <summary>A pool of a node with all that belongs to it: who forwards to it, who probes it, what its connections are made of.</summary>
+internal sealed class NodePool : IDisposable
+{
+    private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
+
+    private readonly NodePoolParts _parts;
+    private readonly SlowStart _slowStart;
+    private HttpMessageHandler? _forwarding;
+    private HttpMessageHandler? _probing;
+    private HttpClient? _client;
+    private PoolOptions _options;
+
+    /// <summary>Makes a pool; the options must be valid.</summary>
+    public NodePool(string name, PoolOptions options, NodePoolParts parts)
+    {
+        (_parts, _options) = (parts, options);
+        var rules = Rules(options);
+        Pool = new BackendPool(name, Policy(options.Policy), [.. options.Backends.Select(entry => NewBackend(entry.Key, entry.Value, rules))], options.Queue.Limit);
+        parts.HealthLog.Watch(Pool);
+        EjectionTimer.Watch(Pool, parts.Time);
+        _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time);
+        Forwarder = NewForwarder(null);
+        Probed = NewProbed();
+    }
+
+    /// <summary>The pool itself.</summary>
+    public BackendPool Pool { get; }
+
+    /// <summary>Who forwards requests to it.</summary>
+    public HttpForwarder Forwarder { get; private set; }
+
+    /// <summary>How it is probed; null where it is not.</summary>
+    public ProbedPool? Probed { get; private set; }
+
+    /// <summary>
+    /// Applies other options. A backend of the same name and address keeps its health, its counters and its connections, and what an
+    /// operator has set of it at run time unless the options say something else of it than before; others come and go.
+    /// </summary>
+    public void Apply(PoolOptions options)
+    {
+        var before = _options;
+        _options = options;
+        var rules = Rules(options);
+        var members = Pool.Snapshot.Members;
+        var kept = (from entry in options.Backends
+                    let member = members.FirstOrDefault(member => member.Name == entry.Key && member.Address == entry.Value.Address)
+                    where member is not null
+                    select (Backend: member, Was: before.Backends.GetValueOrDefault(entry.Key), Is: entry.Value)).ToList();
+        if (rules != Rules(before))
+        {
+            kept.ForEach(member => Pool.SetRules(member.Backend, rules));
+        }
+        Pool.Change(() => kept.ForEach(member => Change(member.Backend, member.Was, member.Is)));
+        if (options.Policy != before.Policy)
+        {
+            Pool.SetPolicy(Policy(options.Policy));
+        }
+        Pool.WaitingRoom.Limit = options.Queue.Limit;
+        _slowStart.Duration = options.SlowStart;
+        var byName = kept.ToDictionary(member => member.Backend.Name, member => member.Backend);
+        ImmutableArray<Backend> wanted = [.. options.Backends.Select(entry => byName.GetValueOrDefault(entry.Key) ?? NewBackend(entry.Key, entry.Value, rules, joins: true))];
+        if (!wanted.SequenceEqual(members))
+        {
+            Pool.SetMembers(wanted);
+        }
+        Forwarder = NewForwarder(before);
+        if (options.HealthCheck != before.HealthCheck || options.HttpVersion != before.HttpVersion || options.Tls != before.Tls)
+        {
+            Probed = NewProbed();
+        }
+    }
+
+    /// <summary>Adds a backend, or replaces the one of that name if its address is another, until the next <see cref="Apply"/>.</summary>
+    public Backend Put(string name, EndpointAddress address, int weight)
+    {
+        var members = Pool.Snapshot.Members;
+        var existing = members.FirstOrDefault(member => member.Name == name);
+        if (existing?.Address == address)
+        {
+            Pool.Change(() => existing.Weight = weight);
+            return existing;
+        }
+        var backend = NewBackend(name, new BackendOptions { Address = address, Weight = weight }, Rules(_options), joins: true);
+        Pool.SetMembers(existing is null ? members.Add(backend) : members.Replace(existing, backend));
+        return backend;
+    }
+
+    /// <summary>Lets the pool go: nothing new comes, what is in flight may end.</summary>
+    public void Retire()
+    {
+        Pool.SetMembers([]);
+        _ = RetireAsync(_forwarding);
+        _ = RetireAsync(_probing);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _forwarding?.Dispose();
+        _probing?.Dispose();
+    }
+
+    // Who has just looked up how to get to the pool may still be on its way.
+    private async Task RetireAsync(HttpMessageHandler? handler)
+    {
+        await Task.Delay(Grace, _parts.Time);
+        handler?.Dispose();
+    }
+
+    private static void Change(Backend backend, BackendOptions? was, BackendOptions now)
+    {
+        backend.Weight = was?.Weight == now.Weight ? backend.Weight : now.Weight;
+        backend.AdminState = was?.AdminState == now.AdminState ? backend.AdminState : now.AdminState;
+        backend.MaxInFlight = now.MaxInFlight;
+    }
+
+    // Who joins others that are at work starts slowly, where that is wanted.
+    private Backend NewBackend(string name, BackendOptions options, HealthRules rules, bool joins = false) =>
+        new(name, options.Address!, new BackendHealth(rules, _parts.Time), options.Weight, options.MaxInFlight)
+        {
+            AdminState = options.AdminState,
+            Ramp = joins && _options.SlowStart > TimeSpan.Zero ? SlowStart.Beginning : 1,
+        };
+
+    // Connections are kept across a change of options unless they would be made in another way.
+    private HttpForwarder NewForwarder(PoolOptions? before)
+    {
+        if (_client is null || before?.Timeouts != _options.Timeouts || before.HttpVersion != _options.HttpVersion || before.Tls != _options.Tls)
+        {
+            _ = RetireAsync(_forwarding);
+            _forwarding = HttpForwarder.CreateHandler(_options, _parts.Time);
+            _client = _parts.Clients.Create(_parts.ClientFactory, $"forward to {Pool.Name}", _forwarding);
+        }
+        return new HttpForwarder(Pool, _options, _client, _parts.Time, _parts.Errors, _parts.Loggers.CreateLogger<HttpForwarder>(), _parts.Stopping);
+    }
+
+    private ProbedPool? NewProbed()
+    {
+        _ = RetireAsync(_probing);
+        _probing = null;
+        if (_options.HealthCheck is not { } check)
+        {
+            return null;
+        }
+        if (check.Type == ProbeType.Tcp)
+        {
+            return new ProbedPool(Pool, check, new TcpProbe(check, _parts.Time));
+        }
+        _probing = HttpProbe.CreateHandler(_options.Tls);
+        var client = _parts.Clients.Create(_parts.ClientFactory, $"probe {Pool.Name}", _probing);
+        return new ProbedPool(Pool, check, new HttpProbe(client, check, _options.HttpVersion, _parts.Time));
+    }
+
+    private static HealthRules Rules(PoolOptions options) => new()
+    {
+        Probed = options.HealthCheck is not null,
+        Rise = options.HealthCheck?.Rise ?? 1,
+        Fall = options.HealthCheck?.Fall ?? 1,
+        Failures = options.PassiveHealth.Failures,
+        FailureShare = options.PassiveHealth.FailureShare,
+        Window = options.PassiveHealth.Window,
+        Ejection = options.PassiveHealth.Ejection,
+        LongestEjection = options.PassiveHealth.LongestEjection,
+    };
+
+    private static IBalancingPolicy Policy(PolicyName name) => name switch
+    {
+        PolicyName.First => new FirstPolicy(),
+        _ => new RoundRobinPolicy(),
+    };
+}
+
+/// <summary>What the pools of a node have in common.</summary>
+internal sealed record NodePoolParts(
+    TimeProvider Time, HealthLog HealthLog, PoolClients Clients, IHttpClientFactory ClientFactory, Diagnostics.ErrorStatistics Errors, ILoggerFactory Loggers, CancellationToken Stopping);

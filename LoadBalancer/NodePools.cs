@@ -1,0 +1,61 @@
+using System.Collections.Immutable;
+using LoadBalancer.Configuration;
+using LoadBalancer.Health;
+using LoadBalancer.Http;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer;
+
+/// <summary>The pools of a node, which come, go and change with its configuration. Changes come one at a time.</summary>
+internal sealed class NodePools(NodePoolParts parts, HealthChecker health) : IDisposable
+{
+    private readonly Lock _gate = new();
+    private volatile ImmutableSortedDictionary<string, NodePool> _pools = ImmutableSortedDictionary.Create<string, NodePool>(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Every pool, in the order of their names.</summary>
+    public IReadOnlyList<BackendPool> All => [.. _pools.Values.Select(pool => pool.Pool)];
+
+    /// <summary>A pool by name; null where there is none.</summary>
+    public BackendPool? Find(string name) => _pools.GetValueOrDefault(name)?.Pool;
+
+    /// <summary>A forwarder for each pool, by name, as the last configuration has it.</summary>
+    public IReadOnlyDictionary<string, HttpForwarder> Forwarders => _pools.ToDictionary(entry => entry.Key, entry => entry.Value.Forwarder, StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Makes the pools be those of the options, which must be valid.</summary>
+    public void Apply(IReadOnlyDictionary<string, PoolOptions> options)
+    {
+        lock (_gate)
+        {
+            var before = _pools;
+            foreach (var (name, pool) in options.Where(entry => before.ContainsKey(entry.Key)))
+            {
+                before[name].Apply(pool);
+            }
+            _pools = options.ToImmutableSortedDictionary(
+                entry => entry.Key, entry => before.GetValueOrDefault(entry.Key) ?? new NodePool(entry.Key, entry.Value, parts), StringComparer.OrdinalIgnoreCase);
+            health.Watch([.. _pools.Values.Select(pool => pool.Probed).OfType<ProbedPool>()]);
+            foreach (var gone in before.Values.Except(_pools.Values))
+            {
+                gone.Retire();
+            }
+        }
+    }
+
+    /// <summary>Adds or replaces a backend of a pool that there is, until the next <see cref="Apply"/>.</summary>
+    public Backend Put(BackendPool pool, string name, EndpointAddress address, int weight)
+    {
+        lock (_gate)
+        {
+            return _pools[pool.Name].Put(name, address, weight);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var pool in _pools.Values)
+        {
+            pool.Dispose();
+        }
+    }
+}
