@@ -2,6 +2,7 @@ using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Health;
 using LoadBalancer.Http;
+using LoadBalancer.Management;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Options;
@@ -12,14 +13,13 @@ namespace LoadBalancer;
 internal static class Node
 {
     /// <summary>Puts a node together that goes with its configuration file; the options in it must be valid.</summary>
-    public static IHost Build(LoadedConfiguration configuration, TimeProvider time) => Build(configuration.Options, time, configuration.Reload, configuration.File);
+    public static IHost Build(LoadedConfiguration configuration, TimeProvider time) => Build(configuration.Options, time, configuration);
 
     /// <summary>Puts a node together; the options must be valid.</summary>
     /// <param name="options">The options.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="reload">Reads the configuration anew; null where it never changes.</param>
-    /// <param name="file">The file whose changes are taken up.</param>
-    public static IHost Build(LoadBalancerOptions options, TimeProvider time, Func<LoadedConfiguration>? reload = null, string? file = null)
+    /// <param name="configuration">Where the options come from, whose changes are taken up; null where they never change.</param>
+    public static IHost Build(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration = null)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         var services = builder.Services;
@@ -40,14 +40,26 @@ internal static class Node
         services.AddSingleton(provider => new NodeListeners(options, provider.GetRequiredService<NodePools>(), provider.GetRequiredService<AccessLogs>(), provider));
         services.AddSingleton(provider => new ListenerService(provider.GetRequiredService<NodeListeners>().Listeners, provider.GetRequiredService<ILogger<ListenerService>>()));
 
-        // Started in this order, and stopped in the other.
+        services.AddSingleton(provider => new EventHub(() => provider.GetRequiredService<NodePools>().All, provider.GetRequiredService<ErrorStatistics>(), time));
+        if (configuration is not null)
+        {
+            services.AddSingleton(provider => new ConfigurationReloader(
+                configuration, changed => Apply(changed, provider), provider.GetRequiredService<EventHub>().Note, time, provider.GetRequiredService<ILogger<ConfigurationReloader>>()));
+        }
+
+        // Started in this order, and stopped in the other: /health there tells of the end until it is over.
+        if (options.Management is { } management)
+        {
+            services.AddHostedService(provider => provider.GetRequiredService<EventHub>());
+            services.AddSingleton(provider => new ManagementListener(management, provider));
+            services.AddHostedService(provider => provider.GetRequiredService<ManagementListener>());
+        }
         services.AddHostedService(provider => provider.GetRequiredService<HealthChecker>());
         services.AddHostedService(provider => provider.GetRequiredService<AccessLogs>());
         services.AddHostedService(provider => provider.GetRequiredService<ListenerService>());
-        if (reload is not null)
+        if (configuration is not null)
         {
-            services.AddHostedService(provider => new ConfigurationReloader(
-                file!, reload, changed => Apply(changed, provider), time, provider.GetRequiredService<ILogger<ConfigurationReloader>>()));
+            services.AddHostedService(provider => provider.GetRequiredService<ConfigurationReloader>());
         }
         return builder.Build();
     }

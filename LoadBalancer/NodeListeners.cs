@@ -1,6 +1,7 @@
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Http;
+using LoadBalancer.Management;
 
 namespace LoadBalancer;
 

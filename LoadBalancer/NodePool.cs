@@ -11,9 +11,11 @@ namespace LoadBalancer;
 internal sealed class NodePool : IDisposable
 {
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(100);
 
     private readonly NodePoolParts _parts;
     private readonly SlowStart _slowStart;
+    private readonly HashSet<Backend> _leaving = []; // who drains, to be removed then
     private HttpMessageHandler? _forwarding;
     private HttpMessageHandler? _probing;
     private HttpClient? _client;
@@ -59,7 +61,13 @@ internal sealed class NodePool : IDisposable
         {
             kept.ForEach(member => Pool.SetRules(member.Backend, rules));
         }
-        Pool.Change(() => kept.ForEach(member => Change(member.Backend, member.Was, member.Is)));
+        HashSet<Backend> stay;
+        lock (_leaving)
+        {
+            stay = [.. _leaving];
+            _leaving.Clear();
+        }
+        Pool.Change(() => kept.ForEach(member => Change(member.Backend, stay.Contains(member.Backend) ? null : member.Was, member.Is)));
         if (options.Policy != before.Policy)
         {
             Pool.SetPolicy(Policy(options.Policy));
@@ -92,6 +100,30 @@ internal sealed class NodePool : IDisposable
         var backend = NewBackend(name, new BackendOptions { Address = address, Weight = weight }, Rules(_options), joins: true);
         Pool.SetMembers(existing is null ? members.Add(backend) : members.Replace(existing, backend));
         return backend;
+    }
+
+    /// <summary>Lets a backend finish what it has in flight, and removes it, unless <see cref="Apply"/> says before that it is to stay.</summary>
+    public async Task DeleteAsync(Backend backend)
+    {
+        lock (_leaving)
+        {
+            if (!_leaving.Add(backend))
+            {
+                return;
+            }
+        }
+        Pool.Change(() => backend.AdminState = AdminState.Draining);
+        while (backend.InFlight > 0)
+        {
+            await Task.Delay(DrainPoll, _parts.Time);
+        }
+        lock (_leaving)
+        {
+            if (_leaving.Remove(backend))
+            {
+                Pool.SetMembers(Pool.Snapshot.Members.Remove(backend));
+            }
+        }
     }
 
     /// <summary>Lets the pool go: nothing new comes, what is in flight may end.</summary>

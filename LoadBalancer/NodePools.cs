@@ -50,6 +50,9 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health) : IDi
         }
     }
 
+    /// <summary>Lets a backend finish what it has in flight, and removes it, until the next <see cref="Apply"/>.</summary>
+    public void Delete(BackendPool pool, Backend backend) => _ = _pools[pool.Name].DeleteAsync(backend);
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -19,6 +19,7 @@ internal sealed class PoolClients : IConfigureNamedOptions<HttpClientFactoryOpti
         var name = $"{purpose} #{Interlocked.Increment(ref _lastNumber)}";
         _handlers[name] = handler;
         var client = factory.CreateClient(name);
+        client.Timeout = Timeout.InfiniteTimeSpan; // Time-outs are the handler's or the probe's: a slow message that moves is never cut.
         _handlers.TryRemove(name, out _);
         return client;
     }

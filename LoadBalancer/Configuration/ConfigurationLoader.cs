@@ -4,8 +4,9 @@ namespace LoadBalancer.Configuration;
 /// <param name="Options">The options; only to be used where there is no error.</param>
 /// <param name="Errors">Everything that is wrong, in the order of the file.</param>
 /// <param name="File">The file that was read, as a full path.</param>
+/// <param name="Text">What was in it; null where it could not be read.</param>
 /// <param name="Overrides">The words of the command line that override the file.</param>
-public sealed record LoadedConfiguration(LoadBalancerOptions Options, IReadOnlyList<ConfigurationError> Errors, string File, params string[] Overrides)
+public sealed record LoadedConfiguration(LoadBalancerOptions Options, IReadOnlyList<ConfigurationError> Errors, string File, string? Text, params string[] Overrides)
 {
     /// <summary>Reads the same anew.</summary>
     public LoadedConfiguration Reload() => ConfigurationLoader.Load(File, Overrides);
@@ -31,14 +32,14 @@ public static class ConfigurationLoader
         var errors = new List<ConfigurationError>();
         if (file is "")
         {
-            return new(new(), [new("--config", "names no file")], file, overrides);
+            return new(new(), [new("--config", "names no file")], file, null, overrides);
         }
         var path = Path.GetFullPath(file ?? ShippedFile);
-        var fromFile = JsonFile.Read(path, errors);
+        var fromFile = JsonFile.Read(path, errors, out var text);
         if (errors.Count > 0)
         {
             // What was not understood is missing below, and would be reported as missing too.
-            return new(new(), errors, path, overrides);
+            return new(new(), errors, path, text, overrides);
         }
 
         var binder = new OptionsBinder(errors, fromFile.Keys);
@@ -50,6 +51,6 @@ public static class ConfigurationLoader
             .Build();
         var options = binder.Bind<LoadBalancerOptions>(configuration.GetSection(SectionName));
         ConfigurationValidator.Validate(options, errors);
-        return new(options, errors, path, overrides);
+        return new(options, errors, path, text, overrides);
     }
 }

@@ -7,13 +7,14 @@ namespace LoadBalancer.Configuration;
 /// invalid changes nothing; its errors are logged and the next valid one is applied. A file that is broken may only be half written:
 /// that is told once it stays so.
 /// </summary>
-/// <param name="file">The file.</param>
-/// <param name="load">Reads the whole configuration anew.</param>
+/// <param name="running">The configuration that the node was started with.</param>
 /// <param name="apply">Applies it, and returns what of it needs a restart.</param>
+/// <param name="note">Told in a few words what became of each change.</param>
 /// <param name="time">The clock.</param>
 /// <param name="logger">Told of each change and of each error.</param>
 public sealed partial class ConfigurationReloader(
-    string file, Func<LoadedConfiguration> load, Func<LoadBalancerOptions, IEnumerable<string>> apply, TimeProvider time, ILogger<ConfigurationReloader> logger) : BackgroundService
+    LoadedConfiguration running, Func<LoadBalancerOptions, IEnumerable<string>> apply, Action<string> note, TimeProvider time,
+    ILogger<ConfigurationReloader> logger) : BackgroundService
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(500);
 
@@ -38,7 +39,7 @@ public sealed partial class ConfigurationReloader(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var hangUp = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnHangUp);
-        var (seen, doubted) = (TryRead(), (string?)null); // what was applied or refused; what is broken and may yet become whole
+        var (seen, doubted) = (running.Text, (string?)null); // what was applied or refused; what is broken and may yet become whole
         try
         {
             while (true)
@@ -50,7 +51,7 @@ public sealed partial class ConfigurationReloader(
                     doubted = null;
                     continue;
                 }
-                var loaded = load();
+                var loaded = running.Reload();
                 if (loaded.Errors.Count > 0 && text != doubted && !isOrdered)
                 {
                     doubted = text;
@@ -93,7 +94,8 @@ public sealed partial class ConfigurationReloader(
         if (loaded.Errors.Count > 0)
         {
             Interlocked.Increment(ref _refused);
-            LogRefused(file, loaded.Errors.Count);
+            note("the configuration has changed and is invalid, so nothing changes");
+            LogRefused(running.File, loaded.Errors.Count);
             foreach (var error in loaded.Errors)
             {
                 LogError(error);
@@ -107,21 +109,23 @@ public sealed partial class ConfigurationReloader(
                 LogNeedsRestart(needed);
             }
         }
-        catch (StartException e)
+        catch (Exception e) // Whatever it is: what runs goes on.
         {
             Interlocked.Increment(ref _refused);
-            LogNotWhole(file, e.Message);
+            note("the configuration cannot be applied: " + e.Message);
+            LogNotWhole(running.File, e.Message, e is StartException ? null : e);
             return;
         }
         Interlocked.Increment(ref _applied);
-        LogApplied(file);
+        note("the configuration was applied");
+        LogApplied(running.File);
     }
 
     private string? TryRead()
     {
         try
         {
-            return File.ReadAllText(file);
+            return File.ReadAllText(running.File);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -142,5 +146,5 @@ public sealed partial class ConfigurationReloader(
     private partial void LogNeedsRestart(string change);
 
     [LoggerMessage(64, LogLevel.Error, "configuration: '{File}' cannot be applied: {Reason}")]
-    private partial void LogNotWhole(string file, string reason);
+    private partial void LogNotWhole(string file, string reason, Exception? exception);
 }

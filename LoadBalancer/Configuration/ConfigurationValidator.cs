@@ -37,17 +37,25 @@ internal static partial class ConfigurationValidator
             var path = $"Listeners:{name}";
             CheckListener(path, name, listener);
         }
+        if (options.Management is { } management)
+        {
+            CheckAddress("Management", "management", management.Address, "http://127.0.0.1:8081");
+            Require(management.Address is not { Scheme: "https" }, "Management:Address", "is https; expected http://host:port, and where others are to reach it, a proxy with TLS in front of it");
+            Require(management.Token is null or { Length: > 0 }, "Management:Token", "is empty; expected a secret, or none");
+            Require(management.Token is not null || management.Address is null || management.IsLoopback, "Management:Token",
+                $"is missing; {management.Address} can be reached from other machines, so that anybody could change the pools");
+        }
         foreach (var (name, pool) in options.Pools)
         {
             PoolValidator.Check($"Pools:{name}", pool, Require);
         }
 
-        void CheckListener(string path, string name, ListenerOptions listener)
+        void CheckAddress(string path, string name, EndpointAddress? wanted, string example)
         {
-            Require(listener.Address is not null, $"{path}:Address", "is missing; expected for example http://127.0.0.1:8080");
-            if (listener.Address is { } address)
+            Require(wanted is not null, $"{path}:Address", $"is missing; expected for example {example}");
+            if (wanted is { } address)
             {
-                Require(address.Scheme is "http" or "https", $"{path}:Address", $"'{address}' does not fit Protocol {listener.Protocol}; expected http://host:port or https://host:port");
+                Require(address.Scheme is "http" or "https", $"{path}:Address", $"'{address}' does not fit Protocol Http; expected http://host:port or https://host:port");
                 Require(address.Host is "*" or "localhost" || IPAddress.TryParse(address.Host, out _), $"{path}:Address",
                     $"'{address.Host}' is not a local address; expected an IP address, localhost, or * for all");
                 Require(address is not { Host: "localhost", Port: 0 }, $"{path}:Address", "localhost is two addresses, which cannot share a free port; expected for example http://127.0.0.1:0");
@@ -55,6 +63,11 @@ internal static partial class ConfigurationValidator
                 Require(rival is null, $"{path}:Address", $"{address} is already taken by listener '{rival}'");
                 taken.Add((address, name));
             }
+        }
+
+        void CheckListener(string path, string name, ListenerOptions listener)
+        {
+            CheckAddress(path, name, listener.Address, "http://127.0.0.1:8080");
             CheckTls(path, listener);
             CheckPoolName(path, listener.Pool);
             foreach (var (i, route) in listener.Routes.Index())

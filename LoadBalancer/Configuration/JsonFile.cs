@@ -22,12 +22,17 @@ internal static class JsonFile
     public const string ListMark = "[]";
 
     /// <summary>The file's keys and values, as far as it could be read; whatever is wrong with it is added to the errors.</summary>
-    public static Dictionary<string, string?> Read(string path, List<ConfigurationError> errors)
+    /// <param name="path">The file.</param>
+    /// <param name="errors">What is wrong.</param>
+    /// <param name="text">What is in it; null where it could not be read.</param>
+    public static Dictionary<string, string?> Read(string path, List<ConfigurationError> errors, out string? text)
     {
         var values = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase);
+        text = null;
         try
         {
-            using var document = JsonDocument.Parse(File.ReadAllText(path, StrictUtf8), Lenient);
+            text = File.ReadAllText(path, StrictUtf8);
+            using var document = JsonDocument.Parse(text, Lenient);
             if (document.RootElement.ValueKind == JsonValueKind.Object)
             {
                 Flatten("", document.RootElement, values, errors);

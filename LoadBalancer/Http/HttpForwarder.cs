@@ -28,7 +28,7 @@ public sealed partial class HttpForwarder
     /// <summary>Makes the forwarder of a pool.</summary>
     /// <param name="pool">Where backends come from.</param>
     /// <param name="options">The pool's time-outs, retries, queue, hedging and sticky sessions.</param>
-    /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>.</param>
+    /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>, without a time-out of its own.</param>
     /// <param name="time">The clock of the retry budget, of the queue and of hedging.</param>
     /// <param name="errors">Told of each error that a client sees.</param>
     /// <param name="logger">Told of each failed attempt, once.</param>
@@ -41,7 +41,6 @@ public sealed partial class HttpForwarder
         _budget = new RetryBudget(options.Retry.Budget, time);
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, StickyKey.Load(pool.Name, sticky.KeyFile, logger)) : null;
         _hedge = options.Hedge is { } hedge ? new Hedge(hedge, time) : null;
-        _client.Timeout = Timeout.InfiniteTimeSpan; // Time-outs are the handler's: a slow message that moves is never cut.
     }
 
     /// <summary>Whether <see cref="ForwardAsync"/> wants to know what equal clients have in common.</summary>

@@ -41,6 +41,9 @@ public sealed class BackendPool
     /// </summary>
     public event Action<BackendPool, Backend>? Ejected;
 
+    /// <summary>Raised after anything about the pool has changed; handlers must not block.</summary>
+    public event Action<BackendPool>? SnapshotChanged;
+
     /// <summary>Raised after backends joined or left; handlers must not block.</summary>
     public event Action<BackendPool>? MembersChanged;
 
@@ -214,5 +217,6 @@ public sealed class BackendPool
             }
         }
         WaitingRoom.Serve();
+        SnapshotChanged?.Invoke(this);
     }
 }

@@ -1,0 +1,92 @@
+using LoadBalancer.Configuration;
+using LoadBalancer.Http;
+using LoadBalancer.Pools;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace LoadBalancer.Tests.Support;
+
+/// <summary>A whole node in this process, made out of a configuration file that may change while it runs.</summary>
+internal sealed class ConfiguredNode : IAsyncDisposable
+{
+    private readonly string _file;
+    private readonly IHost _host;
+
+    private ConfiguredNode(string file, IHost host)
+    {
+        (_file, _host) = (file, host);
+        Client = NewClient(host.Services.GetRequiredService<ListenerService>().Listeners[0].Address);
+        Management = host.Services.GetService<ManagementListener>() is { } management ? NewClient(management.Address) : null!;
+    }
+
+    /// <summary>Asks the first listener.</summary>
+    public HttpClient Client { get; }
+
+    /// <summary>Asks the management listener.</summary>
+    public HttpClient Management { get; }
+
+    /// <summary>What it has logged as warning or worse.</summary>
+    public LogRecorder Log { get; private init; } = null!;
+
+    public BackendPool Pool => FindPool("web")!;
+
+    public ConfigurationReloader Reloader => _host.Services.GetRequiredService<ConfigurationReloader>();
+
+    /// <summary>Starts a node.</summary>
+    /// <param name="pools">The value of <c>Pools</c>.</param>
+    /// <param name="listener">Further settings of the listener, each with a comma behind it.</param>
+    /// <param name="management">The value of <c>Management</c>.</param>
+    public static async Task<ConfiguredNode> StartAsync(string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""")
+    {
+        var file = Path.GetTempFileName();
+        await File.WriteAllTextAsync(file, Json(pools, listener, management));
+        var loaded = ConfigurationLoader.Load(file);
+        loaded.Errors.Should().BeEmpty();
+        var host = Node.Build(loaded, TimeProvider.System);
+        var log = new LogRecorder();
+        host.Services.GetRequiredService<ILoggerFactory>().AddProvider(log);
+        await host.StartAsync();
+        return new ConfiguredNode(file, host) { Log = log };
+    }
+
+    public BackendPool? FindPool(string name) => _host.Services.GetRequiredService<NodePools>().Find(name);
+
+    /// <summary>Replaces the configuration.</summary>
+    public Task WriteAsync(string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""") => WriteRawAsync(Json(pools, listener, management));
+
+    /// <summary>Replaces the file's text, at once as an editor does.</summary>
+    public async Task WriteRawAsync(string text)
+    {
+        await File.WriteAllTextAsync(_file + ".new", text);
+        File.Move(_file + ".new", _file, overwrite: true);
+    }
+
+    /// <summary>Waits until a changed file has been applied or refused.</summary>
+    public async Task ReloadedAsync(Func<Task> change)
+    {
+        var before = Reloader.Applied + Reloader.Refused;
+        await change();
+        await Eventually.BeTrueAsync(() => Reloader.Applied + Reloader.Refused > before, "the change is noticed");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Client.Dispose();
+        Management?.Dispose();
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await _host.StopAsync(now.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _host.Dispose();
+        File.Delete(_file);
+    }
+
+    private static HttpClient NewClient(string address) => new(TestNode.NewHandler()) { BaseAddress = new Uri(address) };
+
+    private static string Json(string pools, string listener, string management) => $$"""
+        { "LoadBalancer": {
+            "Listeners": { "web": { {{listener}} "Address": "http://127.0.0.1:0", "Pool": "web" } },
+            "Pools": {{pools}},
+            "Management": {{management}} } }
+        """;
+}

@@ -1,0 +1,141 @@
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Management;
+
+/// <summary>What somebody has done lately.</summary>
+/// <param name="RequestsPerSecond">Requests in the last second.</param>
+/// <param name="ErrorShare">Of the requests of the last seconds, those that failed or were answered with 5xx; 0..1.</param>
+/// <param name="P50Ms">Half of the answers of the last seconds were there within so many milliseconds; null where there was none.</param>
+/// <param name="P99Ms">The same of 99 in a hundred.</param>
+public sealed record Rates(double RequestsPerSecond, double ErrorShare, double? P50Ms, double? P99Ms)
+{
+    /// <summary>Nothing.</summary>
+    public static Rates None { get; } = new(0, 0, null, null);
+}
+
+/// <summary>
+/// What backends and pools have done lately, by looking at their counters once a second: the request path knows nothing of it. The
+/// last seconds count by an exponential window: what is ten seconds old counts a tenth. Not safe for several threads at once.
+/// </summary>
+internal sealed class Activity(TimeProvider time)
+{
+    /// <summary>How many seconds are remembered.</summary>
+    public const int Seconds = 300;
+
+    private const double KeptPerSecond = 0.8;
+
+    private readonly Dictionary<Backend, Track> _backends = [];
+    private readonly Dictionary<BackendPool, Rates> _pools = [];
+    private long _sampledAt = time.GetTimestamp();
+
+    /// <summary>Of all pools together.</summary>
+    public Rates Total { get; private set; } = Rates.None;
+
+    /// <summary>Of a backend.</summary>
+    public Rates Of(Backend backend) => _backends.TryGetValue(backend, out var track) ? track.Rates : Rates.None;
+
+    /// <summary>Of a pool.</summary>
+    public Rates Of(BackendPool pool) => _pools.GetValueOrDefault(pool, Rates.None);
+
+    /// <summary>Of a backend, second by second, the oldest first.</summary>
+    public IReadOnlyCollection<Rates> HistoryOf(Backend backend) => _backends.TryGetValue(backend, out var track) ? track.History : [];
+
+    /// <summary>Looks at all counters; to be called once a second.</summary>
+    public void Sample(IReadOnlyList<BackendPool> pools)
+    {
+        var now = time.GetTimestamp();
+        var elapsed = Math.Max(time.GetElapsedTime(_sampledAt, now).TotalSeconds, 0.001);
+        _sampledAt = now;
+        var members = pools.SelectMany(pool => pool.Snapshot.Members).ToHashSet();
+        foreach (var gone in _backends.Keys.Where(backend => !members.Contains(backend)).ToList())
+        {
+            _backends.Remove(gone);
+        }
+        foreach (var backend in members)
+        {
+            if (!_backends.TryGetValue(backend, out var track))
+            {
+                _backends[backend] = track = new Track(backend);
+            }
+            track.Sample(elapsed);
+        }
+        _pools.Clear();
+        foreach (var pool in pools)
+        {
+            _pools[pool] = Together(pool.Snapshot.Members);
+        }
+        Total = Together(members);
+    }
+
+    private Rates Together(IEnumerable<Backend> backends)
+    {
+        var tracks = backends.Select(backend => _backends[backend]).ToList();
+        var times = new double[TimeBuckets.Count];
+        foreach (var track in tracks)
+        {
+            for (var i = 0; i < times.Length; i++)
+            {
+                times[i] += track.Times[i];
+            }
+        }
+        var requests = tracks.Sum(track => track.Requests);
+        return new Rates(tracks.Sum(track => track.Rates.RequestsPerSecond), Share(tracks.Sum(track => track.Errors), requests), Milliseconds(times, 50), Milliseconds(times, 99));
+    }
+
+    private static double Share(double part, double all) => all < 0.01 ? 0 : Math.Min(1, part / all);
+
+    private static double? Milliseconds(double[] times, double percentile)
+    {
+        var total = times.Sum();
+        if (total < 0.01)
+        {
+            return null;
+        }
+        var left = total * percentile / 100;
+        var i = 0;
+        while ((left -= times[i]) > 1e-9 && i < times.Length - 1)
+        {
+            i++;
+        }
+        return TimeBuckets.UpperBound(i).TotalMilliseconds;
+    }
+
+    private sealed class Track(Backend backend)
+    {
+        private long _requestsBefore = backend.Requests;
+        private long _errorsBefore = ErrorsOf(backend);
+        private long[] _timesBefore = backend.Answers.ResponseTimes();
+
+        public Queue<Rates> History { get; } = new();
+
+        public Rates Rates { get; private set; } = Rates.None;
+
+        // Of the exponential window.
+        public double Requests { get; private set; }
+
+        public double Errors { get; private set; }
+
+        public double[] Times { get; } = new double[TimeBuckets.Count];
+
+        public void Sample(double elapsed)
+        {
+            var (requests, errors, times) = (backend.Requests, ErrorsOf(backend), backend.Answers.ResponseTimes());
+            var kept = Math.Pow(KeptPerSecond, elapsed);
+            Requests = Requests * kept + (requests - _requestsBefore);
+            Errors = Errors * kept + (errors - _errorsBefore);
+            for (var i = 0; i < times.Length; i++)
+            {
+                Times[i] = Times[i] * kept + (times[i] - _timesBefore[i]);
+            }
+            Rates = new Rates((requests - _requestsBefore) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99));
+            (_requestsBefore, _errorsBefore, _timesBefore) = (requests, errors, times);
+            History.Enqueue(Rates);
+            if (History.Count > Seconds)
+            {
+                History.Dequeue();
+            }
+        }
+
+        private static long ErrorsOf(Backend backend) => backend.Failures + backend.Answers.Codes().Where(code => code.Code >= 500).Sum(code => code.Count);
+    }
+}

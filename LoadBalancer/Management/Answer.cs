@@ -1,0 +1,39 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Management;
+
+/// <summary>The shapes of answers that the load balancer gives about itself.</summary>
+internal static class Answer
+{
+    /// <summary>Apostrophes and such need no escaping where the answer says that it is JSON.</summary>
+    public static readonly JsonSerializerOptions JsonOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>Answers with JSON.</summary>
+    public static Task JsonAsync(HttpContext context, int status, JsonNode json) =>
+        BytesAsync(context, status, "application/json", JsonSerializer.SerializeToUtf8Bytes(json, JsonOptions));
+
+    /// <summary>Answers with one line of text.</summary>
+    public static Task LineAsync(HttpContext context, int status, string line) =>
+        BytesAsync(context, status, "text/plain; charset=utf-8", System.Text.Encoding.UTF8.GetBytes(line + "\n"));
+
+    /// <summary>Answers whether all is well: 503 where some pool has nobody to serve it, or the node is about to stop.</summary>
+    public static Task HealthAsync(HttpContext context, IReadOnlyList<BackendPool> pools, IHostApplicationLifetime lifetime)
+    {
+        var serving = !lifetime.ApplicationStopping.IsCancellationRequested && pools.All(pool => !pool.Snapshot.Eligible.IsEmpty);
+        var status = serving ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
+        return JsonAsync(context, status, StatusJson.Health(pools, serving));
+    }
+
+    /// <summary>Answers with bytes of which nobody may keep a copy.</summary>
+    public static Task BytesAsync(HttpContext context, int status, string contentType, ReadOnlyMemory<byte> bytes)
+    {
+        context.Response.StatusCode = status;
+        context.Response.ContentType = contentType;
+        context.Response.ContentLength = bytes.Length;
+        context.Response.Headers.CacheControl = "no-store";
+        return context.Request.Method == HttpMethods.Head ? Task.CompletedTask : context.Response.Body.WriteAsync(bytes).AsTask();
+    }
+}

@@ -1,0 +1,283 @@
+using System.Collections.Concurrent;
+using System.Reflection;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Threading.Channels;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Management;
+
+/// <summary>
+/// Tells whoever listens (server-sent events) what the pools do: a snapshot each second, and each change of state at once. A snapshot
+/// is written once for all. Who does not keep up is dropped: its browser connects again and finds the present.
+/// </summary>
+public sealed class EventHub : BackgroundService
+{
+    private const int MostUnread = 16; // events that may wait for a slow reader
+    private const int LongestLog = 100;
+
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+
+    // Many changes at once, as when a switch fails, make one snapshot.
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+
+    private readonly Func<IReadOnlyList<BackendPool>> _pools;
+    private readonly ErrorStatistics _errors;
+    private readonly TimeProvider _time;
+    private readonly Activity _activity;
+    private readonly ConcurrentDictionary<Channel<byte[]>, bool> _listeners = new();
+    private readonly SemaphoreSlim _changed = new(0, 1);
+    private readonly Lock _gate = new(); // of what follows
+    private readonly HashSet<BackendPool> _watched = [];
+    private readonly Queue<JsonNode> _log = new();
+    private readonly Dictionary<Backend, (string Pool, State State)> _known = [];
+
+    /// <summary>Makes the hub; it tells nothing before it is started.</summary>
+    public EventHub(Func<IReadOnlyList<BackendPool>> pools, ErrorStatistics errors, TimeProvider time)
+    {
+        (_pools, _errors, _time) = (pools, errors, time);
+        _activity = new Activity(time);
+    }
+
+    /// <summary>The pools as <c>/api/pools</c> tells of them.</summary>
+    public JsonArray Pools()
+    {
+        lock (_gate)
+        {
+            return StatusJson.Pools(_pools(), _activity);
+        }
+    }
+
+    /// <summary>One backend, the same way.</summary>
+    public JsonObject Backend(Backend backend)
+    {
+        lock (_gate)
+        {
+            return StatusJson.Backend(backend, _activity.Of(backend));
+        }
+    }
+
+    /// <summary>Notes something that concerns the node as a whole.</summary>
+    public void Note(string text)
+    {
+        lock (_gate)
+        {
+            Tell(null, null, text);
+        }
+    }
+
+    /// <summary>Writes events until the client leaves, falls behind, or the node stops.</summary>
+    public async Task ServeAsync(HttpContext context, CancellationToken stopping)
+    {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stopping);
+        var events = Channel.CreateBounded<byte[]>(new BoundedChannelOptions(MostUnread));
+        context.Response.ContentType = "text/event-stream";
+        context.Response.Headers.CacheControl = "no-store";
+        try
+        {
+            lock (_gate)
+            {
+                events.Writer.TryWrite(Event("hello", Hello()));
+                events.Writer.TryWrite(Snapshot());
+                _listeners[events] = true;
+            }
+            await foreach (var text in events.Reader.ReadAllAsync(ended.Token))
+            {
+                await context.Response.Body.WriteAsync(text, ended.Token);
+                await context.Response.Body.FlushAsync(ended.Token);
+            }
+            context.Abort(); // It has fallen behind.
+        }
+        catch (Exception e) when (e is OperationCanceledException or IOException)
+        {
+            // It has left, or we are about to.
+        }
+        finally
+        {
+            _listeners.TryRemove(events, out _);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        base.Dispose();
+        _changed.Dispose();
+    }
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Second, _time);
+        var tick = timer.WaitForNextTickAsync(stoppingToken).AsTask();
+        var change = _changed.WaitAsync(stoppingToken);
+        Look(isTick: true);
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            await Task.WhenAny(tick, change);
+            if (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+            var isTick = tick.IsCompleted;
+            if (change.IsCompleted)
+            {
+                await Task.Delay(Pause, _time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                change = _changed.WaitAsync(stoppingToken);
+            }
+            Look(isTick);
+            tick = isTick ? timer.WaitForNextTickAsync(stoppingToken).AsTask() : tick;
+        }
+    }
+
+    private void Look(bool isTick)
+    {
+        lock (_gate)
+        {
+            var pools = _pools();
+            foreach (var pool in pools.Where(_watched.Add))
+            {
+                pool.SnapshotChanged += OnChange;
+            }
+            _watched.RemoveWhere(pool => !pools.Contains(pool));
+            TellChanges(pools);
+            if (isTick)
+            {
+                _activity.Sample(pools);
+            }
+            if (!_listeners.IsEmpty)
+            {
+                Send(Snapshot());
+            }
+        }
+    }
+
+    private void OnChange(BackendPool pool)
+    {
+        try
+        {
+            _changed.Release();
+        }
+        catch (Exception e) when (e is SemaphoreFullException or ObjectDisposedException)
+        {
+            // It is known already, or nobody looks any more.
+        }
+    }
+
+    private void TellChanges(IReadOnlyList<BackendPool> pools)
+    {
+        var isFirst = _known.Count == 0;
+        var members = pools.SelectMany(pool => pool.Snapshot.Members.Select(backend => (Backend: backend, Pool: pool.Name))).ToList();
+        foreach (var (backend, pool) in members)
+        {
+            var now = State.Of(backend);
+            if (!_known.TryGetValue(backend, out var before))
+            {
+                if (!isFirst)
+                {
+                    Tell(pool, backend.Name, $"joined: {backend.Address}, weight {backend.Weight}");
+                }
+            }
+            else if (before.State != now)
+            {
+                foreach (var text in now.ChangesSince(before.State))
+                {
+                    Tell(pool, backend.Name, text);
+                }
+            }
+            _known[backend] = (pool, now);
+        }
+        foreach (var (gone, (pool, _)) in _known.Where(entry => members.TrueForAll(member => member.Backend != entry.Key)).ToList())
+        {
+            _known.Remove(gone);
+            Tell(pool, gone.Name, "left");
+        }
+    }
+
+    private void Tell(string? pool, string? backend, string text)
+    {
+        var change = new JsonObject { ["time"] = StatusJson.Time(_time.GetUtcNow()), ["pool"] = pool, ["backend"] = backend, ["text"] = text };
+        _log.Enqueue(change);
+        if (_log.Count > LongestLog)
+        {
+            _log.Dequeue();
+        }
+        Send(Event("change", change));
+    }
+
+    private void Send(byte[] text)
+    {
+        foreach (var listener in _listeners.Keys)
+        {
+            if (!listener.Writer.TryWrite(text))
+            {
+                _listeners.TryRemove(listener, out _);
+                listener.Writer.TryComplete();
+            }
+        }
+    }
+
+    private JsonObject Hello() => new()
+    {
+        ["node"] = typeof(EventHub).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
+        ["seconds"] = Activity.Seconds,
+        ["history"] = new JsonArray([.. from pool in _pools() from backend in pool.Snapshot.Members select History(pool, backend)]),
+        ["log"] = new JsonArray([.. _log.Select(change => change.DeepClone())]),
+    };
+
+    private JsonObject History(BackendPool pool, Backend backend)
+    {
+        var history = _activity.HistoryOf(backend);
+        JsonArray Series(Func<Rates, JsonNode?> of) => [.. history.Select(of)];
+        return new JsonObject
+        {
+            ["pool"] = pool.Name,
+            ["backend"] = backend.Name,
+            ["requestsPerSecond"] = Series(rates => Math.Round(rates.RequestsPerSecond, 1)),
+            ["errorShare"] = Series(rates => Math.Round(rates.ErrorShare, 4)),
+            ["p50Ms"] = Series(rates => rates.P50Ms),
+            ["p99Ms"] = Series(rates => rates.P99Ms),
+        };
+    }
+
+    private byte[] Snapshot()
+    {
+        var pools = _pools();
+        var totals = new JsonObject { ["inFlight"] = pools.Sum(pool => pool.Snapshot.Members.Sum(backend => backend.InFlight)) };
+        StatusJson.Add(totals, _activity.Total);
+        return Event("snapshot", new JsonObject
+        {
+            ["time"] = StatusJson.Time(_time.GetUtcNow()),
+            ["status"] = pools.All(pool => !pool.Snapshot.Eligible.IsEmpty) ? "ok" : "unavailable",
+            ["totals"] = totals,
+            ["errors"] = StatusJson.Errors(_errors.Summary()),
+            ["pools"] = StatusJson.Pools(pools, _activity),
+        });
+    }
+
+    private static byte[] Event(string name, JsonNode data) => [.. System.Text.Encoding.UTF8.GetBytes($"event: {name}\ndata: "), .. JsonSerializer.SerializeToUtf8Bytes(data, Answer.JsonOptions), .. "\n\n"u8];
+
+    /// <summary>What of a backend is worth telling when it changes.</summary>
+    private sealed record State(bool IsUp, bool IsPending, string Reason, AdminState AdminState, int Weight)
+    {
+        public static State Of(Backend backend) =>
+            new(backend.Health.IsUp, backend.Health.IsPending, backend.Health.Reason, backend.AdminState, backend.Weight);
+
+        public IEnumerable<string> ChangesSince(State before)
+        {
+            if (IsUp != before.IsUp || IsPending != before.IsPending)
+            {
+                yield return $"is {(IsUp ? "up" : "down")}: {Reason}";
+            }
+            if (AdminState != before.AdminState)
+            {
+                yield return $"was set to {AdminState}";
+            }
+            if (Weight != before.Weight)
+            {
+                yield return $"has weight {Weight} instead of {before.Weight}";
+            }
+        }
+    }
+}

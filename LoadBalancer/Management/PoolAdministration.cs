@@ -1,0 +1,116 @@
+using System.Globalization;
+using System.Text.Json;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Management;
+
+/// <summary>What an operator changes about pools at run time.</summary>
+/// <param name="put">Adds or replaces a backend of a pool.</param>
+/// <param name="delete">Lets a backend finish what it has, and removes it.</param>
+/// <param name="logger">Told of each change.</param>
+public sealed partial class PoolAdministration(Func<BackendPool, string, EndpointAddress, int, Backend> put, Action<BackendPool, Backend> delete, ILogger<PoolAdministration> logger)
+{
+    private const string PatchExpected = "expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too";
+    private const string PutExpected = "expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}";
+
+    /// <summary>Changes admin state, weight or both, or nothing where something is wrong.</summary>
+    public (Backend? Backend, string Fault) Patch(BackendPool pool, Backend backend, JsonElement change)
+    {
+        AdminState? state = null;
+        int? weight = null;
+        foreach (var property in change.EnumerateObject())
+        {
+            switch (property.Name)
+            {
+                case "adminState":
+                    state = StateOf(property.Value);
+                    if (state is null)
+                    {
+                        return (null, $"adminState {Raw(property.Value)} is not valid; expected \"Ready\", \"Draining\" or \"Disabled\"");
+                    }
+                    break;
+                case "weight":
+                    weight = WeightOf(property.Value);
+                    if (weight is null)
+                    {
+                        return (null, WeightFault(property.Value));
+                    }
+                    break;
+                default:
+                    return (null, $"'{property.Name}' cannot be changed; {PatchExpected}");
+            }
+        }
+        if (state is null && weight is null)
+        {
+            return (null, $"there is nothing to change; {PatchExpected}");
+        }
+        pool.Change(() =>
+        {
+            backend.AdminState = state ?? backend.AdminState;
+            backend.Weight = weight ?? backend.Weight;
+        });
+        LogChanged(pool.Name, backend.Name, string.Create(CultureInfo.InvariantCulture, $"{backend.AdminState}, weight {backend.Weight}"));
+        return (backend, "");
+    }
+
+    /// <summary>Adds a backend, or replaces the one of that name.</summary>
+    public (Backend? Backend, string Fault) Put(BackendPool pool, string name, JsonElement wanted)
+    {
+        EndpointAddress? address = null;
+        int? weight = 1;
+        foreach (var property in wanted.EnumerateObject())
+        {
+            switch (property.Name)
+            {
+                case "address":
+                    if (property.Value.ValueKind != JsonValueKind.String || !EndpointAddress.TryParse(property.Value.GetString()!, out address, out var fault))
+                    {
+                        return (null, $"address {Raw(property.Value)} is not valid; {PutExpected}");
+                    }
+                    break;
+                case "weight":
+                    weight = WeightOf(property.Value);
+                    if (weight is null)
+                    {
+                        return (null, WeightFault(property.Value));
+                    }
+                    break;
+                default:
+                    return (null, $"'{property.Name}' is unknown; {PutExpected}");
+            }
+        }
+        var scheme = pool.Snapshot.Members.FirstOrDefault()?.Address.Scheme;
+        if (address is null || address.Port == 0 || address.Host == "*" || scheme == "tcp" != (address.Scheme == "tcp"))
+        {
+            return (null, address is null ? $"address is missing; {PutExpected}" : $"address \"{address}\" is not one of a backend of this pool; {PutExpected}");
+        }
+        if (name.Length == 0 || name.Any(c => c is <= ' ' or '\x7f'))
+        {
+            return (null, "the backend's name is empty, or has blanks in it");
+        }
+        var backend = put(pool, name, address, weight.Value);
+        LogChanged(pool.Name, name, string.Create(CultureInfo.InvariantCulture, $"{address}, weight {weight}"));
+        return (backend, "");
+    }
+
+    /// <summary>Lets a backend finish what it has, and removes it.</summary>
+    public void Delete(BackendPool pool, Backend backend)
+    {
+        delete(pool, backend);
+        LogChanged(pool.Name, backend.Name, "draining, then removed");
+    }
+
+    private static AdminState? StateOf(JsonElement value) =>
+        value.ValueKind == JsonValueKind.String && Enum.GetNames<AdminState>().FirstOrDefault(name => name.Equals(value.GetString(), StringComparison.OrdinalIgnoreCase)) is { } name
+            ? Enum.Parse<AdminState>(name)
+            : null;
+
+    private static int? WeightOf(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var weight) && weight is >= 0 and <= 1000 ? weight : null;
+
+    private static string Raw(JsonElement value) => value.GetRawText() is var text && text.Length <= 100 ? text : text[..100] + "…";
+
+    private static string WeightFault(JsonElement value) => $"weight {Raw(value)} is not valid; expected a whole number from 0 to 1000";
+
+    [LoggerMessage(70, LogLevel.Information, "pool '{Pool}': backend '{Backend}' was changed by an operator: {What}")]
+    private partial void LogChanged(string pool, string backend, string what);
+}

@@ -1,0 +1,101 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Management;
+
+/// <summary>Pools, backends and errors as the management API writes them.</summary>
+internal static class StatusJson
+{
+    /// <summary><c>{"status":"ok","backends":{"http://127.0.0.1:3000":true}}</c>.</summary>
+    public static JsonObject Health(IReadOnlyList<BackendPool> pools, bool serving) =>
+        new() { ["status"] = serving ? "ok" : "unavailable", ["backends"] = HealthByAddress(pools) };
+
+    /// <summary>Health by address, and the pools.</summary>
+    public static JsonObject Status(IReadOnlyList<BackendPool> pools) => new() { ["backends"] = HealthByAddress(pools), ["pools"] = Pools(pools) };
+
+    /// <summary>The pools, in the order of their names.</summary>
+    /// <param name="pools">The pools.</param>
+    /// <param name="activity">What they have done lately; null leaves that out.</param>
+    public static JsonArray Pools(IReadOnlyList<BackendPool> pools, Activity? activity = null) => [.. pools.Select(pool => Pool(pool, activity))];
+
+    /// <summary>One backend.</summary>
+    public static JsonObject Backend(Backend backend, Rates? rates = null)
+    {
+        var json = new JsonObject
+        {
+            ["name"] = backend.Name,
+            ["address"] = backend.Address.ToString(),
+            ["weight"] = backend.Weight,
+            ["adminState"] = backend.AdminState.ToString(),
+            ["healthy"] = backend.Health.IsUp,
+            ["reason"] = backend.Health.Reason,
+            ["inFlight"] = backend.InFlight,
+            ["maxInFlight"] = backend.MaxInFlight,
+            ["requests"] = backend.Requests,
+            ["failures"] = backend.Failures,
+            ["responseTimeMs"] = backend.ResponseTime.Seconds is > 0 and var seconds ? Math.Round(seconds * 1000, 3) : null,
+        };
+        if (rates is not null)
+        {
+            json["ramp"] = backend.Ramp;
+            Add(json, rates);
+        }
+        return json;
+    }
+
+    /// <summary>The errors that clients saw.</summary>
+    public static JsonObject Errors(ErrorSummary errors) => new()
+    {
+        ["total_errors"] = errors.Total,
+        ["error_types"] = new JsonObject(errors.Types.Select(type => KeyValuePair.Create(type.Type, (JsonNode?)type.Count))),
+        ["recent_errors"] = new JsonArray([.. errors.Recent.Select(error => new JsonObject
+        {
+            ["type"] = error.Type,
+            ["msg"] = error.Message,
+            ["timestamp"] = Time(error.Time),
+        })]),
+    };
+
+    /// <summary>Adds what happened lately.</summary>
+    public static void Add(JsonObject json, Rates rates)
+    {
+        json["requestsPerSecond"] = Math.Round(rates.RequestsPerSecond, 1);
+        json["errorShare"] = Math.Round(rates.ErrorShare, 4);
+        json["p50Ms"] = rates.P50Ms;
+        json["p99Ms"] = rates.P99Ms;
+    }
+
+    /// <summary>A time as RFC 3339 writes it, in UTC.</summary>
+    public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+
+    private static JsonObject Pool(BackendPool pool, Activity? activity)
+    {
+        var json = new JsonObject
+        {
+            ["name"] = pool.Name,
+            ["policy"] = pool.Snapshot.Policy.Name,
+            ["queueLength"] = pool.WaitingRoom.Count,
+            ["retries"] = pool.Statistics.Retries,
+            ["hedges"] = pool.Statistics.Hedges,
+        };
+        if (activity is not null)
+        {
+            Add(json, activity.Of(pool));
+        }
+        json["backends"] = new JsonArray([.. pool.Snapshot.Members.Select(backend => Backend(backend, activity?.Of(backend)))]);
+        return json;
+    }
+
+    // Pools may share a server; it is well only where every pool finds it so.
+    private static JsonObject HealthByAddress(IReadOnlyList<BackendPool> pools)
+    {
+        var healthy = new JsonObject();
+        foreach (var server in pools.SelectMany(pool => pool.Snapshot.Members).GroupBy(backend => backend.Address.ToString()))
+        {
+            healthy[server.Key] = server.All(backend => backend.Health.IsUp);
+        }
+        return healthy;
+    }
+}

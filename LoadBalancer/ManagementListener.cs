@@ -1,0 +1,57 @@
+using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Http;
+using LoadBalancer.Management;
+
+namespace LoadBalancer;
+
+/// <summary>The listener for operators: a server like those for clients, with other endpoints.</summary>
+internal sealed partial class ManagementListener : IHostedService, IDisposable
+{
+    private const string Name = "management";
+    private const int LargestBody = 64 * 1024;
+
+    private readonly KestrelListener _listener;
+    private readonly ILogger _logger;
+
+    /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
+    public ManagementListener(ManagementOptions options, IServiceProvider provider)
+    {
+        var pools = provider.GetRequiredService<NodePools>();
+        var administration = new PoolAdministration(pools.Put, pools.Delete, provider.GetRequiredService<ILogger<PoolAdministration>>());
+        var endpoints = new ManagementEndpoints(
+            new ManagementGuard(options), () => pools.All, administration, provider.GetRequiredService<EventHub>(), provider.GetRequiredService<ErrorStatistics>(),
+            () => PrometheusText.Of(pools.All, Counts(provider)), provider.GetRequiredService<IHostApplicationLifetime>());
+        var listener = new ListenerOptions { Address = options.Address, MaxRequestBodySize = LargestBody };
+        _listener = new KestrelListener(Name, listener, endpoints.InvokeAsync, null, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>());
+        _logger = provider.GetRequiredService<ILogger<ManagementListener>>();
+    }
+
+    /// <summary>Where it really listens.</summary>
+    public string Address => _listener.Address;
+
+    /// <inheritdoc/>
+    /// <exception cref="StartException">It cannot listen.</exception>
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await _listener.StartAsync(cancellationToken);
+        LogListening(Address);
+    }
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken) => _listener.StopAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public void Dispose() => _listener.Dispose();
+
+    private static NodeCounts Counts(IServiceProvider provider)
+    {
+        var reloader = provider.GetService<ConfigurationReloader>();
+        return new NodeCounts(
+            reloader?.Applied ?? 0, reloader?.Refused ?? 0, provider.GetRequiredService<AccessLogs>().Dropped,
+            [.. provider.GetRequiredService<NodeListeners>().Listeners.Select(listener => (listener.Name, listener.Refused))]);
+    }
+
+    [LoggerMessage(23, LogLevel.Information, "management: the dashboard is at {Address}")]
+    private partial void LogListening(string address);
+}
