@@ -50,6 +50,9 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>Whether receiving is worth a try.</summary>
     public bool IsReadable => Volatile.Read(ref _readable) != NotReady;
 
+    /// <summary>Whether there may be something to read, but others of this thread's loop come first: see <see cref="Yield"/>.</summary>
+    public bool IsTurnOver => IsReadable && EventLoop.Current is { IsTurnOver: true };
+
     /// <summary>Receives what is there, without waiting.</summary>
     /// <returns>How many bytes; 0 at the end; <see cref="Nothing"/> where nothing has come.</returns>
     /// <exception cref="SocketException">The connection is broken.</exception>
@@ -66,6 +69,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         {
             count = (int)Libc.Receive(this, data, (nuint)into.Length, Libc.DontWait);
         }
+        EventLoop.Current?.Spend(count);
         if (count < 0 && Marshal.GetLastPInvokeError() == Libc.Again)
         {
             return Nothing;
@@ -123,6 +127,13 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>Begins to wait for something to read; <see cref="OnReadable"/> is called once.</summary>
     /// <returns>False where there is something already.</returns>
     public bool TryAwaitReadable() => TryAwait(ref _readable);
+
+    /// <summary>Begins to wait for its turn where <see cref="IsTurnOver"/>; <see cref="OnReadable"/> is called once.</summary>
+    public void Yield()
+    {
+        Volatile.Write(ref _readable, Awaited);
+        EventLoop.Current!.Yield(this);
+    }
 
     /// <summary>Begins to wait for room to write; <see cref="OnWritable"/> is called once.</summary>
     /// <returns>False where there is room already.</returns>
@@ -186,6 +197,15 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         if ((events & Ends) != 0)
         {
             OnHangUp();
+        }
+    }
+
+    /// <summary>It is its turn again. Where the wait has ended otherwise, or is another one by now, nothing is lost: there is nothing to read, then.</summary>
+    internal void GoOn()
+    {
+        if (TryClaimReadable())
+        {
+            OnReadable();
         }
     }
 

@@ -62,9 +62,10 @@ internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTask
         {
             return ValueTask.FromCanceled<ReadResult>(cancellationToken);
         }
+        var isTurnOver = !_hasNews && !_isAtEnd && !_isCompleted && socket.IsTurnOver;
         try
         {
-            if (TryRead(out var result))
+            if (!isTurnOver && TryRead(out var result))
             {
                 return new(result);
             }
@@ -80,7 +81,14 @@ internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTask
         {
             _registration = cancellationToken.UnsafeRegister(static state => ((SocketReader)state!).Interrupt(), this);
         }
-        Await();
+        if (isTurnOver)
+        {
+            socket.Yield();
+        }
+        else
+        {
+            Await();
+        }
         return new(this, version);
     }
 
