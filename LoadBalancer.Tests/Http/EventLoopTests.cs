@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Runtime.Versioning;
 using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -54,7 +55,7 @@ internal sealed class EventLoopTests
     [Test]
     public async Task Read_ClientAlwaysHasMore_OthersAreServed()
     {
-        await using var listener = await new EpollTransport(Listen, 16).BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
+        await using var listener = await new EpollTransport(Listen, new(), TimeProvider.System, NullLogger<EpollListener>.Instance).BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
         using var client = new Socket(SocketType.Stream, ProtocolType.Tcp) { SendBufferSize = LargeBuffer, NoDelay = true };
         await client.ConnectAsync(listener.EndPoint);
         client.Blocking = false;

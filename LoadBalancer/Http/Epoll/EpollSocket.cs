@@ -54,10 +54,12 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     public bool IsTurnOver => IsReadable && EventLoop.Current is { IsTurnOver: true };
 
     /// <summary>Receives what is there, without waiting.</summary>
+    /// <param name="into">Where to.</param>
+    /// <param name="flags"><see cref="Libc.Peek"/> leaves it there.</param>
     /// <returns>How many bytes; 0 at the end; <see cref="Nothing"/> where nothing has come.</returns>
     /// <exception cref="SocketException">The connection is broken.</exception>
     /// <exception cref="ObjectDisposedException">It was closed.</exception>
-    public int Receive(Span<byte> into)
+    public int Receive(Span<byte> into, int flags = 0)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (!TryBeginReading())
@@ -67,7 +69,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         int count;
         fixed (byte* data = into)
         {
-            count = (int)Libc.Receive(this, data, (nuint)into.Length, Libc.DontWait);
+            count = (int)Libc.Receive(this, data, (nuint)into.Length, Libc.DontWait | flags);
         }
         EventLoop.Current?.Spend(count);
         if (count < 0 && Marshal.GetLastPInvokeError() == Libc.Again)
@@ -95,6 +97,21 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         Interlocked.Exchange(ref _writable, NotReady); // An event until here may have come before it was full; one from here on counts.
         return sent + SendOnce(data[sent..], moreFollows);
+    }
+
+    /// <summary>How many bytes were sent, as far as we are concerned, but not yet received by the other side.</summary>
+    public int QueuedToSend()
+    {
+        var count = 0;
+        try
+        {
+            _ = Libc.Query(this, Libc.QueuedToSend, &count); // fails where it has ended
+        }
+        catch (ObjectDisposedException)
+        {
+            // So nothing is.
+        }
+        return count;
     }
 
     /// <summary>Ends both directions; who waits will find out by an event.</summary>

@@ -17,6 +17,7 @@ internal static unsafe partial class Libc
     public const int CloseOnExec = 0x80000; // SOCK_CLOEXEC and EPOLL_CLOEXEC
     public const int Duplicate = 1030; // F_DUPFD_CLOEXEC
     public const int NonBlocking = 0x800; // SOCK_NONBLOCK
+    public const int Peek = 0x2;
     public const int DontWait = 0x40;
     public const int NoSignal = 0x4000;
     public const int More = 0x8000;
@@ -24,6 +25,9 @@ internal static unsafe partial class Libc
     public const int SolSocket = 1;
     public const int SoError = 4;
     public const int TcpNoDelay = 1;
+    public const uint QueuedToSend = 0x5411; // SIOCOUTQ
+    public const int TooManyFilesInSystem = 23;
+    public const int TooManyFiles = 24;
     public const int Again = 11;
     public const int ConnectionAborted = 103;
     public const int InProgress = 115;
@@ -67,6 +71,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
     public static partial int GetOption(SafeHandle socket, int level, int name, int* value, int* length);
 
+    [LibraryImport("libc", EntryPoint = "ioctl")]
+    public static partial int Query(SafeHandle socket, nuint what, int* value);
+
     [LibraryImport("libc", EntryPoint = "shutdown")]
     public static partial int Shutdown(SafeHandle socket, int how);
 
@@ -84,7 +91,7 @@ internal static unsafe partial class Libc
     {
         12 or 105 => SocketError.NoBufferSpaceAvailable, // ENOMEM, ENOBUFS
         13 => SocketError.AccessDenied,
-        23 or 24 => SocketError.TooManyOpenSockets, // of the system, of the process
+        TooManyFilesInSystem or TooManyFiles => SocketError.TooManyOpenSockets,
         32 => SocketError.Shutdown, // EPIPE
         97 => SocketError.AddressFamilyNotSupported,
         99 => SocketError.AddressNotAvailable,
