@@ -16,6 +16,9 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollListener liste
     private ConnectionAbortedException? _abortReason;
     private long _quietSince;
 
+    /// <summary>Whether it waits for the next request without a connection.</summary>
+    public bool IsParked => Volatile.Read(ref _connection) is null;
+
     /// <summary>Who accepted it.</summary>
     public EpollListener Listener => listener;
 
@@ -66,9 +69,9 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollListener liste
     /// <summary>Closes it if it is parked.</summary>
     public void CloseParked()
     {
-        if (Volatile.Read(ref _connection) is null && TryUnawaitReadable())
+        if (IsParked && TryUnawaitReadable())
         {
-            if (Volatile.Read(ref _connection) is null)
+            if (IsParked)
             {
                 Finish();
             }
