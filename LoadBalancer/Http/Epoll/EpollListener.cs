@@ -26,6 +26,7 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
     private readonly ITimer _retry;
     private readonly ITimer _sweep;
     private int _isSweeping;
+    private bool _isShortOfFiles;
 
     /// <summary>Takes over the file, which listens.</summary>
     public EpollListener(int file, IPEndPoint address, EpollOptions options, TimeProvider time, ILogger<EpollListener> logger)
@@ -124,6 +125,11 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
         {
             return null;
         }
+        if (_isShortOfFiles && IsShortOfFiles())
+        {
+            TryAgainLater(Libc.TooManyFiles);
+            return null;
+        }
         var remote = new SocketAddress(_address.AddressFamily, AddressSize);
         var length = remote.Size;
         int accepted;
@@ -138,11 +144,11 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
         }
         if (error is not (0 or Libc.ConnectionAborted))
         {
-            _retry.Change(Patience, Timeout.InfiniteTimeSpan); // There is no event when a file becomes free.
-            TellOf(error);
+            TryAgainLater(error);
             return null;
         }
         ReadOn();
+        _isShortOfFiles = accepted >= FileReserve.ClientsEnd;
         EventLoop.Current?.Spend(0);
         if (error != 0)
         {
@@ -173,8 +179,17 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
         return _address.Create(local);
     }
 
-    private void TellOf(int error)
+    private bool IsShortOfFiles()
     {
+        var next = Libc.Control(this, Libc.Duplicate, 0);
+        _ = Libc.Close(next);
+        return next < 0 || next >= FileReserve.ClientsEnd;
+    }
+
+    // There is no event when a file becomes free.
+    private void TryAgainLater(int error)
+    {
+        _retry.Change(Patience, Timeout.InfiniteTimeSpan);
         if (!_gate.TryPass())
         {
             return;

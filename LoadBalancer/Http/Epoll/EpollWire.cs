@@ -163,6 +163,11 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
         const int Tcp = 6;
         var file = Libc.Socket(family == AddressFamily.InterNetworkV6 ? Inet6 : Inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Tcp);
         var wire = file >= 0 ? new EpollWire(file, loop) : throw Libc.LastError();
+        if (file >= FileReserve.BackendsEnd)
+        {
+            wire.Dispose();
+            throw Libc.Error(Libc.TooManyFiles);
+        }
         var yes = 1;
         _ = Libc.SetOption(wire, Tcp, Libc.TcpNoDelay, &yes, sizeof(int));
         return wire;

@@ -80,8 +80,19 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     public static partial int Control(SafeHandle file, int command, int argument);
 
+    [LibraryImport("libc", EntryPoint = "getrlimit")]
+    private static partial int GetLimit(int resource, nuint* limits);
+
     [LibraryImport("libc", EntryPoint = "close")]
     public static partial int Close(nint file);
+
+    /// <summary>How many files this process may have open.</summary>
+    public static int FileLimit()
+    {
+        const int OpenFiles = 7; // RLIMIT_NOFILE
+        var limits = stackalloc nuint[2]; // struct rlimit: what holds, and how far it may be raised
+        return GetLimit(OpenFiles, limits) == 0 ? (int)Math.Min(limits[0], int.MaxValue) : int.MaxValue;
+    }
 
     /// <summary>What the last call's error number means in the framework's words.</summary>
     public static SocketException LastError() => Error(Marshal.GetLastPInvokeError());
