@@ -23,7 +23,7 @@ internal sealed class SendTimeoutTests
 
     [SetUp]
     public async Task SetUp() =>
-        _listener = await new EpollTransport(Listen, new() { SendTimeout = SendTimeout }, _clock, NullLogger<EpollListener>.Instance).BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
+        _listener = await new EpollTransport(Listen, new() { SendTimeout = () => SendTimeout }, _clock, NullLogger<EpollListener>.Instance).BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
 
     [TearDown]
     public async Task TearDown() => await _listener.DisposeAsync();
