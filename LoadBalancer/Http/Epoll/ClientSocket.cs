@@ -7,7 +7,7 @@ namespace LoadBalancer.Http.Epoll;
 
 /// <summary>
 /// A client's socket: passes events on to the <see cref="ClientConnection"/> that waits for them. Between requests it may do without
-/// one, for what Kestrel keeps for a connection is a hundred times as much: then it is parked, until the next request begins.
+/// one, for what Kestrel keeps for a connection is many times as much: then it is parked, until the next request begins.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class ClientSocket(int file, EventLoop loop, EpollListener listener, EndPoint? local, EndPoint? remote) : EpollSocket(file, loop)

@@ -6,7 +6,7 @@ namespace LoadBalancer.Http.Epoll;
 /// </summary>
 internal static class ParkedMemory
 {
-    // Each leaves about 10 KB. For fewer it is not worth the pause, which is some ten milliseconds.
+    // Each leaves about 10 KB. For fewer it is not worth the pause.
     private const int Many = 1000;
 
     private static int _parked;
