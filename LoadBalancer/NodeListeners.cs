@@ -23,7 +23,7 @@ internal sealed class NodeListeners
         {
             _routing[name] = new Routing(new RoutingTable(listener, forwarders));
         }
-        Listeners = [.. options.Listeners.Select(entry => new KestrelListener(entry.Key, entry.Value, Pipeline(entry.Key, entry.Value), accessLogs.For(entry.Value), time, loggers))];
+        Listeners = [.. options.Listeners.Select(entry => new KestrelListener(entry.Key, entry.Value, Pipeline(entry.Key, entry.Value), accessLogs.For(entry.Value), time, loggers) { SendTimeout = SendTimeout(options) })];
 
         RequestDelegate Pipeline(string name, ListenerOptions listener)
         {
@@ -62,12 +62,16 @@ internal sealed class NodeListeners
                 needed.Add($"listener '{listener.Name}' was removed");
                 continue;
             }
+            listener.SendTimeout = SendTimeout(options);
             needed.AddRange(listener.Apply(now).Select(setting => $"listener '{listener.Name}': {setting} has changed"));
             _routing[listener.Name].Current = new RoutingTable(now, forwarders);
         }
         needed.AddRange(options.Listeners.Keys.Where(name => !_routing.ContainsKey(name)).Select(name => $"listener '{name}' was added"));
         return needed;
     }
+
+    // A client that takes nothing is one more reason for which no byte of a message moves.
+    private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);
 
     private static int HttpsPort(LoadBalancerOptions options) =>
         options.Listeners.Values.Select(listener => listener.Address!).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;

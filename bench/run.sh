@@ -187,7 +187,7 @@ log() {
   end ours+log
 }
 
-idle() { # memory for 10,000 connections that have sent one request each; for a new process, so that nothing else is counted
+idle() { # memory for 10,000 connections that have sent one request each and been idle for 15 s; for a new process, so that nothing else is counted
   local proxy before opener
   for proxy in nginx haproxy ours; do
     end "$proxy"
@@ -195,6 +195,7 @@ idle() { # memory for 10,000 connections that have sent one request each; for a 
     before=$(memory_kb "$proxy" VmRSS)
     coproc opener { exec dotnet "$work/idle/IdleConnections.dll" 127.0.0.1 "${port[$proxy]}" 10000; }
     read -r _ <&"${opener[0]}" # all are open
+    sleep 15 # what is only let go of after a while is not what an idle connection costs
     record "10,000 idle connections" "$proxy" "memory in all, MB" "$(($(memory_kb "$proxy" VmRSS) / 1024))"
     record "10,000 idle connections" "$proxy" "more than before, MB" "$((($(memory_kb "$proxy" VmRSS) - before) / 1024))"
     echo >&"${opener[1]}"

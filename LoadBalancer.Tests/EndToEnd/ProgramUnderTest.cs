@@ -12,11 +12,12 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
 
     private readonly Process _process;
 
-    private ProgramUnderTest(string name, string[] args)
+    private ProgramUnderTest(string name, string[] args, int? files = null)
     {
         // Each project is built into the same place below its own folder.
         var path = Path.Combine(AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), name + ".dll");
-        var start = new ProcessStartInfo("dotnet", [path, .. args]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = files is null ? new ProcessStartInfo("dotnet", [path, .. args]) : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec dotnet \"$0\" \"$@\"", path, .. args]);
+        (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(StartupHook).Assembly.Location;
         _process = new Process { StartInfo = start };
         _process.OutputDataReceived += (_, line) => Output.Enqueue(line.Data ?? "");
@@ -36,10 +37,25 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     public string[] OpenFiles =>
         [.. Directory.GetFiles($"/proc/{_process.Id}/fd").Select(path => new FileInfo(path).LinkTarget ?? "").Where(name => name.Length > 0 && Path.GetExtension(name) is not (".dll" or ".pdb"))];
 
-    /// <summary>Starts a program and waits until it says that it listens.</summary>
-    public static async Task<ProgramUnderTest> StartAsync(string name, params string[] args)
+    /// <summary>How much of the processor it has used, in user and system.</summary>
+    public TimeSpan ProcessorTime
     {
-        var program = new ProgramUnderTest(name, args);
+        get
+        {
+            _process.Refresh();
+            return _process.TotalProcessorTime;
+        }
+    }
+
+    /// <summary>Starts a program and waits until it says that it listens.</summary>
+    public static Task<ProgramUnderTest> StartAsync(string name, params string[] args) => UntilItListensAsync(name, new ProgramUnderTest(name, args));
+
+    /// <summary>The same, for a program that may open so many files and no more.</summary>
+    public static Task<ProgramUnderTest> StartWithFilesAsync(int files, string name, params string[] args) =>
+        UntilItListensAsync(name, new ProgramUnderTest(name, args, files));
+
+    private static async Task<ProgramUnderTest> UntilItListensAsync(string name, ProgramUnderTest program)
+    {
         await Eventually.BeTrueAsync(
             () => program._process.HasExited || program.Output.Any(line => line.Contains("listens on", StringComparison.Ordinal)), $"{name} listens");
         program._process.HasExited.Should().BeFalse(string.Join('\n', program.Errors));

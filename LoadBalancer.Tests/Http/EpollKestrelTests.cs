@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -69,7 +70,9 @@ internal sealed class EpollKestrelTests
                 socket.Bind(address);
                 return socket;
             },
-            16));
+            new(),
+            TimeProvider.System,
+            NullLogger<EpollListener>.Instance));
         return builder.Build();
     }
 }

@@ -6,6 +6,7 @@ using System.Runtime.Versioning;
 using System.Text;
 using LoadBalancer.Http.Epoll;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -64,7 +65,7 @@ internal sealed class EpollTransportTests
     [Test]
     public async Task Bind_PortTaken_SaysSo()
     {
-        var bind = async () => await new EpollTransport(CreateSocket, 16).BindAsync(_listener.EndPoint);
+        var bind = async () => await new EpollTransport(CreateSocket, new(), TimeProvider.System, NullLogger<EpollListener>.Instance).BindAsync(_listener.EndPoint);
 
         await bind.Should().ThrowAsync<AddressInUseException>();
     }
@@ -343,8 +344,8 @@ internal sealed class EpollTransportTests
         }
     }
 
-    private static async Task<IConnectionListener> ListenAsync(string address = "127.0.0.1") =>
-        await new EpollTransport(CreateSocket, 512).BindAsync(new IPEndPoint(IPAddress.Parse(address), 0));
+    private static async Task<IConnectionListener> ListenAsync(string address = "127.0.0.1", EpollOptions? options = null, TimeProvider? time = null) =>
+        await new EpollTransport(CreateSocket, options ?? new(), time ?? TimeProvider.System, NullLogger<EpollListener>.Instance).BindAsync(new IPEndPoint(IPAddress.Parse(address), 0));
 
     private static Socket CreateSocket(EndPoint address)
     {

@@ -1,5 +1,3 @@
-using Microsoft.AspNetCore.Connections;
-
 namespace LoadBalancer.Http;
 
 /// <summary>Holds a listener to <c>MaxConnections</c>: a surplus connection is closed at once, counted, and told of.</summary>
@@ -9,43 +7,48 @@ namespace LoadBalancer.Http;
 /// <param name="logger">Told of surplus connections, every ten seconds at most.</param>
 public sealed partial class ConnectionLimit(string listener, int most, TimeProvider time, ILogger<ConnectionLimit> logger)
 {
-    private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
-
+    private readonly LogGate _gate = new(time);
     private int _open;
     private long _refused;
     private long _told;
-    private long _toldAt = time.GetTimestamp() - (long)(LogInterval.TotalSeconds * time.TimestampFrequency);
 
     /// <summary>Connections that were closed because there were too many.</summary>
     public long Refused => Interlocked.Read(ref _refused);
 
-    /// <summary>Lets a connection through, or closes it by returning.</summary>
-    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
+    /// <summary>One more connection.</summary>
+    /// <returns>False where there are enough: it must be closed. Else <see cref="Leave"/> must be called when it is.</returns>
+    public bool TryEnter()
     {
-        try
+        if (Interlocked.Increment(ref _open) <= most)
         {
-            if (Interlocked.Increment(ref _open) <= most)
-            {
-                await next(connection);
-            }
-            else
-            {
-                Interlocked.Increment(ref _refused);
-                TellOfIt();
-            }
+            return true;
         }
-        finally
-        {
-            Interlocked.Decrement(ref _open);
-        }
-    }
-
-    private void TellOfIt()
-    {
-        var (before, now) = (Interlocked.Read(ref _toldAt), time.GetTimestamp());
-        if (time.GetElapsedTime(before, now) >= LogInterval && Interlocked.CompareExchange(ref _toldAt, now, before) == before)
+        Leave();
+        Interlocked.Increment(ref _refused);
+        if (_gate.TryPass())
         {
             LogRefused(listener, Refused - Interlocked.Exchange(ref _told, Refused), most);
+        }
+        return false;
+    }
+
+    /// <summary>A connection is closed.</summary>
+    public void Leave() => Interlocked.Decrement(ref _open);
+
+    /// <summary>Lets a connection of Kestrel's through, or closes it by returning.</summary>
+    /// <param name="serve">Returns when the connection has ended.</param>
+    public async Task HoldAsync(Func<Task> serve)
+    {
+        if (TryEnter())
+        {
+            try
+            {
+                await serve();
+            }
+            finally
+            {
+                Leave();
+            }
         }
     }
 

@@ -62,7 +62,7 @@ public sealed class KestrelListener : IDisposable
         {
             builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
         }
-        builder.Services.AddSingleton(CreateTransport(loggers));
+        builder.Services.AddSingleton(CreateTransport(time, loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
     }
@@ -72,6 +72,9 @@ public sealed class KestrelListener : IDisposable
 
     /// <summary>Where it really listens, which is only known here where the configured port is 0.</summary>
     public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
+
+    /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset (on Linux).</summary>
+    public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);
 
     /// <summary>Connections that were closed at once because there were <c>MaxConnections</c> already.</summary>
     public long Refused => _limit?.Refused ?? 0;
@@ -111,14 +114,25 @@ public sealed class KestrelListener : IDisposable
         _certificates?.Dispose();
     }
 
-    // On either a request stays on the thread that read it. Therefore nothing may block there.
-    private static IConnectionListenerFactory CreateTransport(ILoggerFactory loggers)
+    // On either a request stays on the thread that read it. Therefore nothing may block there. The framework's sockets know no time-out for
+    // sending: elsewhere than on Linux a client that takes nothing of a short answer keeps its connection until the node stops.
+    private IConnectionListenerFactory CreateTransport(TimeProvider time, ILoggerFactory loggers)
     {
         const int Backlog = 4096;
-        return OperatingSystem.IsLinux()
-            ? new EpollTransport(CreateListenSocket, Backlog)
-            : new SocketTransportFactory(
+        if (!OperatingSystem.IsLinux())
+        {
+            return new SocketTransportFactory(
                 Options.Create(new SocketTransportOptions { UnsafePreferInlineScheduling = true, Backlog = Backlog, CreateBoundListenSocket = CreateListenSocket }), loggers);
+        }
+        var options = new EpollOptions
+        {
+            Listener = Name,
+            Backlog = Backlog,
+            Limit = _limit,
+            SendTimeout = () => SendTimeout,
+            ParkedTimeout = _certificates is null && _options.HttpVersion == HttpVersion.Version11 ? _options.KeepAliveTimeout : null,
+        };
+        return new EpollTransport(CreateListenSocket, options, time, loggers.CreateLogger<EpollListener>());
     }
 
     // Without a limit the system takes in megabytes for a slow client and reports no progress until much of it has gone, which would
@@ -184,7 +198,11 @@ public sealed class KestrelListener : IDisposable
     {
         if (_limit is not null)
         {
-            listen.Use(next => connection => _limit.OnConnectionAsync(connection, next));
+            if (!OperatingSystem.IsLinux()) // where the transport does it, which knows of connections that Kestrel does not
+            {
+                listen.Use(next => connection => _limit.HoldAsync(() => next(connection)));
+            }
+            ((IMultiplexedConnectionBuilder)listen).Use(next => connection => _limit.HoldAsync(() => next(connection))); // HTTP/3
         }
         if (_certificates is null)
         {
@@ -196,25 +214,36 @@ public sealed class KestrelListener : IDisposable
         listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
     }
 
-    private sealed class PipelineApplication(RequestDelegate pipeline) : IHttpApplication<DefaultHttpContext>
+    private sealed class PipelineApplication(RequestDelegate pipeline) : IHttpApplication<Slot>
     {
         // Kestrel keeps one slot for each connection or stream, so that the next request on it finds the last one's context.
-        public DefaultHttpContext CreateContext(IFeatureCollection contextFeatures)
+        public Slot CreateContext(IFeatureCollection contextFeatures)
         {
-            if (contextFeatures is not IHostContextContainer<DefaultHttpContext> { HostContext: var slot } container)
+            if (contextFeatures is not IHostContextContainer<Slot> { HostContext: var slot } container)
             {
-                return new DefaultHttpContext(contextFeatures);
+                return new Slot(contextFeatures);
             }
             if (slot is null)
             {
-                return container.HostContext = new DefaultHttpContext(contextFeatures);
+                return container.HostContext = new Slot(contextFeatures);
             }
-            slot.Initialize(contextFeatures);
+            slot.Context.Initialize(contextFeatures);
             return slot;
         }
 
-        public Task ProcessRequestAsync(DefaultHttpContext context) => pipeline(context);
+        public Task ProcessRequestAsync(Slot slot) => pipeline(slot.Context);
 
-        public void DisposeContext(DefaultHttpContext context, Exception? exception) => context.Uninitialize();
+        public void DisposeContext(Slot slot, Exception? exception)
+        {
+            slot.Boundary?.EndRequest(slot.Context.Features);
+            slot.Context.Uninitialize();
+        }
+    }
+
+    private sealed class Slot(IFeatureCollection features)
+    {
+        public DefaultHttpContext Context { get; } = new(features);
+
+        public RequestBoundary? Boundary { get; } = features.Get<RequestBoundary>();
     }
 }

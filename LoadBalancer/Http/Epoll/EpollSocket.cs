@@ -50,11 +50,16 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>Whether receiving is worth a try.</summary>
     public bool IsReadable => Volatile.Read(ref _readable) != NotReady;
 
+    /// <summary>Whether there may be something to read, but others of this thread's loop come first: see <see cref="Yield"/>.</summary>
+    public bool IsTurnOver => IsReadable && EventLoop.Current is { IsTurnOver: true };
+
     /// <summary>Receives what is there, without waiting.</summary>
+    /// <param name="into">Where to.</param>
+    /// <param name="flags"><see cref="Libc.Peek"/> leaves it there.</param>
     /// <returns>How many bytes; 0 at the end; <see cref="Nothing"/> where nothing has come.</returns>
     /// <exception cref="SocketException">The connection is broken.</exception>
     /// <exception cref="ObjectDisposedException">It was closed.</exception>
-    public int Receive(Span<byte> into)
+    public int Receive(Span<byte> into, int flags = 0)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (!TryBeginReading())
@@ -64,8 +69,9 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         int count;
         fixed (byte* data = into)
         {
-            count = (int)Libc.Receive(this, data, (nuint)into.Length, Libc.DontWait);
+            count = (int)Libc.Receive(this, data, (nuint)into.Length, Libc.DontWait | flags);
         }
+        EventLoop.Current?.Spend(count);
         if (count < 0 && Marshal.GetLastPInvokeError() == Libc.Again)
         {
             return Nothing;
@@ -91,6 +97,21 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         Interlocked.Exchange(ref _writable, NotReady); // An event until here may have come before it was full; one from here on counts.
         return sent + SendOnce(data[sent..], moreFollows);
+    }
+
+    /// <summary>How many bytes were sent, as far as we are concerned, but not yet received by the other side.</summary>
+    public int QueuedToSend()
+    {
+        var count = 0;
+        try
+        {
+            _ = Libc.Query(this, Libc.QueuedToSend, &count); // fails where it has ended
+        }
+        catch (ObjectDisposedException)
+        {
+            // So nothing is.
+        }
+        return count;
     }
 
     /// <summary>Ends both directions; who waits will find out by an event.</summary>
@@ -123,6 +144,13 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>Begins to wait for something to read; <see cref="OnReadable"/> is called once.</summary>
     /// <returns>False where there is something already.</returns>
     public bool TryAwaitReadable() => TryAwait(ref _readable);
+
+    /// <summary>Begins to wait for its turn where <see cref="IsTurnOver"/>; <see cref="OnReadable"/> is called once.</summary>
+    public void Yield()
+    {
+        Volatile.Write(ref _readable, Awaited);
+        EventLoop.Current!.Yield(this);
+    }
 
     /// <summary>Begins to wait for room to write; <see cref="OnWritable"/> is called once.</summary>
     /// <returns>False where there is room already.</returns>
@@ -186,6 +214,15 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         if ((events & Ends) != 0)
         {
             OnHangUp();
+        }
+    }
+
+    /// <summary>It is its turn again. Where the wait has ended otherwise, or is another one by now, nothing is lost: there is nothing to read, then.</summary>
+    internal void GoOn()
+    {
+        if (TryClaimReadable())
+        {
+            OnReadable();
         }
     }
 

@@ -70,10 +70,10 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
     /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> memory)
     {
+        var isTurnOver = IsTurnOver;
         try
         {
-            var count = Receive(memory.Span);
-            if (count != Nothing)
+            if (!isTurnOver && Receive(memory.Span) is not Nothing and var count)
             {
                 return new(count);
             }
@@ -85,7 +85,14 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
         _memory = memory;
         _received.Reset();
         var version = _received.Version; // From the wait on, another thread may complete it.
-        Await();
+        if (isTurnOver)
+        {
+            Yield();
+        }
+        else
+        {
+            Await();
+        }
         return new(this, version);
     }
 
@@ -156,6 +163,11 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
         const int Tcp = 6;
         var file = Libc.Socket(family == AddressFamily.InterNetworkV6 ? Inet6 : Inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Tcp);
         var wire = file >= 0 ? new EpollWire(file, loop) : throw Libc.LastError();
+        if (file >= FileReserve.BackendsEnd)
+        {
+            wire.Dispose();
+            throw Libc.Error(Libc.TooManyFiles);
+        }
         var yes = 1;
         _ = Libc.SetOption(wire, Tcp, Libc.TcpNoDelay, &yes, sizeof(int));
         return wire;

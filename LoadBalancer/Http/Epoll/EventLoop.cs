@@ -14,6 +14,10 @@ internal sealed unsafe class EventLoop
     // Large batches: what the kernel has to say it says in one call, and requests that came together are dealt with together.
     private const int BatchSize = 1024;
 
+    // So much may be read in one go before it is the others' turn: enough to make the change cost nothing, and over in well under a millisecond.
+    private const int Turn = 256 * 1024;
+    private const int LeastSpent = 4 * 1024; // What is done with a few bytes takes time too.
+
     private static readonly EventLoop[] All = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(index => new EventLoop(index))];
     private static int _next;
 
@@ -22,6 +26,8 @@ internal sealed unsafe class EventLoop
 
     private readonly Lock _gate = new();
     private readonly Stack<int> _free = new();
+    private readonly Queue<EpollSocket> _yielded = new(); // the loop's thread only, as what is left of the turn
+    private int _left;
     private readonly int _epoll;
     private EpollSocket?[] _sockets = new EpollSocket?[256]; // by slot; replaced when it grows
     private int _slots;
@@ -40,6 +46,15 @@ internal sealed unsafe class EventLoop
 
     /// <summary>The loop whose thread this is.</summary>
     public static EventLoop? Current => _current;
+
+    /// <summary>
+    /// Whether what this thread is dealing with has read so much that the loop's other sockets come first. Everything continues here,
+    /// so two ends that both keep up with us would hold the loop for ever.
+    /// </summary>
+    public bool IsTurnOver => _left <= 0;
+
+    /// <summary>Every socket that waits for anything, or has.</summary>
+    public static IEnumerable<EpollSocket> Sockets => All.SelectMany(loop => Volatile.Read(ref loop._sockets)).OfType<EpollSocket>();
 
     /// <summary>Its number, from 0.</summary>
     public int Index { get; }
@@ -94,21 +109,33 @@ internal sealed unsafe class EventLoop
         }
     }
 
+    /// <summary>So many bytes were read; on the loop's own thread.</summary>
+    public void Spend(int bytes) => _left -= Math.Max(bytes, LeastSpent);
+
+    /// <summary>The socket has something to read, but waits until it is its turn again; on the loop's own thread.</summary>
+    public void Yield(EpollSocket socket) => _yielded.Enqueue(socket);
+
     private void Run()
     {
         _current = this;
         var events = (byte*)NativeMemory.Alloc(BatchSize, (nuint)Libc.EventSize);
         while (true)
         {
-            var count = Libc.EpollWait(_epoll, events, BatchSize, -1);
+            var count = Libc.EpollWait(_epoll, events, BatchSize, _yielded.Count > 0 ? 0 : -1);
             for (var i = 0; i < count; i++) // none where a signal came between
             {
                 var @event = events + i * Libc.EventSize;
                 var key = Unsafe.ReadUnaligned<ulong>(@event + Libc.EventDataOffset);
                 if (Volatile.Read(ref _sockets)[(uint)key] is { } socket && socket.Key == key)
                 {
+                    _left = Turn;
                     socket.OnEvents(Unsafe.ReadUnaligned<uint>(@event));
                 }
+            }
+            for (var i = _yielded.Count; i > 0; i--) // Who yields again waits for the next round.
+            {
+                _left = Turn;
+                _yielded.Dequeue().GoOn();
             }
         }
     }

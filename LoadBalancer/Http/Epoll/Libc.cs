@@ -17,6 +17,7 @@ internal static unsafe partial class Libc
     public const int CloseOnExec = 0x80000; // SOCK_CLOEXEC and EPOLL_CLOEXEC
     public const int Duplicate = 1030; // F_DUPFD_CLOEXEC
     public const int NonBlocking = 0x800; // SOCK_NONBLOCK
+    public const int Peek = 0x2;
     public const int DontWait = 0x40;
     public const int NoSignal = 0x4000;
     public const int More = 0x8000;
@@ -24,6 +25,9 @@ internal static unsafe partial class Libc
     public const int SolSocket = 1;
     public const int SoError = 4;
     public const int TcpNoDelay = 1;
+    public const uint QueuedToSend = 0x5411; // SIOCOUTQ
+    public const int TooManyFilesInSystem = 23;
+    public const int TooManyFiles = 24;
     public const int Again = 11;
     public const int ConnectionAborted = 103;
     public const int InProgress = 115;
@@ -67,14 +71,28 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
     public static partial int GetOption(SafeHandle socket, int level, int name, int* value, int* length);
 
+    [LibraryImport("libc", EntryPoint = "ioctl")]
+    public static partial int Query(SafeHandle socket, nuint what, int* value);
+
     [LibraryImport("libc", EntryPoint = "shutdown")]
     public static partial int Shutdown(SafeHandle socket, int how);
 
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     public static partial int Control(SafeHandle file, int command, int argument);
 
+    [LibraryImport("libc", EntryPoint = "getrlimit")]
+    private static partial int GetLimit(int resource, nuint* limits);
+
     [LibraryImport("libc", EntryPoint = "close")]
     public static partial int Close(nint file);
+
+    /// <summary>How many files this process may have open.</summary>
+    public static int FileLimit()
+    {
+        const int OpenFiles = 7; // RLIMIT_NOFILE
+        var limits = stackalloc nuint[2]; // struct rlimit: what holds, and how far it may be raised
+        return GetLimit(OpenFiles, limits) == 0 ? (int)Math.Min(limits[0], int.MaxValue) : int.MaxValue;
+    }
 
     /// <summary>What the last call's error number means in the framework's words.</summary>
     public static SocketException LastError() => Error(Marshal.GetLastPInvokeError());
@@ -84,7 +102,7 @@ internal static unsafe partial class Libc
     {
         12 or 105 => SocketError.NoBufferSpaceAvailable, // ENOMEM, ENOBUFS
         13 => SocketError.AccessDenied,
-        23 or 24 => SocketError.TooManyOpenSockets, // of the system, of the process
+        TooManyFilesInSystem or TooManyFiles => SocketError.TooManyOpenSockets,
         32 => SocketError.Shutdown, // EPIPE
         97 => SocketError.AddressFamilyNotSupported,
         99 => SocketError.AddressNotAvailable,

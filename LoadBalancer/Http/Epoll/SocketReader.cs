@@ -12,7 +12,7 @@ namespace LoadBalancer.Http.Epoll;
 /// is unread lies in one piece; while nothing is, there is no buffer.
 /// </summary>
 [SupportedOSPlatform("linux")]
-internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTaskSource<ReadResult>
+internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary) : PipeReader, IValueTaskSource<ReadResult>
 {
     private const int SmallStep = 4 * 1024;
     private const int LargeStep = 64 * 1024;
@@ -30,6 +30,9 @@ internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTask
     private CancellationToken _token;
     private CancellationTokenRegistration _registration;
     private ManualResetValueTaskSourceCore<ReadResult> _result; // continues inline
+
+    /// <summary>Whether what was read was consumed too, and nobody wants anything but the next request.</summary>
+    public bool IsAtBoundary => boundary.IsReached && _start == _end && !_isCompleted && !_cancelRequested;
 
     private ReadOnlySequence<byte> Unread => new(_buffer, _start, _end - _start);
 
@@ -51,6 +54,10 @@ internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTask
             result = default;
             return false;
         }
+        if (_end > _start)
+        {
+            boundary.IsReached = false; // It may be no more than half a head, and consumed all the same.
+        }
         result = new ReadResult(Unread, isCanceled, _isAtEnd);
         return true;
     }
@@ -62,9 +69,10 @@ internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTask
         {
             return ValueTask.FromCanceled<ReadResult>(cancellationToken);
         }
+        var isTurnOver = !_hasNews && !_isAtEnd && !_isCompleted && socket.IsTurnOver;
         try
         {
-            if (TryRead(out var result))
+            if (!isTurnOver && TryRead(out var result))
             {
                 return new(result);
             }
@@ -80,7 +88,14 @@ internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTask
         {
             _registration = cancellationToken.UnsafeRegister(static state => ((SocketReader)state!).Interrupt(), this);
         }
-        Await();
+        if (isTurnOver)
+        {
+            socket.Yield();
+        }
+        else
+        {
+            Await();
+        }
         return new(this, version);
     }
 
@@ -130,6 +145,21 @@ internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTask
         }
     }
 
+    /// <summary>Waits again; for whoever has taken a wait back (<see cref="EpollSocket.TryUnawaitReadable"/>).</summary>
+    public void Await()
+    {
+        while (!socket.TryAwaitReadable() && !TryComplete())
+        {
+        }
+    }
+
+    /// <summary>Tells whoever waits that this is the end, whether it is or not; for whoever has taken the wait back.</summary>
+    public void End()
+    {
+        _isAtEnd = true;
+        _result.SetResult(new ReadResult(Unread, false, true));
+    }
+
     ReadResult IValueTaskSource<ReadResult>.GetResult(short token)
     {
         _registration.Dispose();
@@ -148,13 +178,6 @@ internal sealed class SocketReader(ClientSocket socket) : PipeReader, IValueTask
         if (socket.TryClaimReadable())
         {
             OnReadable();
-        }
-    }
-
-    private void Await()
-    {
-        while (!socket.TryAwaitReadable() && !TryComplete())
-        {
         }
     }
 

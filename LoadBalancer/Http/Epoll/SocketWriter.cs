@@ -19,6 +19,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     private readonly Lock _gate = new(); // of everything below but the piece that is being written, which is the writer's own
     private Piece _current;
     private long _unflushed;
+    private long _sentBytes;
     private Piece _head; // the first of what is unsent
     private Queue<Piece>? _rest;
     private bool _isSending; // The loop goes on with what is unsent.
@@ -29,6 +30,12 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     private TaskCompletionSource? _sent;
     private CancellationTokenRegistration _registration;
     private ManualResetValueTaskSourceCore<FlushResult> _result; // continues inline
+
+    /// <summary>Whether something waits for the client to read.</summary>
+    public bool IsSending => Volatile.Read(ref _isSending);
+
+    /// <summary>How much the kernel has taken so far.</summary>
+    public long Sent => Volatile.Read(ref _sentBytes);
 
     /// <inheritdoc/>
     public override bool CanGetUnflushedBytes => true;
@@ -220,7 +227,9 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         {
             while (!piece.IsEmpty && !_isBroken)
             {
-                piece.Start += socket.Send(piece.Unsent, moreFollows);
+                var count = socket.Send(piece.Unsent, moreFollows);
+                piece.Start += count;
+                _sentBytes += count;
                 if (!piece.IsEmpty && socket.TryAwaitWritable())
                 {
                     return false;
