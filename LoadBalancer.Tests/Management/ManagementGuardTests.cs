@@ -1,0 +1,129 @@
+using System.Net;
+using LoadBalancer.Configuration;
+using LoadBalancer.Tests.Support;
+
+namespace LoadBalancer.Tests.Management;
+
+/// <summary>Those who try to get in.</summary>
+internal sealed class ManagementGuardTests
+{
+    private const string Token = "s3cret token, with \"blanks\"";
+
+    private RawServer _backend = null!;
+    private ConfiguredNode _node = null!;
+
+    [SetUp]
+    public async Task SetUpAsync()
+    {
+        _backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        _node = await ConfiguredNode.StartAsync(
+            $$"""{ "web": { "Backends": { "b1": { "Address": "{{_backend.Address}}" } } } }""", management: $$"""{ "Address": "http://127.0.0.1:0", "Token": "{{Token.Replace("\"", "\\\"")}}" }""");
+    }
+
+    [TearDown]
+    public async Task TearDownAsync()
+    {
+        await _node.DisposeAsync();
+        await _backend.DisposeAsync();
+    }
+
+    [TestCase("/status")]
+    [TestCase("/errors/stats")]
+    [TestCase("/metrics")]
+    [TestCase("/api/pools")]
+    [TestCase("/api/events")]
+    [TestCase("/api/pools/web/backends/b1")]
+    [TestCase("/nowhere")]
+    [TestCase("/index.html")]
+    [TestCase("//health")]
+    [TestCase("/health/../status")]
+    [TestCase("/health%2f..%2fstatus")]
+    [TestCase("/HEALTH")]
+    public async Task Get_WithoutToken_Is401(string path) => (await StatusAsync($"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n")).Should().Be(401);
+
+    [TestCase("Authorization: Bearer wrong")]
+    [TestCase("Authorization: Bearer ")]
+    [TestCase("Authorization: Basic " + Token)]
+    [TestCase("Authorization: " + Token)]
+    [TestCase("Cookie: lb-management=" + Token)]
+    [TestCase("Cookie: lb-management=")]
+    public async Task Get_WithTheWrongToken_Is401(string field) => (await StatusAsync($"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n{field}\r\n")).Should().Be(401);
+
+    [Test]
+    public async Task Get_WithTheToken_Is200() =>
+        (await StatusAsync($"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: bearer {Token}\r\n")).Should().Be(200);
+
+    [Test]
+    public async Task Health_WithoutToken_Is200() => (await StatusAsync("GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n")).Should().Be(200);
+
+    [Test]
+    public async Task Page_WithoutToken_IsTheLoginPageWith401()
+    {
+        using var answer = await _node.Management.GetAsync("/");
+
+        answer.StatusCode.Should().Be(HttpStatusCode.Unauthorized);
+        answer.Content.Headers.ContentType!.MediaType.Should().Be("text/html");
+    }
+
+    [Test]
+    public async Task Login_WithTheToken_GivesACookieThatLetsIn()
+    {
+        using var answer = await _node.Management.PostAsync("/login", new FormUrlEncodedContent([KeyValuePair.Create("token", Token)]));
+
+        answer.StatusCode.Should().Be(HttpStatusCode.SeeOther);
+        answer.Headers.Location.Should().Be("/");
+        var cookie = answer.Headers.GetValues("Set-Cookie").Single();
+        cookie.Should().EndWith("; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000").And.NotContain("s3cret");
+        (await StatusAsync($"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie.Split(';')[0]}\r\n")).Should().Be(200);
+    }
+
+    [Test]
+    public async Task Login_WithTheWrongToken_GivesNone()
+    {
+        using var answer = await _node.Management.PostAsync("/login", new FormUrlEncodedContent([KeyValuePair.Create("token", "wrong")]));
+
+        answer.StatusCode.Should().Be(HttpStatusCode.SeeOther);
+        answer.Headers.Location.Should().Be("/?wrong-token");
+        answer.Headers.Contains("Set-Cookie").Should().BeFalse();
+    }
+
+    [TestCase("Origin: http://evil.example", 403)]
+    [TestCase("Origin: null", 403)]
+    [TestCase("Origin: http://127.0.0.1:1", 403)]
+    [TestCase("Sec-Fetch-Site: cross-site", 403)]
+    [TestCase("Sec-Fetch-Site: same-site", 403)]
+    [TestCase("Origin: http://127.0.0.1:8081\r\nSec-Fetch-Site: same-origin", 200)]
+    [TestCase("X-Program: curl", 200)]
+    public async Task Patch_FromAnotherOrigin_Is403(string field, int status) =>
+        (await StatusAsync($"PATCH /api/pools/web/backends/b1 HTTP/1.1\r\nHost: 127.0.0.1:8081\r\nAuthorization: Bearer {Token}\r\n{field}\r\nContent-Length: 12\r\n", "{\"weight\":2}"))
+            .Should().Be(status);
+
+    [TestCase("evil.example", 403)]
+    [TestCase("127.0.0.1.evil.example", 403)]
+    [TestCase("localhost.evil.example", 403)]
+    [TestCase("10.0.0.1", 403)]
+    [TestCase("localhost:8081", 200)]
+    [TestCase("LOCALHOST", 200)]
+    [TestCase("[::1]:8081", 200)]
+    [TestCase("127.0.0.2", 200)]
+    public async Task Get_UnderAnotherName_Is403(string host, int status) =>
+        (await StatusAsync($"GET /status HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {Token}\r\n")).Should().Be(status);
+
+    [TestCase("http://0.0.0.0:8081")]
+    [TestCase("http://*:8081")]
+    [TestCase("http://192.0.2.1:8081")]
+    public void Load_ReachableByOthersWithoutToken_IsAnError(string address)
+    {
+        var loaded = ConfigurationLoader.Load(null, $"--LoadBalancer:Management:Address={address}");
+
+        loaded.Errors.Select(error => error.ToString()).Should().Equal(
+            $"LoadBalancer:Management:Token: is missing; {address} can be reached from other machines, so that anybody could change the pools");
+        ConfigurationLoader.Load(null, $"--LoadBalancer:Management:Address={address}", "--LoadBalancer:Management:Token=x").Errors.Should().BeEmpty();
+    }
+
+    private async Task<int> StatusAsync(string head, string body = "")
+    {
+        var answer = await RawPeer.ExchangeAsync(_node.Management.BaseAddress!.Port, $"{head}Connection: close\r\n\r\n{body}");
+        return int.Parse(answer.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+    }
+}
