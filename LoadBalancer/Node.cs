@@ -54,6 +54,10 @@ internal static class Node
             services.AddSingleton(provider => new ManagementListener(management, provider));
             services.AddHostedService(provider => provider.GetRequiredService<ManagementListener>());
         }
+        if (Telemetry.IsWanted)
+        {
+            services.AddHostedService(provider => new Telemetry(() => provider.GetRequiredService<NodePools>().All));
+        }
         services.AddHostedService(provider => provider.GetRequiredService<HealthChecker>());
         services.AddHostedService(provider => provider.GetRequiredService<AccessLogs>());
         services.AddHostedService(provider => provider.GetRequiredService<ListenerService>());

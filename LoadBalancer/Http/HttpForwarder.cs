@@ -306,7 +306,9 @@ public sealed partial class HttpForwarder
     private void CountAnswer(HttpContext context, in Sent sent, long start)
     {
         var status = sent.Exchange!.Status;
-        sent.Lease.Backend.Answers.Count(status, sent.ResponseTime, _time.GetElapsedTime(start));
+        var duration = _time.GetElapsedTime(start);
+        sent.Lease.Backend.Answers.Count(status, sent.ResponseTime, duration);
+        Telemetry.CountDuration(_pool.Name, sent.Lease.Backend.Name, status, duration);
         if (status >= StatusCodes.Status500InternalServerError)
         {
             _errors.Add(status, $"pool '{_pool.Name}', backend '{sent.Lease.Backend.Name}'", context.Request.Method, RawTarget(context), $"the backend answered {status}");
@@ -324,6 +326,7 @@ public sealed partial class HttpForwarder
         {
             var elapsed = _time.GetElapsedTime(start);
             _pool.Statistics.OwnAnswers.Count(status, elapsed, elapsed);
+            Telemetry.CountDuration(_pool.Name, "", status, elapsed);
             _errors.Add(status, $"pool '{_pool.Name}'", context.Request.Method, RawTarget(context), cause ?? error.Cause() ?? message);
         }
         return ErrorAnswer.WriteAsync(context, error);
