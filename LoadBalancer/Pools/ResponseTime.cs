@@ -30,11 +30,13 @@ public sealed class ResponseTime(TimeProvider time)
     {
         var seconds = Math.Max(sample.TotalSeconds, 1e-6);
         var (before, now) = (Volatile.Read(ref _state), Now());
-        if (before != 0 && Average(before) is var average && average > seconds)
+        if (before != 0)
         {
-            // Many answers within a short time say little more than one: what counts is the time between them.
+            // Many answers within a short time say little more than one: what counts is the time between them. And what has faded is
+            // not believed any more: else a backend that was slow once would come back to its share by ever smaller steps.
             var kept = Fading(Age(before, now));
-            seconds = average * kept + seconds * (1 - kept);
+            var faded = Average(before) * kept;
+            seconds = seconds < faded ? faded * kept + seconds * (1 - kept) : seconds;
         }
         var after = (long)now << 32 | BitConverter.SingleToUInt32Bits((float)seconds);
         Interlocked.CompareExchange(ref _state, after, before);
