@@ -26,7 +26,8 @@ internal sealed class EveryPolicyTests
             }
             if (states[i] >> 6 == 3)
             {
-                pool.SetAdminState(backends[i], AdminState.Draining);
+                var draining = backends[i];
+                pool.Change(() => draining.AdminState = AdminState.Draining);
             }
         }
         var context = new SelectionContext(backends.Where((_, i) => states[i] >> 6 == 1).ToList(), client);
@@ -101,6 +102,25 @@ internal sealed class EveryPolicyTests
         }
 
         backends.Should().OnlyContain(backend => backend.Requests > 50);
+    }
+
+    [Test]
+    public void Pick_MembersCameAndWent_ChoosesAmongThoseWhoAreLeft([Values] PolicyName name)
+    {
+        var clock = new FakeClock();
+        var backends = Enumerable.Range(0, 60).Select(i => Unprobed($"b{i}", time: clock)).ToArray();
+        var pool = PoolOf(TestPolicies.Make(name), backends[..40]);
+        pool.SetMembers([.. backends[..40].Where((_, i) => i % 3 == 0)]);
+        clock.Advance(TimeSpan.FromHours(1));
+        pool.SetMembers([.. pool.Snapshot.Members, .. backends[40..]]); // who take the places of those who left
+
+        var picked = new HashSet<Backend>();
+        for (var i = 0; i < 4000; i++)
+        {
+            picked.Add(pool.Snapshot.Policy.Pick(new SelectionContext(null, ClientHash.Mix((ulong)i)))!);
+        }
+
+        picked.Should().BeEquivalentTo(name == PolicyName.First ? [backends[0]] : pool.Snapshot.Members);
     }
 
     [Test]

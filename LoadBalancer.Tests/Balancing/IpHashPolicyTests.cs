@@ -18,13 +18,13 @@ internal sealed class IpHashPolicyTests
         var leaving = backends[number.Get % backends.Length];
         var before = Homes(pool);
 
-        pool.SetAdminState(leaving, AdminState.Draining);
+        pool.Change(() => leaving.AdminState = AdminState.Draining);
         var after = Homes(pool);
 
         before.Zip(after).Where(each => each.First != each.Second).Should().OnlyContain(each => each.First == leaving);
         after.Should().NotContain(leaving);
 
-        pool.SetAdminState(leaving, AdminState.Ready);
+        pool.Change(() => leaving.AdminState = AdminState.Ready);
         Homes(pool).Should().Equal(before, "who comes back gets back whom it had");
     }
 
@@ -37,7 +37,7 @@ internal sealed class IpHashPolicyTests
         var pool = PoolOf(new IpHashPolicy(new Random(1)), backends);
         var before = Homes(pool);
 
-        pool.SetAdminState(backends[count / 2], AdminState.Draining);
+        pool.Change(() => backends[count / 2].AdminState = AdminState.Draining);
 
         var moved = before.Zip(Homes(pool)).Count(each => each.First != each.Second);
         moved.Should().BeInRange(Clients / count / 2, Clients / count * 5 / 2);
@@ -50,9 +50,9 @@ internal sealed class IpHashPolicyTests
         var pool = PoolOf(new IpHashPolicy(new Random(1)), backends);
         var before = Homes(pool);
 
-        pool.SetRamp(backends[4], 0.3);
+        pool.Change(() => backends[4].Ramp = 0.3);
         var starting = Homes(pool);
-        pool.SetRamp(backends[4], 1);
+        pool.Change(() => backends[4].Ramp = 1);
 
         before.Zip(starting).Where(each => each.First != each.Second).Should().OnlyContain(each => each.First == backends[4]);
         Homes(pool).Should().Equal(before);
@@ -106,7 +106,8 @@ internal sealed class IpHashPolicyTests
         {
             backend.WithInFlight(backend == home ? 3 : 0);
         }
-        pool.SetAdminState(backends.First(backend => backend != home).WithInFlight(1000), AdminState.Draining);
+        var draining = backends.First(backend => backend != home).WithInFlight(1000);
+        pool.Change(() => draining.AdminState = AdminState.Draining);
 
         Homes(pool)[0].Should().NotBe(home, "it has three of three, and two share them");
     }
