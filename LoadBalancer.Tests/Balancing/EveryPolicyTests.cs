@@ -1,9 +1,7 @@
 using FsCheck;
 using LoadBalancer.Configuration;
-using LoadBalancer.Health;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
-using Microsoft.Extensions.Logging.Abstractions;
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Balancing;
@@ -127,14 +125,7 @@ internal sealed class EveryPolicyTests
     public void Pick_Nobody_IsNull([Values] PolicyName name) => TestPolicies.Make(name).Pick(new SelectionContext()).Should().BeNull();
 
     [Test]
-    public void Name_Always_IsThatOfTheConfiguration([Values] PolicyName name)
-    {
-        var options = new PoolOptions { Policy = name, Backends = new Dictionary<string, BackendOptions> { ["b"] = new() { Address = new("http", "127.0.0.1", 1) } } };
-
-        var pool = PoolFactory.Build("pool", options, new FakeClock(), new HealthLog(NullLogger<HealthLog>.Instance));
-
-        pool.Snapshot.Policy.Name.Should().Be(name.ToString());
-    }
+    public void Name_Always_IsThatOfTheConfiguration([Values] PolicyName name) => NodePool.Policy(name).Name.Should().Be(name.ToString());
 
     [Test]
     public void Pick_Always_AllocatesNothing([Values] PolicyName name, [Values(2, 100)] int count)
