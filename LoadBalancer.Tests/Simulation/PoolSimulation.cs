@@ -7,7 +7,7 @@ namespace LoadBalancer.Tests.Simulation;
 
 /// <summary>
 /// A real pool with a real policy, ejections and slow start on the fake clock, and servers that are a queue each: event after event,
-/// the same in each run. Requests arrive at random (Poisson), their number of servers' slots is 70 % of what there is; the work at one takes
+/// the same in each run. Requests arrive at random (Poisson), so many that 70 % of all servers' slots are busy; the work at one takes
 /// a random time (exponential). Retries are those of the HTTP forwarder: to the next where a connection is refused, once more where
 /// it broke.
 /// </summary>

@@ -71,8 +71,7 @@ internal sealed class HashRing
         return points;
     }
 
-    // Hashes are spread evenly, so that a bucket for each point leaves next to nothing to sort: six times as fast as Array.Sort, and the
-    // buckets are what Find needs.
+    // Hashes are spread evenly, so that a bucket for each point leaves next to nothing to sort; and the buckets are what Find needs.
     private Point[] Sort(Point[] points)
     {
         foreach (var point in points)

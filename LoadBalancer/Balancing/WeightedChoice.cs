@@ -66,6 +66,10 @@ internal sealed class WeightedChoice
 
     private int AnyBut(int except)
     {
+        if (_ends.Length == 2)
+        {
+            return 1 - except; // the most usual pool, and nothing to draw
+        }
         var start = except == 0 ? 0 : _ends[except - 1];
         var at = _random.NextInt64(_ends[^1] - _weights[except]);
         return At(at < start ? at : at + _weights[except]);
