@@ -204,10 +204,16 @@ internal sealed class NodePool : IDisposable
         LongestEjection = options.PassiveHealth.LongestEjection,
     };
 
-    private static IBalancingPolicy Policy(PolicyName name) => name switch
+    /// <summary>The policy of a name, over nobody yet.</summary>
+    internal static IBalancingPolicy Policy(PolicyName name) => name switch
     {
+        PolicyName.RoundRobin => new RoundRobinPolicy(),
+        PolicyName.LeastConnections => new LeastConnectionsPolicy(Random.Shared),
+        PolicyName.ResponseTime => new ResponseTimePolicy(Random.Shared),
+        PolicyName.IpHash => new IpHashPolicy(Random.Shared),
+        PolicyName.Random => new RandomPolicy(Random.Shared),
+        PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(Random.Shared),
         PolicyName.First => new FirstPolicy(),
-        _ => new RoundRobinPolicy(),
     };
 }
 

@@ -1,5 +1,7 @@
+using FsCheck;
 using LoadBalancer.Balancing;
 using LoadBalancer.Pools;
+using LoadBalancer.Tests.Support;
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Balancing;
@@ -12,20 +14,38 @@ internal sealed class RoundRobinPolicyTests
     [Test]
     public void Pick_FiveToOneToOne_InterleavesAsNginxDoes() => Picks(14, ("a", 5), ("b", 1), ("c", 1)).Should().Be("aabacaaaabacaa");
 
-    [TestCase(new[] { 3, 2 })]
-    [TestCase(new[] { 7, 1, 4, 4 })]
-    [TestCase(new[] { 1000, 999 })]
-    [TestCase(new[] { 1, 1000 })]
-    public void Pick_AnyWindowOfACycle_HasTheExactShares(int[] weights)
+    [Property(Replay = "20261121,7", MaxTest = 200)]
+    public void Pick_AnyWindowOfACycle_HasTheExactShares(NonEmptyArray<byte> numbers, NonNegativeInt start)
     {
-        var cycle = weights.Sum();
-        var picks = Picks(cycle * 2, [.. weights.Select((weight, i) => ($"{(char)('a' + i)}", weight))]);
+        var weights = numbers.Get.Take(20).Select(number => 1 + number).ToArray();
+        var pool = PoolOf([.. weights.Select((weight, i) => Unprobed($"b{i}", weight))]);
+        TestPolicies.Shares(pool, start.Get);
 
-        for (var start = 0; start < cycle; start += Math.Max(1, cycle / 50))
+        TestPolicies.Shares(pool, weights.Sum()).Should().Equal(weights);
+    }
+
+    [Property(Replay = "20261121,7", MaxTest = 200)]
+    public void Pick_AnyShorterWindow_IsNeverFarFromTheShares(NonEmptyArray<byte> numbers, NonNegativeInt length)
+    {
+        var weights = numbers.Get.Take(20).Select(number => 1 + number).ToArray();
+        var picks = length.Get % weights.Sum();
+
+        var shares = TestPolicies.Shares(PoolOf([.. weights.Select((weight, i) => Unprobed($"b{i}", weight))]), picks);
+
+        shares.Select((share, i) => Math.Abs(share - (double)picks * weights[i] / weights.Sum())).Should().OnlyContain(distance => distance < weights.Length);
+    }
+
+    [Test]
+    public void Pick_OnlyTheLightestOfALongCycleHasRoom_FindsIt()
+    {
+        var backends = Enumerable.Range(0, 10).Select(i => Unprobed($"b{i}", weight: i == 7 ? 1 : 999, maxInFlight: 1)).ToArray();
+        var policy = PoolOf(backends).Snapshot.Policy;
+        foreach (var backend in backends)
         {
-            var window = picks.Substring(start, cycle);
-            weights.Select((_, i) => window.Count(c => c == 'a' + i)).Should().Equal(weights);
+            backend.WithInFlight(backend == backends[7] ? 0 : 1);
         }
+
+        policy.Pick(new SelectionContext()).Should().Be(backends[7]);
     }
 
     [Test]

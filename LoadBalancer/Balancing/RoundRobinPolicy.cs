@@ -15,21 +15,23 @@ public sealed class RoundRobinPolicy : IBalancingPolicy
     // 2,000 backends of one weight, or 100 with any weights up to 400 each. Beyond that weights are scaled down to fit.
     private const long MaxSteps = 4_000_000;
 
+    private readonly ImmutableArray<Backend> _backends;
     private readonly ImmutableArray<Backend> _sequence;
     private readonly Counter _counter;
 
     /// <summary>A policy over nobody yet.</summary>
-    public RoundRobinPolicy() : this([], new Counter())
+    public RoundRobinPolicy() : this(Candidates.None, new Counter())
     {
     }
 
-    private RoundRobinPolicy(ImmutableArray<Backend> sequence, Counter counter) => (_sequence, _counter) = (sequence, counter);
+    private RoundRobinPolicy(Candidates candidates, Counter counter) =>
+        (_backends, _sequence, _counter) = (candidates.Backends, Sequence(candidates), counter);
 
     /// <inheritdoc/>
     public string Name => "RoundRobin";
 
     /// <inheritdoc/>
-    public IBalancingPolicy Over(Candidates candidates) => new RoundRobinPolicy(Sequence(candidates), _counter);
+    public IBalancingPolicy Over(Candidates candidates) => new RoundRobinPolicy(candidates, _counter);
 
     /// <inheritdoc/>
     public Backend? Pick(in SelectionContext context)
@@ -40,7 +42,14 @@ public sealed class RoundRobinPolicy : IBalancingPolicy
             return null;
         }
         var start = (int)((ulong)Interlocked.Increment(ref _counter.Value) % (uint)sequence.Length);
-        for (var i = 0; i < sequence.Length; i++)
+        return FirstAdmitted(sequence, start, Math.Min(sequence.Length, 2 * _backends.Length), context)
+            // Most are full or were tried, and the sequence may be many times as long as there are backends.
+            ?? FirstAdmitted(_backends.AsSpan(), start % _backends.Length, _backends.Length, context);
+    }
+
+    private static Backend? FirstAdmitted(ReadOnlySpan<Backend> sequence, int start, int count, in SelectionContext context)
+    {
+        for (var i = 0; i < count; i++)
         {
             var backend = sequence[start + i < sequence.Length ? start + i : start + i - sequence.Length];
             if (context.Admits(backend))

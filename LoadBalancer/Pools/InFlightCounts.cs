@@ -9,13 +9,19 @@ public sealed class InFlightCounts
     /// <summary>How many backends a pool may have.</summary>
     public const int MostPlaces = 65_536;
 
+    // A cache line of counts.
+    private const int Line = 16;
+
     // Memory that is never touched is never taken from the system.
     private readonly int[] _counts = new int[MostPlaces];
     private readonly Stack<int> _free = new();
     private int _used;
 
-    /// <summary>The counts by place, those of places that are empty included, which are 0. They change while they are read.</summary>
-    public ReadOnlySpan<int> All => _counts.AsSpan(0, Volatile.Read(ref _used));
+    /// <summary>
+    /// The counts by place, those of places that are empty included, which are 0; a multiple of sixteen, so that whoever reads many at
+    /// a time has no rest. They change while they are read.
+    /// </summary>
+    public ReadOnlySpan<int> All => _counts.AsSpan(0, (Volatile.Read(ref _used) + Line - 1) / Line * Line);
 
     /// <summary>The count of one place.</summary>
     internal ref int this[int place] => ref _counts[place];

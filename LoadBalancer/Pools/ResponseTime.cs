@@ -8,10 +8,12 @@ namespace LoadBalancer.Pools;
 public sealed class ResponseTime(TimeProvider time)
 {
     // Within this time an old sample loses about two thirds of its weight.
-    private const double DecaySeconds = 10;
+    private const int DecayMilliseconds = 10_000;
 
-    private readonly long _start = time.GetTimestamp();
-    private long _state; // upper half: milliseconds since the start; lower half: seconds, as a float. 0: nothing is known.
+    // What is older than another by this tells nothing beside it: faded to a twentieth, it would promise an answer in no time.
+    private const int MemoryMilliseconds = 3 * DecayMilliseconds;
+
+    private long _state; // upper half: milliseconds on the clock; lower half: seconds, as a float. 0: nothing is known.
 
     /// <summary>The average in seconds, faded by now; 0 where nothing is known.</summary>
     public double Seconds
@@ -19,7 +21,7 @@ public sealed class ResponseTime(TimeProvider time)
         get
         {
             var state = Volatile.Read(ref _state);
-            return state == 0 ? 0 : Average(state) * Fading(state, Now());
+            return state == 0 ? 0 : Average(state) * Fading(Age(state, Now()));
         }
     }
 
@@ -28,20 +30,46 @@ public sealed class ResponseTime(TimeProvider time)
     {
         var seconds = Math.Max(sample.TotalSeconds, 1e-6);
         var (before, now) = (Volatile.Read(ref _state), Now());
-        if (before != 0 && Average(before) is var average && average > seconds)
+        if (before != 0)
         {
-            // Many answers within a short time say little more than one: what counts is the time between them.
-            var kept = Fading(before, now);
-            seconds = average * kept + seconds * (1 - kept);
+            // Many answers within a short time say little more than one: what counts is the time between them. And what has faded is
+            // not believed any more: else a backend that was slow once would come back to its share by ever smaller steps.
+            var kept = Fading(Age(before, now));
+            var faded = Average(before) * kept;
+            seconds = seconds < faded ? faded * kept + seconds * (1 - kept) : seconds;
         }
         var after = (long)now << 32 | BitConverter.SingleToUInt32Bits((float)seconds);
         Interlocked.CompareExchange(ref _state, after, before);
     }
 
+    /// <summary>
+    /// This time as a multiple of another's of the same clock, both faded by now, which takes no look at the clock: the two fade
+    /// alike. 0 where only the other is known, infinity where only this one is, 1 where neither is; much older is not known.
+    /// </summary>
+    internal double RelativeTo(ResponseTime other)
+    {
+        var (mine, others) = (Volatile.Read(ref _state), Volatile.Read(ref other._state));
+        if (mine == 0 || others == 0)
+        {
+            return mine != 0 ? double.PositiveInfinity : others != 0 ? 0 : 1;
+        }
+        return Age(mine, Milliseconds(others)) switch
+        {
+            > MemoryMilliseconds => 0,
+            < -MemoryMilliseconds => double.PositiveInfinity,
+            0 => Average(mine) / Average(others),
+            var older => Average(mine) / Average(others) * Fading(older),
+        };
+    }
+
     private static double Average(long state) => BitConverter.UInt32BitsToSingle((uint)state);
 
-    // The difference of two 32-bit times is right across an overflow, after 49 days.
-    private static double Fading(long state, uint now) => Math.Exp(-(now - (uint)(state >>> 32)) / (1000 * DecaySeconds));
+    private static uint Milliseconds(long state) => (uint)(state >>> 32);
 
-    private uint Now() => (uint)time.GetElapsedTime(_start).TotalMilliseconds;
+    // The difference of two 32-bit times is right across an overflow, for 24 days.
+    private static int Age(long state, uint now) => (int)(now - Milliseconds(state));
+
+    private static double Fading(int milliseconds) => Math.Exp(-milliseconds / (double)DecayMilliseconds);
+
+    private uint Now() => (uint)(long)time.GetElapsedTime(0).TotalMilliseconds;
 }

@@ -1,0 +1,33 @@
+using System.Collections.Immutable;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Balancing;
+
+/// <summary>
+/// Anyone, in proportion to the weights. Nodes that know nothing of each other need no luck to stay out of step, which round robin
+/// does; but the most loaded of n backends has about ln n / ln ln n times its share.
+/// </summary>
+public sealed class RandomPolicy : IBalancingPolicy
+{
+    private readonly Random _random;
+    private readonly ImmutableArray<Backend> _backends;
+    private readonly WeightedChoice _choice;
+
+    /// <summary>A policy over nobody yet.</summary>
+    /// <param name="random">Where the randomness comes from; must be safe for several threads where the policy is used by several.</param>
+    public RandomPolicy(Random random) : this(random, Candidates.None)
+    {
+    }
+
+    private RandomPolicy(Random random, Candidates candidates) =>
+        (_random, _backends, _choice) = (random, candidates.Backends, new WeightedChoice(candidates, random));
+
+    /// <inheritdoc/>
+    public string Name => "Random";
+
+    /// <inheritdoc/>
+    public IBalancingPolicy Over(Candidates candidates) => new RandomPolicy(_random, candidates);
+
+    /// <inheritdoc/>
+    public Backend? Pick(in SelectionContext context) => _choice.Draw(context) is >= 0 and var drawn ? _backends[drawn] : null;
+}

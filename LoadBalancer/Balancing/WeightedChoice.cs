@@ -1,0 +1,103 @@
+using System.Collections.Immutable;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Balancing;
+
+/// <summary>
+/// Draws among candidates at random, in proportion to their weights, in O(1) expected: a number below the sum of the weights falls
+/// into somebody's part of the running totals, and a guide says where to begin to look (Chen and Asau 1974). Unlike an alias table
+/// it is exact in whole numbers, and by leaving out somebody's part it draws among all the others as exactly.
+/// </summary>
+internal sealed class WeightedChoice
+{
+    // Where most candidates have room, that many draws find one of them; else it is cheaper to look at all.
+    private const int Draws = 4;
+
+    private readonly ImmutableArray<Backend> _backends;
+    private readonly ImmutableArray<int> _weights;
+    private readonly Random _random;
+    private readonly long[] _ends; // running totals: who owns the numbers below, down to the end before
+    private readonly int[] _guide; // for each of as many equal parts of the sum as there are candidates: whom its first number may belong to at the earliest
+    private readonly double _partsPerUnit;
+
+    public WeightedChoice(Candidates candidates, Random random)
+    {
+        (_backends, _weights, _random) = (candidates.Backends, candidates.Weights, random);
+        _ends = new long[_weights.Length];
+        _guide = new int[_weights.Length];
+        var sum = 0L;
+        for (var i = 0; i < _weights.Length; i++)
+        {
+            _ends[i] = sum += _weights[i];
+        }
+        _partsPerUnit = _weights.Length / (double)sum;
+        for (var (i, part) = (0, 0); i < _weights.Length; i++)
+        {
+            for (; part <= Part(_ends[i] - 1); part++)
+            {
+                _guide[part] = i;
+            }
+        }
+    }
+
+    /// <summary>One of the candidates, whether it may be chosen or not.</summary>
+    public int Any() => At(_random.NextInt64(_ends[^1]));
+
+    /// <summary>One of those whom the context admits.</summary>
+    /// <param name="context">What is chosen for.</param>
+    /// <param name="except">Whom to leave out; -1 is nobody.</param>
+    /// <returns>Its index among the candidates, or -1 where there is none.</returns>
+    public int Draw(in SelectionContext context, int except = -1)
+    {
+        if (_ends.Length < (except < 0 ? 1 : 2))
+        {
+            return -1;
+        }
+        for (var i = 0; i < Draws; i++)
+        {
+            var drawn = except < 0 ? Any() : AnyBut(except);
+            if (context.Admits(_backends[drawn]))
+            {
+                return drawn;
+            }
+        }
+        return DrawFromAdmitted(context, except);
+    }
+
+    private int AnyBut(int except)
+    {
+        if (_ends.Length == 2)
+        {
+            return 1 - except; // the most usual pool, and nothing to draw
+        }
+        var start = except == 0 ? 0 : _ends[except - 1];
+        var at = _random.NextInt64(_ends[^1] - _weights[except]);
+        return At(at < start ? at : at + _weights[except]);
+    }
+
+    private int At(long number)
+    {
+        var i = _guide[Part(number)];
+        while (_ends[i] <= number)
+        {
+            i++;
+        }
+        return i;
+    }
+
+    private int Part(long number) => (int)(number * _partsPerUnit);
+
+    // A reservoir of one: each replaces the one before it with the probability of its share so far.
+    private int DrawFromAdmitted(in SelectionContext context, int except)
+    {
+        var (drawn, sum) = (-1, 0L);
+        for (var i = 0; i < _weights.Length; i++)
+        {
+            if (i != except && context.Admits(_backends[i]) && _random.NextInt64(sum += _weights[i]) < _weights[i])
+            {
+                drawn = i;
+            }
+        }
+        return drawn;
+    }
+}

@@ -1,0 +1,59 @@
+using System.Collections.Immutable;
+using BenchmarkDotNet.Attributes;
+using LoadBalancer.Balancing;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Bench;
+
+/// <summary>
+/// One choice among all backends of a pool, by a request that was tried nowhere: while nobody has anything to do, so that all are
+/// equal, and while all are about equally busy.
+/// </summary>
+[MemoryDiagnoser]
+public class PolicyBenchmark
+{
+    private readonly ulong[] _clients = [.. Enumerable.Range(0, 4096).Select(i => ClientHash.Mix((ulong)i))];
+    private IBalancingPolicy _policy = null!;
+    private int _next;
+
+    [Params("RoundRobin", "LeastConnections", "ResponseTime", "IpHash", "Random", "PowerOfTwoChoices", "First")]
+    public string Policy { get; set; } = "";
+
+    [Params(2, 1000)]
+    public int Backends { get; set; }
+
+    [Params(false, true)]
+    public bool Busy { get; set; }
+
+    [GlobalSetup]
+    public void SetUp()
+    {
+        IBalancingPolicy policy = Policy switch
+        {
+            "RoundRobin" => new RoundRobinPolicy(),
+            "LeastConnections" => new LeastConnectionsPolicy(Random.Shared),
+            "ResponseTime" => new ResponseTimePolicy(Random.Shared),
+            "IpHash" => new IpHashPolicy(Random.Shared),
+            "Random" => new RandomPolicy(Random.Shared),
+            "PowerOfTwoChoices" => new PowerOfTwoChoicesPolicy(Random.Shared),
+            _ => new FirstPolicy(),
+        };
+        var backends = Enumerable.Range(0, Backends)
+            .Select(i => new Backend($"backend{i}", new EndpointAddress("http", "127.0.0.1", 1), new BackendHealth(new HealthRules(), TimeProvider.System)))
+            .ToImmutableArray();
+        var pool = new BackendPool("pool", policy, backends);
+        var random = new Random(1);
+        foreach (var backend in backends)
+        {
+            backend.ResponseTime.Observe(TimeSpan.FromMilliseconds(10 + random.Next(10)));
+            for (var i = Busy ? 3 + random.Next(4) : 0; i > 0; i--)
+            {
+                backend.TryEnter();
+            }
+        }
+        _policy = pool.Snapshot.Policy;
+    }
+
+    [Benchmark]
+    public Backend? Pick() => _policy.Pick(new SelectionContext(null, _clients[_next++ & 4095]));
+}
