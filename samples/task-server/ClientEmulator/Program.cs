@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Invocation;
 using ClientEmulator;
 
 var name = new Option<string>("--name") { Description = "What it calls itself, in its lines and in its tasks.", HelpName = "NAME", DefaultValueFactory = _ => "client" };
@@ -39,7 +40,13 @@ root.SetAction(async (parsed, cancellationToken) =>
         return 1; // Ctrl+C before there was anything to tell
     }
 });
-return await root.Parse(args).InvokeAsync();
+
+var commandLine = root.Parse(args);
+if (commandLine.Action is ParseErrorAction mistakes)
+{
+    mistakes.ShowHelp = false; // the mistakes alone: there may be several clients
+}
+return await commandLine.InvokeAsync();
 
 static Option<int> Number(string name, string description, int usual, int most) => new(name)
 {

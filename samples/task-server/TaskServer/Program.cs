@@ -36,5 +36,9 @@ catch (Exception e) when (e is IOException or UnauthorizedAccessException or For
     Console.Error.WriteLine(e.Message); // a port that is taken, a folder where nothing can be written, --urls that are none
     return 1;
 }
+catch (OperationCanceledException)
+{
+    return 0; // told to stop before it had started
+}
 
 static IResult Json<T>(T value, int status = StatusCodes.Status200OK) => Results.Json(value, TaskItem.Json, statusCode: status);
