@@ -70,9 +70,10 @@ if [ -n "$keep" ]; then
 Try:  curl http://127.0.0.1:8080/tareas               all tasks
       curl http://127.0.0.1:8080/health               who is well
       curl http://127.0.0.1:5001/errors/stats         what server1 refused
-      kill ${pids[0]}                                 stops server1
+      $(printf '%-48s' "kill ${pids[0]}")stops server1
 Ctrl+C stops everything.
 EOF
+  exec 2> /dev/null # bash would report a killed server at length
   wait "${pids[2]}" || result=1
 fi
 exit "$result"

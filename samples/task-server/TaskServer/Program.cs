@@ -27,7 +27,7 @@ try
     });
 
     await app.StartAsync();
-    Console.WriteLine($"task server listens on {string.Join(", ", app.Urls)}");
+    Console.WriteLine($"task server listens on {string.Join(", ", app.Urls)}; its tasks are in {tasks.FullName}");
     await app.WaitForShutdownAsync();
     return 0;
 }

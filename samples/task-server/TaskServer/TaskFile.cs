@@ -16,17 +16,19 @@ internal sealed class TaskFile
     // Long enough for another server, which looks every RetryDelay, to find the lock free.
     private static readonly TimeSpan Courtesy = TimeSpan.FromMilliseconds(5);
 
-    private readonly string _path;
     private readonly TimeProvider _time;
     private readonly Channel<Addition> _additions = Channel.CreateBounded<Addition>(1000);
 
-    private TaskFile(string path, TimeProvider time) => (_path, _time) = (path, time);
+    private TaskFile(string path, TimeProvider time) => (FullName, _time) = (path, time);
+
+    /// <summary>Where the file is.</summary>
+    public string FullName { get; }
 
     /// <summary>Opens the file, which need not exist, and sees to it that it can be locked.</summary>
     public static async Task<TaskFile> OpenAsync(string path, TimeProvider time)
     {
         var file = new TaskFile(Path.GetFullPath(path), time);
-        Directory.CreateDirectory(Path.GetDirectoryName(file._path)!);
+        Directory.CreateDirectory(Path.GetDirectoryName(file.FullName)!);
         await using (await file.LockAsync())
         {
         }
@@ -37,12 +39,12 @@ internal sealed class TaskFile
     /// <summary>All tasks.</summary>
     public async Task<List<TaskItem>> ReadAsync()
     {
-        if (!File.Exists(_path))
+        if (!File.Exists(FullName))
         {
             return [];
         }
         // Sharing matters to Windows alone: without it, nobody could replace the file meanwhile.
-        await using var file = await PersistAsync(() => new FileStream(_path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete));
+        await using var file = await PersistAsync(() => new FileStream(FullName, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete));
         try
         {
             if (await JsonSerializer.DeserializeAsync<List<TaskItem>>(file, TaskItem.Json) is { } tasks && !tasks.Contains(null!))
@@ -53,7 +55,7 @@ internal sealed class TaskFile
         catch (JsonException)
         {
         }
-        throw new InvalidDataException($"{_path} holds no list of tasks"); // somebody wrote it by hand
+        throw new InvalidDataException($"{FullName} holds no list of tasks"); // somebody wrote it by hand
     }
 
     /// <summary>Adds a task, and returns it with its id once it is on disk.</summary>
@@ -99,7 +101,7 @@ internal sealed class TaskFile
     // A writer that is killed leaves a temporary file at the worst, which the next one overwrites.
     private async Task ReplaceAsync(List<TaskItem> tasks)
     {
-        var temporary = _path + ".tmp";
+        var temporary = FullName + ".tmp";
         await using (var file = File.Create(temporary))
         {
             await JsonSerializer.SerializeAsync(file, tasks, Indented);
@@ -107,13 +109,13 @@ internal sealed class TaskFile
         }
         await PersistAsync(() =>
         {
-            File.Move(temporary, _path, overwrite: true);
+            File.Move(temporary, FullName, overwrite: true);
             return true;
         });
     }
 
     // The lock is that the file is open, not that it exists: flock(2) on Linux and macOS, a sharing mode on Windows.
-    private Task<FileStream> LockAsync() => PersistAsync(() => new FileStream(_path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+    private Task<FileStream> LockAsync() => PersistAsync(() => new FileStream(FullName + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
 
     // Tries until it succeeds or patience ends, since another process is about to let go.
     private async Task<T> PersistAsync<T>(Func<T> attempt)
