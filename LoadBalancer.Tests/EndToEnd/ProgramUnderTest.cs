@@ -15,7 +15,7 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     private ProgramUnderTest(string name, string[] args, int? files = null)
     {
         // Each project is built into the same place below its own folder.
-        var path = Path.Combine(AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), name + ".dll");
+        var path = Path.Combine(AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), Path.GetFileName(name) + ".dll");
         var start = files is null ? new ProcessStartInfo("dotnet", [path, .. args]) : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec dotnet \"$0\" \"$@\"", path, .. args]);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(StartupHook).Assembly.Location;
