@@ -233,10 +233,18 @@ public sealed class KestrelListener : IDisposable
 
         public Task ProcessRequestAsync(Slot slot) => pipeline(slot.Context);
 
+        // Where the client is gone, Kestrel leaves what is unread of its body where it is, and would take it for the next request.
         public void DisposeContext(Slot slot, Exception? exception)
         {
-            slot.Boundary?.EndRequest(slot.Context.Features);
-            slot.Context.Uninitialize();
+            var context = slot.Context;
+            var leavesBody = context.RequestAborted.IsCancellationRequested && RequestRules.IsHttp1(context.Request.Protocol)
+                && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+            slot.Boundary?.EndRequest(context.Features);
+            context.Uninitialize();
+            if (leavesBody)
+            {
+                throw new Microsoft.AspNetCore.Http.BadHttpRequestException("The client went away before its request had ended."); // ends the connection, and is logged by nobody
+            }
         }
     }
 
