@@ -62,6 +62,10 @@ internal sealed class ForwardingTests
     [TestCase("keep-alive, X-Mine\r\nConnection: close, keep-alive")]
     [TestCase("X-Mine\r\nConnection: close")]
     [TestCase("close\r\nConnection: X-Mine")]
+    [TestCase("keep-alive\r\nConnection: X-Mine")]
+    [TestCase("x-mine\r\nConnection: Keep-Alive")]
+    [TestCase("upgrade\r\nConnection: X-Mine, close")]
+    [TestCase("Upgrade\r\nConnection: TE, X-Mine")]
     public async Task Request_HopByHopFields_AreRemoved(string connection)
     {
         var seen = await RequestSeenAsync(
