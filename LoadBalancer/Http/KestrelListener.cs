@@ -58,10 +58,7 @@ public sealed class KestrelListener : IDisposable
             builder.WebHost.UseQuic();
         }
         builder.Services.AddSingleton(loggers);
-        if (accessLog is not null)
-        {
-            builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
-        }
+        builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
         builder.Services.AddSingleton(CreateTransport(time, loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
@@ -207,11 +204,13 @@ public sealed class KestrelListener : IDisposable
         if (_certificates is null)
         {
             listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
+            listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
         listen.Use(next => connection => IgnoreNoHandshakeAsync(next(connection)));
         listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
+        listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
     }
 
     private sealed class PipelineApplication(RequestDelegate pipeline) : IHttpApplication<Slot>
