@@ -319,6 +319,22 @@ internal sealed class ForwardingTests
         (await ResponseToAsync("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + Ok)).Should().StartWith("HTTP/1.1 200").And.NotContain("Link").And.EndWith("\r\n\r\nok");
     }
 
+    [Test]
+    public async Task Backend_InterimResponsesWithoutEnd_Is502()
+    {
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            while (true)
+            {
+                await peer.SendAsync("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+            }
+        });
+        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeClock()); // No deadline passes.
+
+        (await node.ExchangeAsync("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")).Should().StartWith("HTTP/1.1 502").And.Contain("error=http_protocol_error");
+    }
+
     private static async Task<string> RequestSeenAsync(string request, string end = "\r\n\r\n")
     {
         var seen = "";
