@@ -221,9 +221,9 @@ internal sealed class Http2ClientTests
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
         await client.SendFrameAsync(Http2Peer.Headers, 1, 1, "\0\u0007:method\u0003GET\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
-        for (var i = 0; i < 40; i++) // 40 KB of fields; Kestrel's limit is 32 KB
+        for (var i = 0; i < 2; i++) // Of 32 KB, Kestrel's limit, each has more than half, so that nothing is left unread, which would reset the connection.
         {
-            await client.SendFrameAsync(Http2Peer.Continuation, 0, 1, string.Concat(Enumerable.Repeat("\0\u0001x\u0064" + new string('y', 100), 10)));
+            await client.SendFrameAsync(Http2Peer.Continuation, 0, 1, string.Concat(Enumerable.Repeat("\0\u0001x\u0064" + new string('y', 100), 155)));
         }
 
         (await client.ReadFrameAsync(Http2Peer.GoAway)).Should().NotBeNull();
