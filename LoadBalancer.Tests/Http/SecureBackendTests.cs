@@ -11,6 +11,9 @@ internal sealed class SecureBackendTests
 {
     private const string Get = "GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
 
+    // The framework would take the method for HEAD.
+    private const string NotForHttp2 = "hEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
     private TestCertificates _certificates = null!;
 
     [SetUp]
@@ -194,21 +197,23 @@ internal sealed class SecureBackendTests
     [TestCase("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello")]
     public async Task Request_BackendNoLongerSpeaksHttp2_GoesOnOverHttp1(string request)
     {
+        var clock = new FakeClock();
         var port = RawServer.FreePort();
         var certificate = _certificates.Issue("b", "127.0.0.1");
-        var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync(context.Request.Protocol), HttpProtocols.Http2, certificate, port);
-        await using var node = await StartAsync(backend, new() { Verify = false });
-        (await node.ExchangeAsync(request)).Should().Contain("HTTP/2");
+        var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2, certificate, port);
+        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
+        (await node.ExchangeAsync(NotForHttp2)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
+        clock.Advance(TimeSpan.FromSeconds(1)); // From now on there is no connection that a request could be lost on.
 
         await backend.DisposeAsync();
-        backend = await KestrelBackend.StartAsync(context => context.Request.Body.CopyToAsync(context.Response.Body), HttpProtocols.Http1, certificate, port);
-
+        backend = await StartClosingAsync(certificate, port);
         (await node.ExchangeAsync(request)).Should().StartWith("HTTP/1.1 200");
         backend.Requests.Should().ContainSingle().Which.Should().StartWith("HTTP/1.1");
-        await backend.DisposeAsync();
-        backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync(context.Request.Protocol), HttpProtocols.Http2, certificate, port);
 
-        (await node.ExchangeAsync(request)).Should().Contain("HTTP/2", "and back");
+        await backend.DisposeAsync();
+        backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2, certificate, port);
+        (await node.ExchangeAsync(request)).Should().StartWith("HTTP/1.1 200");
+        backend.Requests.Should().ContainSingle().Which.Should().StartWith("HTTP/2", "and back");
         await backend.DisposeAsync();
     }
 
@@ -220,7 +225,7 @@ internal sealed class SecureBackendTests
         var certificate = _certificates.Issue("b", "127.0.0.1");
         var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("one"), HttpProtocols.Http2, certificate, port);
         await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
-        (await node.ExchangeAsync("hEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
+        (await node.ExchangeAsync(NotForHttp2)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
 
         clock.Advance(TimeSpan.FromSeconds(1));
         await backend.DisposeAsync();
