@@ -108,9 +108,9 @@ public sealed partial class BackendTrust : IDisposable
         }
     }
 
-    [LoggerMessage(43, LogLevel.Information, "pool '{Pool}': the authorities in '{File}' were taken up")]
+    [LoggerMessage(45, LogLevel.Information, "pool '{Pool}': the authorities in '{File}' were taken up")]
     private partial void LogTakenUp(string pool, string file);
 
-    [LoggerMessage(44, LogLevel.Warning, "pool '{Pool}': the authorities in '{File}' have changed and cannot be used, the old ones stay: {Reason}")]
+    [LoggerMessage(46, LogLevel.Warning, "pool '{Pool}': the authorities in '{File}' have changed and cannot be used, the old ones stay: {Reason}")]
     private partial void LogCannotBeUsed(string pool, string file, string reason);
 }
