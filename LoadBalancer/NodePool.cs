@@ -16,6 +16,7 @@ internal sealed class NodePool : IDisposable
     private readonly NodePoolParts _parts;
     private readonly SlowStart _slowStart;
     private readonly HashSet<Backend> _leaving = []; // who drains, to be removed then
+    private BackendTrust _trust;
     private HttpMessageHandler? _forwarding;
     private HttpMessageHandler? _probing;
     private HttpClient? _client;
@@ -30,6 +31,7 @@ internal sealed class NodePool : IDisposable
         parts.HealthLog.Watch(Pool);
         EjectionTimer.Watch(Pool, parts.Time);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time);
+        _trust = NewTrust();
         Forwarder = NewForwarder(null);
         Probed = NewProbed();
     }
@@ -79,6 +81,11 @@ internal sealed class NodePool : IDisposable
         if (!wanted.SequenceEqual(members))
         {
             Pool.SetMembers(wanted);
+        }
+        if (options.Tls != before.Tls)
+        {
+            _trust.Dispose(); // What it has read stays good for who is still on its way.
+            _trust = NewTrust();
         }
         Forwarder = NewForwarder(before);
         if (options.HealthCheck != before.HealthCheck || options.HttpVersion != before.HttpVersion || options.Tls != before.Tls)
@@ -130,6 +137,7 @@ internal sealed class NodePool : IDisposable
     public void Retire()
     {
         Pool.SetMembers([]);
+        _trust.Dispose();
         _ = RetireAsync(_forwarding);
         _ = RetireAsync(_probing);
     }
@@ -137,6 +145,7 @@ internal sealed class NodePool : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _trust.Dispose();
         _forwarding?.Dispose();
         _probing?.Dispose();
     }
@@ -163,13 +172,15 @@ internal sealed class NodePool : IDisposable
             Ramp = joins && _options.SlowStart > TimeSpan.Zero ? SlowStart.Beginning : 1,
         };
 
+    private BackendTrust NewTrust() => new(Pool.Name, _options.Tls, _parts.Time, _parts.Loggers.CreateLogger<BackendTrust>());
+
     // Connections are kept across a change of options unless they would be made in another way.
     private HttpForwarder NewForwarder(PoolOptions? before)
     {
         if (_client is null || before?.Timeouts != _options.Timeouts || before.HttpVersion != _options.HttpVersion || before.Tls != _options.Tls)
         {
             _ = RetireAsync(_forwarding);
-            _forwarding = HttpForwarder.CreateHandler(_options, _parts.Time);
+            _forwarding = HttpForwarder.CreateHandler(_options, _trust, _parts.Time);
             _client = _parts.Clients.Create(_parts.ClientFactory, $"forward to {Pool.Name}", _forwarding);
         }
         return new HttpForwarder(Pool, _options, _client, _parts.Time, _parts.Errors, _parts.Loggers.CreateLogger<HttpForwarder>(), _parts.Stopping);
@@ -187,7 +198,7 @@ internal sealed class NodePool : IDisposable
         {
             return new ProbedPool(Pool, check, new TcpProbe(check, _parts.Time));
         }
-        _probing = HttpProbe.CreateHandler(_options.Tls);
+        _probing = HttpProbe.CreateHandler(_trust);
         var client = _parts.Clients.Create(_parts.ClientFactory, $"probe {Pool.Name}", _probing);
         return new ProbedPool(Pool, check, new HttpProbe(client, check, _options.HttpVersion, _parts.Time));
     }

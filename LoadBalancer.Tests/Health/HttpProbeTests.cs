@@ -2,15 +2,23 @@ using LoadBalancer.Configuration;
 using LoadBalancer.Health;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Health;
 
 internal sealed class HttpProbeTests
 {
-    private readonly HttpClient _client = new(HttpProbe.CreateHandler(new()));
+    private readonly BackendTrust _trust = new("web", new(), TimeProvider.System, NullLogger<BackendTrust>.Instance);
+    private readonly HttpClient _client;
+
+    public HttpProbeTests() => _client = new(HttpProbe.CreateHandler(_trust));
 
     [OneTimeTearDown]
-    public void CloseClient() => _client.Dispose();
+    public void CloseClient()
+    {
+        _client.Dispose();
+        _trust.Dispose();
+    }
 
     [TestCase(200, true)]
     [TestCase(204, true)]

@@ -62,6 +62,10 @@ internal sealed class ForwardingTests
     [TestCase("keep-alive, X-Mine\r\nConnection: close, keep-alive")]
     [TestCase("X-Mine\r\nConnection: close")]
     [TestCase("close\r\nConnection: X-Mine")]
+    [TestCase("keep-alive\r\nConnection: X-Mine")]
+    [TestCase("x-mine\r\nConnection: Keep-Alive")]
+    [TestCase("upgrade\r\nConnection: X-Mine, close")]
+    [TestCase("Upgrade\r\nConnection: TE, X-Mine")]
     public async Task Request_HopByHopFields_AreRemoved(string connection)
     {
         var seen = await RequestSeenAsync(
@@ -313,6 +317,22 @@ internal sealed class ForwardingTests
     public async Task Backend_InterimResponses_ArePassedOver()
     {
         (await ResponseToAsync("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + Ok)).Should().StartWith("HTTP/1.1 200").And.NotContain("Link").And.EndWith("\r\n\r\nok");
+    }
+
+    [Test]
+    public async Task Backend_InterimResponsesWithoutEnd_Is502()
+    {
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            while (true)
+            {
+                await peer.SendAsync("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+            }
+        });
+        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeClock()); // No deadline passes.
+
+        (await node.ExchangeAsync("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")).Should().StartWith("HTTP/1.1 502").And.Contain("error=http_protocol_error");
     }
 
     private static async Task<string> RequestSeenAsync(string request, string end = "\r\n\r\n")

@@ -63,6 +63,7 @@ internal sealed class FramingTests
 
         answer.Should().StartWith($"HTTP/1.1 {status}");
         answer.Split("HTTP/1.1 ").Should().HaveCount(2, "the connection ends after the first answer");
+        ShouldSayWhy(answer);
         seen.Should().BeEmpty();
     }
 
@@ -127,7 +128,44 @@ internal sealed class FramingTests
     }
 
     [Test]
-    public async Task Request_HeadTooLarge_Is431() => (await AnswerToAsync("X: " + new string('x', 40_000) + "\r\n")).Should().StartWith("HTTP/1.1 431");
+    public async Task Request_HeadTooLarge_Is431()
+    {
+        var answer = await AnswerToAsync("X: " + new string('x', 40_000) + "\r\n");
+
+        answer.Should().StartWith("HTTP/1.1 431");
+        ShouldSayWhy(answer);
+    }
+
+    [Test]
+    public async Task Request_HeadWithoutHost_IsRefusedWithoutABody()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await TestNode.StartAsync([backend.Address]);
+
+        (await node.ExchangeAsync("HEAD / HTTP/1.1\r\n\r\n")).Should().StartWith("HTTP/1.1 400").And.Contain("Content-Length: 25\r\n").And.EndWith("\r\n\r\n");
+    }
+
+    [Test]
+    public async Task Request_Http2WhereHttp11IsSpoken_IsToldSo()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await TestNode.StartAsync([backend.Address]);
+
+        (await node.ExchangeAsync("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")).Should().EndWith("\0\0\0\u000d", "that is GOAWAY with HTTP_1_1_REQUIRED");
+    }
+
+    [Test]
+    public async Task Request_BadBehindSlowReader_IsAnsweredInOrder()
+    {
+        var body = new string('x', 4 * 1024 * 1024);
+        await using var backend = RawServer.Answering($"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}");
+        await using var node = await TestNode.StartAsync([backend.Address]);
+
+        var answers = await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\nbad\r\n\r\n");
+
+        answers.Should().Contain(body + "HTTP/1.1 400");
+        ShouldSayWhy(answers);
+    }
 
     [Test]
     public async Task Request_TooManyFields_Is431()
@@ -177,6 +215,15 @@ internal sealed class FramingTests
 
         (await node.ExchangeAsync(request)).Should().StartWith("HTTP/1.1 405");
         backend.Accepted.Should().Be(0);
+    }
+
+    // Whoever refuses, Kestrel or we: one line of text, and the cause.
+    private static void ShouldSayWhy(string answer)
+    {
+        var (head, body) = (answer[..answer.LastIndexOf("\r\n\r\n", StringComparison.Ordinal)], answer[(answer.LastIndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..]);
+        head.Should().Contain("\r\nProxy-Status: loadbalancer; error=http_request_error").And.Contain("\r\nContent-Type: text/plain; charset=utf-8")
+            .And.Contain($"\r\nContent-Length: {body.Length}\r\n");
+        body.Should().MatchRegex("^The |^This ").And.EndWith("\n");
     }
 
     private static async Task<string> AnswerToAsync(string fields)

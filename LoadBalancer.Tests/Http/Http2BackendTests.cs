@@ -59,6 +59,35 @@ internal sealed class Http2BackendTests
     }
 
     [Test]
+    public async Task Request_Trailers_EndHereAndTheBodyIsWhole([Values("1.1", "2.0")] string version)
+    {
+        var seen = "";
+        await using var backend = await KestrelBackend.StartAsync(
+            async context =>
+            {
+                using var body = new StreamReader(context.Request.Body);
+                seen = await body.ReadToEndAsync() + string.Join("", context.Request.GetTrailer("X-Sum").ToArray()) + context.Request.Headers["X-Sum"] + context.Request.Headers.Trailer;
+            },
+            HttpProtocols.Http2);
+        await using var node = await StartAsync(backend, version);
+
+        if (version == "1.1")
+        {
+            (await node.ExchangeAsync("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n")).Should().StartWith("HTTP/1.1 200");
+        }
+        else
+        {
+            using var client = await Http2Peer.ConnectAsync(node.Port);
+            await client.SendFrameAsync(Http2Peer.Headers, 4, 1, "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/\0\u0007trailer\u0005x-sum");
+            await client.SendFrameAsync(Http2Peer.Data, 0, 1, "hello");
+            await client.SendFrameAsync(Http2Peer.Headers, 5, 1, "\0\u0005x-sum\u000242");
+            (await client.ReadFrameAsync(Http2Peer.Headers)).Should().NotBeNull();
+        }
+
+        seen.Should().Be("hello", "nothing announces what does not come, either");
+    }
+
+    [Test]
     public async Task Grpc_BothDirectionsOpen_EachMessageArrivesAtOnce()
     {
         await using var backend = await KestrelBackend.StartAsync(

@@ -11,6 +11,9 @@ internal sealed class SecureBackendTests
 {
     private const string Get = "GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
 
+    // The framework would take the method for HEAD.
+    private const string NotForHttp2 = "hEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
     private TestCertificates _certificates = null!;
 
     [SetUp]
@@ -41,7 +44,8 @@ internal sealed class SecureBackendTests
     {
         await using var backend = await KestrelBackend.StartAsync(
             async context => await context.Response.WriteAsync(context.Request.Path), spoken, _certificates.Issue("b", "127.0.0.1"));
-        await using var node = await StartAsync(backend, new() { AuthorityFile = _certificates.AuthorityFile });
+        await using var node = await TestNode.StartAsync(
+            [backend.Address], pool => pool with { Tls = new() { AuthorityFile = _certificates.AuthorityFile } }, time: new FakeClock()); // However slow the machine, no handshake is too late.
 
         var answers = await Task.WhenAll(Enumerable.Range(0, 300).Select(i => node.Client.GetStringAsync(new Uri($"/{i}", UriKind.Relative))));
 
@@ -148,6 +152,96 @@ internal sealed class SecureBackendTests
             return (await node.Client.GetAsync(new Uri("/", UriKind.Relative))).StatusCode;
         }
     }
+
+    [Test]
+    public async Task AuthorityFile_Changes_IsTakenUpByRequestsAndProbes()
+    {
+        var clock = new FakeClock();
+        using var others = new TestCertificates();
+        var file = _certificates.AuthorityFile;
+        var port = RawServer.FreePort();
+        var backend = await StartClosingAsync(_certificates.Issue("b", "127.0.0.1"), port);
+        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { AuthorityFile = file }, HealthCheck = new() }, time: clock);
+        (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200");
+
+        _certificates.Write("authority.pem", "-----BEGIN CERTIFICATE-----\nMIIB");
+        clock.Advance(TimeSpan.FromSeconds(5));
+        (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200", "a half-written file is not taken up");
+
+        await backend.DisposeAsync();
+        backend = await StartClosingAsync(others.Issue("b", "127.0.0.1"), port);
+        (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 502", "it bears the word of somebody who is not trusted yet");
+        _certificates.Write("authority.pem", File.ReadAllText(others.AuthorityFile));
+        await Eventually.BeTrueAsync(
+            () =>
+            {
+                clock.Advance(TimeSpan.FromSeconds(1));
+                return node.Pool.Snapshot.Members[0].Health.IsUp;
+            },
+            "the probes trust the new authority");
+
+        (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200");
+        await backend.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Probe_SecureBackendOfAnHttp2PoolThatSpeaksHttp1_IsWell()
+    {
+        await using var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http1, _certificates.Issue("b", "127.0.0.1"));
+        await using var node = await TestNode.StartAsync(
+            [backend.Address], pool => pool with { HttpVersion = HttpVersion.Version20, Tls = new() { Verify = false }, HealthCheck = new() });
+
+        (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200", "with https the version is negotiated");
+    }
+
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")]
+    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello")]
+    public async Task Request_BackendNoLongerSpeaksHttp2_GoesOnOverHttp1(string request)
+    {
+        var clock = new FakeClock();
+        var port = RawServer.FreePort();
+        var certificate = _certificates.Issue("b", "127.0.0.1");
+        var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2, certificate, port);
+        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
+        (await node.ExchangeAsync(NotForHttp2)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
+        clock.Advance(TimeSpan.FromSeconds(1)); // From now on there is no connection that a request could be lost on.
+
+        await backend.DisposeAsync();
+        backend = await StartClosingAsync(certificate, port);
+        (await node.ExchangeAsync(request)).Should().StartWith("HTTP/1.1 200");
+        backend.Requests.Should().ContainSingle().Which.Should().StartWith("HTTP/1.1");
+
+        await backend.DisposeAsync();
+        backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2, certificate, port);
+        (await node.ExchangeAsync(request)).Should().StartWith("HTTP/1.1 200");
+        backend.Requests.Should().ContainSingle().Which.Should().StartWith("HTTP/2", "and back");
+        await backend.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Get_ConnectionWasOpenedForARequestThatNeverUsedIt_IsNotSentOverItLongAfter()
+    {
+        var clock = new FakeClock();
+        var port = RawServer.FreePort();
+        var certificate = _certificates.Issue("b", "127.0.0.1");
+        var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("one"), HttpProtocols.Http2, certificate, port);
+        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
+        (await node.ExchangeAsync(NotForHttp2)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
+
+        clock.Advance(TimeSpan.FromSeconds(1));
+        await backend.DisposeAsync();
+        await using var successor = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("two"), HttpProtocols.Http2, certificate, port);
+
+        (await node.ExchangeAsync(Get)).Should().Contain("two");
+    }
+
+    private static Task<KestrelBackend> StartClosingAsync(CertificateOptions certificate, int port) => KestrelBackend.StartAsync(
+        context =>
+        {
+            context.Response.Headers.Connection = "close";
+            return Task.CompletedTask;
+        },
+        HttpProtocols.Http1, certificate, port);
 
     private static Task<TestNode> StartAsync(KestrelBackend backend, BackendTlsOptions tls) => TestNode.StartAsync([backend.Address], pool => pool with { Tls = tls });
 }

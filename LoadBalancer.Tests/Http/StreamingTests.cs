@@ -224,8 +224,7 @@ internal sealed class StreamingTests
                 await node.StopAsync();
             }
 
-            // Beside them Kestrel may complain of what is left on such a connection, in a line of its own that names no request.
-            var lines = (await File.ReadAllLinesAsync(file)).Where(line => line.Contains("\"POST /", StringComparison.Ordinal));
+            var lines = await File.ReadAllLinesAsync(file);
             lines.Should().HaveCount(50).And.OnlyContain(line => line.Contains(" HTTP/1.1\" 499 ", StringComparison.Ordinal));
         }
         finally

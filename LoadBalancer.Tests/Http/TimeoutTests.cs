@@ -45,6 +45,39 @@ internal sealed class TimeoutTests
         node.Pool.Snapshot.Members[0].Should().BeEquivalentTo(new { Failures = 0, Health = new { IsUp = true } });
     }
 
+    [TestCase("GET /phantom HTTP/1.1\r\nHost: a\r\n\r\n")]
+    [TestCase("hello")]
+    public async Task Connect_ClientGoesAwayBeforeItsBodyIsRead_TheBodyIsNotTakenForARequest(string body)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            using var hole = new BlackHole();
+            await using var other = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            await using (var node = await TestNode.StartAsync(
+                [hole.Address], listener: listener => listener with { AccessLog = file, Routes = [new() { Path = "/phantom", Pool = "other" }] }, time: new FakeClock(), otherPools: new() { ["other"] = other.Address }))
+            {
+                for (var i = 0; i < 10; i++)
+                {
+                    using var client = await node.ConnectAsync();
+                    await client.SendAsync($"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{body}");
+                    await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 1, "the request is under way");
+                    client.Dispose();
+                    await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 0, "the lease is given back");
+                }
+                await node.StopAsync();
+            }
+
+            var lines = await File.ReadAllLinesAsync(file);
+            lines.Should().HaveCount(10).And.OnlyContain(line => line.Contains("\"POST / HTTP/1.1\" 499 ", StringComparison.Ordinal));
+            other.Accepted.Should().Be(0);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
     [Test]
     public async Task FirstProbe_ClientGoesAway_EndsTheWaitAtOnce()
     {

@@ -103,6 +103,19 @@ internal sealed class TlsListenerTests
         (await node.ExchangeAsync(bytes)).Should().NotContain("200");
     }
 
+    [Test]
+    public async Task Request_MalformedOverTls_IsRefusedWithItsCause()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+        await using var tls = await HandshakeAsync(node, "it.test", SslProtocols.None);
+        using var reader = new StreamReader(tls);
+
+        await tls.WriteAsync("nonsense\r\n\r\n"u8.ToArray());
+
+        (await reader.ReadToEndAsync()).Should().StartWith("HTTP/1.1 400").And.Contain("\r\nProxy-Status: loadbalancer; error=http_request_error\r\n").And.EndWith("\r\n\r\nThe request is malformed\n");
+    }
+
     [TestCase("1.1")]
     [TestCase("2.0")]
     public async Task Request_OverTls_IsForwardedAndSaysHttps(string version)

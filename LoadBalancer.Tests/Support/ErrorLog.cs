@@ -20,7 +20,7 @@ internal sealed class ErrorLog : ILoggerProvider, ILogger
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
-        if (IsEnabled(logLevel))
+        if (IsEnabled(logLevel) && eventId.Name != "Http2QueueOperationsExceeded") // That is how Kestrel says that it has ended a flood.
         {
             Errors.Enqueue($"{formatter(state, exception)} {exception}");
         }

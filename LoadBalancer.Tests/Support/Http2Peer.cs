@@ -6,7 +6,7 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>A client that speaks HTTP/2 frame by frame (RFC 9113), so that it can say what no library would.</summary>
 internal sealed class Http2Peer(RawPeer peer) : IDisposable
 {
-    public const byte Data = 0, Headers = 1, RstStream = 3, Settings = 4, GoAway = 7;
+    public const byte Data = 0, Headers = 1, RstStream = 3, Settings = 4, GoAway = 7, Continuation = 9;
 
     private const string Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     private const byte EndStream = 1, EndHeaders = 4;
@@ -27,7 +27,7 @@ internal sealed class Http2Peer(RawPeer peer) : IDisposable
     public Task SendFrameAsync(byte type, byte flags, int stream, string payload)
     {
         var length = payload.Length;
-        return SendTextAsync($"{(char)(length >> 16)}{(char)(length >> 8 & 255)}{(char)(length & 255)}{(char)type}{(char)flags}\0\0\0{(char)stream}{payload}");
+        return SendTextAsync($"{(char)(length >> 16)}{(char)(length >> 8 & 255)}{(char)(length & 255)}{(char)type}{(char)flags}\0{(char)(stream >> 16 & 255)}{(char)(stream >> 8 & 255)}{(char)(stream & 255)}{payload}");
     }
 
     /// <summary>Reads frames until one of these types comes, and returns it; null where the connection ends first.</summary>

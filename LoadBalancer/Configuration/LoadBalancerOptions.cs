@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Security;
-using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Configuration;
@@ -205,7 +204,7 @@ public sealed record PoolOptions
 /// <summary>How <c>https://</c> backends prove who they are.</summary>
 public sealed record BackendTlsOptions
 {
-    /// <summary>A PEM file of the authorities to trust instead of the system's. Default null: the system's.</summary>
+    /// <summary>A PEM file of the authorities to trust instead of the system's; a changed file is taken up within seconds. Default null: the system's.</summary>
     public string? AuthorityFile { get; init; }
 
     /// <summary>Whether the certificate is checked at all. Default true; false protects from listeners, not from impostors.</summary>
@@ -213,26 +212,6 @@ public sealed record BackendTlsOptions
 
     /// <summary>The name that is asked for (SNI) and that the certificate must bear. Default null: the host of the backend's address.</summary>
     public string? ServerName { get; init; }
-
-    /// <summary>What a TLS client needs to know.</summary>
-    /// <param name="host">The host of the backend's address; null where whoever gets the options fills it in.</param>
-    /// <exception cref="IOException">The file of authorities cannot be read.</exception>
-    internal SslClientAuthenticationOptions ForHost(string? host)
-    {
-        var tls = new SslClientAuthenticationOptions { TargetHost = ServerName ?? host, CertificateRevocationCheckMode = X509RevocationMode.NoCheck };
-        if (!Verify)
-        {
-#pragma warning disable CA5359 // That is what the user asked for.
-            tls.RemoteCertificateValidationCallback = (_, _, _, _) => true;
-#pragma warning restore CA5359
-        }
-        else if (AuthorityFile is not null)
-        {
-            tls.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
-            tls.CertificateChainPolicy.CustomTrustStore.AddRange(PemCertificate.ReadAuthorities(File.ReadAllText(AuthorityFile)));
-        }
-        return tls;
-    }
 }
 
 /// <summary>The balancing policies.</summary>

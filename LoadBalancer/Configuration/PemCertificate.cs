@@ -50,6 +50,23 @@ public static class PemCertificate
     /// <summary>What is wrong with a file of authorities, or null.</summary>
     internal static string? AuthorityFault(string file) => FaultOf(() => ReadAuthorities(File.ReadAllText(file)));
 
+    /// <summary>Whether an exception says that a file, or what is in it, is of no use.</summary>
+    internal static bool IsFault(Exception e) =>
+        e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or NotSupportedException;
+
+    /// <summary>The text of a file; null where it cannot be read.</summary>
+    internal static string? TryRead(string file)
+    {
+        try
+        {
+            return File.ReadAllText(file);
+        }
+        catch (Exception e) when (IsFault(e))
+        {
+            return null;
+        }
+    }
+
     private static string? FaultOf(Action read)
     {
         try
@@ -57,7 +74,7 @@ public static class PemCertificate
             read();
             return null;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or NotSupportedException)
+        catch (Exception e) when (IsFault(e))
         {
             return e is FileNotFoundException { FileName: var file } ? $"no such file: {file}" : e.Message;
         }

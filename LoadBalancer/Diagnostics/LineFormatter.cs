@@ -3,7 +3,10 @@ using Microsoft.Extensions.Logging.Console;
 
 namespace LoadBalancer.Diagnostics;
 
-/// <summary>Writes log entries as people read them: one line each, time (UTC) and level first, no category.</summary>
+/// <summary>
+/// Writes log entries as people read them: one line each, time (UTC) and level first, no category. Only an error may have a stack
+/// trace below it: a client can have Kestrel warn of what it sends as often as it likes.
+/// </summary>
 internal sealed class LineFormatter(TimeProvider time) : ConsoleFormatter(FormatterName)
 {
     /// <summary>The name under which the console logger finds it.</summary>
@@ -19,8 +22,11 @@ internal sealed class LineFormatter(TimeProvider time) : ConsoleFormatter(Format
             LogLevel.Warning => "warn ",
             _ => "error",
         };
-        textWriter.WriteLine($"{time.GetUtcNow():yyyy-MM-dd'T'HH:mm:ss.fff'Z'} {level} {logEntry.Formatter(logEntry.State, logEntry.Exception)}");
-        if (logEntry.Exception is { } exception)
+        var exception = logEntry.Exception;
+        var isError = logEntry.LogLevel >= LogLevel.Error;
+        var cause = exception is null || isError ? "" : " " + exception.Message.ReplaceLineEndings(" ");
+        textWriter.WriteLine($"{time.GetUtcNow():yyyy-MM-dd'T'HH:mm:ss.fff'Z'} {level} {logEntry.Formatter(logEntry.State, exception)}{cause}");
+        if (exception is not null && isError)
         {
             textWriter.WriteLine(exception);
         }

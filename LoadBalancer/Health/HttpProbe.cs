@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using LoadBalancer.Configuration;
 using LoadBalancer.Pools;
 
@@ -15,10 +17,10 @@ public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Ver
     /// The handler for probes: each opens a connection of its own, for a server that no longer accepts any is not well, however
     /// many old ones it still serves.
     /// </summary>
-    /// <param name="tls">How https:// backends prove who they are.</param>
-    public static HttpMessageHandler CreateHandler(BackendTlsOptions tls) => new SocketsHttpHandler
+    /// <param name="trust">Has https:// backends prove who they are.</param>
+    public static HttpMessageHandler CreateHandler(BackendTrust trust) => new SocketsHttpHandler
     {
-        SslOptions = tls.ForHost(null),
+        ConnectCallback = (context, cancellationToken) => ConnectAsync(context, trust, cancellationToken),
         PooledConnectionLifetime = TimeSpan.Zero,
         AllowAutoRedirect = false,
         UseCookies = false,
@@ -30,10 +32,11 @@ public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Ver
     public Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken) => IProbe.InTimeAsync(
         async token =>
         {
+            var isSecure = backend.Address.Scheme == "https";
             using var request = new HttpRequestMessage(HttpMethod.Get, backend.Address + options.Path)
             {
-                Version = version,
-                VersionPolicy = backend.Address.Scheme == "https" ? HttpVersionPolicy.RequestVersionOrHigher : HttpVersionPolicy.RequestVersionExact,
+                Version = isSecure ? HttpVersion.Version11 : version,
+                VersionPolicy = isSecure ? HttpVersionPolicy.RequestVersionOrHigher : HttpVersionPolicy.RequestVersionExact,
             };
             request.Headers.UserAgent.ParseAdd("loadbalancer-probe");
             using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, token);
@@ -43,4 +46,21 @@ public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Ver
         options.Timeout,
         time,
         cancellationToken);
+
+    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, BackendTrust trust, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(context.DnsEndPoint, cancellationToken);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+        return context.InitialRequestMessage.RequestUri!.Scheme == "https"
+            ? await trust.HandshakeAsync(socket, context.DnsEndPoint.Host, BackendTrust.AnyHttp, cancellationToken)
+            : new NetworkStream(socket, ownsSocket: true);
+    }
 }

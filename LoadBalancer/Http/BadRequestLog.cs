@@ -1,15 +1,16 @@
 using System.Diagnostics;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
 
 /// <summary>
-/// Writes down what Kestrel refuses (400, 408, 431, …) before there is a request that a pipeline could see; it tells of such by a
-/// diagnostic event only. What it has understood of the request by then is in the line, the rest is <c>-</c>.
+/// Writes down what Kestrel refuses (400, 408, 431, …) before there is a request that a pipeline could see, and has its answer
+/// completed; it tells of such by a diagnostic event only. What it has understood of the request by then is in the line, the rest is <c>-</c>.
 /// </summary>
-internal sealed class BadRequestLog(AccessLog log, AccessLogFormat format, TimeProvider time) : DiagnosticSource
+internal sealed class BadRequestLog(AccessLog? log, AccessLogFormat format, TimeProvider time) : DiagnosticSource
 {
     private const string BadRequest = "Microsoft.AspNetCore.Server.Kestrel.BadRequest";
 
@@ -19,12 +20,20 @@ internal sealed class BadRequestLog(AccessLog log, AccessLogFormat format, TimeP
     /// <inheritdoc/>
     public override void Write(string name, object? value)
     {
-        // An error in the middle of a request that the pipeline has seen is written down there.
-        if (name == BadRequest && value is IFeatureCollection features && features.Get<AccessRecord>() is null
-            && features.Get<IBadRequestExceptionFeature>()?.Error is BadHttpRequestException error)
+        if (name != BadRequest || value is not IFeatureCollection features || features.Get<IBadRequestExceptionFeature>()?.Error is not BadHttpRequestException error)
         {
-            var request = features.Get<IHttpRequestFeature>();
-            log.Write(new AccessRecord
+            return;
+        }
+        var request = features.Get<IHttpRequestFeature>();
+        if (features.Get<IHttpResponseFeature>() is { HasStarted: false } && features.Get<IConnectionTransportFeature>()?.Transport is RefusalTransport transport
+            && !HttpProtocol.IsHttp2(request?.Protocol ?? ""))
+        {
+            transport.Hold(isHead: request?.Method == HttpMethods.Head);
+        }
+        // An error in the middle of a request that the pipeline has seen is written down there.
+        if (features.Get<AccessRecord>() is null)
+        {
+            log?.Write(new AccessRecord
             {
                 Format = format,
                 Time = time.GetUtcNow(),
@@ -33,6 +42,7 @@ internal sealed class BadRequestLog(AccessLog log, AccessLogFormat format, TimeP
                 Target = OrDash(request?.RawTarget),
                 Protocol = OrDash(request?.Protocol),
                 Status = error.StatusCode,
+                Bytes = RefusalTransport.Body(error.StatusCode).Length,
             });
         }
     }

@@ -4,10 +4,11 @@ namespace LoadBalancer.Http;
 
 /// <summary>
 /// Reads a <c>Connection</c> field of a request so that Kestrel leaves the names in it alone. Where the options that Kestrel knows
-/// come to exactly one (close, keep-alive or upgrade), it replaces the whole value by that one, and the fields that the client
-/// declared to be for one connection only (<c>Connection: close, X-Mine</c>) would be forwarded. Two options it leaves as they are;
-/// so such a line is read with <c>keep-alive</c> added, which means nothing next to close or upgrade, and with keep-alive left out
-/// where it stood alone, which HTTP/1.1 assumes anyway. To <c>close</c> it is always added: another line may name the fields.
+/// come to exactly one (close, keep-alive or upgrade), it replaces all lines by that one, and the fields that the client declared to
+/// be for one connection only (<c>Connection: close, X-Mine</c>) would be forwarded. Two options it leaves as they are; so a line with
+/// close or upgrade is read with <c>keep-alive</c> added, which means nothing next to them. A line that names a field which would be
+/// forwarded, and neither of them, is read with both added: another line may say keep-alive. That ends the connection after the
+/// response, which a server may always do.
 /// </summary>
 internal sealed class ConnectionFieldEncoding : Encoding
 {
@@ -26,7 +27,7 @@ internal sealed class ConnectionFieldEncoding : Encoding
     }
 
     /// <inheritdoc/>
-    public override int GetMaxCharCount(int byteCount) => byteCount + ", keep-alive".Length;
+    public override int GetMaxCharCount(int byteCount) => byteCount + ", close, keep-alive".Length;
 
     /// <inheritdoc/>
     public override int GetByteCount(char[] chars, int index, int count) => Latin1.GetByteCount(chars, index, count);
@@ -43,12 +44,9 @@ internal sealed class ConnectionFieldEncoding : Encoding
     {
         var text = Latin1.GetString(value);
         var tokens = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        if (tokens.All(token => IsAny(token, "keep-alive", "upgrade")))
-        {
-            return text;
-        }
-        var kept = tokens.Where(token => !IsAny(token, "keep-alive"));
-        return string.Join(", ", tokens.Any(token => IsAny(token, "close", "upgrade")) ? kept.Append("keep-alive") : kept);
+        return tokens.Any(token => IsAny(token, "close", "upgrade")) ? string.Join(", ", tokens.Append("keep-alive"))
+            : tokens.Any(token => !IsAny(token, "keep-alive") && HeaderRules.IsForwarded(token)) ? string.Join(", ", tokens.Append("close").Append("keep-alive"))
+            : text;
     }
 
     private static bool IsAny(string token, params ReadOnlySpan<string> names)

@@ -13,4 +13,7 @@ internal sealed class ForwardException(ForwardError error, string reason) : Exce
     /// request was on its way. That is nobody's fault.
     /// </summary>
     public bool IsStale { get; init; }
+
+    /// <summary>Whether nothing was sent because TLS negotiated HTTP/1.1 where it had negotiated HTTP/2 before: the same backend will do, at once.</summary>
+    public bool IsOtherVersion { get; init; }
 }

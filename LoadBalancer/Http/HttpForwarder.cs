@@ -47,7 +47,7 @@ public sealed partial class HttpForwarder
     public bool WantsClientHash => _options.Policy == PolicyName.IpHash;
 
     /// <summary>The handler that such a client stands on.</summary>
-    public static HttpMessageHandler CreateHandler(PoolOptions options, TimeProvider time) => new UpstreamHandler(options, time);
+    public static HttpMessageHandler CreateHandler(PoolOptions options, BackendTrust trust, TimeProvider time) => new UpstreamHandler(options, trust, time);
 
     /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
     /// <param name="context">The client's request.</param>
@@ -166,9 +166,15 @@ public sealed partial class HttpForwarder
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<Sent> SendAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
     {
-        for (var secondTry = false; ; secondTry = true)
+        ForwardException? before = null;
+        while (true)
         {
-            using var request = new ForwardRequest(context, lease.Backend, body, isPeerTrusted) { WantsFreshConnection = secondTry, Superseded = superseded };
+            using var request = new ForwardRequest(context, lease.Backend, body, isPeerTrusted)
+            {
+                WantsFreshConnection = before is not null,
+                WantsHttp1 = before is { IsOtherVersion: true },
+                Superseded = superseded,
+            };
             Exchange? exchange = null;
             try
             {
@@ -185,8 +191,9 @@ public sealed partial class HttpForwarder
                     await exchange.EndUploadAsync();
                     exchange.Dispose();
                 }
-                if (e.IsStale && !secondTry && body is not { Consumed: true } && IsIdempotent(context.Request.Method))
+                if (before is null && body is not { Consumed: true } && (e.IsOtherVersion || e.IsStale && IsIdempotent(context.Request.Method)))
                 {
+                    before = e;
                     continue;
                 }
                 if (e.Error == ForwardError.ResponseTimeout || superseded.IsCancellationRequested)

@@ -58,10 +58,7 @@ public sealed class KestrelListener : IDisposable
             builder.WebHost.UseQuic();
         }
         builder.Services.AddSingleton(loggers);
-        if (accessLog is not null)
-        {
-            builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
-        }
+        builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
         builder.Services.AddSingleton(CreateTransport(time, loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
@@ -207,11 +204,13 @@ public sealed class KestrelListener : IDisposable
         if (_certificates is null)
         {
             listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
+            listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
         listen.Use(next => connection => IgnoreNoHandshakeAsync(next(connection)));
         listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
+        listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
     }
 
     private sealed class PipelineApplication(RequestDelegate pipeline) : IHttpApplication<Slot>
@@ -233,10 +232,18 @@ public sealed class KestrelListener : IDisposable
 
         public Task ProcessRequestAsync(Slot slot) => pipeline(slot.Context);
 
+        // Where the client is gone, Kestrel leaves what is unread of its body where it is, and would take it for the next request.
         public void DisposeContext(Slot slot, Exception? exception)
         {
-            slot.Boundary?.EndRequest(slot.Context.Features);
-            slot.Context.Uninitialize();
+            var context = slot.Context;
+            var leavesBody = context.RequestAborted.IsCancellationRequested && RequestRules.IsHttp1(context.Request.Protocol)
+                && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+            slot.Boundary?.EndRequest(context.Features);
+            context.Uninitialize();
+            if (leavesBody)
+            {
+                throw new Microsoft.AspNetCore.Http.BadHttpRequestException("The client went away before its request had ended."); // ends the connection, and is logged by nobody
+            }
         }
     }
 

@@ -116,7 +116,8 @@ internal static class RequestRules
     private static bool IsForwardable(HttpContext context) =>
         !HttpMethods.IsTrace(context.Request.Method) && (!HttpMethods.IsConnect(context.Request.Method) || UpgradeProtocol(context) is not null);
 
-    private static bool IsHttp1(string protocol) => HttpProtocol.IsHttp11(protocol) || HttpProtocol.IsHttp10(protocol);
+    /// <summary>Whether a protocol is HTTP/1.1 or HTTP/1.0, where one request of a connection follows the other.</summary>
+    public static bool IsHttp1(string protocol) => HttpProtocol.IsHttp11(protocol) || HttpProtocol.IsHttp10(protocol);
 
     // What is wrong with the announcement of the body.
     private static ForwardError? BodyFault(HttpContext context)

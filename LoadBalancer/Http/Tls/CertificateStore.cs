@@ -1,6 +1,5 @@
 using System.Net.Security;
 using System.Security.Authentication;
-using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Configuration;
 
@@ -35,7 +34,7 @@ public sealed partial class CertificateStore : IDisposable
             {
                 ReadIfChanged(i);
             }
-            catch (Exception e) when (IsFileFault(e))
+            catch (Exception e) when (PemCertificate.IsFault(e))
             {
                 throw new StartException($"listener '{listener}': the certificate '{files[i].File}' cannot be used: {e.Message}", e);
             }
@@ -50,9 +49,6 @@ public sealed partial class CertificateStore : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _poll.Dispose();
 
-    private static bool IsFileFault(Exception e) =>
-        e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or NotSupportedException;
-
     private void TakeUpChanges()
     {
         var changed = false;
@@ -66,7 +62,7 @@ public sealed partial class CertificateStore : IDisposable
                     changed = true;
                 }
             }
-            catch (Exception e) when (IsFileFault(e))
+            catch (Exception e) when (PemCertificate.IsFault(e))
             {
                 LogCannotBeUsed(_listener, _files[i].File!, e.Message);
             }
@@ -81,7 +77,7 @@ public sealed partial class CertificateStore : IDisposable
     // remembered too, so that it is not told again every two seconds.
     private bool ReadIfChanged(int i)
     {
-        var text = (TryRead(_files[i].File!), _files[i].KeyFile is { } key ? TryRead(key) : null);
+        var text = (PemCertificate.TryRead(_files[i].File!), _files[i].KeyFile is { } key ? PemCertificate.TryRead(key) : null);
         if (text == _read[i] && _contexts[i] is not null)
         {
             return false;
@@ -89,18 +85,6 @@ public sealed partial class CertificateStore : IDisposable
         _read[i] = text;
         _contexts[i] = _files[i].Read();
         return true;
-    }
-
-    private static string? TryRead(string file)
-    {
-        try
-        {
-            return File.ReadAllText(file);
-        }
-        catch (Exception e) when (IsFileFault(e))
-        {
-            return null;
-        }
     }
 
     [LoggerMessage(40, LogLevel.Information, "listener '{Listener}': certificate '{File}' was taken up; it is valid until {NotAfter:yyyy-MM-dd HH:mm:ss}Z")]

@@ -12,7 +12,7 @@ namespace LoadBalancer.Http.Upstream;
 /// socket and its backend's socket mostly stay on one thread and in one core's caches, as in nginx, where each worker has
 /// connections of its own.
 /// </summary>
-internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeProvider time) : IDisposable
+internal sealed class ConnectionPool(Backend backend, PoolOptions options, BackendTrust trust, TimeProvider time) : IDisposable
 {
     // Longer than most pauses between requests, shorter than most servers' patience (nginx 75 s, Kestrel 130 s). Servers with less
     // close the connection, which is noticed at once.
@@ -31,12 +31,12 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeP
     private readonly Lock _gate = new();
     private readonly HashSet<BackendConnection> _all = [];
     private readonly Shelf[] _shelves = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new Shelf())];
-    private readonly Dialer _dialer = new(backend.Address, options, time);
+    private readonly Dialer _dialer = new(backend.Address, options, trust, time);
     private readonly HeaderLine?[] _knownLines = new HeaderLine?[HeaderLines.UsualMost];
     private bool _disposed;
 
     /// <summary>Those that speak HTTP/2, which carry many requests each.</summary>
-    public Http2Connections Http2 { get; } = new(backend.Address, options, time);
+    public Http2Connections Http2 { get; } = new(backend.Address, options, trust, time);
 
     /// <summary>Whether there is no HTTP/1.1 connection, in use or idle.</summary>
     public bool IsEmpty
@@ -82,7 +82,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeP
         }
         else
         {
-            var (socket, tls) = await _dialer.OpenTlsAsync(wantsHttp1 ? Dialer.Http1Only : Dialer.AnyHttp, clientGone);
+            var (socket, tls) = await _dialer.OpenTlsAsync(wantsHttp1 ? BackendTrust.Http1Only : BackendTrust.AnyHttp, clientGone);
             if (tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2)
             {
                 Http2.TakeOver(tls);
@@ -136,6 +136,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, TimeP
         {
             connection.CheckDeadline(now);
         }
+        Http2.Sweep();
         foreach (var shelf in _shelves)
         {
             shelf.TakeWhere(connection => time.GetElapsedTime(connection.IdleSince, now) >= MaxIdle).ForEach(Drop);

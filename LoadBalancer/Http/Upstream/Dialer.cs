@@ -10,14 +10,8 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>Opens connections to one backend, and on https:// makes sure that it is the right one.</summary>
-internal sealed class Dialer(EndpointAddress address, PoolOptions options, TimeProvider time)
+internal sealed class Dialer(EndpointAddress address, PoolOptions options, BackendTrust trust, TimeProvider time)
 {
-    /// <summary>What to offer for a request that HTTP/2 cannot carry.</summary>
-    public static readonly List<SslApplicationProtocol> Http1Only = [SslApplicationProtocol.Http11];
-
-    /// <summary>What to offer for any other.</summary>
-    public static readonly List<SslApplicationProtocol> AnyHttp = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11];
-
     /// <summary>Opens a connection without TLS.</summary>
     /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
     /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
@@ -37,7 +31,7 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, TimeP
         async token =>
         {
             var socket = await ConnectAsync(token);
-            return (socket, await HandshakeAsync(socket, protocols, token));
+            return (socket, await trust.HandshakeAsync(socket, address.Host, protocols, token));
         },
         cancellationToken);
 
@@ -49,7 +43,7 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, TimeP
         {
             return await openAsync(either.Token);
         }
-        catch (Exception e) when (e is SocketException or OperationCanceledException or AuthenticationException or CryptographicException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is SocketException or OperationCanceledException or AuthenticationException or CryptographicException or IOException)
         {
             throw cancellationToken.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
                 : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {options.Timeouts.Connect.TotalSeconds} s")
@@ -74,23 +68,6 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, TimeP
         catch
         {
             socket.Dispose();
-            throw;
-        }
-    }
-
-    private async Task<SslStream> HandshakeAsync(Socket socket, List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
-    {
-        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true)); // closes the socket with itself
-        try
-        {
-            var client = options.Tls.ForHost(address.Host);
-            client.ApplicationProtocols = protocols;
-            await tls.AuthenticateAsClientAsync(client, cancellationToken);
-            return tls;
-        }
-        catch
-        {
-            await tls.DisposeAsync();
             throw;
         }
     }

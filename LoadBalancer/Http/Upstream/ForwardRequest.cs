@@ -23,6 +23,9 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
     /// <summary>Whether an idle connection is not good enough: one has just proved dead.</summary>
     public bool WantsFreshConnection { get; init; }
 
+    /// <summary>Whether only HTTP/1.1 will do where TLS negotiates the version: it has just negotiated that, or another protocol is to follow.</summary>
+    public bool WantsHttp1 { get => field || IsUpgrade; init; }
+
     /// <summary>Cancelled when another attempt at the same request was faster.</summary>
     public CancellationToken Superseded { get; init; }
 

@@ -11,6 +11,9 @@ internal sealed class Http1Exchange : Exchange
     // RFC 9110 section 10.1.1: a backend may not know of 100 (Continue). That is how long curl waits before it sends unasked.
     internal static readonly TimeSpan ContinuePatience = TimeSpan.FromSeconds(1);
 
+    // More than anybody needs. Without a limit they keep the thread that reads them from all its other connections.
+    private const int MostInterimResponses = 100;
+
     private readonly ForwardRequest _request;
     private readonly ConnectionPool _pool;
     private readonly TimeoutOptions _timeouts;
@@ -73,12 +76,13 @@ internal sealed class Http1Exchange : Exchange
         Exception failure;
         try
         {
-            while (true)
+            for (var interim = 0; interim <= MostInterimResponses;)
             {
                 var length = ResponseHead.TryParse(Connection.Unread, Connection.Headers, out var head);
                 if (length > 0)
                 {
                     Connection.Consume(length);
+                    interim++;
                     if (head.Status == 100)
                     {
                         DecideUpload(start: true);
@@ -104,6 +108,7 @@ internal sealed class Http1Exchange : Exchange
                     throw new IOException("connection closed");
                 }
             }
+            failure = new MalformedResponseException($"more than {MostInterimResponses} interim responses");
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException)
         {

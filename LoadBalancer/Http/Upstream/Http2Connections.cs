@@ -20,10 +20,10 @@ internal sealed class Http2Connections : IDisposable
     private SslStream? _waiting; // opened by a request that did not know yet what would be spoken
     private volatile bool _isSpoken;
 
-    public Http2Connections(EndpointAddress address, PoolOptions options, TimeProvider time)
+    public Http2Connections(EndpointAddress address, PoolOptions options, BackendTrust trust, TimeProvider time)
     {
         (_address, _options, _time) = (address, options, time);
-        _dialer = new Dialer(address, options, time);
+        _dialer = new Dialer(address, options, trust, time);
         _isSpoken = !IsNegotiated && options.HttpVersion == System.Net.HttpVersion.Version20;
         _client = new HttpMessageInvoker(new SocketsHttpHandler
         {
@@ -63,11 +63,14 @@ internal sealed class Http2Connections : IDisposable
     /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
     public Http2Exchange Send(ForwardRequest request) => new(request, _client, _options.Timeouts, _time);
 
+    /// <summary>Closes a connection that was opened for a request which then did not want it: its client is gone, or HTTP/2 cannot carry it.</summary>
+    public void Sweep() => Interlocked.Exchange(ref _waiting, null)?.Dispose();
+
     /// <inheritdoc/>
     public void Dispose()
     {
         _client.Dispose();
-        Interlocked.Exchange(ref _waiting, null)?.Dispose();
+        Sweep();
     }
 
     private async ValueTask<Stream> ConnectAsync(CancellationToken cancellationToken)
@@ -80,12 +83,12 @@ internal sealed class Http2Connections : IDisposable
         {
             return new NetworkStream(await _dialer.OpenSocketAsync(cancellationToken), ownsSocket: true);
         }
-        var (_, tls) = await _dialer.OpenTlsAsync(Dialer.AnyHttp, cancellationToken);
+        var (_, tls) = await _dialer.OpenTlsAsync(BackendTrust.AnyHttp, cancellationToken);
         if (tls.NegotiatedApplicationProtocol != SslApplicationProtocol.Http2)
         {
             await tls.DisposeAsync();
             _isSpoken = false; // The next request finds out what is.
-            throw new ForwardException(ForwardError.Connect, "it no longer speaks HTTP/2");
+            throw new ForwardException(ForwardError.Connect, "it no longer speaks HTTP/2") { IsOtherVersion = true };
         }
         return tls;
     }

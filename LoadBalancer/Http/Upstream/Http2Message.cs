@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -40,7 +41,8 @@ internal static class Http2Message
         var named = HeaderRules.NamedByConnection(headers.Connection);
         foreach (var (name, values) in headers)
         {
-            if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true)
+            // The handler cannot send trailers, so they need not be announced either.
+            if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true && !name.Equals(HeaderNames.Trailer, StringComparison.OrdinalIgnoreCase))
             {
                 if (!RequestRules.IsFieldName(name))
                 {

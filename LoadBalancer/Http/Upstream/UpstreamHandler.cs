@@ -16,13 +16,14 @@ internal sealed class UpstreamHandler : HttpMessageHandler
 
     private readonly ConcurrentDictionary<Backend, ConnectionPool> _pools = new();
     private readonly PoolOptions _options;
+    private readonly BackendTrust _trust;
     private readonly TimeProvider _time;
     private readonly ITimer _sweep;
     private volatile bool _isDisposed;
 
-    public UpstreamHandler(PoolOptions options, TimeProvider time)
+    public UpstreamHandler(PoolOptions options, BackendTrust trust, TimeProvider time)
     {
-        (_options, _time) = (options, time);
+        (_options, _trust, _time) = (options, trust, time);
         _sweep = time.CreateTimer(_ => Sweep(), null, SweepInterval, SweepInterval);
     }
 
@@ -31,8 +32,8 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancellationToken)
     {
         var request = (ForwardRequest)message;
-        var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._options, self._time), this);
-        if (pool.Http2.IsSpoken && !(request.IsUpgrade && pool.Http2.IsNegotiated))
+        var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._options, self._trust, self._time), this);
+        if (pool.Http2.IsSpoken && !(request.WantsHttp1 && pool.Http2.IsNegotiated))
         {
             return Task.FromResult<HttpResponseMessage>(pool.Http2.Send(request));
         }
@@ -68,7 +69,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
                 exchange?.Dispose();
                 // Where one idle connection was dead, others are.
                 using var unwanted = CancellationTokenSource.CreateLinkedTokenSource(request.Context.RequestAborted, request.Superseded);
-                if (await pool.OpenAsync(request.IsUpgrade, unwanted.Token) is not { } connection)
+                if (await pool.OpenAsync(request.WantsHttp1, unwanted.Token) is not { } connection)
                 {
                     return pool.Http2.Send(request);
                 }
