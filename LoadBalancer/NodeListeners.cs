@@ -23,7 +23,12 @@ internal sealed class NodeListeners
         {
             _routing[name] = new Routing(new RoutingTable(listener, forwarders));
         }
-        Listeners = [.. options.Listeners.Select(entry => new KestrelListener(entry.Key, entry.Value, Pipeline(entry.Key, entry.Value), accessLogs.For(entry.Value), time, loggers) { SendTimeout = SendTimeout(options) })];
+        Listeners =
+        [
+            .. from entry in options.Listeners
+               let pipeline = Pipeline(entry.Key, entry.Value)
+               select new KestrelListener(entry.Key, entry.Value, pipeline, accessLogs.For(entry.Value), provider.GetRequiredService<ErrorStatistics>(), time, loggers) { SendTimeout = SendTimeout(options) },
+        ];
 
         RequestDelegate Pipeline(string name, ListenerOptions listener)
         {

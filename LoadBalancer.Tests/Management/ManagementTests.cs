@@ -199,6 +199,19 @@ internal sealed class ManagementTests
         first.GetProperty("timestamp").GetDateTimeOffset().Should().BeAfter(DateTimeOffset.UnixEpoch);
     }
 
+    [Test]
+    public async Task ErrorsStats_RequestThatKestrelRefuses_IsCounted()
+    {
+        using var peer = await RawPeer.ConnectAsync(_node.Client.BaseAddress!.Port);
+        await peer.SendAsync("nonsense\r\n\r\n");
+        (await peer.ReadToEndAsync()).Should().StartWith("HTTP/1.1 400");
+
+        using var json = JsonDocument.Parse(await _node.Management.GetStringAsync("/errors/stats"));
+
+        json.RootElement.GetProperty("error_types").GetProperty("400_BAD_REQUEST").GetInt64().Should().Be(1);
+        json.RootElement.GetProperty("recent_errors")[0].GetProperty("msg").GetString().Should().Be("listener 'web': the request is malformed, too large or too slow");
+    }
+
     [TestCase("GET", "/nowhere", 404)]
     [TestCase("POST", "/status", 405)]
     [TestCase("POST", "/api/pools/web/backends/b1", 405)]

@@ -2,15 +2,16 @@ using System.Diagnostics;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http;
 
 /// <summary>
-/// Writes down what Kestrel refuses (400, 408, 431, …) before there is a request that a pipeline could see, and has its answer
+/// Writes down and counts what Kestrel refuses (400, 408, 431, …) before there is a request that a pipeline could see, and has its answer
 /// completed; it tells of such by a diagnostic event only. What it has understood of the request by then is in the line, the rest is <c>-</c>.
 /// </summary>
-internal sealed class BadRequestLog(AccessLog? log, AccessLogFormat format, TimeProvider time) : DiagnosticSource
+internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFormat format, ErrorStatistics? errors, TimeProvider time) : DiagnosticSource
 {
     private const string BadRequest = "Microsoft.AspNetCore.Server.Kestrel.BadRequest";
 
@@ -31,8 +32,9 @@ internal sealed class BadRequestLog(AccessLog? log, AccessLogFormat format, Time
             transport.Hold(isHead: request?.Method == HttpMethods.Head);
         }
         // An error in the middle of a request that the pipeline has seen is written down there.
-        if (features.Get<AccessRecord>() is null)
+        if (features is not IHostContextContainer<RequestSlot> { HostContext.IsRunning: true })
         {
+            errors?.Add(error.StatusCode, $"listener '{listener}'", null, null, "the request is malformed, too large or too slow");
             log?.Write(new AccessRecord
             {
                 Format = format,

@@ -9,9 +9,7 @@ using LoadBalancer.Http.Epoll;
 using LoadBalancer.Http.Tls;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
@@ -39,10 +37,11 @@ public sealed class KestrelListener : IDisposable
     /// <param name="options">Its options; they must be valid.</param>
     /// <param name="pipeline">What runs for each request.</param>
     /// <param name="accessLog">Where requests are written down that never become one; the pipeline writes down the others.</param>
+    /// <param name="errors">Told of them too.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
-    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, TimeProvider time, ILoggerFactory loggers)
+    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pipeline) = (name, options, pipeline);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
@@ -58,7 +57,7 @@ public sealed class KestrelListener : IDisposable
             builder.WebHost.UseQuic();
         }
         builder.Services.AddSingleton(loggers);
-        builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(accessLog, options.AccessLogFormat, time));
+        builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(name, accessLog, options.AccessLogFormat, errors, time));
         builder.Services.AddSingleton(CreateTransport(time, loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
@@ -211,46 +210,5 @@ public sealed class KestrelListener : IDisposable
         listen.Use(next => connection => IgnoreNoHandshakeAsync(next(connection)));
         listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
         listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
-    }
-
-    private sealed class PipelineApplication(RequestDelegate pipeline) : IHttpApplication<Slot>
-    {
-        // Kestrel keeps one slot for each connection or stream, so that the next request on it finds the last one's context.
-        public Slot CreateContext(IFeatureCollection contextFeatures)
-        {
-            if (contextFeatures is not IHostContextContainer<Slot> { HostContext: var slot } container)
-            {
-                return new Slot(contextFeatures);
-            }
-            if (slot is null)
-            {
-                return container.HostContext = new Slot(contextFeatures);
-            }
-            slot.Context.Initialize(contextFeatures);
-            return slot;
-        }
-
-        public Task ProcessRequestAsync(Slot slot) => pipeline(slot.Context);
-
-        // Where the client is gone, Kestrel leaves what is unread of its body where it is, and would take it for the next request.
-        public void DisposeContext(Slot slot, Exception? exception)
-        {
-            var context = slot.Context;
-            var leavesBody = context.RequestAborted.IsCancellationRequested && RequestRules.IsHttp1(context.Request.Protocol)
-                && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
-            slot.Boundary?.EndRequest(context.Features);
-            context.Uninitialize();
-            if (leavesBody)
-            {
-                throw new Microsoft.AspNetCore.Http.BadHttpRequestException("The client went away before its request had ended."); // ends the connection, and is logged by nobody
-            }
-        }
-    }
-
-    private sealed class Slot(IFeatureCollection features)
-    {
-        public DefaultHttpContext Context { get; } = new(features);
-
-        public RequestBoundary? Boundary { get; } = features.Get<RequestBoundary>();
     }
 }
