@@ -2,7 +2,7 @@
 # Measures this load balancer beside nginx and HAProxy, all three in front of the same backend (nginx) in one run, and prints the
 # results as a Markdown table. README.md says what its rows mean.
 #
-#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]      scenarios: small many large log idle huge start
+#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]      scenarios: small many large log idle huge start policies
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     *) scenarios+=("$1"); shift ;;
   esac
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies)
 
 missing=()
 for tool in nginx haproxy wrk curl; do
@@ -31,6 +31,7 @@ ulimit -n 65536 2> /dev/null || ulimit -n "$(ulimit -Hn)" # 10,000 connections m
 
 work=$(mktemp -d)
 results=$work/results # scenario, proxy, measure, value
+policies=(RoundRobin LeastConnections ResponseTime IpHash Random PowerOfTwoChoices First)
 declare -A pid port=([nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105)
 
 stop() {
@@ -53,7 +54,7 @@ daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work
 events { worker_connections 16384; }
 http {
   access_log off; sendfile on; tcp_nopush on; keepalive_timeout 300; keepalive_requests 100000000; client_max_body_size 0;
-  server { listen 127.0.0.1:9100 backlog=4096; root $work/www; location = /upload { client_body_buffer_size 64k; return 200 "thanks\n"; } }
+  server { listen 127.0.0.1:9100 backlog=4096; listen 127.0.0.1:9106 backlog=4096; root $work/www; location = /upload { client_body_buffer_size 64k; return 200 "thanks\n"; } }
 }
 END
   write_nginx nginx "access_log off"
@@ -81,8 +82,13 @@ backend web
   http-reuse always
   server backend 127.0.0.1:9100
 END
-  write_ours ours Off
-  write_ours ours+log "$work/ours-access.log"
+  local policy
+  write_ours ours Off RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
+  write_ours ours+log "$work/ours-access.log" RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
+  for policy in "${policies[@]}"; do
+    port[policy+$policy]=$((9110 + ${#port[@]}))
+    write_ours "policy+$policy" Off "$policy" '"one": { "Address": "http://127.0.0.1:9100" }, "two": { "Address": "http://127.0.0.1:9106" }'
+  done
 }
 
 write_nginx() { # NAME ACCESS_LOG
@@ -105,11 +111,11 @@ http {
 END
 }
 
-write_ours() { # NAME ACCESS_LOG
+write_ours() { # NAME ACCESS_LOG POLICY BACKENDS
   cat > "$work/$1.json" <<END
 { "LoadBalancer": {
   "Listeners": { "web": { "Address": "http://127.0.0.1:${port[$1]}", "Pool": "web", "AccessLog": "$2", "KeepAliveTimeout": "00:05:00" } },
-  "Pools": { "web": { "Backends": { "backend": { "Address": "http://127.0.0.1:9100" } } } } } }
+  "Pools": { "web": { "Policy": "$3", "Backends": { $4 } } } } }
 END
 }
 
@@ -118,7 +124,7 @@ start() { # NAME: starts it and waits for its first answer
     backend) nginx -p "$work" -c "$work/backend.conf" & ;;
     nginx*) nginx -p "$work" -c "$work/$1.conf" & ;;
     haproxy) haproxy -db -f "$work/haproxy.conf" > "$work/haproxy.log" 2>&1 & ;;
-    ours*) dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/$1.json" < /dev/null > "$work/$1.log" 2>&1 & ;;
+    ours* | policy+*) dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/$1.json" < /dev/null > "$work/$1.log" 2>&1 & ;;
   esac
   pid[$1]=$!
   local url="http://127.0.0.1:${port[$1]:-9100}/small" i
@@ -228,6 +234,16 @@ start_up() {
   done
 }
 
+policies() { # the same load on two backends, chosen by one policy after the other
+  local policy names=()
+  for policy in "${policies[@]}"; do
+    start "policy+$policy"
+    names+=("policy+$policy")
+  done
+  interleave "policies" 64 small "${names[@]}"
+  for policy in "${names[@]}"; do end "$policy"; done
+}
+
 # --- the table ------------------------------------------------------------------------------------------------------------------------
 
 print_table() { # medians, and the ratios to the two others
@@ -240,13 +256,31 @@ print_table() { # medians, and the ratios to the two others
     FILENAME == "-" { key = $1 FS $3 FS $2; values[key, ++n[key]] = $4; next }
     {
       row = $1 FS $3
-      if (row in seen) next
+      if (row in seen || $1 == "policies") next
       seen[row] = 1
       nginx = median(row FS "nginx"); haproxy = median(row FS "haproxy"); ours = median(row FS "ours")
       printf "| %s | %s | %s | %s | %s | %s | %s |\n", $1, $3, show(nginx), show(haproxy), show(ours), ratio(ours, nginx), ratio(ours, haproxy)
       logged = median(row FS "ours+log"); theirs = median(row FS "nginx+log")
       if (logged != "") printf "| … with the log on, as a multiple of without | %s | %s | | %s | | |\n", $3, ratio(theirs, nginx), ratio(logged, ours)
     }' - "$results"
+}
+
+print_policies() { # medians, and the ratios to RoundRobin
+  local measure
+  echo
+  echo "| policy | requests/s | CPU µs/request | requests/s to RoundRobin | CPU to RoundRobin |"
+  echo "| --- | ---: | ---: | ---: | ---: |"
+  grep '^policies' "$results" | sort -t $'\t' -k2,3 -k4,4n -s | awk -F'\t' -v order="${policies[*]}" '
+    { key = $2 FS $3; values[key, ++n[key]] = $4 }
+    function median(key) { return (values[key, int((n[key] + 1) / 2)] + values[key, int(n[key] / 2) + 1]) / 2 }
+    END {
+      count = split(order, names, " ")
+      for (i = 1; i <= count; i++) {
+        rate = median("policy+" names[i] FS "requests/s"); cpu = median("policy+" names[i] FS "CPU µs/request")
+        if (i == 1) { rate1 = rate; cpu1 = cpu }
+        printf "| %s | %.0f | %.1f | %.2f | %.2f |\n", names[i], rate, cpu, rate / rate1, cpu / cpu1
+      }
+    }'
 }
 
 dotnet build ../LoadBalancer --configuration Release --nologo --verbosity quiet
@@ -257,8 +291,9 @@ for scenario in "${scenarios[@]}"; do
   echo "measuring: $scenario" >&2
   case $scenario in
     start) start_up ;;
-    small | many | large | log | idle | huge) "$scenario" ;;
+    small | many | large | log | idle | huge | policies) "$scenario" ;;
     *) echo "no scenario '$scenario'" >&2; exit 1 ;;
   esac
 done
-print_table
+if grep -qv '^policies' "$results"; then print_table; fi
+if grep -q '^policies' "$results"; then print_policies; fi
