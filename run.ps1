@@ -17,6 +17,7 @@ try {
         $process = New-Object System.Diagnostics.Process
         $process.StartInfo.FileName = 'dotnet'
         $process.StartInfo.Arguments = '"' + (Join-Path $PSScriptRoot "$name/bin/Release/net10.0/$name.dll") + '"'
+        if ($name -eq 'LoadBalancer') { $process.StartInfo.Arguments += ' --LoadBalancer:Management:Address=http://127.0.0.1:8081' }
         $process.StartInfo.UseShellExecute = $false
         $process.StartInfo.RedirectStandardOutput = $true
         $process.StartInfo.RedirectStandardError = $true
@@ -33,6 +34,7 @@ try {
 Try:  curl http://127.0.0.1:8080           the two backends in turn
       curl http://127.0.0.1:8080/health    who is well
       curl http://127.0.0.1:8080/status    and what they have done so far
+      a browser at http://127.0.0.1:8081   all of it, to look at and to steer
 Ctrl+C stops everything.
 '@
 

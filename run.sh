@@ -14,10 +14,12 @@ stop() {
 trap 'exit 0' INT TERM
 trap stop EXIT
 
-start() { # NAME: its lines are printed with its name in front
+start() { # NAME ARGUMENT...: its lines are printed with its name in front
+  local name=$1
+  shift
   # The printing loop outlives Ctrl+C, so that the last lines are seen too; it ends with the program that it reads from.
-  dotnet "$1/bin/Release/net10.0/$1.dll" < /dev/null \
-    > >(trap '' INT TERM; while IFS= read -r line; do printf '[%s] %s\n' "$1" "$line"; done) 2>&1 &
+  dotnet "$name/bin/Release/net10.0/$name.dll" "$@" < /dev/null \
+    > >(trap '' INT TERM; while IFS= read -r line; do printf '[%s] %s\n' "$name" "$line"; done) 2>&1 &
   pids+=($!)
 }
 
@@ -28,12 +30,13 @@ done
 
 start Backend1
 start Backend2
-start LoadBalancer
+start LoadBalancer --LoadBalancer:Management:Address=http://127.0.0.1:8081
 
 cat <<'EOF'
 Try:  curl http://127.0.0.1:8080           the two backends in turn
       curl http://127.0.0.1:8080/health    who is well
       curl http://127.0.0.1:8080/status    and what they have done so far
+      a browser at http://127.0.0.1:8081   all of it, to look at and to steer
 Ctrl+C stops everything.
 EOF
 
