@@ -13,7 +13,7 @@ export const times = factor => short(factor, '×');
 /** The numbers that pools, backends and totals may have: what they are called, how they are written, what they mean. */
 export const numbers = {
   requestsPerSecond: ['Requests/s', rate, 'In the last second'],
-  errorShare: ['Errors', share, 'Of the requests of the last second, those that failed'],
+  errorShare: ['Errors', share, 'Of the requests of the last 10 s, those that failed'],
   p50Ms: ['p50', duration, 'Half of the answers of the last 10 s took no longer'],
   p99Ms: ['p99', duration, '99 of 100 answers of the last 10 s took no longer'],
   inFlight: ['In flight', count, 'Requests that are being answered'],
