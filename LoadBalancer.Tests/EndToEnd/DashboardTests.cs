@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Net;
 using System.Text.Json;
 using LoadBalancer.Tests.Support;
@@ -126,10 +125,14 @@ internal sealed class DashboardTests
         await Expect(weight).ToHaveValueAsync("7");
         await Page.UnrouteAllAsync();
 
+        // Changes of one weight in a row are one, as when an arrow key is held down.
         await weight.FillAsync("9");
         await weight.PressAsync("Enter");
+        await weight.PressAsync("ArrowUp");
+        await Expect(Page.Locator("#toast")).ToContainTextAsync("web/backend1 has weight 10, had 7");
         await Page.GetByRole(AriaRole.Button, new() { Name = "Undo" }).ClickAsync();
-        await Expect(weight).ToHaveValueAsync("1"); // Changes of one weight in a row are one change, as when an arrow key is held down.
+        await Expect(weight).ToHaveValueAsync("7");
+        await Expect(Page.GetByRole(AriaRole.Button, new() { Name = "Dismiss" })).ToBeFocusedAsync();
     }
 
     [Test]
@@ -286,80 +289,5 @@ internal sealed class DashboardTests
         public double? P99Ms { get; init; } = 2;
 
         public double Ramp { get; init; } = 1;
-    }
-
-    /// <summary>Clients that ask one thing after the other until they are told to stop.</summary>
-    private sealed class Load : IAsyncDisposable
-    {
-        private readonly HttpClient _client = new();
-        private readonly CancellationTokenSource _stop = new();
-        private readonly Task[] _clients;
-
-        public Load(string address) => _clients = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(() => AskAsync(address)))];
-
-        public ConcurrentQueue<HttpStatusCode> Statuses { get; } = [];
-
-        public async Task AnsweredAsync(int more)
-        {
-            var wanted = Statuses.Count + more;
-            await Eventually.BeTrueAsync(() => Statuses.Count >= wanted || _clients.Any(client => client.IsCompleted), "requests are answered");
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            await _stop.CancelAsync();
-            await Task.WhenAll(_clients);
-            _client.Dispose();
-            _stop.Dispose();
-        }
-
-        private async Task AskAsync(string address)
-        {
-            while (!_stop.IsCancellationRequested)
-            {
-                using var response = await _client.GetAsync(new Uri(address));
-                Statuses.Enqueue(response.StatusCode);
-            }
-        }
-    }
-
-    /// <summary>The program with a management listener.</summary>
-    private sealed class DashboardNode : IAsyncDisposable
-    {
-        private readonly string _file;
-        private readonly ProgramUnderTest _program;
-
-        private DashboardNode(string file, string address, string dashboard, ProgramUnderTest program) =>
-            (_file, Address, Dashboard, _program) = (file, address, dashboard, program);
-
-        public string Address { get; }
-
-        public string Dashboard { get; }
-
-        public static async Task<DashboardNode> StartAsync(string[] backends, string? token = null)
-        {
-            var (address, dashboard, file) = ($"http://127.0.0.1:{RawServer.FreePort()}", $"http://127.0.0.1:{RawServer.FreePort()}", Path.GetTempFileName());
-            var pool = new { Backends = backends.Index().ToDictionary(entry => $"backend{entry.Index + 1}", entry => new { Address = entry.Item }) };
-            await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new
-            {
-                LoadBalancer = new { Listeners = new { web = new { Address = address, Pool = "web" } }, Pools = new { web = pool }, Management = new { Address = dashboard } },
-            }));
-            return new DashboardNode(file, address, dashboard, await RunAsync(file, token));
-        }
-
-        /// <summary>Starts it at the same addresses, after it was stopped.</summary>
-        public async Task<DashboardNode> StartAgainAsync(string? token = null) => new(_file, Address, Dashboard, await RunAsync(_file, token));
-
-        /// <summary>Stops it as if it had crashed.</summary>
-        public Task KillAsync() => _program.KillAsync();
-
-        public async ValueTask DisposeAsync()
-        {
-            await _program.DisposeAsync();
-            File.Delete(_file);
-        }
-
-        private static Task<ProgramUnderTest> RunAsync(string file, string? token) =>
-            ProgramUnderTest.StartAsync("LoadBalancer", token is null ? ["--config", file] : ["--config", file, $"--LoadBalancer:Management:Token={token}"]);
     }
 }

@@ -13,12 +13,14 @@ let snapshot;
 let errorsShown;
 
 function show() {
-  // Nobody looks: the next snapshot after they came back is soon enough.
-  if (!snapshot || document.hidden) {
+  if (!snapshot) {
     return;
   }
   const down = snapshot.pools.flatMap(({ backends }) => backends).filter(({ healthy }) => !healthy).length;
   document.title = `${down > 0 ? `▼ ${down} down · ` : ''}LoadBalancer`;
+  if (document.hidden) {
+    return; // Of a tab in the background only the title is seen.
+  }
   showTotals(snapshot.totals);
   reconcile(byId('pools'), pools, snapshot.pools, name => poolView(name, act));
   byId('no-pools').hidden = snapshot.pools.length > 0;
@@ -39,10 +41,12 @@ const line = (time, subject, text) => make('li', {}, timeOfDay(time), ' ', make(
 const logEntry = ({ time, pool, backend, text }) => line(time, [pool, backend].filter(Boolean).join('/'), text);
 
 function showLog(changes) {
+  byId('log').ariaLive = 'off'; // What is past is not read out,
   byId('log').replaceChildren(...changes.map(logEntry).toReversed());
 }
 
 function showChange(change) {
+  byId('log').ariaLive = 'polite'; // what is new is.
   byId('log').prepend(logEntry(change));
   while (byId('log').children.length > 100) {
     byId('log').lastChild.remove();
@@ -51,9 +55,18 @@ function showChange(change) {
 
 // ---- What is done ------------------------------------------------------------------------------------------------------------------
 
-let done; // The last change: what the undo button takes back.
+let done; // What the undo button takes back; it is there as long as there is something.
 
-async function send(pool, backend, change) {
+let sending = Promise.resolve();
+
+/** Sends a change when the one before it was answered: the last one wins. */
+function send(pool, backend, change) {
+  const answered = sending.then(() => sendNow(pool, backend, change));
+  sending = answered.catch(() => {});
+  return answered;
+}
+
+async function sendNow(pool, backend, change) {
   const response = await fetch(`/api/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}`, {
     method: 'PATCH', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(change),
   });
@@ -72,14 +85,14 @@ const find = (pool, backend) => snapshot.pools.find(({ name }) => name === pool)
 
 async function act(pool, backend, key, value) {
   // Arrow keys change a weight in many steps: one undo takes them all back.
-  const before = key === 'weight' && done?.pool === pool && done.backend === backend && done.change.weight || find(pool, backend)?.[key];
+  const isNextStep = key === 'weight' && done?.pool === pool && done.backend === backend && 'weight' in done.change;
+  const before = isNextStep ? done.change.weight : find(pool, backend)?.[key];
   const what = key === 'weight' ? `has weight ${value}, had ${before}` : `is ${value}, was ${before}`;
   try {
     await send(pool, backend, { [key]: value });
-    done = { pool, backend, change: { [key]: before } };
-    toast(`${pool}/${backend} ${what}.`, true);
+    toast(`${pool}/${backend} ${what}.`, { pool, backend, change: { [key]: before } });
   } catch (error) {
-    toast(`${pool}/${backend} was not changed: ${reasonOf(error)}`, false);
+    toast(`${pool}/${backend} was not changed: ${reasonOf(error)}`);
   }
 }
 
@@ -88,10 +101,9 @@ async function undo() {
     const { pool, backend, change } = done;
     try {
       await send(pool, backend, change);
-      done = null;
-      toast(`${pool}/${backend} is as it was before.`, false);
+      toast(`${pool}/${backend} is as it was before.`);
     } catch (error) {
-      toast(`${pool}/${backend} was not changed back: ${reasonOf(error)}`, true);
+      toast(`${pool}/${backend} was not changed back: ${reasonOf(error)}`, done);
     }
   }
 }
@@ -99,16 +111,17 @@ async function undo() {
 const reasonOf = error => error instanceof TypeError ? 'the load balancer does not answer' : error.message; // fetch has no words for it.
 
 function toast(text, undoable) {
+  done = undoable;
   byId('toast-text').textContent = text;
-  byId('undo').hidden = !undoable;
   byId('dismiss').hidden = text === '';
+  if (!done && document.activeElement === byId('undo')) {
+    byId('dismiss').focus(); // A button that goes does not take the focus with it.
+  }
+  byId('undo').hidden = !done;
 }
 
 byId('undo').onclick = undo;
-byId('dismiss').onclick = () => {
-  done = null;
-  toast('', false);
-};
+byId('dismiss').onclick = () => toast('');
 document.onkeydown = event => {
   if (event.key === 'z' && (event.ctrlKey || event.metaKey) && event.target.localName !== 'input') {
     event.preventDefault();

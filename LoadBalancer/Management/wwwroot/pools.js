@@ -25,8 +25,7 @@ const columns = [
       cell.append(state, why);
       return ({ healthy, reason, ramp }) => {
         set(state, { className: healthy ? 'good' : 'bad', textContent: healthy ? '● Up' : '▼ Down' });
-        const text = healthy && ramp < 1 ? `warming up: ${share(ramp)} of its weight` : reason ?? '';
-        set(why, { textContent: text, title: text });
+        set(why, { textContent: healthy && ramp < 1 ? `warming up: ${share(ramp)} of its weight` : reason ?? '' });
       };
     },
   },
@@ -65,8 +64,11 @@ const columns = [
         }
         input.onchange = async () => {
           if (input.reportValidity() && input.value !== input.defaultValue) {
-            await act(pool, name, 'weight', input.valueAsNumber);
-            input.value = input.defaultValue; // What holds now, also where it was refused.
+            const sent = input.value;
+            await act(pool, name, 'weight', Number(sent));
+            if (input.value === sent) {
+              input.value = input.defaultValue; // What holds now, also where it was refused.
+            }
           }
         };
       };
@@ -101,11 +103,12 @@ function numberColumn(field, format = numbers[field][1]) {
 
 const middle = sorted => sorted[(sorted.length - 1) >> 1];
 
-/** Those backends that answer much later than the others of their pool, and how many times later: name → factor. */
+/** Those backends in service that answer much later than the others of their pool, and how many times later: name → factor. */
 function findSlow(backends, before) {
   const slow = new Map();
-  for (const { name, p99Ms } of backends) {
-    const others = middle(backends.filter(other => other.name !== name).map(other => other.p99Ms).filter(Number.isFinite).sort((a, b) => a - b));
+  const working = backends.filter(({ adminState, p99Ms }) => adminState === 'Ready' && p99Ms != null);
+  for (const { name, p99Ms } of working) {
+    const others = middle(working.filter(other => other.name !== name).map(other => other.p99Ms).sort((a, b) => a - b));
     // Slow at twice the time of the others, until it is down to one and a half: what sways between does not flicker. And of a few
     // milliseconds nobody speaks.
     if (p99Ms > others * (before.has(name) ? 1.5 : 2) && p99Ms > others + 10) {
