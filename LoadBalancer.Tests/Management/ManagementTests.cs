@@ -234,7 +234,9 @@ internal sealed class ManagementTests
         answer.Content.Headers.ContentType.Should().Be(new MediaTypeHeaderValue("text/event-stream"));
         using var reader = new StreamReader(await answer.Content.ReadAsStreamAsync());
 
-        (await NextAsync(reader)).Name.Should().Be("hello");
+        var hello = await NextAsync(reader);
+        hello.Name.Should().Be("hello");
+        hello.Data.GetProperty("history").EnumerateArray().Select(entry => $"{entry.GetProperty("pool")}/{entry.GetProperty("backend")}").Should().StartWith(["web/", "web/b1"], "a pool comes before its backends");
         (await NextAsync(reader)).Name.Should().Be("snapshot");
         await Eventually.BeTrueAsync(async () => (await NextAsync(reader)).Name == "snapshot", "another follows within a second");
         await PatchAsync("b1", """{"adminState":"Draining"}""");

@@ -25,7 +25,7 @@ internal sealed class Activity(TimeProvider time)
     private const double KeptPerSecond = 0.8;
 
     private readonly Dictionary<Backend, Track> _backends = [];
-    private readonly Dictionary<BackendPool, Rates> _pools = [];
+    private readonly Dictionary<BackendPool, Queue<Rates>> _pools = [];
     private long _sampledAt = time.GetTimestamp();
 
     /// <summary>Of all pools together.</summary>
@@ -35,10 +35,13 @@ internal sealed class Activity(TimeProvider time)
     public Rates Of(Backend backend) => _backends.TryGetValue(backend, out var track) ? track.Rates : Rates.None;
 
     /// <summary>Of a pool.</summary>
-    public Rates Of(BackendPool pool) => _pools.GetValueOrDefault(pool, Rates.None);
+    public Rates Of(BackendPool pool) => HistoryOf(pool).LastOrDefault(Rates.None);
 
     /// <summary>Of a backend, second by second, the oldest first.</summary>
     public IReadOnlyCollection<Rates> HistoryOf(Backend backend) => _backends.TryGetValue(backend, out var track) ? track.History : [];
+
+    /// <summary>Of a pool, the same way.</summary>
+    public IReadOnlyCollection<Rates> HistoryOf(BackendPool pool) => _pools.TryGetValue(pool, out var history) ? history : [];
 
     /// <summary>Looks at all counters; to be called once a second.</summary>
     public void Sample(IReadOnlyList<BackendPool> pools)
@@ -59,10 +62,17 @@ internal sealed class Activity(TimeProvider time)
             }
             track.Sample(elapsed);
         }
-        _pools.Clear();
+        foreach (var gone in _pools.Keys.Except(pools).ToList())
+        {
+            _pools.Remove(gone);
+        }
         foreach (var pool in pools)
         {
-            _pools[pool] = Together(pool.Snapshot.Members);
+            if (!_pools.TryGetValue(pool, out var history))
+            {
+                _pools[pool] = history = new Queue<Rates>();
+            }
+            Remember(history, Together(pool.Snapshot.Members));
         }
         Total = Together(members);
     }
@@ -80,6 +90,15 @@ internal sealed class Activity(TimeProvider time)
         }
         var requests = tracks.Sum(track => track.Requests);
         return new Rates(tracks.Sum(track => track.Rates.RequestsPerSecond), Share(tracks.Sum(track => track.Errors), requests), Milliseconds(times, 50), Milliseconds(times, 99));
+    }
+
+    private static void Remember(Queue<Rates> history, Rates rates)
+    {
+        history.Enqueue(rates);
+        if (history.Count > Seconds)
+        {
+            history.Dequeue();
+        }
     }
 
     private static double Share(double part, double all) => all < 0.01 ? 0 : Math.Min(1, part / all);
@@ -129,11 +148,7 @@ internal sealed class Activity(TimeProvider time)
             }
             Rates = new Rates((requests - _requestsBefore) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99));
             (_requestsBefore, _errorsBefore, _timesBefore) = (requests, errors, times);
-            History.Enqueue(Rates);
-            if (History.Count > Seconds)
-            {
-                History.Dequeue();
-            }
+            Remember(History, Rates);
         }
 
         private static long ErrorsOf(Backend backend) => backend.Failures + backend.Answers.Codes().Where(code => code.Code >= 500).Sum(code => code.Count);

@@ -222,18 +222,19 @@ public sealed class EventHub : BackgroundService
     {
         ["node"] = typeof(EventHub).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
         ["seconds"] = Activity.Seconds,
-        ["history"] = new JsonArray([.. from pool in _pools() from backend in pool.Snapshot.Members select History(pool, backend)]),
+        ["history"] = new JsonArray([.. _pools().SelectMany(pool =>
+            pool.Snapshot.Members.Select(backend => History(pool, backend, _activity.HistoryOf(backend))).Prepend(History(pool, null, _activity.HistoryOf(pool))))]),
         ["log"] = new JsonArray([.. _log.Select(change => change.DeepClone())]),
     };
 
-    private JsonObject History(BackendPool pool, Backend backend)
+    // Of a pool as a whole where no backend is named.
+    private static JsonObject History(BackendPool pool, Backend? backend, IReadOnlyCollection<Rates> history)
     {
-        var history = _activity.HistoryOf(backend);
         JsonArray Series(Func<Rates, JsonNode?> of) => [.. history.Select(of)];
         return new JsonObject
         {
             ["pool"] = pool.Name,
-            ["backend"] = backend.Name,
+            ["backend"] = backend?.Name,
             ["requestsPerSecond"] = Series(rates => Math.Round(rates.RequestsPerSecond, 1)),
             ["errorShare"] = Series(rates => Math.Round(rates.ErrorShare, 4)),
             ["p50Ms"] = Series(rates => rates.P50Ms),

@@ -158,7 +158,7 @@ internal sealed class ManagementEndpoints(
     {
         headers.ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
         headers.XContentTypeOptions = "nosniff";
-        headers["Referrer-Policy"] = "no-referrer";
+        headers["Referrer-Policy"] = "same-origin"; // Not no-referrer: the login form would then come from the origin "null".
     }
 
     private static bool IsRead(HttpRequest request) => request.Method is "GET" or "HEAD";

@@ -1,0 +1,293 @@
+using System.Net;
+using System.Text.Json;
+using LoadBalancer.Tests.Support;
+using Microsoft.Playwright;
+using static Microsoft.Playwright.Assertions;
+
+namespace LoadBalancer.Tests.EndToEnd;
+
+/// <summary>The dashboard in a real browser, in front of the real program.</summary>
+[Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
+internal sealed class DashboardTests
+{
+    private Browser _browser = null!;
+    private RawServer _backend = null!;
+    private DashboardNode _node = null!;
+    private BrowserWindow _window = null!;
+
+    private IPage Page => _window.Page;
+
+    [OneTimeSetUp]
+    public async Task StartAsync()
+    {
+        _browser = await Browser.StartAsync();
+        _backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        _node = await DashboardNode.StartAsync([_backend.Address, _backend.Address, _backend.Address]);
+        SetDefaultExpectTimeout(15_000);
+    }
+
+    [OneTimeTearDown]
+    public async Task StopAsync()
+    {
+        if (_browser is not null)
+        {
+            await _node.DisposeAsync();
+            await _backend.DisposeAsync();
+            await _browser.DisposeAsync();
+        }
+    }
+
+    [SetUp]
+    public async Task OpenAsync() => _window = await _browser.OpenAsync();
+
+    [TearDown]
+    public async Task CloseAsync()
+    {
+        await _window.DisposeAsync();
+        // What could not be loaded is for a test to say: a node that is away, a token that is wrong.
+        _window.Complaints.Where(text => !text.StartsWith("Failed to load resource", StringComparison.Ordinal)).Should().BeEmpty();
+    }
+
+    [Test]
+    public async Task Page_Opened_ShowsEveryBackendAndComplainsAboutNothing()
+    {
+        await Page.GotoAsync(_node.Dashboard);
+
+        await Expect(Page.GetByRole(AriaRole.Heading, new() { Name = "web" })).ToBeVisibleAsync();
+        string[] columns = ["Backend", "Health", "Admin state", "Weight", "In flight", "Requests/s", "Errors", "p50", "p99", "Last 5 minutes"];
+        await Expect(Page.GetByRole(AriaRole.Columnheader)).ToContainTextAsync(columns);
+        foreach (var name in (string[])["backend1", "backend2", "backend3"])
+        {
+            await Expect(Row(name)).ToContainTextAsync(_backend.Address);
+            await Expect(Row(name)).ToContainTextAsync("Up");
+            await Expect(Row(name)).ToContainTextAsync("Ready");
+            await Expect(Row(name).GetByRole(AriaRole.Img, new() { Name = $"{name}, last 5 minutes" })).ToBeVisibleAsync();
+        }
+        await Expect(Page.Locator("#connection")).ToContainTextAsync("Live");
+        _window.Complaints.Should().BeEmpty();
+    }
+
+    [Test]
+    public async Task Drain_ClickedUnderLoad_FailsNoRequestAndIsUndone()
+    {
+        await Page.GotoAsync(_node.Dashboard);
+        await using var load = new Load(_node.Address);
+        await load.AnsweredAsync(100);
+
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend2" }).ClickAsync();
+        await Expect(Row("backend2")).ToContainTextAsync("Draining");
+        await Expect(Row("backend2").Locator(".requestsPerSecond")).ToHaveTextAsync("0");
+        await Expect(Page.Locator("#log")).ToContainTextAsync("web/backend2 was set to Draining");
+        await load.AnsweredAsync(100);
+
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Undo" }).ClickAsync();
+        await Expect(Row("backend2")).ToContainTextAsync("Ready");
+        await Expect(Row("backend2").Locator(".requestsPerSecond")).Not.ToHaveTextAsync("0");
+        await load.AnsweredAsync(100);
+
+        load.Statuses.Should().OnlyContain(status => status == HttpStatusCode.OK);
+    }
+
+    [Test]
+    public async Task Disable_ByKeyboardAlone_KeepsTheFocusAndIsUndone()
+    {
+        await Page.GotoAsync(_node.Dashboard);
+        var disable = Page.GetByRole(AriaRole.Button, new() { Name = "Disable backend3" });
+
+        await disable.PressAsync("Enter");
+        await Expect(Row("backend3")).ToContainTextAsync("Disabled");
+        await Expect(Row("backend3").GetByRole(AriaRole.Button).Last).ToBeFocusedAsync();
+
+        await Page.Keyboard.PressAsync("Control+z");
+        await Expect(Row("backend3")).ToContainTextAsync("Ready");
+        await Expect(Page.Locator("#undo")).ToBeHiddenAsync();
+    }
+
+    [Test]
+    public async Task Weight_Changed_IsTakenUpRefusedOrUndone()
+    {
+        await Page.GotoAsync(_node.Dashboard);
+        var weight = Page.GetByLabel("Weight of backend1");
+        await weight.FillAsync("7");
+        await weight.PressAsync("Enter");
+        await Expect(Page.Locator("#log")).ToContainTextAsync("web/backend1 has weight 7 instead of 1");
+
+        await weight.FillAsync("1001");
+        await weight.PressAsync("Enter");
+        (await weight.EvaluateAsync<bool>("input => input.validity.rangeOverflow")).Should().BeTrue("the browser refuses it before the node has to");
+        await weight.PressAsync("Escape");
+        await Expect(weight).ToHaveValueAsync("7");
+
+        await Page.RouteAsync("**/backends/*", route => route.FulfillAsync(new() { Status = 400, Body = "weight 8 is not valid; expected something else\n" }));
+        await weight.FillAsync("8");
+        await weight.PressAsync("Enter");
+        await Expect(Page.Locator("#toast")).ToContainTextAsync("web/backend1 was not changed: weight 8 is not valid; expected something else");
+        await Expect(weight).ToHaveValueAsync("7");
+        await Page.UnrouteAllAsync();
+
+        // Changes of one weight in a row are one, as when an arrow key is held down.
+        await weight.FillAsync("9");
+        await weight.PressAsync("Enter");
+        await weight.PressAsync("ArrowUp");
+        await Expect(Page.Locator("#toast")).ToContainTextAsync("web/backend1 has weight 10, had 7");
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Undo" }).ClickAsync();
+        await Expect(weight).ToHaveValueAsync("7");
+        await Expect(Page.GetByRole(AriaRole.Button, new() { Name = "Dismiss" })).ToBeFocusedAsync();
+    }
+
+    [Test]
+    public async Task Node_StopsAndStartsAgain_PageSaysSoAndReconnects()
+    {
+        await using var node = await DashboardNode.StartAsync([_backend.Address]);
+        await Page.GotoAsync(node.Dashboard);
+        await Expect(Page.Locator("#connection")).ToContainTextAsync("Live");
+
+        await node.KillAsync();
+        await Expect(Page.Locator("#connection")).ToContainTextAsync("Disconnected since");
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend1" }).ClickAsync();
+        await Expect(Page.Locator("#toast")).ToContainTextAsync("web/backend1 was not changed: the load balancer does not answer");
+
+        await using var again = await node.StartAgainAsync();
+        await Expect(Page.Locator("#connection")).ToContainTextAsync("Live");
+    }
+
+    [Test]
+    public async Task Token_MissingWrongRightAndChanged_IsAskedFor()
+    {
+        await using var node = await DashboardNode.StartAsync([_backend.Address], "s3cret");
+        await Page.GotoAsync(node.Dashboard);
+        await LogInAsync("guess");
+        await Expect(Page.GetByRole(AriaRole.Alert)).ToContainTextAsync("This is not the token");
+        await LogInAsync("s3cret");
+        await Expect(Row("backend1")).ToBeVisibleAsync();
+
+        await node.KillAsync();
+        await using var again = await node.StartAgainAsync("other");
+        await LogInAsync("other");
+        await Expect(Row("backend1")).ToBeVisibleAsync();
+    }
+
+    [Test]
+    public async Task Names_WithMarkup_AreShownAsText()
+    {
+        const string Markup = "<img src=x onerror=alert(1)>";
+        await ShowAsync(
+            [Pool(Markup, Backend(Markup) with { Reason = Markup, Address = Markup })],
+            log: [new { time = "2026-11-27T08:00:00.000Z", pool = Markup, backend = Markup, text = Markup }],
+            errors: [new { type = Markup, msg = Markup, timestamp = "2026-11-27T08:00:00.000Z" }]);
+
+        await Expect(Row(Markup)).ToContainTextAsync(Markup);
+        await Expect(Page.Locator("#log")).ToContainTextAsync($"{Markup}/{Markup} {Markup}");
+        await Expect(Page.Locator("#errors")).ToContainTextAsync($"{Markup} {Markup}");
+        await Expect(Page.Locator("main img")).ToHaveCountAsync(0);
+    }
+
+    [Test]
+    public async Task Backends_ThatStandOut_AreNamedAndMarked()
+    {
+        await ShowAsync([Pool("web", Backend("quick") with { P99Ms = 20 }, Backend("slow") with { P99Ms = 240 }, Backend("usual") with { P99Ms = 24 },
+            Backend("gone") with { Healthy = false, Reason = "connection refused", P99Ms = null }, Backend("resting") with { AdminState = "Draining", InFlight = 3, P99Ms = null })]);
+
+        string[] findings = ["▼ down: gone", "▲ slow: slow (p99 12× the others)", "◐ draining: resting"];
+        await Expect(Page.Locator(".findings li")).ToHaveTextAsync(findings);
+        await Expect(Row("slow").Locator(".p99Ms")).ToHaveTextAsync("240 ms▲ 12× the others");
+        await Expect(Row("gone").Locator(".healthy")).ToHaveTextAsync("▼ Downconnection refused");
+        await Expect(Row("resting").Locator(".adminState")).ToContainTextAsync("3 to finish");
+        await Expect(Page).ToHaveTitleAsync("▼ 1 down · LoadBalancer");
+    }
+
+    [Test]
+    public async Task Rows_ComeAndGo_PageFollows()
+    {
+        await ShowAsync([Pool("tasks", Backend("worker1"), Backend("worker2"))]);
+        await Expect(Row("worker1")).ToBeVisibleAsync();
+
+        // The stream ends after each snapshot, and the page connects again.
+        await ShowAsync([Pool("tasks", Backend("worker2"), Backend("worker3")), Pool("empty")], reload: false);
+
+        await Expect(Row("worker3")).ToBeVisibleAsync();
+        await Expect(Row("worker1")).ToHaveCountAsync(0);
+        await Expect(Page.GetByRole(AriaRole.Region, new() { Name = "Pool empty" })).ToContainTextAsync("No backend has joined.");
+    }
+
+    [Test]
+    public async Task Columns_OfWhichAPoolKnowsNothing_AreLeftOut()
+    {
+        await ShowAsync([new { name = "chat", policy = "First", backends = new[] { new { name = "logic1", healthy = true, reason = "", adminState = "Ready", inFlight = 3 } } }]);
+
+        string[] columns = ["Backend", "Health", "Admin state", "In flight"];
+        await Expect(Page.GetByRole(AriaRole.Columnheader)).ToHaveTextAsync(columns);
+        await Expect(Page.Locator(".pool > header .numbers > div")).ToHaveCountAsync(0);
+    }
+
+    [TestCase(390)]
+    [TestCase(800)]
+    [TestCase(1280)]
+    public async Task Page_OfAnyWidth_DoesNotScrollSideways(int width)
+    {
+        var longName = string.Concat(Enumerable.Repeat("ip-10-0-113-201.", 10));
+        await Page.SetViewportSizeAsync(width, 800);
+        await ShowAsync([Pool(longName, Backend(longName) with { Reason = longName, P99Ms = 123_456, RequestsPerSecond = 123_456 }, Backend("b"))]);
+        await Expect(Row("b")).ToBeVisibleAsync();
+
+        (await Page.EvaluateAsync<int>("document.documentElement.scrollWidth")).Should().Be(width);
+    }
+
+    private static BackendLine Backend(string name) => new(name);
+
+    private static object Pool(string name, params BackendLine[] backends) =>
+        new { name, policy = "RoundRobin", queueLength = 0, requestsPerSecond = 1, errorShare = 0, p50Ms = 1, p99Ms = 2, backends };
+
+    private ILocator Row(string backend) => Page.GetByRole(AriaRole.Row).Filter(new() { Has = Page.GetByRole(AriaRole.Rowheader).GetByText(backend, new() { Exact = true }).First });
+
+    private async Task LogInAsync(string token)
+    {
+        await Page.GetByLabel("Token").FillAsync(token);
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Log in" }).ClickAsync();
+    }
+
+    /// <summary>Shows pools as a node would tell of them, with numbers that no real node would give twice.</summary>
+    private async Task ShowAsync(object[] pools, object[]? log = null, object[]? errors = null, bool reload = true)
+    {
+        var hello = new { node = "1.0.0", seconds = 300, history = Array.Empty<object>(), log = log ?? [] };
+        var snapshot = new
+        {
+            time = "2026-11-27T08:00:00.000Z",
+            status = "ok",
+            totals = new { requestsPerSecond = 1, errorShare = 0, inFlight = 0, p50Ms = 1, p99Ms = 2 },
+            errors = new { total_errors = errors?.Length ?? 0, error_types = new { }, recent_errors = errors ?? [] },
+            pools,
+        };
+        var stream = $"event: hello\ndata: {JsonSerializer.Serialize(hello, JsonSerializerOptions.Web)}\n\nevent: snapshot\ndata: {JsonSerializer.Serialize(snapshot, JsonSerializerOptions.Web)}\n\n";
+        await Page.RouteAsync("**/api/events", route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = stream }));
+        if (reload)
+        {
+            await Page.GotoAsync(_node.Dashboard);
+        }
+    }
+
+    private sealed record BackendLine(string Name)
+    {
+        public string Address { get; init; } = "http://127.0.0.1:1";
+
+        public int Weight { get; init; } = 1;
+
+        public string AdminState { get; init; } = "Ready";
+
+        public bool Healthy { get; init; } = true;
+
+        public string Reason { get; init; } = "GET / answered 200";
+
+        public int InFlight { get; init; }
+
+        public double RequestsPerSecond { get; init; } = 1;
+
+        public double ErrorShare { get; init; }
+
+        public double P50Ms { get; init; } = 1;
+
+        public double? P99Ms { get; init; } = 2;
+
+        public double Ramp { get; init; } = 1;
+    }
+}

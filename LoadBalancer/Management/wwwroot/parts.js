@@ -1,0 +1,77 @@
+// What every part of the dashboard is made of: words for numbers, and nodes. Names, reasons and messages come from outside: they
+// only ever become text, never markup.
+
+const fixed = (value, digits) => value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const short = (value, suffix = '') => value == null ? '–' : fixed(value, value > 0 && value < 9.95 ? 1 : 0) + suffix;
+
+export const count = value => fixed(value, 0);
+export const rate = value => short(value);
+export const share = value => short(value == null ? null : value * 100, ' %');
+export const duration = milliseconds => milliseconds >= 9999.5 ? short(milliseconds / 1000, ' s') : short(milliseconds, ' ms');
+export const times = factor => short(factor, '×');
+
+/** The numbers that pools, backends and totals may have: what they are called, how they are written, what they mean. */
+export const numbers = {
+  requestsPerSecond: ['Requests/s', rate, 'In the last second'],
+  errorShare: ['Errors', share, 'Of the requests of the last 10 s, those that failed'],
+  p50Ms: ['p50', duration, 'Half of the answers of the last 10 s took no longer'],
+  p99Ms: ['p99', duration, '99 of 100 answers of the last 10 s took no longer'],
+  inFlight: ['In flight', count, 'Requests that are being answered'],
+  queueLength: ['Waiting', count, 'Requests that wait because every backend is full'],
+  retries: ['Retries', count, 'Requests tried again on another backend, since the start'],
+  hedges: ['Hedges', count, 'Requests sent a second time because the first was slow, since the start'],
+};
+
+export function make(name, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
+}
+
+/** Sets only what has changed: selections, tooltips and screen readers are left in peace. */
+export function set(node, properties) {
+  for (const [key, value] of Object.entries(properties)) {
+    if (node[key] !== value) {
+      node[key] = value;
+    }
+  }
+}
+
+export const timeOfDay = time => make('time', { dateTime: time, textContent: new Date(time).toLocaleTimeString('en-GB') });
+
+/** Makes the nodes in `parent` those of the named `items`, in their order. A node lives as long as its item, and keeps its focus. */
+export function reconcile(parent, views, items, create) {
+  const names = new Set(items.map(item => item.name));
+  for (const [name, view] of views) {
+    if (!names.has(name)) {
+      view.node.remove();
+      views.delete(name);
+    }
+  }
+  items.forEach((item, index) => {
+    if (!views.has(item.name)) {
+      views.set(item.name, create(item.name));
+    }
+    const { node, update } = views.get(item.name);
+    if (parent.children[index] !== node) {
+      parent.insertBefore(node, parent.children[index] ?? null);
+    }
+    update(item);
+  });
+}
+
+/** Fills a list with those numbers that its source has, so that a pool of another kind needs no other page. */
+export function numberList(list) {
+  const values = {};
+  return source => {
+    for (const [key, [title, format, hint]] of Object.entries(numbers)) {
+      if (source[key] !== undefined) {
+        if (!values[key]) {
+          values[key] = make('dd');
+          list.append(make('div', { className: key, title: hint }, make('dt', { textContent: title }), values[key]));
+        }
+        set(values[key], { textContent: format(source[key]) });
+      }
+    }
+  };
+}
