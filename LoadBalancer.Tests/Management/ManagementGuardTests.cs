@@ -7,7 +7,7 @@ namespace LoadBalancer.Tests.Management;
 /// <summary>Those who try to get in.</summary>
 internal sealed class ManagementGuardTests
 {
-    private const string Token = "s3cret token, with \"blanks\"";
+    private const string Token = "s3cret-token,with\"signs\"";
 
     private RawServer _backend = null!;
     private ConfiguredNode _node = null!;

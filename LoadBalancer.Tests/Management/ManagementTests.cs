@@ -135,6 +135,15 @@ internal sealed class ManagementTests
     }
 
     [Test]
+    public async Task Put_NameWithASlash_CanBeChangedToo()
+    {
+        await SendAsync(HttpMethod.Put, "/api/pools/web/backends/rack1%2Fb3", $$"""{"address":"{{_one.Address}}"}""");
+
+        (await SendAsync(HttpMethod.Patch, "/api/pools/web/backends/rack1%2fb3", """{"weight":4}""")).Status.Should().Be(HttpStatusCode.OK);
+        _node.Pool.Snapshot.Members[2].Should().BeEquivalentTo(new { Name = "rack1/b3", Weight = 4 });
+    }
+
+    [Test]
     public async Task Put_Existing_IsReplaced()
     {
         await using var three = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthree");

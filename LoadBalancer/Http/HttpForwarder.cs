@@ -253,36 +253,43 @@ public sealed partial class HttpForwarder
     {
         using var lease = sent.Lease;
         using var exchange = sent.Exchange!;
-        exchange.CopyHead(context.Response);
-        _sticky?.SetCookie(context, own, lease.Backend, isPeerTrusted);
-        if (record is not null)
+        try
         {
-            (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
-        }
-        if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
-        {
-            await exchange.TunnelAsync(context);
-            lease.Complete(AttemptOutcome.Succeeded);
+            exchange.CopyHead(context.Response);
+            _sticky?.SetCookie(context, own, lease.Backend, isPeerTrusted);
+            if (record is not null)
+            {
+                (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+            }
+            if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
+            {
+                await exchange.TunnelAsync(context);
+                lease.Complete(AttemptOutcome.Succeeded);
+            }
+            else
+            {
+                if ((_stopping.IsCancellationRequested || exchange.IsUploadRefused) && HttpProtocol.IsHttp11(context.Request.Protocol))
+                {
+                    context.Response.Headers.Connection = "close";
+                }
+                var broken = await exchange.CopyBodyAsync(context);
+                var clientGone = exchange.IsClientGone;
+                if (body is not null)
+                {
+                    await exchange.EndUploadAsync();
+                }
+                Settle(context, exchange, lease, clientGone, broken, record);
+            }
             CountAnswer(context, sent, start);
-            return;
         }
-        if ((_stopping.IsCancellationRequested || exchange.IsUploadRefused) && HttpProtocol.IsHttp11(context.Request.Protocol))
+        finally
         {
-            context.Response.Headers.Connection = "close";
-        }
-        var broken = await exchange.CopyBodyAsync(context);
-        var clientGone = exchange.IsClientGone;
-        if (body is not null)
-        {
-            await exchange.EndUploadAsync();
-        }
-        Settle(context, exchange, lease, clientGone, broken, record);
-        CountAnswer(context, sent, start);
-        if (sent.Loser is { } loser)
-        {
-            var late = await loser; // It reads the request, which ends with us.
-            late.Exchange?.Dispose();
-            late.Lease.Dispose();
+            if (sent.Loser is { } loser)
+            {
+                var late = await loser; // It reads the request, which ends with us.
+                late.Exchange?.Dispose();
+                late.Lease.Dispose();
+            }
         }
     }
 

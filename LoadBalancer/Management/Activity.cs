@@ -15,14 +15,14 @@ public sealed record Rates(double RequestsPerSecond, double ErrorShare, double? 
 
 /// <summary>
 /// What backends and pools have done lately, by looking at their counters once a second: the request path knows nothing of it. The
-/// last seconds count by an exponential window: what is ten seconds old counts a tenth. Not safe for several threads at once.
+/// last seconds count by an exponential window: what is six seconds old counts a tenth. Not safe for several threads at once.
 /// </summary>
 internal sealed class Activity(TimeProvider time)
 {
     /// <summary>How many seconds are remembered.</summary>
     public const int Seconds = 300;
 
-    private const double KeptPerSecond = 0.8;
+    private const double KeptPerSecond = 0.7;
 
     private readonly Dictionary<Backend, Track> _backends = [];
     private readonly Dictionary<BackendPool, Queue<Rates>> _pools = [];
@@ -106,9 +106,9 @@ internal sealed class Activity(TimeProvider time)
     private static double? Milliseconds(double[] times, double percentile)
     {
         var total = times.Sum();
-        if (total < 0.01)
+        if (total < 0.1)
         {
-            return null;
+            return null; // The last answer was too long ago.
         }
         var left = total * percentile / 100;
         var i = 0;

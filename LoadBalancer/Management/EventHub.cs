@@ -26,7 +26,7 @@ public sealed class EventHub : BackgroundService
     private readonly ErrorStatistics _errors;
     private readonly TimeProvider _time;
     private readonly Activity _activity;
-    private readonly ConcurrentDictionary<Channel<byte[]>, bool> _listeners = new();
+    private readonly ConcurrentDictionary<Channel<byte[]>, CancellationTokenSource> _listeners = new(); // each with what ends it
     private readonly SemaphoreSlim _changed = new(0, 1);
     private readonly Lock _gate = new(); // of what follows
     private readonly HashSet<BackendPool> _watched = [];
@@ -80,22 +80,27 @@ public sealed class EventHub : BackgroundService
             {
                 events.Writer.TryWrite(Event("hello", Hello()));
                 events.Writer.TryWrite(Snapshot());
-                _listeners[events] = true;
+                _listeners[events] = ended;
             }
             await foreach (var text in events.Reader.ReadAllAsync(ended.Token))
             {
                 await context.Response.Body.WriteAsync(text, ended.Token);
                 await context.Response.Body.FlushAsync(ended.Token);
             }
-            context.Abort(); // It has fallen behind.
         }
         catch (Exception e) when (e is OperationCanceledException or IOException)
         {
-            // It has left, or we are about to.
+            if (!stopping.IsCancellationRequested)
+            {
+                context.Abort(); // It has left, or fallen behind.
+            }
         }
         finally
         {
-            _listeners.TryRemove(events, out _);
+            lock (_gate)
+            {
+                _listeners.TryRemove(events, out _);
+            }
         }
     }
 
@@ -208,12 +213,12 @@ public sealed class EventHub : BackgroundService
 
     private void Send(byte[] text)
     {
-        foreach (var listener in _listeners.Keys)
+        foreach (var (events, ended) in _listeners)
         {
-            if (!listener.Writer.TryWrite(text))
+            // Who leaves takes itself out first, under the lock that we are under: what would end it has not been disposed of.
+            if (!events.Writer.TryWrite(text) && _listeners.TryRemove(events, out _))
             {
-                _listeners.TryRemove(listener, out _);
-                listener.Writer.TryComplete();
+                _ = ended.CancelAsync();
             }
         }
     }

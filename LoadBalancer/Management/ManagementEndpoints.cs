@@ -60,7 +60,7 @@ internal sealed class ManagementEndpoints(
         }
         if (path.Split('/') is ["", "api", "pools", var pool, "backends", var backend])
         {
-            return ChangeAsync(context, pool, backend);
+            return ChangeAsync(context, Name(pool), Name(backend));
         }
         if (!IsRead(request))
         {
@@ -160,6 +160,9 @@ internal sealed class ManagementEndpoints(
         headers.XContentTypeOptions = "nosniff";
         headers["Referrer-Policy"] = "same-origin"; // Not no-referrer: the login form would then come from the origin "null".
     }
+
+    // All of a path is decoded by now but the slash (RFC 3986 section 2.2).
+    private static string Name(string segment) => segment.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
 
     private static bool IsRead(HttpRequest request) => request.Method is "GET" or "HEAD";
 
