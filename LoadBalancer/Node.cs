@@ -40,11 +40,11 @@ internal static class Node
         services.AddSingleton(provider => new NodeListeners(options, provider.GetRequiredService<NodePools>(), provider.GetRequiredService<AccessLogs>(), provider));
         services.AddSingleton(provider => new ListenerService(provider.GetRequiredService<NodeListeners>().Listeners, provider.GetRequiredService<ILogger<ListenerService>>()));
 
-        services.AddSingleton(provider => new EventHub(() => provider.GetRequiredService<NodePools>().All, provider.GetRequiredService<ErrorStatistics>(), time));
+        services.AddSingleton(provider => new EventHub(() => provider.GetRequiredService<NodePools>().All, provider.GetRequiredService<ErrorStatistics>(), time, provider.GetRequiredService<ILogger<EventHub>>()));
         if (configuration is not null)
         {
             services.AddSingleton(provider => new ConfigurationReloader(
-                configuration, changed => Apply(changed, provider), provider.GetRequiredService<EventHub>().Note, time, provider.GetRequiredService<ILogger<ConfigurationReloader>>()));
+                configuration, changed => Apply(changed, options, provider), provider.GetRequiredService<EventHub>().Note, time, provider.GetRequiredService<ILogger<ConfigurationReloader>>()));
         }
 
         // Started in this order, and stopped in the other: /health there tells of the end until it is over.
@@ -84,10 +84,11 @@ internal static class Node
     }
 
     // Pools first: listeners may lead to new ones. A pool that is gone serves what is on its way to it.
-    private static IEnumerable<string> Apply(LoadBalancerOptions options, IServiceProvider provider)
+    private static IEnumerable<string> Apply(LoadBalancerOptions options, LoadBalancerOptions started, IServiceProvider provider)
     {
         provider.GetRequiredService<NodePools>().Apply(options.Pools);
         provider.GetRequiredService<IOptions<HostOptions>>().Value.ShutdownTimeout = options.ShutdownTimeout;
-        return provider.GetRequiredService<NodeListeners>().Apply(options);
+        var needed = provider.GetRequiredService<NodeListeners>().Apply(options);
+        return options.Management == started.Management ? needed : needed.Append("Management has changed");
     }
 }

@@ -21,11 +21,12 @@ internal sealed class NodePool : IDisposable
     private HttpMessageHandler? _probing;
     private HttpClient? _client;
     private PoolOptions _options;
+    private byte[]? _stickyKey;
 
     /// <summary>Makes a pool; the options must be valid.</summary>
-    public NodePool(string name, PoolOptions options, NodePoolParts parts)
+    public NodePool(string name, PoolOptions options, byte[]? stickyKey, NodePoolParts parts)
     {
-        (_parts, _options) = (parts, options);
+        (_parts, _options, _stickyKey) = (parts, options, stickyKey);
         var rules = Rules(options);
         Pool = new BackendPool(name, Policy(options.Policy), [.. options.Backends.Select(entry => NewBackend(entry.Key, entry.Value, rules))], options.Queue.Limit);
         parts.HealthLog.Watch(Pool);
@@ -40,7 +41,7 @@ internal sealed class NodePool : IDisposable
     public BackendPool Pool { get; }
 
     /// <summary>Who forwards requests to it.</summary>
-    public HttpForwarder Forwarder { get; private set; }
+    public HttpForwarder Forwarder { get; private set; } = null!;
 
     /// <summary>How it is probed; null where it is not.</summary>
     public ProbedPool? Probed { get; private set; }
@@ -49,10 +50,10 @@ internal sealed class NodePool : IDisposable
     /// Applies other options. A backend of the same name and address keeps its health, its counters and its connections, and what an
     /// operator has set of it at run time unless the options say something else of it than before; others come and go.
     /// </summary>
-    public void Apply(PoolOptions options)
+    public void Apply(PoolOptions options, byte[]? stickyKey)
     {
         var before = _options;
-        _options = options;
+        (_options, _stickyKey) = (options, stickyKey);
         var rules = Rules(options);
         var members = Pool.Snapshot.Members;
         var kept = (from entry in options.Backends
@@ -63,12 +64,8 @@ internal sealed class NodePool : IDisposable
         {
             kept.ForEach(member => Pool.SetRules(member.Backend, rules));
         }
-        HashSet<Backend> stay;
-        lock (_leaving)
-        {
-            stay = [.. _leaving];
-            _leaving.Clear();
-        }
+        HashSet<Backend> stay = [.. _leaving];
+        _leaving.Clear();
         Pool.Change(() => kept.ForEach(member => Change(member.Backend, stay.Contains(member.Backend) ? null : member.Was, member.Is)));
         if (options.Policy != before.Policy)
         {
@@ -94,6 +91,13 @@ internal sealed class NodePool : IDisposable
         }
     }
 
+    /// <summary>The key of a pool's sticky sessions: the one that it has, unless its options are others now; null where it has no such sessions.</summary>
+    /// <exception cref="StartException">The file that was named cannot be used.</exception>
+    public static byte[]? StickyKeyFor(string name, PoolOptions options, NodePool? existing, NodePoolParts parts) =>
+        options.StickySession is not { } sticky ? null
+        : existing is { _stickyKey: { } key } && existing._options.StickySession == sticky ? key
+        : StickyKey.Load(name, sticky.KeyFile, parts.Loggers.CreateLogger<HttpForwarder>());
+
     /// <summary>Adds a backend, or replaces the one of that name if its address is another, until the next <see cref="Apply"/>.</summary>
     public Backend Put(string name, EndpointAddress address, int weight)
     {
@@ -101,7 +105,7 @@ internal sealed class NodePool : IDisposable
         var existing = members.FirstOrDefault(member => member.Name == name);
         if (existing?.Address == address)
         {
-            Pool.Change(() => existing.Weight = weight);
+            Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, existing.AdminState == AdminState.Draining ? AdminState.Ready : existing.AdminState));
             return existing;
         }
         var backend = NewBackend(name, new BackendOptions { Address = address, Weight = weight }, Rules(_options), joins: true);
@@ -112,21 +116,22 @@ internal sealed class NodePool : IDisposable
     /// <summary>Lets a backend finish what it has in flight, and removes it, unless <see cref="Apply"/> says before that it is to stay.</summary>
     public async Task DeleteAsync(Backend backend)
     {
-        lock (_leaving)
+        lock (_parts.Gate)
         {
+            Pool.Change(() => backend.AdminState = AdminState.Draining);
             if (!_leaving.Add(backend))
             {
-                return;
+                return; // It is on its way already.
             }
         }
-        Pool.Change(() => backend.AdminState = AdminState.Draining);
-        while (backend.InFlight > 0)
+        while (backend.InFlight > 0 && backend.AdminState == AdminState.Draining)
         {
             await Task.Delay(DrainPoll, _parts.Time);
         }
-        lock (_leaving)
+        lock (_parts.Gate)
         {
-            if (_leaving.Remove(backend))
+            // Unless an operator has thought better of it.
+            if (_leaving.Remove(backend) && backend.AdminState == AdminState.Draining)
             {
                 Pool.SetMembers(Pool.Snapshot.Members.Remove(backend));
             }
@@ -183,7 +188,7 @@ internal sealed class NodePool : IDisposable
             _forwarding = HttpForwarder.CreateHandler(_options, _trust, _parts.Time);
             _client = _parts.Clients.Create(_parts.ClientFactory, $"forward to {Pool.Name}", _forwarding);
         }
-        return new HttpForwarder(Pool, _options, _client, _parts.Time, _parts.Errors, _parts.Loggers.CreateLogger<HttpForwarder>(), _parts.Stopping);
+        return new HttpForwarder(Pool, _options, _stickyKey, _client, _parts.Time, _parts.Errors, _parts.Loggers.CreateLogger<HttpForwarder>(), _parts.Stopping, Forwarder);
     }
 
     private ProbedPool? NewProbed()
@@ -230,4 +235,8 @@ internal sealed class NodePool : IDisposable
 
 /// <summary>What the pools of a node have in common.</summary>
 internal sealed record NodePoolParts(
-    TimeProvider Time, HealthLog HealthLog, PoolClients Clients, IHttpClientFactory ClientFactory, Diagnostics.ErrorStatistics Errors, ILoggerFactory Loggers, CancellationToken Stopping);
+    TimeProvider Time, HealthLog HealthLog, PoolClients Clients, IHttpClientFactory ClientFactory, Diagnostics.ErrorStatistics Errors, ILoggerFactory Loggers, CancellationToken Stopping)
+{
+    /// <summary>Held while the members of any pool change: by a new configuration, or by an operator.</summary>
+    public Lock Gate { get; } = new();
+}

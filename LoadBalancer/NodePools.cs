@@ -9,7 +9,6 @@ namespace LoadBalancer;
 /// <summary>The pools of a node, which come, go and change with its configuration. Changes come one at a time.</summary>
 internal sealed class NodePools(NodePoolParts parts, HealthChecker health) : IDisposable
 {
-    private readonly Lock _gate = new();
     private volatile ImmutableSortedDictionary<string, NodePool> _pools = ImmutableSortedDictionary.Create<string, NodePool>(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Every pool, in the order of their names.</summary>
@@ -24,15 +23,17 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health) : IDi
     /// <summary>Makes the pools be those of the options, which must be valid.</summary>
     public void Apply(IReadOnlyDictionary<string, PoolOptions> options)
     {
-        lock (_gate)
+        lock (parts.Gate)
         {
+            // First what may fail, so that nothing has changed if it does.
             var before = _pools;
+            var keys = options.ToDictionary(entry => entry.Key, entry => NodePool.StickyKeyFor(entry.Key, entry.Value, before.GetValueOrDefault(entry.Key), parts), StringComparer.OrdinalIgnoreCase);
             foreach (var (name, pool) in options.Where(entry => before.ContainsKey(entry.Key)))
             {
-                before[name].Apply(pool);
+                before[name].Apply(pool, keys[name]);
             }
             _pools = options.ToImmutableSortedDictionary(
-                entry => entry.Key, entry => before.GetValueOrDefault(entry.Key) ?? new NodePool(entry.Key, entry.Value, parts), StringComparer.OrdinalIgnoreCase);
+                entry => entry.Key, entry => before.GetValueOrDefault(entry.Key) ?? new NodePool(entry.Key, entry.Value, keys[entry.Key], parts), StringComparer.OrdinalIgnoreCase);
             health.Watch([.. _pools.Values.Select(pool => pool.Probed).OfType<ProbedPool>()]);
             foreach (var gone in before.Values.Except(_pools.Values))
             {
@@ -42,16 +43,17 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health) : IDi
     }
 
     /// <summary>Adds or replaces a backend of a pool that there is, until the next <see cref="Apply"/>.</summary>
-    public Backend Put(BackendPool pool, string name, EndpointAddress address, int weight)
+    /// <returns>The backend; null where the pool is gone.</returns>
+    public Backend? Put(BackendPool pool, string name, EndpointAddress address, int weight)
     {
-        lock (_gate)
+        lock (parts.Gate)
         {
-            return _pools[pool.Name].Put(name, address, weight);
+            return _pools.GetValueOrDefault(pool.Name)?.Put(name, address, weight);
         }
     }
 
     /// <summary>Lets a backend finish what it has in flight, and removes it, until the next <see cref="Apply"/>.</summary>
-    public void Delete(BackendPool pool, Backend backend) => _ = _pools[pool.Name].DeleteAsync(backend);
+    public void Delete(BackendPool pool, Backend backend) => _ = _pools.GetValueOrDefault(pool.Name)?.DeleteAsync(backend);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -130,6 +130,30 @@ internal sealed class ReloadTests
     }
 
     [Test]
+    public async Task Change_WhoseKeyCannotBeRead_ChangesNothingAnywhere()
+    {
+        await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));
+
+        await node.ReloadedAsync(() => node.WriteAsync(
+            $"{{ \"web\": {{ \"Backends\": {{ {Backend("b2", _two)} }} }}, \"zzz\": {{ \"StickySession\": {{ \"KeyFile\": \"/dev/null\" }}, \"Backends\": {{ {Backend("b2", _two)} }} }} }}"));
+
+        node.Reloader.Refused.Should().Be(1);
+        (await AnswersAsync(node, 2)).Should().Equal("one", "one");
+        node.FindPool("zzz").Should().BeNull();
+        node.Log.Lines.Should().Contain(line => line.StartsWith("Error: configuration: ") && line.Contains("pool 'zzz': the key of its sticky sessions cannot be read"));
+    }
+
+    [Test]
+    public async Task Change_OfManagement_NeedsARestart()
+    {
+        await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));
+
+        await node.ReloadedAsync(() => node.WriteAsync(Pool(Backend("b1", _one)), management: "{ \"Address\": \"http://127.0.0.1:0\", \"Token\": \"new\" }"));
+
+        node.Log.Lines.Should().Contain("Warning: configuration: Management has changed, which needs a restart");
+    }
+
+    [Test]
     public async Task Change_OfWhatNeedsARestart_SaysSoAndAppliesTheRest()
     {
         await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));

@@ -2,6 +2,7 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Management;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Logging.Abstractions;
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Management;
@@ -12,7 +13,7 @@ internal sealed class EventHubTests
     public async Task Serve_ReaderTakesNothing_IsDropped()
     {
         var pool = PoolOf(Unprobed("a"));
-        using var hub = new EventHub(() => [pool], new ErrorStatistics(TimeProvider.System), TimeProvider.System);
+        using var hub = new EventHub(() => [pool], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
         var aborted = new TaskCompletionSource();
         var context = new DefaultHttpContext();
         context.Response.Body = new StuckStream();
@@ -33,7 +34,7 @@ internal sealed class EventHubTests
     public async Task Serve_NodeStops_Ends()
     {
         var pool = PoolOf(Unprobed("a"));
-        using var hub = new EventHub(() => [pool], new ErrorStatistics(TimeProvider.System), TimeProvider.System);
+        using var hub = new EventHub(() => [pool], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
         var context = new DefaultHttpContext { Response = { Body = new MemoryStream() } };
         using var stopping = new CancellationTokenSource();
 

@@ -87,6 +87,20 @@ internal sealed class ManagementGuardTests
         answer.Headers.Contains("Set-Cookie").Should().BeFalse();
     }
 
+    [TestCase("multipart/form-data", "token=x")]
+    [TestCase("multipart/form-data; boundary=x", "nonsense")]
+    [TestCase("application/x-www-form-urlencoded", "a=1&many")]
+    public async Task Login_FormThatIsNone_IsRefusedInALine(string type, string body)
+    {
+        using var content = new StringContent(body == "a=1&many" ? string.Concat(Enumerable.Repeat("a=1&", 2000)) : body);
+        content.Headers.ContentType = System.Net.Http.Headers.MediaTypeHeaderValue.Parse(type);
+
+        using var answer = await _node.Management.PostAsync("/login", content);
+
+        ((int)answer.StatusCode).Should().BeOneOf(303, 400, 405);
+        _node.Log.Lines.Should().NotContain(line => line.Contains("Exception"));
+    }
+
     [TestCase("Origin: http://evil.example", 403)]
     [TestCase("Origin: null", 403)]
     [TestCase("Origin: http://127.0.0.1:1", 403)]

@@ -92,6 +92,8 @@ internal sealed class ManagementTests
     [TestCase("web", "b1", """{"weight":1.5}""", 400, "weight 1.5 is not valid; expected a whole number from 0 to 1000\n")]
     [TestCase("web", "b1", """{"weight":"1"}""", 400, "weight \"1\" is not valid; expected a whole number from 0 to 1000\n")]
     [TestCase("web", "b1", """{"wait":1}""", 400, "'wait' cannot be changed; expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too\n")]
+    [TestCase("web", "b1", """{"adminState":"\ud800"}""", 400, "the body cannot be read; expected UTF-8, and no more than was asked for\n")]
+    [TestCase("web", "b1", """{"\ud800":1}""", 400, "the body cannot be read; expected UTF-8, and no more than was asked for\n")]
     [TestCase("web", "b1", "{}", 400, "there is nothing to change; expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too\n")]
     [TestCase("web", "b1", "[]", 400, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}\n")]
     [TestCase("web", "b1", "", 400, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}\n")]
@@ -159,6 +161,45 @@ internal sealed class ManagementTests
     [TestCase("""{"address":"http://*:80"}""", "address \"http://*:80\" is not one of a backend of this pool; expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}\n")]
     public async Task Put_Nonsense_SaysWhatWasExpected(string body, string text) =>
         (await SendAsync(HttpMethod.Put, "/api/pools/web/backends/b3", body)).Should().Be((HttpStatusCode.BadRequest, text));
+
+    [TestCase("PUT")]
+    [TestCase("PATCH")]
+    public async Task Delete_AnOperatorThinksBetterOfIt_Stays(string method)
+    {
+        var (arrived, answer) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await using var slow = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            arrived.SetResult();
+            await answer.Task;
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
+        });
+        var put = $$"""{"address":"{{slow.Address}}","weight":100}""";
+        await SendAsync(HttpMethod.Put, "/api/pools/web/backends/b3", put);
+        var get = _node.Client.GetStringAsync("/");
+        await arrived.Task;
+        await SendAsync(HttpMethod.Delete, "/api/pools/web/backends/b3", null);
+
+        var (_, text) = await SendAsync(new HttpMethod(method), "/api/pools/web/backends/b3", method == "PUT" ? put : """{"adminState":"Ready"}""");
+
+        text.Should().Contain("\"adminState\":\"Ready\"");
+        answer.SetResult();
+        (await get).Should().Be("slow");
+        await SendAsync(HttpMethod.Delete, "/api/pools/web/backends/b3", null);
+        await Eventually.BeTrueAsync(() => _node.Pool.Snapshot.Members.Length == 2, "it can be deleted again");
+    }
+
+    [Test]
+    public async Task Put_AgainAndAgainWhileTheDashboardLooks_HarmsNobody()
+    {
+        for (var i = 0; i < 300; i++)
+        {
+            (await SendAsync(HttpMethod.Put, $"/api/pools/web/backends/n{i}", $$"""{"address":"{{_one.Address}}"}""")).Status.Should().Be(HttpStatusCode.OK);
+        }
+
+        _node.Pool.Snapshot.Members.Should().HaveCount(302);
+        (await _node.Client.GetStringAsync("/")).Should().BeOneOf("one", "two");
+    }
 
     [Test]
     public async Task Delete_WhileItWorks_DrainsFirst()
@@ -260,6 +301,21 @@ internal sealed class ManagementTests
         (name, data) = await NextAsync(reader);
         name.Should().Be("snapshot");
         data.GetProperty("pools")[0].GetProperty("backends")[0].GetProperty("adminState").GetString().Should().Be("Draining");
+    }
+
+    [Test]
+    public async Task Events_ManyChangesAtOnce_AreAllTold()
+    {
+        using var answer = await _node.Management.GetAsync("/api/events", HttpCompletionOption.ResponseHeadersRead);
+        using var reader = new StreamReader(await answer.Content.ReadAsStreamAsync());
+        await NextAsync(reader);
+
+        _node.Pool.SetMembers([.. _node.Pool.Snapshot.Members, .. Enumerable.Range(0, 50).Select(i => TestBackends.Unprobed($"n{i}"))]);
+
+        for (var told = 0; told < 50;)
+        {
+            told += (await NextAsync(reader)).Name == "change" ? 1 : 0;
+        }
     }
 
     [Test]

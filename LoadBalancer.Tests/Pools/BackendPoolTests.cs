@@ -350,6 +350,30 @@ internal sealed class BackendPoolTests
     }
 
     [Test]
+    public async Task SetPolicyAndMembers_WhileOthersChoose_SomebodyIsAlwaysThere()
+    {
+        var (a, b) = (Unprobed("a"), Unprobed("b"));
+        var pool = PoolOf(a, b);
+        using var done = new CancellationTokenSource();
+        var choosing = Task.Run(() =>
+        {
+            while (!done.IsCancellationRequested)
+            {
+                Acquire(pool).Dispose();
+            }
+        });
+
+        for (var i = 0; i < 5_000 && !choosing.IsCompleted; i++)
+        {
+            pool.SetPolicy(i % 2 == 0 ? new LoadBalancer.Balancing.FirstPolicy() : new LoadBalancer.Balancing.RoundRobinPolicy());
+            pool.SetMembers(i % 2 == 0 ? [a] : [a, Unprobed("c")]);
+        }
+        await done.CancelAsync();
+
+        await choosing;
+    }
+
+    [Test]
     public void SetRules_NoLongerProbed_IsNotDownByAProbe()
     {
         var backend = Probed("a");

@@ -10,6 +10,21 @@ internal sealed class ResponseTimeTests
     [Test]
     public void Seconds_NothingObserved_IsZero() => new ResponseTime(_clock).Seconds.Should().Be(0);
 
+    [TestCase(20)]
+    [TestCase(26)]
+    [TestCase(40)]
+    [TestCase(60)]
+    public void Seconds_IdleForWeeks_HasFadedAndNothingElse(int days)
+    {
+        var time = Observed(0.02);
+
+        _clock.Advance(TimeSpan.FromDays(days));
+
+        time.Seconds.Should().BeInRange(0, 1e-6);
+        time.Observe(TimeSpan.FromSeconds(1));
+        time.Seconds.Should().BeApproximately(1, 1e-6);
+    }
+
     [Test]
     public void Observe_LongerTime_CountsAtOnce()
     {

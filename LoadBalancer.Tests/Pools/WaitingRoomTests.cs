@@ -20,9 +20,23 @@ internal sealed class WaitingRoomTests
     [Test]
     public void TryEnter_NoPlaceLeft_IsNull()
     {
-        var pool = RoomyPool(0, Unprobed("a"));
+        var pool = RoomyPool(0, Unprobed("a", maxInFlight: 1));
+        _ = Acquire(pool);
 
         pool.WaitingRoom.TryEnter(new SelectionContext(), default).Should().BeNull();
+    }
+
+    [Test]
+    public async Task TryEnter_NoPlaceLeftButRoomForWhoNobodyWaits_IsServedAtOnce()
+    {
+        var (a, b) = (Unprobed("a", maxInFlight: 1), Unprobed("b", maxInFlight: 1));
+        var pool = RoomyPool(1, a, b);
+        pool.TryAcquire(b, out _).Should().BeTrue();
+        _ = pool.WaitingRoom.TryEnter(new SelectionContext([a]), default)!;
+
+        var lease = await pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+
+        lease!.Backend.Should().Be(a, "who waits was tried there, and waits for b");
     }
 
     [Test]

@@ -39,7 +39,7 @@ public sealed partial class ConfigurationReloader(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var hangUp = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnHangUp);
-        var (seen, doubted) = (running.Text, (string?)null); // what was applied or refused; what is broken and may yet become whole
+        var (seen, doubted, isDoubted) = (running.Text, (string?)null, false); // what was applied or refused; what is broken and may yet become whole
         try
         {
             while (true)
@@ -48,16 +48,16 @@ public sealed partial class ConfigurationReloader(
                 var text = TryRead();
                 if (text == seen && !isOrdered)
                 {
-                    doubted = null;
+                    isDoubted = false;
                     continue;
                 }
                 var loaded = running.Reload();
-                if (loaded.Errors.Count > 0 && text != doubted && !isOrdered)
+                if (loaded.Errors.Count > 0 && !(isDoubted && text == doubted) && !isOrdered)
                 {
-                    doubted = text;
+                    (doubted, isDoubted) = (text, true);
                     continue;
                 }
-                (seen, doubted) = (text, null);
+                (seen, isDoubted) = (text, false);
                 TakeUp(loaded);
             }
         }

@@ -41,7 +41,8 @@ internal static partial class ConfigurationValidator
         {
             CheckAddress("Management", "management", management.Address, "http://127.0.0.1:8081");
             Require(management.Address is not { Scheme: "https" }, "Management:Address", "is https; expected http://host:port, and where others are to reach it, a proxy with TLS in front of it");
-            Require(management.Token is null or { Length: > 0 }, "Management:Token", "is empty; expected a secret, or none");
+            Require(management.Token is null || management.Token.Length > 0 && !management.Token.AsSpan().ContainsAnyExceptInRange('!', '~'), "Management:Token",
+                "cannot be sent in a header field; expected letters, digits and signs of ASCII, without blanks");
             Require(management.Token is not null || management.Address is null || management.IsLoopback, "Management:Token",
                 $"is missing; {management.Address} can be reached from other machines, so that anybody could change the pools");
         }

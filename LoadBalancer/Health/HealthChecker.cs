@@ -47,6 +47,13 @@ public sealed class HealthChecker(TimeProvider time, Random random) : Background
             StartAndStopPollings();
         }
         await Task.Delay(Timeout.InfiniteTimeSpan, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        lock (_gate)
+        {
+            foreach (var polling in _pollings.Values)
+            {
+                polling.Stop.Cancel();
+            }
+        }
     }
 
     private void OnMembersChanged(BackendPool pool)
@@ -59,7 +66,7 @@ public sealed class HealthChecker(TimeProvider time, Random random) : Background
 
     private void StartAndStopPollings()
     {
-        if (_stopping is not { } stopping)
+        if (_stopping is not { IsCancellationRequested: false })
         {
             return;
         }
@@ -71,7 +78,7 @@ public sealed class HealthChecker(TimeProvider time, Random random) : Background
         }
         foreach (var (backend, probed) in wanted.Where(entry => !_pollings.ContainsKey(entry.Key)))
         {
-            var stop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+            var stop = new CancellationTokenSource(); // has no timer and is linked to nothing: it need not be disposed of
             _pollings[backend] = new Polling(probed, stop);
             _ = PollAsync(probed, backend, stop.Token);
         }

@@ -36,16 +36,12 @@ public sealed class SlowStart
     // It is put back to the start when it goes down, not when it comes up: by then it may have been chosen already.
     private void OnFlip(BackendPool pool, Backend backend)
     {
-        if (!backend.Health.IsUp)
+        if (!backend.Health.IsUp && (Duration > TimeSpan.Zero || backend.Ramp < 1))
         {
             _climbs.TryRemove(backend, out _);
-            var ramp = Duration > TimeSpan.Zero ? Beginning : 1;
-            if (backend.Ramp != ramp)
-            {
-                _pool.Change(() => backend.Ramp = ramp);
-            }
+            _pool.Change(() => backend.Ramp = Duration > TimeSpan.Zero ? Beginning : 1);
         }
-        else
+        if (backend.Health.IsUp) // It may have come up in that very moment, on another thread that saw no need to climb.
         {
             Begin(backend);
         }

@@ -20,19 +20,24 @@ internal sealed class Hedge(HedgeOptions options, TimeProvider time)
     {
         get
         {
-            if (options.After.Delay is { } delay)
+            if (options.After.Delay is { } fixedDelay)
             {
-                return delay;
+                return fixedDelay;
             }
             var known = Volatile.Read(ref _known);
             if (time.GetElapsedTime(known.At) >= Freshness)
             {
-                known = new Known(_times.Percentile(options.After.Percentile, LeastAnswers), time.GetTimestamp());
+                // Timers know whole milliseconds: rounded down, nearly every request would be late.
+                var delay = _times.Percentile(options.After.Percentile, LeastAnswers) is { } late ? TimeSpan.FromMilliseconds(Math.Ceiling(late.TotalMilliseconds)) : (TimeSpan?)null;
+                known = new Known(delay, time.GetTimestamp());
                 Volatile.Write(ref _known, known);
             }
             return known.Delay;
         }
     }
+
+    /// <summary>Whether these are the options that it was made of.</summary>
+    public bool IsFor(HedgeOptions others) => options.After == others.After && options.Methods.SequenceEqual(others.Methods);
 
     /// <summary>Whether a request may be hedged: it can be sent twice, and be carried out twice.</summary>
     public bool Suits(HttpContext context, bool hasBody) =>

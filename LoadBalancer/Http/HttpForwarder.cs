@@ -28,19 +28,21 @@ public sealed partial class HttpForwarder
     /// <summary>Makes the forwarder of a pool.</summary>
     /// <param name="pool">Where backends come from.</param>
     /// <param name="options">The pool's time-outs, retries, queue, hedging and sticky sessions.</param>
+    /// <param name="stickyKey">The key of its sticky sessions, where it has any.</param>
     /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>, without a time-out of its own.</param>
     /// <param name="time">The clock of the retry budget, of the queue and of hedging.</param>
     /// <param name="errors">Told of each error that a client sees.</param>
     /// <param name="logger">Told of each failed attempt, once.</param>
     /// <param name="stopping">Cancelled when the node is to stop; from then on every answer ends its connection.</param>
-    /// <exception cref="StartException">The file of the sticky sessions' key cannot be used.</exception>
+    /// <param name="before">The forwarder that it replaces: what that one has learned, and spent of the retry budget, goes on.</param>
     public HttpForwarder(
-        BackendPool pool, PoolOptions options, HttpClient client, TimeProvider time, ErrorStatistics errors, ILogger<HttpForwarder> logger, CancellationToken stopping)
+        BackendPool pool, PoolOptions options, byte[]? stickyKey, HttpClient client, TimeProvider time, ErrorStatistics errors, ILogger<HttpForwarder> logger,
+        CancellationToken stopping, HttpForwarder? before = null)
     {
         (_pool, _options, _client, _time, _errors, _stopping, _logger) = (pool, options, client, time, errors, stopping, logger);
-        _budget = new RetryBudget(options.Retry.Budget, time);
-        _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, StickyKey.Load(pool.Name, sticky.KeyFile, logger)) : null;
-        _hedge = options.Hedge is { } hedge ? new Hedge(hedge, time) : null;
+        _budget = before is not null && before._options.Retry.Budget == options.Retry.Budget ? before._budget : new RetryBudget(options.Retry.Budget, time);
+        _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, stickyKey!) : null;
+        _hedge = options.Hedge is not { } hedge ? null : before?._hedge?.IsFor(hedge) == true ? before._hedge : new Hedge(hedge, time);
     }
 
     /// <summary>Whether <see cref="ForwardAsync"/> wants to know what equal clients have in common.</summary>
@@ -86,6 +88,11 @@ public sealed partial class HttpForwarder
                 }
             }
 
+            if (tried is not null)
+            {
+                _pool.Statistics.CountRetry();
+            }
+
             // 3. Send the request, and copy the answer once its head is there.
             var sent = _hedge is not null && _hedge.Suits(context, hasBody) && _hedge.Delay is { } delay
                 ? await SendHedgedAsync(context, lease, isPeerTrusted, delay, tried ??= [])
@@ -105,7 +112,6 @@ public sealed partial class HttpForwarder
             }
             if (error.Outcome() == AttemptOutcome.ConnectFailed)
             {
-                _pool.Statistics.CountRetry();
                 continue; // Nothing was sent: always safe, and no load on anybody.
             }
             attempts++;
@@ -113,7 +119,6 @@ public sealed partial class HttpForwarder
             {
                 break;
             }
-            _pool.Statistics.CountRetry();
         }
         await AnswerErrorAsync(context, error, start, cause);
     }
@@ -224,13 +229,9 @@ public sealed partial class HttpForwarder
         using var firstSuperseded = new CancellationTokenSource();
         var first = SendAsync(context, lease, null, isPeerTrusted, firstSuperseded.Token).AsTask();
         await ((Task)first).WaitAsync(delay, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (first.IsCompleted || !_pool.TryAcquire(new SelectionContext([.. tried, lease.Backend]), out var otherLease))
+        var selection = new SelectionContext([.. tried, lease.Backend]);
+        if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.WaitingRoom.Count > 0 || !_budget.TryTakeRetry() || !_pool.TryAcquire(selection, out var otherLease))
         {
-            return await first;
-        }
-        if (!_budget.TryTakeRetry())
-        {
-            otherLease.Dispose();
             return await first;
         }
         _pool.Statistics.CountHedge();
@@ -244,7 +245,15 @@ public sealed partial class HttpForwarder
             return await (isFirst ? second : first); // Whatever comes of it.
         }
         await (isFirst ? secondSuperseded : firstSuperseded).CancelAsync();
-        return winner with { Loser = isFirst ? second : first };
+        return winner with { Loser = SettleLoserAsync(isFirst ? second : first) };
+    }
+
+    // It may have had an answer too, a moment too late.
+    private static async Task SettleLoserAsync(Task<Sent> loser)
+    {
+        var late = await loser;
+        late.Exchange?.Dispose();
+        late.Lease.Dispose();
     }
 
     /// <summary>Copies the answer to the client, and gives the backend back.</summary>
@@ -284,11 +293,9 @@ public sealed partial class HttpForwarder
         }
         finally
         {
-            if (sent.Loser is { } loser)
+            if (sent.Loser is not null)
             {
-                var late = await loser; // It reads the request, which ends with us.
-                late.Exchange?.Dispose();
-                late.Lease.Dispose();
+                await sent.Loser; // It reads the request, which ends with us.
             }
         }
     }
@@ -365,5 +372,5 @@ public sealed partial class HttpForwarder
     /// <param name="Error">Why there is no answer.</param>
     /// <param name="Cause">The same in words, for the operator.</param>
     /// <param name="Loser">Another attempt that was broken off; the request must not end before it.</param>
-    private readonly record struct Sent(Exchange? Exchange, BackendLease Lease, TimeSpan ResponseTime, ForwardError Error = default, string? Cause = null, Task<Sent>? Loser = null);
+    private readonly record struct Sent(Exchange? Exchange, BackendLease Lease, TimeSpan ResponseTime, ForwardError Error = default, string? Cause = null, Task? Loser = null);
 }

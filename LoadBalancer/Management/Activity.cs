@@ -49,7 +49,8 @@ internal sealed class Activity(TimeProvider time)
         var now = time.GetTimestamp();
         var elapsed = Math.Max(time.GetElapsedTime(_sampledAt, now).TotalSeconds, 0.001);
         _sampledAt = now;
-        var members = pools.SelectMany(pool => pool.Snapshot.Members).ToHashSet();
+        var snapshots = pools.Select(pool => (Pool: pool, pool.Snapshot.Members)).ToList(); // Read once: members come and go meanwhile.
+        var members = snapshots.SelectMany(snapshot => snapshot.Members).ToHashSet();
         foreach (var gone in _backends.Keys.Where(backend => !members.Contains(backend)).ToList())
         {
             _backends.Remove(gone);
@@ -66,13 +67,13 @@ internal sealed class Activity(TimeProvider time)
         {
             _pools.Remove(gone);
         }
-        foreach (var pool in pools)
+        foreach (var (pool, itsMembers) in snapshots)
         {
             if (!_pools.TryGetValue(pool, out var history))
             {
                 _pools[pool] = history = new Queue<Rates>();
             }
-            Remember(history, Together(pool.Snapshot.Members));
+            Remember(history, Together(itsMembers));
         }
         Total = Together(members);
     }

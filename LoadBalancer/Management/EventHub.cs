@@ -12,7 +12,7 @@ namespace LoadBalancer.Management;
 /// Tells whoever listens (server-sent events) what the pools do: a snapshot each second, and each change of state at once. A snapshot
 /// is written once for all. Who does not keep up is dropped: its browser connects again and finds the present.
 /// </summary>
-public sealed class EventHub : BackgroundService
+public sealed partial class EventHub : BackgroundService
 {
     private const int MostUnread = 16; // events that may wait for a slow reader
     private const int LongestLog = 100;
@@ -25,18 +25,20 @@ public sealed class EventHub : BackgroundService
     private readonly Func<IReadOnlyList<BackendPool>> _pools;
     private readonly ErrorStatistics _errors;
     private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private readonly Activity _activity;
     private readonly ConcurrentDictionary<Channel<byte[]>, CancellationTokenSource> _listeners = new(); // each with what ends it
     private readonly SemaphoreSlim _changed = new(0, 1);
     private readonly Lock _gate = new(); // of what follows
     private readonly HashSet<BackendPool> _watched = [];
     private readonly Queue<JsonNode> _log = new();
+    private readonly List<byte> _untold = []; // changes, which go out together however many they are
     private readonly Dictionary<Backend, (string Pool, State State)> _known = [];
 
     /// <summary>Makes the hub; it tells nothing before it is started.</summary>
-    public EventHub(Func<IReadOnlyList<BackendPool>> pools, ErrorStatistics errors, TimeProvider time)
+    public EventHub(Func<IReadOnlyList<BackendPool>> pools, ErrorStatistics errors, TimeProvider time, ILogger<EventHub> logger)
     {
-        (_pools, _errors, _time) = (pools, errors, time);
+        (_pools, _errors, _time, _logger) = (pools, errors, time, logger);
         _activity = new Activity(time);
     }
 
@@ -64,6 +66,7 @@ public sealed class EventHub : BackgroundService
         lock (_gate)
         {
             Tell(null, null, text);
+            SendUntold();
         }
     }
 
@@ -117,7 +120,7 @@ public sealed class EventHub : BackgroundService
         using var timer = new PeriodicTimer(Second, _time);
         var tick = timer.WaitForNextTickAsync(stoppingToken).AsTask();
         var change = _changed.WaitAsync(stoppingToken);
-        Look(isTick: true);
+        TryLook(isTick: true);
         while (!stoppingToken.IsCancellationRequested)
         {
             await Task.WhenAny(tick, change);
@@ -131,8 +134,21 @@ public sealed class EventHub : BackgroundService
                 await Task.Delay(Pause, _time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 change = _changed.WaitAsync(stoppingToken);
             }
-            Look(isTick);
+            TryLook(isTick);
             tick = isTick ? timer.WaitForNextTickAsync(stoppingToken).AsTask() : tick;
+        }
+    }
+
+    // Whatever goes wrong here, those who are served must not feel it.
+    private void TryLook(bool isTick)
+    {
+        try
+        {
+            Look(isTick);
+        }
+        catch (Exception e)
+        {
+            LogFailed(e);
         }
     }
 
@@ -147,6 +163,7 @@ public sealed class EventHub : BackgroundService
             }
             _watched.RemoveWhere(pool => !pools.Contains(pool));
             TellChanges(pools);
+            SendUntold();
             if (isTick)
             {
                 _activity.Sample(pools);
@@ -193,7 +210,8 @@ public sealed class EventHub : BackgroundService
             }
             _known[backend] = (pool, now);
         }
-        foreach (var (gone, (pool, _)) in _known.Where(entry => members.TrueForAll(member => member.Backend != entry.Key)).ToList())
+        var present = members.Select(member => member.Backend).ToHashSet();
+        foreach (var (gone, (pool, _)) in _known.Where(entry => !present.Contains(entry.Key)).ToList())
         {
             _known.Remove(gone);
             Tell(pool, gone.Name, "left");
@@ -208,7 +226,16 @@ public sealed class EventHub : BackgroundService
         {
             _log.Dequeue();
         }
-        Send(Event("change", change));
+        _untold.AddRange(Event("change", change));
+    }
+
+    private void SendUntold()
+    {
+        if (_untold.Count > 0)
+        {
+            Send([.. _untold]);
+            _untold.Clear();
+        }
     }
 
     private void Send(byte[] text)
@@ -263,6 +290,9 @@ public sealed class EventHub : BackgroundService
     }
 
     private static byte[] Event(string name, JsonNode data) => [.. System.Text.Encoding.UTF8.GetBytes($"event: {name}\ndata: "), .. JsonSerializer.SerializeToUtf8Bytes(data, Answer.JsonOptions), .. "\n\n"u8];
+
+    [LoggerMessage(71, LogLevel.Error, "management: the events of this second were not told")]
+    private partial void LogFailed(Exception exception);
 
     /// <summary>What of a backend is worth telling when it changes.</summary>
     private sealed record State(bool IsUp, bool IsPending, string Reason, AdminState AdminState, int Weight)

@@ -21,6 +21,7 @@ internal sealed class ManagementEndpoints(
     /// <summary>Answers a request.</summary>
     public async Task InvokeAsync(HttpContext context)
     {
+        await Task.Yield(); // Off the threads that serve clients: some of this takes milliseconds.
         try
         {
             await RouteAsync(context);
@@ -28,6 +29,10 @@ internal sealed class ManagementEndpoints(
         catch (BadHttpRequestException e) when (!context.Response.HasStarted)
         {
             await Answer.LineAsync(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? "the body is too large; expected a small JSON object" : e.Message);
+        }
+        catch (Exception e) when (e is InvalidDataException or InvalidOperationException && !context.Response.HasStarted) // a form or a text that is none
+        {
+            await Answer.LineAsync(context, StatusCodes.Status400BadRequest, "the body cannot be read; expected UTF-8, and no more than was asked for");
         }
     }
 
@@ -81,7 +86,7 @@ internal sealed class ManagementEndpoints(
     private async Task LoginAsync(HttpContext context)
     {
         var request = context.Request;
-        if (request.Method != HttpMethods.Post || !request.HasFormContentType)
+        if (request.Method != HttpMethods.Post || request.ContentType?.StartsWith("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) != true)
         {
             await Answer.LineAsync(context, StatusCodes.Status405MethodNotAllowed, "expected a POST of a form with the field token");
             return;
@@ -102,7 +107,7 @@ internal sealed class ManagementEndpoints(
             await Answer.LineAsync(context, StatusCodes.Status404NotFound, $"there is no pool '{poolName}'; expected one of {Names(pools().Select(other => other.Name))}");
             return;
         }
-        var backend = pool.Snapshot.Members.FirstOrDefault(member => member.Name == backendName);
+        var backend = pool.Snapshot.Members.FirstOrDefault(member => member.Name.Equals(backendName, StringComparison.OrdinalIgnoreCase));
         var method = context.Request.Method;
         if (backend is null && method != HttpMethods.Put)
         {
@@ -118,7 +123,7 @@ internal sealed class ManagementEndpoints(
                 await AnswerChangeAsync(context, await ReadAsync(context), json => administration.Patch(pool, backend!, json));
                 break;
             case "PUT":
-                await AnswerChangeAsync(context, await ReadAsync(context), json => administration.Put(pool, backendName, json));
+                await AnswerChangeAsync(context, await ReadAsync(context), json => administration.Put(pool, backend?.Name ?? backendName, json));
                 break;
             case "DELETE":
                 administration.Delete(pool, backend!);

@@ -8,7 +8,7 @@ namespace LoadBalancer.Management;
 /// <param name="put">Adds or replaces a backend of a pool.</param>
 /// <param name="delete">Lets a backend finish what it has, and removes it.</param>
 /// <param name="logger">Told of each change.</param>
-public sealed partial class PoolAdministration(Func<BackendPool, string, EndpointAddress, int, Backend> put, Action<BackendPool, Backend> delete, ILogger<PoolAdministration> logger)
+public sealed partial class PoolAdministration(Func<BackendPool, string, EndpointAddress, int, Backend?> put, Action<BackendPool, Backend> delete, ILogger<PoolAdministration> logger)
 {
     private const string PatchExpected = "expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too";
     private const string PutExpected = "expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}";
@@ -88,7 +88,10 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
         {
             return (null, "the backend's name is empty, or has blanks in it");
         }
-        var backend = put(pool, name, address, weight.Value);
+        if (put(pool, name, address, weight.Value) is not { } backend)
+        {
+            return (null, $"pool '{pool.Name}' has just been removed");
+        }
         LogChanged(pool.Name, name, string.Create(CultureInfo.InvariantCulture, $"{address}, weight {weight}"));
         return (backend, "");
     }

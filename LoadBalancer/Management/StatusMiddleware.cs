@@ -10,8 +10,8 @@ public sealed class StatusMiddleware(RequestDelegate next, Func<IReadOnlyList<Ba
     {
         var request = context.Request;
         return request.Method is not ("GET" or "HEAD") ? next(context)
-            : request.Path == "/health" ? Answer.HealthAsync(context, pools(), lifetime)
-            : request.Path == "/status" ? Answer.JsonAsync(context, StatusCodes.Status200OK, StatusJson.Status(pools()))
+            : request.Path.Value == "/health" ? Answer.HealthAsync(context, pools(), lifetime)
+            : request.Path.Value == "/status" ? Answer.JsonAsync(context, StatusCodes.Status200OK, StatusJson.Status(pools()))
             : next(context);
     }
 }

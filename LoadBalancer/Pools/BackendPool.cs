@@ -118,7 +118,7 @@ public sealed class BackendPool
 
     /// <summary>Chooses in another way from now on.</summary>
     /// <param name="policy">Over nobody yet.</param>
-    public void SetPolicy(IBalancingPolicy policy) => Publish(() => _snapshot = _snapshot with { Policy = policy });
+    public void SetPolicy(IBalancingPolicy policy) => Publish(policy: policy);
 
     /// <summary>Applies other rules to what is observed of a backend.</summary>
     public void SetRules(Backend backend, HealthRules rules) => Apply(backend, backend.Health.SetRules(rules));
@@ -130,7 +130,7 @@ public sealed class BackendPool
     /// <param name="members">All members, in order.</param>
     public void SetMembers(ImmutableArray<Backend> members)
     {
-        Publish(() =>
+        void ChangePlaces()
         {
             var before = _snapshot.Members;
             foreach (var gone in before.Except(members))
@@ -143,8 +143,8 @@ public sealed class BackendPool
             {
                 joined.Join(_counts);
             }
-            _snapshot = _snapshot with { Members = members };
-        });
+        }
+        Publish(ChangePlaces, members: members);
         MembersChanged?.Invoke(this);
     }
 
@@ -198,25 +198,30 @@ public sealed class BackendPool
         }
     }
 
-    private void Publish(Action? change = null)
+    // Whoever reads the snapshot sees the one before or the one after, and nothing in between.
+    private void Publish(Action? change = null, ImmutableArray<Backend>? members = null, IBalancingPolicy? policy = null)
     {
         lock (_gate)
         {
             change?.Invoke();
-            var members = _snapshot.Members;
-            var eligible = members.Where(backend => backend.IsEligible).ToImmutableArray();
-            var candidates = new Candidates(eligible, [.. eligible.Select(backend => backend.EffectiveWeight)], _counts);
-            _snapshot = new PoolSnapshot(members, eligible, _snapshot.Policy.Over(candidates));
-            if (!eligible.IsEmpty || !members.Any(backend => backend.Health.IsPending))
-            {
-                _settled.TrySetResult();
-            }
-            else if (_settled.Task.IsCompleted)
-            {
-                _settled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            }
+            Publish(members ?? _snapshot.Members, policy ?? _snapshot.Policy);
         }
         WaitingRoom.Serve();
         SnapshotChanged?.Invoke(this);
+    }
+
+    private void Publish(ImmutableArray<Backend> members, IBalancingPolicy policy)
+    {
+        var eligible = members.Where(backend => backend.IsEligible).ToImmutableArray();
+        var candidates = new Candidates(eligible, [.. eligible.Select(backend => backend.EffectiveWeight)], _counts);
+        _snapshot = new PoolSnapshot(members, eligible, policy.Over(candidates));
+        if (!eligible.IsEmpty || !members.Any(backend => backend.Health.IsPending))
+        {
+            _settled.TrySetResult();
+        }
+        else if (_settled.Task.IsCompleted)
+        {
+            _settled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
     }
 }

@@ -21,7 +21,7 @@ public sealed class ResponseTime(TimeProvider time)
         get
         {
             var state = Volatile.Read(ref _state);
-            return state == 0 ? 0 : Average(state) * Fading(Age(state, Now()));
+            return state == 0 ? 0 : Average(state) * FadingSince(state, Now());
         }
     }
 
@@ -34,7 +34,7 @@ public sealed class ResponseTime(TimeProvider time)
         {
             // Many answers within a short time say little more than one: what counts is the time between them. And what has faded is
             // not believed any more: else a backend that was slow once would come back to its share by ever smaller steps.
-            var kept = Fading(Age(before, now));
+            var kept = FadingSince(before, now);
             var faded = Average(before) * kept;
             seconds = seconds < faded ? faded * kept + seconds * (1 - kept) : seconds;
         }
@@ -70,6 +70,9 @@ public sealed class ResponseTime(TimeProvider time)
     private static int Age(long state, uint now) => (int)(now - Milliseconds(state));
 
     private static double Fading(int milliseconds) => Math.Exp(-milliseconds / (double)DecayMilliseconds);
+
+    // A little below 0 is another thread's sample that came a moment later; far below it is more than 24 days.
+    private static double FadingSince(long state, uint now) => Age(state, now) is var age && age < -DecayMilliseconds ? 0 : Fading(Math.Max(0, age));
 
     private uint Now() => (uint)(long)time.GetElapsedTime(0).TotalMilliseconds;
 }

@@ -32,7 +32,9 @@ public sealed class WaitingRoom
         {
             if (_waiters.Count >= Limit)
             {
-                return null;
+                // Room may have come just now; and those who wait may all wait for somebody in particular, having been tried elsewhere.
+                var isFree = _waiters.First is null || _waiters.First.Value.Context.HasTriedAny;
+                return isFree && _pool.TryAcquire(context, out var lease) ? Task.FromResult<BackendLease?>(lease) : null;
             }
             waiter = new Waiter(this, context);
             waiter.Place = _waiters.AddLast(waiter);

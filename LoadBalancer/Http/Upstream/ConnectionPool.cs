@@ -34,18 +34,22 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
     private readonly Dialer _dialer = new(backend.Address, options, trust, time);
     private readonly HeaderLine?[] _knownLines = new HeaderLine?[HeaderLines.UsualMost];
     private bool _disposed;
+    private int _opening;
 
     /// <summary>Those that speak HTTP/2, which carry many requests each.</summary>
     public Http2Connections Http2 { get; } = new(backend.Address, options, trust, time);
 
-    /// <summary>Whether there is no HTTP/1.1 connection, in use or idle.</summary>
+    /// <summary>When its backend was first seen to have left; a timestamp of the clock.</summary>
+    public long? RetiredAt { get; set; }
+
+    /// <summary>Whether there is no HTTP/1.1 connection: in use, idle, or about to be opened.</summary>
     public bool IsEmpty
     {
         get
         {
             lock (_gate)
             {
-                return _all.Count == 0;
+                return _all.Count == 0 && Volatile.Read(ref _opening) == 0;
             }
         }
     }
@@ -75,27 +79,35 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
     /// <exception cref="ForwardException">It could not be opened, or not in time.</exception>
     public async Task<BackendConnection?> OpenAsync(bool wantsHttp1, CancellationToken clientGone)
     {
-        IWire wire;
-        if (!_isTls)
+        Interlocked.Increment(ref _opening);
+        try
         {
-            wire = await _dialer.OpenWireAsync(clientGone);
-        }
-        else
-        {
-            var (socket, tls) = await _dialer.OpenTlsAsync(wantsHttp1 ? BackendTrust.Http1Only : BackendTrust.AnyHttp, clientGone);
-            if (tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2)
+            IWire wire;
+            if (!_isTls)
             {
-                Http2.TakeOver(tls);
-                return null;
+                wire = await _dialer.OpenWireAsync(clientGone);
             }
-            wire = new TlsWire(socket, tls);
+            else
+            {
+                var (socket, tls) = await _dialer.OpenTlsAsync(wantsHttp1 ? BackendTrust.Http1Only : BackendTrust.AnyHttp, clientGone);
+                if (tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2)
+                {
+                    Http2.TakeOver(tls);
+                    return null;
+                }
+                wire = new TlsWire(socket, tls);
+            }
+            var connection = new BackendConnection(wire, time, _knownLines);
+            lock (_gate)
+            {
+                _all.Add(connection);
+            }
+            return connection;
         }
-        var connection = new BackendConnection(wire, time, _knownLines);
-        lock (_gate)
+        finally
         {
-            _all.Add(connection);
+            Interlocked.Decrement(ref _opening);
         }
-        return connection;
     }
 
     /// <summary>Takes back a connection whose exchange is complete on both sides.</summary>

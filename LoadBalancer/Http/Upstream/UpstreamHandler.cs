@@ -14,6 +14,8 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     // What waits for a deadline is let down at most this much later.
     private static readonly TimeSpan SweepInterval = TimeSpan.FromMilliseconds(250);
 
+    private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
+
     private readonly ConcurrentDictionary<Backend, ConnectionPool> _pools = new();
     private readonly PoolOptions _options;
     private readonly BackendTrust _trust;
@@ -67,6 +69,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
                     return exchange;
                 }
                 exchange?.Dispose();
+                WatchAgain();
                 // Where one idle connection was dead, others are.
                 using var unwanted = CancellationTokenSource.CreateLinkedTokenSource(request.Context.RequestAborted, request.Superseded);
                 if (await pool.OpenAsync(request.WantsHttp1, unwanted.Token) is not { } connection)
@@ -96,12 +99,21 @@ internal sealed class UpstreamHandler : HttpMessageHandler
         base.Dispose(disposing);
     }
 
+    // Who is late, and still uses a handler that was disposed of, must not wait for a deadline in vain.
+    private void WatchAgain()
+    {
+        if (_isDisposed)
+        {
+            _sweep.Change(SweepInterval, SweepInterval);
+        }
+    }
+
     private void Sweep()
     {
         foreach (var (backend, pool) in _pools)
         {
             pool.Sweep();
-            if (_isDisposed || backend.IsRemoved)
+            if (_isDisposed || IsGone(backend, pool))
             {
                 pool.Dispose(); // Closes what is idle, again and again until nothing is left.
                 if (pool.IsEmpty)
@@ -112,7 +124,18 @@ internal sealed class UpstreamHandler : HttpMessageHandler
         }
         if (_isDisposed && _pools.IsEmpty)
         {
-            _sweep.Dispose();
+            _sweep.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }
+    }
+
+    // Who chose the backend just before it left may be a moment late.
+    private bool IsGone(Backend backend, ConnectionPool pool)
+    {
+        if (!backend.IsRemoved)
+        {
+            return false;
+        }
+        var now = _time.GetTimestamp();
+        return _time.GetElapsedTime(pool.RetiredAt ??= now, now) > Grace;
     }
 }
