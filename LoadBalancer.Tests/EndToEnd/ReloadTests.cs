@@ -39,13 +39,7 @@ internal sealed class ReloadTests
     public async Task Change_BackendRemoved_FinishesWhatItHas()
     {
         var (arrived, answer) = (new TaskCompletionSource(), new TaskCompletionSource());
-        await using var slow = new RawServer(async (peer, _) =>
-        {
-            await peer.ReadHeadAsync();
-            arrived.SetResult();
-            await answer.Task;
-            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
-        });
+        await using var slow = RawServer.AnsweringWhen(answer.Task, arrived, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
         await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", slow)));
         var get = node.Client.GetStringAsync("/");
         await arrived.Task;

@@ -167,13 +167,7 @@ internal sealed class ManagementTests
     public async Task Delete_AnOperatorThinksBetterOfIt_Stays(string method)
     {
         var (arrived, answer) = (new TaskCompletionSource(), new TaskCompletionSource());
-        await using var slow = new RawServer(async (peer, _) =>
-        {
-            await peer.ReadHeadAsync();
-            arrived.SetResult();
-            await answer.Task;
-            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
-        });
+        await using var slow = RawServer.AnsweringWhen(answer.Task, arrived, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
         var put = $$"""{"address":"{{slow.Address}}","weight":100}""";
         await SendAsync(HttpMethod.Put, "/api/pools/web/backends/b3", put);
         var get = _node.Client.GetStringAsync("/");
@@ -205,13 +199,7 @@ internal sealed class ManagementTests
     public async Task Delete_WhileItWorks_DrainsFirst()
     {
         var (arrived, answer) = (new TaskCompletionSource(), new TaskCompletionSource());
-        await using var slow = new RawServer(async (peer, _) =>
-        {
-            await peer.ReadHeadAsync();
-            arrived.SetResult();
-            await answer.Task;
-            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
-        });
+        await using var slow = RawServer.AnsweringWhen(answer.Task, arrived, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
         await SendAsync(HttpMethod.Put, "/api/pools/web/backends/b3", $$"""{"address":"{{slow.Address}}","weight":100}""");
         var get = _node.Client.GetStringAsync("/");
         await arrived.Task;

@@ -42,6 +42,15 @@ internal sealed class RawServer : IAsyncDisposable
         }
     });
 
+    /// <summary>A server that tells when its one request has arrived, and answers it when it is told to.</summary>
+    public static RawServer AnsweringWhen(Task told, TaskCompletionSource arrived, string response) => new(async (peer, _) =>
+    {
+        await peer.ReadHeadAsync();
+        arrived.SetResult();
+        await told;
+        await peer.SendAsync(response);
+    });
+
     /// <summary>
     /// A port that nobody uses, and that nobody is given by chance: below the range from which systems take the ports of outgoing
     /// connections, and never the same twice.
