@@ -13,7 +13,9 @@ internal sealed class ArchitectureTests
     [TestCase("Configuration", new[] { "Pools" })]
     [TestCase("Diagnostics", new[] { "Pools", "Configuration" })]
     [TestCase("Health", new[] { "Pools", "Configuration" })]
-    [TestCase("Http", new[] { "Pools", "Configuration", "Diagnostics" })]
+    [TestCase("Sockets", new[] { "Pools" })]
+    [TestCase("Listeners", new[] { "Pools", "Configuration", "Sockets" })]
+    [TestCase("Http", new[] { "Pools", "Configuration", "Diagnostics", "Sockets", "Listeners" })]
     [TestCase("CommandLine", new[] { "Configuration" })]
     public void Folder_Always_NamesOnlyWhatItMay(string folder, string[] allowed)
     {

@@ -1,7 +1,7 @@
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Health;
-using LoadBalancer.Http;
+using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Http;

@@ -1,6 +1,7 @@
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Http;
+using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 
 namespace LoadBalancer;
@@ -19,16 +20,18 @@ internal sealed class NodeListeners
         var time = provider.GetRequiredService<TimeProvider>();
         var loggers = provider.GetRequiredService<ILoggerFactory>();
         var forwarders = pools.Forwarders;
-        foreach (var (name, listener) in options.Listeners)
+        Listeners = [.. options.Listeners.Select(entry => Listener(entry.Key, entry.Value))];
+
+        IListener Listener(string name, ListenerOptions listener) => listener.Protocol switch
+        {
+            ListenerProtocol.Http => HttpListener(name, listener),
+        };
+
+        KestrelListener HttpListener(string name, ListenerOptions listener)
         {
             _routing[name] = new Routing(new RoutingTable(listener, forwarders));
+            return new(name, listener, Pipeline(name, listener), accessLogs.For(listener), provider.GetRequiredService<ErrorStatistics>(), time, loggers) { SendTimeout = SendTimeout(options) };
         }
-        Listeners =
-        [
-            .. from entry in options.Listeners
-               let pipeline = Pipeline(entry.Key, entry.Value)
-               select new KestrelListener(entry.Key, entry.Value, pipeline, accessLogs.For(entry.Value), provider.GetRequiredService<ErrorStatistics>(), time, loggers) { SendTimeout = SendTimeout(options) },
-        ];
 
         RequestDelegate Pipeline(string name, ListenerOptions listener)
         {
@@ -52,7 +55,7 @@ internal sealed class NodeListeners
     }
 
     /// <summary>The listeners, in the order of the configuration.</summary>
-    public IReadOnlyList<KestrelListener> Listeners { get; }
+    public IReadOnlyList<IListener> Listeners { get; }
 
     /// <summary>Applies other options, after those of the pools: where requests go, who is trusted, the limits.</summary>
     /// <returns>What of them needs a restart, in words for the log.</returns>
@@ -67,11 +70,14 @@ internal sealed class NodeListeners
                 needed.Add($"listener '{listener.Name}' was removed");
                 continue;
             }
-            listener.SendTimeout = SendTimeout(options);
             needed.AddRange(listener.Apply(now).Select(setting => $"listener '{listener.Name}': {setting} has changed"));
-            _routing[listener.Name].Current = new RoutingTable(now, forwarders);
+            if (listener is KestrelListener http && now.Protocol == ListenerProtocol.Http)
+            {
+                http.SendTimeout = SendTimeout(options);
+                _routing[http.Name].Current = new RoutingTable(now, forwarders);
+            }
         }
-        needed.AddRange(options.Listeners.Keys.Where(name => !_routing.ContainsKey(name)).Select(name => $"listener '{name}' was added"));
+        needed.AddRange(options.Listeners.Keys.Where(name => !Listeners.Any(listener => listener.Name.Equals(name, StringComparison.OrdinalIgnoreCase))).Select(name => $"listener '{name}' was added"));
         return needed;
     }
 

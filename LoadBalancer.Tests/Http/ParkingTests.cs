@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Runtime.Versioning;
 using LoadBalancer.Configuration;
 using LoadBalancer.Http.Epoll;
+using LoadBalancer.Sockets;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Http;

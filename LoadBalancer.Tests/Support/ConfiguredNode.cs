@@ -1,5 +1,5 @@
 using LoadBalancer.Configuration;
-using LoadBalancer.Http;
+using LoadBalancer.Listeners;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;

@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration;
 using LoadBalancer.Http;
+using LoadBalancer.Listeners;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -25,7 +26,7 @@ internal sealed class TestNode : IAsyncDisposable
 
     public HttpClient Client { get; }
 
-    public KestrelListener Listener => _host.Services.GetRequiredService<ListenerService>().Listeners[0];
+    public KestrelListener Listener => (KestrelListener)_host.Services.GetRequiredService<ListenerService>().Listeners[0];
 
     public BackendPool Pool => _host.Services.GetRequiredService<NodePools>().Find("web")!;
 

@@ -6,7 +6,7 @@ using System.Text;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Http.Epoll;
-using LoadBalancer.Http.Tls;
+using LoadBalancer.Listeners;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -23,7 +23,7 @@ namespace LoadBalancer.Http;
 /// is no web host around it: its scopes, logging and activities for each request cost more than forwarding the request does. With
 /// https:// TLS ends here, and HTTP/1.1, HTTP/2 or HTTP/3 is negotiated.
 /// </summary>
-public sealed class KestrelListener : IDisposable
+public sealed class KestrelListener : IListener
 {
     private readonly ListenerOptions _options;
     private readonly RequestDelegate _pipeline;
@@ -63,20 +63,19 @@ public sealed class KestrelListener : IDisposable
         _server = _services.GetRequiredService<IServer>();
     }
 
-    /// <summary>The listener's name in the configuration.</summary>
+    /// <inheritdoc/>
     public string Name { get; }
 
-    /// <summary>Where it really listens, which is only known here where the configured port is 0.</summary>
+    /// <inheritdoc/>
     public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
 
     /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset (on Linux).</summary>
     public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);
 
-    /// <summary>Connections that were closed at once because there were <c>MaxConnections</c> already.</summary>
+    /// <inheritdoc/>
     public long Refused => _limit?.Refused ?? 0;
 
-    /// <summary>Takes up other options as far as a running server can.</summary>
-    /// <returns>The settings that need a restart.</returns>
+    /// <inheritdoc/>
     public IReadOnlyList<string> Apply(ListenerOptions options)
     {
         var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
@@ -85,8 +84,7 @@ public sealed class KestrelListener : IDisposable
         return options.FixedSettingsThatDiffer(_options);
     }
 
-    /// <summary>Starts to listen.</summary>
-    /// <exception cref="StartException">The address cannot be listened on.</exception>
+    /// <inheritdoc/>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         try
@@ -100,7 +98,7 @@ public sealed class KestrelListener : IDisposable
         }
     }
 
-    /// <summary>Stops accepting, closes idle connections, lets requests end until the token is cancelled, and then cuts them.</summary>
+    /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken) => _server.StopAsync(cancellationToken);
 
     /// <inheritdoc/>

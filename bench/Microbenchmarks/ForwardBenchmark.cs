@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using BenchmarkDotNet.Attributes;
 using LoadBalancer.Configuration;
-using LoadBalancer.Http;
+using LoadBalancer.Listeners;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
+using LoadBalancer.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Http.Epoll;

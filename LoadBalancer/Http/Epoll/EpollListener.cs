@@ -2,6 +2,8 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
+using LoadBalancer.Listeners;
+using LoadBalancer.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Http.Epoll;

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
+using LoadBalancer.Listeners;
+using LoadBalancer.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Http.Epoll;

@@ -3,6 +3,7 @@ using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using System.Threading.Tasks.Sources;
+using LoadBalancer.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Http.Epoll;

@@ -1,3 +1,5 @@
+using LoadBalancer.Sockets;
+
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>Why we closed a connection in the middle of something.</summary>

@@ -1,8 +1,8 @@
 using System.Net;
 using System.Net.Security;
 using LoadBalancer.Configuration;
-using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
+using LoadBalancer.Sockets;
 
 namespace LoadBalancer.Http.Upstream;
 

@@ -4,8 +4,8 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using LoadBalancer.Configuration;
-using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
+using LoadBalancer.Sockets;
 
 namespace LoadBalancer.Http.Upstream;
 

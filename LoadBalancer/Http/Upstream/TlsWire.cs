@@ -1,5 +1,6 @@
 using System.Net.Security;
 using System.Net.Sockets;
+using LoadBalancer.Sockets;
 
 namespace LoadBalancer.Http.Upstream;
 

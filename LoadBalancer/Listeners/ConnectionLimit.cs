@@ -1,4 +1,4 @@
-namespace LoadBalancer.Http;
+namespace LoadBalancer.Listeners;
 
 /// <summary>Holds a listener to <c>MaxConnections</c>: a surplus connection is closed at once, counted, and told of.</summary>
 /// <param name="listener">The listener's name.</param>

@@ -1,6 +1,6 @@
 using System.Runtime.Versioning;
 
-namespace LoadBalancer.Http.Epoll;
+namespace LoadBalancer.Sockets;
 
 /// <summary>
 /// Keeps some files free: a request needs one for its backend, and the runtime itself dies where it cannot open one, for instance to

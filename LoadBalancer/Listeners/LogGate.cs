@@ -1,4 +1,4 @@
-namespace LoadBalancer.Http;
+namespace LoadBalancer.Listeners;
 
 /// <summary>Lets something be told every ten seconds at most.</summary>
 /// <param name="time">The clock.</param>

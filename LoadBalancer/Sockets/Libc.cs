@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 
-namespace LoadBalancer.Http.Epoll;
+namespace LoadBalancer.Sockets;
 
 /// <summary>The system calls of Linux that the event loops stand on; constants as in the kernel's headers.</summary>
 internal static unsafe partial class Libc

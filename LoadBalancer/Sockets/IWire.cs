@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 
-namespace LoadBalancer.Http.Upstream;
+namespace LoadBalancer.Sockets;
 
 /// <summary>
 /// What a connection to a backend goes over: bytes in both directions. One may send while another receives. Disposing it ends

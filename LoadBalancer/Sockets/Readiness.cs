@@ -1,6 +1,6 @@
 using System.Threading.Tasks.Sources;
 
-namespace LoadBalancer.Http.Epoll;
+namespace LoadBalancer.Sockets;
 
 /// <summary>That a socket has become ready, for one after the other who waits for it.</summary>
 internal sealed class Readiness : IValueTaskSource

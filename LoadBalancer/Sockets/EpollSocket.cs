@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using Microsoft.Win32.SafeHandles;
 
-namespace LoadBalancer.Http.Epoll;
+namespace LoadBalancer.Sockets;
 
 /// <summary>
 /// A socket of an event loop. For each direction it knows whether it is worth trying, or whether somebody waits. Who waits is called

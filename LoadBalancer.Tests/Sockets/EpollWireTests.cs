@@ -1,11 +1,11 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
-using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
+using LoadBalancer.Sockets;
 using LoadBalancer.Tests.Support;
 
-namespace LoadBalancer.Tests.Http;
+namespace LoadBalancer.Tests.Sockets;
 
 /// <summary>The wire to a backend on an event loop, on its own.</summary>
 [Platform("Linux")]

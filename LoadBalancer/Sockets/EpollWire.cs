@@ -3,10 +3,9 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using System.Threading.Tasks.Sources;
-using LoadBalancer.Http.Upstream;
 using LoadBalancer.Pools;
 
-namespace LoadBalancer.Http.Epoll;
+namespace LoadBalancer.Sockets;
 
 /// <summary>
 /// A wire on a socket of the loop whose thread opened it: a request, its client's socket and its backend's then stay on one thread.

@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using System.Threading.Tasks.Sources;
 
-namespace LoadBalancer.Http.Upstream;
+namespace LoadBalancer.Sockets;
 
 /// <summary>
 /// The read that is under way on a connection while it lies idle. It ends in one of two ways: somebody claims it for a request, and

@@ -3,7 +3,7 @@ using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Configuration;
 
-namespace LoadBalancer.Http.Tls;
+namespace LoadBalancer.Listeners;
 
 /// <summary>
 /// The certificates of one listener. Looks at their files every two seconds and takes up what has changed, for the connections that

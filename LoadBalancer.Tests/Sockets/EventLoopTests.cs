@@ -3,9 +3,10 @@ using System.Net.Sockets;
 using System.Runtime.Versioning;
 using LoadBalancer.Http.Epoll;
 using LoadBalancer.Pools;
+using LoadBalancer.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace LoadBalancer.Tests.Http;
+namespace LoadBalancer.Tests.Sockets;
 
 /// <summary>What sockets of one event loop owe each other.</summary>
 [Platform("Linux")]

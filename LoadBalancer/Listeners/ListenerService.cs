@@ -1,12 +1,12 @@
 using LoadBalancer.Configuration;
 
-namespace LoadBalancer.Http;
+namespace LoadBalancer.Listeners;
 
 /// <summary>Starts all listeners, and stops them together.</summary>
-public sealed partial class ListenerService(IReadOnlyList<KestrelListener> listeners, ILogger<ListenerService> logger) : IHostedService
+public sealed partial class ListenerService(IReadOnlyList<IListener> listeners, ILogger<ListenerService> logger) : IHostedService
 {
     /// <summary>The listeners, in the order of the configuration.</summary>
-    public IReadOnlyList<KestrelListener> Listeners => listeners;
+    public IReadOnlyList<IListener> Listeners => listeners;
 
     /// <inheritdoc/>
     /// <exception cref="StartException">One of them cannot listen; none is left listening.</exception>

@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 
-namespace LoadBalancer.Http.Upstream;
+namespace LoadBalancer.Sockets;
 
 /// <summary>
 /// A wire on a socket of the framework. While it lies idle a read is already under way, which the next response will complete; that
