@@ -25,6 +25,7 @@ internal sealed class NodeListeners
         IListener Listener(string name, ListenerOptions listener) => listener.Protocol switch
         {
             ListenerProtocol.Http => HttpListener(name, listener),
+            _ => throw new NotSupportedException($"listener '{name}': {listener.Protocol}"),
         };
 
         KestrelListener HttpListener(string name, ListenerOptions listener)

@@ -27,8 +27,7 @@ internal sealed class NodePool : IDisposable
     public NodePool(string name, PoolOptions options, byte[]? stickyKey, NodePoolParts parts)
     {
         (_parts, _options, _stickyKey) = (parts, options, stickyKey);
-        var rules = Rules(options);
-        Pool = new BackendPool(name, Policy(options.Policy), [.. options.Backends.Select(entry => NewBackend(entry.Key, entry.Value, rules))], options.Queue.Limit);
+        Pool = new BackendPool(name, Policy(options.Policy), [.. options.Backends.Select(entry => NewBackend(entry.Key, entry.Value))], options.Queue.Limit);
         parts.HealthLog.Watch(Pool);
         EjectionTimer.Watch(Pool, parts.Time);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time);
@@ -54,15 +53,18 @@ internal sealed class NodePool : IDisposable
     {
         var before = _options;
         (_options, _stickyKey) = (options, stickyKey);
-        var rules = Rules(options);
         var members = Pool.Snapshot.Members;
         var kept = (from entry in options.Backends
                     let member = members.FirstOrDefault(member => member.Name == entry.Key && member.Address == entry.Value.Address)
                     where member is not null
                     select (Backend: member, Was: before.Backends.GetValueOrDefault(entry.Key), Is: entry.Value)).ToList();
-        if (rules != Rules(before))
+        foreach (var (member, was, now) in kept)
         {
-            kept.ForEach(member => Pool.SetRules(member.Backend, rules));
+            var rules = Rules(options, now);
+            if (was is null || rules != Rules(before, was))
+            {
+                Pool.SetRules(member, rules);
+            }
         }
         HashSet<Backend> stay = [.. _leaving];
         _leaving.Clear();
@@ -74,8 +76,8 @@ internal sealed class NodePool : IDisposable
         Pool.WaitingRoom.Limit = options.Queue.Limit;
         _slowStart.Duration = options.SlowStart;
         var byName = kept.ToDictionary(member => member.Backend.Name, member => member.Backend);
-        ImmutableArray<Backend> wanted = [.. options.Backends.Select(entry => byName.GetValueOrDefault(entry.Key) ?? NewBackend(entry.Key, entry.Value, rules, joins: true))];
-        if (!wanted.SequenceEqual(members))
+        ImmutableArray<Backend> wanted = [.. options.Backends.Select(entry => byName.GetValueOrDefault(entry.Key) ?? NewBackend(entry.Key, entry.Value, joins: true))];
+        if (!wanted.SequenceEqual(members) && !IsJoined(before, options))
         {
             Pool.SetMembers(wanted);
         }
@@ -108,7 +110,7 @@ internal sealed class NodePool : IDisposable
             Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, existing.AdminState == AdminState.Draining ? AdminState.Ready : existing.AdminState));
             return existing;
         }
-        var backend = NewBackend(name, new BackendOptions { Address = address, Weight = weight }, Rules(_options), joins: true);
+        var backend = NewBackend(name, new BackendOptions { Address = address, Weight = weight }, joins: true);
         Pool.SetMembers(existing is null ? members.Add(backend) : members.Replace(existing, backend));
         return backend;
     }
@@ -170,8 +172,8 @@ internal sealed class NodePool : IDisposable
     }
 
     // Who joins others that are at work starts slowly, where that is wanted.
-    private Backend NewBackend(string name, BackendOptions options, HealthRules rules, bool joins = false) =>
-        new(name, options.Address!, new BackendHealth(rules, _parts.Time), options.Weight, options.MaxInFlight)
+    private Backend NewBackend(string name, BackendOptions options, bool joins = false) =>
+        new(name, options.Address!, new BackendHealth(Rules(_options, options), _parts.Time), options.Weight, options.MaxInFlight)
         {
             AdminState = options.AdminState,
             Ramp = joins && _options.SlowStart > TimeSpan.Zero ? SlowStart.Beginning : 1,
@@ -199,7 +201,7 @@ internal sealed class NodePool : IDisposable
         {
             return null;
         }
-        if (check.Type == ProbeType.Tcp)
+        if ((check.Type ?? (_options.IsHttp ? ProbeType.Http : ProbeType.Tcp)) == ProbeType.Tcp)
         {
             return new ProbedPool(Pool, check, new TcpProbe(check, _parts.Time));
         }
@@ -208,9 +210,13 @@ internal sealed class NodePool : IDisposable
         return new ProbedPool(Pool, check, new HttpProbe(client, check, _options.HttpVersion, _parts.Time));
     }
 
-    private static HealthRules Rules(PoolOptions options) => new()
+    // Its members are workers, which come and go by themselves.
+    private static bool IsJoined(PoolOptions before, PoolOptions now) => before.Backends.Count == 0 && now.Backends.Count == 0;
+
+    private static HealthRules Rules(PoolOptions options, BackendOptions backend) => new()
     {
         Probed = options.HealthCheck is not null,
+        Heartbeats = options.Heartbeat is not null && backend.HeartbeatAddress is not null,
         Rise = options.HealthCheck?.Rise ?? 1,
         Fall = options.HealthCheck?.Fall ?? 1,
         Failures = options.PassiveHealth.Failures,

@@ -19,6 +19,68 @@ internal sealed class BackendHealthTests
         health.IsPending.Should().BeTrue();
     }
 
+    [Test]
+    public void IsUp_WithHeartbeatsBeforeTheFirst_IsFalseAndNotPending()
+    {
+        var health = Health(new() { Heartbeats = true, Probed = true });
+
+        health.IsUp.Should().BeFalse();
+        health.IsPending.Should().BeFalse("nobody knows when it will come");
+        health.Reason.Should().Be("no heartbeat yet");
+    }
+
+    [Test]
+    public void ObserveHeartbeat_AliveThenSilent_FlipsEachTime()
+    {
+        var health = Health(new() { Heartbeats = true });
+
+        health.ObserveHeartbeat(true, "registered").Should().Be(HealthChanges.Flipped);
+        health.IsUp.Should().BeTrue();
+        health.Reason.Should().Be("registered");
+        health.ObserveHeartbeat(true, "heartbeat").Should().Be(HealthChanges.None);
+        health.ObserveHeartbeat(false, "silent").Should().Be(HealthChanges.Flipped);
+        health.IsUp.Should().BeFalse();
+        health.Reason.Should().Be("silent");
+    }
+
+    [Test]
+    public void ObserveHeartbeat_AliveButProbeFailed_StaysDown()
+    {
+        var health = Health(new() { Heartbeats = true, Probed = true });
+
+        health.ObserveHeartbeat(true, "heartbeat");
+        health.IsPending.Should().BeTrue();
+        health.ObserveProbe(false, "refused");
+
+        health.IsUp.Should().BeFalse();
+        health.ObserveProbe(true, "connected");
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void ObserveHeartbeat_AliveButConnectFailed_StaysOutUntilTheEjectionIsOver()
+    {
+        var health = Health(new() { Heartbeats = true });
+        health.ObserveHeartbeat(true, "heartbeat");
+
+        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "refused", 1).Should().Be(HealthChanges.Flipped | HealthChanges.Ejected);
+        health.ObserveHeartbeat(true, "heartbeat").Should().Be(HealthChanges.None);
+
+        health.IsUp.Should().BeFalse();
+        health.EndEjection().Should().Be(HealthChanges.Flipped);
+        health.IsUp.Should().BeTrue();
+    }
+
+    [Test]
+    public void SetRules_HeartbeatsNoLongerWanted_IsUpWithoutThem()
+    {
+        var health = Health(new() { Heartbeats = true });
+
+        health.SetRules(new()).Should().Be(HealthChanges.Flipped);
+        health.SetRules(new() { Heartbeats = true }).Should().Be(HealthChanges.None, "there is time for the first one");
+        health.IsUp.Should().BeTrue();
+    }
+
     [TestCase(true)]
     [TestCase(false)]
     public void ObserveProbe_FirstResult_DecidesAloneAndFlips(bool succeeded)

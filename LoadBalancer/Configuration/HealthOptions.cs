@@ -1,3 +1,5 @@
+using LoadBalancer.Pools;
+
 namespace LoadBalancer.Configuration;
 
 /// <summary>How a probe asks.</summary>
@@ -13,8 +15,8 @@ public enum ProbeType
 /// <summary>Polling health checks.</summary>
 public sealed record HealthCheckOptions
 {
-    /// <summary>How a probe asks. Default Http.</summary>
-    public ProbeType Type { get; init; } = ProbeType.Http;
+    /// <summary>How a probe asks. Default null: Http, or Tcp where the backends speak no HTTP.</summary>
+    public ProbeType? Type { get; init; }
 
     /// <summary>What an Http probe asks for, with a query if need be. Default <c>/</c>.</summary>
     public string Path { get; init; } = "/";
@@ -33,6 +35,32 @@ public sealed record HealthCheckOptions
 
     /// <summary>Consecutive failures that take a backend down. Default 1.</summary>
     public int Fall { get; init; } = 1;
+}
+
+/// <summary>Signs of life by UDP, and how backends make themselves known.</summary>
+public sealed record HeartbeatOptions
+{
+    /// <summary>Where they arrive: <c>udp://127.0.0.1:5000</c>. Required.</summary>
+    public EndpointAddress? Address { get; init; }
+
+    /// <summary>How long a backend may be silent before it is down. Default 2 s.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>The secret that every datagram is signed with: base64 of 32 bytes or more. Default null: datagrams are not signed.</summary>
+    public string? Key { get; init; }
+
+    /// <summary>As many bytes as the hash has: a shorter key is weaker (RFC 2104 section 3).</summary>
+    internal const int LeastKeyLength = 32;
+
+    /// <summary>The bytes of a key; null where the text is not base64.</summary>
+    internal static byte[]? KeyOf(string key)
+    {
+        var bytes = new byte[key.Length];
+        return Convert.TryFromBase64String(key, bytes, out var length) ? bytes[..length] : null;
+    }
+
+    /// <summary>Without the key, for logs.</summary>
+    public override string ToString() => $"{Address}, {Timeout}";
 }
 
 /// <summary>Passive health: what failed requests say about a backend. They take out half of a pool at the most; refused connects may take out all.</summary>

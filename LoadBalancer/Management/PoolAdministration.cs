@@ -80,7 +80,7 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
             }
         }
         var scheme = pool.Snapshot.Members.FirstOrDefault()?.Address.Scheme;
-        if (address is null || address.Port == 0 || address.Host == "*" || scheme == "tcp" != (address.Scheme == "tcp"))
+        if (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != (address.Scheme == "tcp"))
         {
             return (null, address is null ? $"address is missing; {PutExpected}" : $"address \"{address}\" is not one of a backend of this pool; {PutExpected}");
         }

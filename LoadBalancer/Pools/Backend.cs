@@ -45,6 +45,12 @@ public sealed class Backend
     /// </summary>
     public double Ramp { get; internal set; } = 1;
 
+    /// <summary>
+    /// How busy it says that it is, in percent, 0 to 100: so much of its weight does not count, but for a hundredth of it. Changed through
+    /// <see cref="BackendPool.Change"/>.
+    /// </summary>
+    public int Load { get; internal set; }
+
     /// <summary>What the operator wants of it; changed through <see cref="BackendPool.Change"/>.</summary>
     public AdminState AdminState { get; internal set; }
 
@@ -91,7 +97,7 @@ public sealed class Backend
     internal bool IsOpenToItsOwn => !IsRemoved && AdminState != AdminState.Disabled && Health.IsUp;
 
     // Never less than a hundredth: who gets nothing would never show that it is well.
-    internal int EffectiveWeight => Math.Max(Weight, (int)(Weight * WeightUnit * Ramp));
+    internal int EffectiveWeight => Math.Max(Weight, (int)(Weight * WeightUnit * Ramp * (100 - Load) / 100));
 
     internal void Join(InFlightCounts counts) => (_counts, Place) = (counts, counts.TakePlace());
 

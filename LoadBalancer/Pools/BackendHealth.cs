@@ -9,7 +9,8 @@ namespace LoadBalancer.Pools;
 ///   up                 up      down
 ///   down               down    down
 /// </code>
-/// Where no probes run, the probe slot stays up. Every <c>Observe…</c> returns what changed: only a flip is worth a log line or a
+/// and down without regard to that while no heartbeats come. Where no probes run, the probe slot stays up, as does the slot of
+/// heartbeats where none are wanted. Every <c>Observe…</c> returns what changed: only a flip is worth a log line or a
 /// new snapshot.
 /// </summary>
 public sealed class BackendHealth
@@ -21,21 +22,24 @@ public sealed class BackendHealth
     private SlotState _probe;
     private string _probeReason = "";
     private int _probeStreak;           // consecutive probe results that contradict _probe
+    private bool _isSilent;             // heartbeats are wanted, and none come
+    private string _heartbeatReason = "";
     private bool _ejected;
     private bool _ejectedForFailures;   // rather than because it could not be connected to
     private string _ejectionReason = "";
     private int _ejections;             // that followed each other soon
     private long _ejectionEnd;          // timestamp of the last one's
-    private volatile SlotState _state;  // both slots together
+    private volatile SlotState _state;  // all slots together
 
-    /// <summary>Health of a new backend: pending where probes run, up where none do.</summary>
+    /// <summary>Health of a new backend: down where heartbeats are wanted, else pending where probes run, up where none do.</summary>
     public BackendHealth(HealthRules rules, TimeProvider time)
     {
         _rules = rules;
         Time = time;
         _failures = new FailureWindow(time);
         _probe = rules.Probed ? SlotState.Pending : SlotState.Up;
-        _state = _probe;
+        (_isSilent, _heartbeatReason) = (rules.Heartbeats, "no heartbeat yet");
+        _state = CombinedState();
     }
 
     private enum SlotState { Pending, Up, Down }
@@ -68,10 +72,12 @@ public sealed class BackendHealth
         {
             lock (_gate)
             {
-                return _probe == SlotState.Pending ? "not probed yet"
+                return _isSilent ? _heartbeatReason
+                    : _probe == SlotState.Pending ? "not probed yet"
                     : _probe == SlotState.Down ? _probeReason
                     : _ejected ? _ejectionReason
-                    : _probeReason;
+                    : _probeReason.Length > 0 || !_rules.Heartbeats ? _probeReason
+                    : _heartbeatReason;
             }
         }
     }
@@ -79,7 +85,10 @@ public sealed class BackendHealth
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
 
-    /// <summary>Other rules hold from now on; what was observed stays, but that a backend that is no longer probed is not down by a probe.</summary>
+    /// <summary>
+    /// Other rules hold from now on; what was observed stays, but that a backend that is no longer probed is not down by a probe, nor one
+    /// whose heartbeats are no longer wanted by their absence. Where they are wanted from now on, there is time for the first one.
+    /// </summary>
     internal HealthChanges SetRules(HealthRules rules)
     {
         lock (_gate)
@@ -87,6 +96,10 @@ public sealed class BackendHealth
             if (_rules.Probed && !rules.Probed)
             {
                 SetProbe(SlotState.Up, "no longer probed");
+            }
+            if (_rules.Heartbeats && !rules.Heartbeats)
+            {
+                _isSilent = false;
             }
             _rules = rules;
             return Publish();
@@ -111,6 +124,20 @@ public sealed class BackendHealth
                 return HealthChanges.None;
             }
             SetProbe(observed, reason);
+            return Publish();
+        }
+    }
+
+    /// <summary>Takes in a sign of life, or that none came in time; only where heartbeats are wanted.</summary>
+    public HealthChanges ObserveHeartbeat(bool isAlive, string reason)
+    {
+        lock (_gate)
+        {
+            if (!_rules.Heartbeats)
+            {
+                return HealthChanges.None;
+            }
+            (_isSilent, _heartbeatReason) = (!isAlive, reason);
             return Publish();
         }
     }
@@ -209,5 +236,5 @@ public sealed class BackendHealth
         return before == now ? HealthChanges.None : HealthChanges.Flipped;
     }
 
-    private SlotState CombinedState() => _probe == SlotState.Up && _ejected ? SlotState.Down : _probe;
+    private SlotState CombinedState() => _isSilent || _probe == SlotState.Up && _ejected ? SlotState.Down : _probe;
 }

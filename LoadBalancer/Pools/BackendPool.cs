@@ -108,6 +108,10 @@ public sealed class BackendPool
     public void ObserveProbe(Backend backend, bool succeeded, string reason) =>
         Apply(backend, backend.Health.ObserveProbe(succeeded, reason));
 
+    /// <summary>Takes in a sign of life of a backend, or that none came in time.</summary>
+    public void ObserveHeartbeat(Backend backend, bool isAlive, string reason) =>
+        Apply(backend, backend.Health.ObserveHeartbeat(isAlive, reason));
+
     /// <summary>Lets an ejected backend back in.</summary>
     public void EndEjection(Backend backend) => Apply(backend, backend.Health.EndEjection());
 

@@ -6,6 +6,9 @@ public sealed record HealthRules
     /// <summary>Whether probes run. If so, a backend is down until the first one succeeds, and a refused connect counts as a failed probe.</summary>
     public bool Probed { get; init; }
 
+    /// <summary>Whether heartbeats are wanted. If so, a backend is down until the first one comes, and when none comes any more.</summary>
+    public bool Heartbeats { get; init; }
+
     /// <summary>Consecutive successful probes that bring a backend up again; the very first probe decides alone.</summary>
     public int Rise { get; init; } = 1;
 
