@@ -127,6 +127,19 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
     }
 
+    /// <summary>Ends our half, once all that was sent has gone.</summary>
+    public void EndSending()
+    {
+        try
+        {
+            _ = Libc.Shutdown(this, Libc.ShutSend); // fails where it has ended already
+        }
+        catch (ObjectDisposedException)
+        {
+            // So much the better.
+        }
+    }
+
     /// <summary>Resets the connection, so that the other side does not take a part for the whole; who waits will find out by an event.</summary>
     public void Reset()
     {

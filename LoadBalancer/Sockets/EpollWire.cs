@@ -8,26 +8,34 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Sockets;
 
 /// <summary>
-/// A wire on a socket of the loop whose thread opened it: a request, its client's socket and its backend's then stay on one thread.
+/// A wire on a socket of a loop: of the one whose thread opened it, unless told otherwise. A request, its client's socket and its
+/// backend's then stay on one thread.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
 {
     private readonly Readiness _room = new();
+    private readonly Action? _closedFile;
     private Memory<byte> _memory;
     private Action? _closed; // to be called if anything comes; null where it is awaited
     private ManualResetValueTaskSourceCore<int> _received; // continues inline
 
-    private EpollWire(int file, EventLoop loop)
-        : base(file, loop)
-    {
-    }
+    /// <summary>Takes over the file of a connection.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="loop">The loop that it is to belong to.</param>
+    /// <param name="closed">Called once its file is closed.</param>
+    public EpollWire(int file, EventLoop loop, Action? closed = null)
+        : base(file, loop) => _closedFile = closed;
 
     /// <summary>Connects.</summary>
     /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
-    public static async Task<EpollWire> OpenAsync(EndpointAddress address, CancellationToken cancellationToken)
+    public static Task<EpollWire> OpenAsync(EndpointAddress address, CancellationToken cancellationToken) =>
+        OpenAsync(address, EventLoop.Current ?? EventLoop.Next(), cancellationToken);
+
+    /// <summary>Connects on this loop.</summary>
+    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
+    public static async Task<EpollWire> OpenAsync(EndpointAddress address, EventLoop loop, CancellationToken cancellationToken)
     {
-        var loop = EventLoop.Current ?? EventLoop.Next();
         var hosts = IPAddress.TryParse(address.Host, out var ip) ? [ip] : await Dns.GetHostAddressesAsync(address.Host, cancellationToken);
         var failure = new SocketException((int)SocketError.HostNotFound);
         foreach (var host in hosts)
@@ -72,7 +80,7 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
         var isTurnOver = IsTurnOver;
         try
         {
-            if (!isTurnOver && Receive(memory.Span) is not Nothing and var count)
+            if (!isTurnOver && TryReceive(memory) is not Nothing and var count)
             {
                 return new(count);
             }
@@ -138,6 +146,14 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
 
     /// <inheritdoc/>
     protected override void OnWritable() => _room.Set();
+
+    /// <inheritdoc/>
+    protected override bool ReleaseHandle()
+    {
+        var isClosed = base.ReleaseHandle();
+        _closedFile?.Invoke();
+        return isClosed;
+    }
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
@@ -230,12 +246,15 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
         }
     }
 
+    // With no memory it is only asked whether there is something.
+    private int TryReceive(Memory<byte> memory) => !memory.IsEmpty ? Receive(memory.Span) : IsReadable ? 0 : Nothing;
+
     private bool TryComplete()
     {
         int count;
         try
         {
-            count = Receive(_memory.Span);
+            count = TryReceive(_memory);
             if (count == Nothing)
             {
                 return false;

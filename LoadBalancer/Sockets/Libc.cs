@@ -21,6 +21,7 @@ internal static unsafe partial class Libc
     public const int DontWait = 0x40;
     public const int NoSignal = 0x4000;
     public const int More = 0x8000;
+    public const int ShutSend = 1;
     public const int ShutBoth = 2;
     public const int SolSocket = 1;
     public const int SoError = 4;

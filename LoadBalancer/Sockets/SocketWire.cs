@@ -9,10 +9,14 @@ namespace LoadBalancer.Sockets;
 internal sealed class SocketWire : IWire
 {
     private readonly Socket _socket;
+    private Action? _closed;
     private ReadAhead? _readAhead;
     private bool _readingAhead;
 
-    public SocketWire(Socket socket) => _socket = socket;
+    /// <summary>Takes over a socket that is connected.</summary>
+    /// <param name="socket">The socket.</param>
+    /// <param name="closed">Called once it is disposed of.</param>
+    public SocketWire(Socket socket, Action? closed = null) => (_socket, _closed) = (socket, closed);
 
     /// <inheritdoc/>
     public ValueTask SendAsync(ReadOnlyMemory<byte> data)
@@ -46,6 +50,26 @@ internal sealed class SocketWire : IWire
     }
 
     /// <inheritdoc/>
+    public void EndSending()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Send);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It has ended already.
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Reset()
+    {
+        _socket.Close(0); // with time 0 to linger: a reset
+        Dispose();
+    }
+
+    /// <inheritdoc/>
     public bool TryRest(Memory<byte> memory, Action closed)
     {
         _readAhead ??= new ReadAhead(_socket, closed);
@@ -61,6 +85,7 @@ internal sealed class SocketWire : IWire
     {
         _readAhead?.TryClaim(); // The read that is under way ends with the socket, and that is not the backend's doing.
         _socket.Dispose();
+        Interlocked.Exchange(ref _closed, null)?.Invoke();
     }
 
     private async ValueTask SendRestAsync(ValueTask<int> sending, ReadOnlyMemory<byte> data)

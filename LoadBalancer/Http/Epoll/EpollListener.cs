@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Runtime.InteropServices;
+using System.Net.Sockets;
 using System.Runtime.Versioning;
 using LoadBalancer.Listeners;
 using LoadBalancer.Sockets;
@@ -8,40 +8,34 @@ using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Http.Epoll;
 
-/// <summary>Accepts connections and deals them out to the event loops in turn; and keeps an eye on them.</summary>
+/// <summary>Hands accepted connections to Kestrel, dealt out to the event loops in turn; and keeps an eye on them.</summary>
 [SupportedOSPlatform("linux")]
-internal sealed partial class EpollListener : EpollSocket, IConnectionListener
+internal sealed class EpollListener : IConnectionListener
 {
-    private const int AddressSize = 28; // struct sockaddr_in6
-
-    // Where there is no file left, or no memory, somebody must free some first.
-    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
-    private readonly IPEndPoint _address;
     private readonly EpollOptions _options;
     private readonly TimeProvider _time;
-    private readonly ILogger<EpollListener> _logger;
-    private readonly LogGate _gate;
+    private readonly ListenSocket _socket;
     private readonly Readiness _arrival = new();
     private readonly ConcurrentQueue<ClientSocket> _resumed = new();
-    private readonly ITimer _retry;
     private readonly ITimer _sweep;
     private int _isSweeping;
-    private bool _isShortOfFiles;
 
-    /// <summary>Takes over the file, which listens.</summary>
-    public EpollListener(int file, IPEndPoint address, EpollOptions options, TimeProvider time, ILogger<EpollListener> logger)
-        : base(file, EventLoop.Next())
+    /// <summary>Begins to listen on a bound socket.</summary>
+    /// <exception cref="SocketException">It cannot listen.</exception>
+    public EpollListener(Socket bound, EpollOptions options, TimeProvider time, ILogger<EpollListener> logger)
     {
-        (_address, _options, _time, _logger) = (address, options, time, logger);
-        _gate = new LogGate(time);
-        _retry = time.CreateTimer(static listener => ((EpollListener)listener!).GoOn(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        (_options, _time) = (options, time);
+        _socket = ListenSocket.Open(bound, options.Backlog, options.Listener, options.Limit, _arrival.Set, time, logger);
         _sweep = time.CreateTimer(static listener => ((EpollListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }
 
     /// <inheritdoc/>
-    public EndPoint EndPoint => _address;
+    public EndPoint EndPoint => _socket.Address;
+
+    /// <summary>Whether it does not listen any more.</summary>
+    public bool IsDisposed => _socket.IsDisposed;
 
     /// <inheritdoc/>
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
@@ -54,10 +48,10 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
                 {
                     return resumed.Connect();
                 }
-                await _arrival.WaitAsync(TryAwaitArrival);
-                if (_resumed.IsEmpty && TryAccept() is { } accepted)
+                await _arrival.WaitAsync(_socket.TryAwaitArrival);
+                if (_resumed.IsEmpty && _socket.TryAccept() is var (file, local, remote))
                 {
-                    return accepted.Connect();
+                    return new ClientSocket(file, EventLoop.Next(), this, local, remote).Connect();
                 }
             }
         }
@@ -71,7 +65,7 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
     public void Resume(ClientSocket socket)
     {
         _resumed.Enqueue(socket);
-        GoOn();
+        _socket.GoOn();
         if (IsDisposed)
         {
             CloseResumed();
@@ -84,9 +78,7 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
     /// <inheritdoc/>
     public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
-        Dispose();
-        _retry.Dispose();
-        GoOn();
+        _socket.Dispose();
         CloseResumed();
         foreach (var socket in Clients())
         {
@@ -100,110 +92,6 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
     {
         await UnbindAsync();
         await _sweep.DisposeAsync();
-    }
-
-    /// <inheritdoc/>
-    protected override void OnReadable() => _arrival.Set();
-
-    /// <inheritdoc/>
-    protected override void OnWritable()
-    {
-    }
-
-    private bool TryAwaitArrival()
-    {
-        if (!IsTurnOver)
-        {
-            return TryAwaitReadable();
-        }
-        Yield();
-        return true;
-    }
-
-    private unsafe ClientSocket? TryAccept()
-    {
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
-        if (!TryBeginReading())
-        {
-            return null;
-        }
-        if (_isShortOfFiles && IsShortOfFiles())
-        {
-            TryAgainLater(Libc.TooManyFiles);
-            return null;
-        }
-        var remote = new SocketAddress(_address.AddressFamily, AddressSize);
-        var length = remote.Size;
-        int accepted;
-        fixed (byte* name = remote.Buffer.Span)
-        {
-            accepted = Libc.Accept(this, name, &length, Libc.NonBlocking | Libc.CloseOnExec);
-        }
-        var error = accepted >= 0 ? 0 : Marshal.GetLastPInvokeError();
-        if (error == Libc.Again)
-        {
-            return null;
-        }
-        if (error is not (0 or Libc.ConnectionAborted))
-        {
-            TryAgainLater(error);
-            return null;
-        }
-        ReadOn();
-        _isShortOfFiles = accepted >= FileReserve.ClientsEnd;
-        EventLoop.Current?.Spend(0);
-        if (error != 0)
-        {
-            return null;
-        }
-        if (_options.Limit?.TryEnter() == false)
-        {
-            _ = Libc.Close(accepted);
-            return null;
-        }
-        remote.Size = length;
-        return new ClientSocket(accepted, EventLoop.Next(), this, LocalAddress(accepted), _address.Create(remote));
-    }
-
-    private unsafe EndPoint LocalAddress(int accepted)
-    {
-        if (!_address.Address.Equals(IPAddress.Any) && !_address.Address.Equals(IPAddress.IPv6Any))
-        {
-            return _address;
-        }
-        var local = new SocketAddress(_address.AddressFamily, AddressSize);
-        var length = local.Size;
-        fixed (byte* name = local.Buffer.Span)
-        {
-            _ = Libc.LocalName(accepted, name, &length); // It is bound, and the room is enough.
-        }
-        local.Size = length;
-        return _address.Create(local);
-    }
-
-    private bool IsShortOfFiles()
-    {
-        var next = Libc.Control(this, Libc.Duplicate, 0);
-        _ = Libc.Close(next);
-        return next < 0 || next >= FileReserve.ClientsEnd;
-    }
-
-    // There is no event when a file becomes free.
-    private void TryAgainLater(int error)
-    {
-        _retry.Change(Patience, Timeout.InfiniteTimeSpan);
-        if (!_gate.TryPass())
-        {
-            return;
-        }
-        if (error is Libc.TooManyFiles or Libc.TooManyFilesInSystem)
-        {
-            LogOutOfFiles(_options.Listener);
-        }
-        else
-        {
-            LogOutOfMemory(_options.Listener, error);
-        }
     }
 
     private void CloseResumed()
@@ -227,10 +115,4 @@ internal sealed partial class EpollListener : EpollSocket, IConnectionListener
         ParkedMemory.Count(parked);
         Volatile.Write(ref _isSweeping, 0);
     }
-
-    [LoggerMessage(43, LogLevel.Warning, "listener '{Listener}': connections wait to be accepted, for no more files can be opened; raise the limit (ulimit -n)")]
-    private partial void LogOutOfFiles(string listener);
-
-    [LoggerMessage(44, LogLevel.Warning, "listener '{Listener}': connections wait to be accepted, for the system is short of memory (error {Error})")]
-    private partial void LogOutOfMemory(string listener, int error);
 }

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using LoadBalancer.Listeners;
-using LoadBalancer.Sockets;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Http.Epoll;
@@ -22,11 +21,7 @@ internal sealed class EpollTransport(Func<EndPoint, Socket> createListenSocket, 
         try
         {
             using var socket = createListenSocket(endpoint);
-            socket.NoDelay = true; // accepted sockets inherit it
-            socket.Blocking = false;
-            socket.Listen(options.Backlog);
-            var file = Libc.Control(socket.SafeHandle, Libc.Duplicate, 0); // The framework does not let go of its own.
-            return new(file >= 0 ? new EpollListener(file, (IPEndPoint)socket.LocalEndPoint!, options, time, logger) : throw Libc.LastError());
+            return new(new EpollListener(socket, options, time, logger));
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
         {

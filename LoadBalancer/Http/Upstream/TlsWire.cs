@@ -29,6 +29,16 @@ internal sealed class TlsWire(Socket socket, SslStream tls) : IWire
     }
 
     /// <inheritdoc/>
+    public void EndSending() => _ = tls.ShutdownAsync();
+
+    /// <inheritdoc/>
+    public void Reset()
+    {
+        socket.Close(0); // with time 0 to linger: a reset
+        Dispose();
+    }
+
+    /// <inheritdoc/>
     public bool TryRest(Memory<byte> memory, Action closed)
     {
         Volatile.Write(ref _state, Resting);
