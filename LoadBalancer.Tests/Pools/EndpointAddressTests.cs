@@ -8,6 +8,9 @@ internal sealed class EndpointAddressTests
     [TestCase("HTTPS://backend.example:443/", "https", "backend.example", 443, "https://backend.example:443")]
     [TestCase("tcp://[::1]:7000", "tcp", "::1", 7000, "tcp://[::1]:7000")]
     [TestCase("http://*:8080", "http", "*", 8080, "http://*:8080")]
+    [TestCase("udp://0.0.0.0:5000", "udp", "0.0.0.0", 5000, "udp://0.0.0.0:5000")]
+    [TestCase("tcp://127.0.0.1", "tcp", "127.0.0.1", EndpointAddress.NoPort, "tcp://127.0.0.1")]
+    [TestCase("tcp://[::1]", "tcp", "::1", EndpointAddress.NoPort, "tcp://[::1]")]
     public void TryParse_Valid_GivesItsParts(string text, string scheme, string host, int port, string normalised)
     {
         EndpointAddress.TryParse(text, out var address, out _).Should().BeTrue();
@@ -15,6 +18,9 @@ internal sealed class EndpointAddressTests
         address.Should().BeEquivalentTo(new { Scheme = scheme, Host = host, Port = port });
         address!.ToString().Should().Be(normalised);
     }
+
+    [Test]
+    public void Authority_OfAnotherPort_HasThat() => (new EndpointAddress("tcp", "a", 0) with { Port = 7 }).Authority.Should().Be("a:7");
 
     [TestCase("htp://x", "'htp://x' is not a valid address; expected http://, https:// or tcp://host:port")]
     [TestCase("", "'' is not a valid address; expected http://, https:// or tcp://host:port")]

@@ -115,7 +115,7 @@ internal static partial class ListenerValidator
                      })
             {
                 Require(port is >= 0 and <= 65535, $"Ports:{key}", $"'{port}' is out of range; expected 0 to 65535");
-                addresses.Take($"{path}:Ports:{key}", user, new EndpointAddress(address.Scheme, address.Host, port));
+                addresses.Take($"{path}:Ports:{key}", user, address with { Port = port });
             }
         }
 

@@ -13,8 +13,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
     public const int NoPort = -1;
 
     /// <summary><c>host:port</c> as a URI's authority writes it: IPv6 addresses in brackets.</summary>
-    public string Authority { get; } = (Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)
-                                       + (Port == NoPort ? "" : ":" + Port.ToString(CultureInfo.InvariantCulture));
+    public string Authority =>
+        (Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host) + (Port == NoPort ? "" : ":" + Port.ToString(CultureInfo.InvariantCulture));
 
     /// <summary>
     /// Reads <c>scheme://host:port</c>. A path, a query or user information is refused, because nothing here would honour it;
