@@ -16,6 +16,7 @@ internal sealed class ArchitectureTests
     [TestCase("Sockets", new[] { "Pools" })]
     [TestCase("Listeners", new[] { "Pools", "Configuration", "Sockets" })]
     [TestCase("Http", new[] { "Pools", "Configuration", "Diagnostics", "Sockets", "Listeners" })]
+    [TestCase("Tcp", new[] { "Pools", "Configuration", "Sockets", "Listeners" })]
     [TestCase("CommandLine", new[] { "Configuration" })]
     public void Folder_Always_NamesOnlyWhatItMay(string folder, string[] allowed)
     {

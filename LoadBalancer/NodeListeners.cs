@@ -3,6 +3,7 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Http;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
+using LoadBalancer.Tcp;
 
 namespace LoadBalancer;
 
@@ -25,6 +26,7 @@ internal sealed class NodeListeners
         IListener Listener(string name, ListenerOptions listener) => listener.Protocol switch
         {
             ListenerProtocol.Http => HttpListener(name, listener),
+            ListenerProtocol.Tcp => new TcpRelayListener(name, listener, Target(listener, options), time, loggers),
             _ => throw new NotSupportedException($"listener '{name}': {listener.Protocol}"),
         };
 
@@ -77,10 +79,16 @@ internal sealed class NodeListeners
                 http.SendTimeout = SendTimeout(options);
                 _routing[http.Name].Current = new RoutingTable(now, forwarders);
             }
+            if (listener is TcpRelayListener tcp && now.Protocol == ListenerProtocol.Tcp)
+            {
+                tcp.Target = Target(now, options);
+            }
         }
         needed.AddRange(options.Listeners.Keys.Where(name => !Listeners.Any(listener => listener.Name.Equals(name, StringComparison.OrdinalIgnoreCase))).Select(name => $"listener '{name}' was added"));
         return needed;
     }
+
+    private RelayTarget Target(ListenerOptions listener, LoadBalancerOptions options) => new(listener, _pools.Find(listener.Pool!)!, options.Pools[listener.Pool!]);
 
     // A client that takes nothing is one more reason for which no byte of a message moves.
     private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);

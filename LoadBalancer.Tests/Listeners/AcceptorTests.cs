@@ -68,6 +68,7 @@ internal sealed class AcceptorTests : IDisposable
     public void Start_PortIsTaken_SaysSo()
     {
         var taken = Start();
+        taken.ToString().Should().Be($"tcp://127.0.0.1:{taken.Port}").And.NotEndWith(":0");
         using var other = new Acceptor("second", taken, null, _ => { }, TimeProvider.System, NullLoggerFactory.Instance);
 
         other.Invoking(acceptor => acceptor.Start()).Should().Throw<StartException>().WithMessage($"listener 'second': cannot listen on {taken}: the port is taken by another program");
@@ -104,12 +105,12 @@ internal sealed class AcceptorTests : IDisposable
     }
 
     [Test]
-    public async Task EndSending_Wire_IsTheEndForTheClientAloneInOneDirection()
+    public async Task EndSending_Always_IsTheEndForTheClientAloneInOneDirection()
     {
         using var client = await ConnectAsync(Start());
         using var wire = (await TakeAsync()).Wire;
 
-        wire.EndSending();
+        await wire.EndSendingAsync();
 
         (await client.ReceiveAsync(new byte[1])).Should().Be(0);
         await client.SendAsync("x"u8.ToArray());

@@ -42,6 +42,15 @@ internal sealed class RawServer : IAsyncDisposable
         }
     });
 
+    /// <summary>A server that sends back what it gets, and ends when its client does.</summary>
+    public static RawServer Echoing() => new(async (peer, _) =>
+    {
+        while (await peer.ReadSomeAsync() is { Length: > 0 } text)
+        {
+            await peer.SendAsync(text);
+        }
+    });
+
     /// <summary>A server that tells when its one request has arrived, and answers it when it is told to.</summary>
     public static RawServer AnsweringWhen(Task told, TaskCompletionSource arrived, string response) => new(async (peer, _) =>
     {
@@ -221,6 +230,32 @@ internal sealed class RawPeer(Socket socket) : IDisposable
         {
         }
         return Take(Math.Min(count, _received.Count));
+    }
+
+    /// <summary>Reads what is there, at least a byte; nothing where the connection has ended.</summary>
+    public async Task<string> ReadSomeAsync()
+    {
+        if (_received.Count == 0)
+        {
+            await FillAsync();
+        }
+        return Take(_received.Count);
+    }
+
+    /// <summary>Reads everything until the connection ends, and says how it does.</summary>
+    public async Task<(string Text, bool IsReset)> ReadToItsEndAsync()
+    {
+        try
+        {
+            while (await FillAsync())
+            {
+            }
+            return (Take(_received.Count), false);
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            return (Take(_received.Count), true);
+        }
     }
 
     /// <summary>Reads everything until the connection ends; a reset is an end like any other.</summary>

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Quic;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
 using LoadBalancer.Configuration;
@@ -47,7 +48,7 @@ public sealed class KestrelListener : IListener
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address!.Scheme == "https")
         {
-            _certificates = new CertificateStore(name, options.Certificates, time, loggers.CreateLogger<CertificateStore>());
+            _certificates = new CertificateStore(name, options.Certificates, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11], time, loggers.CreateLogger<CertificateStore>());
         }
         // What Kestrel is made of can only be had through a web host's builder; the host itself is never built.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());

@@ -98,7 +98,7 @@ internal sealed partial class Acceptor : IDisposable
                 socket.DualMode = true;
             }
             socket.Bind(new IPEndPoint(ip, _address.Port));
-            _listensOn = _address with { Port = ((IPEndPoint)socket.LocalEndPoint!).Port };
+            _listensOn = new EndpointAddress(_address.Scheme, _address.Host, ((IPEndPoint)socket.LocalEndPoint!).Port);
             if (OperatingSystem.IsLinux())
             {
                 _sockets.Add(new EpollAcceptor(socket, _listener, _limit, _accepted, _time, _logger));

@@ -17,15 +17,21 @@ public sealed partial class CertificateStore : IDisposable
     private readonly IReadOnlyList<CertificateOptions> _files;
     private readonly (string? Certificate, string? Key)[] _read;
     private readonly SslStreamCertificateContext[] _contexts;
+    private readonly List<SslApplicationProtocol> _protocols;
     private readonly ILogger _logger;
     private readonly ITimer _poll;
     private volatile CertificateSelector _selector;
 
     /// <summary>Reads the certificates, and watches their files until disposed.</summary>
+    /// <param name="listener">The listener's name.</param>
+    /// <param name="files">Where they are.</param>
+    /// <param name="protocols">What clients can negotiate (ALPN); nothing: they cannot.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">Told of changes.</param>
     /// <exception cref="StartException">One of them cannot be read.</exception>
-    public CertificateStore(string listener, IReadOnlyList<CertificateOptions> files, TimeProvider time, ILogger<CertificateStore> logger)
+    public CertificateStore(string listener, IReadOnlyList<CertificateOptions> files, List<SslApplicationProtocol> protocols, TimeProvider time, ILogger<CertificateStore> logger)
     {
-        (_listener, _files, _logger) = (listener, files, logger);
+        (_listener, _files, _protocols, _logger) = (listener, files, protocols, logger);
         _read = new (string?, string?)[files.Count];
         _contexts = new SslStreamCertificateContext[files.Count];
         for (var i = 0; i < files.Count; i++)
@@ -39,7 +45,7 @@ public sealed partial class CertificateStore : IDisposable
                 throw new StartException($"listener '{listener}': the certificate '{files[i].File}' cannot be used: {e.Message}", e);
             }
         }
-        _selector = new CertificateSelector(_contexts);
+        _selector = new CertificateSelector(_contexts, _protocols);
         _poll = time.CreateTimer(_ => TakeUpChanges(), null, PollInterval, PollInterval);
     }
 
@@ -69,7 +75,7 @@ public sealed partial class CertificateStore : IDisposable
         }
         if (changed)
         {
-            _selector = new CertificateSelector(_contexts);
+            _selector = new CertificateSelector(_contexts, _protocols);
         }
     }
 
@@ -103,14 +109,14 @@ internal sealed class CertificateSelector
     private readonly SslServerAuthenticationOptions _default;
     private readonly Dictionary<string, SslServerAuthenticationOptions> _byName = new(StringComparer.OrdinalIgnoreCase);
 
-    public CertificateSelector(IReadOnlyList<SslStreamCertificateContext> certificates)
+    public CertificateSelector(IReadOnlyList<SslStreamCertificateContext> certificates, List<SslApplicationProtocol> protocols)
     {
         // One object for each certificate, not for each handshake: it carries the cache for resuming sessions.
         var options = certificates.Select(certificate => new SslServerAuthenticationOptions
         {
             ServerCertificateContext = certificate,
             EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
-            ApplicationProtocols = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11],
+            ApplicationProtocols = protocols,
         }).ToList();
         _default = options[0];
         foreach (var (certificate, answer) in certificates.Zip(options))

@@ -73,6 +73,9 @@ public sealed class Backend
     /// <summary>What it has answered.</summary>
     public AnswerStatistics Answers { get; } = new();
 
+    /// <summary>What was relayed between it and clients.</summary>
+    public ConnectionStatistics Connections { get; } = new();
+
     /// <summary>Where its count stands among those of its pool.</summary>
     public int Place { get; private set; }
 

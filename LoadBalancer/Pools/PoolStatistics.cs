@@ -10,6 +10,9 @@ public sealed class PoolStatistics
     /// <summary>Answers of the load balancer's own to what was meant for the pool.</summary>
     public AnswerStatistics OwnAnswers { get; } = new();
 
+    /// <summary>Connections to be relayed that never came to a backend.</summary>
+    public ConnectionStatistics Connections { get; } = new();
+
     /// <summary>Attempts at a further backend after one had failed.</summary>
     public long Retries => Interlocked.Read(ref _retries);
 

@@ -100,19 +100,10 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     }
 
     /// <summary>How many bytes were sent, as far as we are concerned, but not yet received by the other side.</summary>
-    public int QueuedToSend()
-    {
-        var count = 0;
-        try
-        {
-            _ = Libc.Query(this, Libc.QueuedToSend, &count); // fails where it has ended
-        }
-        catch (ObjectDisposedException)
-        {
-            // So nothing is.
-        }
-        return count;
-    }
+    public int QueuedToSend() => Query(Libc.QueuedToSend);
+
+    /// <summary>How many of them have not even left this machine.</summary>
+    public int NotYetSent() => Query(Libc.NotYetSent);
 
     /// <summary>Ends both directions; who waits will find out by an event.</summary>
     public void Shutdown()
@@ -204,7 +195,8 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     protected abstract void OnWritable();
 
     /// <summary>The other side has ended its half, or the connection is broken; after the others.</summary>
-    protected virtual void OnHangUp()
+    /// <param name="isBroken">Whether it was reset, say, and did not end in good order.</param>
+    protected virtual void OnHangUp(bool isBroken)
     {
     }
 
@@ -226,7 +218,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         if ((events & Ends) != 0)
         {
-            OnHangUp();
+            OnHangUp((events & Libc.EpollErr) != 0);
         }
     }
 
@@ -254,6 +246,20 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
             Loop.Remove(this);
         }
         return Libc.Close(handle) == 0;
+    }
+
+    private int Query(nuint what)
+    {
+        var count = 0;
+        try
+        {
+            _ = Libc.Query(this, what, &count); // fails where it has ended
+        }
+        catch (ObjectDisposedException)
+        {
+            // So nothing is.
+        }
+        return count;
     }
 
     private bool TryAwait(ref int state)

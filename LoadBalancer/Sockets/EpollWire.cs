@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using System.Threading.Tasks.Sources;
@@ -12,11 +13,12 @@ namespace LoadBalancer.Sockets;
 /// backend's then stay on one thread.
 /// </summary>
 [SupportedOSPlatform("linux")]
-internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
+internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<int>
 {
     private readonly Readiness _room = new();
     private readonly Action? _closedFile;
     private Memory<byte> _memory;
+    private volatile bool _isBroken;
     private Action? _closed; // to be called if anything comes; null where it is awaited
     private ManualResetValueTaskSourceCore<int> _received; // continues inline
 
@@ -26,6 +28,9 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
     /// <param name="closed">Called once its file is closed.</param>
     public EpollWire(int file, EventLoop loop, Action? closed = null)
         : base(file, loop) => _closedFile = closed;
+
+    /// <summary>Whether the other side has reset the connection, or is gone; known as soon as anything was waited for, whatever it was.</summary>
+    public bool IsBroken => _isBroken;
 
     /// <summary>Connects.</summary>
     /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
@@ -104,6 +109,13 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
     }
 
     /// <inheritdoc/>
+    public ValueTask EndSendingAsync()
+    {
+        EndSending();
+        return ValueTask.CompletedTask;
+    }
+
+    /// <inheritdoc/>
     public bool TryRest(Memory<byte> memory, Action closed)
     {
         (_memory, _closed) = (memory, closed);
@@ -146,6 +158,9 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
 
     /// <inheritdoc/>
     protected override void OnWritable() => _room.Set();
+
+    /// <inheritdoc/>
+    protected override void OnHangUp(bool isBroken) => _isBroken |= isBroken;
 
     /// <inheritdoc/>
     protected override bool ReleaseHandle()
@@ -222,6 +237,7 @@ internal sealed class EpollWire : EpollSocket, IWire, IValueTaskSource<int>
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask SendRestAsync(ReadOnlyMemory<byte> data)
     {
         while (!data.IsEmpty)

@@ -18,13 +18,17 @@ internal interface IWire : IDisposable
     ValueTask<int> ReceiveAsync(Memory<byte> memory);
 
     /// <summary>Ends our half, once all that was sent has gone; the other one goes on. Says nothing where the connection is broken.</summary>
-    void EndSending();
+    ValueTask EndSendingAsync();
 
     /// <summary>Resets the connection, so that the other side does not take a part for the whole. Whatever is under way ends.</summary>
     void Reset();
+}
 
+/// <summary>A wire that can lie idle between two exchanges, and tells when it has closed meanwhile.</summary>
+internal interface IRestingWire : IWire
+{
     /// <summary>Lets the wire lie idle, nothing under way. What comes now, if only the end, was not asked for: the wire has closed.</summary>
-    /// <param name="memory">What the first <see cref="ReceiveAsync"/> after the rest will be given; not to be touched until then.</param>
+    /// <param name="memory">What the first <see cref="IWire.ReceiveAsync"/> after the rest will be given; not to be touched until then.</param>
     /// <param name="closed">Called when it closes before <see cref="TryWake"/>; always the same for the same wire.</param>
     /// <returns>False where it has closed already.</returns>
     bool TryRest(Memory<byte> memory, Action closed);

@@ -27,6 +27,7 @@ internal static unsafe partial class Libc
     public const int SoError = 4;
     public const int TcpNoDelay = 1;
     public const uint QueuedToSend = 0x5411; // SIOCOUTQ
+    public const uint NotYetSent = 0x894B; // SIOCOUTQNSD
     public const int TooManyFilesInSystem = 23;
     public const int TooManyFiles = 24;
     public const int Again = 11;

@@ -1,4 +1,6 @@
+using System.Net;
 using System.Net.Sockets;
+using LoadBalancer.Pools;
 
 namespace LoadBalancer.Sockets;
 
@@ -6,7 +8,7 @@ namespace LoadBalancer.Sockets;
 /// A wire on a socket of the framework. While it lies idle a read is already under way, which the next response will complete; that
 /// costs no system call more than reading after the request would.
 /// </summary>
-internal sealed class SocketWire : IWire
+internal sealed class SocketWire : IRestingWire
 {
     private readonly Socket _socket;
     private Action? _closed;
@@ -17,6 +19,27 @@ internal sealed class SocketWire : IWire
     /// <param name="socket">The socket.</param>
     /// <param name="closed">Called once it is disposed of.</param>
     public SocketWire(Socket socket, Action? closed = null) => (_socket, _closed) = (socket, closed);
+
+    /// <summary>Opens a socket of the framework.</summary>
+    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
+    public static async Task<Socket> ConnectAsync(EndpointAddress address, CancellationToken cancellationToken)
+    {
+        var isAddress = IPAddress.TryParse(address.Host, out var ip);
+        var socket = isAddress ? new Socket(ip!.AddressFamily, SocketType.Stream, ProtocolType.Tcp) : new Socket(SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            socket.NoDelay = true;
+            await (isAddress
+                ? socket.ConnectAsync(new IPEndPoint(ip!, address.Port), cancellationToken)
+                : socket.ConnectAsync(address.Host, address.Port, cancellationToken));
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
 
     /// <inheritdoc/>
     public ValueTask SendAsync(ReadOnlyMemory<byte> data)
@@ -50,7 +73,7 @@ internal sealed class SocketWire : IWire
     }
 
     /// <inheritdoc/>
-    public void EndSending()
+    public ValueTask EndSendingAsync()
     {
         try
         {
@@ -60,6 +83,7 @@ internal sealed class SocketWire : IWire
         {
             // It has ended already.
         }
+        return ValueTask.CompletedTask;
     }
 
     /// <inheritdoc/>

@@ -129,7 +129,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollListener liste
     protected override void OnWritable() => Volatile.Read(ref _connection)?.Writer.OnWritable();
 
     /// <inheritdoc/>
-    protected override void OnHangUp() => Volatile.Read(ref _connection)?.OnClosed();
+    protected override void OnHangUp(bool isBroken) => Volatile.Read(ref _connection)?.OnClosed();
 
     /// <inheritdoc/>
     protected override bool ReleaseHandle()

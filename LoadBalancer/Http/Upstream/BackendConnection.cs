@@ -26,7 +26,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     private const long NoDeadline = long.MaxValue;
     private const int InitialBufferSize = 8 * 1024;
 
-    private readonly IWire _wire;
+    private readonly IRestingWire _wire;
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _aborted = new();
     private byte[] _buffer = GC.AllocateUninitializedArray<byte>(InitialBufferSize);
@@ -36,7 +36,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     private long _deadline = NoDeadline;
     private int _abortCause;
 
-    public BackendConnection(IWire wire, TimeProvider time, HeaderLine?[] knownLines) =>
+    public BackendConnection(IRestingWire wire, TimeProvider time, HeaderLine?[] knownLines) =>
         (_wire, _time, OpenedAt, Headers) = (wire, time, time.GetTimestamp(), new HeaderLines(knownLines));
 
     /// <summary>The clock of its deadlines.</summary>

@@ -82,7 +82,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
         Interlocked.Increment(ref _opening);
         try
         {
-            IWire wire;
+            IRestingWire wire;
             if (!_isTls)
             {
                 wire = await _dialer.OpenWireAsync(clientGone);

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
@@ -15,12 +14,12 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
     /// <summary>Opens a connection without TLS.</summary>
     /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
     /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
-    public Task<IWire> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IWire>(
-        async token => OperatingSystem.IsLinux() ? await EpollWire.OpenAsync(address, token) : new SocketWire(await ConnectAsync(token)), cancellationToken);
+    public Task<IRestingWire> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IRestingWire>(
+        async token => OperatingSystem.IsLinux() ? await EpollWire.OpenAsync(address, token) : new SocketWire(await SocketWire.ConnectAsync(address, token)), cancellationToken);
 
     /// <summary>Opens a connection without TLS, for somebody who needs a socket of the framework.</summary>
     /// <inheritdoc cref="OpenWireAsync"/>
-    public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) => InTimeAsync(ConnectAsync, cancellationToken);
+    public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) => InTimeAsync(token => SocketWire.ConnectAsync(address, token), cancellationToken);
 
     /// <summary>Opens a connection with TLS.</summary>
     /// <param name="protocols">What to offer for negotiation (ALPN).</param>
@@ -30,7 +29,7 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
     public Task<(Socket Socket, SslStream Tls)> OpenTlsAsync(List<SslApplicationProtocol> protocols, CancellationToken cancellationToken) => InTimeAsync(
         async token =>
         {
-            var socket = await ConnectAsync(token);
+            var socket = await SocketWire.ConnectAsync(address, token);
             return (socket, await trust.HandshakeAsync(socket, address.Host, protocols, token));
         },
         cancellationToken);
@@ -50,25 +49,6 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
                 : FailureReason.IsLocal(e) ? new ForwardException(ForwardError.Exhausted, FailureReason.Of(e))
                 : e is AuthenticationException ? new ForwardException(ForwardError.Tls, "TLS: " + e.Message)
                 : new ForwardException(ForwardError.Connect, FailureReason.Of(e));
-        }
-    }
-
-    private async Task<Socket> ConnectAsync(CancellationToken cancellationToken)
-    {
-        var isAddress = IPAddress.TryParse(address.Host, out var ip);
-        var socket = isAddress ? new Socket(ip!.AddressFamily, SocketType.Stream, ProtocolType.Tcp) : new Socket(SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            socket.NoDelay = true;
-            await (isAddress
-                ? socket.ConnectAsync(new IPEndPoint(ip!, address.Port), cancellationToken)
-                : socket.ConnectAsync(address.Host, address.Port, cancellationToken));
-            return socket;
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
         }
     }
 }

@@ -5,7 +5,7 @@ using LoadBalancer.Sockets;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>A wire through TLS. While it lies idle a read is already under way, as with <see cref="SocketWire"/>.</summary>
-internal sealed class TlsWire(Socket socket, SslStream tls) : IWire
+internal sealed class TlsWire(Socket socket, SslStream tls) : IRestingWire
 {
     private const int InUse = 0;
     private const int Resting = 1;
@@ -29,7 +29,7 @@ internal sealed class TlsWire(Socket socket, SslStream tls) : IWire
     }
 
     /// <inheritdoc/>
-    public void EndSending() => _ = tls.ShutdownAsync();
+    public async ValueTask EndSendingAsync() => await tls.ShutdownAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     /// <inheritdoc/>
     public void Reset()

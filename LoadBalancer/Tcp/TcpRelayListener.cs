@@ -1,0 +1,177 @@
+using System.Net;
+using LoadBalancer.Configuration;
+using LoadBalancer.Listeners;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Tcp;
+
+/// <summary>A listener whose connections are relayed to a pool's backends, whatever goes over them; with certificates, TLS ends here.</summary>
+internal sealed partial class TcpRelayListener : IListener
+{
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+
+    private readonly ListenerOptions _options;
+    private readonly ILogger _logger;
+    private readonly Acceptor _acceptor;
+    private readonly LogGate _headerGate;
+    private readonly ITimer _sweep;
+    private readonly Lock _gate = new();
+    private readonly HashSet<RelayedConnection> _connections = [];
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile RelayTarget _target;
+    private bool _isStopping;
+    private long _malformedHeaders;
+    private int _isSweeping;
+
+    /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
+    /// <param name="name">Its name in the configuration.</param>
+    /// <param name="options">Its options; they must be valid.</param>
+    /// <param name="target">Where its connections go.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Make its loggers.</param>
+    /// <exception cref="StartException">A certificate cannot be read.</exception>
+    public TcpRelayListener(string name, ListenerOptions options, RelayTarget target, TimeProvider time, ILoggerFactory loggers)
+    {
+        (Name, _options, _target, Time, _logger) = (name, options, target, time, loggers.CreateLogger<TcpRelayListener>());
+        Certificates = options.Certificates.Count > 0 ? new CertificateStore(name, options.Certificates, [], time, loggers.CreateLogger<CertificateStore>()) : null;
+        _acceptor = new Acceptor(name, options.Address!, options.MaxConnections, Serve, time, loggers);
+        _headerGate = new LogGate(time);
+        _sweep = time.CreateTimer(static listener => ((TcpRelayListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <inheritdoc/>
+    public string Address => _acceptor.Address.ToString();
+
+    /// <inheritdoc/>
+    public long Refused => _acceptor.Refused;
+
+    /// <summary>Where connections go that come from now on.</summary>
+    public RelayTarget Target
+    {
+        get => _target;
+        set => _target = value;
+    }
+
+    /// <summary>How many connections there are now.</summary>
+    public int Connections
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _connections.Count;
+            }
+        }
+    }
+
+    /// <summary>What TLS ends with; null where there is none.</summary>
+    internal CertificateStore? Certificates { get; }
+
+    /// <summary>The clock.</summary>
+    internal TimeProvider Time { get; }
+
+    /// <summary>Where to write down what went wrong.</summary>
+    internal ILogger Logger => _logger;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Apply(ListenerOptions options) => options.FixedSettingsThatDiffer(_options);
+
+    /// <inheritdoc/>
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _acceptor.Start();
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        _acceptor.Dispose();
+        lock (_gate)
+        {
+            _isStopping = true;
+            if (_connections.Count == 0)
+            {
+                _ended.TrySetResult();
+            }
+        }
+        await _ended.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (var connection in Snapshot())
+        {
+            connection.Cut(ConnectionEnd.Shutdown);
+        }
+        await _ended.Task;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _acceptor.Dispose();
+        _sweep.Dispose();
+        Certificates?.Dispose();
+    }
+
+    /// <summary>A connection has ended.</summary>
+    internal void Forget(RelayedConnection connection)
+    {
+        lock (_gate)
+        {
+            _connections.Remove(connection);
+            if (_isStopping && _connections.Count == 0)
+            {
+                _ended.TrySetResult();
+            }
+        }
+    }
+
+    /// <summary>A proxy that is trusted did not begin with what it should.</summary>
+    internal void NoteMalformedHeader(IPEndPoint peer)
+    {
+        Interlocked.Increment(ref _malformedHeaders);
+        if (_headerGate.TryPass())
+        {
+            LogMalformedHeaders(Name, Interlocked.Exchange(ref _malformedHeaders, 0), peer.Address);
+        }
+    }
+
+    private void Serve(AcceptedConnection accepted)
+    {
+        var connection = new RelayedConnection(this, _target, accepted);
+        lock (_gate)
+        {
+            _connections.Add(connection);
+        }
+        _ = connection.ServeAsync();
+    }
+
+    private RelayedConnection[] Snapshot()
+    {
+        lock (_gate)
+        {
+            return [.. _connections];
+        }
+    }
+
+    private void Sweep()
+    {
+        if (Interlocked.Exchange(ref _isSweeping, 1) != 0)
+        {
+            return; // It takes longer than the interval.
+        }
+        var now = Time.GetTimestamp();
+        foreach (var connection in Snapshot())
+        {
+            connection.Inspect(now);
+        }
+        Volatile.Write(ref _isSweeping, 0);
+    }
+
+    [LoggerMessage(82, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' broke off a connection: {Reason}")]
+    internal partial void LogBackendReset(string pool, string backend, string reason);
+
+    [LoggerMessage(83, LogLevel.Warning, "listener '{Listener}': {Count} connections of trusted proxies were closed, for they did not begin with a PROXY header; the last came from {Peer}")]
+    private partial void LogMalformedHeaders(string listener, long count, IPAddress peer);
+}
