@@ -2,7 +2,7 @@
 # Measures this load balancer beside nginx and HAProxy, all three in front of the same backend (nginx) in one run, and prints the
 # results as a Markdown table. README.md says what its rows mean.
 #
-#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]      scenarios: small many large log idle huge start policies
+#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]      scenarios: small many large log idle huge start policies tcp
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     *) scenarios+=("$1"); shift ;;
   esac
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies tcp)
 
 missing=()
 for tool in nginx haproxy wrk curl; do
@@ -32,7 +32,7 @@ ulimit -n 65536 2> /dev/null || ulimit -n "$(ulimit -Hn)" # 10,000 connections m
 work=$(mktemp -d)
 results=$work/results # scenario, proxy, measure, value
 policies=(RoundRobin LeastConnections ResponseTime IpHash Random PowerOfTwoChoices First)
-declare -A pid port=([nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105)
+declare -A pid port=([nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105 [backend+tcp]=9130 [nginx+tcp]=9131 [haproxy+tcp]=9132 [ours+tcp]=9133)
 
 stop() {
   kill -TERM "${pid[@]}" 2> /dev/null || true
@@ -91,6 +91,37 @@ END
   done
 }
 
+write_tcp_configurations() {
+  cat > "$work/nginx+tcp.conf" <<END
+load_module $stream_module;
+daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work/nginx+tcp.pid; error_log $work/nginx+tcp.log crit;
+events { worker_connections 32768; }
+stream { server { listen 127.0.0.1:${port[nginx+tcp]} backlog=4096; proxy_pass 127.0.0.1:${port[backend+tcp]}; proxy_timeout 1h; tcp_nodelay on; } }
+END
+  cat > "$work/haproxy+tcp.conf" <<END
+global
+  nbthread 2
+  maxconn $((($(ulimit -n) - 100) / 2))
+  no strict-limits
+  log /dev/null local0 emerg
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+frontend chat
+  bind 127.0.0.1:${port[haproxy+tcp]} backlog 4096
+  default_backend logic
+backend logic
+  server backend 127.0.0.1:${port[backend+tcp]}
+END
+  cat > "$work/ours+tcp.json" <<END
+{ "LoadBalancer": {
+  "Listeners": { "chat": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:${port[ours+tcp]}", "Pool": "logic" } },
+  "Pools": { "logic": { "Backends": { "backend": { "Address": "tcp://127.0.0.1:${port[backend+tcp]}" } } } } } }
+END
+}
+
 write_nginx() { # NAME ACCESS_LOG
   cat > "$work/$1.conf" <<END
 daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work/$1.pid; error_log $work/$1.log crit;
@@ -122,20 +153,28 @@ END
 start() { # NAME: starts it and waits for its first answer
   case $1 in
     backend) nginx -p "$work" -c "$work/backend.conf" & ;;
+    backend+tcp) DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 dotnet "$work/peer/TcpPeer.dll" serve "${port[$1]}" > "$work/$1.log" 2>&1 & ;;
     nginx*) nginx -p "$work" -c "$work/$1.conf" & ;;
-    haproxy) haproxy -db -f "$work/haproxy.conf" > "$work/haproxy.log" 2>&1 & ;;
+    haproxy*) haproxy -db -f "$work/$1.conf" > "$work/$1.log" 2>&1 & ;;
     ours* | policy+*) dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/$1.json" < /dev/null > "$work/$1.log" 2>&1 & ;;
   esac
   pid[$1]=$!
   local url="http://127.0.0.1:${port[$1]:-9100}/small" i
   for ((i = 0; i < 2000; i++)); do
     kill -0 "${pid[$1]}" 2> /dev/null || break # its port is taken, for one
-    if curl --silent --fail --output /dev/null --max-time 5 "$url"; then return; fi
+    if answers "$1" "$url"; then return; fi
     sleep 0.005
   done
   echo "$1 does not answer on $url" >&2
   cat "$work/$1.log" >&2
   exit 1
+}
+
+answers() { # NAME URL
+  case $1 in
+    *+tcp) timeout 5 bash -c "exec 3<> /dev/tcp/127.0.0.1/${port[$1]} && echo hello >&3 && read -r answer <&3 && [ \"\$answer\" = hello ]" 2> /dev/null ;;
+    *) curl --silent --fail --output /dev/null --max-time 5 "$2" ;;
+  esac
 }
 
 end() { # NAME
@@ -244,6 +283,39 @@ policies() { # the same load on two backends, chosen by one policy after the oth
   for policy in "${names[@]}"; do end "$policy"; done
 }
 
+tcp() {
+  local proxy round opener connections=$(($(ulimit -n) * 7 / 16 - 250)) # each is two files, and some must be left
+  [ "$connections" -lt 10000 ] || connections=10000
+  for proxy in nginx haproxy ours; do # memory first, of processes that have done nothing else
+    start "$proxy+tcp"
+    coproc opener { exec dotnet "$work/peer/TcpPeer.dll" idle "${port[$proxy+tcp]}" "$connections"; }
+    read -r _ <&"${opener[0]}" || { cat "$work/$proxy+tcp.log" >&2; exit 1; }
+    sleep 5
+    record "TCP: $connections idle connections" "$proxy" "memory in all, MB" "$(($(memory_kb "$proxy+tcp" VmRSS) / 1024))"
+    echo >&"${opener[1]}"
+    wait "$opener_PID" || true
+    end "$proxy+tcp"
+    start "$proxy+tcp"
+  done
+  for ((round = -1; round < rounds; round++)); do # the first to warm up
+    for proxy in nginx haproxy ours; do
+      tcp_load "$round" "TCP: bulk, 8 connections" "$proxy" MB 1e6 bulk 8
+      tcp_load "$round" "TCP: connect, exchange 64 bytes, close; 64 at a time" "$proxy" connections 1 connect 64
+      tcp_load "$round" "TCP: 64 bytes there and back, 256 connections" "$proxy" exchanges 1 turns 256
+    done
+  done
+  for proxy in nginx haproxy ours; do end "$proxy+tcp"; done
+}
+
+tcp_load() { # ROUND SCENARIO PROXY UNIT SIZE WHAT CONNECTIONS
+  DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 dotnet "$work/peer/TcpPeer.dll" "$6" "${port[$3+tcp]}" "$7" "$seconds" $(family "$3+tcp") > "$work/peer.out"
+  [ "$1" -lt 0 ] || awk -v scenario="$2" -v proxy="$3" -v unit="$4" -v size="$5" '{
+    OFS = "\t"
+    print scenario, proxy, unit "/s", $1 / size / $2
+    print scenario, proxy, "CPU µs/" (unit == "MB" ? unit : substr(unit, 1, length(unit) - 1)), $3 * 1e6 / ($1 / size)
+  }' "$work/peer.out" >> "$results"
+}
+
 # --- the table ------------------------------------------------------------------------------------------------------------------------
 
 print_table() { # medians, and the ratios to the two others
@@ -286,12 +358,23 @@ print_policies() { # medians, and the ratios to RoundRobin
 dotnet build ../LoadBalancer --configuration Release --nologo --verbosity quiet
 write_configurations
 case " ${scenarios[*]} " in *" idle "*) dotnet build IdleConnections --output "$work/idle" --nologo --verbosity quiet ;; esac
-for name in backend nginx haproxy ours; do start "$name"; done
+case " ${scenarios[*]} " in
+  *" tcp "*)
+    stream_module=$(nginx -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')/ngx_stream_module.so
+    [ -e "$stream_module" ] || { echo "the scenario tcp needs nginx's module stream (Debian: apt-get install libnginx-mod-stream)" >&2; exit 1; }
+    dotnet build TcpPeer --configuration Release --output "$work/peer" --nologo --verbosity quiet
+    write_tcp_configurations
+    start backend+tcp
+    ;;
+esac
+if [ "${scenarios[*]}" != tcp ]; then
+  for name in backend nginx haproxy ours; do start "$name"; done
+fi
 for scenario in "${scenarios[@]}"; do
   echo "measuring: $scenario" >&2
   case $scenario in
     start) start_up ;;
-    small | many | large | log | idle | huge | policies) "$scenario" ;;
+    small | many | large | log | idle | huge | policies | tcp) "$scenario" ;;
     *) echo "no scenario '$scenario'" >&2; exit 1 ;;
   esac
 done
