@@ -29,7 +29,7 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
     public EpollWire(int file, EventLoop loop, Action? closed = null)
         : base(file, loop) => _closedFile = closed;
 
-    /// <summary>Whether the other side has reset the connection, or is gone; known as soon as anything was waited for, whatever it was.</summary>
+    /// <summary>Whether the other side has reset the connection, or is gone; known from <see cref="Watch"/> on, or since anything was waited for.</summary>
     public bool IsBroken => _isBroken;
 
     /// <summary>Connects.</summary>
@@ -63,6 +63,19 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
             }
         }
         throw failure;
+    }
+
+    /// <summary>Notices from now on when the connection breaks, though nobody waits for anything.</summary>
+    public void Watch()
+    {
+        try
+        {
+            Join();
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It was closed meanwhile.
+        }
     }
 
     /// <inheritdoc/>

@@ -76,6 +76,10 @@ internal sealed partial class RelayedConnection
             }
 
             // 2. Connect to a backend; the system keeps what the client sends meanwhile.
+            if (OperatingSystem.IsLinux() && _socket is EpollWire socket)
+            {
+                socket.Watch();
+            }
             _connector = new BackendConnector(_target, _socket, _listener.Time, _listener.Logger);
             if (Volatile.Read(ref _end) == Open && await _connector.ConnectAsync(_source, _destination) is var (lease, wire))
             {
