@@ -167,6 +167,9 @@ internal sealed class RawPeer(Socket socket) : IDisposable
     /// <summary>The connection as a stream, for those who read no other way; what was read already is not in it.</summary>
     public NetworkStream Stream => new(socket);
 
+    /// <summary>Its own end.</summary>
+    public IPEndPoint Local => (IPEndPoint)socket.LocalEndPoint!;
+
     public static async Task<RawPeer> ConnectAsync(int port)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };

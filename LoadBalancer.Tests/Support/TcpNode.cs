@@ -59,6 +59,19 @@ internal sealed class TcpNode : IAsyncDisposable
         Pool.Snapshot.Members.Should().OnlyContain(backend => backend.InFlight == 0);
     }
 
+    /// <summary>Lets time pass until there is no connection any more.</summary>
+    public async Task QuietAfterAsync(FakeClock clock, TimeSpan step)
+    {
+        await Eventually.BeTrueAsync(
+            () =>
+            {
+                clock.Advance(step);
+                return Listener.Connections == 0;
+            },
+            "every connection ends");
+        await QuietAsync();
+    }
+
     /// <summary>How many connections have ended so, whoever the backend was.</summary>
     public long Ended(ConnectionEnd end) => Pool.Snapshot.Members.Sum(backend => backend.Connections.Ended(end)) + Pool.Statistics.Connections.Ended(end);
 

@@ -81,9 +81,8 @@ internal sealed class BackendChoiceTests
         (await client.ReadAsync(Unavailable.Length)).Should().Be(Unavailable);
 
         node.Listener.Connections.Should().Be(1, "it may still be on its way");
-        clock.Advance(2 * Second);
 
-        await node.QuietAsync();
+        await node.QuietAfterAsync(clock, 2 * Second);
     }
 
     [Test]
