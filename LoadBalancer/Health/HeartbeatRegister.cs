@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using LoadBalancer.Configuration;
 using LoadBalancer.Pools;
 
@@ -13,7 +14,7 @@ internal sealed class HeartbeatRegister(TimeProvider time)
     private int _lastNumber;
 
     /// <summary>Every backend whose heartbeats are wanted.</summary>
-    public IReadOnlyList<HeartbeatMember> Members { get; private set; } = [];
+    public ImmutableArray<HeartbeatMember> Members { get; private set; } = [];
 
     /// <summary>Takes up who is in the pool. Who stays as it was keeps all that is known of it.</summary>
     /// <param name="backends">The pool's members.</param>
@@ -95,12 +96,12 @@ internal sealed class HeartbeatRegister(TimeProvider time)
 
     // Where the configuration has a name, it is not looked up: the port and the heartbeat address say enough.
     private bool FitsTcp(HeartbeatMember member, IpPort announced, IpPort source) =>
-        IpPort.Of(member.Backend.Address) is { } configured ? Fits(configured, announced, source) : announced.Port == member.Backend.Address.Port;
+        member.Tcp is { } configured ? Fits(configured, announced, source) : announced.Port == member.Backend.Address.Port;
 
     // 0.0.0.0 is any local address: in the configuration, of this machine; in what is announced, of the sender's.
     private bool Fits(IpPort configured, IpPort announced, IpPort source) =>
         configured.Port == announced.Port
-        && (configured.Ip == announced.Ip
+        && (configured.Ip == announced.Ip && !configured.IsAny
             || configured.IsAny && (announced.IsAny ? _local.Contains(source) : _local.Contains(announced))
             || announced.IsAny && (configured.Ip == source.Ip || _local.Contains(configured) && _local.Contains(source)));
 }
@@ -116,6 +117,9 @@ internal sealed class HeartbeatMember(int number, Backend backend, IpPort udp)
     public Backend Backend { get; } = backend;
 
     public IpPort Udp { get; } = udp;
+
+    /// <summary>Where it serves; null where the configuration has a name.</summary>
+    public IpPort? Tcp { get; } = IpPort.Of(backend.Address);
 
     /// <summary>Where it has registered from, if that is elsewhere.</summary>
     public IpPort? Registered { get; set; }
