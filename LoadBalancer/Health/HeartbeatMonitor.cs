@@ -214,16 +214,20 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     private void NoteLife(HeartbeatMember member, string what, IpPort source)
     {
         member.SeenAt = _time.GetTimestamp();
-        if (member.State == HeartbeatState.Alive)
+        if (member.State != HeartbeatState.Alive)
         {
-            return;
+            BringUp(member, $"{what} {source}");
         }
+    }
+
+    private void BringUp(HeartbeatMember member, string reason)
+    {
         member.State = HeartbeatState.Alive;
         if (member.Load != member.Backend.Load)
         {
             _pool.Change(() => member.Backend.Load = member.Load); // Before anybody is sent there.
         }
-        _pool.ObserveHeartbeat(member.Backend, isAlive: true, $"{what} {source}");
+        _pool.ObserveHeartbeat(member.Backend, isAlive: true, reason);
     }
 
     private void OnMembersChanged(BackendPool pool)
