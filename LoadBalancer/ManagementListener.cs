@@ -1,5 +1,7 @@
+using System.Text.Json;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Health;
 using LoadBalancer.Http;
 using LoadBalancer.Management;
 
@@ -49,7 +51,15 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
         var reloader = provider.GetService<ConfigurationReloader>();
         return new NodeCounts(
             reloader?.Applied ?? 0, reloader?.Refused ?? 0, provider.GetRequiredService<AccessLogs>().Dropped,
-            [.. provider.GetRequiredService<NodeListeners>().Listeners.Select(listener => (listener.Name, listener.Refused))]);
+            [.. provider.GetRequiredService<NodeListeners>().Listeners.Select(listener => (listener.Name, listener.Refused))])
+        {
+            Heartbeats =
+            [
+                .. from pool in provider.GetRequiredService<HeartbeatService>().Statistics
+                   from entry in pool.Statistics.Counts
+                   select (pool.Pool, JsonNamingPolicy.SnakeCaseLower.ConvertName(entry.Result.ToString()), entry.Count),
+            ],
+        };
     }
 
     [LoggerMessage(23, LogLevel.Information, "management: the dashboard is at {Address}")]

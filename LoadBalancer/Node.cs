@@ -35,6 +35,7 @@ internal static class Node
         services.AddSingleton<HealthLog>();
         services.AddSingleton<ErrorStatistics>();
         services.AddSingleton(_ => new HealthChecker(time, Random.Shared));
+        services.AddSingleton(provider => new HeartbeatService(time, provider.GetRequiredService<ILogger<HeartbeatService>>()));
         services.AddSingleton(provider => BuildPools(options, provider));
         services.AddSingleton(provider => new AccessLogs(options.Listeners, time, provider.GetRequiredService<ILogger<AccessLog>>()));
         services.AddSingleton(provider => new NodeListeners(options, provider.GetRequiredService<NodePools>(), provider.GetRequiredService<AccessLogs>(), provider));
@@ -59,6 +60,7 @@ internal static class Node
             services.AddHostedService(provider => new Telemetry(() => provider.GetRequiredService<NodePools>().All));
         }
         services.AddHostedService(provider => provider.GetRequiredService<HealthChecker>());
+        services.AddHostedService(provider => provider.GetRequiredService<HeartbeatService>());
         services.AddHostedService(provider => provider.GetRequiredService<AccessLogs>());
         services.AddHostedService(provider => provider.GetRequiredService<ListenerService>());
         if (configuration is not null)
@@ -78,7 +80,7 @@ internal static class Node
             provider.GetRequiredService<ErrorStatistics>(),
             provider.GetRequiredService<ILoggerFactory>(),
             provider.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping);
-        var pools = new NodePools(parts, provider.GetRequiredService<HealthChecker>());
+        var pools = new NodePools(parts, provider.GetRequiredService<HealthChecker>(), provider.GetRequiredService<HeartbeatService>());
         pools.Apply(options.Pools);
         return pools;
     }

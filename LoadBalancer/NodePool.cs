@@ -45,6 +45,9 @@ internal sealed class NodePool : IDisposable
     /// <summary>How it is probed; null where it is not.</summary>
     public ProbedPool? Probed { get; private set; }
 
+    /// <summary>By which datagrams its backends say that they are there; null where by none.</summary>
+    public HeartbeatPool? Heartbeats => _options.Heartbeat is { } heartbeat ? new HeartbeatPool(Pool, heartbeat, _options.Backends) : null;
+
     /// <summary>
     /// Applies other options. A backend of the same name and address keeps its health, its counters and its connections, and what an
     /// operator has set of it at run time unless the options say something else of it than before; others come and go.

@@ -7,7 +7,7 @@ using LoadBalancer.Pools;
 namespace LoadBalancer;
 
 /// <summary>The pools of a node, which come, go and change with its configuration. Changes come one at a time.</summary>
-internal sealed class NodePools(NodePoolParts parts, HealthChecker health) : IDisposable
+internal sealed class NodePools(NodePoolParts parts, HealthChecker health, HeartbeatService heartbeats) : IDisposable
 {
     private volatile ImmutableSortedDictionary<string, NodePool> _pools = ImmutableSortedDictionary.Create<string, NodePool>(StringComparer.OrdinalIgnoreCase);
 
@@ -28,6 +28,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health) : IDi
             // First what may fail, so that nothing has changed if it does.
             var before = _pools;
             var keys = options.ToDictionary(entry => entry.Key, entry => NodePool.StickyKeyFor(entry.Key, entry.Value, before.GetValueOrDefault(entry.Key), parts), StringComparer.OrdinalIgnoreCase);
+            heartbeats.Reserve(options.Where(entry => entry.Value.Heartbeat is not null).Select(entry => (entry.Key, entry.Value.Heartbeat!)));
             foreach (var (name, pool) in options.Where(entry => before.ContainsKey(entry.Key)))
             {
                 before[name].Apply(pool, keys[name]);
@@ -35,6 +36,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health) : IDi
             _pools = options.ToImmutableSortedDictionary(
                 entry => entry.Key, entry => before.GetValueOrDefault(entry.Key) ?? new NodePool(entry.Key, entry.Value, keys[entry.Key], parts), StringComparer.OrdinalIgnoreCase);
             health.Watch([.. _pools.Values.Select(pool => pool.Probed).OfType<ProbedPool>()]);
+            heartbeats.Watch([.. _pools.Values.Select(pool => pool.Heartbeats).OfType<HeartbeatPool>()]);
             foreach (var gone in before.Values.Except(_pools.Values))
             {
                 gone.Retire();

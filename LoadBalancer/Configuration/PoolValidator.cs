@@ -24,6 +24,7 @@ internal static class PoolValidator
         {
             CheckBackend($"Backends:{backendName}", backend);
         }
+        CheckHeartbeatAddresses();
         CheckProtocol();
         CheckHealth();
         CheckAttempts();
@@ -73,6 +74,18 @@ internal static class PoolValidator
             Require(pool.Heartbeat is not null || backend.HeartbeatAddress is null, $"{key}:HeartbeatAddress", "is of no use in a pool without Heartbeat");
             Require(backend.HeartbeatAddress is not { } source || source is { Scheme: "udp", Port: > 0 } && IPAddress.TryParse(source.Host, out _), $"{key}:HeartbeatAddress",
                 $"'{backend.HeartbeatAddress}' is not where datagrams can come from; expected udp:// with an IP address and a port");
+        }
+
+        // Whose the datagrams from there are could not be told.
+        void CheckHeartbeatAddresses()
+        {
+            foreach (var same in pool.Backends.Where(entry => entry.Value.HeartbeatAddress is not null).GroupBy(entry => entry.Value.HeartbeatAddress))
+            {
+                foreach (var (backendName, _) in same.Skip(1))
+                {
+                    Require(false, $"Backends:{backendName}:HeartbeatAddress", $"'{same.Key}' is that of backend '{same.First().Key}' already");
+                }
+            }
         }
 
         // What only makes sense for another protocol would do nothing, silently.

@@ -11,7 +11,11 @@ namespace LoadBalancer.Management;
 /// <param name="ReloadsRefused">Those that were invalid.</param>
 /// <param name="AccessLogLinesLost">Lines of access logs that were lost.</param>
 /// <param name="ConnectionsRefused">By listener: connections that were closed because there were too many.</param>
-public sealed record NodeCounts(long ReloadsApplied, long ReloadsRefused, long AccessLogLinesLost, IReadOnlyList<(string Listener, long Count)> ConnectionsRefused);
+public sealed record NodeCounts(long ReloadsApplied, long ReloadsRefused, long AccessLogLinesLost, IReadOnlyList<(string Listener, long Count)> ConnectionsRefused)
+{
+    /// <summary>Datagrams with heartbeats, by pool and by what became of them.</summary>
+    public IReadOnlyList<(string Pool, string Result, long Count)> Heartbeats { get; init; } = [];
+}
 
 /// <summary>Writes the metrics in Prometheus' text format, version 0.0.4.</summary>
 internal sealed class PrometheusText
@@ -76,6 +80,7 @@ internal sealed class PrometheusText
         Each("loadbalancer_backend_attempts_total", "counter", "Leases ever taken, retries and hedges included.", backend => backend.Requests);
         Each("loadbalancer_backend_failures_total", "counter", "Attempts that failed through the backend's fault.", backend => backend.Failures);
         Each("loadbalancer_backend_weight", "gauge", "Its share relative to the other backends of the pool.", backend => backend.Weight);
+        Each("loadbalancer_backend_load", "gauge", "How busy it says that it is, in percent; 0 where it says nothing.", backend => backend.Load);
         Each("loadbalancer_backend_response_time_seconds", "gauge", "Moving average of its response times; 0 where nothing is known.", backend => backend.ResponseTime.Seconds);
         Head("loadbalancer_backend_admin_state", "gauge", "1 for what the operator wants of it.");
         foreach (var (pool, backend) in backends)
@@ -112,6 +117,11 @@ internal sealed class PrometheusText
         foreach (var (listener, count) in node.ConnectionsRefused)
         {
             Line("loadbalancer_connections_refused_total", count, ("listener", listener));
+        }
+        Head("loadbalancer_heartbeats_total", "counter", "Datagrams that arrived where a pool takes heartbeats, by what became of them.");
+        foreach (var (pool, result, count) in node.Heartbeats)
+        {
+            Line("loadbalancer_heartbeats_total", count, ("pool", pool), ("result", result));
         }
         Head("loadbalancer_access_log_lines_lost_total", "counter", "Lines that came faster than they could be written, or could not be.");
         Line("loadbalancer_access_log_lines_lost_total", node.AccessLogLinesLost);

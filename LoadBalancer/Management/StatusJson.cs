@@ -37,6 +37,10 @@ internal static class StatusJson
             ["failures"] = backend.Failures,
             ["responseTimeMs"] = backend.ResponseTime.Seconds is > 0 and var seconds ? Math.Round(seconds * 1000, 3) : null,
         };
+        if (backend.Load != 0)
+        {
+            json["load"] = backend.Load;
+        }
         if (rates is not null)
         {
             json["ramp"] = backend.Ramp;

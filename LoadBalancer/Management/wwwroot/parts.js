@@ -16,6 +16,7 @@ export const numbers = {
   errorShare: ['Errors', share, 'Of the requests of the last 10 s, those that failed'],
   p50Ms: ['p50', duration, 'Half of the answers of the last 10 s took no longer'],
   p99Ms: ['p99', duration, '99 of 100 answers of the last 10 s took no longer'],
+  load: ['Load', value => short(value ?? 0, ' %'), 'How busy it says that it is'],
   inFlight: ['In flight', count, 'Requests that are being answered'],
   queueLength: ['Waiting', count, 'Requests that wait because every backend is full'],
   retries: ['Retries', count, 'Requests tried again on another backend, since the start'],

@@ -74,6 +74,7 @@ const columns = [
       };
     },
   },
+  numberColumn('load'),
   numberColumn('inFlight', (value, { maxInFlight }) => maxInFlight == null ? count(value) : `${count(value)} of ${count(maxInFlight)}`),
   numberColumn('requestsPerSecond'),
   numberColumn('errorShare'),
@@ -165,7 +166,8 @@ export function poolView(name, act) {
       draw(`Pool ${name}`, own, ownScales);
       ownKey.update(ownScales);
 
-      const wanted = columns.filter(({ field }) => backends.some(backend => backend[field] !== undefined));
+      // One that was there stays: a load that comes and goes would take away whatever has the focus.
+      const wanted = columns.filter(column => shown.includes(column) || backends.some(backend => backend[column.field] !== undefined));
       if (String(wanted.map(({ title }) => title)) !== String(shown.map(({ title }) => title))) {
         shown = wanted;
         rows.forEach(row => row.node.remove());
