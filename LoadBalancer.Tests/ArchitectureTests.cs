@@ -15,6 +15,7 @@ internal sealed class ArchitectureTests
     [TestCase("Health", new[] { "Pools", "Configuration" })]
     [TestCase("Sockets", new[] { "Pools" })]
     [TestCase("Listeners", new[] { "Pools", "Configuration", "Sockets" })]
+    [TestCase("Zmtp", new[] { "Sockets" })]
     [TestCase("Http", new[] { "Pools", "Configuration", "Diagnostics", "Sockets", "Listeners" })]
     [TestCase("CommandLine", new[] { "Configuration" })]
     public void Folder_Always_NamesOnlyWhatItMay(string folder, string[] allowed)
