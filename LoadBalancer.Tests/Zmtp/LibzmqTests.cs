@@ -222,6 +222,7 @@ internal sealed class LibzmqTests
             s = socket(zmq.REP, sys.argv[1], HEARTBEAT_IVL=20, HEARTBEAT_TIMEOUT=200)
             time.sleep(0.6)
             say("done")
+            input()
             """, $"tcp://{address}");
 
         (await rep.ReadLineAsync()).Should().Be("done");
