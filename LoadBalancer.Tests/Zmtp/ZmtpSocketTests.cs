@@ -167,6 +167,34 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Connection_AnotherThatNeverStopsSending_StillHasItsTurn()
+    {
+        using var stop = new CancellationTokenSource();
+        await using var dealer = new PeerSocket(ZmtpSocketType.Dealer) { Received = (peer, message) => _ = message[0].Length > 1 || peer.Send(message) };
+        var port = dealer.Bind(Any).Port;
+        var hello = LibzmqGreeting + Ready("REP");
+        var floods = Enumerable.Range(0, 2 * Environment.ProcessorCount).Select(async _ =>
+        {
+            using var peer = await RawPeer.ConnectAsync(port);
+            await peer.SendAsync(hello);
+            var flood = string.Concat(Enumerable.Repeat(MessageOf("flood"), 10_000));
+            while (!stop.IsCancellationRequested)
+            {
+                await peer.SendAsync(flood);
+                await Task.Yield();
+            }
+        }).ToArray();
+        for (var i = 0; i < 4; i++)
+        {
+            using var innocent = await RawPeer.ConnectAsync(port);
+            await innocent.SendAsync(hello + MessageOf("x"));
+            (await innocent.ReadAsync(64 + 43 + 3)).Should().EndWith(MessageOf("x"));
+        }
+        await stop.CancelAsync();
+        await Task.WhenAll(floods);
+    }
+
+    [Test]
     public async Task Connection_SameIdentityAgain_ReplacesTheOlder()
     {
         using var first = await ConnectAsync("REQ", "me");

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Sockets;
 
 namespace LoadBalancer.Zmtp;
 
@@ -37,7 +36,7 @@ internal sealed class ZmtpConnector : IAsyncDisposable
         var delay = limits.FirstReconnectDelay;
         while (!_stop.IsCancellationRequested)
         {
-            if (await DialAsync() is { } wire && _socket.Attach(wire, Address) is { } peer)
+            if (await DialAsync() is { } socket && _socket.Attach(socket, Address) is { } peer)
             {
                 Volatile.Write(ref _peer, peer);
                 if (_stop.IsCancellationRequested)
@@ -53,7 +52,7 @@ internal sealed class ZmtpConnector : IAsyncDisposable
         }
     }
 
-    private async Task<IWire?> DialAsync()
+    private async Task<Socket?> DialAsync()
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         using var timeout = new CancellationTokenSource(_socket.Limits.HandshakeTimeout, _socket.Time);
@@ -61,7 +60,7 @@ internal sealed class ZmtpConnector : IAsyncDisposable
         try
         {
             await socket.ConnectAsync(Address, either.Token);
-            return new SocketWire(socket);
+            return socket;
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException)
         {

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Sockets;
 
 namespace LoadBalancer.Zmtp;
 
@@ -52,17 +51,28 @@ internal sealed class ZmtpListener : IAsyncDisposable
         {
             try
             {
-                var socket = await _listener.AcceptAsync();
-                socket.NoDelay = true;
-                _socket.Attach(new SocketWire(socket), socket.RemoteEndPoint);
+                Attach(await _listener.AcceptAsync());
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                if (e is SocketException { SocketErrorCode: SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable })
+                if (!_isDisposed && e is SocketException { SocketErrorCode: not (SocketError.ConnectionReset or SocketError.ConnectionAborted) })
                 {
                     await Task.Delay(Patience, _socket.Time);
                 }
             }
+        }
+    }
+
+    private void Attach(Socket accepted)
+    {
+        try
+        {
+            accepted.NoDelay = true;
+            _socket.Attach(accepted, accepted.RemoteEndPoint);
+        }
+        catch (SocketException)
+        {
+            accepted.Dispose(); // It was reset before we could look at it.
         }
     }
 }

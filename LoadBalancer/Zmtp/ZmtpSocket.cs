@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using LoadBalancer.Sockets;
 
 namespace LoadBalancer.Zmtp;
@@ -67,7 +68,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
     /// <summary>Listens.</summary>
     /// <param name="address">Where; port 0 is any that is free.</param>
     /// <returns>Where it listens now.</returns>
-    /// <exception cref="System.Net.Sockets.SocketException">The port is taken, or the address is not ours.</exception>
+    /// <exception cref="SocketException">The port is taken, or the address is not ours.</exception>
     public IPEndPoint Bind(IPEndPoint address)
     {
         var listener = new ZmtpListener(this, address);
@@ -116,6 +117,20 @@ public abstract class ZmtpSocket : IAsyncDisposable
         await Task.WhenAll(peers.Select(peer => peer.Ended));
         OnDisposed();
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Takes over a connection of the framework; on Linux it goes on in one of the event loops.</summary>
+    /// <returns>Null where there are too many, or no further file can be opened, or the socket was disposed: it is closed.</returns>
+    internal ZmtpPeer? Attach(Socket socket, EndPoint? remote)
+    {
+        try
+        {
+            return Attach(OperatingSystem.IsLinux() ? EpollWire.TakeOver(socket, EventLoop.Next()) : new SocketWire(socket), remote);
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
     }
 
     /// <summary>Takes over a connection, whoever made it; from here on it is dealt with.</summary>
