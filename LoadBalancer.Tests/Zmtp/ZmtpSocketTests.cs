@@ -252,6 +252,7 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
         await Eventually.BeTrueAsync(() => _router.Find("me"u8) is not null, "it is connected");
         var found = _router.Find("me"u8)!;
         var message = ZmtpMessage.Of(new string('x', 90_000));
+        FluentActions.Invoking(() => found.Send(default)).Should().Throw<ArgumentException>("it is no message");
 
         Enumerable.Range(0, 1000).TakeWhile(_ => found.Send(message)).Count().Should().BeInRange(100, 500, "what the system takes, and a hundred");
 

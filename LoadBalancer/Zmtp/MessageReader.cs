@@ -28,7 +28,7 @@ internal sealed class MessageReader(ZmtpLimits limits)
     // A message within the limits, one frame short of its last byte, and a command in the middle of it.
     private readonly int _mostBuffer = limits.MessageBytes + (limits.FramesPerMessage + 1) * Frame.LongestHead + limits.CommandBytes + LeastRoom;
 
-    private byte[] _buffer = ArrayPool<byte>.Shared.Rent(SmallBuffer);
+    private byte[] _buffer = []; // none where nothing is in it, until there is to be room
     private int _start; // of the message that is not whole yet
     private int _next; // the first frame of it that was not looked at
     private int _end;
@@ -39,18 +39,17 @@ internal sealed class MessageReader(ZmtpLimits limits)
     /// <summary>Whether something has begun that is not whole.</summary>
     public bool IsInTheMiddle => _start < _end;
 
-    /// <summary>Where the next bytes are to be put. What was read before is no longer good then.</summary>
+    /// <summary>Where the next bytes are to be put, once all that is whole was read. What was read before is no longer good then.</summary>
     public Memory<byte> Room()
     {
-        var length = _buffer.Length;
-        if (_start == _end)
+        if (!IsInTheMiddle)
         {
-            (_start, _next, _end) = (0, 0, 0);
-            Move(_step); // What a long message needed is given back after it.
+            Release(); // What a long message needed goes with it.
+            _buffer = ArrayPool<byte>.Shared.Rent(_step);
         }
-        else if (length - _end < LeastRoom)
+        else if (_buffer.Length - _end < LeastRoom)
         {
-            Move(_end - _start <= length / 2 ? length : Math.Min(length * 2, _mostBuffer));
+            Move(_end - _start <= _buffer.Length / 2 ? _buffer.Length : Math.Min(_buffer.Length * 2, _mostBuffer));
         }
         return _buffer.AsMemory(_end);
     }
@@ -107,10 +106,13 @@ internal sealed class MessageReader(ZmtpLimits limits)
         return Incoming.Nothing;
     }
 
-    /// <summary>Gives its memory back; nothing can be read any more.</summary>
+    /// <summary>Gives its memory back, with whatever is in it.</summary>
     public void Release()
     {
-        ArrayPool<byte>.Shared.Return(_buffer);
+        if (_buffer.Length > 0)
+        {
+            ArrayPool<byte>.Shared.Return(_buffer);
+        }
         (_buffer, _start, _next, _end) = ([], 0, 0, 0);
     }
 
@@ -151,12 +153,15 @@ internal sealed class MessageReader(ZmtpLimits limits)
 
     private void Move(int size)
     {
-        var buffer = size == _buffer.Length ? _buffer : ArrayPool<byte>.Shared.Rent(size); // of a power of two, as _buffer is
-        _buffer.AsSpan(_start, _end - _start).CopyTo(buffer);
-        if (buffer != _buffer)
+        var before = _buffer;
+        if (size > before.Length)
         {
-            ArrayPool<byte>.Shared.Return(_buffer);
-            _buffer = buffer;
+            _buffer = ArrayPool<byte>.Shared.Rent(size);
+        }
+        before.AsSpan(_start, _end - _start).CopyTo(_buffer);
+        if (_buffer != before)
+        {
+            ArrayPool<byte>.Shared.Return(before);
         }
         (_next, _end, _start) = (_next - _start, _end - _start, 0);
     }

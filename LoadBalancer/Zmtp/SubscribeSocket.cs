@@ -71,15 +71,21 @@ public sealed class SubscribeSocket : ZmtpSocket
     internal override void OnAdmitted(ZmtpPeer peer)
     {
         SendBurst.Begin();
-        lock (_gate)
+        try
         {
-            _publishers.Add(peer);
-            foreach (var prefix in _subscriptions.Prefixes)
+            lock (_gate)
             {
-                peer.SendSubscription(prefix, isCancelled: false);
+                _publishers.Add(peer);
+                foreach (var prefix in _subscriptions.Prefixes)
+                {
+                    peer.SendSubscription(prefix, isCancelled: false);
+                }
             }
         }
-        SendBurst.End();
+        finally
+        {
+            SendBurst.End();
+        }
     }
 
     internal override void OnMessage(ZmtpPeer peer, in ZmtpMessage message)

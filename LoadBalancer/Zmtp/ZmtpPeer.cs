@@ -64,11 +64,16 @@ public sealed class ZmtpPeer
     /// Sends it a message, or has it wait. A peer that publishes nothing and has too much waiting already does not read: it loses its connection.
     /// </summary>
     /// <returns>False where it was dropped.</returns>
+    /// <exception cref="ArgumentException">It is no message: it has no frames.</exception>
     public bool Send(in ZmtpMessage message) => Send(default, message);
 
     /// <summary>Sends it a message in an envelope; see <see cref="Send(in ZmtpMessage)"/>.</summary>
     public bool Send(in ZmtpEnvelope envelope, in ZmtpMessage message)
     {
+        if (message.Count == 0)
+        {
+            throw new ArgumentException("a message has at least one frame", nameof(message));
+        }
         switch (_queue.Add(envelope.Wire.Span, message.Wire.Span))
         {
             case SendQueue.Outcome.Taken:
@@ -239,6 +244,11 @@ public sealed class ZmtpPeer
 
     private async ValueTask FillAsync()
     {
+        if (!_reader.IsInTheMiddle)
+        {
+            _reader.Release(); // A connection that lies idle needs no memory for what may come.
+            await _wire.ReceiveAsync(default);
+        }
         var count = await _wire.ReceiveAsync(_reader.Room());
         if (count == 0)
         {

@@ -242,11 +242,9 @@ public abstract class ZmtpSocket : IAsyncDisposable
             peers = [.. _peers];
         }
         var now = Time.GetTimestamp();
-        SendBurst.Begin();
         foreach (var peer in peers)
         {
             peer.Inspect(now);
         }
-        SendBurst.End();
     }
 }
