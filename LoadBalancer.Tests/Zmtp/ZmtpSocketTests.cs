@@ -87,6 +87,20 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
         await Eventually.BeTrueAsync(() => _router.ConnectionCount == 1, "only the innocent is left");
     }
 
+    [Test]
+    public async Task Handshake_RefusedPeerThatHasResetTheConnection_IsCountedAllTheSame()
+    {
+        for (var i = 0; i < 20; i++)
+        {
+            var peer = await RawPeer.ConnectAsync(_port);
+            await peer.SendAsync(LibzmqGreeting.Replace("NULL", "NULK", StringComparison.Ordinal));
+            peer.Reset();
+            await Eventually.BeTrueAsync(() => Count(ZmtpFault.Mechanism) + Count(ZmtpFault.HandshakeBroken) == i + 1, "it is counted, as what came first");
+        }
+
+        long Count(ZmtpFault fault) => _router.Statistics.Faults(fault);
+    }
+
     [TestCase("PUB")]
     [TestCase("ROUTEr")]
     [TestCase("")]

@@ -15,6 +15,7 @@ public sealed class ZmtpPeer
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ITimer? _handshake;
     private int _isClosed;
+    private volatile bool _isBroken; // It was closed because nothing could be sent, which is not the last word on why.
     private int _reads; // for the sweep, with the three that follow
     private int _readsSeen;
     private long _readsSeenAt;
@@ -24,7 +25,7 @@ public sealed class ZmtpPeer
     {
         (_socket, _wire, Remote) = (socket, wire, remote);
         _reader = new MessageReader(socket.Limits);
-        _queue = new SendQueue(wire, socket.Limits, socket.Time, Close);
+        _queue = new SendQueue(wire, socket.Limits, socket.Time, Break);
     }
 
     /// <summary>Where it is; null where that is not known.</summary>
@@ -106,7 +107,7 @@ public sealed class ZmtpPeer
     /// <summary>Ends the connection for a reason; the first one counts.</summary>
     internal void Close(ZmtpFault fault, string reason)
     {
-        if (!IsClosed)
+        if (!IsClosed || _isBroken)
         {
             TellFault(fault, reason);
         }
@@ -160,7 +161,8 @@ public sealed class ZmtpPeer
         }
         catch (Exception e)
         {
-            Close(ZmtpFault.Internal, $"could not be dealt with: {e}");
+            Fault ??= ZmtpFault.Internal;
+            _socket.OnFault(this, ZmtpFault.Internal, $"could not be dealt with: {e}"); // Whatever else was the matter, this must be told.
         }
         finally
         {
@@ -306,13 +308,23 @@ public sealed class ZmtpPeer
         }
     }
 
+    private void Break()
+    {
+        _isBroken |= !IsClosed;
+        Close();
+    }
+
     private void Refuse(ZmtpException e)
     {
+        if (!IsClosed || _isBroken)
+        {
+            TellFault(e.Fault, e.Message);
+        }
         if (!IsEstablished && e.Fault is not (ZmtpFault.NotZmtp or ZmtpFault.Version or ZmtpFault.RefusedByPeer))
         {
             SendCommand(Command.Error(e.Message));
         }
-        Close(e.Fault, e.Message);
+        Close();
     }
 
     private void TellFault(ZmtpFault fault, string reason)
