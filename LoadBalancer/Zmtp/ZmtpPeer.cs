@@ -49,7 +49,7 @@ public sealed class ZmtpPeer
     /// <summary>Whether the connection is over, or about to be.</summary>
     public bool IsClosed => Volatile.Read(ref _isClosed) != 0;
 
-    /// <summary>How often it has got the whole of a handshake right: whether it is worth coming back soon.</summary>
+    /// <summary>Whether the handshake was finished; then it is worth coming back soon.</summary>
     internal bool IsEstablished { get; private set; }
 
     /// <summary>Whether it speaks ZMTP 3.1.</summary>
