@@ -15,6 +15,7 @@ internal sealed class ArchitectureTests
     [TestCase("Health", new[] { "Pools", "Configuration" })]
     [TestCase("Sockets", new[] { "Pools" })]
     [TestCase("Listeners", new[] { "Pools", "Configuration", "Sockets" })]
+    [TestCase("Zmtp", new[] { "Sockets" })]
     [TestCase("Http", new[] { "Pools", "Configuration", "Diagnostics", "Sockets", "Listeners" })]
     [TestCase("Tcp", new[] { "Pools", "Configuration", "Sockets", "Listeners" })]
     [TestCase("CommandLine", new[] { "Configuration" })]

@@ -78,6 +78,17 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
         }
     }
 
+    /// <summary>Takes a connection over from the framework, which does not let go of its own file.</summary>
+    /// <exception cref="SocketException">No further file can be opened.</exception>
+    public static EpollWire TakeOver(Socket socket, EventLoop loop)
+    {
+        using (socket)
+        {
+            var file = Libc.Control(socket.SafeHandle, Libc.Duplicate, 0);
+            return file >= 0 ? new EpollWire(file, loop) : throw Libc.LastError();
+        }
+    }
+
     /// <inheritdoc/>
     public ValueTask SendAsync(ReadOnlyMemory<byte> data)
     {

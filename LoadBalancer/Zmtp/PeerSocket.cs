@@ -1,0 +1,96 @@
+using System.Buffers.Binary;
+
+namespace LoadBalancer.Zmtp;
+
+/// <summary>
+/// A ROUTER or a DEALER whose owner sees each peer, and chooses himself which of them a message goes to. A ROUTER knows its peers by
+/// their identity: whoever comes with one that is connected already takes the place of the older connection, which ends first.
+/// </summary>
+public sealed class PeerSocket : ZmtpSocket
+{
+    private readonly Lock _gate = new();
+    private readonly Dictionary<byte[], ZmtpPeer> _byIdentity = new(BytesComparer.Instance);
+    private uint _named;
+
+    /// <summary>Makes a ROUTER or a DEALER.</summary>
+    /// <exception cref="ArgumentException">It is to be something else.</exception>
+    public PeerSocket(ZmtpSocketType type, ZmtpLimits? limits = null, TimeProvider? time = null)
+        : base(type, limits, time)
+    {
+        if (type is not (ZmtpSocketType.Router or ZmtpSocketType.Dealer))
+        {
+            throw new ArgumentException($"a {type.Name()} does not show its peers", nameof(type));
+        }
+    }
+
+    /// <summary>Called when a peer has finished the handshake, before anything it sends.</summary>
+    public Action<ZmtpPeer>? Connected { get; init; }
+
+    /// <summary>Called with each message, envelope included, which is only good until the call returns.</summary>
+    public Action<ZmtpPeer, ZmtpMessage>? Received { get; init; }
+
+    /// <summary>Called when a peer that was <see cref="Connected"/> is gone; before the one that takes its place is.</summary>
+    public Action<ZmtpPeer>? Disconnected { get; init; }
+
+    /// <summary>Finds a ROUTER's peer.</summary>
+    /// <returns>Null where nobody of that identity is connected.</returns>
+    public ZmtpPeer? Find(ReadOnlySpan<byte> identity)
+    {
+        lock (_gate)
+        {
+            return _byIdentity.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(identity, out var peer) ? peer : null;
+        }
+    }
+
+    internal override async ValueTask AdmitAsync(ZmtpPeer peer)
+    {
+        await base.AdmitAsync(peer);
+        if (Type != ZmtpSocketType.Router)
+        {
+            return;
+        }
+        if (peer.Identity.IsEmpty)
+        {
+            // As libzmq does (RFC 28): a zero byte, and a number.
+            var identity = new byte[1 + sizeof(uint)];
+            BinaryPrimitives.WriteUInt32BigEndian(identity.AsSpan(1), Interlocked.Increment(ref _named));
+            peer.Identity = identity;
+        }
+        while (TryFindOlder(peer) is { } older)
+        {
+            older.Close(ZmtpFault.Replaced, "has come again with the same identity: the older connection is closed");
+            await older.Ended;
+        }
+    }
+
+    internal override void OnAdmitted(ZmtpPeer peer) => Connected?.Invoke(peer);
+
+    internal override void OnMessage(ZmtpPeer peer, in ZmtpMessage message) => Received?.Invoke(peer, message);
+
+    internal override void OnGone(ZmtpPeer peer)
+    {
+        try
+        {
+            Disconnected?.Invoke(peer);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                if (Type == ZmtpSocketType.Router)
+                {
+                    _byIdentity.Remove(peer.Identity.ToArray());
+                }
+            }
+        }
+    }
+
+    private ZmtpPeer? TryFindOlder(ZmtpPeer peer)
+    {
+        var identity = peer.Identity.ToArray();
+        lock (_gate)
+        {
+            return _byIdentity.TryAdd(identity, peer) ? null : _byIdentity[identity];
+        }
+    }
+}

@@ -1,0 +1,46 @@
+namespace LoadBalancer.Zmtp;
+
+/// <summary>
+/// What a thread has to send while it deals with many messages at once: each peer's share goes out in one call at the end. A request
+/// that came alone is a burst of one, and leaves just as soon.
+/// </summary>
+internal static class SendBurst
+{
+    [ThreadStatic]
+    private static List<SendQueue>? _queues;
+
+    [ThreadStatic]
+    private static int _depth;
+
+    /// <summary>From here on sending waits for <see cref="End"/>.</summary>
+    public static void Begin() => _depth++;
+
+    /// <summary>Sends; to be called once for each <see cref="Begin"/>, on the same thread.</summary>
+    public static void End()
+    {
+        if (_depth > 1 || _queues is not { Count: > 0 } queues)
+        {
+            _depth--;
+            return;
+        }
+        for (var i = 0; i < queues.Count; i++)
+        {
+            queues[i].Flush();
+        }
+        queues.Clear();
+        _depth--;
+    }
+
+    /// <summary>Sends what waits in the queue, now or at the end of the burst.</summary>
+    public static void Flush(SendQueue queue)
+    {
+        if (_depth == 0)
+        {
+            queue.Flush();
+        }
+        else
+        {
+            (_queues ??= []).Add(queue);
+        }
+    }
+}

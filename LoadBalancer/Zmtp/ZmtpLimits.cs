@@ -1,0 +1,56 @@
+namespace LoadBalancer.Zmtp;
+
+/// <summary>How much a socket takes from its peers, and keeps for them. Whoever goes beyond loses the connection, except where it says otherwise.</summary>
+public sealed record ZmtpLimits
+{
+    /// <summary>The longest frame of a message, in bytes; 1 MiB.</summary>
+    public int FrameBytes { get; init; } = 1024 * 1024;
+
+    /// <summary>The most frames of a message, envelope included; 64.</summary>
+    public int FramesPerMessage { get; init; } = 64;
+
+    /// <summary>The longest message, in bytes of all its frames together; 4 MiB.</summary>
+    public int MessageBytes { get; init; } = 4 * 1024 * 1024;
+
+    /// <summary>The longest command, in bytes; 8 KiB.</summary>
+    public int CommandBytes { get; init; } = 8 * 1024;
+
+    /// <summary>
+    /// The high-water mark: how many messages wait for one peer; 1000, as in libzmq. For what is published the ones beyond are dropped;
+    /// any other peer that has so many answers waiting does not read, and whoever waits for the next must know that it will not come.
+    /// </summary>
+    public int QueueMessages { get; init; } = 1000;
+
+    /// <summary>The high-water mark in bytes; 16 MiB.</summary>
+    public int QueueBytes { get; init; } = 16 * 1024 * 1024;
+
+    /// <summary>How many different subscriptions one peer has; 10 000.</summary>
+    public int SubscriptionsPerPeer { get; init; } = 10_000;
+
+    /// <summary>How many different subscriptions there are in all; 100 000.</summary>
+    public int Subscriptions { get; init; } = 100_000;
+
+    /// <summary>The longest subscription, in bytes; 256.</summary>
+    public int SubscriptionBytes { get; init; } = 256;
+
+    /// <summary>How many connections a socket has; 10 000. Another one is closed at once.</summary>
+    public int Connections { get; init; } = 10_000;
+
+    /// <summary>How long a handshake, or an attempt to connect, takes; 10 s.</summary>
+    public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long a peer takes not a byte of what waits for it; 30 s.</summary>
+    public TimeSpan StallTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>
+    /// How long a peer of ZMTP 3.1 is silent before it is sent a PING; as long again without a word, and it is gone. 30 s; zero or less
+    /// is never. An older peer is not asked, for it need not know the command.
+    /// </summary>
+    public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long to wait before connecting again after the first failure; 100 ms. Doubles with each further one.</summary>
+    public TimeSpan FirstReconnectDelay { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>How long it waits at most; 2 s.</summary>
+    public TimeSpan LongestReconnectDelay { get; init; } = TimeSpan.FromSeconds(2);
+}

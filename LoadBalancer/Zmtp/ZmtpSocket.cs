@@ -1,0 +1,250 @@
+using System.Net;
+using System.Net.Sockets;
+using LoadBalancer.Sockets;
+
+namespace LoadBalancer.Zmtp;
+
+/// <summary>
+/// A socket in ZeroMQ's sense: any number of peers that connect to it or that it connects to, ZMTP 3.1 with the NULL mechanism. What
+/// a peer does wrong costs that peer its connection, is counted, and is told to <see cref="Faulted"/>.
+/// </summary>
+/// <remarks>
+/// Everything that the owner is told is told on the thread that received it, inside the peer's turn: it must not block. For one peer
+/// the calls come one after the other; for different ones they may come at once.
+/// </remarks>
+public abstract class ZmtpSocket : IAsyncDisposable
+{
+    private const int MostIdentity = 255;
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _gate = new();
+    private readonly HashSet<ZmtpPeer> _peers = [];
+    private readonly List<IAsyncDisposable> _sources = []; // listeners and connectors
+    private readonly ITimer _sweep;
+    private bool _isDisposed;
+
+    private protected ZmtpSocket(ZmtpSocketType type, ZmtpLimits? limits, TimeProvider? time)
+    {
+        (Type, Limits, Time) = (type, limits ?? new ZmtpLimits(), time ?? TimeProvider.System);
+        _sweep = Time.CreateTimer(static socket => ((ZmtpSocket)socket!).Sweep(), this, SweepInterval, SweepInterval);
+    }
+
+    /// <summary>Its type.</summary>
+    public ZmtpSocketType Type { get; }
+
+    /// <summary>What it takes and keeps.</summary>
+    public ZmtpLimits Limits { get; }
+
+    /// <summary>What it has counted.</summary>
+    public ZmtpStatistics Statistics { get; } = new();
+
+    /// <summary>What a REQ, DEALER or ROUTER says it is, 255 bytes at most, the first one not zero; nothing by default.</summary>
+    /// <exception cref="ArgumentException">It is longer, or begins with a zero byte.</exception>
+    public ReadOnlyMemory<byte> Identity
+    {
+        get;
+        init => field = value.Length <= MostIdentity && (value.IsEmpty || value.Span[0] != 0) ? value
+            : throw new ArgumentException("an identity has 255 bytes at most, the first one not zero", nameof(value));
+    }
+
+    /// <summary>Called when a peer has done something wrong: who, what, and in words. It has lost its connection, or is about to.</summary>
+    public Action<ZmtpPeer, ZmtpFault, string>? Faulted { get; init; }
+
+    /// <summary>How many connections it has, those in the handshake included.</summary>
+    public int ConnectionCount
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _peers.Count;
+            }
+        }
+    }
+
+    /// <summary>The clock.</summary>
+    internal TimeProvider Time { get; }
+
+    /// <summary>Listens.</summary>
+    /// <param name="address">Where; port 0 is any that is free.</param>
+    /// <returns>Where it listens now.</returns>
+    /// <exception cref="SocketException">The port is taken, or the address is not ours.</exception>
+    public IPEndPoint Bind(IPEndPoint address)
+    {
+        var listener = new ZmtpListener(this, address);
+        Keep(listener);
+        return listener.Address;
+    }
+
+    /// <summary>Connects, and again whenever the connection ends, until the socket is disposed or <see cref="DisconnectAsync"/> is called.</summary>
+    /// <param name="address">An <see cref="IPEndPoint"/> or <see cref="DnsEndPoint"/>.</param>
+    public void Connect(EndPoint address) => Keep(new ZmtpConnector(this, address));
+
+    /// <summary>Ends the connection to an address, and does not connect again; nothing happens where there was none.</summary>
+    public async Task DisconnectAsync(EndPoint address)
+    {
+        List<ZmtpConnector> connectors;
+        lock (_gate)
+        {
+            connectors = [.. _sources.OfType<ZmtpConnector>().Where(connector => connector.Address.Equals(address))];
+            connectors.ForEach(connector => _sources.Remove(connector));
+        }
+        foreach (var connector in connectors)
+        {
+            await connector.DisposeAsync();
+        }
+    }
+
+    /// <summary>
+    /// Stops listening and connecting, and ends every connection. What the system has taken will still be sent, what waits here will not.
+    /// </summary>
+    public async ValueTask DisposeAsync()
+    {
+        List<IAsyncDisposable> sources;
+        List<ZmtpPeer> peers;
+        lock (_gate)
+        {
+            _isDisposed = true;
+            (sources, peers) = ([.. _sources], [.. _peers]);
+            _sources.Clear();
+        }
+        await _sweep.DisposeAsync();
+        peers.ForEach(peer => peer.Close());
+        foreach (var source in sources)
+        {
+            await source.DisposeAsync();
+        }
+        await Task.WhenAll(peers.Select(peer => peer.Ended));
+        OnDisposed();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Takes over a connection of the framework; on Linux it goes on in one of the event loops.</summary>
+    /// <returns>Null where there are too many, or no further file can be opened, or the socket was disposed: it is closed.</returns>
+    internal ZmtpPeer? Attach(Socket socket, EndPoint? remote)
+    {
+        try
+        {
+            return Attach(OperatingSystem.IsLinux() ? EpollWire.TakeOver(socket, EventLoop.Next()) : new SocketWire(socket), remote);
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Takes over a connection, whoever made it; from here on it is dealt with.</summary>
+    /// <returns>Null where there are too many, or the socket was disposed: it is closed.</returns>
+    internal ZmtpPeer? Attach(IWire wire, EndPoint? remote)
+    {
+        var peer = new ZmtpPeer(this, wire, remote);
+        bool isTaken, isDisposed;
+        lock (_gate)
+        {
+            isDisposed = _isDisposed;
+            isTaken = !isDisposed && _peers.Count < Limits.Connections;
+            if (isTaken)
+            {
+                _peers.Add(peer);
+            }
+        }
+        if (isTaken)
+        {
+            _ = peer.RunAsync(); // ends with the peer, and catches everything
+            return peer;
+        }
+        if (isDisposed)
+        {
+            peer.Close();
+        }
+        else
+        {
+            peer.Close(ZmtpFault.TooManyConnections, $"was turned away, for there are {Limits.Connections} connections already");
+        }
+        return null;
+    }
+
+    /// <summary>A peer has finished the handshake, and wants to be one of ours.</summary>
+    internal virtual ValueTask AdmitAsync(ZmtpPeer peer)
+    {
+        Statistics.CountHandshake();
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>It is one; from here on it may send.</summary>
+    internal virtual void OnAdmitted(ZmtpPeer peer)
+    {
+    }
+
+    /// <summary>It has sent a message.</summary>
+    internal abstract void OnMessage(ZmtpPeer peer, in ZmtpMessage message);
+
+    /// <summary>It has subscribed to something, or no longer does.</summary>
+    internal virtual void OnSubscription(ZmtpPeer peer, ReadOnlySpan<byte> prefix, bool isCancelled) =>
+        throw new ZmtpException(ZmtpFault.Command, $"subscribed to something at a {Type.Name()}, which does not publish");
+
+    /// <summary>It is gone; called once for each <see cref="OnAdmitted"/>, and nothing after it.</summary>
+    internal virtual void OnGone(ZmtpPeer peer)
+    {
+    }
+
+    /// <summary>It did something wrong.</summary>
+    internal void OnFault(ZmtpPeer peer, ZmtpFault fault, string reason)
+    {
+        Statistics.Count(fault);
+        Faulted?.Invoke(peer, fault, reason);
+    }
+
+    /// <summary>The connection is over.</summary>
+    internal void Remove(ZmtpPeer peer, bool wasAdmitted)
+    {
+        try
+        {
+            if (wasAdmitted)
+            {
+                OnGone(peer);
+            }
+        }
+        catch (Exception e)
+        {
+            OnFault(peer, ZmtpFault.Internal, $"could not be parted with: {e}");
+        }
+        lock (_gate)
+        {
+            _peers.Remove(peer);
+        }
+    }
+
+    /// <summary>Everybody is gone for good.</summary>
+    private protected virtual void OnDisposed()
+    {
+    }
+
+    private void Keep(IAsyncDisposable source)
+    {
+        lock (_gate)
+        {
+            if (!_isDisposed)
+            {
+                _sources.Add(source);
+                return;
+            }
+        }
+        _ = source.DisposeAsync().AsTask();
+        throw new ObjectDisposedException(GetType().Name);
+    }
+
+    private void Sweep()
+    {
+        ZmtpPeer[] peers;
+        lock (_gate)
+        {
+            peers = [.. _peers];
+        }
+        var now = Time.GetTimestamp();
+        foreach (var peer in peers)
+        {
+            peer.Inspect(now);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+namespace LoadBalancer.Zmtp;
+
+/// <summary>What a socket has counted.</summary>
+public sealed class ZmtpStatistics
+{
+    private readonly long[] _faults = new long[Enum.GetValues<ZmtpFault>().Length];
+    private long _handshakes;
+    private long _dropped;
+
+    /// <summary>How many peers have finished the handshake.</summary>
+    public long Handshakes => Interlocked.Read(ref _handshakes);
+
+    /// <summary>How many messages were dropped because a peer had too many waiting, was gone, or because nobody here took them.</summary>
+    public long Dropped => Interlocked.Read(ref _dropped);
+
+    /// <summary>How many peers lost their connection for that reason.</summary>
+    public long Faults(ZmtpFault fault) => Interlocked.Read(ref _faults[(int)fault]);
+
+    internal void CountHandshake() => Interlocked.Increment(ref _handshakes);
+
+    internal void CountDropped() => Interlocked.Increment(ref _dropped);
+
+    internal void Count(ZmtpFault fault) => Interlocked.Increment(ref _faults[(int)fault]);
+}
