@@ -88,7 +88,12 @@ internal sealed class NodeListeners
         return needed;
     }
 
-    private RelayTarget Target(ListenerOptions listener, LoadBalancerOptions options) => new(listener, _pools.Find(listener.Pool!)!, options.Pools[listener.Pool!]);
+    private RelayTarget Target(ListenerOptions listener, LoadBalancerOptions options)
+    {
+        var pool = _pools.Find(listener.Pool!)!;
+        pool.IsRelayed = true;
+        return new RelayTarget(listener, pool, options.Pools[listener.Pool!]);
+    }
 
     // A client that takes nothing is one more reason for which no byte of a message moves.
     private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);

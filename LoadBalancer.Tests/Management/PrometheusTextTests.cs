@@ -35,6 +35,23 @@ internal sealed partial class PrometheusTextTests
     }
 
     [Test]
+    public void Of_RelayedPool_TellsOfConnectionsAndBytes()
+    {
+        var pool = PoolNamed("logic");
+        pool.IsRelayed = true;
+        var connections = pool.Snapshot.Members[0].Connections;
+        connections.CountIn(10);
+        connections.CountOut(20);
+        connections.Count(ConnectionEnd.BackendReset);
+        pool.Statistics.Connections.Count(ConnectionEnd.Unavailable);
+
+        var metrics = Parse(PrometheusText.Of([pool], Node));
+
+        metrics["loadbalancer_connections_total"].Samples.Select(sample => (sample.Labels["backend"], sample.Labels["result"], sample.Value)).Should().Equal(("a", "backend_reset", 1), ("", "unavailable", 1));
+        metrics["loadbalancer_bytes_total"].Samples.Select(sample => (sample.Labels["direction"], sample.Value)).Should().Equal(("in", 10), ("out", 20));
+    }
+
+    [Test]
     public void Of_NoPools_IsValidToo() => Parse(PrometheusText.Of([], new NodeCounts(0, 0, 0, []))).Keys.Should().Contain("process_cpu_seconds_total");
 
     private static BackendPool PoolNamed(string name)

@@ -26,6 +26,8 @@ public sealed class Telemetry : IHostedService, IDisposable
     {
         _pools = pools;
         _meter.CreateObservableCounter("loadbalancer.requests", Requests, "{request}", "Requests that were answered, by status.");
+        _meter.CreateObservableCounter("loadbalancer.connections", Connections, "{connection}", "Connections of TCP listeners that have ended, by how they did.");
+        _meter.CreateObservableCounter("loadbalancer.bytes", Bytes, "By", "Bytes that were relayed, from clients (in) and to them (out).");
         _meter.CreateObservableCounter("loadbalancer.backend.failures", () => OfBackends(backend => backend.Failures), "{attempt}", "Attempts that failed through the backend's fault.");
         _meter.CreateObservableGauge("loadbalancer.backend.healthy", () => OfBackends(backend => backend.Health.IsUp ? 1 : 0), description: "1 where the backend is up.");
         _meter.CreateObservableGauge("loadbalancer.backend.in_flight", () => OfBackends(backend => backend.InFlight), "{request}", "Leases out now.");
@@ -73,6 +75,23 @@ public sealed class Telemetry : IHostedService, IDisposable
         from answer in Answers()
         from code in answer.Answers.Codes()
         select new Measurement<long>(code.Count, Tag("pool", answer.Pool), Tag("backend", answer.Backend), Tag("code", code.Code));
+
+    private IEnumerable<Measurement<long>> Connections() =>
+        from pool in _pools()
+        where pool.IsRelayed
+        from who in pool.Snapshot.Members.Select(backend => (backend.Name, backend.Connections)).Append(("", pool.Statistics.Connections))
+        from end in Enum.GetValues<ConnectionEnd>()
+        let count = who.Item2.Ended(end)
+        where count > 0
+        select new Measurement<long>(count, Tag("pool", pool.Name), Tag("backend", who.Item1), Tag("result", end.Label()));
+
+    private IEnumerable<Measurement<long>> Bytes() =>
+        from pool in _pools()
+        where pool.IsRelayed
+        from backend in pool.Snapshot.Members
+        from isIn in (bool[])[true, false]
+        select new Measurement<long>(
+            isIn ? backend.Connections.BytesIn : backend.Connections.BytesOut, Tag("pool", pool.Name), Tag("backend", backend.Name), Tag("direction", isIn ? "in" : "out"));
 
     private IEnumerable<Measurement<long>> OfBackends(Func<Backend, long> value) =>
         from pool in _pools()

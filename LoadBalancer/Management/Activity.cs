@@ -7,7 +7,9 @@ namespace LoadBalancer.Management;
 /// <param name="ErrorShare">Of the requests of the last seconds, those that failed or were answered with 5xx; 0..1.</param>
 /// <param name="P50Ms">Half of the answers of the last seconds were there within so many milliseconds; null where there was none.</param>
 /// <param name="P99Ms">The same of 99 in a hundred.</param>
-public sealed record Rates(double RequestsPerSecond, double ErrorShare, double? P50Ms, double? P99Ms)
+/// <param name="BytesInPerSecond">Bytes that were relayed from clients in the last second.</param>
+/// <param name="BytesOutPerSecond">Bytes that were relayed to them.</param>
+public sealed record Rates(double RequestsPerSecond, double ErrorShare, double? P50Ms, double? P99Ms, double BytesInPerSecond = 0, double BytesOutPerSecond = 0)
 {
     /// <summary>Nothing.</summary>
     public static Rates None { get; } = new(0, 0, null, null);
@@ -90,7 +92,9 @@ internal sealed class Activity(TimeProvider time)
             }
         }
         var requests = tracks.Sum(track => track.Requests);
-        return new Rates(tracks.Sum(track => track.Rates.RequestsPerSecond), Share(tracks.Sum(track => track.Errors), requests), Milliseconds(times, 50), Milliseconds(times, 99));
+        return new Rates(
+            tracks.Sum(track => track.Rates.RequestsPerSecond), Share(tracks.Sum(track => track.Errors), requests), Milliseconds(times, 50), Milliseconds(times, 99),
+            tracks.Sum(track => track.Rates.BytesInPerSecond), tracks.Sum(track => track.Rates.BytesOutPerSecond));
     }
 
     private static void Remember(Queue<Rates> history, Rates rates)
@@ -125,6 +129,8 @@ internal sealed class Activity(TimeProvider time)
         private long _requestsBefore = backend.Requests;
         private long _errorsBefore = ErrorsOf(backend);
         private long[] _timesBefore = backend.Answers.ResponseTimes();
+        private long _inBefore = backend.Connections.BytesIn;
+        private long _outBefore = backend.Connections.BytesOut;
 
         public Queue<Rates> History { get; } = new();
 
@@ -147,8 +153,10 @@ internal sealed class Activity(TimeProvider time)
             {
                 Times[i] = Times[i] * kept + (times[i] - _timesBefore[i]);
             }
-            Rates = new Rates((requests - _requestsBefore) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99));
-            (_requestsBefore, _errorsBefore, _timesBefore) = (requests, errors, times);
+            var (bytesIn, bytesOut) = (backend.Connections.BytesIn, backend.Connections.BytesOut);
+            Rates = new Rates(
+                (requests - _requestsBefore) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99), (bytesIn - _inBefore) / elapsed, (bytesOut - _outBefore) / elapsed);
+            (_requestsBefore, _errorsBefore, _timesBefore, _inBefore, _outBefore) = (requests, errors, times, bytesIn, bytesOut);
             Remember(History, Rates);
         }
 

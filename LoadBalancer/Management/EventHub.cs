@@ -56,7 +56,7 @@ public sealed partial class EventHub : BackgroundService
     {
         lock (_gate)
         {
-            return StatusJson.Backend(backend, _activity.Of(backend));
+            return StatusJson.Backend(backend, _pools().Any(pool => pool.IsRelayed && pool.Snapshot.Members.Contains(backend)), _activity.Of(backend));
         }
     }
 
@@ -263,6 +263,17 @@ public sealed partial class EventHub : BackgroundService
     private static JsonObject History(BackendPool pool, Backend? backend, IReadOnlyCollection<Rates> history)
     {
         JsonArray Series(Func<Rates, JsonNode?> of) => [.. history.Select(of)];
+        if (pool.IsRelayed)
+        {
+            return new JsonObject
+            {
+                ["pool"] = pool.Name,
+                ["backend"] = backend?.Name,
+                ["connectionsPerSecond"] = Series(rates => Math.Round(rates.RequestsPerSecond, 1)),
+                ["bytesInPerSecond"] = Series(rates => Math.Round(rates.BytesInPerSecond)),
+                ["bytesOutPerSecond"] = Series(rates => Math.Round(rates.BytesOutPerSecond)),
+            };
+        }
         return new JsonObject
         {
             ["pool"] = pool.Name,

@@ -27,6 +27,7 @@ internal sealed class PrometheusText
     {
         var writer = new PrometheusText();
         writer.WriteRequests(pools);
+        writer.WriteConnections(pools);
         writer.WriteBackends([.. from pool in pools from backend in pool.Snapshot.Members select (pool, backend)]);
         writer.WritePools(pools);
         writer.WriteNode(node);
@@ -62,6 +63,32 @@ internal sealed class PrometheusText
             }
             Line(Duration + "_sum", sum.TotalSeconds, ("pool", pool), ("backend", backend));
             Line(Duration + "_count", total, ("pool", pool), ("backend", backend));
+        }
+    }
+
+    private void WriteConnections(IReadOnlyList<BackendPool> pools)
+    {
+        // Who never came to a backend has none.
+        var relayed = pools.Where(pool => pool.IsRelayed).SelectMany(pool => pool.Snapshot.Members
+            .Select(backend => (Pool: pool.Name, Backend: backend.Name, backend.Connections))
+            .Append((Pool: pool.Name, Backend: "", pool.Statistics.Connections))).ToList();
+
+        Head("loadbalancer_connections_total", "counter", "Connections of TCP listeners that have ended, by how they did; those that never came to a backend have none.");
+        foreach (var (pool, backend, connections) in relayed)
+        {
+            foreach (var end in Enum.GetValues<ConnectionEnd>())
+            {
+                if (connections.Ended(end) is > 0 and var count)
+                {
+                    Line("loadbalancer_connections_total", count, ("pool", pool), ("backend", backend), ("result", end.Label()));
+                }
+            }
+        }
+        Head("loadbalancer_bytes_total", "counter", "Bytes that were relayed, from clients (in) and to them (out).");
+        foreach (var (pool, backend, connections) in relayed.Where(entry => entry.Backend.Length > 0))
+        {
+            Line("loadbalancer_bytes_total", connections.BytesIn, ("pool", pool), ("backend", backend), ("direction", "in"));
+            Line("loadbalancer_bytes_total", connections.BytesOut, ("pool", pool), ("backend", backend), ("direction", "out"));
         }
     }
 

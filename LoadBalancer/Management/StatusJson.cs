@@ -21,7 +21,7 @@ internal static class StatusJson
     public static JsonArray Pools(IReadOnlyList<BackendPool> pools, Activity? activity = null) => [.. pools.Select(pool => Pool(pool, activity))];
 
     /// <summary>One backend.</summary>
-    public static JsonObject Backend(Backend backend, Rates? rates = null)
+    public static JsonObject Backend(Backend backend, bool isRelayed, Rates? rates = null)
     {
         var json = new JsonObject
         {
@@ -41,10 +41,14 @@ internal static class StatusJson
         {
             json["load"] = backend.Load;
         }
+        if (isRelayed)
+        {
+            (json["bytesIn"], json["bytesOut"]) = (backend.Connections.BytesIn, backend.Connections.BytesOut);
+        }
         if (rates is not null)
         {
             json["ramp"] = backend.Ramp;
-            Add(json, rates);
+            Add(json, rates, isRelayed);
         }
         return json;
     }
@@ -62,11 +66,17 @@ internal static class StatusJson
         })]),
     };
 
-    /// <summary>Adds what happened lately.</summary>
-    public static void Add(JsonObject json, Rates rates)
+    /// <summary>Adds what happened lately: to requests, or to connections that are relayed, which have no answers.</summary>
+    public static void Add(JsonObject json, Rates rates, bool isRelayed = false)
     {
-        json["requestsPerSecond"] = Math.Round(rates.RequestsPerSecond, 1);
+        json[isRelayed ? "connectionsPerSecond" : "requestsPerSecond"] = Math.Round(rates.RequestsPerSecond, 1);
         json["errorShare"] = Math.Round(rates.ErrorShare, 4);
+        if (isRelayed)
+        {
+            json["bytesInPerSecond"] = Math.Round(rates.BytesInPerSecond);
+            json["bytesOutPerSecond"] = Math.Round(rates.BytesOutPerSecond);
+            return;
+        }
         json["p50Ms"] = rates.P50Ms;
         json["p99Ms"] = rates.P99Ms;
     }
@@ -86,9 +96,9 @@ internal static class StatusJson
         };
         if (activity is not null)
         {
-            Add(json, activity.Of(pool));
+            Add(json, activity.Of(pool), pool.IsRelayed);
         }
-        json["backends"] = new JsonArray([.. pool.Snapshot.Members.Select(backend => Backend(backend, activity?.Of(backend)))]);
+        json["backends"] = new JsonArray([.. pool.Snapshot.Members.Select(backend => Backend(backend, pool.IsRelayed, activity?.Of(backend)))]);
         return json;
     }
 

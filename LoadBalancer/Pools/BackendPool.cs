@@ -50,6 +50,9 @@ public sealed class BackendPool
     /// <summary>The pool's name in the configuration.</summary>
     public string Name { get; }
 
+    /// <summary>Whether its leases are for connections that are relayed, rather than for requests: status pages then show bytes instead of answers.</summary>
+    public bool IsRelayed { get; set; }
+
     /// <summary>What it has done.</summary>
     public PoolStatistics Statistics { get; } = new();
 

@@ -24,3 +24,20 @@ public enum ConnectionEnd
     /// <summary>What the client said before anything could be relayed, in TLS or in a PROXY header, was wrong or came too late.</summary>
     Rejected,
 }
+
+/// <summary>How the ends of connections are called in metrics.</summary>
+public static class ConnectionEnds
+{
+    /// <summary>Its name there.</summary>
+    public static string Label(this ConnectionEnd end) => end switch
+    {
+        ConnectionEnd.Completed => "completed",
+        ConnectionEnd.ClientReset => "client_reset",
+        ConnectionEnd.BackendReset => "backend_reset",
+        ConnectionEnd.IdleTimeout => "idle_timeout",
+        ConnectionEnd.Shutdown => "shutdown",
+        ConnectionEnd.Unavailable => "unavailable",
+        ConnectionEnd.Rejected => "rejected",
+        _ => throw new ArgumentOutOfRangeException(nameof(end), end, null),
+    };
+}

@@ -130,6 +130,7 @@ internal sealed partial class RelayedConnection
         var quiet = _listener.Time.GetElapsedTime(_quietSince, now);
         if (isBroken && quiet >= ResetTime)
         {
+            _reason = FailureReason.Of(SocketError.ConnectionReset);
             Cut(IsBroken(_socket) ? ConnectionEnd.ClientReset : ConnectionEnd.BackendReset); // Its other end does not take what it has sent.
         }
         else if (quiet >= _target.IdleTimeout)

@@ -1,22 +1,32 @@
 // The last five minutes of pools and backends, and how they are drawn.
-import { duration, make, rate, set } from './parts.js';
+import { bytes, duration, make, rate, set } from './parts.js';
 
 const seconds = 300;
 const height = 40;
 let histories = new Map();
 let lastSecond = 0;
 
-/** What is known of a backend, or, where none is named, of its pool: one value for each second, oldest first. */
+/**
+ * What is known of a backend, or, where none is named, of its pool: one value for each second, oldest first. The area is requests per
+ * second and the line p99; or, where connections are relayed, bytes to clients and from them.
+ */
 export function historyOf(pool, backend = null) {
   const key = JSON.stringify([pool, backend]);
-  return histories.get(key) ?? histories.set(key, { requestsPerSecond: [], p99Ms: [] }).get(key);
+  return histories.get(key) ?? histories.set(key, { area: [], line: [], isRelayed: false }).get(key);
 }
+
+const valuesOf = source => source.bytesOutPerSecond === undefined
+  ? { area: source.requestsPerSecond, line: source.p99Ms, isRelayed: false }
+  : { area: source.bytesOutPerSecond, line: source.bytesInPerSecond, isRelayed: true };
+
+const areaText = (value, isRelayed) => isRelayed ? `${bytes(value)}/s out` : `${rate(value)}/s`;
+const lineText = (value, isRelayed) => isRelayed ? `${bytes(value)}/s in` : duration(value);
 
 /** Starts again with what the load balancer remembers. */
 export function recall(entries) {
   histories = new Map();
-  for (const { pool, backend, requestsPerSecond, p99Ms } of entries) {
-    Object.assign(historyOf(pool, backend), { requestsPerSecond, p99Ms });
+  for (const entry of entries) {
+    Object.assign(historyOf(entry.pool, entry.backend), valuesOf(entry));
   }
 }
 
@@ -25,12 +35,14 @@ export function remember({ time, pools }) {
   const second = Math.floor(Date.parse(time) / 1000);
   for (const pool of pools) {
     for (const source of [pool, ...pool.backends]) {
-      for (const [key, values] of Object.entries(historyOf(pool.name, source === pool ? null : source.name))) {
+      const [history, now] = [historyOf(pool.name, source === pool ? null : source.name), valuesOf(source)];
+      history.isRelayed = now.isRelayed;
+      for (const key of ['area', 'line']) {
         if (second === lastSecond) {
-          values.pop();
+          history[key].pop();
         }
-        values.push(source[key] ?? null);
-        values.splice(0, values.length - seconds);
+        history[key].push(now[key] ?? null);
+        history[key].splice(0, history[key].length - seconds);
       }
     }
   }
@@ -43,14 +55,14 @@ export const highest = values => values.reduce((most, value) => Math.max(most, v
 export function chartKey() {
   const [area, line] = [make('span', { className: 'key' }), make('span', { className: 'key of-p99' })];
   return {
-    node: make('span', { className: 'note' }, area, line), update: ({ requestsPerSecond, p99Ms }) => {
-      set(area, { textContent: `≤ ${rate(requestsPerSecond)}/s` });
-      set(line, { textContent: `p99 ≤ ${duration(p99Ms || null)}` });
+    node: make('span', { className: 'note' }, area, line), update: scales => {
+      set(area, { textContent: `≤ ${areaText(scales.area, scales.isRelayed)}` });
+      set(line, { textContent: scales.isRelayed ? `≤ ${lineText(scales.line, true)}` : `p99 ≤ ${lineText(scales.line || null, false)}` });
     },
   };
 }
 
-/** Draws requests per second as an area and p99 as a line. Its scales are the caller's, so that charts can be compared. */
+/** Draws a history's area and line. The scales are the caller's, so that charts can be compared. */
 export function chart(holder) {
   const svg = (name, attributes, ...children) => {
     const node = document.createElementNS('http://www.w3.org/2000/svg', name);
@@ -58,17 +70,17 @@ export function chart(holder) {
     node.append(...children);
     return node;
   };
-  const [title, area, line] = [svg('title', {}), svg('path', { class: 'area' }), svg('path', { class: 'line' })];
-  holder.append(svg('svg', { viewBox: `0 0 ${seconds} ${height}`, preserveAspectRatio: 'none', role: 'img' }, title, area, line));
+  const [title, areaPath, linePath] = [svg('title', {}), svg('path', { class: 'area' }), svg('path', { class: 'line' })];
+  holder.append(svg('svg', { viewBox: `0 0 ${seconds} ${height}`, preserveAspectRatio: 'none', role: 'img' }, title, areaPath, linePath));
 
-  return (name, { requestsPerSecond, p99Ms }, scales) => {
+  return (name, { area, line, isRelayed }, scales) => {
     const point = (values, index, scale) => `${seconds - values.length + index} ${(height - (values[index] ?? 0) / (scale || 1) * (height - 2)).toFixed(1)}`;
-    area.setAttribute('d', `M${seconds - requestsPerSecond.length} ${height}` +
-      requestsPerSecond.map((_, index) => `L${point(requestsPerSecond, index, scales.requestsPerSecond)}`).join('') + `V${height}Z`);
+    areaPath.setAttribute('d', `M${seconds - area.length} ${height}` + area.map((_, index) => `L${point(area, index, scales.area)}`).join('') + `V${height}Z`);
     // Where nobody answered, the line has a gap; a lone point is drawn as a dot.
-    line.setAttribute('d', p99Ms.map((value, index) =>
-      value == null ? '' : p99Ms[index - 1] == null ? `M${point(p99Ms, index, scales.p99Ms)}h.1` : `L${point(p99Ms, index, scales.p99Ms)}`).join(''));
-    title.textContent = `${name}, last 5 minutes: ${rate(requestsPerSecond.at(-1))} requests/s now, at most ${rate(highest(requestsPerSecond))}; ` +
-      `p99 ${duration(p99Ms.at(-1))} now, at most ${duration(highest(p99Ms) || null)}`;
+    linePath.setAttribute('d', line.map((value, index) =>
+      value == null ? '' : line[index - 1] == null ? `M${point(line, index, scales.line)}h.1` : `L${point(line, index, scales.line)}`).join(''));
+    title.textContent = `${name}, last 5 minutes: ` + (isRelayed
+      ? `${areaText(area.at(-1), true)} now, at most ${areaText(highest(area), true)}; ${lineText(line.at(-1), true)} now, at most ${lineText(highest(line), true)}`
+      : `${rate(area.at(-1))} requests/s now, at most ${rate(highest(area))}; p99 ${duration(line.at(-1))} now, at most ${duration(highest(line) || null)}`);
   };
 }

@@ -7,18 +7,26 @@ const short = (value, suffix = '') => value == null ? '–' : fixed(value, value
 export const count = value => fixed(value, 0);
 export const rate = value => short(value);
 export const share = value => short(value == null ? null : value * 100, ' %');
+export const bytes = value => {
+  const step = value >= 1000 ? Math.min(Math.floor(Math.log10(value) / 3), 4) : 0;
+  return short(value == null ? null : value / 1000 ** step, ` ${['B', 'kB', 'MB', 'GB', 'TB'][step]}`);
+};
+const bytesPerSecond = value => bytes(value) + '/s';
 export const duration = milliseconds => milliseconds >= 9999.5 ? short(milliseconds / 1000, ' s') : short(milliseconds, ' ms');
 export const times = factor => short(factor, '×');
 
 /** The numbers that pools, backends and totals may have: what they are called, how they are written, what they mean. */
 export const numbers = {
   requestsPerSecond: ['Requests/s', rate, 'In the last second'],
-  errorShare: ['Errors', share, 'Of the requests of the last 10 s, those that failed'],
+  connectionsPerSecond: ['Connections/s', rate, 'Opened in the last second'],
+  bytesInPerSecond: ['In', bytesPerSecond, 'Bytes that clients have sent in the last second'],
+  bytesOutPerSecond: ['Out', bytesPerSecond, 'Bytes that clients were sent in the last second'],
+  errorShare: ['Errors', share, 'Of the requests or connections of the last 10 s, those that failed'],
   p50Ms: ['p50', duration, 'Half of the answers of the last 10 s took no longer'],
   p99Ms: ['p99', duration, '99 of 100 answers of the last 10 s took no longer'],
   load: ['Load', value => short(value ?? 0, ' %'), 'How busy it says that it is'],
-  inFlight: ['In flight', count, 'Requests that are being answered'],
-  queueLength: ['Waiting', count, 'Requests that wait because every backend is full'],
+  inFlight: ['In flight', count, 'Requests that are being answered, or connections that are open'],
+  queueLength: ['Waiting', count, 'Requests or connections that wait because every backend is full'],
   retries: ['Retries', count, 'Requests tried again on another backend, since the start'],
   hedges: ['Hedges', count, 'Requests sent a second time because the first was slow, since the start'],
 };

@@ -77,6 +77,9 @@ const columns = [
   numberColumn('load'),
   numberColumn('inFlight', (value, { maxInFlight }) => maxInFlight == null ? count(value) : `${count(value)} of ${count(maxInFlight)}`),
   numberColumn('requestsPerSecond'),
+  numberColumn('connectionsPerSecond'),
+  numberColumn('bytesInPerSecond'),
+  numberColumn('bytesOutPerSecond'),
   numberColumn('errorShare'),
   numberColumn('p50Ms'),
   {
@@ -90,16 +93,21 @@ const columns = [
       };
     },
   },
-  {
-    field: 'requestsPerSecond', title: 'Last 5 minutes', className: 'chart', fill: (cell, pool) => {
-      const draw = chart(cell);
-      return ({ name }, { scales }) => draw(name, historyOf(pool, name), scales);
-    },
-  },
+  chartColumn('requestsPerSecond'),
+  chartColumn('bytesOutPerSecond'),
 ];
 
 function numberColumn(field, format = numbers[field][1]) {
   return { field, title: numbers[field][0], fill: cell => backend => set(cell, { textContent: format(backend[field], backend) }) };
+}
+
+function chartColumn(field) {
+  return {
+    field, title: 'Last 5 minutes', className: 'chart', fill: (cell, pool) => {
+      const draw = chart(cell);
+      return ({ name }, { scales }) => draw(name, historyOf(pool, name), scales);
+    },
+  };
 }
 
 const middle = sorted => sorted[(sorted.length - 1) >> 1];
@@ -162,7 +170,7 @@ export function poolView(name, act) {
       set(part('.policy'), { textContent: pool.policy ?? '' });
       list(pool);
       const own = historyOf(name);
-      const ownScales = { requestsPerSecond: highest(own.requestsPerSecond), p99Ms: highest(own.p99Ms) };
+      const ownScales = { area: highest(own.area), line: highest(own.line), isRelayed: own.isRelayed };
       draw(`Pool ${name}`, own, ownScales);
       ownKey.update(ownScales);
 
@@ -182,7 +190,7 @@ export function poolView(name, act) {
       context = {
         slow: findSlow(backends, context.slow),
         longest: Math.max(answering.at(-1) ?? 0, 3 * (middle(answering) ?? 0), 1), // Bars of equals stay short: one that stands out is long.
-        scales: { requestsPerSecond: highestOf('requestsPerSecond'), p99Ms: highestOf('p99Ms') },
+        scales: { area: highestOf('area'), line: highestOf('line'), isRelayed: own.isRelayed },
       };
       rowKey.update(context.scales);
       showFindings(backends, context);
