@@ -85,8 +85,8 @@ internal sealed class ChatRoomFileTests : IDisposable
 
     [Test]
     public void Load_MuchIsWrong_IsToldAtOnce() =>
-        Errors(Ld.Replace("127.0.0.1:4002", "127.0.0.1:4001", StringComparison.Ordinal).Replace("127.0.0.1:8000", "x", StringComparison.Ordinal).Replace("\"mode\"", "\"moed\": 1, \"mode\"", StringComparison.Ordinal)).Should().Equal(
-            "moed: unknown key; did you mean 'mode'?",
+        Errors(Ld.Replace("127.0.0.1:4002", "127.0.0.1:4001", StringComparison.Ordinal).Replace("127.0.0.1:8000", "x", StringComparison.Ordinal).Replace("\"mode\"", "\"modes\": 1, \"mode\"", StringComparison.Ordinal)).Should().Equal(
+            "modes: unknown key; did you mean 'mode'?",
             "data_servers:0: 'x 127.0.0.1:8001' is not a server; expected \"<tcp ip:port> <udp ip:port>\"",
             "data_servers_tcp_listening_addr: tcp://127.0.0.1:4001 is already taken by listener 'logic'");
 

@@ -104,11 +104,14 @@ internal sealed class ChatRoomFile
     private void Translate(Part part)
     {
         var (listener, pool) = ($"Listeners:{part.Listener}", $"Pools:{part.Pool}");
+        Set(listener, JsonFile.ObjectMark, part.Listening);
         Set($"{listener}:Protocol", nameof(ListenerProtocol.Tcp), part.Listening);
         Set($"{listener}:Pool", part.Pool, part.Listening);
         Set($"{listener}:UnavailableMessage", $$"""{"response_code":503,"response_text":"{{part.Unavailable}}"}""", part.Listening);
         SetAddress($"{listener}:Address", "tcp", part.Listening);
         var heartbeats = part.Heartbeats == DataHeartbeats && _file.ContainsKey(DataHeartbeatsSpeltRight) ? DataHeartbeatsSpeltRight : part.Heartbeats;
+        Set(pool, JsonFile.ObjectMark, part.Servers);
+        Set($"{pool}:Heartbeat", JsonFile.ObjectMark, heartbeats);
         SetAddress($"{pool}:Heartbeat:Address", "udp", heartbeats);
 
         Set($"{pool}:Backends", JsonFile.ObjectMark, part.Servers);
