@@ -42,6 +42,8 @@ public static class ConfigurationLoader
             return new(new(), errors, path, text, overrides);
         }
 
+        var chatRoom = ChatRoomFile.TryRead(fromFile);
+        fromFile = chatRoom?.Settings ?? fromFile;
         var binder = new OptionsBinder(errors, fromFile.Keys);
         binder.RefuseUnknownKeys(new ConfigurationBuilder().AddInMemoryCollection(fromFile).Build().GetChildren(), RootKeys);
         var configuration = new ConfigurationBuilder()
@@ -51,6 +53,6 @@ public static class ConfigurationLoader
             .Build();
         var options = binder.Bind<LoadBalancerOptions>(configuration.GetSection(SectionName));
         ConfigurationValidator.Validate(options, errors);
-        return new(options, errors, path, text, overrides);
+        return new(options, chatRoom?.Errors(errors) ?? errors, path, text, overrides);
     }
 }
