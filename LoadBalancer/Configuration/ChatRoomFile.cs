@@ -140,6 +140,7 @@ internal sealed class ChatRoomFile
 
     private void SetAddress(string setting, string scheme, string key)
     {
+        _origins[ConfigurationPath.Combine(ConfigurationLoader.SectionName, setting)] = key; // also of one that is missing
         if (_file.GetValueOrDefault(key) is not { } text)
         {
             _errors.Add(new(key, $"is missing; expected {Address}"));
