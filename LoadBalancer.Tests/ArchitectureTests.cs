@@ -17,6 +17,7 @@ internal sealed class ArchitectureTests
     [TestCase("Listeners", new[] { "Pools", "Configuration", "Sockets" })]
     [TestCase("Zmtp", new[] { "Sockets" })]
     [TestCase("Http", new[] { "Pools", "Configuration", "Diagnostics", "Sockets", "Listeners" })]
+    [TestCase("Broker", new[] { "Pools", "Zmtp", "Configuration", "Diagnostics", "Sockets", "Listeners" })]
     [TestCase("CommandLine", new[] { "Configuration" })]
     public void Folder_Always_NamesOnlyWhatItMay(string folder, string[] allowed)
     {

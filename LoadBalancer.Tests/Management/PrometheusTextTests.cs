@@ -35,7 +35,7 @@ internal sealed partial class PrometheusTextTests
     }
 
     [Test]
-    public void Of_NoPools_IsValidToo() => Parse(PrometheusText.Of([], new NodeCounts(0, 0, 0, []))).Keys.Should().Contain("process_cpu_seconds_total");
+    public void Of_NoPools_IsValidToo() => Parse(PrometheusText.Of([], new NodeCounts(0, 0, 0, [], []))).Keys.Should().Contain("process_cpu_seconds_total");
 
     private static BackendPool PoolNamed(string name)
     {
