@@ -34,7 +34,7 @@ internal sealed class MainAlternativeTests
     public void Next_TwoBrokersThatReachEachOther_NeverBothServe(int seed)
     {
         var random = new Random(seed);
-        Simulated?[] pair = [ new Simulated(BrokerRole.Main, 0), new Simulated(BrokerRole.Alternative, 0)];
+        Simulated?[] pair = [new(BrokerRole.Main, 0), new(BrokerRole.Alternative, 0)];
         for (var now = 0; now < 2000; now++) // tenths of a second
         {
             for (var i = 0; i < 2; i++)
