@@ -292,7 +292,7 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
         {
             while (!enough.IsCancellationRequested)
             {
-                await using var worker = await node.AnsweringWorkerAsync("passing");
+                await using var worker = node.PassingWorker("passing");
                 await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System);
             }
         });

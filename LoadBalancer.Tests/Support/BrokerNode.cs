@@ -54,7 +54,15 @@ internal sealed class BrokerNode : IAsyncDisposable
             time ?? TimeProvider.System);
         var log = new LogRecorder();
         host.Services.GetRequiredService<ILoggerFactory>().AddProvider(log);
-        await host.StartAsync();
+        try
+        {
+            await host.StartAsync();
+        }
+        catch
+        {
+            host.Dispose();
+            throw;
+        }
         return new BrokerNode(host, log);
     }
 
@@ -88,23 +96,32 @@ internal sealed class BrokerNode : IAsyncDisposable
     public async Task<ReplySocket> AnsweringWorkerAsync(string name)
     {
         var worker = await WorkerAsync();
-        _ = AnswerAsync();
+        _ = AnswerAsync(worker, name);
         return worker;
+    }
 
-        async Task AnswerAsync()
+    /// <summary>Connects a worker that answers, and leaves it to the caller when it goes.</summary>
+    public ReplySocket PassingWorker(string name)
+    {
+        var worker = new ReplySocket();
+        worker.Connect(At(Ports.Workers));
+        _ = AnswerAsync(worker, name);
+        return worker;
+    }
+
+    private static async Task AnswerAsync(ReplySocket worker, string name)
+    {
+        try
         {
-            try
+            while (true)
             {
-                while (true)
-                {
-                    var request = await worker.ReceiveAsync();
-                    request.Reply(ZmtpMessage.Of($"{name}: {request.Message.Text(1)}"));
-                }
+                var request = await worker.ReceiveAsync();
+                request.Reply(ZmtpMessage.Of($"{name}: {request.Message.Text(1)}"));
             }
-            catch (System.Threading.Channels.ChannelClosedException)
-            {
-                // The test is over.
-            }
+        }
+        catch (System.Threading.Channels.ChannelClosedException)
+        {
+            // The test is over.
         }
     }
 

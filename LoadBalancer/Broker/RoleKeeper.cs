@@ -57,14 +57,22 @@ internal sealed class RoleKeeper : IAsyncDisposable
     /// <exception cref="StartException">It should serve, and cannot.</exception>
     public async Task StartAsync()
     {
-        await EnterAsync(MainAlternative.Begin(_options.Role, _peer is not null));
-        _running = RunAsync();
-        if (_peer is not null)
+        try
         {
-            _pulseAt = _time.GetTimestamp();
-            _pulse = _time.CreateTimer(_ => Beat(), null, _options.PublishInterval, _options.PublishInterval);
+            await EnterAsync(MainAlternative.Begin(_options.Role, _peer is not null));
+            _running = RunAsync();
+            if (_peer is not null)
+            {
+                _pulseAt = _time.GetTimestamp();
+                _pulse = _time.CreateTimer(_ => Beat(), null, _options.PublishInterval, _options.PublishInterval);
+            }
+            await _decided.Task;
         }
-        await _decided.Task;
+        catch
+        {
+            await DisposeAsync();
+            throw;
+        }
     }
 
     /// <summary>Leaves it to others; what workers are at may end until the token is cancelled.</summary>
