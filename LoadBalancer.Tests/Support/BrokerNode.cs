@@ -33,6 +33,9 @@ internal sealed class BrokerNode : IAsyncDisposable
 
     public BrokerPorts Ports => Listener.Ports!;
 
+    /// <summary>How many connections there are where clients connect, those in the handshake included.</summary>
+    public int ClientConnections => Listener.Serving!.Requests.Clients.ConnectionCount;
+
     public bool IsMain => Status.Role == "Main";
 
     /// <summary>Starts a node at free ports of 127.0.0.1, unless the options say otherwise.</summary>

@@ -57,6 +57,9 @@ public sealed class BrokerListener : IListener
     /// <summary>The ports at which it really listens; null where it does not.</summary>
     internal BrokerPorts? Ports => _role.Broker?.Ports;
 
+    /// <summary>What serves; null where nothing does.</summary>
+    internal ServingBroker? Serving => _role.Broker;
+
     /// <inheritdoc/>
     public IReadOnlyList<string> Apply(ListenerOptions options)
     {
