@@ -49,8 +49,10 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
         var reloader = provider.GetService<ConfigurationReloader>();
         return new NodeCounts(
             reloader?.Applied ?? 0, reloader?.Refused ?? 0, provider.GetRequiredService<AccessLogs>().Dropped,
-            [.. provider.GetRequiredService<NodeListeners>().Listeners.Select(listener => (listener.Name, listener.Refused))],
-            provider.GetRequiredService<NodeListeners>().Brokers);
+            [.. provider.GetRequiredService<NodeListeners>().Listeners.Select(listener => (listener.Name, listener.Refused))])
+        {
+            Brokers = provider.GetRequiredService<NodeListeners>().Brokers,
+        };
     }
 
     [LoggerMessage(23, LogLevel.Information, "management: the dashboard is at {Address}")]

@@ -13,7 +13,7 @@ internal sealed partial class PrometheusTextTests
     private static readonly BrokerStatus Broker = new(
         "store", "store", "Main", "127.0.0.2", TimeSpan.FromSeconds(0.5), null, 3, 2, 1, false, [("Clients", "NotZmtp", 7)]);
 
-    private static readonly NodeCounts Node = new(1, 2, 3, [("web", 4), ("odd \"name\"\\", 5)], [Broker]);
+    private static readonly NodeCounts Node = new(1, 2, 3, [("web", 4), ("odd \"name\"\\", 5)]) { Brokers = [Broker] };
 
     [Test]
     public void Of_PoolsWithOddNames_IsValidToTheLetter()
@@ -43,7 +43,7 @@ internal sealed partial class PrometheusTextTests
     }
 
     [Test]
-    public void Of_NoPools_IsValidToo() => Parse(PrometheusText.Of([], new NodeCounts(0, 0, 0, [], []))).Keys.Should().Contain("process_cpu_seconds_total");
+    public void Of_NoPools_IsValidToo() => Parse(PrometheusText.Of([], new NodeCounts(0, 0, 0, []))).Keys.Should().Contain("process_cpu_seconds_total");
 
     private static BackendPool PoolNamed(string name)
     {

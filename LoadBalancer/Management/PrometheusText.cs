@@ -12,10 +12,11 @@ namespace LoadBalancer.Management;
 /// <param name="ReloadsRefused">Those that were invalid.</param>
 /// <param name="AccessLogLinesLost">Lines of access logs that were lost.</param>
 /// <param name="ConnectionsRefused">By listener: connections that were closed because there were too many.</param>
-/// <param name="Brokers">The brokers.</param>
-public sealed record NodeCounts(
-    long ReloadsApplied, long ReloadsRefused, long AccessLogLinesLost, IReadOnlyList<(string Listener, long Count)> ConnectionsRefused,
-    IReadOnlyList<BrokerStatus> Brokers);
+public sealed record NodeCounts(long ReloadsApplied, long ReloadsRefused, long AccessLogLinesLost, IReadOnlyList<(string Listener, long Count)> ConnectionsRefused)
+{
+    /// <summary>The brokers.</summary>
+    public IReadOnlyList<BrokerStatus> Brokers { get; init; } = [];
+}
 
 /// <summary>Writes the metrics in Prometheus' text format, version 0.0.4.</summary>
 internal sealed class PrometheusText
