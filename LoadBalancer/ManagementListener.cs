@@ -59,6 +59,7 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
                    from entry in pool.Statistics.Counts
                    select (pool.Pool, JsonNamingPolicy.SnakeCaseLower.ConvertName(entry.Result.ToString()), entry.Count),
             ],
+            Brokers = provider.GetRequiredService<NodeListeners>().Brokers,
         };
     }
 

@@ -41,7 +41,8 @@ internal static class Node
         services.AddSingleton(provider => new NodeListeners(options, provider.GetRequiredService<NodePools>(), provider.GetRequiredService<AccessLogs>(), provider));
         services.AddSingleton(provider => new ListenerService(provider.GetRequiredService<NodeListeners>().Listeners, provider.GetRequiredService<ILogger<ListenerService>>()));
 
-        services.AddSingleton(provider => new EventHub(() => provider.GetRequiredService<NodePools>().All, provider.GetRequiredService<ErrorStatistics>(), time, provider.GetRequiredService<ILogger<EventHub>>()));
+        services.AddSingleton(provider => new EventHub(
+            () => provider.GetRequiredService<NodePools>().All, () => provider.GetRequiredService<NodeListeners>().Brokers, provider.GetRequiredService<ErrorStatistics>(), time, provider.GetRequiredService<ILogger<EventHub>>()));
         if (configuration is not null)
         {
             services.AddSingleton(provider => new ConfigurationReloader(

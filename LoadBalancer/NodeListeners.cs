@@ -1,3 +1,4 @@
+using LoadBalancer.Broker;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Http;
@@ -27,6 +28,7 @@ internal sealed class NodeListeners
         {
             ListenerProtocol.Http => HttpListener(name, listener),
             ListenerProtocol.Tcp => new TcpRelayListener(name, listener, Target(listener, options), time, loggers),
+            ListenerProtocol.Broker => new BrokerListener(name, listener, pools.Find(listener.Pool!)!, provider.GetRequiredService<ErrorStatistics>(), time, loggers),
             _ => throw new NotSupportedException($"listener '{name}': {listener.Protocol}"),
         };
 
@@ -59,6 +61,9 @@ internal sealed class NodeListeners
 
     /// <summary>The listeners, in the order of the configuration.</summary>
     public IReadOnlyList<IListener> Listeners { get; }
+
+    /// <summary>What the brokers among them are and have counted.</summary>
+    public IReadOnlyList<BrokerStatus> Brokers => [.. Listeners.OfType<BrokerListener>().Select(broker => broker.Status)];
 
     /// <summary>Applies other options, after those of the pools: where requests go, who is trusted, the limits.</summary>
     /// <returns>What of them needs a restart, in words for the log.</returns>

@@ -106,15 +106,14 @@ internal sealed class NodePool : IDisposable
     /// <summary>Adds a backend, or replaces the one of that name if its address is another, until the next <see cref="Apply"/>.</summary>
     public Backend Put(string name, EndpointAddress address, int weight)
     {
-        var members = Pool.Snapshot.Members;
-        var existing = members.FirstOrDefault(member => member.Name == name);
+        var existing = Pool.Snapshot.Members.FirstOrDefault(member => member.Name == name);
         if (existing?.Address == address)
         {
             Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, existing.AdminState == AdminState.Draining ? AdminState.Ready : existing.AdminState));
             return existing;
         }
         var backend = NewBackend(name, new BackendOptions { Address = address, Weight = weight }, joins: true);
-        Pool.SetMembers(existing is null ? members.Add(backend) : members.Replace(existing, backend));
+        Pool.ChangeMembers(now => existing is not null && now.Contains(existing) ? now.Replace(existing, backend) : now.Add(backend));
         return backend;
     }
 
@@ -138,7 +137,7 @@ internal sealed class NodePool : IDisposable
             // Unless an operator has thought better of it.
             if (_leaving.Remove(backend) && backend.AdminState == AdminState.Draining)
             {
-                Pool.SetMembers(Pool.Snapshot.Members.Remove(backend));
+                Pool.ChangeMembers(members => members.Remove(backend));
             }
         }
     }

@@ -50,6 +50,9 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     /// <summary>Starts a program and waits until it says that it listens.</summary>
     public static Task<ProgramUnderTest> StartAsync(string name, params string[] args) => UntilItListensAsync(name, new ProgramUnderTest(name, args));
 
+    /// <summary>Starts a program, and does not wait.</summary>
+    public static ProgramUnderTest Start(string name, params string[] args) => new(name, args);
+
     /// <summary>The same, for a program that may open so many files and no more.</summary>
     public static Task<ProgramUnderTest> StartWithFilesAsync(int files, string name, params string[] args) =>
         UntilItListensAsync(name, new ProgramUnderTest(name, args, files));

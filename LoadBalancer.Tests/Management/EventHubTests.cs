@@ -13,7 +13,7 @@ internal sealed class EventHubTests
     public async Task Serve_ReaderTakesNothing_IsDropped()
     {
         var pool = PoolOf(Unprobed("a"));
-        using var hub = new EventHub(() => [pool], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
+        using var hub = new EventHub(() => [pool], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
         var aborted = new TaskCompletionSource();
         var context = new DefaultHttpContext();
         context.Response.Body = new StuckStream();
@@ -34,7 +34,7 @@ internal sealed class EventHubTests
     public async Task Serve_NodeStops_Ends()
     {
         var pool = PoolOf(Unprobed("a"));
-        using var hub = new EventHub(() => [pool], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
+        using var hub = new EventHub(() => [pool], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
         var context = new DefaultHttpContext { Response = { Body = new MemoryStream() } };
         using var stopping = new CancellationTokenSource();
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Management;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
@@ -9,7 +10,10 @@ namespace LoadBalancer.Tests.Management;
 /// <summary>The metrics, read as strictly as Prometheus and promtool read them.</summary>
 internal sealed partial class PrometheusTextTests
 {
-    private static readonly NodeCounts Node = new(1, 2, 3, [("web", 4), ("odd \"name\"\\", 5)]);
+    private static readonly BrokerStatus Broker = new(
+        "store", "store", "Main", "127.0.0.2", TimeSpan.FromSeconds(0.5), null, 3, 2, 1, false, [("Clients", "NotZmtp", 7)]);
+
+    private static readonly NodeCounts Node = new(1, 2, 3, [("web", 4), ("odd \"name\"\\", 5)]) { Brokers = [Broker] };
 
     [Test]
     public void Of_PoolsWithOddNames_IsValidToTheLetter()
@@ -20,6 +24,10 @@ internal sealed partial class PrometheusTextTests
         metrics["loadbalancer_requests_total"].Samples.Should().Contain(sample => sample.Labels["pool"] == "odd \"name\" \\ with\nline end" && sample.Labels["code"] == "200" && sample.Value == 2);
         metrics["loadbalancer_config_reloads_total"].Samples.Select(sample => (sample.Labels["result"], sample.Value)).Should().Equal(("success", 1), ("error", 2));
         metrics["loadbalancer_connections_refused_total"].Samples.Select(sample => sample.Value).Should().Equal(4, 5);
+        metrics["loadbalancer_broker_main"].Samples.Should().ContainSingle(sample => sample.Labels["listener"] == "store" && sample.Value == 1);
+        metrics["loadbalancer_broker_refused_total"].Samples.Should().ContainSingle(sample => sample.Labels["reason"] == "NotZmtp" && sample.Value == 7);
+        metrics["loadbalancer_broker_health_check_age_seconds"].Samples.Single().Value.Should().Be(0.5);
+        metrics.Should().ContainKey("loadbalancer_broker_alternative_ping_age_seconds").WhoseValue.Samples.Should().BeEmpty("there is no alternative");
     }
 
     [Test]

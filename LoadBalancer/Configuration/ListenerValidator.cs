@@ -100,6 +100,10 @@ internal static partial class ListenerValidator
             Require(!isAlternative || listener.MainAddress is not null, "MainAddress", "is missing; an alternative needs the IP address of its main");
             Require(isAlternative || listener.MainAddress is null, "MainAddress", "is for an Alternative; this node's Role is Main");
             Require(!isAlternative || listener.AlternativeAddress is null, "AlternativeAddress", "is for a Main; this node's Role is Alternative");
+            foreach (var (key, other) in new[] { ("MainAddress", listener.MainAddress), ("AlternativeAddress", listener.AlternativeAddress) })
+            {
+                Require(other is null || (!other.Equals(listener.AdvertisedAddress) && other.ToString() != listener.Address?.Host), key, $"'{other}' is this node's own address; expected that of the other node");
+            }
             Require(listener.AdvertisedAddress is not null || listener.Address?.Host is not ("*" or "0.0.0.0" or "::"), "AdvertisedAddress",
                 $"is missing; others cannot be told to find this node at {listener.Address?.Host}");
         }

@@ -33,7 +33,7 @@ public sealed class Telemetry : IHostedService, IDisposable
         _meter.CreateObservableGauge("loadbalancer.backend.in_flight", () => OfBackends(backend => backend.InFlight), "{request}", "Leases out now.");
         _meter.CreateObservableCounter("loadbalancer.retries", () => OfPools(pool => pool.Statistics.Retries), "{attempt}", "Attempts at a further backend after one had failed.");
         _meter.CreateObservableCounter("loadbalancer.hedges", () => OfPools(pool => pool.Statistics.Hedges), "{attempt}", "Attempts at a second backend while the first took long.");
-        _meter.CreateObservableGauge("loadbalancer.queue.length", () => OfPools(pool => pool.WaitingRoom.Count), "{request}", "Requests that wait because every backend is full.");
+        _meter.CreateObservableGauge("loadbalancer.queue.length", () => OfPools(pool => pool.WaitingCount), "{request}", "Requests that wait because every backend is full.");
     }
 
     /// <summary>Whether somebody wants it: the environment names where to.</summary>

@@ -23,6 +23,7 @@ public sealed partial class EventHub : BackgroundService
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     private readonly Func<IReadOnlyList<BackendPool>> _pools;
+    private readonly Func<IReadOnlyList<BrokerStatus>> _brokers;
     private readonly ErrorStatistics _errors;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -36,9 +37,9 @@ public sealed partial class EventHub : BackgroundService
     private readonly Dictionary<Backend, (string Pool, State State)> _known = [];
 
     /// <summary>Makes the hub; it tells nothing before it is started.</summary>
-    public EventHub(Func<IReadOnlyList<BackendPool>> pools, ErrorStatistics errors, TimeProvider time, ILogger<EventHub> logger)
+    public EventHub(Func<IReadOnlyList<BackendPool>> pools, Func<IReadOnlyList<BrokerStatus>> brokers, ErrorStatistics errors, TimeProvider time, ILogger<EventHub> logger)
     {
-        (_pools, _errors, _time, _logger) = (pools, errors, time, logger);
+        (_pools, _brokers, _errors, _time, _logger) = (pools, brokers, errors, time, logger);
         _activity = new Activity(time);
     }
 
@@ -47,7 +48,7 @@ public sealed partial class EventHub : BackgroundService
     {
         lock (_gate)
         {
-            return StatusJson.Pools(_pools(), _activity);
+            return StatusJson.Pools(_pools(), _activity, _brokers());
         }
     }
 
@@ -296,7 +297,7 @@ public sealed partial class EventHub : BackgroundService
             ["status"] = pools.All(pool => !pool.Snapshot.Eligible.IsEmpty) ? "ok" : "unavailable",
             ["totals"] = totals,
             ["errors"] = StatusJson.Errors(_errors.Summary()),
-            ["pools"] = StatusJson.Pools(pools, _activity),
+            ["pools"] = StatusJson.Pools(pools, _activity, _brokers()),
         });
     }
 

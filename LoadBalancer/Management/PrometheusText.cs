@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using System.Text;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Management;
@@ -15,6 +16,9 @@ public sealed record NodeCounts(long ReloadsApplied, long ReloadsRefused, long A
 {
     /// <summary>Datagrams with heartbeats, by pool and by what became of them.</summary>
     public IReadOnlyList<(string Pool, string Result, long Count)> Heartbeats { get; init; } = [];
+
+    /// <summary>The brokers.</summary>
+    public IReadOnlyList<BrokerStatus> Brokers { get; init; } = [];
 }
 
 /// <summary>Writes the metrics in Prometheus' text format, version 0.0.4.</summary>
@@ -30,6 +34,7 @@ internal sealed class PrometheusText
         writer.WriteConnections(pools);
         writer.WriteBackends([.. from pool in pools from backend in pool.Snapshot.Members select (pool, backend)]);
         writer.WritePools(pools);
+        writer.WriteBrokers(node.Brokers);
         writer.WriteNode(node);
         return writer._text.ToString();
     }
@@ -131,8 +136,47 @@ internal sealed class PrometheusText
         }
         Each("loadbalancer_retries_total", "counter", "Attempts at a further backend after one had failed.", pool => pool.Statistics.Retries);
         Each("loadbalancer_hedges_total", "counter", "Attempts at a second backend while the first took long.", pool => pool.Statistics.Hedges);
-        Each("loadbalancer_queue_length", "gauge", "Requests that wait because every backend is full.", pool => pool.WaitingRoom.Count);
+        Each("loadbalancer_queue_length", "gauge", "Requests that wait because every backend is full.", pool => pool.WaitingCount);
         Each("loadbalancer_queue_refusals_total", "counter", "Requests refused because the queue was full, or after they had waited for too long.", pool => pool.Statistics.QueueRefusals);
+    }
+
+    private void WriteBrokers(IReadOnlyList<BrokerStatus> brokers)
+    {
+        void Each(string name, string type, string help, Func<BrokerStatus, double?> value)
+        {
+            Head(name, type, help);
+            foreach (var broker in brokers)
+            {
+                if (value(broker) is { } known)
+                {
+                    Line(name, known, ("listener", broker.Listener));
+                }
+            }
+        }
+        if (brokers.Count == 0)
+        {
+            return;
+        }
+        Each("loadbalancer_broker_main", "gauge", "1 where it serves, 0 where it watches.", broker => broker.Role == "Main" ? 1 : 0);
+        Each("loadbalancer_broker_conflict", "gauge", "1 where another one serves at the same time.", broker => broker.IsConflict ? 1 : 0);
+        Each("loadbalancer_broker_take_overs_total", "counter", "How often it has taken over.", broker => broker.TakeOvers);
+        Each("loadbalancer_broker_clients", "gauge", "Connected clients.", broker => broker.Clients);
+        Each("loadbalancer_broker_workers", "gauge", "Connected workers.", broker => broker.Workers);
+        Each("loadbalancer_broker_health_check_age_seconds", "gauge", "Since HCHECK was published by a main, or heard by an alternative.", broker => broker.HealthCheckAge?.TotalSeconds);
+        Each("loadbalancer_broker_alternative_ping_age_seconds", "gauge", "Since the alternative was heard; missing where there is none.", broker => broker.AlternativePingAge?.TotalSeconds);
+        Head("loadbalancer_broker_peer_info", "gauge", "Always 1; the other broker's address.");
+        foreach (var broker in brokers.Where(broker => broker.Peer is not null))
+        {
+            Line("loadbalancer_broker_peer_info", 1, ("listener", broker.Listener), ("peer", broker.Peer!));
+        }
+        Head("loadbalancer_broker_refused_total", "counter", "Peers that lost their connections through their own fault, and messages that were out of place.");
+        foreach (var broker in brokers)
+        {
+            foreach (var (port, reason, count) in broker.Refused)
+            {
+                Line("loadbalancer_broker_refused_total", count, ("listener", broker.Listener), ("port", port), ("reason", reason));
+            }
+        }
     }
 
     private void WriteNode(NodeCounts node)

@@ -18,7 +18,9 @@ internal static class StatusJson
     /// <summary>The pools, in the order of their names.</summary>
     /// <param name="pools">The pools.</param>
     /// <param name="activity">What they have done lately; null leaves that out.</param>
-    public static JsonArray Pools(IReadOnlyList<BackendPool> pools, Activity? activity = null) => [.. pools.Select(pool => Pool(pool, activity))];
+    /// <param name="brokers">The brokers that serve some of them.</param>
+    public static JsonArray Pools(IReadOnlyList<BackendPool> pools, Activity? activity = null, IReadOnlyList<BrokerStatus>? brokers = null) =>
+        [.. pools.Select(pool => Pool(pool, activity, brokers?.FirstOrDefault(broker => broker.Pool == pool.Name)))];
 
     /// <summary>One backend.</summary>
     public static JsonObject Backend(Backend backend, bool isRelayed, Rates? rates = null)
@@ -84,13 +86,13 @@ internal static class StatusJson
     /// <summary>A time as RFC 3339 writes it, in UTC.</summary>
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
 
-    private static JsonObject Pool(BackendPool pool, Activity? activity)
+    private static JsonObject Pool(BackendPool pool, Activity? activity, BrokerStatus? broker)
     {
         var json = new JsonObject
         {
             ["name"] = pool.Name,
             ["policy"] = pool.Snapshot.Policy.Name,
-            ["queueLength"] = pool.WaitingRoom.Count,
+            ["queueLength"] = pool.WaitingCount,
             ["retries"] = pool.Statistics.Retries,
             ["hedges"] = pool.Statistics.Hedges,
         };
@@ -98,9 +100,28 @@ internal static class StatusJson
         {
             Add(json, activity.Of(pool), pool.IsRelayed);
         }
+        if (broker is not null)
+        {
+            json["broker"] = Broker(broker);
+        }
         json["backends"] = new JsonArray([.. pool.Snapshot.Members.Select(backend => Backend(backend, pool.IsRelayed, activity?.Of(backend)))]);
         return json;
     }
+
+    private static JsonObject Broker(BrokerStatus broker) => new()
+    {
+        ["role"] = broker.Role,
+        ["peer"] = broker.Peer,
+        ["conflict"] = broker.IsConflict,
+        ["healthCheckAgeMs"] = Milliseconds(broker.HealthCheckAge),
+        ["alternativePingAgeMs"] = Milliseconds(broker.AlternativePingAge),
+        ["clients"] = broker.Clients,
+        ["workers"] = broker.Workers,
+        ["takeOvers"] = broker.TakeOvers,
+        ["refused"] = new JsonArray([.. broker.Refused.Select(refused => new JsonObject { ["port"] = refused.Port, ["reason"] = refused.Reason, ["count"] = refused.Count })]),
+    };
+
+    private static JsonNode? Milliseconds(TimeSpan? time) => time is { } known ? Math.Round(known.TotalMilliseconds) : null;
 
     // Pools may share a server; it is well only where every pool finds it so.
     private static JsonObject HealthByAddress(IReadOnlyList<BackendPool> pools)

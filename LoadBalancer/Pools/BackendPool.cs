@@ -18,6 +18,7 @@ public sealed class BackendPool
     private readonly List<(Backend Backend, long At)> _leavers = []; // whose place is not free yet
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
+    private int _waitingElsewhere;
 
     /// <summary>Makes a pool of these backends; its health is settled once each was probed, or where none of them is.</summary>
     /// <param name="name">Its name in the configuration.</param>
@@ -58,6 +59,9 @@ public sealed class BackendPool
 
     /// <summary>Where work waits while all who could do it are full.</summary>
     public WaitingRoom WaitingRoom { get; }
+
+    /// <summary>How much work waits for a backend, there or in the queues of listeners that have one of their own.</summary>
+    public int WaitingCount => WaitingRoom.Count + Volatile.Read(ref _waitingElsewhere);
 
     /// <summary>The pool as it is now. Read it once and use that: the next read may see another.</summary>
     public PoolSnapshot Snapshot => _snapshot;
@@ -107,6 +111,9 @@ public sealed class BackendPool
         return false;
     }
 
+    /// <summary>So much more work, or less, waits in a queue that is not the pool's own.</summary>
+    public void CountWaiting(int change) => Interlocked.Add(ref _waitingElsewhere, change);
+
     /// <summary>Takes in the result of one probe.</summary>
     public void ObserveProbe(Backend backend, bool succeeded, string reason) =>
         Apply(backend, backend.Health.ObserveProbe(succeeded, reason));
@@ -135,11 +142,16 @@ public sealed class BackendPool
     /// back: a backend that is to be a member again is a new one.
     /// </summary>
     /// <param name="members">All members, in order.</param>
-    public void SetMembers(ImmutableArray<Backend> members)
+    public void SetMembers(ImmutableArray<Backend> members) => ChangeMembers(_ => members);
+
+    /// <summary>Changes who is in the pool, see <see cref="SetMembers"/>, from what it is then: workers join and leave whenever they like.</summary>
+    /// <param name="change">Makes the members of those that there are; must not call the pool.</param>
+    public void ChangeMembers(Func<ImmutableArray<Backend>, ImmutableArray<Backend>> change)
     {
-        void ChangePlaces()
+        ImmutableArray<Backend> ChangePlaces()
         {
             var before = _snapshot.Members;
+            var members = change(before);
             foreach (var gone in before.Except(members))
             {
                 gone.IsRemoved = true;
@@ -150,8 +162,9 @@ public sealed class BackendPool
             {
                 joined.Join(_counts);
             }
+            return members;
         }
-        Publish(ChangePlaces, members: members);
+        Publish(members: ChangePlaces);
         MembersChanged?.Invoke(this);
     }
 
@@ -206,12 +219,12 @@ public sealed class BackendPool
     }
 
     // Whoever reads the snapshot sees the one before or the one after, and nothing in between.
-    private void Publish(Action? change = null, ImmutableArray<Backend>? members = null, IBalancingPolicy? policy = null)
+    private void Publish(Action? change = null, Func<ImmutableArray<Backend>>? members = null, IBalancingPolicy? policy = null)
     {
         lock (_gate)
         {
             change?.Invoke();
-            Publish(members ?? _snapshot.Members, policy ?? _snapshot.Policy);
+            Publish(members?.Invoke() ?? _snapshot.Members, policy ?? _snapshot.Policy);
         }
         WaitingRoom.Serve();
         SnapshotChanged?.Invoke(this);

@@ -76,6 +76,21 @@ public abstract class ZmtpSocket : IAsyncDisposable
         return listener.Address;
     }
 
+    /// <summary>Stops listening; the connections that there are live on.</summary>
+    public async Task UnbindAsync()
+    {
+        List<ZmtpListener> listeners;
+        lock (_gate)
+        {
+            listeners = [.. _sources.OfType<ZmtpListener>()];
+            listeners.ForEach(listener => _sources.Remove(listener));
+        }
+        foreach (var listener in listeners)
+        {
+            await listener.DisposeAsync();
+        }
+    }
+
     /// <summary>Connects, and again whenever the connection ends, until the socket is disposed or <see cref="DisconnectAsync"/> is called.</summary>
     /// <param name="address">An <see cref="IPEndPoint"/> or <see cref="DnsEndPoint"/>.</param>
     public void Connect(EndPoint address) => Keep(new ZmtpConnector(this, address));

@@ -127,6 +127,17 @@ function findSlow(backends, before) {
   return slow;
 }
 
+/** What a broker is, and since when it has heard of the other one. */
+function brokerText({ role, peer, healthCheckAgeMs, alternativePingAgeMs, clients, workers, takeOvers }) {
+  const since = milliseconds => `${duration(milliseconds)} ago`;
+  return [
+    role === 'Main' ? `Main, HCHECK ${since(healthCheckAgeMs ?? 0)}` : `${role} of ${peer}, ${healthCheckAgeMs == null ? 'not heard yet' : `HCHECK ${since(healthCheckAgeMs)}`}`,
+    ...(role !== 'Main' ? [] : [alternativePingAgeMs == null ? 'no alternative' : `alternative ${peer}, ALTPING ${since(alternativePingAgeMs)}`]),
+    ...(role !== 'Main' ? [] : [`${count(clients)} clients`, `${count(workers)} workers`]),
+    ...(takeOvers > 0 ? [`take-overs: ${count(takeOvers)}`] : []),
+  ].join(' · ');
+}
+
 /** A pool: its numbers, what stands out in it, and its backends. `act` sends a change. */
 export function poolView(name, act) {
   const node = document.getElementById('pool').content.firstElementChild.cloneNode(true);
@@ -153,8 +164,15 @@ export function poolView(name, act) {
     };
   };
 
-  const showFindings = (backends, { slow }) => {
+  const showBroker = broker => {
+    set(part('.broker'), { hidden: !broker, textContent: broker ? brokerText(broker) : '' });
+  };
+
+  const showFindings = (backends, { slow }, broker) => {
+    const refused = broker?.refused.map(({ port, reason, count: number }) => `${count(number)} × ${reason} at ${port}`) ?? [];
     const findings = [
+      ['bad', '▼', 'two serve as the main', broker?.conflict ? [`this one and ${broker.peer}`] : []],
+      ['warn', '▲', 'refused', refused],
       ['bad', '▼', 'down', backends.filter(({ healthy }) => !healthy).map(backend => backend.name)],
       ['warn', '▲', 'slow', [...slow].map(([slowOne, factor]) => `${slowOne} (p99 ${times(factor)} the others)`)],
       ['away', '◐', 'draining', backends.filter(({ adminState }) => adminState === 'Draining').map(backend => backend.name)],
@@ -168,6 +186,7 @@ export function poolView(name, act) {
     node, update: pool => {
       const { backends } = pool;
       set(part('.policy'), { textContent: pool.policy ?? '' });
+      showBroker(pool.broker);
       list(pool);
       const own = historyOf(name);
       const ownScales = { area: highest(own.area), line: highest(own.line), isRelayed: own.isRelayed };
@@ -193,7 +212,7 @@ export function poolView(name, act) {
         scales: { area: highestOf('area'), line: highestOf('line'), isRelayed: own.isRelayed },
       };
       rowKey.update(context.scales);
-      showFindings(backends, context);
+      showFindings(backends, context, pool.broker);
       reconcile(part('tbody'), rows, backends, rowView);
       part('table').hidden = backends.length === 0;
       part('.empty').hidden = backends.length > 0;

@@ -1,0 +1,83 @@
+using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Listeners;
+using LoadBalancer.Pools;
+using LoadBalancer.Zmtp;
+
+namespace LoadBalancer.Broker;
+
+/// <summary>A listener that speaks ZeroMQ: the broker of a store, with an alternative that takes over when it is gone.</summary>
+public sealed class BrokerListener : IListener
+{
+    private readonly BackendPool _pool;
+    private readonly ListenerOptions _options;
+    private readonly TimeProvider _time;
+    private readonly RoleKeeper _role;
+    private readonly Refusals _refusals;
+    private volatile int _queueLimit;
+
+    /// <summary>Makes it; it listens from <see cref="StartAsync"/> on.</summary>
+    public BrokerListener(string name, ListenerOptions options, BackendPool pool, ErrorStatistics errors, TimeProvider time, ILoggerFactory loggers)
+    {
+        (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
+        var log = new BrokerLog(name, time, loggers.CreateLogger<BrokerLog>());
+        _refusals = new Refusals(log);
+        _role = new RoleKeeper(options, () => new ServingBroker(name, options with { QueueLimit = _queueLimit }, pool, log, _refusals, errors, time), log, time);
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <summary>Where clients connect; in words where they cannot, because it is the alternative.</summary>
+    public string Address => _role is { State: BrokerState.Serving, Broker: { } broker }
+        ? new EndpointAddress(_options.Address!.Scheme, _options.Address.Host, broker.Ports.Clients).ToString()
+        : $"no port yet, as the alternative of {_role.Peer}";
+
+    /// <inheritdoc/>
+    public long Refused => _refusals.All.Where(refused => refused.Reason == nameof(ZmtpFault.TooManyConnections)).Sum(refused => refused.Count);
+
+    /// <summary>What it is and has counted.</summary>
+    public BrokerStatus Status
+    {
+        get
+        {
+            var (state, broker) = (_role.State, _role.Broker);
+            TimeSpan? Age(long? since) => since is { } at ? _time.GetElapsedTime(at) : null;
+            var alternative = broker?.Alternatives.Current ?? default;
+            var isServing = state == BrokerState.Serving;
+            return new BrokerStatus(
+                Name, _pool.Name, isServing ? "Main" : state == BrokerState.Asking ? "Asking" : "Alternative",
+                (alternative.Address ?? _role.Peer)?.ToString(),
+                Age(isServing ? broker?.Health.PublishedAt : _role.HeardAt), alternative.Address is null ? null : Age(alternative.HeardAt),
+                broker?.Requests.ClientCount ?? 0, broker?.Requests.WorkerCount ?? 0, _role.TakeOvers,
+                isServing && Age(_role.HeardAt) < _options.PeerTimeout, _refusals.All);
+        }
+    }
+
+    /// <summary>The ports at which it really listens; null where it does not.</summary>
+    internal BrokerPorts? Ports => _role.Broker?.Ports;
+
+    /// <summary>What serves; null where nothing does.</summary>
+    internal ServingBroker? Serving => _role.Broker;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Apply(ListenerOptions options)
+    {
+        _queueLimit = options.QueueLimit;
+        if (_role.Broker is { } broker)
+        {
+            broker.Requests.QueueLimit = options.QueueLimit;
+        }
+        var needed = _options.FixedSettingsThatDiffer(options);
+        return options.Pool == _options.Pool ? needed : [.. needed, nameof(options.Pool)]; // Its workers have joined the other one.
+    }
+
+    /// <inheritdoc/>
+    public Task StartAsync(CancellationToken cancellationToken) => _role.StartAsync();
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken) => _role.StopAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public void Dispose() => _ = _role.DisposeAsync().AsTask();
+}
