@@ -262,6 +262,27 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Apply_OtherOptions_QueueLimitHoldsAtOnceAndTheRestNeedsARestart()
+    {
+        var options = new LoadBalancer.Configuration.ListenerOptions
+        {
+            Protocol = LoadBalancer.Configuration.ListenerProtocol.Broker,
+            Address = TestNode.Parse("tcp://127.0.0.1"),
+            Pool = "other",
+            QueueLimit = 1,
+            PeerTimeout = TimeSpan.FromSeconds(9),
+        };
+
+        _node.Listener.Apply(options).Should().BeEquivalentTo("Ports", "PeerTimeout", "Pool");
+
+        var waiting = _node.Client("a").RequestAsync(ZmtpMessage.Of("a", "LIST"));
+        await Eventually.BeTrueAsync(() => _node.Pool.WaitingCount == 1, "it waits");
+        (await _node.AskAsync("LIST")).Should().Be("FAIL");
+        await _node.AnsweringWorkerAsync("late");
+        await waiting;
+    }
+
+    [Test]
     public async Task Stop_WorkUnderWay_IsFinishedAndWhatWaitsIsAnsweredFail()
     {
         var worker = await _node.WorkerAsync();

@@ -2,6 +2,7 @@ using System.Text;
 using LoadBalancer.Tests.EndToEnd;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
+using Microsoft.Playwright;
 
 namespace LoadBalancer.Tests.Samples;
 
@@ -88,6 +89,23 @@ internal sealed class StoreTests : IAsyncDisposable
         main.Output.Should().NotContain(line => line.Contains("is the main", StringComparison.Ordinal));
         (await main.TerminateAsync()).Should().Be(0);
         (await alternative.TerminateAsync()).Should().Be(0);
+    }
+
+    [Test]
+    public async Task Dashboard_OfABroker_ShowsWhatItIs()
+    {
+        await using var browser = await Browser.StartAsync();
+        var dashboard = $"http://127.0.0.1:{RawServer.FreePort()}";
+        await StartNodeAsync("127.0.0.1", $"--LoadBalancer:Management:Address={dashboard}");
+        await StartWorkersAsync(2, "--database", Path.Combine(_folder, "store.db"));
+        await RawPeer.ExchangeAsync(5550 + _offset, "GET / HTTP/1.1\r\n\r\n");
+        await using var window = await browser.OpenAsync();
+
+        await window.Page.GotoAsync(dashboard);
+
+        await Assertions.Expect(window.Page.Locator(".broker")).ToContainTextAsync(new System.Text.RegularExpressions.Regex("^Main, HCHECK .* ago · no alternative · 0 clients · 2 workers$"));
+        await Assertions.Expect(window.Page.Locator(".findings")).ToContainTextAsync("refused: 1 × NotZmtp at Clients");
+        window.Complaints.Should().BeEmpty();
     }
 
     [Test]

@@ -110,6 +110,11 @@ internal sealed class RoleKeeper : IAsyncDisposable
         {
             if (what == BrokerEvent.Heard)
             {
+                // Once is no conflict yet: who was asleep may have published before it has noticed that.
+                if (_state == BrokerState.Serving && HeardAt is { } before && _time.GetElapsedTime(before) < _options.PeerTimeout)
+                {
+                    _log.Conflict(Peer);
+                }
                 Interlocked.Exchange(ref _heardAt, _time.GetTimestamp());
             }
             else if (turn != _turn)
@@ -144,10 +149,6 @@ internal sealed class RoleKeeper : IAsyncDisposable
         if (next != _state || what == BrokerEvent.Slept)
         {
             await EnterAsync(next);
-        }
-        else if (what == BrokerEvent.Heard && _state == BrokerState.Serving)
-        {
-            _log.Conflict(Peer);
         }
         else if (what == BrokerEvent.Heard)
         {
