@@ -146,22 +146,22 @@ public sealed class BackendPool
 
     /// <summary>Changes who is in the pool, see <see cref="SetMembers"/>, from what it is then: workers join and leave whenever they like.</summary>
     /// <param name="change">Makes the members of those that there are; must not call the pool.</param>
+    /// <exception cref="InvalidOperationException">There would be too many, those included who left in the last minute; nothing has changed.</exception>
     public void ChangeMembers(Func<ImmutableArray<Backend>, ImmutableArray<Backend>> change)
     {
         ImmutableArray<Backend> ChangePlaces()
         {
             var before = _snapshot.Members;
             var members = change(before);
+            var joining = members.Except(before).ToList();
+            FreePlaces();
+            _counts.RequirePlaces(joining.Count);
             foreach (var gone in before.Except(members))
             {
                 gone.IsRemoved = true;
                 _leavers.Add((gone, gone.Health.Time.GetTimestamp()));
             }
-            FreePlaces();
-            foreach (var joined in members.Except(before))
-            {
-                joined.Join(_counts);
-            }
+            joining.ForEach(joined => joined.Join(_counts));
             return members;
         }
         Publish(members: ChangePlaces);
