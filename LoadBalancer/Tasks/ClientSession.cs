@@ -1,4 +1,3 @@
-using System.Text;
 using LoadBalancer.Listeners;
 using LoadBalancer.Pools;
 

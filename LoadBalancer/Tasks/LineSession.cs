@@ -72,7 +72,7 @@ internal abstract class LineSession
                 await FinishAsync();
             }
             await Writer.DrainAsync();
-            _wire.EndSending();
+            await _wire.EndSendingAsync();
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -167,7 +167,7 @@ internal abstract class LineSession
     private async Task SayFarewellAsync()
     {
         await Writer.DrainAsync();
-        _wire.EndSending();
+        await _wire.EndSendingAsync();
         _deadline.Change(Farewell, Timeout.InfiniteTimeSpan);
     }
 

@@ -36,8 +36,11 @@ internal readonly ref struct TaskLine
 
     private TaskLine(TaskLineKind kind, ReadOnlySpan<byte> id, ReadOnlySpan<byte> data, int capacity = 1)
     {
-        (Kind, Capacity, Fault) = (kind, capacity, "");
-        (Id, Data) = (id, data);
+        Kind = kind;
+        Id = id;
+        Data = data;
+        Capacity = capacity;
+        Fault = "";
     }
 
     private TaskLine(string fault) => (Kind, Fault) = (TaskLineKind.Malformed, fault);
@@ -105,8 +108,10 @@ internal readonly ref struct TaskLine
     // It must not write lines of its own into our log.
     private static bool ContainsControl(ReadOnlySpan<byte> name)
     {
-        foreach (var rune in name.EnumerateRunes())
+        while (!name.IsEmpty)
         {
+            Rune.DecodeFromUtf8(name, out var rune, out var length);
+            name = name[length..];
             if (Rune.IsControl(rune) || Rune.GetUnicodeCategory(rune) is UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator)
             {
                 return true;

@@ -9,12 +9,15 @@ namespace LoadBalancer.Tasks;
 internal sealed partial class TasksListener : IListener
 {
     private static readonly TimeSpan StopPoll = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2.5); // What the last connections have to take what is on its way to them.
 
     private readonly BackendPool _pool;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly TaskDispatcher _dispatcher;
+#pragma warning disable CA1859 // RABBIT
     private readonly ITaskQueue _queue;
+#pragma warning restore CA1859
     private readonly SessionSettings _settings;
     private readonly Acceptor _clientAcceptor;
     private readonly Acceptor _workerAcceptor;
@@ -124,7 +127,7 @@ internal sealed partial class TasksListener : IListener
         }
         Outbox.Flush();
         await _queue.DisposeAsync();
-        await Task.WhenAny(Task.WhenAll(_sessions.Values), Task.Delay(Timeout.InfiniteTimeSpan, _time, cancellationToken)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(_sessions.Values).WaitAsync(Farewell, _time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Dispose();
     }
 
