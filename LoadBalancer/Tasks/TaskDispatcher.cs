@@ -114,7 +114,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     /// <returns>False where it would have to wait, and enough do.</returns>
     public bool TryAdd(TaskItem task, int limit = int.MaxValue)
     {
-        task.AcceptedAt = _time.GetTimestamp();
+        task.AcceptedAt = task.AcceptedAt == 0 ? _time.GetTimestamp() : task.AcceptedAt;
         if ((_waiting.First is null || _mayHaveRoom) && TryAssign(task))
         {
             return true;

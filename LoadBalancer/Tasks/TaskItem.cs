@@ -42,7 +42,7 @@ internal abstract class TaskItem
     /// <summary>The attempt under way; null while it waits.</summary>
     public TaskAttempt? Attempt { get; set; }
 
-    /// <summary>When it was accepted: a timestamp.</summary>
+    /// <summary>When it was accepted: a timestamp; 0 where that is not known yet.</summary>
     public long AcceptedAt { get; set; }
 
     /// <summary>Whether nobody wants its result any more.</summary>

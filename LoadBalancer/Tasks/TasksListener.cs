@@ -15,9 +15,7 @@ internal sealed partial class TasksListener : IListener
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly TaskDispatcher _dispatcher;
-#pragma warning disable CA1859 // RABBIT
     private readonly ITaskQueue _queue;
-#pragma warning restore CA1859
     private readonly SessionSettings _settings;
     private readonly Acceptor _clientAcceptor;
     private readonly Acceptor _workerAcceptor;
@@ -37,7 +35,9 @@ internal sealed partial class TasksListener : IListener
         (Name, _options, _pool, _time, _logger) = (name, options, pool, time, loggers.CreateLogger<TasksListener>());
         _settings = new SessionSettings(options.MaxLineLength, options.FirstLineTimeout, sendTimeout, time);
         _dispatcher = new TaskDispatcher(name, pool, options, time, _logger);
-        _queue = new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit);
+        _queue = options.Queue.Engine == TaskQueueEngine.Memory
+            ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
+            : new RabbitTaskQueue(name, _dispatcher, () => _options, time, _logger);
         _clientAcceptor = new Acceptor(name, options.Address!, options.MaxConnections, connection => Begin(new ClientSession(connection, _settings, _dispatcher, _queue, pool.Statistics)), time, loggers);
         _workerAcceptor = new Acceptor(name, options.WorkerAddress!, null, connection => Begin(new WorkerSession(connection, _settings, _dispatcher)), time, loggers);
     }
