@@ -118,6 +118,14 @@ internal sealed class RabbitServer
         }
     }
 
+    /// <summary>Stops the server, as a service manager does.</summary>
+    public async Task StopAsync()
+    {
+        using var stop = Process.Start("kill", ["-TERM", $"{_process!.Id}"]);
+        await _process.WaitForExitAsync();
+        _process.Dispose();
+    }
+
     /// <summary>Kills the server, which gets no chance to say goodbye.</summary>
     public async Task KillAsync()
     {

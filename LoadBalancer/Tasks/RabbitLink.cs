@@ -18,7 +18,11 @@ internal sealed class RabbitLink : IAsyncDisposable
     private static readonly TimeSpan ReplyExpiry = TimeSpan.FromHours(1);
     private static readonly TimeSpan ClosePatience = TimeSpan.FromSeconds(2);
 
+    // A server that is short of something stops reading for a while; one that has just started may not know yet who leads a queue.
+    private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(30);
+
     private readonly TaskQueueOptions _options;
+    private readonly TimeProvider _time;
     private readonly CancellationTokenSource _lost = new();
     private readonly Channel<Func<IChannel, ValueTask>> _toPublish = NewQueue();
     private readonly Channel<Func<IChannel, ValueTask>> _toConsume = NewQueue();
@@ -31,7 +35,7 @@ internal sealed class RabbitLink : IAsyncDisposable
     private IConnection? _consuming;
     private IChannel? _replies;
 
-    private RabbitLink(TaskQueueOptions options) => _options = options;
+    private RabbitLink(TaskQueueOptions options, TimeProvider time) => (_options, _time) = (options, time);
 
     /// <summary>Whatever took this name's place would be another queue: where tasks go that no worker has finished.</summary>
     public static string DeadLetters(string queue) => queue + ".dead";
@@ -46,11 +50,12 @@ internal sealed class RabbitLink : IAsyncDisposable
     /// <param name="options">Where to, and what the queue is called.</param>
     /// <param name="replies">The queue of this node's results.</param>
     /// <param name="onReply">Given each result, with what the task's node calls it.</param>
+    /// <param name="time">The clock.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="Exception">That failed; see <see cref="IsFault"/>.</exception>
-    public static async Task<RabbitLink> OpenAsync(TaskQueueOptions options, string replies, Action<string, ReadOnlyMemory<byte>> onReply, CancellationToken cancellationToken)
+    public static async Task<RabbitLink> OpenAsync(TaskQueueOptions options, string replies, Action<string, ReadOnlyMemory<byte>> onReply, TimeProvider time, CancellationToken cancellationToken)
     {
-        var link = new RabbitLink(options);
+        var link = new RabbitLink(options, time);
         try
         {
             await link.ConnectAsync(replies, onReply, cancellationToken);
@@ -191,10 +196,14 @@ internal sealed class RabbitLink : IAsyncDisposable
         {
             await foreach (var send in queue.ReadAllAsync(_lost.Token))
             {
-                await send(channel);
+                var sending = send(channel);
+                if (!sending.IsCompletedSuccessfully)
+                {
+                    await sending.AsTask().WaitAsync(AnswerPatience, _time);
+                }
             }
         }
-        catch (Exception e) when (IsFault(e))
+        catch (Exception e) // whatever it is: another link may do better
         {
             await Lose(e.Message);
         }

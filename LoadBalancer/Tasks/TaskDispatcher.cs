@@ -334,7 +334,7 @@ internal sealed partial class TaskDispatcher : IDisposable
             _leaving.Add(worker.Backend);
             ChangeMembers();
         }
-        var lost = worker.Attempts.Where(attempt => !attempt.IsOverdue).OrderByDescending(attempt => attempt.StartedAt).ToList();
+        var lost = worker.Attempts.Where(attempt => !attempt.IsOverdue).OrderBy(attempt => attempt.StartedAt).Reverse().ToList();
         foreach (var attempt in worker.Attempts)
         {
             attempt.Lease.Complete(AttemptOutcome.Failed, reason);
