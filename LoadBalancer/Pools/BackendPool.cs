@@ -60,8 +60,14 @@ public sealed class BackendPool
     /// <summary>Where work waits while all who could do it are full.</summary>
     public WaitingRoom WaitingRoom { get; }
 
+    /// <summary>Whether its backends are workers that join it by themselves, so that nobody else can add one. Default false.</summary>
+    public bool IsJoinedByWorkers { get; set; }
+
+    /// <summary>Says how much waits for it in a queue that knows by itself; on any thread. Null where there is none.</summary>
+    public Func<int>? Backlog { get; set; }
+
     /// <summary>How much work waits for a backend, there or in the queues of listeners that have one of their own.</summary>
-    public int WaitingCount => WaitingRoom.Count + Volatile.Read(ref _waitingElsewhere);
+    public int WaitingCount => WaitingRoom.Count + Volatile.Read(ref _waitingElsewhere) + (Backlog?.Invoke() ?? 0);
 
     /// <summary>The pool as it is now. Read it once and use that: the next read may see another.</summary>
     public PoolSnapshot Snapshot => _snapshot;

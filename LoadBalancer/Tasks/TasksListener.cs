@@ -38,6 +38,7 @@ internal sealed partial class TasksListener : IListener
         _queue = options.Queue.Engine == TaskQueueEngine.Memory
             ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
             : new RabbitTaskQueue(name, _dispatcher, () => _options, time, _logger);
+        (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => _queue.Waiting);
         _clientAcceptor = new Acceptor(name, options.Address!, options.MaxConnections, connection => Begin(new ClientSession(connection, _settings, _dispatcher, _queue, pool.Statistics)), time, loggers);
         _workerAcceptor = new Acceptor(name, options.WorkerAddress!, null, connection => Begin(new WorkerSession(connection, _settings, _dispatcher)), time, loggers);
     }
@@ -189,13 +190,3 @@ internal sealed partial class TasksListener : IListener
     [LoggerMessage(83, LogLevel.Error, "listener '{Listener}': the connection from {Remote} has ended by a fault of ours")]
     private partial void LogFailed(Exception exception, string listener, string remote);
 }
-
-/// <summary>What a listener of tasks counts.</summary>
-/// <param name="Pool">The pool that its workers join.</param>
-/// <param name="Waiting">Tasks that wait for a worker.</param>
-/// <param name="Running">Tasks that are being worked on.</param>
-/// <param name="Lost">Attempts that ended without a result.</param>
-/// <param name="Failed">Tasks that no worker has finished.</param>
-/// <param name="Waits">How long tasks have waited: how many in each of the spaces between <see cref="AnswerStatistics.DurationBounds"/> and beyond the last, and their sum.</param>
-/// <param name="Runs">How long workers have taken, the same way.</param>
-internal sealed record TaskCounts(string Pool, int Waiting, int Running, long Lost, long Failed, (long[] Counts, TimeSpan Sum) Waits, (long[] Counts, TimeSpan Sum) Runs);
