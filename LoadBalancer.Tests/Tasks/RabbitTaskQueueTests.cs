@@ -1,5 +1,4 @@
 using LoadBalancer.Configuration;
-using LoadBalancer.Tests.EndToEnd;
 using LoadBalancer.Tests.Support;
 using RabbitMQ.Client;
 
@@ -127,7 +126,7 @@ internal sealed class RabbitTaskQueueTests
     public async Task Node_IsKilled_ItsAcceptedTasksAreWorkedOnAllTheSame()
     {
         await using var other = await StartAsync();
-        await using var killed = await StartProgramAsync();
+        await using var killed = await NodeProgram.StartAsync(_server, _queue);
         using var client = await LinePeer.ConnectAsync(killed.ClientPort);
         using var witness = await LinePeer.ConnectAsync(killed.WorkerPort);
         await witness.SendAsync("REGISTER|witness|3");
@@ -154,31 +153,11 @@ internal sealed class RabbitTaskQueueTests
         return listener?.Invoke(options) ?? options;
     });
 
-    private async Task<NodeProgram> StartProgramAsync()
-    {
-        var (clients, workers) = (RawServer.FreePort(), RawServer.FreePort());
-        var file = Path.GetTempFileName();
-        await File.WriteAllTextAsync(file, $$"""
-            { "LoadBalancer": {
-                "Listeners": { "tasks": { "Protocol": "Tasks", "Address": "tcp://127.0.0.1:{{clients}}", "WorkerAddress": "tcp://127.0.0.1:{{workers}}", "Pool": "tasks",
-                    "Queue": { "Engine": "RabbitMq", "Uri": "{{_server.Uri}}", "Name": "{{_queue}}" } } },
-                "Pools": { "tasks": { } } } }
-            """);
-        var program = await ProgramUnderTest.StartAsync("LoadBalancer", "--config", file);
-        File.Delete(file);
-        return new NodeProgram(program, clients, workers);
-    }
-
     // How many wait in a queue, those under way not included.
     private async Task<uint> CountAsync(string queue)
     {
         await using var connection = await _server.ConnectAsync();
         await using var channel = await connection.CreateChannelAsync();
         return await channel.MessageCountAsync(queue);
-    }
-
-    private sealed record NodeProgram(ProgramUnderTest Program, int ClientPort, int WorkerPort) : IAsyncDisposable
-    {
-        public ValueTask DisposeAsync() => Program.DisposeAsync();
     }
 }
