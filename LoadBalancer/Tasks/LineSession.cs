@@ -31,6 +31,10 @@ internal abstract class LineSession
     protected LineSession(AcceptedConnection connection, SessionSettings settings)
     {
         (_wire, Remote, _settings) = (connection.Wire, connection.Remote, settings);
+        if (OperatingSystem.IsLinux() && _wire is EpollWire wire)
+        {
+            wire.KeepAlive(); // A machine that lost its power says nothing, and a quiet peer is welcome.
+        }
         Writer = new LineWriter(_wire, settings.SendTimeout, Break, settings.Time);
         _deadline = settings.Time.CreateTimer(static session => ((LineSession)session!).OnDeadline(), this, settings.FirstLineTimeout, Timeout.InfiniteTimeSpan);
     }

@@ -288,13 +288,13 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
             && ulong.TryParse(text.AsSpan(dot + 1), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out clientHash);
     }
 
-    [LoggerMessage(84, LogLevel.Information, "listener '{Listener}': queue '{Queue}' at {Server} is at hand")]
+    [LoggerMessage(124, LogLevel.Information, "listener '{Listener}': queue '{Queue}' at {Server} is at hand")]
     private partial void LogConnected(string listener, string queue, string server);
 
-    [LoggerMessage(85, LogLevel.Warning, "listener '{Listener}': queue '{Queue}' at {Server} is out of reach; tasks wait, and it is tried again: {Reason}")]
+    [LoggerMessage(125, LogLevel.Warning, "listener '{Listener}': queue '{Queue}' at {Server} is out of reach; tasks wait, and it is tried again: {Reason}")]
     private partial void LogUnreachable(string listener, string queue, string server, string reason);
 
-    [LoggerMessage(86, LogLevel.Warning, "listener '{Listener}': a message in queue '{Queue}' is no task, and goes to the dead letters")]
+    [LoggerMessage(126, LogLevel.Warning, "listener '{Listener}': a message in queue '{Queue}' is no task, and goes to the dead letters")]
     private partial void LogNoTask(string listener, string queue);
 
     /// <summary>A task that was fetched out of the queue, where it is kept until it is acknowledged.</summary>

@@ -488,9 +488,9 @@ internal sealed partial class TaskDispatcher : IDisposable
         }
     }
 
-    [LoggerMessage(80, LogLevel.Information, "listener '{Listener}': worker '{Worker}' has registered from {From} and takes {Capacity} at once")]
+    [LoggerMessage(120, LogLevel.Information, "listener '{Listener}': worker '{Worker}' has registered from {From} and takes {Capacity} at once")]
     private partial void LogRegistered(string listener, string worker, string from, int capacity);
 
-    [LoggerMessage(81, LogLevel.Information, "listener '{Listener}': worker '{Worker}' is gone: {Reason}; {Count} of its tasks go to others")]
+    [LoggerMessage(121, LogLevel.Information, "listener '{Listener}': worker '{Worker}' is gone: {Reason}; {Count} of its tasks go to others")]
     private partial void LogGone(string listener, string worker, string reason, int count);
 }

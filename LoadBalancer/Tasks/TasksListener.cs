@@ -184,9 +184,9 @@ internal sealed partial class TasksListener : IListener
         ended.SetResult();
     }
 
-    [LoggerMessage(82, LogLevel.Information, "listener '{Listener}': workers register at {Address}")]
+    [LoggerMessage(122, LogLevel.Information, "listener '{Listener}': workers register at {Address}")]
     private partial void LogRegisterAt(string listener, string address);
 
-    [LoggerMessage(83, LogLevel.Error, "listener '{Listener}': the connection from {Remote} has ended by a fault of ours")]
+    [LoggerMessage(123, LogLevel.Error, "listener '{Listener}': the connection from {Remote} has ended by a fault of ours")]
     private partial void LogFailed(Exception exception, string listener, string remote);
 }
