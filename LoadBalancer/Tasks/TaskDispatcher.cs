@@ -36,13 +36,9 @@ internal sealed partial class TaskDispatcher : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly ITimer _timer;
-    private readonly Dictionary<string, Worker> _workers = []; // by name
-    private readonly Dictionary<Backend, Worker> _byBackend = [];
+    private readonly WorkerRoster _workers;
     private readonly LinkedQueue<TaskItem> _waiting = new(static task => ref task.Waiting);
     private readonly LinkedQueue<TaskAttempt> _running = new(static attempt => ref attempt.Running); // the longest first
-    private readonly List<Worker> _joining = [];
-    private readonly List<Backend> _leaving = [];
-    private bool _isChangingMembers;
     private bool _isTimerSet;
     private bool _mayHaveRoom; // though tasks wait, for they have the ids of others
     private TimeSpan _taskTimeout;
@@ -53,6 +49,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     {
         (_listener, _pool, _time, _logger) = (listener, pool, time, logger);
         (_taskTimeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
+        _workers = new WorkerRoster(pool, Gate, worker => Expel(worker, "there are too many workers"));
         _timer = time.CreateTimer(static dispatcher => ((TaskDispatcher)dispatcher!).EndOverdue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         pool.SnapshotChanged += OnSnapshotChanged;
         pool.MembersChanged += OnMembersChanged;
@@ -90,7 +87,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     {
         foreach (var backend in _pool.Snapshot.Eligible)
         {
-            if (_byBackend.TryGetValue(backend, out var worker) && !worker.IsGone)
+            if (_workers.Find(backend) is { } worker)
             {
                 yield return worker;
             }
@@ -158,17 +155,13 @@ internal sealed partial class TaskDispatcher : IDisposable
         var worker = new Worker(name, capacity, link, backend);
         lock (Gate)
         {
-            if (_workers.GetValueOrDefault(name) is { } older)
+            if (_workers.Find(name) is { } older)
             {
                 // What an operator wants of it holds for the worker, not for its connection.
                 (backend.AdminState, backend.Weight) = (older.Backend.AdminState, older.Capacity == capacity ? older.Backend.Weight : backend.Weight);
-                End(older, "another connection has registered under its name");
-                older.Link.Close("another connection has registered under this name");
+                Expel(older, "another connection has registered under this name");
             }
-            _workers[name] = worker;
-            _byBackend[backend] = worker;
-            _joining.Add(worker);
-            ChangeMembers();
+            _workers.Add(worker);
         }
         LogRegistered(_listener, name, address.Authority, capacity);
         return worker;
@@ -235,7 +228,7 @@ internal sealed partial class TaskDispatcher : IDisposable
         List<Backend>? tried = null;
         while (_pool.TryAcquire(new SelectionContext(tried, task.ClientHash), out var lease))
         {
-            if (_byBackend.TryGetValue(lease.Backend, out var worker) && !worker.IsGone && !worker.Has(task))
+            if (_workers.Find(lease.Backend) is { } worker && !worker.Has(task))
             {
                 Assign(task, worker, lease);
                 return true;
@@ -316,24 +309,20 @@ internal sealed partial class TaskDispatcher : IDisposable
     }
 
     // Under the gate.
+    private void Expel(Worker worker, string reason)
+    {
+        End(worker, reason);
+        worker.Link.Close(reason);
+    }
+
+    // Under the gate.
     private void End(Worker worker, string reason)
     {
         if (worker.IsGone)
         {
             return;
         }
-        worker.IsGone = true;
-        worker.Backend.MaxInFlight = 0; // Nobody is to choose it until it has left the pool.
-        if (_workers.GetValueOrDefault(worker.Name) == worker)
-        {
-            _workers.Remove(worker.Name);
-        }
-        _byBackend.Remove(worker.Backend);
-        if (!_joining.Remove(worker))
-        {
-            _leaving.Add(worker.Backend);
-            ChangeMembers();
-        }
+        _workers.Remove(worker);
         var lost = worker.Attempts.Where(attempt => !attempt.IsOverdue).OrderBy(attempt => attempt.StartedAt).Reverse().ToList();
         foreach (var attempt in worker.Attempts)
         {
@@ -407,54 +396,6 @@ internal sealed partial class TaskDispatcher : IDisposable
         Outbox.Flush();
     }
 
-    // Under the gate. Who comes or goes while the pool is being changed is part of the next change.
-    private void ChangeMembers()
-    {
-        if (!_isChangingMembers)
-        {
-            _isChangingMembers = true;
-            ThreadPool.UnsafeQueueUserWorkItem(static dispatcher => dispatcher.ChangeMembersNow(), this, preferLocal: false);
-        }
-    }
-
-    private void ChangeMembersNow()
-    {
-        while (true)
-        {
-            List<Worker> joining;
-            List<Backend> leaving;
-            lock (Gate)
-            {
-                _isChangingMembers = _joining.Count + _leaving.Count > 0;
-                if (!_isChangingMembers)
-                {
-                    break;
-                }
-                (joining, leaving) = ([.. _joining], [.. _leaving]);
-                _joining.Clear();
-                _leaving.Clear();
-                joining.ForEach(worker => worker.Link.Acknowledge(worker)); // before any task
-            }
-            try
-            {
-                _pool.ChangeMembers([.. joining.Select(worker => worker.Backend)], leaving);
-            }
-            catch (InvalidOperationException) // There are too many.
-            {
-                _pool.ChangeMembers([], leaving);
-                lock (Gate)
-                {
-                    foreach (var worker in joining)
-                    {
-                        End(worker, "there are too many workers");
-                        worker.Link.Close("there are too many workers");
-                    }
-                }
-            }
-        }
-        Outbox.Flush();
-    }
-
     private void OnSnapshotChanged(BackendPool pool)
     {
         lock (Gate)
@@ -470,11 +411,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     {
         lock (Gate)
         {
-            foreach (var worker in _byBackend.Values.Where(worker => worker.Backend.IsRemoved).ToList())
-            {
-                End(worker, "an operator has removed it");
-                worker.Link.Close("an operator has removed this worker");
-            }
+            _workers.Removed().ForEach(worker => Expel(worker, "an operator has removed this worker"));
         }
         FlushUnlessHeld();
     }
