@@ -31,7 +31,6 @@ internal sealed class NodeListeners
             ListenerProtocol.Tcp => new TcpRelayListener(name, listener, Target(listener, options), time, loggers),
             ListenerProtocol.Broker => new BrokerListener(name, listener, pools.Find(listener.Pool!)!, provider.GetRequiredService<ErrorStatistics>(), time, loggers),
             ListenerProtocol.Tasks => new TasksListener(name, listener, pools.Find(listener.Pool!)!, options.Pools[listener.Pool!].Timeouts.Idle, time, loggers),
-            _ => throw new NotSupportedException($"listener '{name}': {listener.Protocol}"),
         };
 
         KestrelListener HttpListener(string name, ListenerOptions listener)

@@ -47,9 +47,6 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts a program that does not listen.</summary>
-    public static ProgramUnderTest Start(string name, params string[] args) => new(name, args);
-
     /// <summary>Starts a program and waits until it says that it listens.</summary>
     public static Task<ProgramUnderTest> StartAsync(string name, params string[] args) => UntilItListensAsync(name, new ProgramUnderTest(name, args));
 

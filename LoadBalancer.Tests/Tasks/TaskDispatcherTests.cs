@@ -212,7 +212,7 @@ internal sealed class TaskDispatcherTests : IDisposable
     {
         var worker = await RegisterAsync("w");
 
-        _pool.ChangeMembers([], [_pool.Snapshot.Members[0]]);
+        _pool.ChangeMembers(members => members.RemoveAt(0));
 
         worker.ClosedBecause.Should().Be("an operator has removed this worker");
     }

@@ -81,13 +81,14 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
                 _leaving.Clear();
                 joining.ForEach(worker => worker.Link.Acknowledge(worker)); // before any task
             }
+            var gone = leaving.ToHashSet();
             try
             {
-                pool.ChangeMembers([.. joining.Select(worker => worker.Backend)], leaving);
+                pool.ChangeMembers(members => [.. members.Where(member => !gone.Contains(member)), .. joining.Select(worker => worker.Backend)]);
             }
             catch (InvalidOperationException) // There are too many.
             {
-                pool.ChangeMembers([], leaving);
+                pool.ChangeMembers(members => [.. members.Where(member => !gone.Contains(member))]);
                 lock (gate)
                 {
                     joining.ForEach(refused);
