@@ -19,6 +19,7 @@ internal sealed class ArchitectureTests
     [TestCase("Http", new[] { "Pools", "Configuration", "Diagnostics", "Sockets", "Listeners" })]
     [TestCase("Tcp", new[] { "Pools", "Configuration", "Sockets", "Listeners" })]
     [TestCase("Broker", new[] { "Pools", "Zmtp", "Configuration", "Diagnostics", "Sockets", "Listeners" })]
+    [TestCase("Tasks", new[] { "Pools", "Configuration", "Sockets", "Listeners" })]
     [TestCase("CommandLine", new[] { "Configuration" })]
     public void Folder_Always_NamesOnlyWhatItMay(string folder, string[] allowed)
     {

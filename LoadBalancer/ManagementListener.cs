@@ -4,6 +4,7 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Health;
 using LoadBalancer.Http;
 using LoadBalancer.Management;
+using LoadBalancer.Tasks;
 
 namespace LoadBalancer;
 
@@ -53,6 +54,7 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
             reloader?.Applied ?? 0, reloader?.Refused ?? 0, provider.GetRequiredService<AccessLogs>().Dropped,
             [.. provider.GetRequiredService<NodeListeners>().Listeners.Select(listener => (listener.Name, listener.Refused))])
         {
+            Tasks = [.. provider.GetRequiredService<NodeListeners>().Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
             Heartbeats =
             [
                 .. from pool in provider.GetRequiredService<HeartbeatService>().Statistics

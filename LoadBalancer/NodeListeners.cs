@@ -4,6 +4,7 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Http;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
+using LoadBalancer.Tasks;
 using LoadBalancer.Tcp;
 
 namespace LoadBalancer;
@@ -29,7 +30,7 @@ internal sealed class NodeListeners
             ListenerProtocol.Http => HttpListener(name, listener),
             ListenerProtocol.Tcp => new TcpRelayListener(name, listener, Target(listener, options), time, loggers),
             ListenerProtocol.Broker => new BrokerListener(name, listener, pools.Find(listener.Pool!)!, provider.GetRequiredService<ErrorStatistics>(), time, loggers),
-            _ => throw new NotSupportedException($"listener '{name}': {listener.Protocol}"),
+            ListenerProtocol.Tasks => new TasksListener(name, listener, pools.Find(listener.Pool!)!, options.Pools[listener.Pool!].Timeouts.Idle, time, loggers),
         };
 
         KestrelListener HttpListener(string name, ListenerOptions listener)

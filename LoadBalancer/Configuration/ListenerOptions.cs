@@ -133,6 +133,10 @@ public sealed record ListenerOptions
     [Setting(ListenerProtocol.Tasks)]
     public int MaxLineLength { get; init; } = 64 * 1024;
 
+    /// <summary>How long a client may take until its first line, and a worker until it has registered; then they are cut. Default 30 s.</summary>
+    [Setting(ListenerProtocol.Tasks)]
+    public TimeSpan FirstLineTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Where tasks wait. Default: in this process.</summary>
     [Setting(ListenerProtocol.Tasks)]
     public TaskQueueOptions Queue { get; init; } = new();

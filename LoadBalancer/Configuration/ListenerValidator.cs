@@ -75,6 +75,7 @@ internal static partial class ListenerValidator
             addresses.Check($"{path}:Address", user, listener.Address, "tcp://127.0.0.1:8888", "tcp");
             addresses.Check($"{path}:WorkerAddress", user, listener.WorkerAddress, "tcp://127.0.0.1:8889", "tcp");
             Duration(listener.TaskTimeout, "TaskTimeout");
+            Duration(listener.FirstLineTimeout, "FirstLineTimeout");
             AtLeast(1, listener.MaxAttempts, "MaxAttempts");
             AtLeast(1, listener.QueueLimit, "QueueLimit");
             Require(listener.MaxLineLength is >= 64 and <= 64 * 1024 * 1024, "MaxLineLength", $"'{listener.MaxLineLength}' is out of range; expected 64 to 67108864 (64 MiB)");

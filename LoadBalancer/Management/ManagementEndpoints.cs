@@ -107,7 +107,9 @@ internal sealed class ManagementEndpoints(
             await Answer.LineAsync(context, StatusCodes.Status404NotFound, $"there is no pool '{poolName}'; expected one of {Names(pools().Select(other => other.Name))}");
             return;
         }
-        var backend = pool.Snapshot.Members.FirstOrDefault(member => member.Name.Equals(backendName, StringComparison.OrdinalIgnoreCase));
+        // Workers may have names that differ in case alone.
+        var backend = pool.Snapshot.Members.FirstOrDefault(member => member.Name == backendName)
+            ?? pool.Snapshot.Members.FirstOrDefault(member => member.Name.Equals(backendName, StringComparison.OrdinalIgnoreCase));
         var method = context.Request.Method;
         if (backend is null && method != HttpMethods.Put)
         {

@@ -56,6 +56,10 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
     /// <summary>Adds a backend, or replaces the one of that name.</summary>
     public (Backend? Backend, string Fault) Put(BackendPool pool, string name, JsonElement wanted)
     {
+        if (pool.IsJoinedByWorkers)
+        {
+            return (null, $"the backends of pool '{pool.Name}' are workers that join it by themselves; expected another pool, or a worker that registers as '{name}'");
+        }
         EndpointAddress? address = null;
         int? weight = 1;
         foreach (var property in wanted.EnumerateObject())

@@ -19,6 +19,9 @@ public sealed record NodeCounts(long ReloadsApplied, long ReloadsRefused, long A
 
     /// <summary>The brokers.</summary>
     public IReadOnlyList<BrokerStatus> Brokers { get; init; } = [];
+
+    /// <summary>What has become of tasks, by pool.</summary>
+    public IReadOnlyList<TaskCounts> Tasks { get; init; } = [];
 }
 
 /// <summary>Writes the metrics in Prometheus' text format, version 0.0.4.</summary>
@@ -35,6 +38,7 @@ internal sealed class PrometheusText
         writer.WriteBackends([.. from pool in pools from backend in pool.Snapshot.Members select (pool, backend)]);
         writer.WritePools(pools);
         writer.WriteBrokers(node.Brokers);
+        writer.WriteTasks(node.Tasks);
         writer.WriteNode(node);
         return writer._text.ToString();
     }
@@ -59,15 +63,7 @@ internal sealed class PrometheusText
         foreach (var (pool, backend, statistics) in answers)
         {
             var (counts, sum) = statistics.Durations();
-            var total = 0L;
-            for (var i = 0; i < counts.Length; i++)
-            {
-                total += counts[i];
-                var bound = i < AnswerStatistics.DurationBounds.Count ? Number(AnswerStatistics.DurationBounds[i]) : "+Inf";
-                Line(Duration + "_bucket", total, ("pool", pool), ("backend", backend), ("le", bound));
-            }
-            Line(Duration + "_sum", sum.TotalSeconds, ("pool", pool), ("backend", backend));
-            Line(Duration + "_count", total, ("pool", pool), ("backend", backend));
+            Histogram(Duration, counts, sum, ("pool", pool), ("backend", backend));
         }
     }
 
@@ -179,6 +175,35 @@ internal sealed class PrometheusText
         }
     }
 
+    private void WriteTasks(IReadOnlyList<TaskCounts> tasks)
+    {
+        if (tasks.Count == 0)
+        {
+            return;
+        }
+        void Each(string name, string type, string help, Func<TaskCounts, double> value)
+        {
+            Head(name, type, help);
+            foreach (var pool in tasks)
+            {
+                Line(name, value(pool), ("pool", pool.Pool));
+            }
+        }
+        Each("loadbalancer_tasks_running", "gauge", "Tasks that workers are at, and have not taken too long with.", pool => pool.Running);
+        Each("loadbalancer_task_attempts_lost_total", "counter", "Attempts at tasks that ended without a result: the worker was gone, or took too long.", pool => pool.Lost);
+        Each("loadbalancer_tasks_failed_total", "counter", "Tasks that were given up after MaxAttempts.", pool => pool.Failed);
+        void EachHistogram(string name, string help, Func<TaskCounts, (long[] Counts, TimeSpan Sum)> times)
+        {
+            Head(name, "histogram", help);
+            foreach (var pool in tasks)
+            {
+                Histogram(name, times(pool).Counts, times(pool).Sum, ("pool", pool.Pool));
+            }
+        }
+        EachHistogram("loadbalancer_task_wait_seconds", "From a task's arrival to its first worker.", pool => pool.Waits);
+        EachHistogram("loadbalancer_task_run_seconds", "From a worker's being given a task to its result.", pool => pool.Runs);
+    }
+
     private void WriteNode(NodeCounts node)
     {
         Head("loadbalancer_config_reloads_total", "counter", "Changes of the configuration while the node ran, by what became of them.");
@@ -208,6 +233,18 @@ internal sealed class PrometheusText
     }
 
     private void Head(string name, string type, string help) => _text.Append("# HELP ").Append(name).Append(' ').Append(help).Append("\n# TYPE ").Append(name).Append(' ').Append(type).Append('\n');
+
+    private void Histogram(string name, long[] counts, TimeSpan sum, params ReadOnlySpan<(string Name, string Value)> labels)
+    {
+        var total = 0L;
+        for (var i = 0; i < counts.Length; i++)
+        {
+            total += counts[i];
+            Line(name + "_bucket", total, [.. labels, ("le", i < AnswerStatistics.DurationBounds.Count ? Number(AnswerStatistics.DurationBounds[i]) : "+Inf")]);
+        }
+        Line(name + "_sum", sum.TotalSeconds, labels);
+        Line(name + "_count", total, labels);
+    }
 
     private void Line(string name, double value, params ReadOnlySpan<(string Name, string Value)> labels)
     {

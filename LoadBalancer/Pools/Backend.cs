@@ -3,6 +3,9 @@ namespace LoadBalancer.Pools;
 /// <summary>One server of a pool: who it is, what the operator wants of it, what was observed of it, what it is doing now.</summary>
 public sealed class Backend
 {
+    /// <summary>The largest weight.</summary>
+    public const int MostWeight = 1000;
+
     /// <summary>What <see cref="EffectiveWeight"/> counts in: hundredths of a weight.</summary>
     internal const int WeightUnit = 100;
 

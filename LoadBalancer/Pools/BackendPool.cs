@@ -60,8 +60,14 @@ public sealed class BackendPool
     /// <summary>Where work waits while all who could do it are full.</summary>
     public WaitingRoom WaitingRoom { get; }
 
+    /// <summary>Whether its backends are workers that join it by themselves, so that nobody else can add one. Default false.</summary>
+    public bool IsJoinedByWorkers { get; set; }
+
+    /// <summary>Says how much waits for it in a queue that knows by itself; on any thread. Null where there is none.</summary>
+    public Func<int>? Backlog { get; set; }
+
     /// <summary>How much work waits for a backend, there or in the queues of listeners that have one of their own.</summary>
-    public int WaitingCount => WaitingRoom.Count + Volatile.Read(ref _waitingElsewhere);
+    public int WaitingCount => WaitingRoom.Count + Volatile.Read(ref _waitingElsewhere) + (Backlog?.Invoke() ?? 0);
 
     /// <summary>The pool as it is now. Read it once and use that: the next read may see another.</summary>
     public PoolSnapshot Snapshot => _snapshot;
@@ -146,22 +152,22 @@ public sealed class BackendPool
 
     /// <summary>Changes who is in the pool, see <see cref="SetMembers"/>, from what it is then: workers join and leave whenever they like.</summary>
     /// <param name="change">Makes the members of those that there are; must not call the pool.</param>
+    /// <exception cref="InvalidOperationException">There would be too many, those included who left in the last minute; nothing has changed.</exception>
     public void ChangeMembers(Func<ImmutableArray<Backend>, ImmutableArray<Backend>> change)
     {
         ImmutableArray<Backend> ChangePlaces()
         {
             var before = _snapshot.Members;
             var members = change(before);
+            var joining = members.Except(before).ToList();
+            FreePlaces();
+            _counts.RequirePlaces(joining.Count);
             foreach (var gone in before.Except(members))
             {
                 gone.IsRemoved = true;
                 _leavers.Add((gone, gone.Health.Time.GetTimestamp()));
             }
-            FreePlaces();
-            foreach (var joined in members.Except(before))
-            {
-                joined.Join(_counts);
-            }
+            joining.ForEach(joined => joined.Join(_counts));
             return members;
         }
         Publish(members: ChangePlaces);

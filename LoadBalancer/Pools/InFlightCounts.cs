@@ -26,6 +26,16 @@ public sealed class InFlightCounts
     /// <summary>The count of one place.</summary>
     internal ref int this[int place] => ref _counts[place];
 
+    /// <summary>Makes sure that so many places can be taken.</summary>
+    /// <exception cref="InvalidOperationException">There are <see cref="MostPlaces"/> backends already.</exception>
+    internal void RequirePlaces(int count)
+    {
+        if (_used - _free.Count + count > MostPlaces)
+        {
+            throw new InvalidOperationException($"a pool has room for {MostPlaces} backends");
+        }
+    }
+
     /// <summary>Takes a place. Not safe for several threads at once: membership changes one at a time.</summary>
     /// <exception cref="InvalidOperationException">There are <see cref="MostPlaces"/> backends already.</exception>
     internal int TakePlace()

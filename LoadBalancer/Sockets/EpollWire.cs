@@ -32,6 +32,16 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
     /// <summary>Whether the other side has reset the connection, or is gone; known from <see cref="Watch"/> on, or since anything was waited for.</summary>
     public bool IsBroken => _isBroken;
 
+    /// <summary>Has the system ask a silent peer whether it is still there: after 30 s, then each 10 s, and the third silence is the end.</summary>
+    public unsafe void KeepAlive()
+    {
+        foreach (var (level, name, wanted) in new[] { (Libc.SolSocket, Libc.SoKeepAlive, 1), (Libc.Tcp, Libc.TcpKeepIdle, 30), (Libc.Tcp, Libc.TcpKeepInterval, 10), (Libc.Tcp, Libc.TcpKeepCount, 3) })
+        {
+            var value = wanted;
+            _ = Libc.SetOption(this, level, name, &value, sizeof(int)); // It has just been accepted; where it is broken, that is noticed elsewhere.
+        }
+    }
+
     /// <summary>Connects.</summary>
     /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
     public static Task<EpollWire> OpenAsync(EndpointAddress address, CancellationToken cancellationToken) =>
@@ -214,8 +224,7 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
         const int Stream = 1;
         const int Inet = 2;
         const int Inet6 = 10;
-        const int Tcp = 6;
-        var file = Libc.Socket(family == AddressFamily.InterNetworkV6 ? Inet6 : Inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Tcp);
+        var file = Libc.Socket(family == AddressFamily.InterNetworkV6 ? Inet6 : Inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Libc.Tcp);
         var wire = file >= 0 ? new EpollWire(file, loop) : throw Libc.LastError();
         if (file >= FileReserve.BackendsEnd)
         {
@@ -223,7 +232,7 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
             throw Libc.Error(Libc.TooManyFiles);
         }
         var yes = 1;
-        _ = Libc.SetOption(wire, Tcp, Libc.TcpNoDelay, &yes, sizeof(int));
+        _ = Libc.SetOption(wire, Libc.Tcp, Libc.TcpNoDelay, &yes, sizeof(int));
         return wire;
     }
 

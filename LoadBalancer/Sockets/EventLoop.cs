@@ -26,7 +26,8 @@ internal sealed unsafe class EventLoop
 
     private readonly Lock _gate = new();
     private readonly Stack<int> _free = new();
-    private readonly Queue<EpollSocket> _yielded = new(); // the loop's thread only, as what is left of the turn
+    private readonly Queue<EpollSocket> _yielded = new(); // the loop's thread only, as the next two
+    private readonly Queue<Action> _afterRound = new();
     private int _left;
     private readonly int _epoll;
     private EpollSocket?[] _sockets = new EpollSocket?[256]; // by slot; replaced when it grows
@@ -115,6 +116,12 @@ internal sealed unsafe class EventLoop
     /// <summary>The socket has something to read, but waits until it is its turn again; on the loop's own thread.</summary>
     public void Yield(EpollSocket socket) => _yielded.Enqueue(socket);
 
+    /// <summary>
+    /// Does something once this round's events have been dealt with, in order that what they lead to can be done together; on the loop's
+    /// own thread.
+    /// </summary>
+    public void AfterRound(Action action) => _afterRound.Enqueue(action);
+
     private void Run()
     {
         _current = this;
@@ -136,6 +143,10 @@ internal sealed unsafe class EventLoop
             {
                 _left = Turn;
                 _yielded.Dequeue().GoOn();
+            }
+            while (_afterRound.TryDequeue(out var action))
+            {
+                action();
             }
         }
     }

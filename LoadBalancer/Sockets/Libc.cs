@@ -25,7 +25,12 @@ internal static unsafe partial class Libc
     public const int ShutBoth = 2;
     public const int SolSocket = 1;
     public const int SoError = 4;
+    public const int SoKeepAlive = 9;
+    public const int Tcp = 6; // IPPROTO_TCP, the level of the next four
     public const int TcpNoDelay = 1;
+    public const int TcpKeepIdle = 4;
+    public const int TcpKeepInterval = 5;
+    public const int TcpKeepCount = 6;
     public const uint QueuedToSend = 0x5411; // SIOCOUTQ
     public const uint NotYetSent = 0x894B; // SIOCOUTQNSD
     public const int TooManyFilesInSystem = 23;

@@ -1,0 +1,192 @@
+using System.Collections.Concurrent;
+using LoadBalancer.Configuration;
+using LoadBalancer.Listeners;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Tasks;
+
+/// <summary>A listener to which clients send tasks and at which workers register to do them.</summary>
+internal sealed partial class TasksListener : IListener
+{
+    private static readonly TimeSpan StopPoll = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2.5); // What the last connections have to take what is on its way to them.
+
+    private readonly BackendPool _pool;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly TaskDispatcher _dispatcher;
+    private readonly ITaskQueue _queue;
+    private readonly SessionSettings _settings;
+    private readonly Acceptor _clientAcceptor;
+    private readonly Acceptor _workerAcceptor;
+    private readonly ConcurrentDictionary<LineSession, Task> _sessions = new();
+    private volatile ListenerOptions _options;
+    private volatile bool _isStopping;
+
+    /// <summary>Makes the listener; its workers will be the backends of the pool, which nobody else uses.</summary>
+    /// <param name="name">Its name in the configuration.</param>
+    /// <param name="options">Its options, which must be valid.</param>
+    /// <param name="pool">The pool that workers join.</param>
+    /// <param name="sendTimeout">How long a peer may take no byte of what is sent to it.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Make its loggers.</param>
+    public TasksListener(string name, ListenerOptions options, BackendPool pool, TimeSpan sendTimeout, TimeProvider time, ILoggerFactory loggers)
+    {
+        (Name, _options, _pool, _time, _logger) = (name, options, pool, time, loggers.CreateLogger<TasksListener>());
+        _settings = new SessionSettings(options.MaxLineLength, options.FirstLineTimeout, sendTimeout, time);
+        _dispatcher = new TaskDispatcher(name, pool, options, time, _logger);
+        _queue = options.Queue.Engine == TaskQueueEngine.Memory
+            ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
+            : new RabbitTaskQueue(name, _dispatcher, () => _options, time, _logger);
+        (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => _queue.Waiting);
+        _clientAcceptor = new Acceptor(name, options.Address!, options.MaxConnections, connection => Begin(new ClientSession(connection, _settings, _dispatcher, _queue, pool.Statistics)), time, loggers);
+        _workerAcceptor = new Acceptor(name, options.WorkerAddress!, null, connection => Begin(new WorkerSession(connection, _settings, _dispatcher)), time, loggers);
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <inheritdoc/>
+    public string Address => _clientAcceptor.Address.ToString();
+
+    /// <summary>Where workers register.</summary>
+    public EndpointAddress WorkerAddress => _workerAcceptor.Address;
+
+    /// <inheritdoc/>
+    public long Refused => _clientAcceptor.Refused;
+
+    /// <summary>What it counts.</summary>
+    public TaskCounts Counts
+    {
+        get
+        {
+            lock (_dispatcher.Gate)
+            {
+                return new TaskCounts(_pool.Name, _queue.Waiting, _dispatcher.Running, _dispatcher.Lost, _dispatcher.Failed, _dispatcher.Waits.Read(), _dispatcher.Runs.Read());
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Apply(ListenerOptions options)
+    {
+        var needed = _options.FixedSettingsThatDiffer(options).ToList();
+        if (options.Pool != _options.Pool)
+        {
+            needed.Add(nameof(options.Pool)); // Its workers are members of the other one.
+        }
+        _options = options;
+        _dispatcher.Apply(options);
+        return needed;
+    }
+
+    /// <inheritdoc/>
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _queue.Start();
+        _workerAcceptor.Start();
+        try
+        {
+            _clientAcceptor.Start();
+        }
+        catch
+        {
+            _workerAcceptor.Dispose();
+            throw;
+        }
+        LogRegisterAt(Name, _workerAcceptor.Address.ToString());
+        return Task.CompletedTask;
+    }
+
+    /// <summary>
+    /// Accepts nothing more, neither connections nor tasks; those that were accepted go on until the token is cancelled, as long as
+    /// there is anybody to do them. Then everybody is told, and cut.
+    /// </summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        _clientAcceptor.Dispose();
+        lock (_dispatcher.Gate)
+        {
+            _isStopping = true;
+            Clients.ForEach(client => client.IsStopping = true);
+        }
+        while (IsAnythingLeft() && !cancellationToken.IsCancellationRequested)
+        {
+            await Task.Delay(StopPoll, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        _workerAcceptor.Dispose();
+        lock (_dispatcher.Gate)
+        {
+            if (!_queue.IsDurable)
+            {
+                Clients.ForEach(client => client.AnswerAll("ERROR: the load balancer is stopping"u8));
+            }
+        }
+        foreach (var session in _sessions.Keys)
+        {
+            session.End("the load balancer is stopping", isError: false);
+        }
+        Outbox.Flush();
+        await _queue.DisposeAsync();
+        await Task.WhenAll(_sessions.Values).WaitAsync(Farewell, _time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        Dispose();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _clientAcceptor.Dispose();
+        _workerAcceptor.Dispose();
+        foreach (var session in _sessions.Keys)
+        {
+            session.Break("the load balancer has stopped");
+        }
+        _dispatcher.Dispose();
+    }
+
+    private List<ClientSession> Clients => [.. _sessions.Keys.OfType<ClientSession>()];
+
+    // What waits for workers that are not there any more waits for nothing.
+    private bool IsAnythingLeft()
+    {
+        lock (_dispatcher.Gate)
+        {
+            return Clients.Any(client => client.Unanswered > 0) && (_dispatcher.HasWorkers || _dispatcher.Running > 0 || _queue.IsDurable);
+        }
+    }
+
+    private void Begin(LineSession session)
+    {
+        lock (_dispatcher.Gate)
+        {
+            if (session is ClientSession client)
+            {
+                client.IsStopping = _isStopping;
+            }
+        }
+        // First it must be known that it is there, or it might have ended before.
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _sessions[session] = ended.Task;
+        _ = ServeAsync(session, ended);
+    }
+
+    private async Task ServeAsync(LineSession session, TaskCompletionSource ended)
+    {
+        try
+        {
+            await session.RunAsync();
+        }
+        catch (Exception e)
+        {
+            LogFailed(e, Name, session.Remote.ToString());
+        }
+        _sessions.TryRemove(session, out _);
+        ended.SetResult();
+    }
+
+    [LoggerMessage(122, LogLevel.Information, "listener '{Listener}': workers register at {Address}")]
+    private partial void LogRegisterAt(string listener, string address);
+
+    [LoggerMessage(123, LogLevel.Error, "listener '{Listener}': the connection from {Remote} has ended by a fault of ours")]
+    private partial void LogFailed(Exception exception, string listener, string remote);
+}

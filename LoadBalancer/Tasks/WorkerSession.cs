@@ -1,0 +1,71 @@
+using System.Text;
+using LoadBalancer.Listeners;
+
+namespace LoadBalancer.Tasks;
+
+/// <summary>A connection of a worker.</summary>
+internal sealed class WorkerSession(AcceptedConnection connection, SessionSettings settings, TaskDispatcher dispatcher) : LineSession(connection, settings), IWorkerLink
+{
+    private Worker? _worker; // once it has registered
+
+    /// <inheritdoc/>
+    public void Acknowledge(Worker worker) => Writer.Append("ACK|"u8, Encoding.UTF8.GetBytes(worker.Name), "\n"u8);
+
+    /// <inheritdoc/>
+    public void Assign(TaskItem task) => Writer.Append(task.Line);
+
+    /// <inheritdoc/>
+    public void Close(string reason) => End(reason);
+
+    /// <inheritdoc/>
+    protected override void OnLine(ReadOnlySpan<byte> line)
+    {
+        var said = TaskLine.OfWorker(line);
+        switch (said.Kind)
+        {
+            case TaskLineKind.Register when _worker is null:
+                EndProbation();
+                _worker = dispatcher.Register(Encoding.UTF8.GetString(said.Id), said.Capacity, Remote, this);
+                break;
+            case TaskLineKind.Register:
+                Repeat(said);
+                break;
+            case TaskLineKind.Result when _worker is null:
+                SendError("a result came before REGISTER");
+                break;
+            case TaskLineKind.Result:
+                if (dispatcher.Answer(_worker, said.Id, said.Data) == AnswerFate.NotTheirs)
+                {
+                    SendError("this worker has no such task: "u8, said.Id);
+                }
+                break;
+            default:
+                SendError(said.Fault);
+                break;
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override Task FinishAsync() => Task.CompletedTask; // A worker that can send nothing can do nothing.
+
+    /// <inheritdoc/>
+    protected override void OnGone(string reason)
+    {
+        if (_worker is not null)
+        {
+            dispatcher.Unregister(_worker, reason);
+        }
+    }
+
+    private void Repeat(TaskLine said)
+    {
+        if (said.Capacity == _worker!.Capacity && said.Id.SequenceEqual(Encoding.UTF8.GetBytes(_worker.Name)))
+        {
+            Acknowledge(_worker);
+        }
+        else
+        {
+            SendError($"this connection is that of worker {_worker.Name}, which takes {_worker.Capacity} at once");
+        }
+    }
+}
