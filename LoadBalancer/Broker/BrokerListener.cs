@@ -20,6 +20,7 @@ public sealed class BrokerListener : IListener
     public BrokerListener(string name, ListenerOptions options, BackendPool pool, ErrorStatistics errors, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
+        (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => Serving?.Requests.WaitingCount ?? 0);
         var log = new BrokerLog(name, time, loggers.CreateLogger<BrokerLog>());
         _refusals = new Refusals(log);
         _role = new RoleKeeper(options, () => new ServingBroker(name, options with { QueueLimit = _queueLimit }, pool, log, _refusals, errors, time), log, time);

@@ -193,7 +193,6 @@ internal sealed class RequestBroker : IAsyncDisposable
         }
         request.Place = _waiting.AddLast(request);
         request.Client.Waiting.Add(request);
-        _pool.CountWaiting(1);
     }
 
     // Takes it out of the queue.
@@ -202,7 +201,6 @@ internal sealed class RequestBroker : IAsyncDisposable
         _waiting.Remove(request.Place!);
         request.Place = null;
         request.Client.Waiting.Remove(request);
-        _pool.CountWaiting(-1);
     }
 
     private void Refuse(Request request, string cause)
@@ -321,7 +319,6 @@ internal sealed class RequestBroker : IAsyncDisposable
         _pool.Statistics.CountRetry();
         request.Place = _waiting.AddFirst(request);
         request.Client.Waiting.Add(request);
-        _pool.CountWaiting(1);
     }
 
     private bool TryHand(Request request)

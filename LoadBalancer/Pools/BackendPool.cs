@@ -18,7 +18,6 @@ public sealed class BackendPool
     private readonly List<(Backend Backend, long At)> _leavers = []; // whose place is not free yet
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
-    private int _waitingElsewhere;
 
     /// <summary>Makes a pool of these backends; its health is settled once each was probed, or where none of them is.</summary>
     /// <param name="name">Its name in the configuration.</param>
@@ -63,11 +62,11 @@ public sealed class BackendPool
     /// <summary>Whether its backends are workers that join it by themselves, so that nobody else can add one. Default false.</summary>
     public bool IsJoinedByWorkers { get; set; }
 
-    /// <summary>Says how much waits for it in a queue that knows by itself; on any thread. Null where there is none.</summary>
+    /// <summary>Says how much waits for it in a listener's own queue; on any thread. Null where there is none.</summary>
     public Func<int>? Backlog { get; set; }
 
-    /// <summary>How much work waits for a backend, there or in the queues of listeners that have one of their own.</summary>
-    public int WaitingCount => WaitingRoom.Count + Volatile.Read(ref _waitingElsewhere) + (Backlog?.Invoke() ?? 0);
+    /// <summary>How much work waits for a backend, in its own room or in a listener's queue.</summary>
+    public int WaitingCount => WaitingRoom.Count + (Backlog?.Invoke() ?? 0);
 
     /// <summary>The pool as it is now. Read it once and use that: the next read may see another.</summary>
     public PoolSnapshot Snapshot => _snapshot;
@@ -116,9 +115,6 @@ public sealed class BackendPool
         }
         return false;
     }
-
-    /// <summary>So much more work, or less, waits in a queue that is not the pool's own.</summary>
-    public void CountWaiting(int change) => Interlocked.Add(ref _waitingElsewhere, change);
 
     /// <summary>Takes in the result of one probe.</summary>
     public void ObserveProbe(Backend backend, bool succeeded, string reason) =>
