@@ -7,7 +7,7 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>A peer that speaks in lines of UTF-8.</summary>
 internal sealed class LinePeer : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly Socket _socket;
     private readonly StreamReader _reader;

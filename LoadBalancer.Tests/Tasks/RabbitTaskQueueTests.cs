@@ -99,7 +99,7 @@ internal sealed class RabbitTaskQueueTests
     }
 
     [Test]
-    [CancelAfter(60000)]
+    [CancelAfter(120_000)]
     public async Task Server_Restarts_TasksWaitAndEachHasOneResult()
     {
         await using var node = await StartAsync();
