@@ -30,7 +30,7 @@ internal sealed class MainAlternativeTests
         MainAlternative.Patience(state, role, Interval, PeerTimeout)?.TotalSeconds.Should().Be(seconds);
 
     // Whatever is lost, late or restarted: as long as who serves is heard by who asks, only one of them serves.
-    [Property(MaxTest = 500)]
+    [Property(MaxTest = 200)]
     public void Next_TwoBrokersThatReachEachOther_NeverBothServe(int seed)
     {
         var random = new Random(seed);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using LoadBalancer.Tests.Support;
 using Microsoft.Playwright;
 using static Microsoft.Playwright.Assertions;
@@ -8,7 +9,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The dashboard in a real browser, in front of the real program.</summary>
 [Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
-internal sealed class DashboardTests
+internal sealed partial class DashboardTests
 {
     private Browser _browser = null!;
     private RawServer _backend = null!;
@@ -46,6 +47,19 @@ internal sealed class DashboardTests
         await _window.DisposeAsync();
         // What could not be loaded is for a test to say: a node that is away, a token that is wrong.
         _window.Complaints.Where(text => !text.StartsWith("Failed to load resource", StringComparison.Ordinal)).Should().BeEmpty();
+    }
+
+    [Test]
+    public async Task Page_OfABroker_ShowsWhatItIsAndWhomItHasRefused()
+    {
+        await using var node = await BrokerNode.StartAsync(isManaged: true);
+        await node.WorkerAsync();
+        await RawPeer.ExchangeAsync(node.Ports.Clients, "GET / HTTP/1.1\r\n\r\n");
+
+        await Page.GotoAsync(node.Dashboard);
+
+        await Expect(Page.Locator(".broker")).ToContainTextAsync(BrokerLine());
+        await Expect(Page.Locator(".findings")).ToContainTextAsync("refused: 1 × NotZmtp at Clients");
     }
 
     [Test]
@@ -290,4 +304,7 @@ internal sealed class DashboardTests
 
         public double Ramp { get; init; } = 1;
     }
+
+    [GeneratedRegex("^Main, HCHECK .* ago · no alternative · 0 clients · 1 workers$")]
+    private static partial Regex BrokerLine();
 }

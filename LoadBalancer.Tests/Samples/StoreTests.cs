@@ -2,7 +2,6 @@ using System.Text;
 using LoadBalancer.Tests.EndToEnd;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
-using Microsoft.Playwright;
 
 namespace LoadBalancer.Tests.Samples;
 
@@ -72,7 +71,7 @@ internal sealed class StoreTests : IAsyncDisposable
         var alternative = await StartNodeAsync("127.0.0.2", "--LoadBalancer:Listeners:store:Role=Alternative", "--LoadBalancer:Listeners:store:MainAddress=127.0.0.1");
         await SaysAsync(main, "127.0.0.2 is the alternative");
         await StartWorkersAsync(3, "--database", Path.Combine(_folder, "store.db"), "--peer-timeout", "0.5");
-        var client = Start(Client, "--port-offset", $"{_offset}", "--peer-timeout", "0.5", "--test", "200", "--clients", "4", "--pause", "0.05");
+        var client = Start(Client, "--port-offset", $"{_offset}", "--peer-timeout", "0.5", "--test", "120", "--clients", "4", "--pause", "0.05");
         await Eventually.BeTrueAsync(() => main.Output.Count(line => line.Contains("has joined", StringComparison.Ordinal)) == 3, "the workers join");
         await Task.Delay(TimeSpan.FromSeconds(0.7), TimeProvider.System); // Everybody has heard who the alternative is, and clients are in the middle of it.
 
@@ -80,32 +79,9 @@ internal sealed class StoreTests : IAsyncDisposable
 
         (await client.EndAsync()).Should().Be(0, string.Join('\n', client.Output));
         client.Output.Should().Contain(line => line.Contains("going to 127.0.0.2", StringComparison.Ordinal))
-            .And.Contain(line => line.StartsWith("200 answers", StringComparison.Ordinal) && line.Contains("0 wrong, 0 given up", StringComparison.Ordinal));
+            .And.Contain(line => line.StartsWith("120 answers", StringComparison.Ordinal) && line.Contains("0 wrong, 0 given up", StringComparison.Ordinal));
 
-        // Who comes back is the alternative now.
-        main = await StartNodeAsync("127.0.0.1", "--LoadBalancer:Listeners:store:AlternativeAddress=127.0.0.2");
-        await SaysAsync(main, "is the alternative of 127.0.0.2");
-        await SaysAsync(alternative, "127.0.0.1 is the alternative");
-        main.Output.Should().NotContain(line => line.Contains("is the main", StringComparison.Ordinal));
-        (await main.TerminateAsync()).Should().Be(0);
         (await alternative.TerminateAsync()).Should().Be(0);
-    }
-
-    [Test]
-    public async Task Dashboard_OfABroker_ShowsWhatItIs()
-    {
-        await using var browser = await Browser.StartAsync();
-        var dashboard = $"http://127.0.0.1:{RawServer.FreePort()}";
-        await StartNodeAsync("127.0.0.1", $"--LoadBalancer:Management:Address={dashboard}");
-        await StartWorkersAsync(2, "--database", Path.Combine(_folder, "store.db"));
-        await RawPeer.ExchangeAsync(5550 + _offset, "GET / HTTP/1.1\r\n\r\n");
-        await using var window = await browser.OpenAsync();
-
-        await window.Page.GotoAsync(dashboard);
-
-        await Assertions.Expect(window.Page.Locator(".broker")).ToContainTextAsync(new System.Text.RegularExpressions.Regex("^Main, HCHECK .* ago · no alternative · 0 clients · 2 workers$"));
-        await Assertions.Expect(window.Page.Locator(".findings")).ToContainTextAsync("refused: 1 × NotZmtp at Clients");
-        window.Complaints.Should().BeEmpty();
     }
 
     [Test]

@@ -29,6 +29,9 @@ internal sealed class BrokerNode : IAsyncDisposable
 
     public BrokerListener Listener => (BrokerListener)_host.Services.GetRequiredService<ListenerService>().Listeners[0];
 
+    /// <summary>Where its dashboard is.</summary>
+    public string Dashboard => _host.Services.GetRequiredService<ManagementListener>().Address;
+
     public BrokerStatus Status => Listener.Status;
 
     public BrokerPorts Ports => Listener.Ports!;
@@ -39,7 +42,10 @@ internal sealed class BrokerNode : IAsyncDisposable
     public bool IsMain => Status.Role == "Main";
 
     /// <summary>Starts a node at free ports of 127.0.0.1, unless the options say otherwise.</summary>
-    public static async Task<BrokerNode> StartAsync(Func<ListenerOptions, ListenerOptions>? options = null, TimeProvider? time = null)
+    /// <param name="options">Changes them.</param>
+    /// <param name="time">The node's clock.</param>
+    /// <param name="isManaged">Whether it has a dashboard.</param>
+    public static async Task<BrokerNode> StartAsync(Func<ListenerOptions, ListenerOptions>? options = null, TimeProvider? time = null, bool isManaged = false)
     {
         var listener = new ListenerOptions
         {
@@ -53,6 +59,7 @@ internal sealed class BrokerNode : IAsyncDisposable
             {
                 Listeners = new Dictionary<string, ListenerOptions> { ["store"] = options?.Invoke(listener) ?? listener },
                 Pools = new Dictionary<string, PoolOptions> { ["store"] = new() },
+                Management = isManaged ? new ManagementOptions { Address = TestNode.Parse("http://127.0.0.1:0") } : null,
             },
             time ?? TimeProvider.System);
         var log = new LogRecorder();
