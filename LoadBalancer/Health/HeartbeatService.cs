@@ -89,6 +89,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
                 monitor.Apply(wanted.Options, wanted.Backends);
             }
             TakeUpReserved();
+            TickWhereNeeded();
         }
     }
 
@@ -98,9 +99,10 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
     {
         lock (_gate)
         {
-            _ticks = time.CreateTimer(_ => Tick(), null, HeartbeatMonitor.TickInterval, HeartbeatMonitor.TickInterval);
+            _ticks = time.CreateTimer(_ => Tick(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
             Reserve(_pools.Select(pool => (pool.Pool.Name, pool.Options)));
             TakeUpReserved();
+            TickWhereNeeded();
         }
         return Task.CompletedTask;
     }
@@ -140,6 +142,12 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         }
     }
 
+    private void TickWhereNeeded()
+    {
+        var interval = _monitors.Count > 0 ? HeartbeatMonitor.TickInterval : Timeout.InfiniteTimeSpan;
+        _ticks?.Change(interval, interval);
+    }
+
     private void Tick()
     {
         List<HeartbeatMonitor> monitors;
@@ -159,6 +167,6 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         sockets.Clear();
     }
 
-    [LoggerMessage(81, LogLevel.Information, "pool '{Pool}' takes heartbeats on {Address}")]
+    [LoggerMessage(85, LogLevel.Information, "pool '{Pool}' takes heartbeats on {Address}")]
     private partial void LogListening(string pool, string address);
 }
