@@ -6,6 +6,7 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.Samples;
 
 /// <summary>The tasks system of samples/, with its real programs.</summary>
+[Parallelizable] // It mostly waits for other programs.
 internal sealed class TasksTests
 {
     private const string Sample = "samples/tasks/";
