@@ -49,6 +49,8 @@ internal sealed class ChatRoomTests : IDisposable
         (await ExchangeAsync(_ports[0])).Should().Be((NoBackendFl, false));
         await client.SendAsync("b");
         (await client.ReadAsync(11)).Should().Be(answer.Replace("hears a", "hears b", StringComparison.Ordinal), "who is connected is left alone");
+        client.EndSending();
+        (await client.ReadToItsEndAsync()).Should().Be(("", false));
         (await second.TerminateAsync()).Should().Be(0);
         second.Errors.Where(line => line.Length > 0).Should().BeEmpty();
     }

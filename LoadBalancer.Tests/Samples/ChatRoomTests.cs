@@ -5,7 +5,8 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.Samples;
 
 /// <summary>The chat-room system of samples/, with its real programs: a load balancer in each mode, two logic servers, two data servers.</summary>
-internal sealed class ChatRoomTests
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+internal sealed class ChatRoomTests : IAsyncDisposable
 {
     private const string Sample = "samples/chat-room/";
     private const string Key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
@@ -13,8 +14,7 @@ internal sealed class ChatRoomTests
     private readonly string _folder = Directory.CreateTempSubdirectory("chat").FullName;
     private readonly List<ProgramUnderTest> _programs = [];
 
-    [TearDown]
-    public async Task StopPrograms()
+    public async ValueTask DisposeAsync()
     {
         await Task.WhenAll(_programs.Select(program => program.DisposeAsync().AsTask()));
         Directory.Delete(_folder, recursive: true);
