@@ -1,57 +1,23 @@
-// A console client: sends the lines that are typed, prints those that come. When its server is gone it connects again, through the load
-// balancer, and joins its rooms anew.
+// A console client: sends the lines that are typed, prints those that come.
+//
+//   ChatClient [IP:PORT]                     of the load balancer; 127.0.0.1:3001 where it is not said
+//   ChatClient IP:PORT --demo PID PID        two clients talk by themselves while the processes are killed
+using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
-using ChatRoom;
 
 var balancer = IPEndPoint.Parse(args.ElementAtOrDefault(0) ?? "127.0.0.1:3001");
-var joined = new Dictionary<string, string>(); // by room, the line that joined it
-LinePeer? server = null;
-_ = Task.Run(ReceiveAsync);
+if (args.ElementAtOrDefault(1) == "--demo")
+{
+    using var enough = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+    return await new Demo(balancer, enough.Token).RunAsync([.. args.Skip(2).Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))]);
+}
+using var session = new ChatSession(balancer, Console.WriteLine);
+_ = session.RunAsync();
 while (await Console.In.ReadLineAsync() is { } line)
 {
-    if (line.Split(' ') is [("join" or "leave") and var verb, var room, ..])
-    {
-        lock (joined)
-        {
-            joined.Remove(room);
-            if (verb == "join")
-            {
-                joined[room] = line;
-            }
-        }
-    }
-    if (server is null)
+    if (!session.Say(line))
     {
         Console.WriteLine("(no server is there; once one is, say it again)");
     }
-    server?.Send(line);
 }
-
-async Task ReceiveAsync()
-{
-    for (; ; await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System))
-    {
-        try
-        {
-            var client = new TcpClient(balancer.AddressFamily);
-            await client.ConnectAsync(balancer);
-            using var peer = new LinePeer(client);
-            lock (joined)
-            {
-                joined.Values.ToList().ForEach(peer.Send);
-            }
-            server = peer;
-            while (await peer.ReadAsync() is { } heard)
-            {
-                Console.WriteLine(heard);
-            }
-        }
-        catch (SocketException)
-        {
-            // It is tried again.
-        }
-        server = null;
-        Console.WriteLine("(disconnected; connecting again)");
-    }
-}
+return 0;

@@ -4,16 +4,16 @@ using System.Collections.Concurrent;
 using System.Net;
 using ChatRoom;
 
-const string Greeting = "data server";
 var options = new ServerOptions(args);
 var logicServers = new ConcurrentDictionary<LinePeer, bool>();
-var other = new LineLink(IPEndPoint.Parse(options.Need("--other")), _ => { }, Greeting);
+var other = new LineLink(IPEndPoint.Parse(options.Need("--other")), _ => { }, LineLink.Welcome);
 await options.RunAsync("data server", () => logicServers.Count, ServeAsync, other.RunAsync);
 
 async Task ServeAsync(LinePeer peer)
 {
     // It tells what its logic servers say, and hears what ours do by our own connection to it.
-    var isDataServer = await peer.ReadAsync() == Greeting;
+    var isDataServer = await peer.ReadAsync() == LineLink.Welcome;
+    peer.Send(LineLink.Welcome);
     if (!isDataServer)
     {
         logicServers[peer] = true;

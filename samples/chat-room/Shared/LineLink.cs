@@ -6,9 +6,12 @@ namespace ChatRoom;
 /// <summary>A connection to a data server, made again whenever it ends.</summary>
 /// <param name="server">Where it is; or where the load balancer is that leads to one.</param>
 /// <param name="hear">Told of each line that comes.</param>
-/// <param name="greeting">What to say first; null for nothing.</param>
-internal sealed class LineLink(IPEndPoint server, Action<string> hear, string? greeting = null)
+/// <param name="greeting">What to say first.</param>
+internal sealed class LineLink(IPEndPoint server, Action<string> hear, string greeting)
 {
+    /// <summary>What a data server says first. Where there is none, the load balancer says something else.</summary>
+    public const string Welcome = "data server";
+
     private volatile LinePeer? _peer;
 
     /// <summary>Whether there is one that the line was handed to.</summary>
@@ -34,14 +37,15 @@ internal sealed class LineLink(IPEndPoint server, Action<string> hear, string? g
                 continue;
             }
             using var peer = new LinePeer(client);
-            if (greeting is not null)
+            peer.Send(greeting);
+            if (await peer.ReadAsync() != Welcome)
             {
-                peer.Send(greeting);
+                continue;
             }
             _peer = peer;
             while (await peer.ReadAsync() is { } line)
             {
-                hear(line); // Where there is no data server, the load balancer's message: no room has such a name.
+                hear(line);
             }
             _peer = null;
         }
