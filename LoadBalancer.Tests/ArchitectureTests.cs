@@ -1,4 +1,5 @@
 using System.Reflection;
+using Microsoft.Extensions.Logging;
 
 namespace LoadBalancer.Tests;
 
@@ -32,6 +33,11 @@ internal sealed class ArchitectureTests
     public void Pools_Always_NameTheBaseClassLibraryOnly() =>
         TypesOf("Pools").SelectMany(Named).Where(type => type.Namespace?.StartsWith("Microsoft.", StringComparison.Ordinal) == true)
             .Where(type => type.Namespace != "Microsoft.CodeAnalysis").Should().BeEmpty();
+
+    [Test]
+    public void LogLines_Always_HaveNumbersOfTheirOwn() =>
+        typeof(Program).Assembly.GetTypes().SelectMany(type => type.GetMethods(All)).Select(method => method.GetCustomAttribute<LoggerMessageAttribute>()).OfType<LoggerMessageAttribute>()
+            .GroupBy(line => line.EventId).Where(lines => lines.Count() > 1).Select(lines => string.Join(" | ", lines.Select(line => line.Message))).Should().BeEmpty();
 
     private static List<Type> TypesOf(string folder)
     {

@@ -266,6 +266,6 @@ internal sealed partial class HeartbeatMonitor : IDisposable
         _ => "not understood:",
     };
 
-    [LoggerMessage(80, LogLevel.Warning, "pool '{Pool}': {Count} heartbeat datagrams were of no use ({Results}); the last came from {Source}")]
+    [LoggerMessage(84, LogLevel.Warning, "pool '{Pool}': {Count} heartbeat datagrams were of no use ({Results}); the last came from {Source}")]
     private partial void LogRefused(string pool, long count, string results, string source);
 }

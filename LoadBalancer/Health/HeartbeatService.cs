@@ -150,15 +150,14 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         monitors.ForEach(monitor => monitor.Tick());
     }
 
-    private static void DisposeOf(Dictionary<string, HeartbeatSocket> sockets)
+    private static void DisposeOf(IEnumerable<HeartbeatSocket> sockets)
     {
-        foreach (var socket in sockets.Values)
+        foreach (var socket in sockets)
         {
             socket.Dispose();
         }
-        sockets.Clear();
     }
 
-    [LoggerMessage(81, LogLevel.Information, "pool '{Pool}' takes heartbeats on {Address}")]
+    [LoggerMessage(85, LogLevel.Information, "pool '{Pool}' takes heartbeats on {Address}")]
     private partial void LogListening(string pool, string address);
 }

@@ -166,7 +166,7 @@ internal sealed partial class Acceptor : IDisposable
         }
     }
 
-    [LoggerMessage(45, LogLevel.Warning, "listener '{Listener}': connections wait to be accepted: {Reason}")]
+    [LoggerMessage(47, LogLevel.Warning, "listener '{Listener}': connections wait to be accepted: {Reason}")]
     private partial void LogCannotAccept(string listener, string reason);
 
     [SupportedOSPlatform("linux")]
