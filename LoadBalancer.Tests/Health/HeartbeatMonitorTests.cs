@@ -162,6 +162,21 @@ internal sealed class HeartbeatMonitorTests : IDisposable
     }
 
     [Test]
+    public void Tick_EveryOneIsLate_SilenceIsNoticedAllTheSame()
+    {
+        Start();
+        Send("OK", "127.0.0.1:7001");
+
+        for (var i = 0; i < 10; i++)
+        {
+            _clock.Advance(2.5 * HeartbeatMonitor.TickInterval);
+            _monitor.Tick();
+        }
+
+        Up().Should().BeEmpty("it is half a second after the time-out");
+    }
+
+    [Test]
     public void TakeIn_Load_CountsWithTheNextTickAndIsPublishedOnlyWhenItChanges()
     {
         Start();
