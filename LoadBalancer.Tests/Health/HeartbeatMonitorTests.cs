@@ -382,6 +382,27 @@ internal sealed class HeartbeatMonitorTests : IDisposable
     }
 
     [Test]
+    public void TakeIn_ClockWasPutBack_WhatIsSignedFromThenOnIsTaken()
+    {
+        var memory = new ReplayMemory(_clock, most: 100);
+        HeartbeatResult? Take(int i) => memory.TakeIn(new SignedText("OK"u8, _clock.GetUtcNow().ToUnixTimeMilliseconds(), (UInt128)i), ReplayMemory.Anybody);
+        for (var i = 0; i < 50; i++)
+        {
+            Take(i).Should().BeNull();
+            _clock.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        _clock.PutOn(TimeSpan.FromHours(-1));
+
+        for (var i = 50; i < 1000; i++)
+        {
+            Take(i).Should().BeNull();
+            Take(i).Should().Be(HeartbeatResult.Replayed);
+            _clock.Advance(TimeSpan.FromSeconds(1));
+        }
+    }
+
+    [Test]
     public void Dispose_BusyBackend_HasItsWholeWeightAgain()
     {
         Start();
