@@ -115,6 +115,7 @@ internal sealed partial class RelayedConnection
             {
                 connector.GiveUp();
             }
+            _seen = -1; // Quiet is what follows: before, nothing could move.
             return;
         }
         var moved = Volatile.Read(ref _in) + Volatile.Read(ref _out);
