@@ -80,7 +80,7 @@ internal sealed partial class RelayedConnection
             {
                 socket.Watch();
             }
-            _connector = new BackendConnector(_target, _socket, _listener.Time, _listener.Logger);
+            Interlocked.Exchange(ref _connector, new BackendConnector(_target, _socket, _listener.Time, _listener.Logger)); // Likewise: who cuts sees it, or we see that it is cut.
             if (Volatile.Read(ref _end) == Open && await _connector.ConnectAsync(_source, _destination) is var (lease, wire))
             {
                 _lease = lease;
