@@ -55,6 +55,7 @@ internal sealed class ProtocolTests
     [TestCase(Tcp, "tcp://127.0.0.1:7000", "http://127.0.0.1:7000", "Pools:logic:Backends:logic1:Address: 'http://127.0.0.1:7000' does not fit a Tcp listener; expected tcp://host:port")]
     [TestCase(Tcp, "tcp://127.0.0.1:7000", "tcp://logic", "Pools:logic:Backends:logic1:Address: 'tcp://logic' has no port; expected tcp://host:port")]
     [TestCase(Tcp, "udp://127.0.0.1:7001", "udp://logic:7001", "Pools:logic:Backends:logic1:HeartbeatAddress: 'udp://logic:7001' is not where datagrams can come from; expected udp:// with an IP address and a port")]
+    [TestCase(Tcp, "\"udp://127.0.0.1:7001\" }", "\"udp://127.0.0.1:7001\" }, \"logic2\": { \"Address\": \"tcp://127.0.0.1:7002\", \"HeartbeatAddress\": \"udp://[::ffff:127.0.0.1]:7001\" }", "Pools:logic:Backends:logic2:HeartbeatAddress: 'udp://[::ffff:127.0.0.1]:7001' is that of backend 'logic1' already")]
     [TestCase(Tcp, ", \"HeartbeatAddress\": \"udp://127.0.0.1:7001\"", "", "Pools:logic:Backends:logic1:HeartbeatAddress: is missing; expected where its heartbeats come from, for example udp://127.0.0.1:7001")]
     [TestCase(Tcp, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "c2VjcmV0", "Pools:logic:Heartbeat:Key: is not valid; expected base64 of 32 bytes or more, as openssl rand -base64 32 makes it")]
     [TestCase(Tcp, "\"HealthCheck\": {}", "\"HealthCheck\": { \"Type\": \"Http\" }", "Pools:logic:HealthCheck:Type: is for pools of Http listeners; this one's is Tcp")]

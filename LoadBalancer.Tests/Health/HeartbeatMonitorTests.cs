@@ -162,6 +162,21 @@ internal sealed class HeartbeatMonitorTests : IDisposable
     }
 
     [Test]
+    public void Tick_EveryOneIsLate_SilenceIsNoticedAllTheSame()
+    {
+        Start();
+        Send("OK", "127.0.0.1:7001");
+
+        for (var i = 0; i < 10; i++)
+        {
+            _clock.Advance(2.5 * HeartbeatMonitor.TickInterval);
+            _monitor.Tick();
+        }
+
+        Up().Should().BeEmpty("it is half a second after the time-out");
+    }
+
+    [Test]
     public void TakeIn_Load_CountsWithTheNextTickAndIsPublishedOnlyWhenItChanges()
     {
         Start();
@@ -364,6 +379,27 @@ internal sealed class HeartbeatMonitorTests : IDisposable
             Take(i).Should().NotBeNull();
         }
         Take(10_000).Should().BeNull("what is newer is taken still");
+    }
+
+    [Test]
+    public void TakeIn_ClockWasPutBack_WhatIsSignedFromThenOnIsTaken()
+    {
+        var memory = new ReplayMemory(_clock, most: 100);
+        HeartbeatResult? Take(int i) => memory.TakeIn(new SignedText("OK"u8, _clock.GetUtcNow().ToUnixTimeMilliseconds(), (UInt128)i), ReplayMemory.Anybody);
+        for (var i = 0; i < 50; i++)
+        {
+            Take(i).Should().BeNull();
+            _clock.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        _clock.PutOn(TimeSpan.FromHours(-1));
+
+        for (var i = 50; i < 1000; i++)
+        {
+            Take(i).Should().BeNull();
+            Take(i).Should().Be(HeartbeatResult.Replayed);
+            _clock.Advance(TimeSpan.FromSeconds(1));
+        }
     }
 
     [Test]

@@ -94,6 +94,28 @@ internal sealed class HeartbeatServiceTests : IDisposable
     }
 
     [Test]
+    public async Task Reload_AddressGoesToAnotherPool_IsHandedOver()
+    {
+        var other = FreeUdpPort();
+        await using var node = await ConfiguredNode.StartAsync(Pools(next: other));
+
+        await node.ReloadedAsync(() => node.WriteAsync(Pools(port: other, next: _port))); // each has the other's
+        await SendAsync("127.0.0.1:7000 127.0.0.1:7001", other);
+        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].Health.IsUp, "it registers");
+        node.FindPool("next")!.Snapshot.Members[0].Health.IsUp.Should().BeFalse();
+        await SendAsync("127.0.0.1:8000 127.0.0.1:8001");
+        await Eventually.BeTrueAsync(() => node.FindPool("next")!.Snapshot.Members[0].Health.IsUp, "so does this one");
+
+        await node.ReloadedAsync(() => node.WriteAsync(Pools())); // that of a pool that has gone
+        await SendAsync("OK load=5");
+        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].Load == 5, "it is heard there");
+        using (new UdpClient(new IPEndPoint(IPAddress.Loopback, other)))
+        {
+            node.Reloader.Refused.Should().Be(0);
+        }
+    }
+
+    [Test]
     public async Task Node_SenderIsGoneBeforeItsAnswer_GoesOn()
     {
         await using var node = await ConfiguredNode.StartAsync(Pools());
@@ -161,10 +183,15 @@ internal sealed class HeartbeatServiceTests : IDisposable
         return sent;
     }
 
-    private string Pools(string timeout = "00:00:02", int? port = null, bool heartbeat = true, string host = "127.0.0.1", string backend = "127.0.0.1") =>
+    private string Pools(string timeout = "00:00:02", int? port = null, bool heartbeat = true, string host = "127.0.0.1", string backend = "127.0.0.1", int? next = null) =>
         heartbeat
-            ? $$"""{ "web": { "Heartbeat": { "Address": "udp://{{host}}:{{port ?? _port}}", "Timeout": "{{timeout}}" }, "Backends": { "b1": { "Address": "http://{{backend}}:7000", "HeartbeatAddress": "udp://{{backend}}:7001" } } } }"""
+            ? $$"""{ "web": { "Heartbeat": { "Address": "udp://{{host}}:{{port ?? _port}}", "Timeout": "{{timeout}}" }, "Backends": { "b1": { "Address": "http://{{backend}}:7000", "HeartbeatAddress": "udp://{{backend}}:7001" } } }{{(next is { } other ? Next(other) : "")}} }"""
             : $$"""{ "web": { "Backends": { "b1": { "Address": "http://{{backend}}:7000" } } } }""";
+
+    private static string Next(int port) =>
+        $$"""
+        , "next": { "Heartbeat": { "Address": "udp://127.0.0.1:{{port}}" }, "Backends": { "n1": { "Address": "http://127.0.0.1:8000", "HeartbeatAddress": "udp://127.0.0.1:8001" } } }
+        """;
 
     private async Task SendAsync(string text, int? port = null) => await _backend.SendAsync(Encoding.UTF8.GetBytes(text), new IPEndPoint(IPAddress.Loopback, port ?? _port));
 

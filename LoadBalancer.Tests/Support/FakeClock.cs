@@ -6,6 +6,7 @@ internal sealed class FakeClock : TimeProvider
     private readonly Lock _gate = new();
     private readonly List<FakeTimer> _timers = [];
     private DateTimeOffset _now = new(2025, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private TimeSpan _putOn;
 
     /// <summary>How long until the next timer falls due; null where none is armed.</summary>
     public TimeSpan? UntilNextTimer
@@ -32,13 +33,19 @@ internal sealed class FakeClock : TimeProvider
     {
         lock (_gate)
         {
-            return _now;
+            return _now + _putOn;
         }
     }
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    public override long GetTimestamp() => GetUtcNow().Ticks;
+    public override long GetTimestamp()
+    {
+        lock (_gate)
+        {
+            return _now.Ticks;
+        }
+    }
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
@@ -47,10 +54,19 @@ internal sealed class FakeClock : TimeProvider
         return timer;
     }
 
+    /// <summary>Puts the time of day on, or back where it is negative, as an operator may; no time passes.</summary>
+    public void PutOn(TimeSpan by)
+    {
+        lock (_gate)
+        {
+            _putOn += by;
+        }
+    }
+
     /// <summary>Lets time pass.</summary>
     public void Advance(TimeSpan by)
     {
-        var end = GetUtcNow() + by;
+        var end = new DateTimeOffset(GetTimestamp(), TimeSpan.Zero) + by;
         while (true)
         {
             FakeTimer? next;

@@ -108,6 +108,40 @@ internal sealed class ProxyProtocolTests
     }
 
     [Test]
+    public async Task IdleTimeout_ClientHasWaitedForABackend_CountsFromThenOn()
+    {
+        const string Header = "PROXY UNKNOWN\r\n";
+        var (clock, second) = (new FakeClock(), TimeSpan.FromSeconds(1));
+        await using var backend = RawServer.Echoing();
+        await using var node = await TcpNode.StartAsync(
+            [backend.Port],
+            pool => pool with { Backends = pool.Backends.ToDictionary(entry => entry.Key, entry => entry.Value with { MaxInFlight = 1 }), Queue = new() { Limit = 1, Timeout = TimeSpan.FromDays(1) } },
+            listener => Accepting(listener) with { IdleTimeout = 10 * second },
+            clock);
+        using var busy = await node.ConnectAsync();
+        await busy.SendAsync(Header + "x");
+        await busy.ReadAsync(1);
+        using var patient = await node.ConnectAsync();
+        await Eventually.BeTrueAsync(() => node.Listener.Connections == 2, "it is there");
+        clock.Advance(second);
+        await patient.SendAsync(Header);
+        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "it waits");
+        for (var i = 0; i < 12; i++)
+        {
+            await busy.SendAsync("x");
+            await busy.ReadAsync(1);
+            clock.Advance(second);
+        }
+
+        busy.EndSending();
+        await Eventually.BeTrueAsync(() => node.Listener.Connections == 1 && backend.Accepted == 2, "it is its turn");
+        clock.Advance(2 * second);
+
+        await patient.SendAsync("hello");
+        (await patient.ReadAsync(5)).Should().Be("hello");
+    }
+
+    [Test]
     public async Task Accept_ProxyOnlyLooksWhetherWeAreThere_IsNoFault()
     {
         await using var backend = RawServer.Echoing();

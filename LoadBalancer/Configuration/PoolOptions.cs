@@ -99,8 +99,8 @@ public sealed record BackendOptions
     public EndpointAddress? Address { get; init; }
 
     /// <summary>
-    /// Where its heartbeats come from: <c>udp://address:port</c>; 0.0.0.0 is any local address. Only in a pool with <see cref="PoolOptions.Heartbeat"/>.
-    /// Default null: it registers with its <see cref="Address"/>.
+    /// Where its heartbeats come from: <c>udp://address:port</c>; 0.0.0.0 is any local address. Required in a pool with
+    /// <see cref="PoolOptions.Heartbeat"/>, where it registers by both addresses, and of no use elsewhere. Default null.
     /// </summary>
     public EndpointAddress? HeartbeatAddress { get; init; }
 

@@ -79,14 +79,18 @@ internal static class PoolValidator
         // Whose the datagrams from there are could not be told.
         void CheckHeartbeatAddresses()
         {
-            foreach (var same in pool.Backends.Where(entry => entry.Value.HeartbeatAddress is not null).GroupBy(entry => entry.Value.HeartbeatAddress))
+            foreach (var same in pool.Backends.Where(entry => entry.Value.HeartbeatAddress is not null).GroupBy(entry => Source(entry.Value.HeartbeatAddress!)))
             {
-                foreach (var (backendName, _) in same.Skip(1))
+                foreach (var (backendName, backend) in same.Skip(1))
                 {
-                    Require(false, $"Backends:{backendName}:HeartbeatAddress", $"'{same.Key}' is that of backend '{same.First().Key}' already");
+                    Require(false, $"Backends:{backendName}:HeartbeatAddress", $"'{backend.HeartbeatAddress}' is that of backend '{same.First().Key}' already");
                 }
             }
         }
+
+        // The same in both families, as a socket for both would name it.
+        static object Source(EndpointAddress address) =>
+            IPAddress.TryParse(address.Host, out var ip) ? (ip.Equals(IPAddress.Any) ? IPAddress.IPv6Any : ip.MapToIPv6(), address.Port) : address;
 
         // What only makes sense for another protocol would do nothing, silently.
         void CheckProtocol()

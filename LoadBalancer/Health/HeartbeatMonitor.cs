@@ -43,6 +43,7 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     private IReadOnlyDictionary<string, BackendOptions> _backends = new Dictionary<string, BackendOptions>();
     private HeartbeatSignature? _signature;
     private long _tickedAt;
+    private bool _isLate;
     private long _toldAt;
     private IReadOnlyList<(HeartbeatResult Result, long Count)> _told = [];
     private IpPort _lastRefused;
@@ -124,12 +125,14 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     {
         lock (_gate)
         {
-            // Where this program itself stood still, datagrams may be waiting to be read; they come first.
-            var isLate = _time.GetElapsedTime(_tickedAt) > 2 * TickInterval;
+            // Where this program itself stood still, datagrams may be waiting to be read; they come first. But where every tick is late,
+            // silence must be noticed all the same.
+            var wasLate = _isLate;
+            _isLate = _time.GetElapsedTime(_tickedAt) > 2 * TickInterval;
             _tickedAt = _time.GetTimestamp();
             foreach (var member in _register.Members)
             {
-                if (!isLate && member.State != HeartbeatState.Silent && _time.GetElapsedTime(member.SeenAt) >= _options.Timeout + Grace)
+                if ((!_isLate || wasLate) && member.State != HeartbeatState.Silent && _time.GetElapsedTime(member.SeenAt) >= _options.Timeout + Grace)
                 {
                     var reason = member.State == HeartbeatState.Awaited ? "no heartbeat yet" : string.Create(CultureInfo.InvariantCulture, $"no heartbeat for {_options.Timeout.TotalSeconds} s");
                     member.State = HeartbeatState.Silent;

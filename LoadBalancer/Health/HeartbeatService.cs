@@ -40,7 +40,10 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         }
     }
 
-    /// <summary>Binds the sockets that these pools will need beyond those that there are, for <see cref="Watch"/> to take up; before the start, none.</summary>
+    /// <summary>
+    /// Binds the sockets that these pools will need beyond those that there are, for <see cref="Watch"/> to take up; before the start, none.
+    /// An address that goes from one pool to another keeps its socket.
+    /// </summary>
     /// <exception cref="StartException">One of them cannot be had; none is kept.</exception>
     public void Reserve(IEnumerable<(string Pool, HeartbeatOptions Options)> pools)
     {
@@ -54,12 +57,14 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
             {
                 foreach (var (pool, options) in pools.Where(wanted => _sockets.GetValueOrDefault(wanted.Pool)?.Configured != wanted.Options.Address))
                 {
-                    _reserved[pool] = new HeartbeatSocket(pool, options.Address!, time);
+                    // Port 0 is another one for each.
+                    _reserved[pool] = _sockets.Values.FirstOrDefault(socket => socket.Configured == options.Address && socket.Configured.Port != 0) ?? new HeartbeatSocket(pool, options.Address!, time);
                 }
             }
             catch (StartException)
             {
-                DisposeOf(_reserved);
+                DisposeOf(_reserved.Values.Except(_sockets.Values));
+                _reserved.Clear();
                 throw;
             }
         }
@@ -71,12 +76,10 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         lock (_gate)
         {
             _pools = pools;
+            var sockets = _sockets.Values.ToList();
             foreach (var gone in _monitors.Keys.Where(pool => pools.All(wanted => wanted.Pool != pool)).ToList())
             {
-                if (_sockets.Remove(gone.Name, out var socket))
-                {
-                    socket.Dispose();
-                }
+                _sockets.Remove(gone.Name);
                 _monitors.Remove(gone, out var monitor);
                 monitor!.Dispose();
             }
@@ -90,6 +93,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
             }
             TakeUpReserved();
             TickWhereNeeded();
+            DisposeOf(sockets.Except(_sockets.Values));
         }
     }
 
@@ -120,8 +124,9 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         lock (_gate)
         {
             _ticks?.Dispose();
-            DisposeOf(_sockets);
-            DisposeOf(_reserved);
+            DisposeOf(_sockets.Values.Union(_reserved.Values));
+            _sockets.Clear();
+            _reserved.Clear();
         }
     }
 
@@ -131,10 +136,6 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         {
             if (_reserved.Remove(wanted.Pool.Name, out var socket))
             {
-                if (_sockets.Remove(wanted.Pool.Name, out var former))
-                {
-                    former.Dispose();
-                }
                 _sockets[wanted.Pool.Name] = socket;
                 socket.Start(_monitors[wanted.Pool]);
                 LogListening(wanted.Pool.Name, socket.Address.ToString());
@@ -158,13 +159,12 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         monitors.ForEach(monitor => monitor.Tick());
     }
 
-    private static void DisposeOf(Dictionary<string, HeartbeatSocket> sockets)
+    private static void DisposeOf(IEnumerable<HeartbeatSocket> sockets)
     {
-        foreach (var socket in sockets.Values)
+        foreach (var socket in sockets)
         {
             socket.Dispose();
         }
-        sockets.Clear();
     }
 
     [LoggerMessage(85, LogLevel.Information, "pool '{Pool}' takes heartbeats on {Address}")]

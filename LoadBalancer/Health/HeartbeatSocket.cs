@@ -24,6 +24,7 @@ internal sealed class HeartbeatSocket : IDisposable
 
     private readonly Socket _socket;
     private readonly TimeProvider _time;
+    private volatile HeartbeatMonitor? _monitor;
     private volatile bool _isDisposed;
 
     /// <summary>Binds to an address; datagrams are read from <see cref="Start"/> on.</summary>
@@ -67,8 +68,16 @@ internal sealed class HeartbeatSocket : IDisposable
     /// <summary>Where it really is, which the configuration does not say where its port is 0.</summary>
     public EndpointAddress Address => Configured with { Port = ((IPEndPoint)_socket.LocalEndPoint!).Port };
 
-    /// <summary>Reads datagrams for a pool until disposed.</summary>
-    public void Start(HeartbeatMonitor monitor) => _ = ReceiveAsync(monitor);
+    /// <summary>Reads datagrams until disposed: for this pool from now on, whichever it was before.</summary>
+    public void Start(HeartbeatMonitor monitor)
+    {
+        var isReading = _monitor is not null;
+        _monitor = monitor;
+        if (!isReading)
+        {
+            _ = ReceiveAsync();
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -77,7 +86,7 @@ internal sealed class HeartbeatSocket : IDisposable
         _socket.Dispose();
     }
 
-    private async Task ReceiveAsync(HeartbeatMonitor monitor)
+    private async Task ReceiveAsync()
     {
         var buffer = new byte[HeartbeatMessage.MostBytes + 1];
         var answer = new byte[HeartbeatMessage.MostBytes];
@@ -87,11 +96,11 @@ internal sealed class HeartbeatSocket : IDisposable
             try
             {
                 var length = await _socket.ReceiveFromAsync(buffer, SocketFlags.None, from);
-                Take(buffer.AsSpan(0, length), from, answer, monitor);
+                Take(buffer.AsSpan(0, length), from, answer);
             }
             catch (SocketException e) when (e.SocketErrorCode == SocketError.MessageSize)
             {
-                Take(buffer, from, answer, monitor); // Windows says so of one that did not fit; elsewhere its end is missing.
+                Take(buffer, from, answer); // Windows says so of one that did not fit; elsewhere its end is missing.
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
@@ -108,9 +117,9 @@ internal sealed class HeartbeatSocket : IDisposable
         }
     }
 
-    private void Take(ReadOnlySpan<byte> datagram, SocketAddress from, byte[] buffer, HeartbeatMonitor monitor)
+    private void Take(ReadOnlySpan<byte> datagram, SocketAddress from, byte[] buffer)
     {
-        var source = IpPort.From(from);
+        var (monitor, source) = (_monitor!, IpPort.From(from));
         var answer = monitor.TakeIn(datagram, source);
         if (answer == HeartbeatAnswer.None || source.Port == 0)
         {

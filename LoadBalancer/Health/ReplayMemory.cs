@@ -20,12 +20,12 @@ internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
     public const int Ourselves = -1;
 
     // From the first moment at which it may be taken to the last.
-    private const long Lifetime = 2 * HeartbeatSignature.Window;
+    private static readonly TimeSpan Lifetime = TimeSpan.FromMilliseconds(2 * HeartbeatSignature.Window);
 
     private HashSet<(UInt128 Id, int Sender)> _older = [], _newer = [];
     private long _newest = long.MinValue;      // when the newest of the newer half was signed
     private long _olderNewest = long.MinValue; // of the older half
-    private long _since = Now(time);
+    private long _since = time.GetTimestamp(); // not the time of day, which may be put back
     private long _floor = long.MinValue;       // nothing that was signed at or before this is taken
 
     /// <summary>Takes in what was said.</summary>
@@ -54,24 +54,22 @@ internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
 
     private void Age()
     {
-        var now = Now(time);
-        var isFull = _newer.Count >= most;
-        if (!isFull && now - _since < Lifetime)
+        var isOld = time.GetElapsedTime(_since) >= Lifetime;
+        if (_newer.Count < most && !isOld)
         {
             return;
         }
-        if (isFull && now - _since < Lifetime)
+        if (!isOld)
         {
-            _floor = Math.Max(_floor, _olderNewest); // It is forgotten before its time.
+            // It is forgotten before its time. Where the clock was put back since it was signed, what is signed from now on is not older for that.
+            _floor = Math.Max(_floor, Math.Min(_olderNewest, time.GetUtcNow().ToUnixTimeMilliseconds() + HeartbeatSignature.Window));
         }
         (_older, _newer) = (_newer, _older);
         _newer.Clear();
-        (_olderNewest, _newest, _since) = (_newest, long.MinValue, now);
+        (_olderNewest, _newest, _since) = (_newest, long.MinValue, time.GetTimestamp());
     }
 
     private bool Contains(UInt128 id, int sender) => _newer.Contains((id, sender)) || _older.Contains((id, sender));
 
     private bool Add(UInt128 id, int sender) => !_older.Contains((id, sender)) && _newer.Add((id, sender));
-
-    private static long Now(TimeProvider time) => time.GetUtcNow().ToUnixTimeMilliseconds();
 }

@@ -82,7 +82,11 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
         {
             Join();
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (SocketException)
+        {
+            Dispose(); // The system watches no more sockets: whoever waited for this one would wait for ever.
+        }
+        catch (ObjectDisposedException)
         {
             // It was closed meanwhile.
         }

@@ -80,7 +80,7 @@ internal sealed partial class RelayedConnection
             {
                 socket.Watch();
             }
-            _connector = new BackendConnector(_target, _socket, _listener.Time, _listener.Logger);
+            Interlocked.Exchange(ref _connector, new BackendConnector(_target, _socket, _listener.Time, _listener.Logger)); // Likewise: who cuts sees it, or we see that it is cut.
             if (Volatile.Read(ref _end) == Open && await _connector.ConnectAsync(_source, _destination) is var (lease, wire))
             {
                 _lease = lease;
@@ -115,6 +115,7 @@ internal sealed partial class RelayedConnection
             {
                 connector.GiveUp();
             }
+            _seen = -1; // Quiet is what follows: before, nothing could move.
             return;
         }
         var moved = Volatile.Read(ref _in) + Volatile.Read(ref _out);

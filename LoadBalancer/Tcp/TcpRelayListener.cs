@@ -142,6 +142,11 @@ internal sealed partial class TcpRelayListener : IListener
         var connection = new RelayedConnection(this, _target, accepted);
         lock (_gate)
         {
+            if (_isStopping)
+            {
+                accepted.Wire.Dispose(); // It was accepted in the moment of the stop, which does not wait for it.
+                return;
+            }
             _connections.Add(connection);
         }
         _ = connection.ServeAsync();

@@ -17,8 +17,16 @@ internal sealed class TlsServerWire : IWire
     public static async Task<TlsServerWire> OpenAsync(IWire inner, CertificateStore certificates)
     {
         var wire = new TlsServerWire(inner);
-        await wire._tls.AuthenticateAsServerAsync((_, hello, _, _) => new(certificates.Select(hello.ServerName)), null);
-        return wire;
+        try
+        {
+            await wire._tls.AuthenticateAsServerAsync((_, hello, _, _) => new(certificates.Select(hello.ServerName)), null);
+            return wire;
+        }
+        catch
+        {
+            wire.Dispose(); // What TLS has of the system's memory is not known to the collector, which would come late.
+            throw;
+        }
     }
 
     /// <inheritdoc/>
