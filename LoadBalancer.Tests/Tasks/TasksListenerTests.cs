@@ -153,6 +153,27 @@ internal sealed class TasksListenerTests
     }
 
     [Test]
+    public async Task Worker_OwedMoreThanItCanBeSentAtOnce_IsListenedToMeanwhile()
+    {
+        const int Count = 5000;
+        await using var node = await TasksNode.StartAsync();
+        using var client = await node.ConnectAsync();
+        var data = new string('x', 8 * 1024);
+        await client.SendAsync([.. Enumerable.Range(0, Count).Select(i => $"TASK|{i}|{data}")]);
+        await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == Count, "all wait");
+
+        // It reads no further task before somebody has taken its answer to the one before.
+        using var worker = await node.RegisterAsync("w", 3000);
+        var answer = new string('y', 20_000);
+        var working = worker.WorkAsync(_ => answer);
+
+        for (var i = 0; i < Count; i++)
+        {
+            (await client.ReadAsync()).Should().EndWith("y");
+        }
+    }
+
+    [Test]
     public async Task Silence_BeforeTheFirstLine_IsCutAndAfterItIsNot()
     {
         var clock = new FakeClock();
