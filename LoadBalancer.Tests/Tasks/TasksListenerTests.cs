@@ -174,6 +174,21 @@ internal sealed class TasksListenerTests
     }
 
     [Test]
+    public async Task Worker_EndsItsHalf_GetsNoTaskAnyMore()
+    {
+        await using var node = await TasksNode.StartAsync();
+        using var client = await node.ConnectAsync();
+        using var worker = await node.RegisterAsync("w", 2000);
+        var data = new string('x', 16 * 1024);
+        await client.SendAsync([.. Enumerable.Range(0, 1500).Select(i => $"TASK|{i}|{data}")]);
+        await Eventually.BeTrueAsync(() => node.Listener.Counts.Running == 1500, "it reads none of them");
+
+        worker.EndSending();
+
+        await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == 1500, "they are for others");
+    }
+
+    [Test]
     public async Task Silence_BeforeTheFirstLine_IsCutAndAfterItIsNot()
     {
         var clock = new FakeClock();

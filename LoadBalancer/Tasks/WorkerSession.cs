@@ -50,7 +50,12 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
     }
 
     /// <inheritdoc/>
-    protected override Task FinishAsync() => Task.CompletedTask; // A worker that can send nothing can do nothing.
+    protected override Task FinishAsync()
+    {
+        // A worker that can send nothing can do nothing, however long it takes to read what was on its way to it.
+        OnGone("it has ended its sending half");
+        return Task.CompletedTask;
+    }
 
     /// <inheritdoc/>
     protected override void OnGone(string reason)
