@@ -313,4 +313,21 @@ internal sealed class TasksListenerTests
         await node.StopAsync();
         await Task.WhenAll(workers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
+
+    [Test]
+    public async Task Rabbit_IsOutOfReach_WhoIsGoneTakesNoMoreMemoryThanTheQueueMay()
+    {
+        await using var node = await StartWithoutServerAsync($"amqp://guest:s3cret@127.0.0.1:{RawServer.FreePort()}");
+        for (var i = 0; i < 3; i++)
+        {
+            using var gone = await node.ConnectAsync();
+            await gone.SendAsync("TASK|a|1", "TASK|b|2", "oops");
+            (await gone.ReadAsync()).Should().Be(i == 0 ? "ERROR|expected TASK|id|data" : "RESULT|a|ERROR: queue is full");
+            gone.Reset();
+            await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == 0, "nobody waits for a result");
+        }
+    }
+
+    private static Task<TasksNode> StartWithoutServerAsync(string uri) =>
+        TasksNode.StartAsync(listener => listener with { QueueLimit = 2, Queue = new TaskQueueOptions { Engine = TaskQueueEngine.RabbitMq, Uri = uri } });
 }

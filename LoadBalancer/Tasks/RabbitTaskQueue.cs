@@ -56,7 +56,8 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
     /// <inheritdoc/>
     public bool TryAdd(ClientTask task)
     {
-        if (_unanswered.Count - _dispatcher.Running >= _listenerOptions().QueueLimit)
+        // What the server may not have is kept here, be its client still there or not.
+        if (Math.Max(_unanswered.Count - _dispatcher.Running, _unconfirmed.Count) >= _listenerOptions().QueueLimit)
         {
             return false;
         }
