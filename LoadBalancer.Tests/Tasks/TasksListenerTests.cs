@@ -328,6 +328,15 @@ internal sealed class TasksListenerTests
         }
     }
 
+    [Test]
+    public async Task Rabbit_AddressIsNone_IsToldAndTriedAgain()
+    {
+        await using var node = await StartWithoutServerAsync("amqp://guest:s3cret@127.0.0.1:1/a/b");
+
+        await Eventually.BeTrueAsync(() => node.Log.Lines.Any(line => line.Contains("is out of reach", StringComparison.Ordinal)), "it is told");
+        node.Log.Lines.Should().NotContain(line => line.Contains("s3cret", StringComparison.Ordinal));
+    }
+
     private static Task<TasksNode> StartWithoutServerAsync(string uri) =>
         TasksNode.StartAsync(listener => listener with { QueueLimit = 2, Queue = new TaskQueueOptions { Engine = TaskQueueEngine.RabbitMq, Uri = uri } });
 }

@@ -101,7 +101,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
                 fault = link.LostBecause;
                 End(link);
             }
-            catch (Exception e) when (RabbitLink.IsFault(e))
+            catch (Exception e) // whatever it is, it must be told, and another attempt may do better
             {
                 fault = (e.InnerException ?? e).Message;
             }
