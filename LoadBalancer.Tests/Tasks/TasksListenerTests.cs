@@ -235,8 +235,10 @@ internal sealed class TasksListenerTests
         await worker.SendAsync("TASK_RESULT|b|y");
 
         (await client.ReadAsync(3)).Should().Equal("RESULT|a|x", "RESULT|b|y", null);
-        await stopping;
         (await worker.ReadAsync()).Should().BeNull();
+        client.Dispose(); // Who stays is waited for.
+        worker.Dispose();
+        await stopping;
     }
 
     [Test]
