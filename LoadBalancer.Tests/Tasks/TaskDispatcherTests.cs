@@ -234,6 +234,22 @@ internal sealed class TaskDispatcherTests : IDisposable
         changes.Should().BeLessThan(10);
     }
 
+    [Test]
+    public async Task Advance_ManyAreOverdueAtOnce_IsOneChangeOfThePool()
+    {
+        for (var i = 0; i < 20; i++)
+        {
+            await RegisterAsync($"w{i}");
+            Add($"t{i}");
+        }
+        var changes = 0;
+        _pool.SnapshotChanged += _ => changes++;
+
+        _clock.Advance(TaskTimeout);
+
+        (changes, _pool.Snapshot.Eligible.Length, _dispatcher.Waiting).Should().Be((1, 0, 20));
+    }
+
     private FakeTask Add(string id)
     {
         var task = new FakeTask(id);

@@ -153,6 +153,42 @@ internal sealed class TasksListenerTests
     }
 
     [Test]
+    public async Task Worker_OwedMoreThanItCanBeSentAtOnce_IsListenedToMeanwhile()
+    {
+        const int Count = 5000;
+        await using var node = await TasksNode.StartAsync();
+        using var client = await node.ConnectAsync();
+        var data = new string('x', 8 * 1024);
+        await client.SendAsync([.. Enumerable.Range(0, Count).Select(i => $"TASK|{i}|{data}")]);
+        await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == Count, "all wait");
+
+        // It reads no further task before somebody has taken its answer to the one before.
+        using var worker = await node.RegisterAsync("w", 3000);
+        var answer = new string('y', 20_000);
+        var working = worker.WorkAsync(_ => answer);
+
+        for (var i = 0; i < Count; i++)
+        {
+            (await client.ReadAsync()).Should().EndWith("y");
+        }
+    }
+
+    [Test]
+    public async Task Worker_EndsItsHalf_GetsNoTaskAnyMore()
+    {
+        await using var node = await TasksNode.StartAsync();
+        using var client = await node.ConnectAsync();
+        using var worker = await node.RegisterAsync("w", 2000);
+        var data = new string('x', 16 * 1024);
+        await client.SendAsync([.. Enumerable.Range(0, 1500).Select(i => $"TASK|{i}|{data}")]);
+        await Eventually.BeTrueAsync(() => node.Listener.Counts.Running == 1500, "it reads none of them");
+
+        worker.EndSending();
+
+        await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == 1500, "they are for others");
+    }
+
+    [Test]
     public async Task Silence_BeforeTheFirstLine_IsCutAndAfterItIsNot()
     {
         var clock = new FakeClock();
@@ -199,8 +235,10 @@ internal sealed class TasksListenerTests
         await worker.SendAsync("TASK_RESULT|b|y");
 
         (await client.ReadAsync(3)).Should().Equal("RESULT|a|x", "RESULT|b|y", null);
-        await stopping;
         (await worker.ReadAsync()).Should().BeNull();
+        client.Dispose(); // Who stays is waited for.
+        worker.Dispose();
+        await stopping;
     }
 
     [Test]
@@ -277,4 +315,30 @@ internal sealed class TasksListenerTests
         await node.StopAsync();
         await Task.WhenAll(workers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
+
+    [Test]
+    public async Task Rabbit_IsOutOfReach_WhoIsGoneTakesNoMoreMemoryThanTheQueueMay()
+    {
+        await using var node = await StartWithoutServerAsync($"amqp://guest:s3cret@127.0.0.1:{RawServer.FreePort()}");
+        for (var i = 0; i < 3; i++)
+        {
+            using var gone = await node.ConnectAsync();
+            await gone.SendAsync("TASK|a|1", "TASK|b|2", "oops");
+            (await gone.ReadAsync()).Should().Be(i == 0 ? "ERROR|expected TASK|id|data" : "RESULT|a|ERROR: queue is full");
+            gone.Reset();
+            await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == 0, "nobody waits for a result");
+        }
+    }
+
+    [Test]
+    public async Task Rabbit_AddressIsNone_IsToldAndTriedAgain()
+    {
+        await using var node = await StartWithoutServerAsync("amqp://guest:s3cret@127.0.0.1:1/a/b");
+
+        await Eventually.BeTrueAsync(() => node.Log.Lines.Any(line => line.Contains("is out of reach", StringComparison.Ordinal)), "it is told");
+        node.Log.Lines.Should().NotContain(line => line.Contains("s3cret", StringComparison.Ordinal));
+    }
+
+    private static Task<TasksNode> StartWithoutServerAsync(string uri) =>
+        TasksNode.StartAsync(listener => listener with { QueueLimit = 2, Queue = new TaskQueueOptions { Engine = TaskQueueEngine.RabbitMq, Uri = uri } });
 }

@@ -120,6 +120,17 @@ public sealed class BackendPool
     public void ObserveProbe(Backend backend, bool succeeded, string reason) =>
         Apply(backend, backend.Health.ObserveProbe(succeeded, reason));
 
+    /// <summary>Takes in the same result for several backends at once: one change of the pool, however many they are.</summary>
+    public void ObserveProbes(IReadOnlyCollection<Backend> backends, bool succeeded, string reason)
+    {
+        var flipped = backends.Where(backend => backend.Health.ObserveProbe(succeeded, reason).HasFlag(HealthChanges.Flipped) && !backend.IsRemoved).ToList();
+        if (flipped.Count > 0)
+        {
+            Publish();
+            flipped.ForEach(backend => HealthFlipped?.Invoke(this, backend));
+        }
+    }
+
     /// <summary>Takes in a sign of life of a backend, or that none came in time.</summary>
     public void ObserveHeartbeat(Backend backend, bool isAlive, string reason) =>
         Apply(backend, backend.Health.ObserveHeartbeat(isAlive, reason));

@@ -48,6 +48,9 @@ internal abstract class LineSession
     /// <summary>Whether the connection is broken without the peer's having ended it in good order.</summary>
     protected bool IsBroken => _brokenBy is not null || OperatingSystem.IsLinux() && _wire is EpollWire { IsBroken: true };
 
+    /// <summary>How many bytes may wait for the peer that it has not caused by what it sent, beside those that it has.</summary>
+    protected virtual long Due => 0;
+
     /// <summary>Listens until the connection has ended.</summary>
     public async Task RunAsync()
     {
@@ -66,7 +69,7 @@ internal abstract class LineSession
                     lines.Dispose();
                 }
                 Outbox.Flush();
-                if (Writer.IsCongested)
+                if (Writer.Waiting > LineWriter.Congestion + Due)
                 {
                     await Writer.DrainAsync();
                 }

@@ -10,7 +10,7 @@ namespace LoadBalancer.Tasks;
 /// </summary>
 internal sealed class LineWriter : IDisposable
 {
-    /// <summary>From so many unsent bytes on, nothing more should be read of who causes them.</summary>
+    /// <summary>From so many waiting bytes on, nothing more should be read of who causes them.</summary>
     public const int Congestion = 4 * 1024 * 1024;
 
     private const int UsualSize = 4 * 1024;
@@ -36,8 +36,8 @@ internal sealed class LineWriter : IDisposable
     /// <param name="time">The clock.</param>
     public LineWriter(IWire wire, TimeSpan patience, Action<string> broken, TimeProvider time) => (_wire, _patience, _broken, _time) = (wire, patience, broken, time);
 
-    /// <summary>Whether so much is unsent that nothing more should be read of who causes it.</summary>
-    public bool IsCongested => Volatile.Read(ref _count) > Congestion;
+    /// <summary>How many bytes wait until what is being sent has gone.</summary>
+    public int Waiting => Volatile.Read(ref _count);
 
     /// <summary>Adds a line made of these parts; its end is part of the last one.</summary>
     public void Append(ReadOnlySpan<byte> first, ReadOnlySpan<byte> second = default, ReadOnlySpan<byte> third = default, ReadOnlySpan<byte> fourth = default, ReadOnlySpan<byte> fifth = default)

@@ -56,7 +56,8 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
     /// <inheritdoc/>
     public bool TryAdd(ClientTask task)
     {
-        if (_unanswered.Count - _dispatcher.Running >= _listenerOptions().QueueLimit)
+        // What the server may not have is kept here, be its client still there or not.
+        if (Math.Max(_unanswered.Count - _dispatcher.Running, _unconfirmed.Count) >= _listenerOptions().QueueLimit)
         {
             return false;
         }
@@ -100,7 +101,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
                 fault = link.LostBecause;
                 End(link);
             }
-            catch (Exception e) when (RabbitLink.IsFault(e))
+            catch (Exception e) // whatever it is, it must be told, and another attempt may do better
             {
                 fault = (e.InnerException ?? e).Message;
             }

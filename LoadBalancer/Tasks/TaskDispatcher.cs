@@ -372,6 +372,7 @@ internal sealed partial class TaskDispatcher : IDisposable
         {
             _isTimerSet = false;
             var overdue = new List<TaskAttempt>();
+            var late = new List<Backend>();
             while (_running.First is { } longest && _time.GetElapsedTime(longest.StartedAt) >= _taskTimeout)
             {
                 _running.Remove(longest);
@@ -380,9 +381,10 @@ internal sealed partial class TaskDispatcher : IDisposable
                 if (longest.Worker.Overdue++ == 0)
                 {
                     longest.Lease.ObserveNoResponse();
-                    _pool.ObserveProbe(longest.Worker.Backend, false, $"has kept a task for more than {_taskTimeout}");
+                    late.Add(longest.Worker.Backend);
                 }
             }
+            _pool.ObserveProbes(late, false, $"has kept a task for more than {_taskTimeout}");
             for (var i = overdue.Count - 1; i >= 0; i--)
             {
                 PutBack(overdue[i].Task, $"kept it for more than {_taskTimeout}");

@@ -157,16 +157,16 @@ internal sealed partial class TasksListener : IListener
 
     private void Begin(LineSession session)
     {
+        // First it must be known that it is there, or it might have ended before.
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_dispatcher.Gate)
         {
             if (session is ClientSession client)
             {
                 client.IsStopping = _isStopping;
             }
+            _sessions[session] = ended.Task; // or who comes while the stop begins would be told of it by nobody
         }
-        // First it must be known that it is there, or it might have ended before.
-        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        _sessions[session] = ended.Task;
         _ = ServeAsync(session, ended);
     }
 

@@ -25,6 +25,7 @@ internal sealed class Worker
     private readonly Dictionary<TaskItem, TaskAttempt> _attempts = new(TaskIdComparer.Instance);
     private readonly Dictionary<TaskItem, TaskAttempt>.AlternateLookup<ReadOnlySpan<byte>> _attemptsById;
     private int _answers;
+    private long _taskBytes;
 
     /// <summary>Makes a worker.</summary>
     public Worker(string name, int capacity, IWorkerLink link, Backend backend)
@@ -51,6 +52,9 @@ internal sealed class Worker
     /// <summary>How many tasks it keeps that have taken too long.</summary>
     public int Overdue { get; set; }
 
+    /// <summary>How long the lines of what it works on are together, in bytes; may be read by anybody.</summary>
+    public long TaskBytes => Volatile.Read(ref _taskBytes);
+
     /// <summary>What it works on, what is overdue included.</summary>
     public IReadOnlyCollection<TaskAttempt> Attempts => _attempts.Values;
 
@@ -58,7 +62,11 @@ internal sealed class Worker
     public bool Has(TaskItem task) => _attempts.ContainsKey(task);
 
     /// <summary>It begins to work on a task.</summary>
-    public void Begin(TaskAttempt attempt) => _attempts.Add(attempt.Task, attempt);
+    public void Begin(TaskAttempt attempt)
+    {
+        _attempts.Add(attempt.Task, attempt);
+        Volatile.Write(ref _taskBytes, _taskBytes + attempt.Task.Line.Length);
+    }
 
     /// <summary>It has answered.</summary>
     /// <returns>What it had been working on; null where it works on nothing of that id.</returns>
@@ -68,6 +76,7 @@ internal sealed class Worker
         {
             return null;
         }
+        Volatile.Write(ref _taskBytes, _taskBytes - task.Line.Length);
         _answered[_answers++ % RememberedAnswers] = task.IdHash;
         return attempt;
     }
@@ -76,5 +85,9 @@ internal sealed class Worker
     public bool HasAnswered(ReadOnlySpan<byte> id) => _answered.AsSpan(0, Math.Min(_answers, RememberedAnswers)).Contains(TaskIdComparer.HashOf(id));
 
     /// <summary>It works on nothing any more.</summary>
-    public void Clear() => _attempts.Clear();
+    public void Clear()
+    {
+        _attempts.Clear();
+        Volatile.Write(ref _taskBytes, 0);
+    }
 }

@@ -8,6 +8,10 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
 {
     private Worker? _worker; // once it has registered
 
+    // Who is not listened to while it has not read its tasks may read none before its answers are taken: each would wait for the other.
+    /// <inheritdoc/>
+    protected override long Due => _worker?.TaskBytes ?? 0;
+
     /// <inheritdoc/>
     public void Acknowledge(Worker worker) => Writer.Append("ACK|"u8, Encoding.UTF8.GetBytes(worker.Name), "\n"u8);
 
@@ -46,7 +50,12 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
     }
 
     /// <inheritdoc/>
-    protected override Task FinishAsync() => Task.CompletedTask; // A worker that can send nothing can do nothing.
+    protected override Task FinishAsync()
+    {
+        // A worker that can send nothing can do nothing, however long it takes to read what was on its way to it.
+        OnGone("it has ended its sending half");
+        return Task.CompletedTask;
+    }
 
     /// <inheritdoc/>
     protected override void OnGone(string reason)
