@@ -128,6 +128,7 @@ internal sealed class TakeOverTests
         taken.Stop();
 
         await Eventually.BeTrueAsync(() => alternative.IsMain, "it can now");
+        alternative.Status.TakeOvers.Should().Be(1, "only those count that succeeded");
     }
 
     [TestCase("ALTPING nonsense")]

@@ -171,8 +171,8 @@ internal sealed class RoleKeeper : IAsyncDisposable
                 _ = LookAsync(_turn);
                 break;
             case BrokerState.Serving:
-                TakeOvers += _options.Role == BrokerRole.Alternative || _decided.Task.IsCompleted ? 1 : 0;
                 (_broker ??= _newBroker()).Serve();
+                TakeOvers += _options.Role == BrokerRole.Alternative || _decided.Task.IsCompleted ? 1 : 0; // Only where it can.
                 _state = state;
                 break;
             default:
