@@ -62,7 +62,7 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
 
     [TestCase("GET / HTTP/1.1\r\n\r\n", ZmtpFault.NotZmtp)]
     [TestCase("\xff\0\0\0\0\0\0\0\x01\x7f\x01", ZmtpFault.Version)]
-    [TestCase("GREETING\x04\x01", ZmtpFault.Command)]
+    [TestCase("GREETING\x04\x01\x05", ZmtpFault.Command)]
     [TestCase("GREETING\x04\x03\x02HI", ZmtpFault.Command)]
     [TestCase("GREETING\0\x02HI", ZmtpFault.Command)]
     [TestCase("GREETING\x02\x80\0\0\0\0\0\0\0", ZmtpFault.FrameBytes)]

@@ -244,16 +244,26 @@ internal sealed class RequestBroker : IAsyncDisposable
         WorkerState? worker = null;
         lock (_gate)
         {
-            _pool.ChangeMembers(members =>
+            try
             {
-                // The lowest number that is free: names, and with them what is measured by name, do not grow in number with each restart.
-                var names = members.Select(member => member.Name).ToHashSet();
-                var name = Enumerable.Range(1, members.Length + 1).Select(number => $"worker-{number}").First(name => !names.Contains(name));
-                var backend = new Backend(name, new EndpointAddress("tcp", ip.ToString(), remote.Port), new BackendHealth(new HealthRules(), _time), maxInFlight: 1);
-                peer.State = worker = new WorkerState(peer, backend);
-                _workers.Add(backend, worker);
-                return members.Add(backend);
-            });
+                _pool.ChangeMembers(members =>
+                {
+                    // The lowest number that is free: names, and with them what is measured by name, do not grow in number with each restart.
+                    var names = members.Select(member => member.Name).ToHashSet();
+                    var name = Enumerable.Range(1, members.Length + 1).Select(number => $"worker-{number}").First(name => !names.Contains(name));
+                    var backend = new Backend(name, new EndpointAddress("tcp", ip.ToString(), remote.Port), new BackendHealth(new HealthRules(), _time), maxInFlight: 1);
+                    peer.State = worker = new WorkerState(peer, backend);
+                    _workers.Add(backend, worker);
+                    return members.Add(backend);
+                });
+            }
+            catch (InvalidOperationException) // The pool is full. OnWorkerGone would have nobody to take out.
+            {
+                _workers.Remove(worker!.Backend);
+                peer.State = null;
+                peer.Close();
+                return;
+            }
         }
         _log.Joined(_pool.Name, worker!.Backend.Name, worker.Backend.Address);
     }

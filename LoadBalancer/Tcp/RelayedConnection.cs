@@ -191,7 +191,7 @@ internal sealed partial class RelayedConnection
             }
             return true;
         }
-        catch (Exception e) when (IsEndOfWire(e) || e is AuthenticationException or InvalidOperationException) // The last where a client begins TLS with an alert.
+        catch (Exception e) when (IsEndOfWire(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException) // The last two where a client begins TLS with an alert.
         {
             return false;
         }
