@@ -4,8 +4,8 @@
 #
 #   ./run.sh [--demo]     --demo: two clients talk by themselves while data1 and then logic1 are killed; the exit code is 0 where
 #                                 both have heard everything
-set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ../programs.sh
 
 demo=
 case ${1:-} in
@@ -14,35 +14,12 @@ case ${1:-} in
   *) sed -n '2,7s/^# \{0,1\}//p' run.sh; exit 0 ;;
 esac
 
-pids=()
-
-stop() {
-  trap '' INT TERM
-  [ ${#pids[@]} -eq 0 ] || kill -TERM "${pids[@]}" 2> /dev/null || true
-  wait
-}
-trap 'exit 0' INT TERM
-trap stop EXIT
-
-start() { # NAME PROJECT ARGUMENT...: its lines are printed with its name in front
-  local name=$1 project=$2
-  shift 2
-  # The printing loop outlives Ctrl+C, so that the last lines are seen too; it ends with the program that it reads from.
-  dotnet "$project/bin/Release/net10.0/$(basename "$project").dll" "$@" < /dev/null \
-    > >(trap '' INT TERM; while IFS= read -r line; do printf '[%s] %s\n' "$name" "$line"; done) 2>&1 &
-  pids+=($!)
-}
-
 for port in 3001 4001 4002 7000 7002 8000 8002 8081 8082; do
-  if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then
-    echo "port $port is taken by another program" >&2
-    exit 1
-  fi
+  require_free "$port"
 done
 
 for project in LogicServer DataServer ChatClient ../../LoadBalancer; do
-  echo "building $(basename "$project") (which may take a minute the first time)"
-  output=$(dotnet build "$project" --configuration Release 2>&1) || { printf '%s\n' "$output" >&2; exit 1; }
+  build "$project" "which may take a minute the first time"
 done
 
 key=() fl=() ld=()

@@ -4,8 +4,8 @@
 #
 #   ./run.sh [--keep] [OPTION OF THE CLIENTS...]     --keep: goes on when the clients are done
 #                                                    --requests 20000 --concurrency 50: what each of them sends
-set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ../programs.sh
 
 keep=
 options=()
@@ -17,39 +17,16 @@ for argument in "$@"; do
   esac
 done
 
-pids=()
-
-stop() {
-  trap '' INT TERM
-  [ ${#pids[@]} -eq 0 ] || kill -TERM "${pids[@]}" 2> /dev/null || true
-  wait
-}
-trap 'exit 0' INT TERM
-trap stop EXIT
-
-start() { # NAME PROJECT ARGUMENT...: its lines are printed with its name in front
-  local name=$1 project=$2
-  shift 2
-  # The printing loop outlives Ctrl+C, so that the last lines are seen too; it ends with the program that it reads from.
-  dotnet "$project/bin/Release/net10.0/$(basename "$project").dll" "$@" < /dev/null \
-    > >(trap '' INT TERM; while IFS= read -r line; do printf '[%s] %s\n' "$name" "$line"; done) 2>&1 &
-  pids+=($!)
-}
-
 client() { # NAME
   exec dotnet ClientEmulator/bin/Release/net10.0/ClientEmulator.dll --name "$1" ${options[@]+"${options[@]}"} < /dev/null
 }
 
 for port in 5001 5002 8080; do
-  if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then
-    echo "port $port is taken by another program" >&2
-    exit 1
-  fi
+  require_free "$port"
 done
 
 for project in TaskServer ClientEmulator ../../LoadBalancer; do
-  echo "building $(basename "$project")"
-  output=$(dotnet build "$project" --configuration Release 2>&1) || { printf '%s\n' "$output" >&2; exit 1; }
+  build "$project"
 done
 
 start server1 TaskServer --urls http://127.0.0.1:5001

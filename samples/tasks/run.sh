@@ -4,8 +4,8 @@
 #
 #   ./run.sh [--keep] [OPTION OF THE CLIENT...]      --keep: goes on when the client is done
 #                                                    --random 100000: so many random tasks; --file FILE: the lines of a file
-set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ../programs.sh
 
 keep=
 options=()
@@ -17,35 +17,12 @@ for argument in "$@"; do
   esac
 done
 
-pids=()
-
-stop() {
-  trap '' INT TERM
-  [ ${#pids[@]} -eq 0 ] || kill -TERM "${pids[@]}" 2> /dev/null || true
-  wait
-}
-trap 'exit 0' INT TERM
-trap stop EXIT
-
-start() { # NAME PROJECT ARGUMENT...: its lines are printed with its name in front
-  local name=$1 project=$2
-  shift 2
-  # The printing loop outlives Ctrl+C, so that the last lines are seen too; it ends with the program that it reads from.
-  dotnet "$project/bin/Release/net10.0/$(basename "$project").dll" "$@" < /dev/null \
-    > >(trap '' INT TERM; while IFS= read -r line; do printf '[%s] %s\n' "$name" "$line"; done) 2>&1 &
-  pids+=($!)
-}
-
 for port in 8888 8889 8081; do
-  if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then
-    echo "port $port is taken by another program" >&2
-    exit 1
-  fi
+  require_free "$port"
 done
 
 for project in Worker Client ../../LoadBalancer; do
-  echo "building $(basename "$project")"
-  output=$(dotnet build "$project" --configuration Release 2>&1) || { printf '%s\n' "$output" >&2; exit 1; }
+  build "$project"
 done
 
 # Of 100,000 tasks nobody wants to read.
