@@ -1,8 +1,10 @@
 using System.Text.Json;
 using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Health;
-using LoadBalancer.Http;
+using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Http.Server;
 using LoadBalancer.Management;
 using LoadBalancer.Tasks;
 

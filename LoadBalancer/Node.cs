@@ -1,6 +1,10 @@
 using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Health;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Health.Probes;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 using Microsoft.Extensions.DependencyInjection.Extensions;

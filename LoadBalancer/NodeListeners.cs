@@ -1,7 +1,9 @@
 using LoadBalancer.Broker;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Http;
+using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Http.Server;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 using LoadBalancer.Tasks;

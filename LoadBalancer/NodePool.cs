@@ -1,9 +1,14 @@
 using System.Collections.Immutable;
 using LoadBalancer.Balancing;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Health;
-using LoadBalancer.Http;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Health.Probes;
+using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Tls;
 
 namespace LoadBalancer;
 

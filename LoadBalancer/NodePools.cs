@@ -1,7 +1,9 @@
 using System.Collections.Immutable;
-using LoadBalancer.Configuration;
-using LoadBalancer.Health;
-using LoadBalancer.Http;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Health.Probes;
+using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer;

@@ -1,5 +1,6 @@
 using LoadBalancer.CommandLine;
 using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer;
 

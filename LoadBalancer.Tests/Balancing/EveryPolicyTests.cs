@@ -1,5 +1,5 @@
 using FsCheck;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using static LoadBalancer.Tests.Support.TestBackends;

@@ -1,6 +1,7 @@
 using LoadBalancer.Balancing;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Balancing;

@@ -139,7 +139,7 @@ internal sealed class BadPeerTests : IAsyncDisposable
         _ => "PUB",
     };
 
-    private async Task<RawPeer> ConnectAsync(string port) => await RawPeer.ConnectAsync((int)typeof(LoadBalancer.Configuration.BrokerPorts).GetProperty(port)!.GetValue(_node.Ports)!);
+    private async Task<RawPeer> ConnectAsync(string port) => await RawPeer.ConnectAsync((int)typeof(LoadBalancer.Configuration.Options.BrokerPorts).GetProperty(port)!.GetValue(_node.Ports)!);
 
     private async Task CutAsync(string port, string bytes)
     {

@@ -1,5 +1,5 @@
 using LoadBalancer.Broker;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tests.Broker;
 

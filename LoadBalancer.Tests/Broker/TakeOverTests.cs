@@ -1,5 +1,6 @@
 using System.Net;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
 

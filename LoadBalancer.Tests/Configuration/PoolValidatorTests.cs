@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tests.Configuration;
 

@@ -2,8 +2,8 @@ using System.Buffers;
 using System.Net;
 using System.Text;
 using System.Text.Json;
-using LoadBalancer.Configuration;
-using LoadBalancer.Diagnostics;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
 

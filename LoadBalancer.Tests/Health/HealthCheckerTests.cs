@@ -1,6 +1,6 @@
 using System.Threading.Channels;
-using LoadBalancer.Configuration;
-using LoadBalancer.Health;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Health.Probes;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using static LoadBalancer.Tests.Support.TestBackends;

@@ -1,7 +1,8 @@
 using System.Text;
 using LoadBalancer.Balancing;
-using LoadBalancer.Configuration;
-using LoadBalancer.Health;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;

@@ -1,5 +1,5 @@
 using System.Text;
-using LoadBalancer.Health;
+using LoadBalancer.Health.Heartbeats;
 
 namespace LoadBalancer.Tests.Health;
 

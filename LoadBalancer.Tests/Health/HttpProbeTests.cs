@@ -1,7 +1,9 @@
-using LoadBalancer.Configuration;
-using LoadBalancer.Health;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Health.Probes;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Tls;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Health;

@@ -1,5 +1,6 @@
-using LoadBalancer.Configuration;
-using LoadBalancer.Health;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Health.Probes;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 

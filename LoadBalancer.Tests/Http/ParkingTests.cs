@@ -2,10 +2,10 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
-using LoadBalancer.Configuration;
-using LoadBalancer.Http.Epoll;
-using LoadBalancer.Sockets;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
+using LoadBalancer.Transport.Kestrel;
 
 namespace LoadBalancer.Tests.Http;
 

@@ -1,5 +1,5 @@
 using System.IO.Pipelines;
-using LoadBalancer.Http;
+using LoadBalancer.Http.Upstream;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Tests.Http;

@@ -1,4 +1,5 @@
 using System.Text;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream;
 
 namespace LoadBalancer.Tests.Http;

@@ -1,4 +1,4 @@
-using LoadBalancer.Http;
+using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Http;

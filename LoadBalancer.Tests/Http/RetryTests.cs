@@ -1,5 +1,5 @@
 using System.Net;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Http;

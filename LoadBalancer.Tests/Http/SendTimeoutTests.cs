@@ -2,8 +2,8 @@ using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
-using LoadBalancer.Http.Epoll;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
 

@@ -1,4 +1,5 @@
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 

@@ -3,7 +3,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Http;

@@ -1,10 +1,10 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Configuration;
-using LoadBalancer.Listeners;
-using LoadBalancer.Pools;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Listeners;

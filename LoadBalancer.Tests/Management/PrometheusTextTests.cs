@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Management;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Management;

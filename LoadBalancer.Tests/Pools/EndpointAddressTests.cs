@@ -1,4 +1,4 @@
-using LoadBalancer.Pools;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Tests.Pools;
 

@@ -1,5 +1,5 @@
 using System.Net.Sockets;
-using LoadBalancer.Pools;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Tests.Pools;
 

@@ -1,4 +1,4 @@
-using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Tests.Pools;
 

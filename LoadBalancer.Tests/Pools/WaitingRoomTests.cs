@@ -1,5 +1,6 @@
 using LoadBalancer.Balancing;
 using LoadBalancer.Pools;
+
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Pools;

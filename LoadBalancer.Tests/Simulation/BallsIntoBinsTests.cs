@@ -1,5 +1,5 @@
 using System.Globalization;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 

@@ -1,5 +1,5 @@
 using System.Globalization;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tests.Simulation;
 

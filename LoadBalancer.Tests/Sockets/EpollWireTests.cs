@@ -1,9 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
-using LoadBalancer.Pools;
-using LoadBalancer.Sockets;
+using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tests.Sockets;
 

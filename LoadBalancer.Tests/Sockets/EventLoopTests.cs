@@ -1,9 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
-using LoadBalancer.Http.Epoll;
-using LoadBalancer.Pools;
-using LoadBalancer.Sockets;
+using LoadBalancer.Net;
+using LoadBalancer.Transport;
+using LoadBalancer.Transport.Kestrel;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Sockets;

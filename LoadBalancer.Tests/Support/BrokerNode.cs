@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text;
 using LoadBalancer.Broker;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Listeners;
 using LoadBalancer.Pools;

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Tls;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -40,7 +41,7 @@ internal sealed class KestrelBackend : IAsyncDisposable
                 listen.Protocols = protocols;
                 if (certificate is not null)
                 {
-                    listen.UseHttps(tls => tls.ServerCertificate = certificate.Read().TargetCertificate);
+                    listen.UseHttps(tls => tls.ServerCertificate = PemCertificate.Read(certificate).TargetCertificate);
                 }
             });
         });

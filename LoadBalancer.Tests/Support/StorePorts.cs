@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tests.Support;
 

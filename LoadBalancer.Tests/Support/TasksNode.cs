@@ -1,5 +1,6 @@
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Listeners;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tasks;
 using Microsoft.Extensions.DependencyInjection;

@@ -1,4 +1,5 @@
 using LoadBalancer.Balancing;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Tests.Support;

@@ -1,6 +1,7 @@
-using LoadBalancer.Configuration;
-using LoadBalancer.Http;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Server;
 using LoadBalancer.Listeners;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;

@@ -1,5 +1,5 @@
 using LoadBalancer.Balancing;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Tests.Support;

@@ -1,4 +1,4 @@
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 using RabbitMQ.Client;
 

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text;
 using LoadBalancer.Balancing;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
 using LoadBalancer.Tasks;
 using LoadBalancer.Tests.Support;

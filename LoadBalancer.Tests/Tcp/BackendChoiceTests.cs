@@ -1,5 +1,7 @@
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Tcp;

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text;
-using LoadBalancer.Configuration;
-using LoadBalancer.Pools;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tcp;
 using LoadBalancer.Tests.Support;
 

@@ -1,4 +1,4 @@
-using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Tcp;

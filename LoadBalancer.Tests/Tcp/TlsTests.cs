@@ -1,6 +1,6 @@
 using System.Net.Security;
 using System.Text;
-using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Tcp;

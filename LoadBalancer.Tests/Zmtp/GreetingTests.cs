@@ -1,4 +1,5 @@
 using LoadBalancer.Zmtp;
+
 using static LoadBalancer.Tests.Zmtp.ZmtpBytes;
 
 namespace LoadBalancer.Tests.Zmtp;

@@ -1,6 +1,7 @@
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Listeners;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Zmtp;
 

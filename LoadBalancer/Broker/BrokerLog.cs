@@ -1,7 +1,6 @@
 using System.Net;
-using LoadBalancer.Configuration;
-using LoadBalancer.Listeners;
-using LoadBalancer.Pools;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Net;
 using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;

@@ -1,4 +1,4 @@
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Broker;
 

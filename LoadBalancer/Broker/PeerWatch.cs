@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Configuration;
-using LoadBalancer.Pools;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
 using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;

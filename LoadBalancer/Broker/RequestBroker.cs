@@ -1,6 +1,7 @@
 using System.Net;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Zmtp;
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Threading.Channels;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Broker;
 

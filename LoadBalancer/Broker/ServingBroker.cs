@@ -1,7 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Zmtp;
 

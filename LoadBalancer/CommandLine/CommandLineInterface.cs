@@ -1,12 +1,13 @@
 using System.CommandLine;
 using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.CommandLine;
 
 /// <summary>The command line: <c>run</c> without a word, <c>check</c>, <c>--config FILE</c>, settings as <c>--LoadBalancer:…=…</c>.</summary>
 internal static class CommandLineInterface
 {
-    private const string SettingPrefix = "--" + ConfigurationLoader.SectionName + ":";
+    private const string SettingPrefix = "--" + LoadBalancerOptions.SectionName + ":";
 
     /// <summary>Reads the command line and does what it says; an invalid configuration is reported and nothing else happens.</summary>
     /// <returns>The exit code: 0, or 1 where something is wrong.</returns>

@@ -1,3 +1,8 @@
+using LoadBalancer.Configuration.ChatRoom;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Configuration.Reading;
+using LoadBalancer.Configuration.Validation;
+
 namespace LoadBalancer.Configuration;
 
 /// <summary>What came of reading the configuration.</summary>
@@ -15,11 +20,8 @@ public sealed record LoadedConfiguration(LoadBalancerOptions Options, IReadOnlyL
 /// <summary>Reads and checks the configuration: the file, overridden by the environment, overridden by the command line.</summary>
 public static class ConfigurationLoader
 {
-    /// <summary>The name of the section, and so the first part of every path.</summary>
-    public const string SectionName = "LoadBalancer";
-
     // Other programs' sections may stand in the environment; in our own file every key is ours.
-    private static readonly string[] RootKeys = [SectionName];
+    private static readonly string[] RootKeys = [LoadBalancerOptions.SectionName];
 
     /// <summary>The file that is used where the user names none: the one that was shipped.</summary>
     public static string ShippedFile { get; } = Path.Combine(AppContext.BaseDirectory, "appsettings.json");
@@ -51,7 +53,7 @@ public static class ConfigurationLoader
             .AddEnvironmentVariables()
             .AddCommandLine(overrides)
             .Build();
-        var options = binder.Bind<LoadBalancerOptions>(configuration.GetSection(SectionName));
+        var options = binder.Bind<LoadBalancerOptions>(configuration.GetSection(LoadBalancerOptions.SectionName));
         ConfigurationValidator.Validate(options, errors);
         return new(options, chatRoom?.Errors(errors) ?? errors, path, text, overrides);
     }

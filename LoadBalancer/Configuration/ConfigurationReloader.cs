@@ -1,4 +1,7 @@
 using System.Runtime.InteropServices;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Configuration.Reading;
+using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Configuration;
 

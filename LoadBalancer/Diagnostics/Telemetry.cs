@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 

@@ -1,4 +1,5 @@
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Listeners;
 

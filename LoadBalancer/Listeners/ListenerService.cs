@@ -1,4 +1,4 @@
-using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Listeners;
 

@@ -1,4 +1,5 @@
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Management;
 

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Management;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Management;

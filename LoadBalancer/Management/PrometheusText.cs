@@ -4,6 +4,7 @@ using System.Reflection;
 using System.Text;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Management;
 

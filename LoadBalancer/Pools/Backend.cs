@@ -1,3 +1,6 @@
+using LoadBalancer.Net;
+using LoadBalancer.Pools.Statistics;
+
 namespace LoadBalancer.Pools;
 
 /// <summary>One server of a pool: who it is, what the operator wants of it, what was observed of it, what it is doing now.</summary>

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
+using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Pools;
 

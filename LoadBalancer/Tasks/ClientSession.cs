@@ -1,5 +1,5 @@
-using LoadBalancer.Listeners;
-using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 

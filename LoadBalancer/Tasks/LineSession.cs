@@ -2,8 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
-using LoadBalancer.Listeners;
-using LoadBalancer.Sockets;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 

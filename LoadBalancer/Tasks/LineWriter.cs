@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
-using LoadBalancer.Sockets;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 

@@ -1,4 +1,4 @@
-using LoadBalancer.Sockets;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 

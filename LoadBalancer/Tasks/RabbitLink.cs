@@ -1,5 +1,5 @@
 using System.Threading.Channels;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Exceptions;
 

@@ -1,7 +1,10 @@
 using System.Collections.Concurrent;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Listeners;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 

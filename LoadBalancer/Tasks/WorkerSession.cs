@@ -1,5 +1,5 @@
 using System.Text;
-using LoadBalancer.Listeners;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 

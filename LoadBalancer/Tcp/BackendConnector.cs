@@ -1,8 +1,9 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
-using LoadBalancer.Sockets;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tcp;
 

@@ -1,6 +1,6 @@
 using System.Net;
 using System.Text;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Tcp;

@@ -2,9 +2,11 @@ using System.Buffers;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Authentication;
-using LoadBalancer.Listeners;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
-using LoadBalancer.Sockets;
+using LoadBalancer.Pools.Statistics;
+using LoadBalancer.Tls;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tcp;
 

@@ -1,7 +1,10 @@
 using System.Net;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Listeners;
-using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
+using LoadBalancer.Tls;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tcp;
 

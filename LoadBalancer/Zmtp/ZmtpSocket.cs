@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Sockets;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Zmtp;
 

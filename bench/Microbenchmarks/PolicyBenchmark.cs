@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using BenchmarkDotNet.Attributes;
 using LoadBalancer.Balancing;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Bench;

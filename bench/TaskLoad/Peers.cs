@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text;
-using LoadBalancer.Pools;
-using LoadBalancer.Sockets;
+using LoadBalancer.Net;
 using LoadBalancer.Tasks;
+using LoadBalancer.Transport;
 
 namespace TaskLoad;
 

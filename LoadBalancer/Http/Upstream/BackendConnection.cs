@@ -1,4 +1,5 @@
-using LoadBalancer.Sockets;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Http.Upstream;
 

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using LoadBalancer.Http.Messages;
 
 namespace LoadBalancer.Http.Upstream;
 

@@ -1,8 +1,10 @@
 using System.Net;
 using System.Net.Security;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Pools;
-using LoadBalancer.Sockets;
+using LoadBalancer.Tls;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Http.Upstream;
 

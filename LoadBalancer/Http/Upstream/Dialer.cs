@@ -2,9 +2,11 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography;
-using LoadBalancer.Configuration;
-using LoadBalancer.Pools;
-using LoadBalancer.Sockets;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
+using LoadBalancer.Tls;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Http.Upstream;
 

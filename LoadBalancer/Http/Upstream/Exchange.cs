@@ -1,3 +1,5 @@
+using LoadBalancer.Http.Messages;
+
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>

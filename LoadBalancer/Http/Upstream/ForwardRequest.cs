@@ -1,3 +1,4 @@
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;

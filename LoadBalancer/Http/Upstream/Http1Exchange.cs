@@ -1,7 +1,8 @@
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using LoadBalancer.Configuration;
-using LoadBalancer.Pools;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Http.Upstream;
 

@@ -1,8 +1,10 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
-using LoadBalancer.Configuration;
-using LoadBalancer.Pools;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
+using LoadBalancer.Tls;
 
 namespace LoadBalancer.Http.Upstream;
 

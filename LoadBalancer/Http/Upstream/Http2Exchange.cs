@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Net;
-using LoadBalancer.Configuration;
-using LoadBalancer.Pools;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
 using Microsoft.Extensions.Primitives;
 using Microsoft.Net.Http.Headers;
 

@@ -1,3 +1,4 @@
+using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Net.Http.Headers;
 

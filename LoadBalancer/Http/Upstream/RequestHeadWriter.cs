@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Upstream;

@@ -1,6 +1,8 @@
 using System.Collections.Concurrent;
-using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Pools;
+using LoadBalancer.Tls;
 
 namespace LoadBalancer.Http.Upstream;
 

@@ -1,0 +1,33 @@
+namespace LoadBalancer.Configuration.Options;
+
+/// <summary>What a broker is at the start.</summary>
+public enum BrokerRole
+{
+    /// <summary>It serves.</summary>
+    Main,
+
+    /// <summary>It watches a main, and serves when that falls silent.</summary>
+    Alternative,
+}
+
+/// <summary>The ports of a broker, all at the same address; 0 is any free port.</summary>
+public sealed record BrokerPorts
+{
+    /// <summary>Clients' requests: a ROUTER socket. Default 5550.</summary>
+    public int Clients { get; init; } = 5550;
+
+    /// <summary>Workers: a socket that each is given one request at a time through. Default 5560.</summary>
+    public int Workers { get; init; } = 5560;
+
+    /// <summary>HCHECK, by which everybody knows that the broker is there: a PUB socket. Default 5570.</summary>
+    public int HealthCheck { get; init; } = 5570;
+
+    /// <summary>ALTPING, by which an alternative makes itself known: a SUB socket. Default 5571.</summary>
+    public int AlternativePing { get; init; } = 5571;
+
+    /// <summary>Where clients hear from the worker that has their request: an XPUB socket. Default 5572.</summary>
+    public int WorkerCheckClients { get; init; } = 5572;
+
+    /// <summary>Where workers say that they are at work: an XSUB socket. Default 5573.</summary>
+    public int WorkerCheckWorkers { get; init; } = 5573;
+}

@@ -1,0 +1,10 @@
+namespace LoadBalancer.Configuration.Reading;
+
+/// <summary>One thing that is wrong with the configuration.</summary>
+/// <param name="Path">Where: a configuration path such as <c>LoadBalancer:Pools:web:Policy</c>, or the file for what concerns it as a whole.</param>
+/// <param name="Message">What is wrong and what was expected, in one line.</param>
+public sealed record ConfigurationError(string Path, string Message)
+{
+    /// <summary>The line that is shown to the user.</summary>
+    public override string ToString() => $"{Path}: {Message}";
+}

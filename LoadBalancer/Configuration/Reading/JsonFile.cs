@@ -1,0 +1,101 @@
+using System.Text;
+using System.Text.Json;
+
+namespace LoadBalancer.Configuration.Reading;
+
+/// <summary>
+/// Reads a JSON file (comments and trailing commas welcome) into configuration keys. The framework's own reader stops at the first
+/// doubled key and cannot tell <c>null</c> from <c>{}</c>: here <c>"HealthCheck": null</c> is the same as leaving it out, and
+/// <c>"HealthCheck": {}</c> is a health check with all its defaults.
+/// </summary>
+internal static class JsonFile
+{
+    private static readonly JsonDocumentOptions Lenient = new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
+
+    // Skips a byte order mark, and repairs nothing.
+    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
+    /// <summary>What stands for an object, so that <c>{}</c> is something and not an empty text.</summary>
+    public const string ObjectMark = "{}";
+
+    /// <summary>What stands for a list.</summary>
+    public const string ListMark = "[]";
+
+    /// <summary>The file's keys and values, as far as it could be read; whatever is wrong with it is added to the errors.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="errors">What is wrong.</param>
+    /// <param name="text">What is in it; null where it could not be read.</param>
+    public static Dictionary<string, string?> Read(string path, List<ConfigurationError> errors, out string? text)
+    {
+        var values = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase);
+        text = null;
+        try
+        {
+            text = File.ReadAllText(path, StrictUtf8);
+            using var document = JsonDocument.Parse(text, Lenient);
+            if (document.RootElement.ValueKind == JsonValueKind.Object)
+            {
+                Flatten("", document.RootElement, values, errors);
+            }
+            else
+            {
+                errors.Add(new(path, "is not a JSON object"));
+            }
+        }
+        catch (JsonException e)
+        {
+            var position = $"line {e.LineNumber + 1}, column {e.BytePositionInLine + 1}";
+            errors.Add(new(path, $"is not valid JSON at {position}: {e.Message.Split(" LineNumber:")[0]}"));
+        }
+        catch (Exception e) when (e is DecoderFallbackException or InvalidOperationException)
+        {
+            errors.Add(new(path, "is not valid UTF-8"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            errors.Add(new(path, e is FileNotFoundException or DirectoryNotFoundException ? "no such file" : "cannot be read: " + e.Message));
+        }
+        return values;
+    }
+
+    private static void Flatten(string path, JsonElement element, Dictionary<string, string?> values, List<ConfigurationError> errors)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.Object:
+                Mark(path, ObjectMark, values);
+                foreach (var property in element.EnumerateObject())
+                {
+                    var child = Child(path, property.Name);
+                    if (values.ContainsKey(child))
+                    {
+                        errors.Add(new(child, "stands twice in the file"));
+                    }
+                    Flatten(child, property.Value, values, errors);
+                }
+                break;
+            case JsonValueKind.Array:
+                Mark(path, ListMark, values);
+                foreach (var (i, item) in element.EnumerateArray().Index())
+                {
+                    Flatten(Child(path, $"{i}"), item, values, errors);
+                }
+                break;
+            case JsonValueKind.Null:
+                break;
+            default:
+                values[path] = element.ToString();
+                break;
+        }
+    }
+
+    private static void Mark(string path, string mark, Dictionary<string, string?> values)
+    {
+        if (path.Length > 0)
+        {
+            values[path] = mark;
+        }
+    }
+
+    private static string Child(string path, string name) => path.Length == 0 ? name : ConfigurationPath.Combine(path, name);
+}

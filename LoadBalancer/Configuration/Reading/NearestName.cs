@@ -1,0 +1,30 @@
+namespace LoadBalancer.Configuration.Reading;
+
+/// <summary>Finds the name that was probably meant.</summary>
+internal static class NearestName
+{
+    /// <summary><c>; did you mean 'Interval'?</c> where a known name is at most a third of its letters away, else nothing.</summary>
+    public static string Hint(string name, IEnumerable<string> known)
+    {
+        var nearest = known.Select(candidate => (candidate, distance: Distance(name, candidate))).DefaultIfEmpty(("", int.MaxValue)).MinBy(pair => pair.Item2);
+        return nearest.Item2 <= Math.Max(1, nearest.Item1.Length / 3) ? $"; did you mean '{nearest.Item1}'?" : "";
+    }
+
+    // Levenshtein's distance, letter case ignored.
+    private static int Distance(string a, string b)
+    {
+        var previous = Enumerable.Range(0, b.Length + 1).ToArray();
+        for (var i = 0; i < a.Length; i++)
+        {
+            var current = new int[b.Length + 1];
+            current[0] = i + 1;
+            for (var j = 0; j < b.Length; j++)
+            {
+                var change = char.ToUpperInvariant(a[i]) == char.ToUpperInvariant(b[j]) ? 0 : 1;
+                current[j + 1] = Math.Min(Math.Min(current[j] + 1, previous[j + 1] + 1), previous[j] + change);
+            }
+            previous = current;
+        }
+        return previous[^1];
+    }
+}

@@ -1,0 +1,174 @@
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Net;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Health.Heartbeats;
+
+/// <summary>A pool whose backends say by datagrams that they are there.</summary>
+/// <param name="Pool">The pool.</param>
+/// <param name="Options">Where and how.</param>
+/// <param name="Backends">Its backends by the configuration, by name.</param>
+public sealed record HeartbeatPool(BackendPool Pool, HeartbeatOptions Options, IReadOnlyDictionary<string, BackendOptions> Backends);
+
+/// <summary>Takes the heartbeats of every pool that has some, each on a socket of its own, and looks who falls silent.</summary>
+public sealed partial class HeartbeatService(TimeProvider time, ILogger<HeartbeatService> logger) : IHostedService, IDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly Dictionary<BackendPool, HeartbeatMonitor> _monitors = [];
+    private readonly Dictionary<string, HeartbeatSocket> _sockets = new(StringComparer.OrdinalIgnoreCase); // by pool
+    private readonly Dictionary<string, HeartbeatSocket> _reserved = new(StringComparer.OrdinalIgnoreCase);
+    private IReadOnlyList<HeartbeatPool> _pools = [];
+    private ITimer? _ticks; // from the start to the end
+
+    /// <summary>What has come, by pool.</summary>
+    public IReadOnlyList<(string Pool, HeartbeatStatistics Statistics)> Statistics
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _monitors.Select(monitor => (monitor.Key.Name, monitor.Value.Statistics)).OrderBy(entry => entry.Name, StringComparer.OrdinalIgnoreCase)];
+            }
+        }
+    }
+
+    /// <summary>Where the heartbeats of a pool really arrive; null where it takes none now.</summary>
+    public EndpointAddress? AddressOf(string pool)
+    {
+        lock (_gate)
+        {
+            return _sockets.GetValueOrDefault(pool)?.Address;
+        }
+    }
+
+    /// <summary>
+    /// Binds the sockets that these pools will need beyond those that there are, for <see cref="Watch"/> to take up; before the start, none.
+    /// An address that goes from one pool to another keeps its socket.
+    /// </summary>
+    /// <exception cref="StartException">One of them cannot be had; none is kept.</exception>
+    public void Reserve(IEnumerable<(string Pool, HeartbeatOptions Options)> pools)
+    {
+        lock (_gate)
+        {
+            if (_ticks is null)
+            {
+                return;
+            }
+            try
+            {
+                foreach (var (pool, options) in pools.Where(wanted => _sockets.GetValueOrDefault(wanted.Pool)?.Configured != wanted.Options.Address))
+                {
+                    // Port 0 is another one for each.
+                    _reserved[pool] = _sockets.Values.FirstOrDefault(socket => socket.Configured == options.Address && socket.Configured.Port != 0) ?? new HeartbeatSocket(pool, options.Address!, time);
+                }
+            }
+            catch (StartException)
+            {
+                DisposeOf(_reserved.Values.Except(_sockets.Values));
+                _reserved.Clear();
+                throw;
+            }
+        }
+    }
+
+    /// <summary>Takes the heartbeats of these pools, and no others, from now on; or from the start on, where that is to come.</summary>
+    public void Watch(IReadOnlyList<HeartbeatPool> pools)
+    {
+        lock (_gate)
+        {
+            _pools = pools;
+            var sockets = _sockets.Values.ToList();
+            foreach (var gone in _monitors.Keys.Where(pool => pools.All(wanted => wanted.Pool != pool)).ToList())
+            {
+                _sockets.Remove(gone.Name);
+                _monitors.Remove(gone, out var monitor);
+                monitor!.Dispose();
+            }
+            foreach (var wanted in pools)
+            {
+                if (!_monitors.TryGetValue(wanted.Pool, out var monitor))
+                {
+                    _monitors[wanted.Pool] = monitor = new HeartbeatMonitor(wanted.Pool, time, logger);
+                }
+                monitor.Apply(wanted.Options, wanted.Backends);
+            }
+            TakeUpReserved();
+            TickWhereNeeded();
+            DisposeOf(sockets.Except(_sockets.Values));
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="StartException">An address cannot be had.</exception>
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        lock (_gate)
+        {
+            _ticks = time.CreateTimer(_ => Tick(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            Reserve(_pools.Select(pool => (pool.Pool.Name, pool.Options)));
+            TakeUpReserved();
+            TickWhereNeeded();
+        }
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken)
+    {
+        Dispose();
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _ticks?.Dispose();
+            DisposeOf(_sockets.Values.Union(_reserved.Values));
+            _sockets.Clear();
+            _reserved.Clear();
+        }
+    }
+
+    private void TakeUpReserved()
+    {
+        foreach (var wanted in _pools)
+        {
+            if (_reserved.Remove(wanted.Pool.Name, out var socket))
+            {
+                _sockets[wanted.Pool.Name] = socket;
+                socket.Start(_monitors[wanted.Pool]);
+                LogListening(wanted.Pool.Name, socket.Address.ToString());
+            }
+        }
+    }
+
+    private void TickWhereNeeded()
+    {
+        var interval = _monitors.Count > 0 ? HeartbeatMonitor.TickInterval : Timeout.InfiniteTimeSpan;
+        _ticks?.Change(interval, interval);
+    }
+
+    private void Tick()
+    {
+        List<HeartbeatMonitor> monitors;
+        lock (_gate)
+        {
+            monitors = [.. _monitors.Values];
+        }
+        monitors.ForEach(monitor => monitor.Tick());
+    }
+
+    private static void DisposeOf(IEnumerable<HeartbeatSocket> sockets)
+    {
+        foreach (var socket in sockets)
+        {
+            socket.Dispose();
+        }
+    }
+
+    [LoggerMessage(85, LogLevel.Information, "pool '{Pool}' takes heartbeats on {Address}")]
+    private partial void LogListening(string pool, string address);
+}

@@ -1,0 +1,23 @@
+using System.Net.Sockets;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Health.Probes;
+
+/// <summary>Opens a connection and closes it again: whoever accepts is well.</summary>
+/// <param name="options">The pool's health check.</param>
+/// <param name="time">The clock of the time-out.</param>
+public sealed class TcpProbe(HealthCheckOptions options, TimeProvider time) : IProbe
+{
+    /// <inheritdoc/>
+    public Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken) => IProbe.InTimeAsync(
+        async token =>
+        {
+            using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+            await socket.ConnectAsync(backend.Address.Host, backend.Address.Port, token);
+            return new ProbeResult(true, "connected");
+        },
+        options.Timeout,
+        time,
+        cancellationToken);
+}

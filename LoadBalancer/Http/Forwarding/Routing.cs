@@ -1,0 +1,70 @@
+using LoadBalancer.Configuration.Options;
+
+using RouteOptions = LoadBalancer.Configuration.Options.RouteOptions;
+
+namespace LoadBalancer.Http.Forwarding;
+
+/// <summary>Where a listener's requests go; replaced as a whole when the configuration changes.</summary>
+public sealed class Routing
+{
+    private volatile RoutingTable _current;
+
+    /// <summary>Makes the routing of a listener.</summary>
+    public Routing(RoutingTable table) => _current = table;
+
+    /// <summary>The table that holds now. Read it once for a request.</summary>
+    public RoutingTable Current
+    {
+        get => _current;
+        set => _current = value;
+    }
+}
+
+/// <summary>One state of a listener's routing. Immutable.</summary>
+public sealed class RoutingTable
+{
+    private readonly HttpForwarder _default;
+    private readonly Route[] _routes;
+
+    /// <summary>Makes a table.</summary>
+    /// <param name="listener">The listener's options; its pools must exist.</param>
+    /// <param name="forwarders">A forwarder for each pool, by name.</param>
+    public RoutingTable(ListenerOptions listener, IReadOnlyDictionary<string, HttpForwarder> forwarders)
+    {
+        Listener = listener;
+        _default = forwarders[listener.Pool!];
+        _routes = [.. listener.Routes.Select(route => new Route(route, forwarders[route.Pool!]))];
+    }
+
+    /// <summary>The options that it was made of.</summary>
+    public ListenerOptions Listener { get; }
+
+    /// <summary>Who forwards a request: the first route that matches says so, else the listener's pool.</summary>
+    public HttpForwarder Find(HttpRequest request)
+    {
+        foreach (var route in _routes)
+        {
+            if (route.Matches(request))
+            {
+                return route.Forwarder;
+            }
+        }
+        return _default;
+    }
+
+    private sealed class Route(RouteOptions options, HttpForwarder forwarder)
+    {
+        private readonly PathString _path = options.Path?.TrimEnd('/');
+        private readonly string? _suffix = options.Host?.StartsWith("*.", StringComparison.Ordinal) == true ? options.Host[1..] : null;
+
+        public HttpForwarder Forwarder => forwarder;
+
+        // The path as the server understands it, with dots resolved: /x/../api is /api, whoever looks at it.
+        public bool Matches(HttpRequest request) =>
+            MatchesHost(request.Host.Host) && (!_path.HasValue || request.Path.StartsWithSegments(_path, StringComparison.Ordinal));
+
+        private bool MatchesHost(string host) =>
+            options.Host is null
+            || (_suffix is null ? host.Equals(options.Host, StringComparison.OrdinalIgnoreCase) : host.EndsWith(_suffix, StringComparison.OrdinalIgnoreCase) && host.Length > _suffix.Length);
+    }
+}

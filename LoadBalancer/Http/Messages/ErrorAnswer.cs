@@ -1,0 +1,39 @@
+using LoadBalancer.Diagnostics.Access;
+
+namespace LoadBalancer.Http.Messages;
+
+/// <summary>The answers that the load balancer gives of its own: one line of text, and <c>Proxy-Status</c> (RFC 9209) for the cause.</summary>
+internal static class ErrorAnswer
+{
+    // A backend that is down is probed again within a few seconds.
+    private const string RetryAfterSeconds = "2";
+
+    /// <summary>Answers with an error; nothing of another answer may have been sent.</summary>
+    public static Task WriteAsync(HttpContext context, ForwardError error)
+    {
+        var (status, message, proxyStatus) = error.Answer();
+        if (context.Features.Get<AccessRecord>() is { } record)
+        {
+            (record.Status, record.Bytes) = (status, message.Length + 1);
+        }
+        if (context.RequestAborted.IsCancellationRequested || context.Response.HasStarted)
+        {
+            context.Abort();
+            return Task.CompletedTask;
+        }
+        var response = context.Response;
+        response.StatusCode = status;
+        response.ContentType = "text/plain; charset=utf-8";
+        response.Headers["Proxy-Status"] = $"{HeaderRules.NodeName}; error={proxyStatus}";
+        if (error is ForwardError.RequestHead or ForwardError.RequestBody or ForwardError.TransferCoding && !HttpProtocol.IsHttp2(context.Request.Protocol))
+        {
+            response.Headers.Connection = "close"; // Who cannot be understood now will not be understood afterwards.
+        }
+        if (status == StatusCodes.Status503ServiceUnavailable)
+        {
+            response.Headers.RetryAfter = RetryAfterSeconds;
+        }
+        response.ContentLength = message.Length + 1;
+        return context.Request.Method == HttpMethods.Head ? Task.CompletedTask : response.WriteAsync(message + "\n", context.RequestAborted);
+    }
+}

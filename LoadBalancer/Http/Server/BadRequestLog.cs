@@ -1,0 +1,55 @@
+using System.Diagnostics;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Http.Messages;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Hosting.Server.Abstractions;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace LoadBalancer.Http.Server;
+
+/// <summary>
+/// Writes down and counts what Kestrel refuses (400, 408, 431, …) before there is a request that a pipeline could see, and has its answer
+/// completed; it tells of such by a diagnostic event only. What it has understood of the request by then is in the line, the rest is <c>-</c>.
+/// </summary>
+internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFormat format, ErrorStatistics? errors, TimeProvider time) : DiagnosticSource
+{
+    private const string BadRequest = "Microsoft.AspNetCore.Server.Kestrel.BadRequest";
+
+    /// <inheritdoc/>
+    public override bool IsEnabled(string name) => name == BadRequest;
+
+    /// <inheritdoc/>
+    public override void Write(string name, object? value)
+    {
+        if (name != BadRequest || value is not IFeatureCollection features || features.Get<IBadRequestExceptionFeature>()?.Error is not BadHttpRequestException error)
+        {
+            return;
+        }
+        var request = features.Get<IHttpRequestFeature>();
+        if (features.Get<IHttpResponseFeature>() is { HasStarted: false } && features.Get<IConnectionTransportFeature>()?.Transport is RefusalTransport transport
+            && !HttpProtocol.IsHttp2(request?.Protocol ?? ""))
+        {
+            transport.Hold(isHead: request?.Method == HttpMethods.Head);
+        }
+        // An error in the middle of a request that the pipeline has seen is written down there.
+        if (features is not IHostContextContainer<RequestSlot> { HostContext.IsRunning: true })
+        {
+            errors?.Add(error.StatusCode, $"listener '{listener}'", null, null, "the request is malformed, too large or too slow");
+            log?.Write(new AccessRecord
+            {
+                Format = format,
+                Time = time.GetUtcNow(),
+                Client = RequestRules.Plain(features.Get<IHttpConnectionFeature>()?.RemoteIpAddress),
+                Method = OrDash(request?.Method),
+                Target = OrDash(request?.RawTarget),
+                Protocol = OrDash(request?.Protocol),
+                Status = error.StatusCode,
+                Bytes = RefusalTransport.Body(error.StatusCode).Length,
+            });
+        }
+    }
+
+    private static string OrDash(string? text) => string.IsNullOrEmpty(text) ? "-" : text;
+}

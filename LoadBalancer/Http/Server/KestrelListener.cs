@@ -1,0 +1,216 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Quic;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Text;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Listeners;
+using LoadBalancer.Tls;
+using LoadBalancer.Transport;
+using LoadBalancer.Transport.Kestrel;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Options;
+using Microsoft.Net.Http.Headers;
+
+namespace LoadBalancer.Http.Server;
+
+/// <summary>
+/// One HTTP listener: a Kestrel server of its own, because limits are set per server, that runs a pipeline for each request. There
+/// is no web host around it: its scopes, logging and activities for each request cost more than forwarding the request does. With
+/// https:// TLS ends here, and HTTP/1.1, HTTP/2 or HTTP/3 is negotiated.
+/// </summary>
+public sealed class KestrelListener : IListener
+{
+    private readonly ListenerOptions _options;
+    private readonly RequestDelegate _pipeline;
+    private readonly CertificateStore? _certificates;
+    private readonly ConnectionLimit? _limit;
+    private readonly ServiceProvider _services;
+    private readonly IServer _server;
+
+    /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
+    /// <param name="name">Its name in the configuration.</param>
+    /// <param name="options">Its options; they must be valid.</param>
+    /// <param name="pipeline">What runs for each request.</param>
+    /// <param name="accessLog">Where requests are written down that never become one; the pipeline writes down the others.</param>
+    /// <param name="errors">Told of them too.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Make its loggers.</param>
+    /// <exception cref="StartException">A certificate cannot be read.</exception>
+    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors, TimeProvider time, ILoggerFactory loggers)
+    {
+        (Name, _options, _pipeline) = (name, options, pipeline);
+        _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
+        if (options.Address!.Scheme == "https")
+        {
+            _certificates = new CertificateStore(name, options.Certificates, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11], time, loggers.CreateLogger<CertificateStore>());
+        }
+        // What Kestrel is made of can only be had through a web host's builder; the host itself is never built.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(Configure);
+        if (_certificates is not null && IsHttp3Supported)
+        {
+            builder.WebHost.UseQuic();
+        }
+        builder.Services.AddSingleton(loggers);
+        builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(name, accessLog, options.AccessLogFormat, errors, time));
+        builder.Services.AddSingleton(CreateTransport(time, loggers));
+        _services = builder.Services.BuildServiceProvider();
+        _server = _services.GetRequiredService<IServer>();
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <inheritdoc/>
+    public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
+
+    /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset (on Linux).</summary>
+    public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);
+
+    /// <inheritdoc/>
+    public long Refused => _limit?.Refused ?? 0;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Apply(ListenerOptions options)
+    {
+        var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
+        limits.MaxRequestBodySize = options.MaxRequestBodySize;
+        limits.RequestHeadersTimeout = options.RequestHeadersTimeout; // for connections that come from now on
+        return options.FixedSettingsThatDiffer(_options);
+    }
+
+    /// <inheritdoc/>
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _server.StartAsync(new PipelineApplication(_pipeline), cancellationToken);
+        }
+        catch (Exception e) when (e is IOException or SocketException)
+        {
+            var reason = e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException ? "the port is taken by another program" : e.GetBaseException().Message;
+            throw new StartException($"listener '{Name}': cannot listen on {_options.Address}: {reason}", e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken) => _server.StopAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _services.Dispose();
+        _certificates?.Dispose();
+    }
+
+    // On either a request stays on the thread that read it. Therefore nothing may block there. The framework's sockets know no time-out for
+    // sending: elsewhere than on Linux a client that takes nothing of a short answer keeps its connection until the node stops.
+    private IConnectionListenerFactory CreateTransport(TimeProvider time, ILoggerFactory loggers)
+    {
+        const int Backlog = 4096;
+        if (!OperatingSystem.IsLinux())
+        {
+            return new SocketTransportFactory(
+                Options.Create(new SocketTransportOptions { UnsafePreferInlineScheduling = true, Backlog = Backlog, CreateBoundListenSocket = CreateListenSocket }), loggers);
+        }
+        var options = new EpollOptions
+        {
+            Listener = Name,
+            Backlog = Backlog,
+            Limit = _limit,
+            SendTimeout = () => SendTimeout,
+            ParkedTimeout = _certificates is null && _options.HttpVersion == HttpVersion.Version11 ? _options.KeepAliveTimeout : null,
+        };
+        return new EpollTransport(CreateListenSocket, options, time, loggers.CreateLogger<EpollListener>());
+    }
+
+    // Without a limit the system takes in megabytes for a slow client and reports no progress until much of it has gone, which would
+    // look like silence. With it, what waits unsent is short, and the speed of the connection is not limited.
+    private static Socket CreateListenSocket(EndPoint endPoint)
+    {
+        const int NotSentLowWaterMark = 25; // TCP_NOTSENT_LOWAT of Linux, tcp(7); accepted sockets inherit it
+        var socket = SocketTransportOptions.CreateDefaultBoundListenSocket(endPoint);
+        if (OperatingSystem.IsLinux())
+        {
+            socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, NotSentLowWaterMark, BitConverter.GetBytes(128 * 1024));
+        }
+        return socket;
+    }
+
+    // HTTP/3 wants the library msquic on the machine; without it there is none, and nobody is the worse for it.
+    private static bool IsHttp3Supported => (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
+
+    // Who begins with a TLS alert asks for no certificate; SslStream then takes its absence for our mistake, and Kestrel tells of it at length.
+    private static async Task IgnoreNoHandshakeAsync(Task handshake)
+    {
+        try
+        {
+            await handshake;
+        }
+        catch (NotSupportedException)
+        {
+            // The connection is closed, which is all there is to do.
+        }
+    }
+
+    private void Configure(KestrelServerOptions kestrel)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.AllowHostHeaderOverride = true; // RFC 9112 section 3.2.2: the authority of an absolute target wins.
+        // Any byte passes as it is, but for two fields that Kestrel understands in its own way.
+        kestrel.RequestHeaderEncodingSelector = name =>
+            name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance
+            : name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) ? ContentLengthEncoding.Instance
+            : Encoding.Latin1;
+        kestrel.ResponseHeaderEncodingSelector = _ => Encoding.Latin1;
+        kestrel.Limits.MaxRequestBodySize = _options.MaxRequestBodySize;
+        kestrel.Limits.RequestHeadersTimeout = _options.RequestHeadersTimeout;
+        kestrel.Limits.KeepAliveTimeout = _options.KeepAliveTimeout;
+        kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
+        kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
+        kestrel.Limits.MinResponseDataRate = null;
+        switch (_options.Address!.Host)
+        {
+            case "*":
+                kestrel.ListenAnyIP(_options.Address.Port, Configure);
+                break;
+            case "localhost":
+                kestrel.ListenLocalhost(_options.Address.Port, Configure);
+                break;
+            default:
+                kestrel.Listen(IPAddress.Parse(_options.Address.Host), _options.Address.Port, Configure);
+                break;
+        }
+    }
+
+    private void Configure(ListenOptions listen)
+    {
+        if (_limit is not null)
+        {
+            if (!OperatingSystem.IsLinux()) // where the transport does it, which knows of connections that Kestrel does not
+            {
+                listen.Use(next => connection => _limit.HoldAsync(() => next(connection)));
+            }
+            ((IMultiplexedConnectionBuilder)listen).Use(next => connection => _limit.HoldAsync(() => next(connection))); // HTTP/3
+        }
+        if (_certificates is null)
+        {
+            listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
+            listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
+            return;
+        }
+        listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
+        listen.Use(next => connection => IgnoreNoHandshakeAsync(next(connection)));
+        listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
+        listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
+    }
+}

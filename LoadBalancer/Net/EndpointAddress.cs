@@ -1,0 +1,71 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+
+namespace LoadBalancer.Net;
+
+/// <summary>Where a backend is or a listener listens: scheme, host and port, nothing more.</summary>
+/// <param name="Scheme">In lower case: <c>http</c>, <c>https</c>, <c>tcp</c> or <c>udp</c>.</param>
+/// <param name="Host">A DNS name or an IP address; an IPv6 address without its brackets.</param>
+/// <param name="Port">0..65535; 0 means "any free port" and only makes sense for a listener; <see cref="NoPort"/> where there is none, which only a <c>tcp</c> one may lack.</param>
+public sealed record EndpointAddress(string Scheme, string Host, int Port)
+{
+    /// <summary>That no port was given.</summary>
+    public const int NoPort = -1;
+
+    /// <summary><c>host:port</c> as a URI's authority writes it: IPv6 addresses in brackets.</summary>
+    public string Authority =>
+        (Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host) + (Port == NoPort ? "" : ":" + Port.ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>
+    /// Reads <c>scheme://host:port</c>. A path, a query or user information is refused, because nothing here would honour it;
+    /// so is a missing port, but for <c>tcp</c>, because a guessed one (80, 443) is rarely what was meant.
+    /// </summary>
+    /// <param name="text">What the configuration says.</param>
+    /// <param name="address">The address, where the text is one.</param>
+    /// <param name="error">What is wrong and what was expected, where it is not.</param>
+    public static bool TryParse(string text, [NotNullWhen(true)] out EndpointAddress? address, out string error)
+    {
+        address = null;
+        var invalid = $"'{text}' is not a valid address; expected http://, https:// or tcp://host:port";
+        error = invalid;
+
+        var schemeEnd = text.IndexOf("://", StringComparison.Ordinal);
+        if (schemeEnd < 0)
+        {
+            return false;
+        }
+        var scheme = text[..schemeEnd].ToLowerInvariant();
+        var authority = text[(schemeEnd + 3)..].TrimEnd('/');
+        if (scheme is not ("http" or "https" or "tcp" or "udp") || authority.AsSpan().ContainsAny("/?#@ "))
+        {
+            return false;
+        }
+
+        var colon = authority.LastIndexOf(':');
+        var hasPort = colon >= 0 && colon > authority.IndexOf(']', StringComparison.Ordinal);
+        if (!hasPort && scheme != "tcp")
+        {
+            error = $"'{text}' has no port; expected {scheme}://host:port";
+            return false;
+        }
+        var portText = hasPort ? authority[(colon + 1)..] : "";
+        if (!ushort.TryParse(portText, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && hasPort)
+        {
+            error = $"'{text}' has port '{portText}'; expected a number from 0 to 65535";
+            return false;
+        }
+        var host = hasPort ? authority[..colon] : authority;
+        var bracketed = host.StartsWith('[') && host.EndsWith(']');
+        host = bracketed ? host[1..^1] : host;
+        var kind = Uri.CheckHostName(host);
+        if (kind == UriHostNameType.Unknown && host != "*" || bracketed != (kind == UriHostNameType.IPv6))
+        {
+            return false;
+        }
+        address = new EndpointAddress(scheme, host, hasPort ? port : NoPort);
+        return true;
+    }
+
+    /// <summary><c>scheme://host:port</c>.</summary>
+    public override string ToString() => $"{Scheme}://{Authority}";
+}

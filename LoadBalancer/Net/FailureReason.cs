@@ -1,0 +1,50 @@
+using System.Net.Sockets;
+
+namespace LoadBalancer.Net;
+
+/// <summary>Says in a few words, the same everywhere, why a backend could not be reached or broke off.</summary>
+public static class FailureReason
+{
+    /// <summary>The words for an exception: those of its innermost socket error, or of a time-out, or its own.</summary>
+    public static string Of(Exception exception)
+    {
+        for (var e = exception; e is not null; e = e.InnerException)
+        {
+            switch (e)
+            {
+                case SocketException socket:
+                    return Of(socket.SocketErrorCode);
+                case OperationCanceledException or TimeoutException:
+                    return "timed out";
+            }
+        }
+        return exception.GetBaseException().Message.ReplaceLineEndings(" ");
+    }
+
+    /// <summary>Whether the cause lies with this machine, which has no file, port or buffer left, and so says nothing about a backend.</summary>
+    public static bool IsLocal(Exception exception)
+    {
+        for (var e = exception; e is not null; e = e.InnerException)
+        {
+            if (e is SocketException { SocketErrorCode: SocketError.TooManyOpenSockets or SocketError.AddressNotAvailable or SocketError.NoBufferSpaceAvailable })
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>The words for a socket error.</summary>
+    public static string Of(SocketError error) => error switch
+    {
+        SocketError.ConnectionRefused => "connection refused",
+        SocketError.ConnectionReset or SocketError.Shutdown or SocketError.OperationAborted => "connection reset",
+        SocketError.TimedOut => "timed out",
+        SocketError.HostNotFound or SocketError.TryAgain or SocketError.NoData => "host not found",
+        SocketError.HostUnreachable => "host unreachable",
+        SocketError.NetworkUnreachable => "network unreachable",
+        SocketError.TooManyOpenSockets => "too many open files",
+        SocketError.AddressNotAvailable => "no free local port",
+        _ => error.ToString(),
+    };
+}

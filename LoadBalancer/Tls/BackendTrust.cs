@@ -1,0 +1,117 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
+using LoadBalancer.Configuration.Options;
+
+namespace LoadBalancer.Tls;
+
+/// <summary>
+/// Makes sure that the https:// backends of one pool are who they should be, for requests and for probes alike. Looks at the file of
+/// authorities every two seconds and takes up what has changed, for the connections that come after; a file that cannot be used (it
+/// is being written at this moment, perhaps) is told once and the old authorities stay.
+/// </summary>
+public sealed partial class BackendTrust : IDisposable
+{
+    /// <summary>What to offer for negotiation (ALPN) for a request that HTTP/2 cannot carry.</summary>
+    public static readonly List<SslApplicationProtocol> Http1Only = [SslApplicationProtocol.Http11];
+
+    /// <summary>What to offer for any other.</summary>
+    public static readonly List<SslApplicationProtocol> AnyHttp = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11];
+
+    private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(2);
+
+    private readonly string _pool;
+    private readonly BackendTlsOptions _options;
+    private readonly ILogger _logger;
+    private readonly ITimer? _poll;
+    private string? _read;
+    private volatile X509Certificate2Collection? _authorities; // null: the system's
+
+    /// <summary>Reads the authorities, and watches their file until disposed. Where it is of no use to begin with nobody is trusted.</summary>
+    public BackendTrust(string pool, BackendTlsOptions options, TimeProvider time, ILogger<BackendTrust> logger)
+    {
+        (_pool, _options, _logger) = (pool, options, logger);
+        if (options is { Verify: true, AuthorityFile: not null })
+        {
+            _authorities = [];
+            TakeUpChange(isFirst: true);
+            _poll = time.CreateTimer(_ => TakeUpChange(isFirst: false), null, PollInterval, PollInterval);
+        }
+    }
+
+    /// <summary>Begins TLS on a connection to a backend; afterwards the backend has proved who it is.</summary>
+    /// <param name="socket">The connection; it belongs to the stream from now on, or is closed where TLS fails.</param>
+    /// <param name="host">The host of the backend's address.</param>
+    /// <param name="protocols">What to offer for negotiation.</param>
+    /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
+    /// <exception cref="System.Security.Authentication.AuthenticationException">The backend did not prove who it is, or speaks no TLS.</exception>
+    public async Task<SslStream> HandshakeAsync(Socket socket, string host, List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
+    {
+        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true)); // closes the socket with itself
+        try
+        {
+            await tls.AuthenticateAsClientAsync(ForHost(host, protocols), cancellationToken);
+            return tls;
+        }
+        catch
+        {
+            await tls.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _poll?.Dispose();
+
+    private SslClientAuthenticationOptions ForHost(string host, List<SslApplicationProtocol> protocols)
+    {
+        var client = new SslClientAuthenticationOptions
+        {
+            TargetHost = _options.ServerName ?? host,
+            ApplicationProtocols = protocols,
+            CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
+        };
+        if (!_options.Verify)
+        {
+#pragma warning disable CA5359 // That is what the user asked for.
+            client.RemoteCertificateValidationCallback = (_, _, _, _) => true;
+#pragma warning restore CA5359
+        }
+        else if (_authorities is { } authorities)
+        {
+            client.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            client.CertificateChainPolicy.CustomTrustStore.AddRange(authorities);
+        }
+        return client;
+    }
+
+    // Compares the text, as the listeners do with their certificates. What is wrong is remembered too, so that it is told only once.
+    private void TakeUpChange(bool isFirst)
+    {
+        var file = _options.AuthorityFile!;
+        try
+        {
+            var text = PemCertificate.TryRead(file);
+            if (text == _read && !isFirst)
+            {
+                return;
+            }
+            _read = text;
+            _authorities = PemCertificate.ReadAuthorities(text ?? throw new IOException("it cannot be read"));
+            if (!isFirst)
+            {
+                LogTakenUp(_pool, file);
+            }
+        }
+        catch (Exception e) when (PemCertificate.IsFault(e))
+        {
+            LogCannotBeUsed(_pool, file, e.Message);
+        }
+    }
+
+    [LoggerMessage(45, LogLevel.Information, "pool '{Pool}': the authorities in '{File}' were taken up")]
+    private partial void LogTakenUp(string pool, string file);
+
+    [LoggerMessage(46, LogLevel.Warning, "pool '{Pool}': the authorities in '{File}' have changed and cannot be used, the old ones stay: {Reason}")]
+    private partial void LogCannotBeUsed(string pool, string file, string reason);
+}

@@ -1,0 +1,89 @@
+using System.Net.Security;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using LoadBalancer.Configuration.Options;
+
+namespace LoadBalancer.Tls;
+
+/// <summary>A certificate as administrators keep it: PEM, the server's own first, its issuers after it, the key there too or in a file of its own.</summary>
+public static class PemCertificate
+{
+    /// <summary>Reads a certificate with its issuers and its private key.</summary>
+    /// <param name="certificatePem">The text of the certificate's file.</param>
+    /// <param name="keyPem">The text of the key's file; null where the key is in the certificate's.</param>
+    /// <returns>What a TLS handshake needs.</returns>
+    /// <exception cref="CryptographicException">They are not PEM, or do not belong together; the message says so in words for the user.</exception>
+    public static SslStreamCertificateContext Read(string certificatePem, string? keyPem)
+    {
+        var chain = new X509Certificate2Collection();
+        X509Certificate2 certificate;
+        try
+        {
+            chain.ImportFromPem(certificatePem);
+            certificate = X509Certificate2.CreateFromPem(certificatePem, keyPem ?? certificatePem);
+        }
+        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        {
+            throw new CryptographicException(
+                chain.Count == 0 ? "there is no PEM certificate in it"
+                : (keyPem ?? certificatePem).Contains("ENCRYPTED", StringComparison.Ordinal) ? "its key is encrypted; expected one without a password"
+                : !(keyPem ?? certificatePem).Contains("PRIVATE KEY", StringComparison.Ordinal) ? "there is no PEM private key for it"
+                : "the private key does not belong to it",
+                e);
+        }
+        // Offline: what the file does not have is not fetched from the network either.
+        return SslStreamCertificateContext.Create(certificate, chain, offline: true);
+    }
+
+    /// <summary>Reads the files of a certificate and its private key.</summary>
+    /// <exception cref="CryptographicException">What is in them is of no use.</exception>
+    /// <exception cref="IOException">One of them cannot be read.</exception>
+    internal static SslStreamCertificateContext Read(CertificateOptions options) =>
+        Read(File.ReadAllText(options.File!), options.KeyFile is null ? null : File.ReadAllText(options.KeyFile));
+
+    /// <summary>Reads certificates alone: the authorities that somebody trusts.</summary>
+    /// <param name="pem">The text of their file.</param>
+    /// <exception cref="CryptographicException">There is none.</exception>
+    public static X509Certificate2Collection ReadAuthorities(string pem)
+    {
+        var authorities = new X509Certificate2Collection();
+        authorities.ImportFromPem(pem);
+        return authorities.Count > 0 ? authorities : throw new CryptographicException("there is no PEM certificate in it");
+    }
+
+    /// <summary>What is wrong with a certificate's files, or null.</summary>
+    internal static string? Fault(CertificateOptions options) => FaultOf(() => Read(options));
+
+    /// <summary>What is wrong with a file of authorities, or null.</summary>
+    internal static string? AuthorityFault(string file) => FaultOf(() => ReadAuthorities(File.ReadAllText(file)));
+
+    /// <summary>Whether an exception says that a file, or what is in it, is of no use.</summary>
+    internal static bool IsFault(Exception e) =>
+        e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or NotSupportedException;
+
+    /// <summary>The text of a file; null where it cannot be read.</summary>
+    internal static string? TryRead(string file)
+    {
+        try
+        {
+            return File.ReadAllText(file);
+        }
+        catch (Exception e) when (IsFault(e))
+        {
+            return null;
+        }
+    }
+
+    private static string? FaultOf(Action read)
+    {
+        try
+        {
+            read();
+            return null;
+        }
+        catch (Exception e) when (IsFault(e))
+        {
+            return e is FileNotFoundException { FileName: var file } ? $"no such file: {file}" : e.Message;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using LoadBalancer.Transport;
+
+namespace LoadBalancer.Tls;
+
+/// <summary>A wire through TLS. While it lies idle a read is already under way, as with <see cref="SocketWire"/>.</summary>
+internal sealed class TlsWire(Socket socket, SslStream tls) : IRestingWire
+{
+    private const int InUse = 0;
+    private const int Resting = 1;
+    private const int Closed = 2;
+
+    private int _state;
+    private Task<int>? _readAhead;
+
+    /// <inheritdoc/>
+    public async ValueTask SendAsync(ReadOnlyMemory<byte> data) => await tls.WriteAsync(data); // fails through the task, disposed or not
+
+    /// <inheritdoc/>
+    public ValueTask<int> ReceiveAsync(Memory<byte> memory)
+    {
+        if (_readAhead is not { } begun)
+        {
+            return ReadAsync(memory);
+        }
+        _readAhead = null;
+        return new(begun);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask EndSendingAsync() => await tls.ShutdownAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+    /// <inheritdoc/>
+    public void Reset()
+    {
+        socket.Close(0); // with time 0 to linger: a reset
+        Dispose();
+    }
+
+    /// <inheritdoc/>
+    public bool TryRest(Memory<byte> memory, Action closed)
+    {
+        Volatile.Write(ref _state, Resting);
+        _readAhead = ReadAsync(memory).AsTask();
+        _ = NoticeEndAsync(_readAhead, closed);
+        return Volatile.Read(ref _state) == Resting;
+    }
+
+    /// <inheritdoc/>
+    public bool TryWake() => Interlocked.CompareExchange(ref _state, InUse, Resting) == Resting;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        TryWake(); // The read that is under way ends with the socket, and that is not the backend's doing.
+        socket.Dispose(); // First, so that no alert is waited for.
+        tls.Dispose();
+    }
+
+    private async ValueTask<int> ReadAsync(Memory<byte> memory) => await tls.ReadAsync(memory);
+
+    private async Task NoticeEndAsync(Task reading, Action closed)
+    {
+        await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (Interlocked.CompareExchange(ref _state, Closed, Resting) == Resting)
+        {
+            closed();
+        }
+    }
+}

@@ -1,0 +1,59 @@
+using LoadBalancer.Diagnostics;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>Holds a listener to <c>MaxConnections</c>: a surplus connection is closed at once, counted, and told of.</summary>
+/// <param name="listener">The listener's name.</param>
+/// <param name="most">How many connections there may be at once.</param>
+/// <param name="time">The clock that spaces the log lines.</param>
+/// <param name="logger">Told of surplus connections, every ten seconds at most.</param>
+public sealed partial class ConnectionLimit(string listener, int most, TimeProvider time, ILogger<ConnectionLimit> logger)
+{
+    private readonly LogGate _gate = new(time);
+    private int _open;
+    private long _refused;
+    private long _told;
+
+    /// <summary>Connections that were closed because there were too many.</summary>
+    public long Refused => Interlocked.Read(ref _refused);
+
+    /// <summary>One more connection.</summary>
+    /// <returns>False where there are enough: it must be closed. Else <see cref="Leave"/> must be called when it is.</returns>
+    public bool TryEnter()
+    {
+        if (Interlocked.Increment(ref _open) <= most)
+        {
+            return true;
+        }
+        Leave();
+        Interlocked.Increment(ref _refused);
+        if (_gate.TryPass())
+        {
+            LogRefused(listener, Refused - Interlocked.Exchange(ref _told, Refused), most);
+        }
+        return false;
+    }
+
+    /// <summary>A connection is closed.</summary>
+    public void Leave() => Interlocked.Decrement(ref _open);
+
+    /// <summary>Lets a connection of Kestrel's through, or closes it by returning.</summary>
+    /// <param name="serve">Returns when the connection has ended.</param>
+    public async Task HoldAsync(Func<Task> serve)
+    {
+        if (TryEnter())
+        {
+            try
+            {
+                await serve();
+            }
+            finally
+            {
+                Leave();
+            }
+        }
+    }
+
+    [LoggerMessage(42, LogLevel.Warning, "listener '{Listener}': {Count} connections were closed at once, for there are {Most} (MaxConnections) already")]
+    private partial void LogRefused(string listener, long count, int most);
+}

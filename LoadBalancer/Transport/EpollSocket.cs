@@ -1,0 +1,286 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Runtime.Versioning;
+using Microsoft.Win32.SafeHandles;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>
+/// A socket of an event loop. For each direction it knows whether it is worth trying, or whether somebody waits. Who waits is called
+/// back exactly once: by the loop, or by whoever claims the wait to end it. It is a handle, so that its file is closed once, and never
+/// while a call is still under way in another thread, which might then act on the next file of that number.
+/// </summary>
+[SupportedOSPlatform("linux")]
+internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
+{
+    /// <summary>Nothing is to be had at the moment.</summary>
+    public const int Nothing = -1;
+
+    private const int NotReady = 0;
+    private const int Ready = 1;
+    private const int Awaited = 2;
+    private const uint Ends = Libc.EpollRdHup | Libc.EpollHup | Libc.EpollErr;
+
+    private int _readable;
+    private int _writable = Ready;
+    private int _added;
+    private volatile bool _isDisposed;
+    private volatile bool _readsToTheEnd; // A short read is not the last: the end, an error or an urgent byte follows, without an event of its own.
+
+    /// <summary>Takes over the file.</summary>
+    protected EpollSocket(int file, EventLoop loop)
+        : base(true)
+    {
+        Loop = loop;
+        SetHandle(file);
+    }
+
+    /// <summary>The loop that it belongs to.</summary>
+    public EventLoop Loop { get; }
+
+    /// <summary>What the loop knows it by.</summary>
+    public ulong Key { get; set; }
+
+    /// <summary>
+    /// Whether it was disposed. Its file may still be open then, for as long as another thread is in the middle of a call; but there may
+    /// be no event any more, so nobody must wait.
+    /// </summary>
+    public bool IsDisposed => _isDisposed;
+
+    /// <summary>Whether receiving is worth a try.</summary>
+    public bool IsReadable => Volatile.Read(ref _readable) != NotReady;
+
+    /// <summary>Whether there may be something to read, but others of this thread's loop come first: see <see cref="Yield"/>.</summary>
+    public bool IsTurnOver => IsReadable && EventLoop.Current is { IsTurnOver: true };
+
+    /// <summary>Receives what is there, without waiting.</summary>
+    /// <param name="into">Where to.</param>
+    /// <param name="flags"><see cref="Libc.Peek"/> leaves it there.</param>
+    /// <returns>How many bytes; 0 at the end; <see cref="Nothing"/> where nothing has come.</returns>
+    /// <exception cref="SocketException">The connection is broken.</exception>
+    /// <exception cref="ObjectDisposedException">It was closed.</exception>
+    public int Receive(Span<byte> into, int flags = 0)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (!TryBeginReading())
+        {
+            return Nothing;
+        }
+        int count;
+        fixed (byte* data = into)
+        {
+            count = (int)Libc.Receive(this, data, (nuint)into.Length, Libc.DontWait | flags);
+        }
+        EventLoop.Current?.Spend(count);
+        if (count < 0 && Marshal.GetLastPInvokeError() == Libc.Again)
+        {
+            return Nothing;
+        }
+        if (count <= 0 || count == into.Length || _readsToTheEnd)
+        {
+            ReadOn(); // else it is drained: asking again would only tell what the next event will
+        }
+        return count >= 0 ? count : throw Libc.LastError();
+    }
+
+    /// <summary>Sends without waiting.</summary>
+    /// <returns>How much of it was taken. Where that is not all, there will be an event.</returns>
+    /// <exception cref="SocketException">The connection is broken.</exception>
+    /// <exception cref="ObjectDisposedException">It was closed.</exception>
+    public int Send(ReadOnlySpan<byte> data, bool moreFollows = false)
+    {
+        var isKnownFull = Volatile.Read(ref _writable) == NotReady;
+        var sent = SendOnce(data, moreFollows);
+        if (sent == data.Length || isKnownFull)
+        {
+            return sent;
+        }
+        Interlocked.Exchange(ref _writable, NotReady); // An event until here may have come before it was full; one from here on counts.
+        return sent + SendOnce(data[sent..], moreFollows);
+    }
+
+    /// <summary>How many bytes were sent, as far as we are concerned, but not yet received by the other side.</summary>
+    public int QueuedToSend() => Query(Libc.QueuedToSend);
+
+    /// <summary>How many of them have not even left this machine.</summary>
+    public int NotYetSent() => Query(Libc.NotYetSent);
+
+    /// <summary>Ends both directions; who waits will find out by an event.</summary>
+    public void Shutdown()
+    {
+        try
+        {
+            _ = Libc.Shutdown(this, Libc.ShutBoth); // fails where it has ended already
+        }
+        catch (ObjectDisposedException)
+        {
+            // So much the better.
+        }
+    }
+
+    /// <summary>Ends our half, once all that was sent has gone.</summary>
+    public void EndSending()
+    {
+        try
+        {
+            _ = Libc.Shutdown(this, Libc.ShutSend); // fails where it has ended already
+        }
+        catch (ObjectDisposedException)
+        {
+            // So much the better.
+        }
+    }
+
+    /// <summary>Resets the connection, so that the other side does not take a part for the whole; who waits will find out by an event.</summary>
+    public void Reset()
+    {
+        try
+        {
+            var unspecified = stackalloc byte[16]; // AF_UNSPEC is 0; connect(2): that dissolves the connection
+            _ = Libc.Connect(this, unspecified, 16);
+        }
+        catch (ObjectDisposedException)
+        {
+            // So much the better.
+        }
+    }
+
+    /// <summary>Begins to wait for something to read; <see cref="OnReadable"/> is called once.</summary>
+    /// <returns>False where there is something already.</returns>
+    public bool TryAwaitReadable() => TryAwait(ref _readable);
+
+    /// <summary>Begins to wait for its turn where <see cref="IsTurnOver"/>; <see cref="OnReadable"/> is called once.</summary>
+    public void Yield()
+    {
+        Volatile.Write(ref _readable, Awaited);
+        EventLoop.Current!.Yield(this);
+    }
+
+    /// <summary>Begins to wait for room to write; <see cref="OnWritable"/> is called once.</summary>
+    /// <returns>False where there is room already.</returns>
+    public bool TryAwaitWritable() => TryAwait(ref _writable);
+
+    /// <summary>Ends a wait for something to read; whoever gets true must do what <see cref="OnReadable"/> would.</summary>
+    public bool TryClaimReadable() => Interlocked.Exchange(ref _readable, Ready) == Awaited;
+
+    /// <summary>Ends a wait for room to write; whoever gets true must do what <see cref="OnWritable"/> would.</summary>
+    public bool TryClaimWritable() => Interlocked.Exchange(ref _writable, Ready) == Awaited;
+
+    /// <summary>Takes a wait for something to read back, as if it had never been.</summary>
+    protected bool TryUnawaitReadable() => Interlocked.CompareExchange(ref _readable, NotReady, Awaited) == Awaited;
+
+    /// <summary>To be called before an attempt to read, in order that no event between it and the next wait is lost.</summary>
+    /// <returns>False where there is nothing to read.</returns>
+    protected bool TryBeginReading() => IsReadable && Interlocked.Exchange(ref _readable, NotReady) != NotReady;
+
+    /// <summary>To be called after an attempt to read that may have left something.</summary>
+    protected void ReadOn() => Volatile.Write(ref _readable, Ready);
+
+    /// <summary>Joins the loop before it waits for anything.</summary>
+    protected void Join()
+    {
+        if (_added == 0 && Interlocked.Exchange(ref _added, 1) == 0)
+        {
+            Loop.Add(this);
+        }
+    }
+
+    /// <summary>Nothing can be written until an event says so, as while connecting.</summary>
+    protected void HoldWrites() => Volatile.Write(ref _writable, NotReady);
+
+    /// <summary>The wait for something to read is over.</summary>
+    protected abstract void OnReadable();
+
+    /// <summary>The wait for room to write is over.</summary>
+    protected abstract void OnWritable();
+
+    /// <summary>The other side has ended its half, or the connection is broken; after the others.</summary>
+    /// <param name="isBroken">Whether it was reset, say, and did not end in good order.</param>
+    protected virtual void OnHangUp(bool isBroken)
+    {
+    }
+
+    /// <summary>The loop's call, on its thread.</summary>
+    internal void OnEvents(uint events)
+    {
+        if ((events & (Ends | Libc.EpollPri)) != 0)
+        {
+            _readsToTheEnd = true;
+        }
+        if ((events & ~Libc.EpollOut) != 0 && TryClaimReadable())
+        {
+            OnReadable();
+        }
+        if ((events & (Libc.EpollOut | Libc.EpollHup | Libc.EpollErr)) != 0 && Volatile.Read(ref _writable) != Ready
+            && (Interlocked.CompareExchange(ref _writable, NotReady, Awaited) == Awaited || TryClaimWritable()))
+        {
+            OnWritable();
+        }
+        if ((events & Ends) != 0)
+        {
+            OnHangUp((events & Libc.EpollErr) != 0);
+        }
+    }
+
+    /// <summary>It is its turn again. Where the wait has ended otherwise, or is another one by now, nothing is lost: there is nothing to read, then.</summary>
+    internal void GoOn()
+    {
+        if (TryClaimReadable())
+        {
+            OnReadable();
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        _isDisposed = true;
+        base.Dispose(disposing);
+    }
+
+    /// <inheritdoc/>
+    protected override bool ReleaseHandle()
+    {
+        if (_added != 0)
+        {
+            Loop.Remove(this);
+        }
+        return Libc.Close(handle) == 0;
+    }
+
+    private int Query(nuint what)
+    {
+        var count = 0;
+        try
+        {
+            _ = Libc.Query(this, what, &count); // fails where it has ended
+        }
+        catch (ObjectDisposedException)
+        {
+            // So nothing is.
+        }
+        return count;
+    }
+
+    private bool TryAwait(ref int state)
+    {
+        if (Interlocked.CompareExchange(ref state, Awaited, NotReady) != NotReady)
+        {
+            return false;
+        }
+        Join();
+        return !_isDisposed || Interlocked.Exchange(ref state, Ready) != Awaited; // There are no events any more; the next attempt says so.
+    }
+
+    private int SendOnce(ReadOnlySpan<byte> data, bool moreFollows)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        fixed (byte* start = data)
+        {
+            var sent = (int)Libc.Send(this, start, (nuint)data.Length, Libc.DontWait | Libc.NoSignal | (moreFollows ? Libc.More : 0));
+            return sent >= 0 ? sent
+                : Marshal.GetLastPInvokeError() == Libc.Again ? 0
+                : throw Libc.LastError();
+        }
+    }
+}

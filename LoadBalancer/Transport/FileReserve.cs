@@ -1,0 +1,19 @@
+using System.Runtime.Versioning;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>
+/// Keeps some files free: a request needs one for its backend, and the runtime itself dies where it cannot open one, for instance to
+/// load code. The system hands out the lowest number that is free, so a high number is a warning.
+/// </summary>
+[SupportedOSPlatform("linux")]
+internal static class FileReserve
+{
+    private static readonly int Limit = Libc.FileLimit();
+
+    /// <summary>Files of this number or a higher one are not for clients.</summary>
+    public static readonly int ClientsEnd = Limit - Math.Max(64, Limit / 8);
+
+    /// <summary>Files of this number or a higher one are not for backends either.</summary>
+    public static readonly int BackendsEnd = Limit - 32;
+}

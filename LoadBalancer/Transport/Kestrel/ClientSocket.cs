@@ -1,0 +1,179 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using Microsoft.AspNetCore.Connections;
+
+namespace LoadBalancer.Transport.Kestrel;
+
+/// <summary>
+/// A client's socket: passes events on to the <see cref="ClientConnection"/> that waits for them. Between requests it may do without
+/// one, for what Kestrel keeps for a connection is many times as much: then it is parked, until the next request begins.
+/// </summary>
+[SupportedOSPlatform("linux")]
+internal sealed class ClientSocket(int file, EventLoop loop, EpollListener listener, EndPoint? local, EndPoint? remote) : EpollSocket(file, loop)
+{
+    private ClientConnection? _connection; // null while it is parked
+    private ConnectionAbortedException? _abortReason;
+    private long _quietSince;
+
+    /// <summary>Whether it waits for the next request without a connection.</summary>
+    public bool IsParked => Volatile.Read(ref _connection) is null;
+
+    /// <summary>Who accepted it.</summary>
+    public EpollListener Listener => listener;
+
+    /// <summary>Its own address.</summary>
+    public EndPoint? Local => local;
+
+    /// <summary>The client's.</summary>
+    public EndPoint? Remote => remote;
+
+    /// <summary>Why it was aborted, if it was.</summary>
+    public ConnectionAbortedException? AbortReason => Volatile.Read(ref _abortReason);
+
+    /// <summary>Makes a connection of it for Kestrel.</summary>
+    public ClientConnection Connect()
+    {
+        var connection = new ClientConnection(this);
+        Volatile.Write(ref _connection, connection);
+        return connection;
+    }
+
+    /// <summary>Resets the connection; the first reason given stands.</summary>
+    public void Abort(ConnectionAbortedException reason)
+    {
+        Interlocked.CompareExchange(ref _abortReason, reason, null);
+        Reset();
+    }
+
+    /// <summary>Ends it in good order.</summary>
+    public void Finish()
+    {
+        Shutdown();
+        Dispose();
+    }
+
+    /// <summary>Keeps it without a connection from now on.</summary>
+    /// <param name="quietSince">When the last request ended.</param>
+    public void Park(long quietSince)
+    {
+        _quietSince = quietSince;
+        Volatile.Write(ref _connection, null);
+        AwaitRequest();
+        if (listener.IsDisposed)
+        {
+            CloseParked();
+        }
+    }
+
+    /// <summary>Closes it if it is parked.</summary>
+    public void CloseParked()
+    {
+        if (IsParked && TryUnawaitReadable())
+        {
+            if (IsParked)
+            {
+                Finish();
+            }
+            else
+            {
+                AwaitAgain();
+            }
+        }
+    }
+
+    /// <summary>A look at it now and then, on no particular thread: whether its time is up, or it may be parked.</summary>
+    /// <returns>Whether it was parked.</returns>
+    public bool Inspect(long now, EpollOptions options, TimeProvider time)
+    {
+        if (Volatile.Read(ref _connection) is not { } connection)
+        {
+            if (time.GetElapsedTime(_quietSince, now) >= options.ParkedTimeout)
+            {
+                CloseParked();
+            }
+            return false;
+        }
+        if (connection.StalledSince(now) is { } stalled && time.GetElapsedTime(stalled, now) >= options.SendTimeout())
+        {
+            connection.Abort(new ConnectionAbortedException("the client does not take what is sent to it"));
+        }
+        if (options.ParkedTimeout is null || connection.QuietSince(now) is not { } quiet || time.GetElapsedTime(quiet, now) < options.ParkAfter
+            || listener.IsDisposed || !TryUnawaitReadable())
+        {
+            return false;
+        }
+        if (Volatile.Read(ref _connection) == connection && connection.TryEnd())
+        {
+            return true;
+        }
+        AwaitAgain();
+        return false;
+    }
+
+    /// <inheritdoc/>
+    protected override void OnReadable()
+    {
+        if (Volatile.Read(ref _connection) is { } connection)
+        {
+            connection.Reader.OnReadable();
+        }
+        else
+        {
+            AwaitRequest();
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void OnWritable() => Volatile.Read(ref _connection)?.Writer.OnWritable();
+
+    /// <inheritdoc/>
+    protected override void OnHangUp(bool isBroken) => Volatile.Read(ref _connection)?.OnClosed();
+
+    /// <inheritdoc/>
+    protected override bool ReleaseHandle()
+    {
+        listener.OnReleased();
+        return base.ReleaseHandle();
+    }
+
+    private void AwaitAgain()
+    {
+        if (Volatile.Read(ref _connection) is { } connection)
+        {
+            connection.Reader.Await();
+        }
+        else
+        {
+            AwaitRequest();
+        }
+    }
+
+    // While it is parked. Only what is a request, or might become one, is worth a connection.
+    private void AwaitRequest()
+    {
+        Span<byte> first = stackalloc byte[1];
+        while (!TryAwaitReadable())
+        {
+            try
+            {
+                var count = Receive(first, Libc.Peek);
+                if (count == Nothing)
+                {
+                    continue;
+                }
+                if (count > 0)
+                {
+                    listener.Resume(this);
+                    return;
+                }
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                // Broken, which is an end too.
+            }
+            Finish();
+            return;
+        }
+    }
+}

@@ -1,0 +1,263 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using System.Threading.Tasks.Sources;
+using Microsoft.AspNetCore.Connections;
+
+namespace LoadBalancer.Transport.Kestrel;
+
+/// <summary>
+/// Reads from a socket when it is asked to, and never ahead: what nobody reads stays with the kernel, and then with the client. What
+/// is unread lies in one piece; while nothing is, there is no buffer.
+/// </summary>
+[SupportedOSPlatform("linux")]
+internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary) : PipeReader, IValueTaskSource<ReadResult>
+{
+    private const int SmallStep = 4 * 1024;
+    private const int LargeStep = 64 * 1024;
+    private const int LeastRoom = 1024;
+
+    private byte[] _buffer = [];
+    private int _start;
+    private int _end;
+    private int _step = SmallStep;
+    private bool _hasNews; // There is something that the last examination did not see.
+    private bool _isAtEnd;
+    private bool _isCompleted;
+    private volatile bool _cancelRequested;
+    private Exception? _failure;
+    private CancellationToken _token;
+    private CancellationTokenRegistration _registration;
+    private ManualResetValueTaskSourceCore<ReadResult> _result; // continues inline
+
+    /// <summary>Whether what was read was consumed too, and nobody wants anything but the next request.</summary>
+    public bool IsAtBoundary => boundary.IsReached && _start == _end && !_isCompleted && !_cancelRequested;
+
+    private ReadOnlySequence<byte> Unread => new(_buffer, _start, _end - _start);
+
+    /// <inheritdoc/>
+    public override bool TryRead(out ReadResult result)
+    {
+        ObjectDisposedException.ThrowIf(_isCompleted, this);
+        var isCanceled = _cancelRequested;
+        if (isCanceled)
+        {
+            _cancelRequested = false;
+        }
+        else if (socket.AbortReason is { } reason)
+        {
+            throw reason;
+        }
+        else if (!_hasNews && !_isAtEnd && !TryReceive())
+        {
+            result = default;
+            return false;
+        }
+        if (_end > _start)
+        {
+            boundary.IsReached = false; // It may be no more than half a head, and consumed all the same.
+        }
+        result = new ReadResult(Unread, isCanceled, _isAtEnd);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<ReadResult>(cancellationToken);
+        }
+        var isTurnOver = !_hasNews && !_isAtEnd && !_isCompleted && socket.IsTurnOver;
+        try
+        {
+            if (!isTurnOver && TryRead(out var result))
+            {
+                return new(result);
+            }
+        }
+        catch (Exception e)
+        {
+            return ValueTask.FromException<ReadResult>(e);
+        }
+        _result.Reset();
+        _token = cancellationToken;
+        var version = _result.Version; // From the wait on, another thread may complete it.
+        if (cancellationToken.CanBeCanceled)
+        {
+            _registration = cancellationToken.UnsafeRegister(static state => ((SocketReader)state!).Interrupt(), this);
+        }
+        if (isTurnOver)
+        {
+            socket.Yield();
+        }
+        else
+        {
+            Await();
+        }
+        return new(this, version);
+    }
+
+    /// <inheritdoc/>
+    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+    /// <inheritdoc/>
+    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        if (_isCompleted)
+        {
+            return;
+        }
+        var unread = Unread;
+        _hasNews = !unread.Slice(examined).IsEmpty;
+        _start = _end - (int)unread.Slice(consumed).Length;
+        if (_start == _end)
+        {
+            ReturnBuffer();
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void CancelPendingRead()
+    {
+        _cancelRequested = true;
+        Interrupt();
+    }
+
+    /// <inheritdoc/>
+    public override void Complete(Exception? exception = null)
+    {
+        if (!_isCompleted)
+        {
+            _isCompleted = true;
+            ReturnBuffer();
+            Interrupt();
+        }
+    }
+
+    /// <summary>The wait is over; called by the loop, or by whoever claimed it.</summary>
+    public void OnReadable()
+    {
+        if (!TryComplete())
+        {
+            Await();
+        }
+    }
+
+    /// <summary>Waits again; for whoever has taken a wait back (<see cref="EpollSocket.TryUnawaitReadable"/>).</summary>
+    public void Await()
+    {
+        while (!socket.TryAwaitReadable() && !TryComplete())
+        {
+        }
+    }
+
+    /// <summary>Tells whoever waits that this is the end, whether it is or not; for whoever has taken the wait back.</summary>
+    public void End()
+    {
+        _isAtEnd = true;
+        _result.SetResult(new ReadResult(Unread, false, true));
+    }
+
+    ReadResult IValueTaskSource<ReadResult>.GetResult(short token)
+    {
+        _registration.Dispose();
+        _registration = default;
+        _token = default;
+        return _result.GetResult(token);
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _result.GetStatus(token);
+
+    void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _result.OnCompleted(continuation, state, token, flags);
+
+    private void Interrupt()
+    {
+        if (socket.TryClaimReadable())
+        {
+            OnReadable();
+        }
+    }
+
+    private bool TryComplete()
+    {
+        ReadResult result;
+        try
+        {
+            _token.ThrowIfCancellationRequested();
+            if (!TryRead(out result))
+            {
+                return false;
+            }
+        }
+        catch (Exception e)
+        {
+            _result.SetException(e);
+            return true;
+        }
+        _result.SetResult(result);
+        return true;
+    }
+
+    private bool TryReceive()
+    {
+        if (_failure is not null)
+        {
+            throw _failure;
+        }
+        if (!socket.IsReadable)
+        {
+            return false;
+        }
+        MakeRoom();
+        var room = _buffer.AsSpan(_end);
+        int count;
+        try
+        {
+            count = socket.Receive(room);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            _failure = socket.AbortReason as Exception ?? new ConnectionResetException(e.Message, e);
+            throw _failure;
+        }
+        if (count > 0)
+        {
+            _end += count;
+            _hasNews = true;
+            _step = count == room.Length ? LargeStep : count <= SmallStep ? SmallStep : _step;
+            return true;
+        }
+        if (_start == _end)
+        {
+            ReturnBuffer();
+        }
+        _isAtEnd = count == 0;
+        return _isAtEnd;
+    }
+
+    private void MakeRoom()
+    {
+        if (_buffer.Length - _end >= LeastRoom)
+        {
+            return;
+        }
+        var unread = _buffer.AsSpan(_start, _end - _start);
+        var larger = ArrayPool<byte>.Shared.Rent(Math.Max(_step, 2 * unread.Length)); // Ends where Kestrel refuses: a head has its limit.
+        unread.CopyTo(larger);
+        var count = unread.Length;
+        ReturnBuffer();
+        (_buffer, _end) = (larger, count);
+    }
+
+    private void ReturnBuffer()
+    {
+        if (_buffer.Length > 0)
+        {
+            ArrayPool<byte>.Shared.Return(_buffer);
+        }
+        (_buffer, _start, _end) = ([], 0, 0);
+    }
+}

@@ -1,0 +1,291 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using System.Threading.Tasks.Sources;
+
+namespace LoadBalancer.Transport.Kestrel;
+
+/// <summary>
+/// Writes to a socket. A flush sends at once, and is over when the kernel has taken everything; where the client does not read, it
+/// waits. What a flush has left, because it was cancelled, is sent all the same.
+/// </summary>
+[SupportedOSPlatform("linux")]
+internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTaskSource<FlushResult>
+{
+    private const int SmallPiece = 4 * 1024;
+    private const int LargePiece = 32 * 1024;
+
+    private readonly Lock _gate = new(); // of everything below but the piece that is being written, which is the writer's own
+    private Piece _current;
+    private long _unflushed;
+    private long _sentBytes;
+    private Piece _head; // the first of what is unsent
+    private Queue<Piece>? _rest;
+    private bool _isSending; // The loop goes on with what is unsent.
+    private bool _isFlushing; // Somebody waits for that.
+    private bool _cancelRequested;
+    private bool _isCompleted;
+    private bool _isBroken;
+    private TaskCompletionSource? _sent;
+    private CancellationTokenRegistration _registration;
+    private ManualResetValueTaskSourceCore<FlushResult> _result; // continues inline
+
+    /// <summary>Whether something waits for the client to read.</summary>
+    public bool IsSending => Volatile.Read(ref _isSending);
+
+    /// <summary>How much the kernel has taken so far.</summary>
+    public long Sent => Volatile.Read(ref _sentBytes);
+
+    /// <inheritdoc/>
+    public override bool CanGetUnflushedBytes => true;
+
+    /// <inheritdoc/>
+    public override long UnflushedBytes => _unflushed;
+
+    /// <inheritdoc/>
+    public override Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        ObjectDisposedException.ThrowIf(_isCompleted, this);
+        if (_current.Room < Math.Max(sizeHint, 1))
+        {
+            var size = _current.IsEmpty ? SmallPiece : LargePiece;
+            lock (_gate)
+            {
+                Enqueue();
+            }
+            _current = new Piece(ArrayPool<byte>.Shared.Rent(Math.Max(sizeHint, size)));
+        }
+        return _current.Array.AsMemory(_current.End);
+    }
+
+    /// <inheritdoc/>
+    public override Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
+
+    /// <inheritdoc/>
+    public override void Advance(int bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)bytes, (uint)_current.Room);
+        _current.End += bytes;
+        _unflushed += bytes;
+    }
+
+    /// <inheritdoc/>
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<FlushResult>(cancellationToken);
+        }
+        short version;
+        lock (_gate)
+        {
+            _unflushed = 0;
+            Send();
+            if (!_isSending || _cancelRequested)
+            {
+                var result = new FlushResult(_cancelRequested, _isBroken || _isCompleted);
+                _cancelRequested = false;
+                return new(result);
+            }
+            version = _result.Version;
+            if (_isFlushing)
+            {
+                return new(this, version); // There may be another flush while one is under way, but only one is awaited.
+            }
+            _result.Reset();
+            version = _result.Version;
+            _isFlushing = true;
+        }
+        if (cancellationToken.CanBeCanceled)
+        {
+            _registration = cancellationToken.UnsafeRegister(static (state, token) => ((SocketWriter)state!).Cancel(token), this);
+        }
+        return new(this, version);
+    }
+
+    /// <inheritdoc/>
+    public override void CancelPendingFlush() => Cancel(null);
+
+    /// <inheritdoc/>
+    public override void Complete(Exception? exception = null)
+    {
+        lock (_gate)
+        {
+            if (_isCompleted)
+            {
+                return;
+            }
+            if (exception is not null)
+            {
+                Break();
+            }
+            Send();
+            _isCompleted = true;
+        }
+    }
+
+    /// <summary>Returns when everything was sent, or can no longer be; after <see cref="Complete"/>.</summary>
+    public Task WhenSentAsync()
+    {
+        lock (_gate)
+        {
+            return _isSending ? (_sent ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task : Task.CompletedTask;
+        }
+    }
+
+    /// <summary>There is room; called by the loop.</summary>
+    public void OnWritable()
+    {
+        bool wasFlushing;
+        lock (_gate)
+        {
+            SendUnsent();
+            if (_isSending)
+            {
+                return;
+            }
+            wasFlushing = _isFlushing;
+            _isFlushing = false;
+            _sent?.TrySetResult();
+        }
+        if (wasFlushing)
+        {
+            _result.SetResult(new FlushResult(false, _isBroken));
+        }
+    }
+
+    FlushResult IValueTaskSource<FlushResult>.GetResult(short token)
+    {
+        _registration.Dispose();
+        _registration = default;
+        return _result.GetResult(token);
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) => _result.GetStatus(token);
+
+    void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _result.OnCompleted(continuation, state, token, flags);
+
+    private void Cancel(CancellationToken? token)
+    {
+        lock (_gate)
+        {
+            if (!_isFlushing)
+            {
+                _cancelRequested |= token is null;
+                return;
+            }
+            _isFlushing = false;
+        }
+        if (token is null)
+        {
+            _result.SetResult(new FlushResult(true, false));
+        }
+        else
+        {
+            _result.SetException(new OperationCanceledException(token.Value));
+        }
+    }
+
+    // Nearly always one piece is all there is, and the kernel takes it.
+    private void Send()
+    {
+        if (!_isSending && _rest is null or { Count: 0 } && TrySend(ref _current, false))
+        {
+            _current.Return();
+            return;
+        }
+        var isAwaited = _isSending || _rest is null or { Count: 0 };
+        Enqueue();
+        _isSending = true;
+        if (!isAwaited)
+        {
+            SendUnsent();
+        }
+    }
+
+    // Until nothing is left, or there is to be an event.
+    private void SendUnsent()
+    {
+        do
+        {
+            if (!TrySend(ref _head, _rest!.Count > 0))
+            {
+                return;
+            }
+            _head.Return();
+        }
+        while (_rest.TryDequeue(out _head));
+        _isSending = false;
+    }
+
+    /// <returns>False where it was not all: there is to be an event.</returns>
+    private bool TrySend(ref Piece piece, bool moreFollows)
+    {
+        try
+        {
+            while (!piece.IsEmpty && !_isBroken)
+            {
+                var count = socket.Send(piece.Unsent, moreFollows);
+                piece.Start += count;
+                _sentBytes += count;
+                if (!piece.IsEmpty && socket.TryAwaitWritable())
+                {
+                    return false;
+                }
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            Break();
+        }
+        return true;
+    }
+
+    private void Enqueue()
+    {
+        if (_current.IsEmpty || _isBroken)
+        {
+            _current.Return();
+        }
+        else
+        {
+            (_rest ??= new Queue<Piece>()).Enqueue(_current);
+            _current = default;
+        }
+    }
+
+    // Nobody will read it.
+    private void Break()
+    {
+        _isBroken = true;
+        while (_rest is not null && _rest.TryDequeue(out var piece))
+        {
+            piece.Return();
+        }
+    }
+
+    private struct Piece(byte[] array)
+    {
+        public int Start;
+        public int End;
+
+        public readonly byte[]? Array => array;
+
+        public readonly bool IsEmpty => Start == End;
+
+        public readonly int Room => array is null ? 0 : array.Length - End;
+
+        public readonly ReadOnlySpan<byte> Unsent => array.AsSpan(Start, End - Start);
+
+        public void Return()
+        {
+            if (array is not null)
+            {
+                ArrayPool<byte>.Shared.Return(array);
+            }
+            this = default;
+        }
+    }
+}

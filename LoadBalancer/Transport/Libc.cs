@@ -1,0 +1,124 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>The system calls of Linux that the event loops stand on; constants as in the kernel's headers.</summary>
+internal static unsafe partial class Libc
+{
+    public const uint EpollIn = 0x1;
+    public const uint EpollPri = 0x2;
+    public const uint EpollOut = 0x4;
+    public const uint EpollErr = 0x8;
+    public const uint EpollHup = 0x10;
+    public const uint EpollRdHup = 0x2000;
+    public const uint EpollEt = 0x80000000;
+    public const int CtlAdd = 1;
+    public const int CloseOnExec = 0x80000; // SOCK_CLOEXEC and EPOLL_CLOEXEC
+    public const int Duplicate = 1030; // F_DUPFD_CLOEXEC
+    public const int NonBlocking = 0x800; // SOCK_NONBLOCK
+    public const int Peek = 0x2;
+    public const int DontWait = 0x40;
+    public const int NoSignal = 0x4000;
+    public const int More = 0x8000;
+    public const int ShutSend = 1;
+    public const int ShutBoth = 2;
+    public const int SolSocket = 1;
+    public const int SoError = 4;
+    public const int SoKeepAlive = 9;
+    public const int Tcp = 6; // IPPROTO_TCP, the level of the next four
+    public const int TcpNoDelay = 1;
+    public const int TcpKeepIdle = 4;
+    public const int TcpKeepInterval = 5;
+    public const int TcpKeepCount = 6;
+    public const uint QueuedToSend = 0x5411; // SIOCOUTQ
+    public const uint NotYetSent = 0x894B; // SIOCOUTQNSD
+    public const int TooManyFilesInSystem = 23;
+    public const int TooManyFiles = 24;
+    public const int Again = 11;
+    public const int ConnectionAborted = 103;
+    public const int InProgress = 115;
+
+    /// <summary>struct epoll_event is packed on x86-64, and nowhere else.</summary>
+    public static readonly int EventDataOffset = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 4 : 8;
+
+    /// <summary>The size of a struct epoll_event.</summary>
+    public static readonly int EventSize = EventDataOffset + sizeof(ulong);
+
+    [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
+    public static partial int EpollCreate(int flags);
+
+    [LibraryImport("libc", EntryPoint = "epoll_ctl", SetLastError = true)]
+    public static partial int EpollControl(int epoll, int operation, SafeHandle socket, byte* @event);
+
+    [LibraryImport("libc", EntryPoint = "epoll_wait")]
+    public static partial int EpollWait(int epoll, byte* events, int most, int milliseconds);
+
+    [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
+    public static partial nint Receive(SafeHandle socket, byte* data, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
+    public static partial nint Send(SafeHandle socket, byte* data, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "accept4", SetLastError = true)]
+    public static partial int Accept(SafeHandle socket, byte* address, int* length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "socket", SetLastError = true)]
+    public static partial int Socket(int family, int type, int protocol);
+
+    [LibraryImport("libc", EntryPoint = "connect", SetLastError = true)]
+    public static partial int Connect(SafeHandle socket, byte* address, int length);
+
+    [LibraryImport("libc", EntryPoint = "getsockname", SetLastError = true)]
+    public static partial int LocalName(int socket, byte* address, int* length);
+
+    [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
+    public static partial int SetOption(SafeHandle socket, int level, int name, int* value, int length);
+
+    [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
+    public static partial int GetOption(SafeHandle socket, int level, int name, int* value, int* length);
+
+    [LibraryImport("libc", EntryPoint = "ioctl")]
+    public static partial int Query(SafeHandle socket, nuint what, int* value);
+
+    [LibraryImport("libc", EntryPoint = "shutdown")]
+    public static partial int Shutdown(SafeHandle socket, int how);
+
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    public static partial int Control(SafeHandle file, int command, int argument);
+
+    [LibraryImport("libc", EntryPoint = "getrlimit")]
+    private static partial int GetLimit(int resource, nuint* limits);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    public static partial int Close(nint file);
+
+    /// <summary>How many files this process may have open.</summary>
+    public static int FileLimit()
+    {
+        const int OpenFiles = 7; // RLIMIT_NOFILE
+        var limits = stackalloc nuint[2]; // struct rlimit: what holds, and how far it may be raised
+        return GetLimit(OpenFiles, limits) == 0 ? (int)Math.Min(limits[0], int.MaxValue) : int.MaxValue;
+    }
+
+    /// <summary>What the last call's error number means in the framework's words.</summary>
+    public static SocketException LastError() => Error(Marshal.GetLastPInvokeError());
+
+    /// <summary>What an error number means in the framework's words.</summary>
+    public static SocketException Error(int number) => new((int)(number switch
+    {
+        12 or 105 => SocketError.NoBufferSpaceAvailable, // ENOMEM, ENOBUFS
+        13 => SocketError.AccessDenied,
+        TooManyFilesInSystem or TooManyFiles => SocketError.TooManyOpenSockets,
+        32 => SocketError.Shutdown, // EPIPE
+        97 => SocketError.AddressFamilyNotSupported,
+        99 => SocketError.AddressNotAvailable,
+        101 => SocketError.NetworkUnreachable,
+        ConnectionAborted => SocketError.ConnectionAborted,
+        104 => SocketError.ConnectionReset,
+        110 => SocketError.TimedOut,
+        111 => SocketError.ConnectionRefused,
+        113 => SocketError.HostUnreachable,
+        _ => SocketError.SocketError,
+    }));
+}

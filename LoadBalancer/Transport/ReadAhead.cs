@@ -1,0 +1,70 @@
+using System.Net.Sockets;
+using System.Threading.Tasks.Sources;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>
+/// The read that is under way on a connection while it lies idle. It ends in one of two ways: somebody claims it for a request, and
+/// its result is the beginning of the response; or it completes unclaimed, and the backend has closed the connection. Which of the
+/// two came first is decided by one exchange of <see cref="_state"/>. Made once for a connection and used for every rest.
+/// </summary>
+internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEventArgs(true), IValueTaskSource<int>
+{
+    private const int Idle = 0;
+    private const int Claimed = 1;
+    private const int Closed = 2;
+
+    private ManualResetValueTaskSourceCore<int> _result; // continues inline, on the thread that received
+    private int _state = Closed;
+
+    /// <summary>Begins to read into the memory.</summary>
+    /// <returns>False where something is there already, if only the end: the connection is of no further use.</returns>
+    public bool TryBegin(Memory<byte> memory)
+    {
+        _result.Reset();
+        Volatile.Write(ref _state, Idle);
+        SetBuffer(memory);
+        try
+        {
+            return socket.ReceiveAsync(this);
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Claims the read for a request; from now on its result must be awaited.</summary>
+    /// <returns>False where the backend was faster and has closed the connection.</returns>
+    public bool TryClaim() => Interlocked.CompareExchange(ref _state, Claimed, Idle) == Idle;
+
+    /// <summary>How many bytes were received, once the read was claimed.</summary>
+    public ValueTask<int> ResultAsync() => new(this, _result.Version);
+
+    /// <inheritdoc/>
+    public int GetResult(short token) => _result.GetResult(token);
+
+    /// <inheritdoc/>
+    public ValueTaskSourceStatus GetStatus(short token) => _result.GetStatus(token);
+
+    /// <inheritdoc/>
+    public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _result.OnCompleted(continuation, state, token, flags);
+
+    /// <inheritdoc/>
+    protected override void OnCompleted(SocketAsyncEventArgs e)
+    {
+        if (Interlocked.CompareExchange(ref _state, Closed, Idle) == Idle)
+        {
+            closed();
+        }
+        else if (SocketError == SocketError.Success)
+        {
+            _result.SetResult(BytesTransferred);
+        }
+        else
+        {
+            _result.SetException(new SocketException((int)SocketError));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+using System.Threading.Tasks.Sources;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>That a socket has become ready, for one after the other who waits for it.</summary>
+internal sealed class Readiness : IValueTaskSource
+{
+    private ManualResetValueTaskSourceCore<bool> _result; // continues inline
+
+    /// <summary>Waits until <see cref="Set"/> is called.</summary>
+    /// <param name="tryBegin">Begins the wait; false where it is ready already.</param>
+    public ValueTask WaitAsync(Func<bool> tryBegin)
+    {
+        _result.Reset();
+        var version = _result.Version;
+        return tryBegin() ? new(this, version) : ValueTask.CompletedTask;
+    }
+
+    /// <summary>It is ready.</summary>
+    public void Set() => _result.SetResult(true);
+
+    /// <inheritdoc/>
+    public void GetResult(short token) => _result.GetResult(token);
+
+    /// <inheritdoc/>
+    public ValueTaskSourceStatus GetStatus(short token) => _result.GetStatus(token);
+
+    /// <inheritdoc/>
+    public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _result.OnCompleted(continuation, state, token, flags);
+}
