@@ -65,7 +65,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         {
             return BindList(section, type.GetGenericArguments()[0]);
         }
-        return type.Namespace == typeof(OptionsBinder).Namespace && type.IsClass
+        return type.Namespace == typeof(LoadBalancerOptions).Namespace && type.IsClass
             ? BindRecord(section, type)
             : BindScalar(section, type);
     }
