@@ -38,7 +38,7 @@ internal static class Node
 
         services.AddSingleton<HealthLog>();
         services.AddSingleton<ErrorStatistics>();
-        services.AddSingleton(_ => new HealthChecker(time, Random.Shared));
+        services.AddSingleton(provider => new HealthChecker(time, Random.Shared, provider.GetRequiredService<ILogger<HealthChecker>>()));
         services.AddSingleton(provider => new HeartbeatService(time, provider.GetRequiredService<ILogger<HeartbeatService>>()));
         services.AddSingleton(provider => BuildPools(options, provider));
         services.AddSingleton(provider => new AccessLogs(options.Listeners, time, provider.GetRequiredService<ILogger<AccessLog>>()));

@@ -19,6 +19,7 @@ internal sealed class NodePool : IDisposable
     private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(100);
 
     private readonly NodePoolParts _parts;
+    private readonly ILogger _logger;
     private readonly SlowStart _slowStart;
     private readonly HashSet<Backend> _leaving = []; // who drains, to be removed then
     private BackendTrust _trust;
@@ -34,8 +35,9 @@ internal sealed class NodePool : IDisposable
         (_parts, _options, _stickyKey) = (parts, options, stickyKey);
         Pool = new BackendPool(name, Policy(options.Policy), [.. options.Backends.Select(entry => NewBackend(entry.Key, entry.Value))], options.Queue.Limit);
         parts.HealthLog.Watch(Pool);
-        EjectionTimer.Watch(Pool, parts.Time);
-        _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time);
+        _logger = parts.Loggers.CreateLogger<NodePool>();
+        EjectionTimer.Watch(Pool, parts.Time, _logger);
+        _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
         _trust = NewTrust();
         Forwarder = NewForwarder(null);
         Probed = NewProbed();
@@ -123,7 +125,10 @@ internal sealed class NodePool : IDisposable
     }
 
     /// <summary>Lets a backend finish what it has in flight, and removes it, unless <see cref="Apply"/> says before that it is to stay.</summary>
-    public async Task DeleteAsync(Backend backend)
+    public void Delete(Backend backend) =>
+        BackgroundTask.Run(DeleteAsync(backend), _logger, $"pool '{Pool.Name}': removing backend '{backend.Name}'");
+
+    private async Task DeleteAsync(Backend backend)
     {
         lock (_parts.Gate)
         {
@@ -152,8 +157,8 @@ internal sealed class NodePool : IDisposable
     {
         Pool.SetMembers([]);
         _trust.Dispose();
-        _ = RetireAsync(_forwarding);
-        _ = RetireAsync(_probing);
+        Retire(_forwarding);
+        Retire(_probing);
     }
 
     /// <inheritdoc/>
@@ -163,6 +168,8 @@ internal sealed class NodePool : IDisposable
         _forwarding?.Dispose();
         _probing?.Dispose();
     }
+
+    private void Retire(HttpMessageHandler? handler) => BackgroundTask.Run(RetireAsync(handler), _logger, $"pool '{Pool.Name}': closing old connections");
 
     // Who has just looked up how to get to the pool may still be on its way.
     private async Task RetireAsync(HttpMessageHandler? handler)
@@ -193,7 +200,7 @@ internal sealed class NodePool : IDisposable
     {
         if (_client is null || before?.Timeouts != _options.Timeouts || before.HttpVersion != _options.HttpVersion || before.Tls != _options.Tls)
         {
-            _ = RetireAsync(_forwarding);
+            Retire(_forwarding);
             _forwarding = HttpForwarder.CreateHandler(_options, _trust, _parts.Time);
             _client = _parts.Clients.Create(_parts.ClientFactory, $"forward to {Pool.Name}", _forwarding);
         }
@@ -202,7 +209,7 @@ internal sealed class NodePool : IDisposable
 
     private ProbedPool? NewProbed()
     {
-        _ = RetireAsync(_probing);
+        Retire(_probing);
         _probing = null;
         if (_options.HealthCheck is not { } check)
         {

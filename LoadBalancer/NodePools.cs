@@ -57,7 +57,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
     }
 
     /// <summary>Lets a backend finish what it has in flight, and removes it, until the next <see cref="Apply"/>.</summary>
-    public void Delete(BackendPool pool, Backend backend) => _ = _pools.GetValueOrDefault(pool.Name)?.DeleteAsync(backend);
+    public void Delete(BackendPool pool, Backend backend) => _pools.GetValueOrDefault(pool.Name)?.Delete(backend);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,6 +1,7 @@
 using LoadBalancer.Health;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
 
 using static LoadBalancer.Tests.Support.TestBackends;
 
@@ -14,7 +15,7 @@ internal sealed class EjectionTimerTests
         var clock = new FakeClock();
         var backend = Unprobed("a", time: clock);
         var pool = PoolOf(backend);
-        EjectionTimer.Watch(pool, clock);
+        EjectionTimer.Watch(pool, clock, NullLogger.Instance);
         pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
         lease!.Complete(AttemptOutcome.ConnectFailed, "connection refused");
 

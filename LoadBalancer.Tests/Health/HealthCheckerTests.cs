@@ -3,6 +3,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Health;
@@ -145,7 +146,7 @@ internal sealed class HealthCheckerTests
 
     private async Task StartAsync(BackendPool pool)
     {
-        _checker = new HealthChecker(_clock, new Random(1));
+        _checker = new HealthChecker(_clock, new Random(1), NullLogger<HealthChecker>.Instance);
         _checker.Watch([new ProbedPool(pool, Options, _probe)]);
         await _checker.StartAsync(CancellationToken.None);
     }

@@ -1,6 +1,7 @@
 using LoadBalancer.Health;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
 
 using static LoadBalancer.Tests.Support.TestBackends;
 
@@ -52,7 +53,7 @@ internal sealed class SlowStartTests
         var clock = new FakeClock();
         var (a, b) = (Probed("a", time: clock), Probed("b", time: clock));
         var pool = PoolOf(a, b);
-        SlowStart.Watch(pool, TimeSpan.FromSeconds(20), clock);
+        SlowStart.Watch(pool, TimeSpan.FromSeconds(20), clock, NullLogger.Instance);
         pool.ObserveProbe(a, true, "ok");
         pool.ObserveProbe(b, true, "ok");
         return (clock, pool, a, b);

@@ -2,6 +2,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Health;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Simulation;
 
@@ -36,8 +37,8 @@ internal sealed class PoolSimulation
         _result = new SimulationResult(policy, requests);
         _servers = [.. Enumerable.Range(0, Servers).Select(i => new SimulatedServer(TestBackends.Unprobed($"b{i}", time: _clock), Slots, MeanSeconds))];
         _pool = TestBackends.PoolOf(TestPolicies.Make(policy, new Random(3)), [.. _servers.Select(server => server.Backend)]);
-        EjectionTimer.Watch(_pool, _clock);
-        SlowStart.Watch(_pool, TimeSpan.FromSeconds(5), _clock);
+        EjectionTimer.Watch(_pool, _clock, NullLogger.Instance);
+        SlowStart.Watch(_pool, TimeSpan.FromSeconds(5), _clock, NullLogger.Instance);
     }
 
     /// <summary>Lets so many requests through.</summary>

@@ -27,7 +27,10 @@ internal sealed class AlternativeRegister : IAsyncDisposable
     public AlternativeRegister(TimeSpan timeout, BrokerLog log, Refusals refusals, ZmtpLimits limits, TimeProvider time)
     {
         (_timeout, _log, _refusals, _time) = (timeout, log, refusals, time);
-        Socket = new SubscribeSocket(ZmtpSocketType.Sub, limits, time) { Received = OnMessage, Faulted = refusals.At(nameof(BrokerPorts.AlternativePing)) };
+        Socket = new SubscribeSocket(ZmtpSocketType.Sub, limits, time) 
+        {
+            Received = OnMessage, Faulted = refusals.At(nameof(BrokerPorts.AlternativePing)), Logger = log.Logger,
+        };
         Socket.Subscribe(PeerMessages.AlternativePingTopic);
     }
 

@@ -15,6 +15,7 @@ public sealed class BrokerListener : IListener
     private readonly TimeProvider _time;
     private readonly RoleKeeper _role;
     private readonly Refusals _refusals;
+    private readonly ILogger _logger;
     private volatile int _queueLimit;
 
     /// <summary>Makes it; it listens from <see cref="StartAsync"/> on.</summary>
@@ -23,7 +24,7 @@ public sealed class BrokerListener : IListener
         (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
         (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => Serving?.Requests.WaitingCount ?? 0);
         var log = new BrokerLog(name, time, loggers.CreateLogger<BrokerLog>());
-        _refusals = new Refusals(log);
+        (_logger, _refusals) = (log.Logger, new Refusals(log));
         _role = new RoleKeeper(options, () => new ServingBroker(name, options with { QueueLimit = _queueLimit }, pool, log, _refusals, errors, time), log, time);
     }
 
@@ -81,5 +82,5 @@ public sealed class BrokerListener : IListener
     public Task StopAsync(CancellationToken cancellationToken) => _role.StopAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public void Dispose() => _ = _role.DisposeAsync().AsTask();
+    public void Dispose() => BackgroundTask.Run(_role.DisposeAsync().AsTask(), _logger, $"listener '{Name}': closing the broker");
 }

@@ -12,6 +12,9 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
     private readonly LogGate _misplaced = new(time);
     private readonly LogGate _conflict = new(time);
 
+    /// <summary>For what works in the background.</summary>
+    public ILogger Logger => logger;
+
     /// <summary>A peer has lost its connection through its own fault, or ours.</summary>
     public void Refused(string port, ZmtpPeer peer, ZmtpFault fault, string reason)
     {

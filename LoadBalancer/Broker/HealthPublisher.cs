@@ -14,7 +14,10 @@ internal sealed class HealthPublisher(Refusals refusals, ZmtpLimits limits, Time
     private long _publishedAt;
 
     /// <summary>Where everybody connects: a PUB. Bound, but silent, it only shows that somebody is here.</summary>
-    public PublishSocket Socket { get; } = new(ZmtpSocketType.Pub, limits, time) { Faulted = refusals.At(nameof(BrokerPorts.HealthCheck)) };
+    public PublishSocket Socket { get; } = new(ZmtpSocketType.Pub, limits, time) 
+    {
+        Faulted = refusals.At(nameof(BrokerPorts.HealthCheck)), Logger = refusals.Logger,
+    };
 
     /// <summary>When it has published last; null where it has not.</summary>
     public long? PublishedAt => Interlocked.Read(ref _publishedAt) is not 0 and var at ? at : null;

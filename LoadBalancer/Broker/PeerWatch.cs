@@ -11,6 +11,7 @@ internal sealed class PeerWatch : IAsyncDisposable
 {
     private readonly ListenerOptions _options;
     private readonly IPAddress _self;
+    private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly ZmtpLimits _limits;
     private readonly SubscribeSocket _health;
@@ -22,15 +23,17 @@ internal sealed class PeerWatch : IAsyncDisposable
     /// <param name="self">What this one is called there.</param>
     /// <param name="options">The listener's.</param>
     /// <param name="heard">Called with each HCHECK.</param>
+    /// <param name="logger">For what works in the background.</param>
     /// <param name="time">The clock.</param>
-    public PeerWatch(IPAddress address, IPAddress self, ListenerOptions options, Action heard, TimeProvider time)
+    public PeerWatch(IPAddress address, IPAddress self, ListenerOptions options, Action heard, ILogger logger, TimeProvider time)
     {
-        (Address, _self, _options, _time) = (address, self, options, time);
+        (Address, _self, _options, _logger, _time) = (address, self, options, logger, time);
         // Whoever comes back must be heard before it could be taken for gone.
         var soon = options.PublishInterval / 4;
         _limits = new ZmtpLimits { FirstReconnectDelay = soon / 2, LongestReconnectDelay = soon };
         _health = new SubscribeSocket(ZmtpSocketType.Sub, _limits, time)
         {
+            Logger = logger,
             Received = (_, message) =>
             {
                 if (PeerMessages.IsHealthCheck(message))
@@ -53,7 +56,7 @@ internal sealed class PeerWatch : IAsyncDisposable
         {
             return;
         }
-        _ping = new PublishSocket(ZmtpSocketType.Pub, _limits, _time);
+        _ping = new PublishSocket(ZmtpSocketType.Pub, _limits, _time) { Logger = _logger };
         _ping.Connect(new IPEndPoint(Address, _options.Ports.AlternativePing));
         var message = PeerMessages.AlternativePing(_self);
         _pinging = _time.CreateTimer(socket => ((PublishSocket)socket!).Publish(message), _ping, TimeSpan.Zero, _options.PublishInterval);

@@ -22,6 +22,9 @@ internal sealed class Refusals(BrokerLog log)
 
     private readonly ConcurrentDictionary<(string Port, string Reason), long> _counts = new();
 
+    /// <summary>For what works in the background.</summary>
+    public ILogger Logger => log.Logger;
+
     /// <summary>How many, by port (as <see cref="BrokerPorts"/> names it) and by reason.</summary>
     public IReadOnlyList<(string Port, string Reason, long Count)> All =>
         [.. _counts.Select(entry => (entry.Key.Port, entry.Key.Reason, entry.Value)).OrderBy(entry => entry.Port, StringComparer.Ordinal).ThenBy(entry => entry.Reason, StringComparer.Ordinal)];

@@ -50,6 +50,7 @@ internal sealed class RequestBroker : IAsyncDisposable
             Received = OnRequest,
             Disconnected = OnClientGone,
             Faulted = refusals.At(nameof(BrokerPorts.Clients)),
+            Logger = log.Logger,
         };
         Workers = new PeerSocket(ZmtpSocketType.Dealer, limits, time)
         {
@@ -57,6 +58,7 @@ internal sealed class RequestBroker : IAsyncDisposable
             Received = OnAnswer,
             Disconnected = OnWorkerGone,
             Faulted = refusals.At(nameof(BrokerPorts.Workers)),
+            Logger = log.Logger,
         };
         _pool.SnapshotChanged += OnPoolChanged;
     }

@@ -35,7 +35,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
         (_options, _newBroker, _log, _time) = (options, newBroker, log, time);
         if ((options.MainAddress ?? options.AlternativeAddress) is { } peer)
         {
-            _peer = new PeerWatch(peer, options.AdvertisedAddress ?? IPAddress.Parse(options.Address!.Host), options, () => Post(BrokerEvent.Heard), time);
+            _peer = new PeerWatch(peer, options.AdvertisedAddress ?? IPAddress.Parse(options.Address!.Host), options, () => Post(BrokerEvent.Heard), log.Logger, time);
         }
     }
 
@@ -169,7 +169,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
                 _broker = _newBroker();
                 _broker.Hold();
                 _state = state;
-                _ = LookAsync(_turn);
+                BackgroundTask.Run(LookAsync(_turn), _log.Logger, $"asking whether a broker listens at {Peer}");
                 break;
             case BrokerState.Serving:
                 (_broker ??= _newBroker()).Serve();

@@ -12,8 +12,16 @@ internal sealed class WorkerCheck : IAsyncDisposable
     /// <summary>Makes it; it passes on from when its sockets are bound.</summary>
     public WorkerCheck(Refusals refusals, ZmtpLimits limits, TimeProvider time)
     {
-        Clients = new PublishSocket(ZmtpSocketType.XPub, limits, time) { SubscriptionChanged = OnSubscription, Faulted = refusals.At(nameof(BrokerPorts.WorkerCheckClients)) };
-        Workers = new SubscribeSocket(ZmtpSocketType.XSub, limits, time) { Received = (_, message) => Clients.Publish(message), Faulted = refusals.At(nameof(BrokerPorts.WorkerCheckWorkers)) };
+        Clients = new PublishSocket(ZmtpSocketType.XPub, limits, time) 
+        {
+            SubscriptionChanged = OnSubscription, Faulted = refusals.At(nameof(BrokerPorts.WorkerCheckClients)), Logger = refusals.Logger,
+        };
+        Workers = new SubscribeSocket(ZmtpSocketType.XSub, limits, time) 
+        {
+            Received = (_, message) => Clients.Publish(message),
+            Faulted = refusals.At(nameof(BrokerPorts.WorkerCheckWorkers)),
+            Logger = refusals.Logger,
+        };
     }
 
     /// <summary>Where clients connect: an XPUB.</summary>

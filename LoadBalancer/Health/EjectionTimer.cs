@@ -1,3 +1,4 @@
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health;
@@ -6,13 +7,12 @@ namespace LoadBalancer.Health;
 public static class EjectionTimer
 {
     /// <summary>Watches a pool for as long as it lives.</summary>
-    public static void Watch(BackendPool pool, TimeProvider time)
+    public static void Watch(BackendPool pool, TimeProvider time, ILogger logger) => pool.Ejected += (ejecting, backend) =>
+        BackgroundTask.Run(EndLaterAsync(ejecting, backend, time), logger, $"pool '{ejecting.Name}': ending the ejection of backend '{backend.Name}'");
+
+    private static async Task EndLaterAsync(BackendPool pool, Backend backend, TimeProvider time)
     {
-        async void BringBackLater(BackendPool ejecting, Backend backend)
-        {
-            await Task.Delay(backend.Health.EjectionTime, time);
-            ejecting.EndEjection(backend);
-        }
-        pool.Ejected += BringBackLater;
+        await Task.Delay(backend.Health.EjectionTime, time);
+        pool.EndEjection(backend);
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health;
@@ -17,17 +18,18 @@ public sealed class SlowStart
 
     private readonly BackendPool _pool;
     private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private readonly ConcurrentDictionary<Backend, object> _climbs = new(); // those under way
 
-    private SlowStart(BackendPool pool, TimeProvider time) => (_pool, _time) = (pool, time);
+    private SlowStart(BackendPool pool, TimeProvider time, ILogger logger) => (_pool, _time, _logger) = (pool, time, logger);
 
     /// <summary>How long it takes until a backend has its whole weight; 0: none at all. Holds for whoever begins from now on.</summary>
     public TimeSpan Duration { get; set; }
 
     /// <summary>Watches a pool for as long as it lives.</summary>
-    public static SlowStart Watch(BackendPool pool, TimeSpan duration, TimeProvider time)
+    public static SlowStart Watch(BackendPool pool, TimeSpan duration, TimeProvider time, ILogger logger)
     {
-        var slowStart = new SlowStart(pool, time) { Duration = duration };
+        var slowStart = new SlowStart(pool, time, logger) { Duration = duration };
         pool.HealthFlipped += slowStart.OnFlip;
         pool.MembersChanged += slowStart.OnMembersChanged;
         return slowStart;
@@ -63,7 +65,8 @@ public sealed class SlowStart
     {
         if (backend.Ramp < 1)
         {
-            _ = ClimbAsync(backend, _climbs[backend] = new object(), Duration / Steps);
+            BackgroundTask.Run(
+                ClimbAsync(backend, _climbs[backend] = new object(), Duration / Steps), _logger, $"pool '{_pool.Name}': slow start of backend '{backend.Name}'");
         }
     }
 

@@ -246,7 +246,7 @@ public sealed partial class EventHub : BackgroundService
             // Who leaves takes itself out first, under the lock that we are under: what would end it has not been disposed of.
             if (!events.Writer.TryWrite(text) && _listeners.TryRemove(events, out _))
             {
-                _ = ended.CancelAsync();
+                BackgroundTask.Run(ended.CancelAsync(), _logger, "management: ending an event stream");
             }
         }
     }

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
@@ -11,7 +12,8 @@ namespace LoadBalancer.Tasks;
 /// <param name="FirstLineTimeout">How long a client may take until its first line, and a worker until it has registered.</param>
 /// <param name="SendTimeout">How long a peer may take no byte of what is being sent to it.</param>
 /// <param name="Time">The clock.</param>
-internal sealed record SessionSettings(int MaxLineLength, TimeSpan FirstLineTimeout, TimeSpan SendTimeout, TimeProvider Time);
+/// <param name="Logger">Gets what fails unexpectedly.</param>
+internal sealed record SessionSettings(int MaxLineLength, TimeSpan FirstLineTimeout, TimeSpan SendTimeout, TimeProvider Time, ILogger Logger);
 
 /// <summary>A connection over which lines go in both directions.</summary>
 internal abstract class LineSession
@@ -34,7 +36,7 @@ internal abstract class LineSession
         {
             wire.KeepAlive(); // A machine that lost its power says nothing, and a quiet peer is welcome.
         }
-        Writer = new LineWriter(_wire, settings.SendTimeout, Break, settings.Time);
+        Writer = new LineWriter(_wire, settings.SendTimeout, Break, settings.Time, settings.Logger);
         _deadline = settings.Time.CreateTimer(static session => ((LineSession)session!).OnDeadline(), this, settings.FirstLineTimeout, Timeout.InfiniteTimeSpan);
     }
 
@@ -107,7 +109,7 @@ internal abstract class LineSession
             SendError(Encoding.UTF8.GetBytes(reason));
         }
         _deadline.Change(_settings.SendTimeout + Farewell, Timeout.InfiniteTimeSpan);
-        _ = SayFarewellAsync();
+        BackgroundTask.Run(SayFarewellAsync(), _settings.Logger, $"ending the connection of {Remote}");
     }
 
     /// <summary>Cuts the connection.</summary>

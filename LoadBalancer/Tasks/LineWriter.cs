@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
@@ -20,6 +21,7 @@ internal sealed class LineWriter : IDisposable
     private readonly Action<string> _broken;
     private readonly TimeSpan _patience;
     private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private readonly Lock _gate = new();
     private byte[] _bytes = [];
     private int _count;
@@ -34,7 +36,9 @@ internal sealed class LineWriter : IDisposable
     /// <param name="patience">How long the peer may take no byte.</param>
     /// <param name="broken">Called once, with the reason, when nothing can be sent any more; on any thread.</param>
     /// <param name="time">The clock.</param>
-    public LineWriter(IWire wire, TimeSpan patience, Action<string> broken, TimeProvider time) => (_wire, _patience, _broken, _time) = (wire, patience, broken, time);
+    /// <param name="logger">Gets what fails unexpectedly.</param>
+    public LineWriter(IWire wire, TimeSpan patience, Action<string> broken, TimeProvider time, ILogger logger) =>
+        (_wire, _patience, _broken, _time, _logger) = (wire, patience, broken, time, logger);
 
     /// <summary>How many bytes wait until what is being sent has gone.</summary>
     public int Waiting => Volatile.Read(ref _count);
@@ -102,7 +106,7 @@ internal sealed class LineWriter : IDisposable
             var sending = SendAsync(bytes, 0, count);
             if (!sending.IsCompletedSuccessfully)
             {
-                _ = FinishAsync(sending);
+                BackgroundTask.Run(FinishAsync(sending), _logger, "sending lines");
                 return;
             }
         }

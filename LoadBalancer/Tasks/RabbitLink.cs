@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Exceptions;
 
@@ -23,6 +24,7 @@ internal sealed class RabbitLink : IAsyncDisposable
 
     private readonly TaskQueueOptions _options;
     private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private readonly CancellationTokenSource _lost = new();
     private readonly Channel<Func<IChannel, ValueTask>> _toPublish = NewQueue();
     private readonly Channel<Func<IChannel, ValueTask>> _toConsume = NewQueue();
@@ -35,7 +37,7 @@ internal sealed class RabbitLink : IAsyncDisposable
     private IConnection? _consuming;
     private IChannel? _replies;
 
-    private RabbitLink(TaskQueueOptions options, TimeProvider time) => (_options, _time) = (options, time);
+    private RabbitLink(TaskQueueOptions options, TimeProvider time, ILogger logger) => (_options, _time, _logger) = (options, time, logger);
 
     /// <summary>Whatever took this name's place would be another queue: where tasks go that no worker has finished.</summary>
     public static string DeadLetters(string queue) => queue + ".dead";
@@ -51,11 +53,14 @@ internal sealed class RabbitLink : IAsyncDisposable
     /// <param name="replies">The queue of this node's results.</param>
     /// <param name="onReply">Given each result, with what the task's node calls it.</param>
     /// <param name="time">The clock.</param>
+    /// <param name="logger">Gets what fails unexpectedly.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="Exception">That failed; see <see cref="IsFault"/>.</exception>
-    public static async Task<RabbitLink> OpenAsync(TaskQueueOptions options, string replies, Action<string, ReadOnlyMemory<byte>> onReply, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task<RabbitLink> OpenAsync(
+        TaskQueueOptions options, string replies, Action<string, ReadOnlyMemory<byte>> onReply, TimeProvider time, ILogger logger,
+        CancellationToken cancellationToken)
     {
-        var link = new RabbitLink(options, time);
+        var link = new RabbitLink(options, time, logger);
         try
         {
             await link.ConnectAsync(replies, onReply, cancellationToken);
@@ -170,8 +175,8 @@ internal sealed class RabbitLink : IAsyncDisposable
             onReply(properties.CorrelationId ?? "", body);
             _toConsume.Writer.TryWrite(_ => _replies.BasicAckAsync(delivery, multiple: false, _lost.Token));
         }), cancellationToken);
-        _ = PumpAsync(_toPublish.Reader, publishing);
-        _ = PumpAsync(_toConsume.Reader, consuming);
+        BackgroundTask.Run(PumpAsync(_toPublish.Reader, publishing), _logger, $"publishing to queue '{_options.Name}'");
+        BackgroundTask.Run(PumpAsync(_toConsume.Reader, consuming), _logger, $"consuming from queue '{_options.Name}'");
     }
 
     private async Task<IConnection> OpenAsync(ConnectionFactory factory, CancellationToken cancellationToken)

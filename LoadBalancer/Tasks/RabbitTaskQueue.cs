@@ -92,7 +92,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
             string fault;
             try
             {
-                await using var link = await RabbitLink.OpenAsync(_options, _replies, OnReply, _time, _stopping.Token);
+                await using var link = await RabbitLink.OpenAsync(_options, _replies, OnReply, _time, _logger, _stopping.Token);
                 LogConnected(_listener, _options.Name, _server);
                 (pause, isToldOf) = (ShortestPause, false);
                 Begin(link);

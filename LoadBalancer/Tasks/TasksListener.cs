@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Listeners;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
@@ -17,6 +18,7 @@ internal sealed partial class TasksListener : IListener
     private readonly BackendPool _pool;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly string _serving;
     private readonly TaskDispatcher _dispatcher;
     private readonly ITaskQueue _queue;
     private readonly SessionSettings _settings;
@@ -36,7 +38,8 @@ internal sealed partial class TasksListener : IListener
     public TasksListener(string name, ListenerOptions options, BackendPool pool, TimeSpan sendTimeout, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _logger) = (name, options, pool, time, loggers.CreateLogger<TasksListener>());
-        _settings = new SessionSettings(options.MaxLineLength, options.FirstLineTimeout, sendTimeout, time);
+        _serving = $"listener '{name}': serving a connection";
+        _settings = new SessionSettings(options.MaxLineLength, options.FirstLineTimeout, sendTimeout, time, _logger);
         _dispatcher = new TaskDispatcher(name, pool, options, time, _logger);
         _queue = options.Queue.Engine == TaskQueueEngine.Memory
             ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
@@ -170,7 +173,7 @@ internal sealed partial class TasksListener : IListener
             }
             _sessions[session] = ended.Task; // or who comes while the stop begins would be told of it by nobody
         }
-        _ = ServeAsync(session, ended);
+        BackgroundTask.Run(ServeAsync(session, ended), _logger, _serving);
     }
 
     private async Task ServeAsync(LineSession session, TaskCompletionSource ended)

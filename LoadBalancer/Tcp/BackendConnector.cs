@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Transport;
@@ -83,7 +84,10 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
         lock (_gate)
         {
             _isGivenUp = true;
-            _ = _waiting?.CancelAsync(); // not here and now: who waits has much to do
+            if (_waiting is { } waiting)
+            {
+                Cancel(waiting);
+            }
         }
     }
 
@@ -142,11 +146,15 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
             _waiting = source;
             if (_isGivenUp)
             {
-                _ = source.CancelAsync();
+                Cancel(source);
             }
         }
         return source;
     }
+
+    // Not on this thread: whoever waits has much to do.
+    private void Cancel(CancellationTokenSource source) =>
+        BackgroundTask.Run(source.CancelAsync(), logger, $"pool '{target.Pool.Name}': giving up a connection to a backend");
 
     private void End()
     {

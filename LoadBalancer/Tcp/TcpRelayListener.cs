@@ -15,6 +15,7 @@ internal sealed partial class TcpRelayListener : IListener
 
     private readonly ListenerOptions _options;
     private readonly ILogger _logger;
+    private readonly string _serving;
     private readonly Acceptor _acceptor;
     private readonly LogGate _headerGate;
     private readonly ITimer _sweep;
@@ -36,6 +37,7 @@ internal sealed partial class TcpRelayListener : IListener
     public TcpRelayListener(string name, ListenerOptions options, RelayTarget target, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _target, Time, _logger) = (name, options, target, time, loggers.CreateLogger<TcpRelayListener>());
+        _serving = $"listener '{name}': relaying a connection";
         Certificates = options.Certificates.Count > 0 ? new CertificateStore(name, options.Certificates, [], time, loggers.CreateLogger<CertificateStore>()) : null;
         _acceptor = new Acceptor(name, options.Address!, options.MaxConnections, Serve, time, loggers);
         _headerGate = new LogGate(time);
@@ -152,7 +154,7 @@ internal sealed partial class TcpRelayListener : IListener
             }
             _connections.Add(connection);
         }
-        _ = connection.ServeAsync();
+        BackgroundTask.Run(connection.ServeAsync(), _logger, _serving);
     }
 
     private RelayedConnection[] Snapshot()

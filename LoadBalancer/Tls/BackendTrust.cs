@@ -39,6 +39,9 @@ public sealed partial class BackendTrust : IDisposable
         }
     }
 
+    /// <summary>For what works in the background on its connections.</summary>
+    internal ILogger Logger => _logger;
+
     /// <summary>Begins TLS on a connection to a backend; afterwards the backend has proved who it is.</summary>
     /// <param name="socket">The connection; it belongs to the stream from now on, or is closed where TLS fails.</param>
     /// <param name="host">The host of the backend's address.</param>

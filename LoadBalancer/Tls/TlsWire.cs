@@ -1,11 +1,12 @@
 using System.Net.Security;
 using System.Net.Sockets;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tls;
 
 /// <summary>A wire through TLS. While it lies idle a read is already under way, as with <see cref="SocketWire"/>.</summary>
-internal sealed class TlsWire(Socket socket, SslStream tls) : IRestingWire
+internal sealed class TlsWire(Socket socket, SslStream tls, ILogger logger) : IRestingWire
 {
     private const int InUse = 0;
     private const int Resting = 1;
@@ -43,7 +44,7 @@ internal sealed class TlsWire(Socket socket, SslStream tls) : IRestingWire
     {
         Volatile.Write(ref _state, Resting);
         _readAhead = ReadAsync(memory).AsTask();
-        _ = NoticeEndAsync(_readAhead, closed);
+        BackgroundTask.Run(NoticeEndAsync(_readAhead, closed), logger, "watching an idle TLS connection");
         return Volatile.Read(ref _state) == Resting;
     }
 

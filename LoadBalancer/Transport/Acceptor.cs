@@ -106,7 +106,7 @@ internal sealed partial class Acceptor : IDisposable
             {
                 socket.Listen(Backlog);
                 _sockets.Add(socket);
-                _ = AcceptAllAsync(socket);
+                BackgroundTask.Run(AcceptAllAsync(socket), _logger, $"listener '{_listener}': accepting connections");
             }
         }
         finally

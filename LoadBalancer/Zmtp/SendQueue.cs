@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Zmtp;
@@ -12,7 +13,8 @@ namespace LoadBalancer.Zmtp;
 /// <param name="limits">How much waits.</param>
 /// <param name="time">The clock.</param>
 /// <param name="broken">Called when sending fails.</param>
-internal sealed class SendQueue(IWire wire, ZmtpLimits limits, TimeProvider time, Action broken)
+/// <param name="logger">Gets what fails unexpectedly.</param>
+internal sealed class SendQueue(IWire wire, ZmtpLimits limits, TimeProvider time, Action broken, ILogger logger)
 {
     private const int SmallBuffer = 512;
     private const int Piece = 64 * 1024; // Whether a peer reads is seen with each.
@@ -54,7 +56,7 @@ internal sealed class SendQueue(IWire wire, ZmtpLimits limits, TimeProvider time
     {
         if (TryTake(isFlush: true, out var buffer, out var count))
         {
-            _ = SendAsync(buffer, count);
+            BackgroundTask.Run(SendAsync(buffer, count), logger, "sending to a ZeroMQ peer");
         }
     }
 

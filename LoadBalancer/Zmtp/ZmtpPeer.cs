@@ -25,7 +25,7 @@ public sealed class ZmtpPeer
     {
         (_socket, _wire, Remote) = (socket, wire, remote);
         _reader = new MessageReader(socket.Limits);
-        _queue = new SendQueue(wire, socket.Limits, socket.Time, Break);
+        _queue = new SendQueue(wire, socket.Limits, socket.Time, Break, socket.Logger);
     }
 
     /// <summary>Where it is; null where that is not known.</summary>

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Zmtp;
 
@@ -49,6 +51,9 @@ public abstract class ZmtpSocket : IAsyncDisposable
 
     /// <summary>Called when a peer has done something wrong: who, what, and in words. It has lost its connection, or is about to.</summary>
     public Action<ZmtpPeer, ZmtpFault, string>? Faulted { get; init; }
+
+    /// <summary>Gets what fails unexpectedly in the background; nothing is logged by default.</summary>
+    public ILogger Logger { get; init; } = NullLogger.Instance;
 
     /// <summary>How many connections it has, those in the handshake included.</summary>
     public int ConnectionCount
@@ -165,7 +170,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
         }
         if (isTaken)
         {
-            _ = peer.RunAsync(); // ends with the peer, and catches everything
+            BackgroundTask.Run(peer.RunAsync(), Logger, "serving a ZeroMQ peer");
             return peer;
         }
         if (isDisposed)
@@ -245,7 +250,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
                 return;
             }
         }
-        _ = source.DisposeAsync().AsTask();
+        BackgroundTask.Run(source.DisposeAsync().AsTask(), Logger, "closing a ZeroMQ listener or connection");
         throw new ObjectDisposedException(GetType().Name);
     }
 

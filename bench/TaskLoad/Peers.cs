@@ -3,6 +3,7 @@ using System.Text;
 using LoadBalancer.Net;
 using LoadBalancer.Tasks;
 using LoadBalancer.Transport;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace TaskLoad;
 
@@ -83,7 +84,7 @@ internal sealed class Peers(int clientPort, int workerPort, Load load)
         private readonly EpollWire _wire;
         private readonly LineWriter _writer;
 
-        private Peer(EpollWire wire) => (_wire, _writer) = (wire, new LineWriter(wire, TimeSpan.FromMinutes(1), _ => { }, TimeProvider.System));
+        private Peer(EpollWire wire) => (_wire, _writer) = (wire, new LineWriter(wire, TimeSpan.FromMinutes(1), _ => { }, TimeProvider.System, NullLogger.Instance));
 
         public static async Task<Peer> OpenAsync(int port, OnLine onLine)
         {

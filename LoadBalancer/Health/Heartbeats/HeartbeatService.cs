@@ -60,7 +60,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
                 foreach (var (pool, options) in pools.Where(wanted => _sockets.GetValueOrDefault(wanted.Pool)?.Configured != wanted.Options.Address))
                 {
                     // Port 0 is another one for each.
-                    _reserved[pool] = _sockets.Values.FirstOrDefault(socket => socket.Configured == options.Address && socket.Configured.Port != 0) ?? new HeartbeatSocket(pool, options.Address!, time);
+                    _reserved[pool] = _sockets.Values.FirstOrDefault(socket => socket.Configured == options.Address && socket.Configured.Port != 0) ?? new HeartbeatSocket(pool, options.Address!, time, logger);
                 }
             }
             catch (StartException)

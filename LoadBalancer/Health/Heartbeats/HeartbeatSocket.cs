@@ -24,14 +24,15 @@ internal sealed class HeartbeatSocket : IDisposable
 
     private readonly Socket _socket;
     private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private volatile HeartbeatMonitor? _monitor;
     private volatile bool _isDisposed;
 
     /// <summary>Binds to an address; datagrams are read from <see cref="Start"/> on.</summary>
     /// <exception cref="StartException">It cannot be had.</exception>
-    public HeartbeatSocket(string pool, EndpointAddress address, TimeProvider time)
+    public HeartbeatSocket(string pool, EndpointAddress address, TimeProvider time, ILogger logger)
     {
-        (Configured, _time) = (address, time);
+        (Configured, _time, _logger) = (address, time, logger);
         var ip = address.Host switch
         {
             "*" => Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any,
@@ -75,7 +76,7 @@ internal sealed class HeartbeatSocket : IDisposable
         _monitor = monitor;
         if (!isReading)
         {
-            _ = ReceiveAsync();
+            BackgroundTask.Run(ReceiveAsync(), _logger, $"receiving heartbeats on {Configured}");
         }
     }
 

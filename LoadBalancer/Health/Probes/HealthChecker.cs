@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health.Probes;
@@ -13,7 +14,7 @@ public sealed record ProbedPool(BackendPool Pool, HealthCheckOptions Options, IP
 /// there is reason to doubt it: then the next probe follows at once, but never sooner than DownInterval after the last. Backends that
 /// join are polled from then on, those that leave no longer.
 /// </summary>
-public sealed class HealthChecker(TimeProvider time, Random random) : BackgroundService
+public sealed class HealthChecker(TimeProvider time, Random random, ILogger<HealthChecker> logger) : BackgroundService
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<Backend, Polling> _pollings = [];
@@ -80,7 +81,7 @@ public sealed class HealthChecker(TimeProvider time, Random random) : Background
         {
             var stop = new CancellationTokenSource(); // has no timer and is linked to nothing: it need not be disposed of
             _pollings[backend] = new Polling(probed, stop);
-            _ = PollAsync(probed, backend, stop.Token);
+            BackgroundTask.Run(PollAsync(probed, backend, stop.Token), logger, $"pool '{probed.Pool.Name}': probing backend '{backend.Name}'");
         }
     }
 

@@ -97,7 +97,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
                     Http2.TakeOver(tls);
                     return null;
                 }
-                wire = new TlsWire(socket, tls);
+                wire = new TlsWire(socket, tls, trust.Logger);
             }
             var connection = new BackendConnection(wire, time, _knownLines);
             lock (_gate)
