@@ -3,6 +3,7 @@ using System.Text;
 using LoadBalancer.Net;
 using LoadBalancer.Tasks;
 using LoadBalancer.Transport;
+using Samples;
 
 namespace TaskLoad;
 
@@ -83,12 +84,14 @@ internal sealed class Peers(int clientPort, int workerPort, Load load)
         private readonly EpollWire _wire;
         private readonly LineWriter _writer;
 
-        private Peer(EpollWire wire) => (_wire, _writer) = (wire, new LineWriter(wire, TimeSpan.FromMinutes(1), _ => { }, TimeProvider.System));
+        private Peer(EpollWire wire) =>
+            (_wire, _writer) = (wire, new LineWriter(wire, TimeSpan.FromMinutes(1), _ => { }, TimeProvider.System));
 
         public static async Task<Peer> OpenAsync(int port, OnLine onLine)
         {
-            var peer = new Peer(await EpollWire.OpenAsync(new EndpointAddress("tcp", "127.0.0.1", port), EventLoop.Next(), CancellationToken.None));
-            _ = peer.ListenAsync(onLine);
+            var address = new EndpointAddress("tcp", "127.0.0.1", port);
+            var peer = new Peer(await EpollWire.OpenAsync(address, EventLoop.Next(), CancellationToken.None));
+            Background.Run(() => peer.ListenAsync(onLine));
             return peer;
         }
 
