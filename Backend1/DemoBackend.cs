@@ -1,9 +1,9 @@
-/// <summary>The demonstration backend that Backend1 and Backend2 are: a web server that says who it is.</summary>
+/// <summary>The demonstration backend of the programs Backend1 and Backend2: a web server that answers with its name.</summary>
 internal static class DemoBackend
 {
     /// <summary>
-    /// Serves on 127.0.0.1:<paramref name="port"/> (or where <c>--urls</c> says) until Ctrl+C; every request is answered 200
-    /// with one line that names the backend and what it was asked for.
+    /// Serves on 127.0.0.1:<paramref name="port"/>, or on the address of the option <c>--urls</c>, until Ctrl+C. Every answer is 200 with
+    /// one line: the backend's name, and the request's method and path.
     /// </summary>
     public static void Run(string name, int port, string[] args)
     {

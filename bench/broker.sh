@@ -37,7 +37,8 @@ dotnet build BrokerLoad --configuration Release --output "$work/load" --nologo -
 cat > "$work/ours.json" <<END
 { "LoadBalancer": {
   "Listeners": { "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store",
-    "Ports": { "Clients": ${clients[ours]}, "Workers": ${workers[ours]}, "HealthCheck": 9162, "AlternativePing": 9163, "WorkerCheckClients": 9164, "WorkerCheckWorkers": 9165 } } },
+    "Ports": { "Clients": ${clients[ours]}, "Workers": ${workers[ours]}, "HealthCheck": 9162, "AlternativePing": 9163,
+      "WorkerCheckClients": 9164, "WorkerCheckWorkers": 9165 } } },
   "Pools": { "store": {} } } }
 END
 "$python" zmq_proxy.py "${clients[libzmq]}" "${workers[libzmq]}" &
@@ -47,7 +48,7 @@ pid[ours]=$!
 
 mkfifo "$work/go"
 measure() { # BROKER CLIENTS WORKERS: one round
-  local before requests time p99
+  local before ticks requests time p99
   dotnet "$work/load/BrokerLoad.dll" "${clients[$1]}" "${workers[$1]}" "$2" "$3" "$seconds" < "$work/go" > "$work/out" &
   local load=$!
   exec 7> "$work/go"
@@ -57,7 +58,9 @@ measure() { # BROKER CLIENTS WORKERS: one round
   wait "$load"
   exec 7>&-
   read -r requests time p99 < <(tail -1 "$work/out")
-  awk -v what="$2 clients, $3 workers" -v broker="$1" -v n="$requests" -v t="$time" -v p99="$p99" -v ticks=$(($(cpu_ticks "$1") - before)) -v hz="$(getconf CLK_TCK)" '
+  ticks=$(($(cpu_ticks "$1") - before))
+  awk -v what="$2 clients, $3 workers" -v broker="$1" -v n="$requests" -v t="$time" -v p99="$p99" \
+    -v ticks="$ticks" -v hz="$(getconf CLK_TCK)" '
     BEGIN { OFS = "\t"
       print what, broker, "requests/s", n / t
       print what, broker, "CPU µs/request", ticks / hz * 1e6 / n

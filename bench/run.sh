@@ -32,7 +32,9 @@ ulimit -n 65536 2> /dev/null || ulimit -n "$(ulimit -Hn)" # 10,000 connections m
 work=$(mktemp -d)
 results=$work/results # scenario, proxy, measure, value
 policies=(RoundRobin LeastConnections ResponseTime IpHash Random PowerOfTwoChoices First)
-declare -A pid port=([nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105 [backend+tcp]=9130 [nginx+tcp]=9131 [haproxy+tcp]=9132 [ours+tcp]=9133)
+declare -A pid port=(
+  [nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105
+  [backend+tcp]=9130 [nginx+tcp]=9131 [haproxy+tcp]=9132 [ours+tcp]=9133)
 
 stop() {
   kill -TERM "${pid[@]}" 2> /dev/null || true
@@ -54,7 +56,10 @@ daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work
 events { worker_connections 16384; }
 http {
   access_log off; sendfile on; tcp_nopush on; keepalive_timeout 300; keepalive_requests 100000000; client_max_body_size 0;
-  server { listen 127.0.0.1:9100 backlog=4096; listen 127.0.0.1:9106 backlog=4096; root $work/www; location = /upload { client_body_buffer_size 64k; return 200 "thanks\n"; } }
+  server {
+    listen 127.0.0.1:9100 backlog=4096; listen 127.0.0.1:9106 backlog=4096; root $work/www;
+    location = /upload { client_body_buffer_size 64k; return 200 "thanks\n"; }
+  }
 }
 END
   write_nginx nginx "access_log off"
@@ -96,7 +101,9 @@ write_tcp_configurations() {
 load_module $stream_module;
 daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work/nginx+tcp.pid; error_log $work/nginx+tcp.log crit;
 events { worker_connections 32768; }
-stream { server { listen 127.0.0.1:${port[nginx+tcp]} backlog=4096; proxy_pass 127.0.0.1:${port[backend+tcp]}; proxy_timeout 1h; tcp_nodelay on; } }
+stream {
+  server { listen 127.0.0.1:${port[nginx+tcp]} backlog=4096; proxy_pass 127.0.0.1:${port[backend+tcp]}; proxy_timeout 1h; tcp_nodelay on; }
+}
 END
   cat > "$work/haproxy+tcp.conf" <<END
 global
@@ -134,7 +141,8 @@ http {
     location / {
       proxy_pass http://web; proxy_http_version 1.1; proxy_request_buffering off;
       proxy_set_header Connection ""; proxy_set_header Host \$http_host;
-      proxy_set_header X-Forwarded-For \$remote_addr; proxy_set_header X-Forwarded-Proto \$scheme; proxy_set_header X-Forwarded-Host \$http_host;
+      proxy_set_header X-Forwarded-For \$remote_addr; proxy_set_header X-Forwarded-Proto \$scheme;
+      proxy_set_header X-Forwarded-Host \$http_host;
       proxy_set_header Via "1.1 nginx";
     }
   }
@@ -150,13 +158,16 @@ write_ours() { # NAME ACCESS_LOG POLICY BACKENDS
 END
 }
 
+tcp_peer() { DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 exec dotnet "$work/peer/TcpPeer.dll" "$@"; }
+load_balancer() { exec dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll "$@" < /dev/null; }
+
 start() { # NAME: starts it and waits for its first answer
   case $1 in
     backend) nginx -p "$work" -c "$work/backend.conf" & ;;
-    backend+tcp) DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 dotnet "$work/peer/TcpPeer.dll" serve "${port[$1]}" > "$work/$1.log" 2>&1 & ;;
+    backend+tcp) tcp_peer serve "${port[$1]}" > "$work/$1.log" 2>&1 & ;;
     nginx*) nginx -p "$work" -c "$work/$1.conf" & ;;
     haproxy*) haproxy -db -f "$work/$1.conf" > "$work/$1.log" 2>&1 & ;;
-    ours* | policy+*) dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/$1.json" < /dev/null > "$work/$1.log" 2>&1 & ;;
+    ours* | policy+*) load_balancer --config "$work/$1.json" > "$work/$1.log" 2>&1 & ;;
   esac
   pid[$1]=$!
   local url="http://127.0.0.1:${port[$1]:-9100}/small" i
@@ -172,7 +183,10 @@ start() { # NAME: starts it and waits for its first answer
 
 answers() { # NAME URL
   case $1 in
-    *+tcp) timeout 5 bash -c "exec 3<> /dev/tcp/127.0.0.1/${port[$1]} && echo hello >&3 && read -r answer <&3 && [ \"\$answer\" = hello ]" 2> /dev/null ;;
+    *+tcp)
+      timeout 5 bash -c "exec 3<> /dev/tcp/127.0.0.1/${port[$1]} && echo hello >&3 && read -r answer <&3 && [ \"\$answer\" = hello ]" \
+        2> /dev/null
+      ;;
     *) curl --silent --fail --output /dev/null --max-time 5 "$2" ;;
   esac
 }
@@ -183,7 +197,7 @@ end() { # NAME
   unset "pid[$1]"
 }
 
-# --- what is read off a process and its children --------------------------------------------------------------------------------------
+# --- measurements of a process and its children --------------------------------------------------------------------------------------
 
 family() { echo "${pid[$1]}"; pgrep -P "${pid[$1]}" || true; }
 cpu_ticks() { for p in $(family "$1"); do sed 's/.*) //' "/proc/$p/stat"; done | awk '{ sum += $12 + $13 } END { print sum }'; }
@@ -232,7 +246,7 @@ log() {
   end ours+log
 }
 
-idle() { # memory for 10,000 connections that have sent one request each and been idle for 15 s; for a new process, so that nothing else is counted
+idle() { # memory of a new process for 10,000 connections that have sent one request each and been idle for 15 s
   local proxy before opener
   for proxy in nginx haproxy ours; do
     end "$proxy"
@@ -256,7 +270,8 @@ huge() { # the most memory ever used, before and after 1 GB has passed each way
     curl --silent --fail --output /dev/null "http://127.0.0.1:${port[$proxy]}/huge"
     record "1 GB down and up" "$proxy" "memory grown by downloading, MB" "$((($(memory_kb "$proxy" VmHWM) - before) / 1024))"
     before=$(memory_kb "$proxy" VmHWM)
-    curl --silent --fail --output /dev/null --header "Expect:" --header "Transfer-Encoding: chunked" --upload-file "$work/www/huge" "http://127.0.0.1:${port[$proxy]}/upload"
+    curl --silent --fail --output /dev/null --header "Expect:" --header "Transfer-Encoding: chunked" --upload-file "$work/www/huge" \
+      "http://127.0.0.1:${port[$proxy]}/upload"
     record "1 GB down and up" "$proxy" "memory grown by uploading, MB" "$((($(memory_kb "$proxy" VmHWM) - before) / 1024))"
   done
 }
@@ -308,7 +323,7 @@ tcp() {
 }
 
 tcp_load() { # ROUND SCENARIO PROXY UNIT SIZE WHAT CONNECTIONS
-  DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 dotnet "$work/peer/TcpPeer.dll" "$6" "${port[$3+tcp]}" "$7" "$seconds" $(family "$3+tcp") > "$work/peer.out"
+  (tcp_peer "$6" "${port[$3+tcp]}" "$7" "$seconds" $(family "$3+tcp")) > "$work/peer.out"
   [ "$1" -lt 0 ] || awk -v scenario="$2" -v proxy="$3" -v unit="$4" -v size="$5" '{
     OFS = "\t"
     print scenario, proxy, unit "/s", $1 / size / $2
@@ -331,9 +346,11 @@ print_table() { # medians, and the ratios to the two others
       if (row in seen || $1 == "policies") next
       seen[row] = 1
       nginx = median(row FS "nginx"); haproxy = median(row FS "haproxy"); ours = median(row FS "ours")
-      printf "| %s | %s | %s | %s | %s | %s | %s |\n", $1, $3, show(nginx), show(haproxy), show(ours), ratio(ours, nginx), ratio(ours, haproxy)
+      printf "| %s | %s | %s | %s | %s |", $1, $3, show(nginx), show(haproxy), show(ours)
+      printf " %s | %s |\n", ratio(ours, nginx), ratio(ours, haproxy)
       logged = median(row FS "ours+log"); theirs = median(row FS "nginx+log")
-      if (logged != "") printf "| … with the log on, as a multiple of without | %s | %s | | %s | | |\n", $3, ratio(theirs, nginx), ratio(logged, ours)
+      if (logged == "") next
+      printf "| … with the log on, as a multiple of without | %s | %s | | %s | | |\n", $3, ratio(theirs, nginx), ratio(logged, ours)
     }' - "$results"
 }
 
@@ -361,7 +378,10 @@ case " ${scenarios[*]} " in *" idle "*) dotnet build IdleConnections --output "$
 case " ${scenarios[*]} " in
   *" tcp "*)
     stream_module=$(nginx -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')/ngx_stream_module.so
-    [ -e "$stream_module" ] || { echo "the scenario tcp needs nginx's module stream (Debian: apt-get install libnginx-mod-stream)" >&2; exit 1; }
+    if [ ! -e "$stream_module" ]; then
+      echo "the scenario tcp needs nginx's module stream (Debian: apt-get install libnginx-mod-stream)" >&2
+      exit 1
+    fi
     dotnet build TcpPeer --configuration Release --output "$work/peer" --nologo --verbosity quiet
     write_tcp_configurations
     start backend+tcp

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How many tasks per second come through a listener of tasks, the clients' and workers' own cost included: TaskLoad plays both. With a
-# RabbitMQ server, also through that, and what it carries alone. Prints a Markdown table of medians.
+# Measures how many tasks per second a task listener completes; TaskLoad plays clients and workers, whose own cost is included. With a
+# RabbitMQ server it also measures the listener with that, and the server alone. Prints a Markdown table of medians.
 #
 #   bench/tasks.sh [--rounds 3] [--rabbit amqp://guest:guest@127.0.0.1:5672]
 set -euo pipefail
@@ -34,7 +34,8 @@ memory() { awk '/VmRSS/ { printf "%.0f", $2 / 1024 }' "/proc/$pid/status"; }
 through() { # NAME QUEUE TASKS: one round
   cat > "$work/$1.json" <<JSON
 { "LoadBalancer": {
-    "Listeners": { "tasks": { "Protocol": "Tasks", "Address": "tcp://127.0.0.1:9130", "WorkerAddress": "tcp://127.0.0.1:9131", "Pool": "tasks", "Queue": $2 } },
+    "Listeners": { "tasks": { "Protocol": "Tasks", "Address": "tcp://127.0.0.1:9130", "WorkerAddress": "tcp://127.0.0.1:9131",
+      "Pool": "tasks", "Queue": $2 } },
     "Pools": { "tasks": {} } } }
 JSON
   dotnet LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/$1.json" > "$work/$1.log" 2>&1 &

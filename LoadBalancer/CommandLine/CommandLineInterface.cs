@@ -18,7 +18,7 @@ internal static class CommandLineInterface
         var config = new Option<string>("--config") { Description = "Use this configuration file instead of the shipped one.", HelpName = "FILE", Recursive = true };
         var check = new Command("check", "Check the configuration, report every error in it, and exit.");
         var root = new RootCommand($"""
-            A load balancer for HTTP with polling health checks.
+            A load balancer for HTTP, TCP, tasks and ZeroMQ requests, with health checks.
 
             Any setting of the file can be overridden by {SettingPrefix}Pools:web:Policy=First on the command line
             or LoadBalancer__Pools__web__Policy=First in the environment.

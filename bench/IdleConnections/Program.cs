@@ -5,8 +5,8 @@ using System.Net.Sockets;
 namespace LoadBalancer.Bench;
 
 /// <summary>
-/// Opens many keep-alive connections, sends one request on each, reads the answer and then leaves them idle: says so by a line, and
-/// ends when it is sent one. Arguments: address, port, count.
+/// Opens many keep-alive connections, sends one request on each, reads the answer, and leaves them idle. Then it prints a line, and ends
+/// when it reads one. Arguments: address, port, count.
 /// </summary>
 internal static class Program
 {

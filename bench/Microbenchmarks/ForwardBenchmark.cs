@@ -33,7 +33,9 @@ public class ForwardBenchmark
     public async Task SetUpAsync()
     {
         const string Head = " / HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: */*\r\n";
-        _request = Kind == "POST of 1 kB" ? Text($"POST{Head}Content-Length: 1024\r\n\r\n{new string('x', 1024)}") : Text($"GET{Head}\r\n");
+        _request = Kind == "POST of 1 kB"
+            ? Text($"POST{Head}Content-Length: 1024\r\n\r\n{new string('x', 1024)}")
+            : Text($"GET{Head}\r\n");
         const string Fields = "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\nContent-Type: text/plain\r\n";
         _response = Kind == "GET of chunks"
             ? Text($"{Fields}Transfer-Encoding: chunked\r\n\r\n68\r\n{new string('x', 104)}\r\n0\r\n\r\n")
@@ -46,16 +48,26 @@ public class ForwardBenchmark
         _node = Node.Build(
             new LoadBalancerOptions
             {
-                Listeners = new Dictionary<string, ListenerOptions> { ["web"] = new() { Address = new("http", "127.0.0.1", 0), Pool = "web" } },
+                Listeners = new Dictionary<string, ListenerOptions>
+                {
+                    ["web"] = new() { Address = new("http", "127.0.0.1", 0), Pool = "web" },
+                },
                 Pools = new Dictionary<string, PoolOptions>
                 {
-                    ["web"] = new() { Backends = new Dictionary<string, BackendOptions> { ["backend"] = new() { Address = Address((IPEndPoint)_listener.LocalEndPoint!) } } },
+                    ["web"] = new()
+                    {
+                        Backends = new Dictionary<string, BackendOptions>
+                        {
+                            ["backend"] = new() { Address = Address((IPEndPoint)_listener.LocalEndPoint!) },
+                        },
+                    },
                 },
             },
             TimeProvider.System);
         await _node.StartAsync();
         _client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        await _client.ConnectAsync(IPAddress.Loopback, new Uri(_node.Services.GetRequiredService<ListenerService>().Listeners[0].Address).Port);
+        var address = _node.Services.GetRequiredService<ListenerService>().Listeners[0].Address;
+        await _client.ConnectAsync(IPAddress.Loopback, new Uri(address).Port);
     }
 
     [Benchmark]
@@ -80,7 +92,7 @@ public class ForwardBenchmark
 
     private static byte[] Text(string text) => System.Text.Encoding.Latin1.GetBytes(text);
 
-    // The client sends the next request only when it has its answer, so nothing comes behind the end of one.
+    // The client sends the next request only when it has the answer, so that nothing follows the end of a request.
     private void Serve()
     {
         using var backend = _listener.Accept();

@@ -7,11 +7,11 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Bench;
 
 /// <summary>
-/// One choice among all backends of a pool, by a request that was tried nowhere: while nobody has anything to do, so that all are
-/// equal, and while all are about equally busy.
+/// One choice among all backends of a pool, for the first attempt of a request: while all backends are idle, and while all are about
+/// equally busy.
 /// </summary>
 [MemoryDiagnoser]
-[MinColumn, MedianColumn] // on a machine that others use too, the mean is theirs
+[MinColumn, MedianColumn] // other programs on the machine distort the mean
 public class PolicyBenchmark
 {
     private readonly ulong[] _clients = [.. Enumerable.Range(0, 4096).Select(i => ClientHash.Mix((ulong)i))];
@@ -41,7 +41,10 @@ public class PolicyBenchmark
             _ => new FirstPolicy(),
         };
         var backends = Enumerable.Range(0, Backends)
-            .Select(i => new Backend($"backend{i}", new EndpointAddress("http", "127.0.0.1", 1), new BackendHealth(new HealthRules(), TimeProvider.System)))
+            .Select(i => new Backend(
+                $"backend{i}",
+                new EndpointAddress("http", "127.0.0.1", 1),
+                new BackendHealth(new HealthRules(), TimeProvider.System)))
             .ToImmutableArray();
         var pool = new BackendPool("pool", policy, backends);
         var random = new Random(1);

@@ -3,8 +3,8 @@ using RabbitMQ.Client;
 namespace TaskLoad;
 
 /// <summary>
-/// What a RabbitMQ server carries without a load balancer: each task is published to a durable quorum queue with confirmation, consumed
-/// by one of the workers, answered to a reply queue, and acknowledged; as many under way as clients would have.
+/// RabbitMQ without a load balancer: each task is published to a durable quorum queue with confirmation, consumed by one of the workers,
+/// answered to a reply queue, and acknowledged. As many tasks are outstanding as all clients would have.
 /// </summary>
 internal sealed class BareRabbit(Uri uri, Load load)
 {
@@ -21,11 +21,13 @@ internal sealed class BareRabbit(Uri uri, Load load)
         await using var answers = await publishing.CreateChannelAsync(confirmed);
         await using var work = await consuming.CreateChannelAsync();
         await using var results = await consuming.CreateChannelAsync();
-        await work.QueueDeclareAsync(queue, durable: true, exclusive: false, autoDelete: false, new Dictionary<string, object?> { ["x-queue-type"] = "quorum" });
+        var quorum = new Dictionary<string, object?> { ["x-queue-type"] = "quorum" };
+        await work.QueueDeclareAsync(queue, durable: true, exclusive: false, autoDelete: false, quorum);
         await work.QueueDeclareAsync(replies, durable: true, exclusive: false, autoDelete: true);
-        using var room = new SemaphoreSlim(load.Clients * load.Outstanding);
+        using var slots = new SemaphoreSlim(load.Clients * load.Outstanding);
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var (answered, properties) = (0, new BasicProperties { DeliveryMode = DeliveryModes.Persistent, CorrelationId = "1", ReplyTo = replies });
+        var properties = new BasicProperties { DeliveryMode = DeliveryModes.Persistent, CorrelationId = "1", ReplyTo = replies };
+        var answered = 0;
         for (var i = 0; i < load.Workers; i++)
         {
             await work.BasicQosAsync(0, (ushort)load.Capacity, global: false);
@@ -39,7 +41,7 @@ internal sealed class BareRabbit(Uri uri, Load load)
         await results.BasicConsumeAsync(replies, autoAck: false, new Consumer(results, async delivery =>
         {
             await results.BasicAckAsync(delivery, multiple: false);
-            room.Release();
+            slots.Release();
             if (++answered == load.Tasks)
             {
                 done.SetResult();
@@ -48,7 +50,7 @@ internal sealed class BareRabbit(Uri uri, Load load)
         var started = TimeProvider.System.GetTimestamp();
         for (var i = 0; i < load.Tasks; i++)
         {
-            await room.WaitAsync();
+            await slots.WaitAsync();
             await tasks.BasicPublishAsync("", queue, false, properties, new byte[load.Size]);
         }
         await done.Task;
@@ -60,6 +62,13 @@ internal sealed class BareRabbit(Uri uri, Load load)
     private sealed class Consumer(IChannel channel, Func<ulong, Task> onMessage) : AsyncDefaultBasicConsumer(channel)
     {
         public override Task HandleBasicDeliverAsync(
-            string consumerTag, ulong deliveryTag, bool redelivered, string exchange, string routingKey, IReadOnlyBasicProperties properties, ReadOnlyMemory<byte> body, CancellationToken cancellationToken = default) => onMessage(deliveryTag);
+            string consumerTag,
+            ulong deliveryTag,
+            bool redelivered,
+            string exchange,
+            string routingKey,
+            IReadOnlyBasicProperties properties,
+            ReadOnlyMemory<byte> body,
+            CancellationToken cancellationToken = default) => onMessage(deliveryTag);
     }
 }

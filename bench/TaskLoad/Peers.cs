@@ -4,6 +4,7 @@ using LoadBalancer.Net;
 using LoadBalancer.Tasks;
 using LoadBalancer.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
+using Samples;
 
 namespace TaskLoad;
 
@@ -84,12 +85,15 @@ internal sealed class Peers(int clientPort, int workerPort, Load load)
         private readonly EpollWire _wire;
         private readonly LineWriter _writer;
 
-        private Peer(EpollWire wire) => (_wire, _writer) = (wire, new LineWriter(wire, TimeSpan.FromMinutes(1), _ => { }, TimeProvider.System, NullLogger.Instance));
+        private Peer(EpollWire wire) =>
+            (_wire, _writer) =
+            (wire, new LineWriter(wire, TimeSpan.FromMinutes(1), _ => { }, TimeProvider.System, NullLogger.Instance));
 
         public static async Task<Peer> OpenAsync(int port, OnLine onLine)
         {
-            var peer = new Peer(await EpollWire.OpenAsync(new EndpointAddress("tcp", "127.0.0.1", port), EventLoop.Next(), CancellationToken.None));
-            _ = peer.ListenAsync(onLine);
+            var address = new EndpointAddress("tcp", "127.0.0.1", port);
+            var peer = new Peer(await EpollWire.OpenAsync(address, EventLoop.Next(), CancellationToken.None));
+            Background.Run(() => peer.ListenAsync(onLine));
             return peer;
         }
 

@@ -2,16 +2,16 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using Samples;
 
 namespace LoadBalancer.Bench;
 
 /// <summary>
-/// Both ends of a TCP relay under load. <c>serve PORT</c> is the backend: a connection whose first byte is <c>b</c> is sent bytes for as
-/// long as it takes them, any other gets back what it sends. The others are clients, with arguments <c>PORT CONNECTIONS SECONDS PID...</c>:
-/// <c>bulk</c> receives (and counts bytes), <c>connect</c> connects, exchanges 64 bytes and closes, over and over (connections),
-/// <c>turns</c> exchanges 64 bytes over and over (exchanges). They print how much they have done, in how many seconds, and how many
-/// seconds of CPU the processes have used meanwhile. <c>idle PORT CONNECTIONS</c> exchanges 64 bytes once on each connection, says so by a
-/// line, and ends when it is sent one.
+/// Both ends of a TCP relay under load. <c>serve PORT</c> is the backend: on a connection whose first byte is <c>b</c> it sends bytes
+/// without end, on any other it echoes. The others are clients, with arguments <c>PORT CONNECTIONS SECONDS PID...</c>: <c>bulk</c> receives
+/// (and counts bytes); <c>connect</c> connects, exchanges 64 bytes and closes, again and again (connections); <c>turns</c> exchanges 64
+/// bytes again and again (exchanges). They print what they have counted, in how many seconds, and how many seconds of CPU time the
+/// processes have used. <c>idle PORT CONNECTIONS</c> exchanges 64 bytes once on each connection, prints a line, and ends when it reads one.
 /// </summary>
 internal static class Program
 {
@@ -32,7 +32,8 @@ internal static class Program
                 await IdleAsync(endPoint, int.Parse(args[2], CultureInfo.InvariantCulture));
                 break;
             default:
-                await LoadAsync(args[0], endPoint, int.Parse(args[2], CultureInfo.InvariantCulture), TimeSpan.FromSeconds(double.Parse(args[3], CultureInfo.InvariantCulture)), args[4..]);
+                var duration = TimeSpan.FromSeconds(double.Parse(args[3], CultureInfo.InvariantCulture));
+                await LoadAsync(args[0], endPoint, int.Parse(args[2], CultureInfo.InvariantCulture), duration, args[4..]);
                 break;
         }
     }
@@ -46,7 +47,7 @@ internal static class Program
         {
             var socket = await listener.AcceptAsync();
             socket.NoDelay = true;
-            _ = AnswerAsync(socket);
+            Background.Run(() => AnswerAsync(socket));
         }
     }
 
@@ -73,7 +74,7 @@ internal static class Program
             }
             catch (SocketException)
             {
-                // The client has had enough.
+                // The client has closed the connection.
             }
         }
     }
@@ -85,20 +86,21 @@ internal static class Program
             "bulk" => ReceiveAsync,
             "connect" => ConnectAsync,
             "turns" => TakeTurnsAsync,
-            _ => throw new ArgumentException($"'{what}' is not known"),
+            _ => throw new ArgumentException($"unknown kind of load '{what}'"),
         };
         using var end = new CancellationTokenSource();
         var all = Enumerable.Range(0, connections).Select(_ => Task.Run(() => work(endPoint, end.Token))).ToList();
-        await Task.WhenAny(Task.WhenAll(all), Task.Delay(TimeSpan.FromMilliseconds(300), TimeProvider.System)); // until they are at it
+        await Task.WhenAny(Task.WhenAll(all), Task.Delay(TimeSpan.FromMilliseconds(300), TimeProvider.System)); // until all have started
         var (before, start, processorBefore) = (Interlocked.Read(ref _done), Stopwatch.GetTimestamp(), ProcessorSeconds(processes));
         await Task.Delay(time, TimeProvider.System);
         var (done, elapsed) = (Interlocked.Read(ref _done) - before, Stopwatch.GetElapsedTime(start));
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{done} {elapsed.TotalSeconds:F6} {ProcessorSeconds(processes) - processorBefore:F2}"));
+        var processor = ProcessorSeconds(processes) - processorBefore;
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{done} {elapsed.TotalSeconds:F6} {processor:F2}"));
         await end.CancelAsync();
-        Environment.Exit(all.Any(task => task.IsFaulted) ? 1 : 0); // The connections are closed with the process.
+        Environment.Exit(all.Any(task => task.IsFaulted) ? 1 : 0); // which closes the connections
     }
 
-    // User and system time, in the hundredths of a second that Linux counts (proc(5)).
+    // User and system time, which Linux counts in hundredths of a second (proc(5)).
     private static double ProcessorSeconds(string[] processes) => processes.Sum(process =>
     {
         var stat = File.ReadAllText($"/proc/{process}/stat");

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds once, starts the store's load balancer (127.0.0.1), its alternative (127.0.0.2), three workers and a client, and stops them all
-# when the client ends, or on Ctrl+C. The exit code is the client's.
+# Builds and starts the store's load balancer (127.0.0.1), its alternative (127.0.0.2), three workers and a client, and stops them all when
+# the client ends, or on Ctrl+C. The exit code is the client's.
 #
-#   ./run.sh [--postgres STRING] [OPTION OF THE CLIENT...]    without options the client reads commands
-#                                                             --test 1000: it sends so many requests instead
+#   ./run.sh [--postgres STRING] [CLIENT OPTION...]    without options the client reads commands
+#                                                      --test 1000: it sends that many requests instead
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ../programs.sh
 
@@ -22,6 +22,8 @@ for host in 127.0.0.1 127.0.0.2; do
     require_free "$port" "$host"
   done
 done
+require_free 8081
+require_free 8082
 
 for project in StoreWorker StoreClient ../../LoadBalancer; do
   build "$project"

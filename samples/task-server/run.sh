@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds once, starts two task servers and the load balancer in front of them, lets two clients work, and stops everything when they
-# are done, or on Ctrl+C. The exit code is 0 where every answer was the one that was to come and no task was lost.
+# Builds and starts two task servers and the load balancer in front of them, runs two clients, and stops everything when they are done, or
+# on Ctrl+C. The exit code is 0 if every answer was as expected and no task was lost.
 #
-#   ./run.sh [--keep] [OPTION OF THE CLIENTS...]     --keep: goes on when the clients are done
-#                                                    --requests 20000 --concurrency 50: what each of them sends
+#   ./run.sh [--keep] [CLIENT OPTION...]     --keep: everything goes on when the clients are done
+#                                            --requests 20000 --concurrency 50: what each client sends
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ../programs.sh
 
@@ -31,10 +31,10 @@ done
 
 start server1 TaskServer --urls http://127.0.0.1:5001
 start server2 TaskServer --urls http://127.0.0.1:5002
-# A line for each request would bury all else.
+# The access log goes to a file: a line for each request would hide everything else.
 start loadbalancer ../../LoadBalancer --config loadbalancer.json --LoadBalancer:Listeners:web:AccessLog=access.log
 
-# The terminal is the first client's, for its progress line; what the second has to say can wait in a pipe.
+# The first client has the terminal, for its progress line. The output of the second waits in a pipe until the first has ended.
 exec 3< <(client client2)
 pids+=($!)
 result=0
@@ -45,12 +45,12 @@ wait "${pids[3]}" || result=1
 if [ -n "$keep" ]; then
   cat <<EOF
 Try:  curl http://127.0.0.1:8080/tareas               all tasks
-      curl http://127.0.0.1:8080/health               who is well
-      curl http://127.0.0.1:5001/errors/stats         what server1 refused
+      curl http://127.0.0.1:8080/health               which servers are up
+      curl http://127.0.0.1:5001/errors/stats         the requests that server1 has refused
       $(printf '%-48s' "kill ${pids[0]}")stops server1
 Ctrl+C stops everything.
 EOF
-  exec 2> /dev/null # bash would report a killed server at length
+  exec 2> /dev/null # bash would print a long message about a server that was killed
   wait "${pids[2]}" || result=1
 fi
 exit "$result"

@@ -2,17 +2,17 @@ using System.Net;
 using System.Net.Sockets;
 using ChatRoom;
 
-/// <summary>A client's connection. When its server is gone it connects again, through the load balancer, and joins its rooms anew.</summary>
-/// <param name="balancer">Where the load balancer is.</param>
-/// <param name="hear">Told of each line that comes.</param>
-internal sealed class ChatSession(IPEndPoint balancer, Action<string> hear) : IDisposable
+/// <summary>A client's connection. When it is lost it connects again, to any server, and joins its rooms again.</summary>
+/// <param name="balancer">The load balancer's address.</param>
+/// <param name="received">Called with each line that arrives.</param>
+internal sealed class ChatSession(IPEndPoint balancer, Action<string> received) : IDisposable
 {
     private readonly Dictionary<string, string> _joined = []; // by room, the line that joined it
     private readonly CancellationTokenSource _stop = new();
     private volatile LinePeer? _server;
 
-    /// <summary>Says a line.</summary>
-    /// <returns>Whether there is a server to say it to.</returns>
+    /// <summary>Sends a line.</summary>
+    /// <returns>Whether there is a connection.</returns>
     public bool Say(string line)
     {
         if (line.Split(' ') is [("join" or "leave") and var verb, var room, ..])
@@ -31,6 +31,7 @@ internal sealed class ChatSession(IPEndPoint balancer, Action<string> hear) : ID
         return server is not null;
     }
 
+    /// <summary>Stays connected until the session is disposed of.</summary>
     public async Task RunAsync()
     {
         while (!_stop.IsCancellationRequested)
@@ -45,20 +46,21 @@ internal sealed class ChatSession(IPEndPoint balancer, Action<string> hear) : ID
                     _joined.Values.ToList().ForEach(peer.Send);
                 }
                 _server = peer;
-                while (await peer.ReadAsync() is { } heard)
+                while (await peer.ReadAsync() is { } line)
                 {
-                    hear(heard);
+                    received(line);
                 }
             }
             catch (Exception e) when (e is SocketException or OperationCanceledException)
             {
-                // It is tried again.
+                // The next attempt follows.
             }
             _server = null;
             if (!_stop.IsCancellationRequested)
             {
-                hear("(disconnected; connecting again)");
-                await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                received("(disconnected; connecting again)");
+                await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System, _stop.Token)
+                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }

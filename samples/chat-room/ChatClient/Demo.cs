@@ -1,14 +1,18 @@
 using System.Diagnostics;
 using System.Net;
 using System.Threading.Channels;
+using Samples;
 
-/// <summary>A talk of two that goes by itself, while servers are killed.</summary>
-/// <param name="balancer">Where the load balancer is.</param>
-/// <param name="enough">When it must have come to its end.</param>
-internal sealed class Demo(IPEndPoint balancer, CancellationToken enough)
+/// <summary>Two clients that talk to each other while servers are killed.</summary>
+/// <param name="balancer">The load balancer's address.</param>
+/// <param name="timeout">Cancelled when the demo has taken too long.</param>
+internal sealed class Demo(IPEndPoint balancer, CancellationToken timeout)
 {
-    /// <param name="victims">Process ids of a data server and a logic server.</param>
-    /// <returns>The exit code: 0 where both have heard everything.</returns>
+    private static readonly TimeSpan RepeatInterval = TimeSpan.FromMilliseconds(300);
+
+    /// <summary>Runs it.</summary>
+    /// <param name="victims">The processes to kill, one after the other: a data server and a logic server.</param>
+    /// <returns>The exit code: 0 if both clients have received everything.</returns>
     public async Task<int> RunAsync(int[] victims)
     {
         try
@@ -32,18 +36,18 @@ internal sealed class Demo(IPEndPoint balancer, CancellationToken enough)
         }
         catch (OperationCanceledException)
         {
-            Console.WriteLine("(not everybody has heard everything)");
+            Console.WriteLine("(not both clients have received everything)");
             return 1;
         }
     }
 
-    // Each at a logic server of its own: there the room has no other member.
+    // Connects both until each is at a logic server of its own, where it is the only member of the room.
     private async Task<(Talker Ana, Talker Ben)> MeetAsync()
     {
         while (true)
         {
             Talker ana = new("ana", balancer), ben = new("ben", balancer);
-            if (await ana.IsAloneAsync(enough) && await ben.IsAloneAsync(enough))
+            if (await ana.IsAloneAsync(timeout) && await ben.IsAloneAsync(timeout))
             {
                 return (ana, ben);
             }
@@ -52,39 +56,39 @@ internal sealed class Demo(IPEndPoint balancer, CancellationToken enough)
         }
     }
 
-    // Again, until both have heard it: where a server has just been lost, what is said may be lost with it.
+    // Repeats the text until both have received it: what is sent while a server is being killed may be lost.
     private async Task SayAsync(Talker speaker, Talker ana, Talker ben, string text)
     {
-        using var heard = CancellationTokenSource.CreateLinkedTokenSource(enough);
-        var saying = RepeatAsync();
+        using var done = CancellationTokenSource.CreateLinkedTokenSource(timeout);
+        var repeating = RepeatAsync();
         foreach (var talker in new[] { ana, ben })
         {
-            var line = $"kitchen {speaker.Name}: {text}";
-            await talker.HearAsync(said => said == line, enough);
-            Console.WriteLine($"[{talker.Name}] {line}");
+            var expected = $"kitchen {speaker.Name}: {text}";
+            await talker.ReceiveAsync(line => line == expected, timeout);
+            Console.WriteLine($"[{talker.Name}] {expected}");
         }
-        await heard.CancelAsync();
-        await saying;
+        await done.CancelAsync();
+        await repeating;
 
         async Task RepeatAsync()
         {
-            while (!heard.IsCancellationRequested)
+            while (!done.IsCancellationRequested)
             {
                 speaker.Session.Say($"say kitchen {text}");
-                await Task.Delay(TimeSpan.FromMilliseconds(300), TimeProvider.System, heard.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await Task.Delay(RepeatInterval, TimeProvider.System, done.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }
 
     private sealed class Talker
     {
-        private readonly Channel<string> _heard = Channel.CreateUnbounded<string>();
+        private readonly Channel<string> _received = Channel.CreateUnbounded<string>();
 
         public Talker(string name, IPEndPoint balancer)
         {
-            (Name, Session) = (name, new ChatSession(balancer, line => _heard.Writer.TryWrite(line)));
-            Session.Say($"join kitchen {name}");
-            _ = Session.RunAsync();
+            (Name, Session) = (name, new ChatSession(balancer, line => _received.Writer.TryWrite(line)));
+            Session.Say($"join kitchen {name}"); // sent as soon as it is connected
+            Background.Run(Session.RunAsync);
         }
 
         public string Name { get; }
@@ -93,18 +97,18 @@ internal sealed class Demo(IPEndPoint balancer, CancellationToken enough)
 
         public async Task<bool> IsAloneAsync(CancellationToken stop)
         {
-            await HearAsync(line => line == "joined kitchen", stop);
+            await ReceiveAsync(line => line == "joined kitchen", stop);
             Session.Say("list");
-            return await HearAsync(line => line.StartsWith("rooms ", StringComparison.Ordinal), stop) == "rooms kitchen (1)";
+            return await ReceiveAsync(line => line.StartsWith("rooms ", StringComparison.Ordinal), stop) == "rooms kitchen (1)";
         }
 
-        /// <summary>Passes over lines until one comes that is it.</summary>
-        public async Task<string> HearAsync(Func<string, bool> isIt, CancellationToken stop)
+        /// <summary>Reads lines until one is the one that is wanted, and returns that.</summary>
+        public async Task<string> ReceiveAsync(Func<string, bool> isWanted, CancellationToken stop)
         {
             while (true)
             {
-                var line = await _heard.Reader.ReadAsync(stop);
-                if (isIt(line))
+                var line = await _received.Reader.ReadAsync(stop);
+                if (isWanted(line))
                 {
                     return line;
                 }

@@ -1,23 +1,40 @@
-// A console client: sends the lines that are typed, prints those that come.
-//
-//   ChatClient [IP:PORT]                     of the load balancer; 127.0.0.1:3001 where it is not said
-//   ChatClient IP:PORT --demo PID PID        two clients talk by themselves while the processes are killed
-using System.Globalization;
+using System.CommandLine;
 using System.Net;
+using Samples;
 
-var balancer = IPEndPoint.Parse(args.ElementAtOrDefault(0) ?? "127.0.0.1:3001");
-if (args.ElementAtOrDefault(1) == "--demo")
+var balancer = new Argument<string>("IP:PORT")
 {
-    using var enough = new CancellationTokenSource(TimeSpan.FromSeconds(20));
-    return await new Demo(balancer, enough.Token).RunAsync([.. args.Skip(2).Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))]);
-}
-using var session = new ChatSession(balancer, Console.WriteLine);
-_ = session.RunAsync();
-while (await Console.In.ReadLineAsync() is { } line)
+    Description = "The load balancer's address.",
+    DefaultValueFactory = _ => "127.0.0.1:3001",
+};
+var demo = new Option<int[]>("--demo")
 {
-    if (!session.Say(line))
+    Description = "Two clients talk to each other while these processes are killed, one after the other.",
+    HelpName = "PID PID",
+    AllowMultipleArgumentsPerToken = true,
+};
+var command = new RootCommand("A client of the chat: sends the lines that are typed, prints those that arrive.") { balancer, demo };
+return await CommandLine.RunAsync(command, args, async (options, stop) =>
+{
+    if (!IPEndPoint.TryParse(options.GetRequiredValue(balancer), out var endPoint) || endPoint.Port == 0)
     {
-        Console.WriteLine("(no server is there; once one is, say it again)");
+        Console.Error.WriteLine($"'{options.GetValue(balancer)}' is not valid; expected IP:PORT, for example 127.0.0.1:3001");
+        return 1;
     }
-}
-return 0;
+    if (options.GetValue(demo) is { Length: > 0 } victims)
+    {
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        timeout.CancelAfter(TimeSpan.FromSeconds(20));
+        return await new Demo(endPoint, timeout.Token).RunAsync(victims);
+    }
+    using var session = new ChatSession(endPoint, Console.WriteLine);
+    Background.Run(session.RunAsync);
+    while (await Console.In.ReadLineAsync(stop) is { } line)
+    {
+        if (!session.Say(line))
+        {
+            Console.WriteLine("(not connected; send it again later)");
+        }
+    }
+    return 0;
+});

@@ -1,17 +1,25 @@
-// A data server: whatever line a logic server says, every logic server hears that is connected to it or to the other data server. It
-// keeps nothing, so that nothing is lost with it but what is on its way at that moment.
+// A data server: every line that a logic server sends goes to all logic servers that are connected to it or to the other data server. It
+// stores nothing: only lines that are on their way are lost with it.
 using System.Collections.Concurrent;
-using System.Net;
+using System.CommandLine;
 using ChatRoom;
+using Samples;
 
-var options = new ServerOptions(args);
+var server = new ChatServer("data server");
+var other = CommandLine.EndPoint("--other", "Where the other data server listens.");
+var command = new RootCommand("A data server of the chat: passes lines on to all logic servers.") { other };
+server.AddTo(command);
+
 var logicServers = new ConcurrentDictionary<LinePeer, bool>();
-var other = new LineLink(IPEndPoint.Parse(options.Need("--other")), _ => { }, LineLink.Welcome);
-await options.RunAsync("data server", () => logicServers.Count, ServeAsync, other.RunAsync);
-
-async Task ServeAsync(LinePeer peer)
+return await CommandLine.RunAsync(command, args, (options, stop) =>
 {
-    // It tells what its logic servers say, and hears what ours do by our own connection to it.
+    // What the other data server sends over this connection is ignored: its lines come over the connection that it has made to us.
+    var link = new LineLink(options.GetRequiredValue(other), received: _ => { }, LineLink.Welcome);
+    return server.RunAsync(options, () => logicServers.Count, peer => ServeAsync(peer, link), link, stop);
+});
+
+async Task ServeAsync(LinePeer peer, LineLink link)
+{
     var isDataServer = await peer.ReadAsync() == LineLink.Welcome;
     peer.Send(LineLink.Welcome);
     if (!isDataServer)
@@ -26,7 +34,7 @@ async Task ServeAsync(LinePeer peer)
         }
         if (!isDataServer)
         {
-            other.TrySend(line);
+            link.TrySend(line);
         }
     }
     logicServers.TryRemove(peer, out _);

@@ -1,16 +1,24 @@
-// A logic server: clients join rooms and say something there. What is said goes to a data server, through the load balancer, and comes
-// back from every one of them, so that a room spans all logic servers.
+// A logic server: clients join rooms and say something there. What they say goes to a data server, through the load balancer, and comes
+// back to every logic server, so that a room has members on all of them.
 //
 //   join ROOM NAME   say ROOM TEXT   leave ROOM   list
-using System.Net;
+using System.CommandLine;
 using ChatRoom;
+using Samples;
 
-var options = new ServerOptions(args);
+var server = new ChatServer("logic server");
+var data = CommandLine.EndPoint("--data", "Where the load balancer listens that leads to a data server.");
+var command = new RootCommand("A logic server of the chat: knows which clients are in which room.") { data };
+server.AddTo(command);
+
 var rooms = new Rooms();
-var data = new LineLink(IPEndPoint.Parse(options.Need("--data")), rooms.Deliver, "logic server");
-await options.RunAsync("logic server", () => rooms.Members, ServeAsync, data.RunAsync);
+return await CommandLine.RunAsync(command, args, (options, stop) =>
+{
+    var link = new LineLink(options.GetRequiredValue(data), rooms.Deliver, greeting: "logic server");
+    return server.RunAsync(options, () => rooms.Members, client => ServeAsync(client, link), link, stop);
+});
 
-async Task ServeAsync(LinePeer client)
+async Task ServeAsync(LinePeer client, LineLink dataServer)
 {
     while (await client.ReadAsync() is { } line)
     {
@@ -22,7 +30,7 @@ async Task ServeAsync(LinePeer client)
                 client.Send($"joined {room}");
                 break;
             case ["say", var room, var text] when rooms.NameOf(room, client) is { } name:
-                if (!data.TrySend($"{room} {name.Replace(' ', '_')}: {text}"))
+                if (!dataServer.TrySend($"{room} {name.Replace(' ', '_')}: {text}"))
                 {
                     client.Send("error no data server can be reached; say it again");
                 }

@@ -1,12 +1,12 @@
 using ChatRoom;
 
-/// <summary>Who of this server's clients is in which room, under which name.</summary>
+/// <summary>Which of this server's clients are in which room, under which name.</summary>
 internal sealed class Rooms
 {
     private readonly Lock _gate = new();
     private readonly SortedDictionary<string, Dictionary<LinePeer, string>> _rooms = new(StringComparer.Ordinal);
 
-    /// <summary>How many there are in all.</summary>
+    /// <summary>The number of members of all rooms.</summary>
     public int Members
     {
         get
@@ -68,7 +68,7 @@ internal sealed class Rooms
         }
     }
 
-    /// <summary>Gives <c>ROOM NAME: TEXT</c> to everybody in the room.</summary>
+    /// <summary>Sends the line <c>ROOM NAME: TEXT</c> to every member of the room.</summary>
     public void Deliver(string line)
     {
         lock (_gate)

@@ -7,29 +7,37 @@ using System.Text;
 namespace ChatRoom;
 
 /// <summary>
-/// Tells load balancers once a second that a server is there and how busy it is, and registers when it is asked to: after the load
-/// balancer was started anew, that is. With a key (base64) every datagram is signed.
+/// Tells load balancers once a second that a server is up and how busy it is. Registers at the start, and again when a load balancer asks
+/// for it, as one does that has restarted. With a key (base64) every datagram is signed.
 /// </summary>
-internal sealed class Heartbeat(string listening, IPEndPoint source, IReadOnlyList<IPEndPoint> balancers, string? key, Func<int> load)
+/// <param name="address">Where the server accepts connections.</param>
+/// <param name="source">Where the datagrams are sent from, and where answers arrive.</param>
+/// <param name="balancers">Where load balancers receive heartbeats.</param>
+/// <param name="key">Base64; null for no signature.</param>
+/// <param name="load">How busy the server is, 0 to 100.</param>
+internal sealed class Heartbeat(string address, IPEndPoint source, IReadOnlyList<IPEndPoint> balancers, string? key, Func<int> load)
 {
     private readonly byte[]? _key = key is null ? null : Convert.FromBase64String(key);
 
     public async Task RunAsync(CancellationToken stop)
     {
         using var socket = new UdpClient(source);
-        var registration = $"{listening} {source}";
-        var reading = AnswerAsync();
-        await SendAsync(registration);
-        using var rhythm = new PeriodicTimer(TimeSpan.FromSeconds(1), TimeProvider.System);
-        while (await rhythm.WaitForNextTickAsync(stop))
+        var registration = $"{address} {source}";
+        await Task.WhenAll(ReportAsync(), AnswerAsync());
+
+        async Task ReportAsync()
         {
-            await SendAsync($"OK load={Math.Clamp(load(), 0, 100)}");
+            await SendAsync(registration);
+            using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1), TimeProvider.System);
+            while (await timer.WaitForNextTickAsync(stop))
+            {
+                await SendAsync($"OK load={Math.Clamp(load(), 0, 100)}");
+            }
         }
-        await reading;
 
         async Task AnswerAsync()
         {
-            while (!stop.IsCancellationRequested)
+            while (true)
             {
                 try
                 {
@@ -41,7 +49,7 @@ internal sealed class Heartbeat(string listening, IPEndPoint source, IReadOnlyLi
                 }
                 catch (SocketException)
                 {
-                    // Windows: the load balancer was not there when the last one was sent.
+                    // Windows reports here that the last datagram had no receiver.
                 }
             }
         }
@@ -56,7 +64,7 @@ internal sealed class Heartbeat(string listening, IPEndPoint source, IReadOnlyLi
                 }
                 catch (SocketException)
                 {
-                    // The next one may get there.
+                    // The next one may arrive.
                 }
             }
         }

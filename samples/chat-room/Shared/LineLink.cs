@@ -3,18 +3,21 @@ using System.Net.Sockets;
 
 namespace ChatRoom;
 
-/// <summary>A connection to a data server, made again whenever it ends.</summary>
-/// <param name="server">Where it is; or where the load balancer is that leads to one.</param>
-/// <param name="hear">Told of each line that comes.</param>
-/// <param name="greeting">What to say first.</param>
-internal sealed class LineLink(IPEndPoint server, Action<string> hear, string greeting)
+/// <summary>A connection to a data server, which is made again whenever it ends.</summary>
+/// <param name="server">The address of the data server, or of a load balancer in front of several.</param>
+/// <param name="received">Called with each line that arrives.</param>
+/// <param name="greeting">The first line to send.</param>
+internal sealed class LineLink(IPEndPoint server, Action<string> received, string greeting)
 {
-    /// <summary>What a data server says first. Where there is none, the load balancer says something else.</summary>
+    /// <summary>The first line of a data server. A load balancer that has no data server sends a different one.</summary>
     public const string Welcome = "data server";
+
+    private static readonly TimeSpan ReconnectDelay = TimeSpan.FromMilliseconds(200);
 
     private volatile LinePeer? _peer;
 
-    /// <summary>Whether there is one that the line was handed to.</summary>
+    /// <summary>Sends a line.</summary>
+    /// <returns>Whether there is a connection. The line may still be lost with it.</returns>
     public bool TrySend(string line)
     {
         var peer = _peer;
@@ -22,32 +25,38 @@ internal sealed class LineLink(IPEndPoint server, Action<string> hear, string gr
         return peer is not null;
     }
 
+    /// <summary>Stays connected until it is told to stop.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
-        for (; !stop.IsCancellationRequested; await Task.Delay(TimeSpan.FromMilliseconds(200), TimeProvider.System, stop))
+        while (true)
         {
-            var client = new TcpClient(server.AddressFamily);
             try
             {
-                await client.ConnectAsync(server, stop);
+                await ConnectAsync(stop);
             }
             catch (SocketException)
             {
-                client.Dispose();
-                continue;
+                // Nothing listens there at the moment.
             }
-            using var peer = new LinePeer(client);
-            peer.Send(greeting);
-            if (await peer.ReadAsync() != Welcome)
-            {
-                continue;
-            }
-            _peer = peer;
-            while (await peer.ReadAsync() is { } line)
-            {
-                hear(line);
-            }
-            _peer = null;
+            await Task.Delay(ReconnectDelay, TimeProvider.System, stop);
         }
+    }
+
+    private async Task ConnectAsync(CancellationToken stop)
+    {
+        using var client = new TcpClient(server.AddressFamily);
+        await client.ConnectAsync(server, stop);
+        using var peer = new LinePeer(client);
+        peer.Send(greeting);
+        if (await peer.ReadAsync() != Welcome)
+        {
+            return;
+        }
+        _peer = peer;
+        while (await peer.ReadAsync() is { } line)
+        {
+            received(line);
+        }
+        _peer = null;
     }
 }

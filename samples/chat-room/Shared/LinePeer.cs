@@ -1,28 +1,32 @@
 using System.Net.Sockets;
 using System.Text;
 using System.Threading.Channels;
+using Samples;
 
 namespace ChatRoom;
 
-/// <summary>A connection over which lines go. Who takes its lines too slowly is cut, rather than that everybody waits for it.</summary>
+/// <summary>
+/// A connection that carries lines. A peer that reads too slowly is disconnected when too many lines wait for it; otherwise one slow
+/// peer could delay all others.
+/// </summary>
 internal sealed class LinePeer : IDisposable
 {
-    private const int MostWaiting = 1000;
+    private const int MaxWaitingLines = 1000;
 
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
 
     private readonly TcpClient _client;
     private readonly StreamReader _reader;
-    private readonly Channel<string> _outgoing = Channel.CreateBounded<string>(MostWaiting);
+    private readonly Channel<string> _outgoing = Channel.CreateBounded<string>(MaxWaitingLines);
 
     public LinePeer(TcpClient client)
     {
         _client = client;
         _reader = new StreamReader(client.GetStream(), Utf8);
-        _ = WriteAsync();
+        Background.Run(WriteAsync);
     }
 
-    /// <summary>The next line; null when the other side has ended, in whatever way.</summary>
+    /// <summary>The next line; null when the connection has ended, for whatever reason.</summary>
     public async Task<string?> ReadAsync()
     {
         try
@@ -35,6 +39,7 @@ internal sealed class LinePeer : IDisposable
         }
     }
 
+    /// <summary>Queues a line to be sent.</summary>
     public void Send(string line)
     {
         if (!_outgoing.Writer.TryWrite(line))
@@ -61,7 +66,7 @@ internal sealed class LinePeer : IDisposable
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
         {
-            Dispose(); // Its reader sees the end.
+            Dispose(); // ReadAsync then returns null.
         }
     }
 }

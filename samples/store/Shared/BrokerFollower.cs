@@ -1,17 +1,18 @@
 using System.Net;
 using LoadBalancer.Zmtp;
+using Samples;
 
 namespace Store;
 
 /// <summary>
-/// Keeps sockets connected to the broker that serves: follows its HCHECK, learns from it who is the alternative, and goes there when
-/// nothing is heard any more. Where nothing is heard there either, it comes back.
+/// Keeps sockets connected to the load balancer that serves: listens to its HCHECK, which contains the alternative's address, and goes
+/// there when no HCHECK arrives any more. If none arrives there either, it goes back.
 /// </summary>
 internal sealed class BrokerFollower : IAsyncDisposable
 {
     private readonly StorePorts _ports;
     private readonly TimeSpan _timeout;
-    private readonly Action<string> _say;
+    private readonly Action<string> _print;
     private readonly SubscribeSocket _health;
     private readonly ITimer _silence;
     private readonly Lock _gate = new();
@@ -19,26 +20,31 @@ internal sealed class BrokerFollower : IAsyncDisposable
     private IPAddress _current;
     private IPAddress? _other;
 
-    /// <summary>Begins with a broker.</summary>
-    /// <param name="main">Where one is.</param>
-    /// <param name="alternative">Where another one may be; null where that is not known before the first HCHECK.</param>
-    /// <param name="ports">Both brokers' ports.</param>
-    /// <param name="timeout">After how long without HCHECK it goes to the other one.</param>
-    /// <param name="say">Told where it goes.</param>
+    /// <summary>Connects to the main.</summary>
+    /// <param name="main">The address to begin with.</param>
+    /// <param name="alternative">The other address; null if it is only known from the first HCHECK.</param>
+    /// <param name="ports">The ports of both.</param>
+    /// <param name="timeout">After how long without HCHECK it goes to the other address.</param>
+    /// <param name="print">Called with a line when it goes to the other address.</param>
     /// <param name="time">The clock.</param>
-    public BrokerFollower(IPAddress main, IPAddress? alternative, StorePorts ports, TimeSpan timeout, Action<string> say, TimeProvider time)
+    public BrokerFollower(
+        IPAddress main, IPAddress? alternative, StorePorts ports, TimeSpan timeout, Action<string> print, TimeProvider time)
     {
-        (_current, _other, _ports, _timeout, _say) = (main, alternative, ports, timeout, say);
-        _silence = time.CreateTimer(_ => _ = MoveAsync(), null, timeout, timeout);
+        (_current, _other, _ports, _timeout, _print) = (main, alternative, ports, timeout, print);
+        _silence = time.CreateTimer(_ => Background.Run(MoveAsync), null, timeout, timeout);
         _health = new SubscribeSocket(limits: Limits, time: time) { Received = (_, message) => OnHealthCheck(message) };
         _health.Subscribe("HCHECK");
         Follow(_health, ports.HealthCheck);
     }
 
-    /// <summary>For sockets that follow: they try again soon, for a broker that takes over is there at once.</summary>
-    public static ZmtpLimits Limits { get; } = new() { FirstReconnectDelay = TimeSpan.FromMilliseconds(50), LongestReconnectDelay = TimeSpan.FromMilliseconds(400) };
+    /// <summary>For the sockets: short delays between attempts, since a load balancer that takes over accepts at once.</summary>
+    public static ZmtpLimits Limits { get; } = new()
+    {
+        FirstReconnectDelay = TimeSpan.FromMilliseconds(50),
+        LongestReconnectDelay = TimeSpan.FromMilliseconds(400),
+    };
 
-    /// <summary>Where it is now.</summary>
+    /// <summary>The address that the sockets are connected to.</summary>
     public IPAddress Current
     {
         get
@@ -50,7 +56,7 @@ internal sealed class BrokerFollower : IAsyncDisposable
         }
     }
 
-    /// <summary>Keeps a socket connected to a port of the broker that serves.</summary>
+    /// <summary>Keeps a socket connected to a port of the load balancer that serves.</summary>
     public void Follow(ZmtpSocket socket, int port)
     {
         lock (_gate)
@@ -60,7 +66,7 @@ internal sealed class BrokerFollower : IAsyncDisposable
         }
     }
 
-    /// <summary>Lets go of a socket that is about to be disposed of.</summary>
+    /// <summary>Forgets a socket; to be called before it is disposed of.</summary>
     public void Leave(ZmtpSocket socket)
     {
         lock (_gate)
@@ -76,7 +82,7 @@ internal sealed class BrokerFollower : IAsyncDisposable
         await _health.DisposeAsync();
     }
 
-    // "HCHECK NOALT" or "HCHECK 127.0.0.2". Who was the other one before may still be, where there is no alternative now.
+    // "HCHECK NOALT" or "HCHECK 127.0.0.2". With NOALT the address that was known before is kept: that node may come back.
     private void OnHealthCheck(ZmtpMessage message)
     {
         _silence.Change(_timeout, _timeout);
@@ -97,13 +103,13 @@ internal sealed class BrokerFollower : IAsyncDisposable
         {
             if (_other is null)
             {
-                return; // It is all we know; the sockets try again by themselves.
+                return; // No other address is known. The sockets connect again by themselves.
             }
             (from, to) = (_current, _other);
             (_current, _other) = (to, from);
             followers = [.. _followers];
         }
-        _say($"nothing was heard of the load balancer at {from} for {_timeout.TotalSeconds} s: going to {to}");
+        _print($"no HCHECK from the load balancer at {from} for {_timeout.TotalSeconds} s: going to {to}");
         await Task.WhenAll(followers.Select(async follower =>
         {
             await follower.Socket.DisconnectAsync(new IPEndPoint(from, follower.Port));
@@ -113,7 +119,7 @@ internal sealed class BrokerFollower : IAsyncDisposable
             }
             catch (ObjectDisposedException)
             {
-                // It is not needed any more.
+                // The socket was disposed of meanwhile.
             }
         }));
     }

@@ -1,20 +1,24 @@
 using System.CommandLine;
 using System.Net;
+using Samples;
 
 namespace Store;
 
-/// <summary>What workers and clients are told of brokers on their command lines.</summary>
+/// <summary>The options of workers and clients that say where the load balancers are.</summary>
 internal sealed class BrokerOptions
 {
-    private readonly Option<IPAddress> _main = Address("--main", "Where the load balancer is.", IPAddress.Loopback);
-    private readonly Option<IPAddress> _alternative = Address("--alternative", "Where its alternative is, for the time before the load balancer has said so.", null);
-    private readonly Option<int> _portOffset = new("--port-offset") { Description = "What is added to each port: 1000 for 6550, 6560, …", HelpName = "N" };
-    private readonly Option<double> _timeout = new("--peer-timeout")
+    private readonly Option<IPAddress> _main = Address("--main", "The load balancer's address.");
+    private readonly Option<IPAddress> _alternative = Address(
+        "--alternative", "Its alternative's address, for the time until the load balancer has announced it.");
+    private readonly Option<int> _portOffset = new("--port-offset")
     {
-        Description = "After how many seconds without HCHECK to go to the alternative.",
-        HelpName = "S",
-        DefaultValueFactory = _ => 5,
+        Description = "Is added to each port: 1000 for 6550, 6560, …",
+        HelpName = "N",
     };
+    private readonly Option<double> _timeout = CommandLine.Seconds(
+        "--peer-timeout", "After how many seconds without HCHECK to go to the alternative.", defaultValue: 5);
+
+    public BrokerOptions() => _main.DefaultValueFactory = _ => IPAddress.Loopback;
 
     /// <summary>Adds them to a command.</summary>
     public void AddTo(Command command)
@@ -25,25 +29,18 @@ internal sealed class BrokerOptions
         }
     }
 
-    /// <summary>The ports, as the command line has them.</summary>
-    public StorePorts Ports(ParseResult parsed) => new(parsed.GetValue(_portOffset));
+    /// <summary>The load balancers' ports.</summary>
+    public StorePorts Ports(ParseResult options) => new(options.GetValue(_portOffset));
 
-    /// <summary>Follows the brokers of the command line.</summary>
-    public BrokerFollower Follow(ParseResult parsed, Action<string> say) => new(
-        parsed.GetRequiredValue(_main), parsed.GetValue(_alternative), Ports(parsed), TimeSpan.FromSeconds(parsed.GetValue(_timeout)), say, TimeProvider.System);
+    /// <summary>Follows the load balancers of the command line.</summary>
+    public BrokerFollower Follow(ParseResult options, Action<string> print) => new(
+        options.GetRequiredValue(_main),
+        options.GetValue(_alternative),
+        Ports(options),
+        TimeSpan.FromSeconds(options.GetValue(_timeout)),
+        print,
+        TimeProvider.System);
 
-    private static Option<IPAddress> Address(string name, string description, IPAddress? usual) => new(name)
-    {
-        Description = description,
-        HelpName = "IP",
-        DefaultValueFactory = _ => usual!,
-        CustomParser = result =>
-        {
-            if (!IPAddress.TryParse(result.Tokens[0].Value, out var address))
-            {
-                result.AddError($"{name}: '{result.Tokens[0].Value}' is not an IP address");
-            }
-            return address;
-        },
-    };
+    private static Option<IPAddress> Address(string name, string description) => CommandLine.Value(
+        "an IP address", name, "IP", description, (string text, out IPAddress value) => IPAddress.TryParse(text, out value!));
 }

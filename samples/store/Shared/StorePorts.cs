@@ -1,21 +1,21 @@
 namespace Store;
 
-/// <summary>The ports of a broker, as the protocol has them.</summary>
-/// <param name="offset">What is added to each of them.</param>
+/// <summary>The ports of a load balancer, as the protocol defines them.</summary>
+/// <param name="offset">Is added to each of them.</param>
 internal sealed class StorePorts(int offset = 0)
 {
-    /// <summary>Clients' requests.</summary>
+    /// <summary>Clients send requests here.</summary>
     public int Clients => 5550 + offset;
 
-    /// <summary>Workers.</summary>
+    /// <summary>Workers receive requests here.</summary>
     public int Workers => 5560 + offset;
 
-    /// <summary>HCHECK.</summary>
+    /// <summary>The load balancer publishes HCHECK here.</summary>
     public int HealthCheck => 5570 + offset;
 
-    /// <summary>Where clients hear from the workers that have their requests.</summary>
+    /// <summary>Clients receive signs of life of the workers that have their requests here.</summary>
     public int WorkerCheckClients => 5572 + offset;
 
-    /// <summary>Where workers say that they are at work.</summary>
+    /// <summary>Workers send these signs of life here.</summary>
     public int WorkerCheckWorkers => 5573 + offset;
 }

@@ -5,17 +5,18 @@ using LoadBalancer.Zmtp;
 namespace Store;
 
 /// <summary>
-/// A client: asks the broker that serves, and hears from the worker that has its request. Where that falls silent it asks again, and
-/// gives up after five times. A BUY that is sent again may be done twice: whether the first one was done nobody can say.
+/// A client: sends requests to the load balancer that serves, and receives signs of life from the worker that has its request. Without them
+/// it sends the request again, five times at most. A BUY that is sent again may be done twice: the client cannot know whether the first one
+/// was done.
 /// </summary>
 internal sealed class StoreSession : IAsyncDisposable
 {
-    private const int MostAttempts = 5;
+    private const int MaxAttempts = 5;
     private static readonly TimeSpan FailPause = TimeSpan.FromSeconds(1);
 
     private readonly BrokerFollower _follower;
     private readonly TimeSpan _workerTimeout;
-    private readonly Action<string> _say;
+    private readonly Action<string> _print;
     private readonly TimeProvider _time;
     private readonly string _id = Guid.NewGuid().ToString();
     private readonly RequestSocket _requests;
@@ -23,14 +24,14 @@ internal sealed class StoreSession : IAsyncDisposable
     private volatile CancellationTokenSource? _patience;
 
     /// <summary>Connects.</summary>
-    /// <param name="follower">Knows the brokers.</param>
-    /// <param name="ports">Their ports.</param>
-    /// <param name="workerTimeout">After how long without a sign of life it asks again.</param>
-    /// <param name="say">Told when it does.</param>
+    /// <param name="follower">Keeps its sockets connected.</param>
+    /// <param name="ports">The load balancers' ports.</param>
+    /// <param name="workerTimeout">After how long without a sign of life it sends a request again.</param>
+    /// <param name="print">Called with a line when it does so.</param>
     /// <param name="time">The clock.</param>
-    public StoreSession(BrokerFollower follower, StorePorts ports, TimeSpan workerTimeout, Action<string> say, TimeProvider time)
+    public StoreSession(BrokerFollower follower, StorePorts ports, TimeSpan workerTimeout, Action<string> print, TimeProvider time)
     {
-        (_follower, _workerTimeout, _say, _time) = (follower, workerTimeout, say, time);
+        (_follower, _workerTimeout, _print, _time) = (follower, workerTimeout, print, time);
         _requests = new RequestSocket(BrokerFollower.Limits) { Identity = Encoding.ASCII.GetBytes(_id) };
         _signs = new SubscribeSocket(limits: BrokerFollower.Limits) { Received = (_, _) => OnSign() };
         _signs.Subscribe(_id);
@@ -38,17 +39,17 @@ internal sealed class StoreSession : IAsyncDisposable
         follower.Follow(_requests, ports.Clients);
     }
 
-    /// <summary>Asks.</summary>
-    /// <returns>The answer; null where it was given up.</returns>
+    /// <summary>Sends a command and waits for its answer.</summary>
+    /// <returns>The answer; null if it has given up.</returns>
     public async Task<string?> AskAsync(string command, CancellationToken cancellationToken)
     {
         var message = ZmtpMessage.Of(_id, command);
-        for (var attempt = 1; attempt <= MostAttempts; attempt++)
+        for (var attempt = 1; attempt <= MaxAttempts; attempt++)
         {
             using var patience = new CancellationTokenSource(_workerTimeout, _time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
             _patience = patience;
-            var again = attempt < MostAttempts ? "sending it again" : "giving up";
+            var again = attempt < MaxAttempts ? "sending it again" : "giving up";
             try
             {
                 var answer = (await _requests.RequestAsync(message, either.Token)).ToString();
@@ -56,16 +57,16 @@ internal sealed class StoreSession : IAsyncDisposable
                 {
                     return answer;
                 }
-                _say($"{command}: the load balancer has no room for it: {again}");
+                _print($"{command}: the load balancer has no room for it: {again}");
                 await Task.Delay(FailPause, _time, cancellationToken);
             }
             catch (SocketException)
             {
-                _say($"{command}: the connection was lost: {again}");
+                _print($"{command}: the connection was lost: {again}");
             }
             catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
             {
-                _say($"{command}: no sign of life for {_workerTimeout.TotalSeconds} s: {again}");
+                _print($"{command}: no sign of life for {_workerTimeout.TotalSeconds} s: {again}");
             }
             finally
             {
@@ -92,7 +93,7 @@ internal sealed class StoreSession : IAsyncDisposable
         }
         catch (ObjectDisposedException)
         {
-            // The answer has come at the same moment.
+            // The answer has arrived at the same moment.
         }
     }
 }

@@ -2,8 +2,8 @@ using System.Diagnostics;
 
 namespace Store;
 
-/// <summary>Many clients that ask without a pause, or with one; counts what became of it.</summary>
-/// <param name="newSession">Makes a client.</param>
+/// <summary>Many clients that send requests at the same time; counts the answers and checks them.</summary>
+/// <param name="newSession">Creates a client.</param>
 /// <param name="time">The clock.</param>
 internal sealed class TestRun(Func<StoreSession> newSession, TimeProvider time)
 {
@@ -15,14 +15,15 @@ internal sealed class TestRun(Func<StoreSession> newSession, TimeProvider time)
     private int _givenUp;
     private long _longestTicks;
 
-    /// <summary>Asks.</summary>
-    /// <param name="requests">How often in all.</param>
+    /// <summary>Runs the clients.</summary>
+    /// <param name="requests">How many requests in all.</param>
     /// <param name="clients">How many clients at once.</param>
     /// <param name="pause">How long each of them pauses after each answer.</param>
-    /// <param name="command">What they ask; null for a bit of everything.</param>
+    /// <param name="command">The command of each request; null for several kinds.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    /// <returns>What came of it, and whether all was well.</returns>
-    public async Task<(string Summary, bool IsGood)> RunAsync(int requests, int clients, TimeSpan pause, string? command, CancellationToken cancellationToken)
+    /// <returns>A line that sums it up, and whether every request had a right answer.</returns>
+    public async Task<(string Summary, bool IsGood)> RunAsync(
+        int requests, int clients, TimeSpan pause, string? command, CancellationToken cancellationToken)
     {
         var next = 0;
         var started = time.GetTimestamp();
@@ -41,8 +42,9 @@ internal sealed class TestRun(Func<StoreSession> newSession, TimeProvider time)
             }
         }));
         var seconds = time.GetElapsedTime(started).TotalSeconds;
-        var summary = FormattableString.Invariant(
-            $"{_answers} answers in {seconds:0.0} s, {_bought} bought, {_wrong} wrong, {_givenUp} given up; the longest took {new TimeSpan(_longestTicks).TotalSeconds:0.00} s");
+        var longest = new TimeSpan(_longestTicks).TotalSeconds;
+        var counts = $"{_bought} bought, {_wrong} wrong, {_givenUp} given up";
+        var summary = FormattableString.Invariant($"{_answers} answers in {seconds:0.0} s, {counts}; the longest took {longest:0.00} s");
         return (summary, _wrong + _givenUp == 0);
     }
 

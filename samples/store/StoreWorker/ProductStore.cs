@@ -6,8 +6,8 @@ using Npgsql;
 namespace Store;
 
 /// <summary>
-/// The products, in SQLite or PostgreSQL. Any number of workers share them: what must happen together is one statement, so that the
-/// last unit is sold once, whoever asks at the same time.
+/// The products, in SQLite or PostgreSQL. Any number of workers share them. A purchase is one SQL statement, so that the last unit is sold
+/// only once.
 /// </summary>
 internal sealed class ProductStore : IAsyncDisposable
 {
@@ -24,10 +24,10 @@ internal sealed class ProductStore : IAsyncDisposable
 
     private ProductStore(DbDataSource database) => _database = database;
 
-    /// <summary>Opens the products, and makes them where there are none yet.</summary>
+    /// <summary>Opens the database, and fills it if it is new.</summary>
     /// <param name="postgres">The connection string of a PostgreSQL database; null for SQLite.</param>
-    /// <param name="file">The file of SQLite.</param>
-    /// <param name="stock">How many units of each product there are in the beginning.</param>
+    /// <param name="file">The file for SQLite.</param>
+    /// <param name="stock">How many units of each product there are in a new database.</param>
     /// <exception cref="DbException">The database cannot be reached.</exception>
     public static async Task<ProductStore> OpenAsync(string? postgres, string file, int stock)
     {
@@ -47,7 +47,8 @@ internal sealed class ProductStore : IAsyncDisposable
         }
     }
 
-    /// <summary>Does what a command says, and answers it.</summary>
+    /// <summary>Executes a command.</summary>
+    /// <returns>The answer.</returns>
     /// <exception cref="DbException">The database failed.</exception>
     public async Task<string> AnswerAsync(string command)
     {
@@ -56,7 +57,7 @@ internal sealed class ProductStore : IAsyncDisposable
         {
             ["PING"] => "PONG",
             ["LIST"] => await ListAsync(),
-            ["QUERY", var id] => await OneAsync("SELECT name, price, stock, description FROM products WHERE id = @id", id, row => $"{id} {row[0]}, {row[1]}, {row[2]} left: {row[3]}") ?? "NO SUCH PRODUCT",
+            ["QUERY", var id] => await QueryAsync(id),
             ["BUY", var id] => await BuyAsync(id),
             _ => "UNKNOWN COMMAND",
         };
@@ -65,9 +66,18 @@ internal sealed class ProductStore : IAsyncDisposable
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _database.DisposeAsync();
 
-    // Looked at and lowered in one statement: no lock of ours, no second look.
+    private async Task<string> QueryAsync(string id)
+    {
+        const string Sql = "SELECT name, price, stock, description FROM products WHERE id = @id";
+        return await OneAsync(Sql, id, row => $"{id} {row[0]}, {row[1]}, {row[2]} left: {row[3]}") ?? "NO SUCH PRODUCT";
+    }
+
+    // One statement compares the stock and reduces it: of two buyers of the last unit only one gets it.
     private async Task<string> BuyAsync(string id) =>
-        await OneAsync("UPDATE products SET stock = stock - 1 WHERE id = @id AND stock > 0 RETURNING name, stock", id, row => $"BOUGHT {id} {row[0]}, {row[1]} left")
+        await OneAsync(
+            "UPDATE products SET stock = stock - 1 WHERE id = @id AND stock > 0 RETURNING name, stock",
+            id,
+            row => $"BOUGHT {id} {row[0]}, {row[1]} left")
         ?? await OneAsync("SELECT 1 FROM products WHERE id = @id", id, _ => "SOLD OUT")
         ?? "NO SUCH PRODUCT";
 
@@ -104,18 +114,27 @@ internal sealed class ProductStore : IAsyncDisposable
         await using var connection = await _database.OpenConnectionAsync();
         if (!isShared)
         {
-            await ExecuteAsync(connection, "PRAGMA journal_mode = WAL"); // Readers and the one writer do not wait for each other.
+            await ExecuteAsync(connection, "PRAGMA journal_mode = WAL"); // Readers and a writer do not wait for each other.
         }
         await using var transaction = await connection.BeginTransactionAsync();
         if (isShared)
         {
-            await ExecuteAsync(connection, "SELECT pg_advisory_xact_lock(5550)"); // CREATE … IF NOT EXISTS fails where two do it at once.
+            // CREATE … IF NOT EXISTS can fail when two workers execute it at once.
+            await ExecuteAsync(connection, "SELECT pg_advisory_xact_lock(5550)");
         }
-        await ExecuteAsync(connection,
-            "CREATE TABLE IF NOT EXISTS products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price TEXT NOT NULL, stock INTEGER NOT NULL CHECK (stock >= 0), description TEXT NOT NULL)");
+        await ExecuteAsync(connection, """
+            CREATE TABLE IF NOT EXISTS products (
+              id INTEGER PRIMARY KEY, name TEXT NOT NULL, price TEXT NOT NULL, stock INTEGER NOT NULL CHECK (stock >= 0),
+              description TEXT NOT NULL)
+            """);
         foreach (var (id, name, price, description) in Assortment)
         {
-            await ExecuteAsync(connection, "INSERT INTO products (id, name, price, stock, description) VALUES (@id, @name, @price, @stock, @description) ON CONFLICT (id) DO NOTHING",
+            await ExecuteAsync(
+                connection,
+                """
+                INSERT INTO products (id, name, price, stock, description) VALUES (@id, @name, @price, @stock, @description)
+                ON CONFLICT (id) DO NOTHING
+                """,
                 ("id", id), ("name", name), ("price", price), ("stock", stock), ("description", description));
         }
         await transaction.CommitAsync();

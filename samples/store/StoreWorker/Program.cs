@@ -1,25 +1,33 @@
 using System.CommandLine;
-using System.CommandLine.Invocation;
 using System.Data.Common;
+using Samples;
 using Store;
 
 var brokers = new BrokerOptions();
-var postgres = new Option<string?>("--postgres") { Description = "The connection string of a PostgreSQL database; without one the products are in a file.", HelpName = "STRING" };
-var database = new Option<string>("--database") { Description = "The file of the products (SQLite), which workers of one machine share.", HelpName = "FILE", DefaultValueFactory = _ => "store.db" };
-var stock = new Option<int>("--stock") { Description = "How many units of each product there are, where there are no products yet.", HelpName = "N", DefaultValueFactory = _ => 10 };
-var work = new Option<double>("--work") { Description = "How many seconds it pretends to work on each request.", HelpName = "S" };
+var postgres = new Option<string?>("--postgres")
+{
+    Description = "The connection string of a PostgreSQL database; without it the products are in a file.",
+    HelpName = "STRING",
+};
+var database = CommandLine.Text("--database", "FILE", "The SQLite file of the products, which the workers of a machine share.", "store.db");
+var stock = CommandLine.Number("--stock", "How many units of each product a new database contains.", defaultValue: 10, most: 1_000_000);
+var work = CommandLine.Seconds("--work", "How many seconds it pretends to work on each request.");
 
-var root = new RootCommand("Works for the store's load balancer: looks products up, and sells them.") { postgres, database, stock, work };
-brokers.AddTo(root);
-root.SetAction(async (parsed, cancellationToken) =>
+var command = new RootCommand("A worker of the store: answers questions about products, and sells them.")
+{
+    postgres, database, stock, work,
+};
+brokers.AddTo(command);
+return await CommandLine.RunAsync(command, args, async (options, stop) =>
 {
     try
     {
-        await using var store = await ProductStore.OpenAsync(parsed.GetValue(postgres), parsed.GetRequiredValue(database), parsed.GetValue(stock));
-        await using var worker = new Worker(store, TimeSpan.FromSeconds(parsed.GetValue(work)), Console.WriteLine, TimeProvider.System);
-        await using var follower = brokers.Follow(parsed, Console.WriteLine);
-        Console.WriteLine($"works for the load balancer at {follower.Current}, with {(parsed.GetValue(postgres) is null ? "SQLite" : "PostgreSQL")}");
-        await worker.RunAsync(follower, brokers.Ports(parsed), cancellationToken);
+        var connection = options.GetValue(postgres);
+        await using var store = await ProductStore.OpenAsync(connection, options.GetRequiredValue(database), options.GetValue(stock));
+        await using var worker = new Worker(store, TimeSpan.FromSeconds(options.GetValue(work)), Console.WriteLine, TimeProvider.System);
+        await using var follower = brokers.Follow(options, Console.WriteLine);
+        Console.WriteLine($"works for the load balancer at {follower.Current}, with {(connection is null ? "SQLite" : "PostgreSQL")}");
+        await worker.RunAsync(follower, brokers.Ports(options), stop);
         return 0;
     }
     catch (DbException e)
@@ -32,10 +40,3 @@ root.SetAction(async (parsed, cancellationToken) =>
         return 0; // Ctrl+C
     }
 });
-
-var commandLine = root.Parse(args);
-if (commandLine.Action is ParseErrorAction mistakes)
-{
-    mistakes.ShowHelp = false;
-}
-return await commandLine.InvokeAsync();

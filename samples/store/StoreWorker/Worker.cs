@@ -3,19 +3,19 @@ using LoadBalancer.Zmtp;
 
 namespace Store;
 
-/// <summary>Answers requests, one after the other, and tells each client that it is at its request, until that is done.</summary>
+/// <summary>Answers requests, one after the other. Meanwhile it sends the client of each signs of life.</summary>
 /// <param name="store">The products.</param>
 /// <param name="work">How long it pretends to work on each request.</param>
-/// <param name="say">Told what goes wrong.</param>
+/// <param name="print">Called with a line when the database fails.</param>
 /// <param name="time">The clock.</param>
-internal sealed class Worker(ProductStore store, TimeSpan work, Action<string> say, TimeProvider time) : IAsyncDisposable
+internal sealed class Worker(ProductStore store, TimeSpan work, Action<string> print, TimeProvider time) : IAsyncDisposable
 {
     private static readonly TimeSpan SignInterval = TimeSpan.FromSeconds(1);
 
     private readonly ReplySocket _requests = new(BrokerFollower.Limits);
     private readonly PublishSocket _signs = new(limits: BrokerFollower.Limits);
 
-    /// <summary>Works for the broker that serves until it is told to stop.</summary>
+    /// <summary>Works for the load balancer that serves, until it is told to stop.</summary>
     public async Task RunAsync(BrokerFollower follower, StorePorts ports, CancellationToken cancellationToken)
     {
         follower.Follow(_signs, ports.WorkerCheckWorkers);
@@ -55,7 +55,7 @@ internal sealed class Worker(ProductStore store, TimeSpan work, Action<string> s
         }
         catch (DbException e)
         {
-            say($"the database failed: {e.Message}");
+            print($"the database failed: {e.Message}");
             return "ERROR: the database failed";
         }
     }

@@ -12,17 +12,17 @@ internal enum Kind
     /// <summary>Reads the task that was added last.</summary>
     Find,
 
-    /// <summary>Adds something that is no task, to be refused with 400.</summary>
+    /// <summary>Tries to add something that is not a task; the answer must be 400.</summary>
     Invalid,
 
-    /// <summary>Reads a task that cannot be, to be told 404.</summary>
+    /// <summary>Reads a task that does not exist; the answer must be 404.</summary>
     Missing,
 }
 
-/// <summary>What became of a request; status 0 is no answer at all.</summary>
+/// <summary>The result of a request; status 0 means that there was no answer.</summary>
 internal readonly record struct Answer(Kind Kind, int Status, TimeSpan Elapsed)
 {
-    /// <summary>The status that its kind is to be answered with.</summary>
+    /// <summary>The status that a request of this kind must get.</summary>
     public int Expected => Kind switch
     {
         Kind.Add => 201,

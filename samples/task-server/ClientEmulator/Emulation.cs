@@ -3,11 +3,14 @@ using System.Net.Http.Json;
 
 namespace ClientEmulator;
 
-/// <summary>Sends requests of all kinds, many at a time, and keeps what was answered.</summary>
+/// <summary>Sends requests of all kinds, many at a time, and keeps the answers.</summary>
 internal sealed class Emulation : IDisposable
 {
     // Of ten requests, four add a task, four read, and two are wrong.
-    private static readonly Kind[] Mix = [Kind.Add, Kind.List, Kind.Add, Kind.Find, Kind.Invalid, Kind.Add, Kind.List, Kind.Add, Kind.Find, Kind.Missing];
+    private static readonly Kind[] Mix =
+    [
+        Kind.Add, Kind.List, Kind.Add, Kind.Find, Kind.Invalid, Kind.Add, Kind.List, Kind.Add, Kind.Find, Kind.Missing,
+    ];
 
     private readonly string _name;
     private readonly TimeProvider _time;
@@ -26,8 +29,8 @@ internal sealed class Emulation : IDisposable
 
     public void Dispose() => _client.Dispose();
 
-    /// <summary>Waits until <c>/health</c> says that somebody serves.</summary>
-    /// <exception cref="TimeoutException">That took too long.</exception>
+    /// <summary>Waits until <c>/health</c> says that a server is up.</summary>
+    /// <exception cref="TimeoutException">No server was up in time.</exception>
     public async Task WaitForServersAsync(TimeSpan patience, CancellationToken cancellationToken)
     {
         for (var started = _time.GetTimestamp(); ; await Task.Delay(TimeSpan.FromMilliseconds(100), _time, cancellationToken))
@@ -53,21 +56,30 @@ internal sealed class Emulation : IDisposable
         }
     }
 
-    /// <summary>Sends the requests and looks whether each task that a server took is there; Ctrl+C ends it early.</summary>
+    /// <summary>Sends the requests, and then checks that each task that was stored can be read. Ctrl+C ends it early.</summary>
     public async Task<Summary> RunAsync(int requests, int concurrency, CancellationToken cancellationToken)
     {
         var started = _time.GetTimestamp();
-        using var progress = new ProgressLine(() => $"{_name}: {_answers.Count} of {requests} requests, {_answers.Count / _time.GetElapsedTime(started).TotalSeconds:F0}/s", _time);
+        using var progress = new ProgressLine(Progress, _time);
         try
         {
             var options = new ParallelOptions { MaxDegreeOfParallelism = concurrency, CancellationToken = cancellationToken };
-            await Parallel.ForEachAsync(Enumerable.Range(0, requests), options, async (i, cancel) => _answers.Enqueue(await SendAsync(i, cancel)));
+            var indexes = Enumerable.Range(0, requests);
+            await Parallel.ForEachAsync(indexes, options, async (i, cancel) => _answers.Enqueue(await SendAsync(i, cancel)));
         }
         catch (OperationCanceledException) when (!_answers.IsEmpty)
         {
+            // Ctrl+C: the summary is about the answers so far.
         }
         var elapsed = _time.GetElapsedTime(started);
-        return new Summary($"{_name}: {_answers.Count} requests to {_server}, {concurrency} at a time", elapsed, [.. _answers], _stored.Count, await CountLostAsync());
+        var title = $"{_name}: {_answers.Count} requests to {_server}, {concurrency} at a time";
+        return new Summary(title, elapsed, [.. _answers], _stored.Count, await CountLostAsync());
+
+        string Progress()
+        {
+            var rate = _answers.Count / _time.GetElapsedTime(started).TotalSeconds;
+            return $"{_name}: {_answers.Count} of {requests} requests, {rate:F0}/s";
+        }
     }
 
     private async Task<Answer> SendAsync(int index, CancellationToken cancellationToken)
@@ -100,7 +112,7 @@ internal sealed class Emulation : IDisposable
         }
     }
 
-    // Null where nobody would say.
+    // Null if the tasks cannot be read.
     private async Task<int?> CountLostAsync()
     {
         try

@@ -1,6 +1,6 @@
 namespace ClientEmulator;
 
-/// <summary>A line of the terminal that is written anew ten times a second, and is gone in the end. In a pipe it is not written at all.</summary>
+/// <summary>A line of the terminal that is written ten times a second, and erased at the end. Nothing is written into a pipe.</summary>
 internal sealed class ProgressLine : IDisposable
 {
     private const string EraseLine = "\r\e[K";

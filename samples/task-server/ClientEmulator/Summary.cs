@@ -2,34 +2,56 @@ using System.Globalization;
 
 namespace ClientEmulator;
 
-/// <summary>How it went: rates, times, and whether a task was lost.</summary>
+/// <summary>The result: rate, times, answers, and whether a task was lost.</summary>
 internal sealed record Summary(string Title, TimeSpan Elapsed, IReadOnlyList<Answer> Answers, int Stored, int? Lost)
 {
     private IEnumerable<Answer> Unexpected => Answers.Where(answer => answer.Status != answer.Expected);
 
-    /// <summary>Whether every answer was the one that was to come and every task is there.</summary>
+    /// <summary>Whether every answer was as expected and no task is lost.</summary>
     public bool IsGood => Lost == 0 && !Unexpected.Any();
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"""
         {Title}
-          rate        {Answers.Count / Elapsed.TotalSeconds:F1} requests/s for {Elapsed.TotalSeconds:F1} s, {100.0 * (Answers.Count - Unexpected.Count()) / Answers.Count:F1} % answered as expected
+          rate        {Rate()}
           times       {Times()}
           answers     {Count(Answers)}
           forced      400: {Forced(Kind.Invalid)}, 404: {Forced(Kind.Missing)}
           unexpected  {(Unexpected.Any() ? Count(Unexpected) : "none")}
-          tasks       {Stored} stored, {Lost switch { null => "nobody said whether they are there", 0 => "every one is there", _ => $"{Lost} LOST" }}
+          tasks       {Stored} stored, {LostText()}
         """);
+
+    private string Rate()
+    {
+        var expected = 100.0 * (Answers.Count - Unexpected.Count()) / Answers.Count;
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{Answers.Count / Elapsed.TotalSeconds:F1} requests/s for {Elapsed.TotalSeconds:F1} s, {expected:F1} % answered as expected");
+    }
+
+    private string LostText() => Lost switch
+    {
+        null => "but they cannot be read to see whether all are there",
+        0 => "every one is there",
+        _ => $"{Lost} LOST",
+    };
 
     private string Times()
     {
         var sorted = Answers.Select(answer => answer.Elapsed.TotalMilliseconds).Order().ToArray();
-        return string.Create(CultureInfo.InvariantCulture, $"p50 {Percentile(50):F1} ms, p95 {Percentile(95):F1} ms, p99 {Percentile(99):F1} ms, max {sorted[^1]:F1} ms");
+        return string.Create(CultureInfo.InvariantCulture,
+            $"p50 {Percentile(50):F1} ms, p95 {Percentile(95):F1} ms, p99 {Percentile(99):F1} ms, max {sorted[^1]:F1} ms");
 
         double Percentile(int percent) => sorted[(((sorted.Length * percent) + 99) / 100) - 1];
     }
 
-    private string Forced(Kind kind) => $"{Answers.Count(answer => answer.Kind == kind && answer.Status == answer.Expected)} of {Answers.Count(answer => answer.Kind == kind)}";
+    private string Forced(Kind kind)
+    {
+        var answers = Answers.Where(answer => answer.Kind == kind).ToList();
+        return $"{answers.Count(answer => answer.Status == answer.Expected)} of {answers.Count}";
+    }
 
-    private static string Count(IEnumerable<Answer> answers) =>
-        string.Join(", ", answers.GroupBy(answer => answer.Status).OrderBy(group => group.Key).Select(group => $"{(group.Key == 0 ? "no answer" : group.Key)}: {group.Count()}"));
+    private static string Count(IEnumerable<Answer> answers) => string.Join(
+        ", ",
+        answers.GroupBy(answer => answer.Status)
+            .OrderBy(group => group.Key)
+            .Select(group => $"{(group.Key == 0 ? "no answer" : group.Key)}: {group.Count()}"));
 }

@@ -6,7 +6,7 @@ namespace TaskServer;
 /// <summary>Answers every error with one line of JSON, and counts it.</summary>
 internal sealed class ErrorMiddleware(RequestDelegate next, ErrorStatistics errors)
 {
-    /// <summary>Lets the request be answered, and sees what came of it.</summary>
+    /// <summary>Calls the next middleware, and answers if that fails.</summary>
     public async Task InvokeAsync(HttpContext context)
     {
         var response = context.Response;
@@ -32,6 +32,6 @@ internal sealed class ErrorMiddleware(RequestDelegate next, ErrorStatistics erro
         }
     }
 
-    // As it was sent: decoded, it could contain a line break.
+    // As it was sent. Decoded, it could contain a line break.
     private static string RawTarget(HttpContext context) => context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
 }

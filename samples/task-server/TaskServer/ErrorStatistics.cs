@@ -3,16 +3,16 @@ using Microsoft.AspNetCore.WebUtilities;
 
 namespace TaskServer;
 
-/// <summary>Counts what was answered with an error, and remembers the last 20.</summary>
+/// <summary>Counts the answers that were errors, and keeps the last 20.</summary>
 internal sealed class ErrorStatistics(TimeProvider time)
 {
-    private const int Remembered = 20;
+    private const int MaxRecent = 20;
 
     private readonly Lock _lock = new();
     private readonly SortedDictionary<string, long> _types = new(StringComparer.Ordinal);
-    private readonly Queue<RecentError> _recent = new(Remembered);
+    private readonly Queue<RecentError> _recent = new(MaxRecent);
 
-    /// <summary>What <c>GET /errors/stats</c> answers.</summary>
+    /// <summary>The answer to <c>GET /errors/stats</c>.</summary>
     public ErrorReport Report
     {
         get
@@ -32,7 +32,7 @@ internal sealed class ErrorStatistics(TimeProvider time)
         lock (_lock)
         {
             _types[type] = _types.GetValueOrDefault(type) + 1;
-            if (_recent.Count == Remembered)
+            if (_recent.Count == MaxRecent)
             {
                 _recent.Dequeue();
             }
@@ -41,7 +41,7 @@ internal sealed class ErrorStatistics(TimeProvider time)
     }
 }
 
-/// <summary>How many errors there were, of which types, and the last of them.</summary>
+/// <summary>The number of errors, in all and of each type, and the last ones.</summary>
 internal sealed record ErrorReport(long TotalErrors, SortedDictionary<string, long> ErrorTypes, IReadOnlyList<RecentError> RecentErrors);
 
 /// <summary>An error that was answered.</summary>

@@ -2,7 +2,8 @@ using TaskServer;
 
 var builder = WebApplication.CreateSlimBuilder(args);
 builder.Configuration["urls"] ??= "http://127.0.0.1:5001";
-builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None); // it would print why it cannot start, and so do we
+// The host would print why it cannot start; so does the catch block below.
+builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
 builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = 64 * 1024);
 
 try
@@ -13,12 +14,15 @@ try
     app.UseMiddleware<ErrorMiddleware>(errors);
 
     string[] read = ["GET", "HEAD"];
-    // Of the process alone: a file that cannot be read would be the fault of no server, and taking all of them out would help nobody.
+    // Only whether the process runs. A file that cannot be read is the same for all servers: taking them all out would not help.
     app.MapMethods("/health", read, () => Json(new { status = "ok" }));
     app.MapMethods("/errors/stats", read, () => Json(errors.Report));
     app.MapMethods("/tareas", read, async () => Json(await tasks.ReadAsync()));
     app.MapMethods("/tareas/{id:long}", read, async (long id) =>
-        Json((await tasks.ReadAsync()).Find(task => task.Id == id) ?? throw new BadHttpRequestException($"there is no task {id}", StatusCodes.Status404NotFound)));
+    {
+        var task = (await tasks.ReadAsync()).Find(task => task.Id == id);
+        return Json(task ?? throw new BadHttpRequestException($"there is no task {id}", StatusCodes.Status404NotFound));
+    });
     app.MapPost("/tareas", async (HttpContext context) =>
     {
         var task = await tasks.AddAsync(await TaskItem.ReadAsync(context.Request.Body, context.RequestAborted));
@@ -33,7 +37,7 @@ try
 }
 catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
 {
-    Console.Error.WriteLine(e.Message); // a port that is taken, a folder where nothing can be written, --urls that are none
+    Console.Error.WriteLine(e.Message); // a port that is taken, a folder without write permission, --urls that are not valid
     return 1;
 }
 catch (OperationCanceledException)

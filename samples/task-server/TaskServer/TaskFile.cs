@@ -1,11 +1,12 @@
 using System.Text.Json;
 using System.Threading.Channels;
+using Samples;
 
 namespace TaskServer;
 
 /// <summary>
-/// The tasks, in a file that any number of servers on one machine share. Who changes it holds a lock, which the operating system takes
-/// back from a process that dies, and puts a new file in the old one's place: readers need no lock and never see half a file.
+/// The tasks, in a file that any number of servers on one machine share. A writer holds a lock, which the operating system releases when
+/// the process dies, and replaces the file by a new one: readers need no lock and never see half a file.
 /// </summary>
 internal sealed class TaskFile
 {
@@ -13,18 +14,18 @@ internal sealed class TaskFile
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(2);
-    // Long enough for another server, which looks every RetryDelay, to find the lock free.
-    private static readonly TimeSpan Courtesy = TimeSpan.FromMilliseconds(5);
+    // Between two writes. Longer than RetryDelay, so that another server gets the lock.
+    private static readonly TimeSpan WritePause = TimeSpan.FromMilliseconds(5);
 
     private readonly TimeProvider _time;
     private readonly Channel<Addition> _additions = Channel.CreateBounded<Addition>(1000);
 
     private TaskFile(string path, TimeProvider time) => (FullName, _time) = (path, time);
 
-    /// <summary>Where the file is.</summary>
+    /// <summary>The path of the file.</summary>
     public string FullName { get; }
 
-    /// <summary>Opens the file, which need not exist, and sees to it that it can be locked.</summary>
+    /// <summary>Opens the file, which need not exist, and makes sure that it can be locked.</summary>
     public static async Task<TaskFile> OpenAsync(string path, TimeProvider time)
     {
         var file = new TaskFile(Path.GetFullPath(path), time);
@@ -32,7 +33,7 @@ internal sealed class TaskFile
         await using (await file.LockAsync())
         {
         }
-        _ = file.StoreAdditionsAsync();
+        Background.Run(file.StoreAdditionsAsync);
         return file;
     }
 
@@ -43,8 +44,9 @@ internal sealed class TaskFile
         {
             return [];
         }
-        // Sharing matters to Windows alone: without it, nobody could replace the file meanwhile.
-        await using var file = await PersistAsync(() => new FileStream(FullName, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete));
+        // Windows could not replace the file meanwhile without this sharing.
+        const FileShare Sharing = FileShare.ReadWrite | FileShare.Delete;
+        await using var file = await RetryAsync(() => new FileStream(FullName, FileMode.Open, FileAccess.Read, Sharing));
         try
         {
             if (await JsonSerializer.DeserializeAsync<List<TaskItem>>(file, TaskItem.Json) is { } tasks && !tasks.Contains(null!))
@@ -55,7 +57,7 @@ internal sealed class TaskFile
         catch (JsonException)
         {
         }
-        throw new InvalidDataException($"{FullName} holds no list of tasks"); // somebody wrote it by hand
+        throw new InvalidDataException($"{FullName} does not contain a list of tasks"); // for example after an edit by hand
     }
 
     /// <summary>Adds a task, and returns it with its id once it is on disk.</summary>
@@ -66,7 +68,7 @@ internal sealed class TaskFile
         return await addition.Stored.Task;
     }
 
-    // One write stores all that came during the last one: the disk's pace limits the latency, not the rate.
+    // One write stores all tasks that arrived during the last one: the disk's speed limits the latency, not the rate.
     private async Task StoreAdditionsAsync()
     {
         while (await _additions.Reader.WaitToReadAsync())
@@ -94,11 +96,11 @@ internal sealed class TaskFile
                 }
                 taken.ForEach(addition => addition.Stored.TrySetException(e));
             }
-            await Task.Delay(Courtesy, _time);
+            await Task.Delay(WritePause, _time);
         }
     }
 
-    // A writer that is killed leaves a temporary file at the worst, which the next one overwrites.
+    // A writer that is killed may leave a temporary file, which the next one overwrites.
     private async Task ReplaceAsync(List<TaskItem> tasks)
     {
         var temporary = FullName + ".tmp";
@@ -107,18 +109,19 @@ internal sealed class TaskFile
             await JsonSerializer.SerializeAsync(file, tasks, Indented);
             file.Flush(flushToDisk: true);
         }
-        await PersistAsync(() =>
+        await RetryAsync(() =>
         {
             File.Move(temporary, FullName, overwrite: true);
             return true;
         });
     }
 
-    // The lock is that the file is open, not that it exists: flock(2) on Linux and macOS, a sharing mode on Windows.
-    private Task<FileStream> LockAsync() => PersistAsync(() => new FileStream(FullName + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+    // The lock is held while the file is open; that the file exists means nothing. flock(2) on Linux and macOS, a sharing mode on Windows.
+    private Task<FileStream> LockAsync() =>
+        RetryAsync(() => new FileStream(FullName + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
 
-    // Tries until it succeeds or patience ends, since another process is about to let go.
-    private async Task<T> PersistAsync<T>(Func<T> attempt)
+    // Tries again for as long as Patience, since another process may hold the file for a moment.
+    private async Task<T> RetryAsync<T>(Func<T> attempt)
     {
         for (var started = _time.GetTimestamp(); ; await Task.Delay(RetryDelay, _time))
         {
@@ -126,11 +129,13 @@ internal sealed class TaskFile
             {
                 return attempt();
             }
-            catch (Exception e) when ((e is IOException || (OperatingSystem.IsWindows() && e is UnauthorizedAccessException)) && _time.GetElapsedTime(started) < Patience)
+            catch (Exception e) when (MayBeInUse(e) && _time.GetElapsedTime(started) < Patience)
             {
             }
         }
     }
+
+    private static bool MayBeInUse(Exception e) => e is IOException || (OperatingSystem.IsWindows() && e is UnauthorizedAccessException);
 
     private sealed record Addition(TaskItem Task, TaskCompletionSource<TaskItem> Stored);
 }

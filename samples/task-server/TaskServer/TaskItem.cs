@@ -4,7 +4,7 @@ using System.Text.Json.Serialization;
 
 namespace TaskServer;
 
-/// <summary>A task, as clients send it and as the file keeps it.</summary>
+/// <summary>A task, as clients send it and as the file contains it.</summary>
 internal sealed record TaskItem
 {
     /// <summary>How all JSON is read and written here.</summary>
@@ -13,27 +13,27 @@ internal sealed record TaskItem
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         RespectNullableAnnotations = true,
         AllowDuplicateProperties = false,
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // it is never part of a page, and "mañana" stays legible
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // never part of an HTML page; "mañana" stays readable
     };
 
-    /// <summary>Given by the server; what a client says here does not count.</summary>
+    /// <summary>Set by the server; a value from the client is ignored.</summary>
     public long Id { get; init; }
 
     /// <summary>What is to be done.</summary>
     public required string Titulo { get; init; }
 
-    /// <summary>Whatever else the client wrote into it, kept as it is.</summary>
+    /// <summary>All other members that the client has sent; stored unchanged.</summary>
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? More { get; init; }
 
     /// <summary>Reads a task that a client sends.</summary>
-    /// <exception cref="BadHttpRequestException">It is none.</exception>
+    /// <exception cref="BadHttpRequestException">The body is not a task.</exception>
     public static async Task<TaskItem> ReadAsync(Stream body, CancellationToken cancellationToken)
     {
         try
         {
             var task = await JsonSerializer.DeserializeAsync<TaskItem>(body, Json, cancellationToken);
-            // As it will be in the file: text that is no Unicode may be read but not written, and there it is one level deeper.
+            // Checks that it can be written: text that is not Unicode cannot, and in the file it is one level deeper.
             JsonSerializer.SerializeToUtf8Bytes(new[] { task }, Json);
             if (!string.IsNullOrWhiteSpace(task?.Titulo))
             {

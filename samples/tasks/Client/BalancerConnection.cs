@@ -2,29 +2,34 @@ using System.Net.Sockets;
 
 namespace Client;
 
-/// <summary>The connection to the load balancer. One may send while another reads.</summary>
+/// <summary>The connection to the load balancer. One task may send while another reads.</summary>
 internal sealed class BalancerConnection : IAsyncDisposable
 {
     private readonly TcpClient _client;
     private readonly StreamReader _reader;
     private readonly StreamWriter _writer;
 
-    private BalancerConnection(TcpClient client, string where)
+    private BalancerConnection(TcpClient client, string address)
     {
-        (_client, Where) = (client, where);
+        (_client, Address) = (client, address);
         var stream = client.GetStream();
         _reader = new StreamReader(stream);
         _writer = new StreamWriter(stream, bufferSize: 32 * 1024) { NewLine = "\n" };
     }
 
-    /// <summary>Where the load balancer is.</summary>
-    public string Where { get; }
+    /// <summary>The load balancer's host and port.</summary>
+    public string Address { get; }
 
-    /// <summary>Connects, as soon as somebody is there.</summary>
-    /// <exception cref="SocketException">Nobody was there in time.</exception>
+    /// <summary>Connects. Tries again until the load balancer accepts connections.</summary>
+    /// <param name="host">The load balancer's host.</param>
+    /// <param name="port">Its port for clients.</param>
+    /// <param name="patience">How long to try.</param>
+    /// <param name="cancellationToken">Ends the attempts.</param>
+    /// <exception cref="SocketException">The last attempt has failed.</exception>
     public static async Task<BalancerConnection> OpenAsync(string host, int port, TimeSpan patience, CancellationToken cancellationToken)
     {
-        for (var started = TimeProvider.System.GetTimestamp(); ; await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, cancellationToken))
+        var started = TimeProvider.System.GetTimestamp();
+        while (true)
         {
             var client = new TcpClient { NoDelay = true };
             try
@@ -36,23 +41,25 @@ internal sealed class BalancerConnection : IAsyncDisposable
             {
                 client.Dispose();
             }
+            await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, cancellationToken);
         }
     }
 
-    /// <summary>Sends a task, at the next <see cref="FlushAsync"/> at the latest.</summary>
+    /// <summary>Writes a task into the buffer, which <see cref="FlushAsync"/> sends.</summary>
     public Task SendAsync(string id, string data) => _writer.WriteLineAsync($"TASK|{id}|{data}");
 
-    /// <summary>Sends what has not gone yet.</summary>
+    /// <summary>Sends what is in the buffer.</summary>
     public Task FlushAsync() => _writer.FlushAsync();
 
     /// <summary>Reads the next result.</summary>
-    /// <exception cref="IOException">There is none, for the load balancer has closed the connection or has something to complain of.</exception>
-    public async Task<(string Id, string Result)> ReadAsync(CancellationToken cancellationToken) => (await _reader.ReadLineAsync(cancellationToken))?.Split('|', 3) switch
+    /// <exception cref="IOException">The load balancer has closed the connection, or has sent an error instead of a result.</exception>
+    public async Task<(string Id, string Result)> ReadAsync(CancellationToken cancellationToken)
     {
-        ["RESULT", var id, var result] => (id, result),
-        null => throw new IOException("the load balancer has closed the connection"),
-        var other => throw new IOException($"the load balancer says: {string.Join('|', other)}"),
-    };
+        var line = await _reader.ReadLineAsync(cancellationToken) ?? throw new IOException("the load balancer has closed the connection");
+        return line.Split('|', 3) is ["RESULT", var id, var result]
+            ? (id, result)
+            : throw new IOException($"the load balancer says: {line}");
+    }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -65,7 +72,7 @@ internal sealed class BalancerConnection : IAsyncDisposable
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
         {
-            // What has not gone is of no interest any more.
+            // The connection is gone, and the rest of the buffer with it.
         }
     }
 }

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Client;
 
-/// <summary>Sends random sums, shows how far it is, checks each result, and tells how it went.</summary>
+/// <summary>Sends random sums with a progress bar, checks each result, and prints a summary.</summary>
 internal sealed class RandomTasks(BalancerConnection connection, int count, int outstanding)
 {
     private const int BarWidth = 40;
@@ -13,7 +13,7 @@ internal sealed class RandomTasks(BalancerConnection connection, int count, int 
     private int _wrong;
 
     /// <summary>Sends them, and waits for all results.</summary>
-    /// <returns>Whether each result was the right one.</returns>
+    /// <returns>Whether all results were right.</returns>
     public async Task<bool> RunAsync(CancellationToken cancellationToken)
     {
         var started = TimeProvider.System.GetTimestamp();
@@ -30,7 +30,7 @@ internal sealed class RandomTasks(BalancerConnection connection, int count, int 
             }
         }
         ShowBar();
-        Tell(TimeProvider.System.GetElapsedTime(started));
+        PrintSummary(TimeProvider.System.GetElapsedTime(started));
         return _wrong == 0;
     }
 
@@ -45,7 +45,7 @@ internal sealed class RandomTasks(BalancerConnection connection, int count, int 
     {
         if (!int.TryParse(answer.Id, NumberStyles.None, CultureInfo.InvariantCulture, out var id) || !_open.Remove(id, out var task))
         {
-            throw new IOException($"a result came for task {answer.Id}, which there is not");
+            throw new IOException($"a result came for task {answer.Id}, which does not exist");
         }
         _milliseconds.Add(TimeProvider.System.GetElapsedTime(task.SentAt).TotalMilliseconds);
         if (answer.Result == task.Expected.ToString(CultureInfo.InvariantCulture))
@@ -58,7 +58,7 @@ internal sealed class RandomTasks(BalancerConnection connection, int count, int 
         }
     }
 
-    // In a pipe there is none.
+    // Not in a pipe.
     private void ShowBar()
     {
         if (!Console.IsOutputRedirected)
@@ -69,12 +69,12 @@ internal sealed class RandomTasks(BalancerConnection connection, int count, int 
         }
     }
 
-    private void Tell(TimeSpan elapsed)
+    private void PrintSummary(TimeSpan elapsed)
     {
         _milliseconds.Sort();
         double Percentile(int percent) => _milliseconds[(_milliseconds.Count * percent + 99) / 100 - 1];
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"""
-            {count} tasks to {connection.Where}, {outstanding} at a time
+            {count} tasks to {connection.Address}, {outstanding} at a time
               rate     {count / elapsed.TotalSeconds:F0} tasks/s for {elapsed.TotalSeconds:F1} s
               times    p50 {Percentile(50):F2} ms, p99 {Percentile(99):F2} ms, max {_milliseconds[^1]:F2} ms
               results  {_right} right, {_wrong} wrong

@@ -2,12 +2,12 @@ using System.Numerics;
 
 namespace Worker;
 
-/// <summary>What this worker does. Change <see cref="Process"/> to make it do something else.</summary>
+/// <summary>The work of this worker. Change <see cref="Process"/> to make it do something else.</summary>
 internal static class SumTask
 {
-    /// <summary>Works on one task: the sum of numbers that are separated by commas.</summary>
+    /// <summary>Works on one task: adds numbers that are separated by commas.</summary>
     /// <param name="data">For example <c>1,2,3,4,5</c>.</param>
-    /// <returns>The result, in one line; and what is to be said of it.</returns>
+    /// <returns>The result, in one line; and a remark for the worker's output.</returns>
     public static (string Result, string Remark) Process(string data)
     {
         var numbers = new List<BigInteger>();
