@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Threading.Channels;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
 using LoadBalancer.Diagnostics;
@@ -21,7 +22,8 @@ public sealed partial class ConfigurationReloader(
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(500);
 
-    private readonly SemaphoreSlim _hangUp = new(0, 1);
+    private readonly Channel<bool> _requests = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private PosixSignalRegistration? _hangUp;
     private long _applied;
     private long _refused;
 
@@ -35,13 +37,20 @@ public sealed partial class ConfigurationReloader(
     public override void Dispose()
     {
         base.Dispose();
-        _hangUp.Dispose();
+        _hangUp?.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        // Not in ExecuteAsync, which begins at some later time on another thread: until there is a handler SIGHUP ends the process.
+        _hangUp = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnHangUp);
+        return base.StartAsync(cancellationToken);
     }
 
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var hangUp = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnHangUp);
         var (seen, doubted, isDoubted) = (running.Text, (string?)null, false); // what was applied or refused; what is broken and may yet become whole
         try
         {
@@ -70,26 +79,22 @@ public sealed partial class ConfigurationReloader(
         }
     }
 
+    /// <summary>Asks for a reload now, as SIGHUP does: also where the file has not changed. Returns at once.</summary>
+    public void RequestReload() => _requests.Writer.TryWrite(true); // One that waits there already does for both.
+
     private void OnHangUp(PosixSignalContext context)
     {
         context.Cancel = true; // It would end the process.
-        try
-        {
-            _hangUp.Release();
-        }
-        catch (SemaphoreFullException)
-        {
-            // One is under way already.
-        }
+        RequestReload();
     }
 
     private async Task<bool> IsOrderedWithinAsync(TimeSpan interval, CancellationToken stoppingToken)
     {
         using var poll = new CancellationTokenSource(interval, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(poll.Token, stoppingToken);
-        await _hangUp.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ((Task)_requests.Reader.WaitToReadAsync(either.Token).AsTask()).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         stoppingToken.ThrowIfCancellationRequested();
-        return !poll.IsCancellationRequested;
+        return _requests.Reader.TryRead(out _); // Not whether the poll fell due: that may happen in the same instant.
     }
 
     private void TakeUp(LoadedConfiguration loaded)
