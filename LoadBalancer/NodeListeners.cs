@@ -44,11 +44,6 @@ internal sealed class NodeListeners
         RequestDelegate Pipeline(string name, ListenerOptions listener)
         {
             var pipeline = new ApplicationBuilder(provider);
-            var accessLog = accessLogs.For(listener);
-            if (accessLog is not null)
-            {
-                pipeline.UseMiddleware<AccessLogMiddleware>(accessLog, listener.AccessLogFormat, time);
-            }
             if (listener.StatusEndpoints)
             {
                 pipeline.UseMiddleware<StatusMiddleware>(() => pools.All, provider.GetRequiredService<IHostApplicationLifetime>());
@@ -57,7 +52,7 @@ internal sealed class NodeListeners
             {
                 pipeline.UseMiddleware<HttpsMiddleware>(listener, HttpsPort(options));
             }
-            pipeline.Run(new ProxyMiddleware(_routing[name], accessLog is not null).InvokeAsync);
+            pipeline.Run(new ProxyMiddleware(_routing[name], accessLogs.For(listener) is not null).InvokeAsync);
             return pipeline.Build();
         }
     }

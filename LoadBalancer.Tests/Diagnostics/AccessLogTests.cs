@@ -5,6 +5,7 @@ using System.Text.Json;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Diagnostics;
@@ -74,7 +75,7 @@ internal sealed class AccessLogTests
     public async Task Write_Always_ArrivesAfterTheBatchInterval()
     {
         var stream = new MemoryStream();
-        using var log = new AccessLog("test", stream, _clock, NullLogger<AccessLog>.Instance);
+        using var log = new AccessLog("test", () => stream, _clock, NullLogger<AccessLog>.Instance);
         await log.StartAsync(CancellationToken.None);
 
         log.Write(Record("/1"));
@@ -92,7 +93,7 @@ internal sealed class AccessLogTests
     public async Task Stop_LinesWaiting_WritesThem()
     {
         var stream = new MemoryStream();
-        using var log = new AccessLog("test", stream, _clock, NullLogger<AccessLog>.Instance);
+        using var log = new AccessLog("test", () => stream, _clock, NullLogger<AccessLog>.Instance);
         await log.StartAsync(CancellationToken.None);
         log.Write(Record("/last"));
         await Eventually.BeTrueAsync(() => _clock.UntilNextTimer is not null, "the batch is collected");
@@ -105,7 +106,7 @@ internal sealed class AccessLogTests
     [Test]
     public void Write_Full_DropsAndCounts()
     {
-        using var log = new AccessLog("test", Stream.Null, _clock, NullLogger<AccessLog>.Instance, capacity: 1);
+        using var log = new AccessLog("test", () => Stream.Null, _clock, NullLogger<AccessLog>.Instance, capacity: 1);
 
         for (var i = 0; i < 1000; i++)
         {
@@ -113,6 +114,47 @@ internal sealed class AccessLogTests
         }
 
         log.Dropped.Should().BeInRange(1000 - Environment.ProcessorCount, 999, "each core has room for one line");
+    }
+
+    [TestCase(typeof(UnauthorizedAccessException))]
+    [TestCase(typeof(ObjectDisposedException))]
+    [TestCase(typeof(NotSupportedException))]
+    [TestCase(typeof(IOException))]
+    public async Task Write_StreamFails_LosesThoseLinesAndWritesTheNext(Type failure)
+    {
+        using var stream = new FailingStream();
+        using var log = new AccessLog("test", () => stream, _clock, NullLogger<AccessLog>.Instance);
+        await log.StartAsync(CancellationToken.None);
+        stream.Failure = (Exception)Activator.CreateInstance(failure, "test")!;
+
+        log.Write(Record("/lost"));
+        await AdvanceUntilAsync(() => log.Dropped == 1);
+        stream.Failure = null;
+        log.Write(Record("/kept"));
+        await AdvanceUntilAsync(() => stream.Length > 0);
+
+        await log.StopAsync(CancellationToken.None);
+        Encoding.Latin1.GetString(stream.ToArray()).Should().Contain("/kept").And.NotContain("/lost");
+    }
+
+    [Test]
+    public async Task Write_StreamGoesOnFailing_SaysSoOnceInTenSeconds()
+    {
+        var recorder = new LogRecorder();
+        using var loggers = LoggerFactory.Create(builder => builder.AddProvider(recorder));
+        using var stream = new FailingStream { Failure = new IOException("No space left on device") };
+        using var log = new AccessLog("test", () => stream, _clock, loggers.CreateLogger<AccessLog>());
+        await log.StartAsync(CancellationToken.None);
+
+        for (var i = 1; i <= 120; i++) // twelve seconds
+        {
+            log.Write(Record("/"));
+            await AdvanceUntilAsync(() => log.Dropped == i);
+        }
+        await log.StopAsync(CancellationToken.None);
+
+        recorder.Lines.Where(line => line.Contains("lost", StringComparison.Ordinal)).Should().HaveCount(3, "the first, one in ten seconds, and the rest at the end")
+            .And.OnlyContain(line => line.Contains("No space left on device", StringComparison.Ordinal));
     }
 
     [Test]
@@ -140,6 +182,14 @@ internal sealed class AccessLogTests
         }
     }
 
+    // One batch: the writer waits for the clock once it has heard of the line.
+    private async Task AdvanceUntilAsync(Func<bool> isDone)
+    {
+        await Eventually.BeTrueAsync(() => _clock.UntilNextTimer is not null, "the batch is collected");
+        _clock.Advance(TimeSpan.FromMilliseconds(100));
+        await Eventually.BeTrueAsync(isDone, "the batch is written, or lost");
+    }
+
     private static string Line(AccessRecord record)
     {
         var line = new ArrayBufferWriter<byte>();
@@ -149,4 +199,12 @@ internal sealed class AccessLogTests
 
     private AccessRecord Record(string target) =>
         new() { Time = _clock.GetUtcNow(), Client = IPAddress.Loopback, Method = "GET", Target = target, Protocol = "HTTP/1.1" };
+
+    private sealed class FailingStream : MemoryStream
+    {
+        public Exception? Failure { get; set; }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+            Failure is null || buffer.IsEmpty ? base.WriteAsync(buffer, cancellationToken) : throw Failure;
+    }
 }

@@ -8,6 +8,12 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// <summary>One of the repository's programs, running as a process of its own.</summary>
 internal sealed partial class ProgramUnderTest : IAsyncDisposable
 {
+    /// <summary>Reloads the configuration and reopens the access logs.</summary>
+    public const int SigHup = 1;
+
+    /// <summary>Reopens the access logs (its number on Linux).</summary>
+    public const int SigUsr1 = 10;
+
     private const int SigTerm = 15;
 
     private readonly Process _process;
@@ -84,6 +90,9 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
 
     /// <summary>Asks the program to stop and does not wait.</summary>
     public void BeginTerminate() => Kill(_process.Id, SigTerm).Should().Be(0);
+
+    /// <summary>Sends the program a signal.</summary>
+    public void Signal(int number) => Kill(_process.Id, number).Should().Be(0);
 
     /// <summary>Waits until the program has ended by itself.</summary>
     public async Task<int> EndAsync()

@@ -1,11 +1,16 @@
+using System.Runtime.InteropServices;
 using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Diagnostics.Access;
 
-/// <summary>The access logs of all listeners. Listeners that name the same file share it.</summary>
+/// <summary>
+/// The access logs of all listeners. Listeners that name the same file share it. SIGHUP and SIGUSR1 reopen the files, so that a program
+/// that rotates logs may rename them (not on Windows, which has neither signal).
+/// </summary>
 public sealed class AccessLogs : IHostedService, IDisposable
 {
     private readonly Dictionary<string, AccessLog> _logs = new(StringComparer.OrdinalIgnoreCase);
+    private PosixSignalRegistration[] _signals = [];
 
     /// <summary>Opens them.</summary>
     /// <exception cref="StartException">One of the files cannot be written.</exception>
@@ -16,14 +21,18 @@ public sealed class AccessLogs : IHostedService, IDisposable
             var setting = options.AccessLog;
             try
             {
-                _logs.TryAdd(setting, _logs.GetValueOrDefault(setting) ?? new AccessLog(setting, AccessLog.Open(setting), time, logger));
+                _logs.TryAdd(setting, _logs.GetValueOrDefault(setting) ?? new AccessLog(setting, () => AccessLog.Open(setting), time, logger));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
+                Dispose();
                 throw new StartException($"listener '{listener}': cannot write the access log '{setting}': {e.Message}", e);
             }
         }
     }
+
+    // PosixSignal has no name for it: 10 on Linux, 30 on macOS and the BSDs.
+    private static PosixSignal SigUsr1 => (PosixSignal)(OperatingSystem.IsLinux() ? 10 : 30);
 
     /// <summary>Lines that were lost, in all of them.</summary>
     public long Dropped => _logs.Values.Sum(log => log.Dropped);
@@ -32,7 +41,15 @@ public sealed class AccessLogs : IHostedService, IDisposable
     public AccessLog? For(ListenerOptions listener) => _logs.GetValueOrDefault(listener.AccessLog);
 
     /// <inheritdoc/>
-    public Task StartAsync(CancellationToken cancellationToken) => Task.WhenAll(_logs.Values.Select(log => log.StartAsync(cancellationToken)));
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (!OperatingSystem.IsWindows())
+        {
+            // Also where there is no file to reopen: without a handler SIGUSR1 ends the process.
+            _signals = [PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal), PosixSignalRegistration.Create(SigUsr1, OnSignal)];
+        }
+        return Task.WhenAll(_logs.Values.Select(log => log.StartAsync(cancellationToken)));
+    }
 
     /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken) => Task.WhenAll(_logs.Values.Select(log => log.StopAsync(cancellationToken)));
@@ -40,9 +57,22 @@ public sealed class AccessLogs : IHostedService, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        foreach (var signal in _signals)
+        {
+            signal.Dispose();
+        }
         foreach (var log in _logs.Values)
         {
             log.Dispose();
+        }
+    }
+
+    private void OnSignal(PosixSignalContext context)
+    {
+        context.Cancel = true; // Its default is to end the process.
+        foreach (var log in _logs.Values)
+        {
+            log.Reopen();
         }
     }
 }

@@ -16,6 +16,9 @@ public sealed class AccessRecord
     /// <summary>When the request arrived.</summary>
     public DateTimeOffset Time { get; init; }
 
+    /// <summary>The same as a timestamp of the clock, from which <see cref="Duration"/> is measured.</summary>
+    public long Start { get; init; }
+
     /// <summary>Who sent it.</summary>
     public IPAddress? Client { get; init; }
 
@@ -28,7 +31,7 @@ public sealed class AccessRecord
     /// <summary>Its protocol, such as <c>HTTP/1.1</c>.</summary>
     public required string Protocol { get; init; }
 
-    /// <summary>The status of the answer; 499 where the client did not wait for it.</summary>
+    /// <summary>The status that the client saw; 499 where it went away before the response had ended. 0 until the request is over.</summary>
     public int Status { get; set; }
 
     /// <summary>The bytes of the answer's body.</summary>

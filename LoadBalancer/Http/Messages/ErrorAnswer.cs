@@ -12,10 +12,6 @@ internal static class ErrorAnswer
     public static Task WriteAsync(HttpContext context, ForwardError error)
     {
         var (status, message, proxyStatus) = error.Answer();
-        if (context.Features.Get<AccessRecord>() is { } record)
-        {
-            (record.Status, record.Bytes) = (status, message.Length + 1);
-        }
         if (context.RequestAborted.IsCancellationRequested || context.Response.HasStarted)
         {
             context.Abort();
@@ -34,6 +30,14 @@ internal static class ErrorAnswer
             response.Headers.RetryAfter = RetryAfterSeconds;
         }
         response.ContentLength = message.Length + 1;
-        return context.Request.Method == HttpMethods.Head ? Task.CompletedTask : response.WriteAsync(message + "\n", context.RequestAborted);
+        if (context.Request.Method == HttpMethods.Head)
+        {
+            return Task.CompletedTask;
+        }
+        if (context.Features.Get<AccessRecord>() is { } record)
+        {
+            record.Bytes = message.Length + 1;
+        }
+        return response.WriteAsync(message + "\n", context.RequestAborted);
     }
 }

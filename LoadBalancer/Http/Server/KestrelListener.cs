@@ -30,7 +30,7 @@ namespace LoadBalancer.Http.Server;
 public sealed class KestrelListener : IListener
 {
     private readonly ListenerOptions _options;
-    private readonly RequestDelegate _pipeline;
+    private readonly PipelineApplication _application;
     private readonly CertificateStore? _certificates;
     private readonly ConnectionLimit? _limit;
     private readonly ServiceProvider _services;
@@ -40,14 +40,15 @@ public sealed class KestrelListener : IListener
     /// <param name="name">Its name in the configuration.</param>
     /// <param name="options">Its options; they must be valid.</param>
     /// <param name="pipeline">What runs for each request.</param>
-    /// <param name="accessLog">Where requests are written down that never become one; the pipeline writes down the others.</param>
-    /// <param name="errors">Told of them too.</param>
+    /// <param name="accessLog">Gets a line for each request, also for what Kestrel refuses because it is none; null for no log.</param>
+    /// <param name="errors">Counts what Kestrel refuses; null for no count.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
     public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors, TimeProvider time, ILoggerFactory loggers)
     {
-        (Name, _options, _pipeline) = (name, options, pipeline);
+        (Name, _options) = (name, options);
+        _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address!.Scheme == "https")
         {
@@ -93,7 +94,7 @@ public sealed class KestrelListener : IListener
     {
         try
         {
-            await _server.StartAsync(new PipelineApplication(_pipeline), cancellationToken);
+            await _server.StartAsync(_application, cancellationToken);
         }
         catch (Exception e) when (e is IOException or SocketException)
         {

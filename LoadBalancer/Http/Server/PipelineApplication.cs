@@ -1,3 +1,5 @@
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -6,8 +8,16 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Server;
 
-/// <summary>What Kestrel runs for each request: a pipeline, and nothing around it.</summary>
-internal sealed class PipelineApplication(RequestDelegate pipeline) : IHttpApplication<RequestSlot>
+/// <summary>
+/// What Kestrel runs for each request: a pipeline and, where there is an access log, a record of the request around it. The record is
+/// written when Kestrel has ended the response: only then is its status final. Where the pipeline fails before a response has started,
+/// or leaves one that cannot be sent, Kestrel answers with another status than the pipeline has set.
+/// </summary>
+/// <param name="pipeline">Answers the requests.</param>
+/// <param name="log">The listener's access log, if it has one.</param>
+/// <param name="format">How its lines are written.</param>
+/// <param name="time">The clock.</param>
+internal sealed class PipelineApplication(RequestDelegate pipeline, AccessLog? log, AccessLogFormat format, TimeProvider time) : IHttpApplication<RequestSlot>
 {
     /// <inheritdoc/>
     public RequestSlot CreateContext(IFeatureCollection contextFeatures)
@@ -25,10 +35,37 @@ internal sealed class PipelineApplication(RequestDelegate pipeline) : IHttpAppli
     }
 
     /// <inheritdoc/>
-    public Task ProcessRequestAsync(RequestSlot context) => pipeline(context.Context);
+    public Task ProcessRequestAsync(RequestSlot context)
+    {
+        if (log is not null)
+        {
+            context.Context.Features.Set(context.Record = BeginRecord(context.Context)); // The forwarder adds pool, backend and bytes.
+        }
+        return pipeline(context.Context);
+    }
 
     /// <inheritdoc/>
-    public void DisposeContext(RequestSlot context, Exception? exception) => context.End();
+    public void DisposeContext(RequestSlot context, Exception? exception)
+    {
+        if (context.Record is { } record)
+        {
+            record.Duration = time.GetElapsedTime(record.Start);
+            record.Status = record.Status == 0 ? context.Context.Response.StatusCode : record.Status;
+            log!.Write(record);
+        }
+        context.End();
+    }
+
+    private AccessRecord BeginRecord(HttpContext context) => new()
+    {
+        Format = format,
+        Time = time.GetUtcNow(),
+        Start = time.GetTimestamp(),
+        Client = RequestRules.Plain(context.Connection.RemoteIpAddress),
+        Method = context.Request.Method,
+        Target = context.Features.Get<IHttpRequestFeature>()!.RawTarget,
+        Protocol = context.Request.Protocol,
+    };
 }
 
 /// <summary>What Kestrel keeps for each connection or stream, so that the next request on it finds the last one's context.</summary>
@@ -41,6 +78,9 @@ internal sealed class RequestSlot(IFeatureCollection features)
 
     /// <summary>Whether a request is under way that the pipeline has seen.</summary>
     public bool IsRunning { get; private set; } = true;
+
+    /// <summary>The request's line in the access log, where there is one.</summary>
+    public AccessRecord? Record { get; set; }
 
     /// <summary>A further request has come.</summary>
     public void Begin(IFeatureCollection features)
@@ -58,6 +98,7 @@ internal sealed class RequestSlot(IFeatureCollection features)
     {
         var leavesBody = Context.RequestAborted.IsCancellationRequested && RequestRules.IsHttp1(Context.Request.Protocol)
             && Context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+        Record = null;
         _boundary?.EndRequest(Context.Features);
         Context.Uninitialize();
         if (leavesBody)

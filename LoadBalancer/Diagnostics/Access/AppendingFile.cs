@@ -1,0 +1,40 @@
+using System.Runtime.InteropServices;
+
+namespace LoadBalancer.Diagnostics.Access;
+
+/// <summary>
+/// Opens files that only grow at their end, whoever else writes to them. <see cref="FileMode.Append"/> is not enough: it seeks to the
+/// end once, when the file is opened, and later writes go to the offset that follows from there. Two processes then overwrite each
+/// other's lines, and a file that was cut (logrotate's <c>copytruncate</c>) gets a hole of NUL bytes.
+/// </summary>
+internal static partial class AppendingFile
+{
+    // fcntl(2); the values of Linux on every processor that .NET runs on.
+    private const int SetFlags = 4; // F_SETFL
+    private const int Append = 0x400; // O_APPEND
+
+    /// <summary>Opens a file, or makes it. Only on Linux is each write atomic with regard to other processes.</summary>
+    /// <exception cref="IOException">It cannot be opened.</exception>
+    /// <exception cref="UnauthorizedAccessException">It cannot be opened.</exception>
+    public static FileStream Open(string path)
+    {
+        var stream = new FileStream(path, new FileStreamOptions
+        {
+            Mode = FileMode.OpenOrCreate,
+            Access = FileAccess.Write,
+            Share = FileShare.ReadWrite | FileShare.Delete,
+            BufferSize = 0, // What is written is a batch already.
+        });
+        // FileStream writes with pwrite(2). On Linux that appends to a file with O_APPEND, whatever offset it is given (BUGS in its manual page).
+        if (OperatingSystem.IsLinux() && Control(stream.SafeFileHandle, SetFlags, Append) < 0)
+        {
+            var error = Marshal.GetLastPInvokeErrorMessage();
+            stream.Dispose();
+            throw new IOException($"it cannot be opened for appending: {error}");
+        }
+        return stream;
+    }
+
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    private static partial int Control(SafeHandle file, int command, int argument);
+}
