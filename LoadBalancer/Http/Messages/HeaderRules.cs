@@ -66,10 +66,6 @@ internal static class HeaderRules
     /// <summary>Whether <c>TE</c> asks for trailers, the only wish in it that a proxy passes on.</summary>
     public static bool TakesTrailers(StringValues te) => te.Count > 0 && te.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
 
-    /// <summary>How <c>Via</c> writes the protocol of the message that was received (RFC 9110 section 7.6.3).</summary>
-    public static string ViaVersion(string protocol) =>
-        HttpProtocol.IsHttp11(protocol) ? "1.1" : HttpProtocol.IsHttp2(protocol) ? "2" : HttpProtocol.IsHttp10(protocol) ? "1.0" : "3";
-
     /// <summary>Whether <c>Via</c> names this load balancer so often that the request must be going round in circles.</summary>
     public static bool IsLoop(StringValues via) =>
         via.Count > 0 && via.Sum(line => line!.Split(',').Count(hop => hop.TrimEnd().EndsWith(" " + NodeName, StringComparison.OrdinalIgnoreCase))) >= MostVisits;

@@ -1,5 +1,7 @@
+using System.Net;
 using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
 using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream;
@@ -33,12 +35,11 @@ internal static class Http2Message
         }
         var message = new HttpRequestMessage(new HttpMethod(context.Request.Method), new Uri($"{request.Backend.Address}{RequestRules.OriginForm(target)}", AsItIs))
         {
-            Version = System.Net.HttpVersion.Version20,
+            Version = HttpVersion.Version20,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
             Content = body,
         };
-        var host = headers.Host.Count > 0 ? headers.Host.ToString() : request.Backend.Address.Authority;
-        Add(message, "Host", host);
+        Add(message, "Host", headers.Host.ToString() is { Length: > 0 } host ? host : request.Backend.Address.Authority); // RFC 9113 section 8.3.1: never empty.
         var named = HeaderRules.NamedByConnection(headers.Connection);
         foreach (var (name, values) in headers)
         {
@@ -51,7 +52,7 @@ internal static class Http2Message
                 }
                 foreach (var value in values)
                 {
-                    Add(message, name, RequestRules.IsFieldValue(value!) ? value! : throw new ForwardException(ForwardError.RequestHead, "a control character in a field"));
+                    Add(message, name, value!);
                 }
             }
         }
@@ -59,7 +60,8 @@ internal static class Http2Message
         {
             Add(message, "TE", "trailers");
         }
-        AddForwarding(message, context, host, request.IsPeerTrusted);
+        var writer = new FieldWriter(message);
+        ForwardingFields.Write(ref writer, context, request.IsPeerTrusted);
         if (body is not null)
         {
             body.Headers.ContentLength = context.Request.ContentLength;
@@ -67,27 +69,24 @@ internal static class Http2Message
         return message;
     }
 
-    // From a trusted peer what it says of the client before it stays, and the peer itself is added; from anybody else it is replaced.
-    private static void AddForwarding(HttpRequestMessage message, HttpContext context, string host, bool isTrusted)
-    {
-        var headers = context.Request.Headers;
-        var client = RequestRules.Plain(context.Connection.RemoteIpAddress);
-        Add(message, "X-Forwarded-For", isTrusted && headers["X-Forwarded-For"] is { Count: > 0 } before ? $"{before}, {client}" : $"{client}");
-        Add(message, "X-Forwarded-Proto", isTrusted && headers["X-Forwarded-Proto"] is { Count: > 0 } proto ? proto.ToString() : context.Request.Scheme);
-        Add(message, "X-Forwarded-Host", isTrusted && headers["X-Forwarded-Host"] is { Count: > 0 } original ? original.ToString() : host);
-        if (isTrusted && headers["Forwarded"] is { Count: > 0 } forwarded)
-        {
-            Add(message, "Forwarded", forwarded.ToString());
-        }
-        Add(message, "Via", string.Join(", ", headers.Via.Append($"{HeaderRules.ViaVersion(context.Request.Protocol)} {HeaderRules.NodeName}")));
-    }
-
     // The framework keeps fields about the body apart.
     private static void Add(HttpRequestMessage message, string name, string value)
     {
+        if (!RequestRules.IsFieldValue(value))
+        {
+            throw new ForwardException(ForwardError.RequestHead, "a control character in a field");
+        }
         if (!message.Headers.TryAddWithoutValidation(name, value))
         {
             message.Content?.Headers.TryAddWithoutValidation(name, value);
         }
+    }
+
+    private readonly struct FieldWriter(HttpRequestMessage message) : IFieldWriter
+    {
+        public void AddField(string name, StringValues before, string value) =>
+            Add(message, name, before.Count == 0 ? value : string.Join(", ", StringValues.Concat(before, value).ToArray()));
+
+        public void AddField(string name, StringValues before, IPAddress value) => AddField(name, before, value.ToString());
     }
 }

@@ -1,9 +1,11 @@
 using System.Buffers;
 using System.Globalization;
+using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -11,7 +13,7 @@ namespace LoadBalancer.Http.Upstream;
 /// Writes the head of the request that a backend gets: method, target and fields as the client sent them, less the fields between two
 /// neighbours, plus those in which a proxy names the client (X-Forwarded-…) and itself (Via).
 /// </summary>
-internal struct RequestHeadWriter : IDisposable
+internal struct RequestHeadWriter : IFieldWriter, IDisposable
 {
     private const int UsualSize = 2048;
 
@@ -65,7 +67,7 @@ internal struct RequestHeadWriter : IDisposable
         }
         WriteFraming(request);
         WriteConnection(request, headers);
-        WriteForwarding(context, host.ToString(), request.IsPeerTrusted);
+        ForwardingFields.Write(ref this, context, request.IsPeerTrusted);
         Append("\r\n"u8);
         if (!RequestRules.AreFieldLines(Written.Span))
         {
@@ -112,39 +114,33 @@ internal struct RequestHeadWriter : IDisposable
         }
     }
 
-    // From a trusted peer what it says of the client before it stays, and the peer itself is added; from anybody else it is replaced.
-    private void WriteForwarding(HttpContext context, string host, bool isTrusted)
+    /// <inheritdoc/>
+    void IFieldWriter.AddField(string name, StringValues before, string value)
     {
-        var headers = context.Request.Headers;
-        Append("X-Forwarded-For: "u8);
-        if (isTrusted && headers["X-Forwarded-For"] is { Count: > 0 } before)
-        {
-            Append(before.ToString());
-            Append(", "u8);
-        }
-        if (RequestRules.Plain(context.Connection.RemoteIpAddress) is { } client)
-        {
-            Reserve(64);
-            client.TryFormat(_buffer.AsSpan(_length), out var written);
-            _length += written;
-        }
+        BeginField(name, before);
+        Append(value);
         Append("\r\n"u8);
-        Field("X-Forwarded-Proto"u8, isTrusted && headers["X-Forwarded-Proto"] is { Count: > 0 } proto ? proto.ToString() : context.Request.Scheme);
-        Field("X-Forwarded-Host"u8, isTrusted && headers["X-Forwarded-Host"] is { Count: > 0 } original ? original.ToString() : host);
-        if (isTrusted && headers["Forwarded"] is { Count: > 0 } forwarded)
-        {
-            Field("Forwarded"u8, forwarded.ToString());
-        }
-        Append("Via: "u8);
-        foreach (var line in headers.Via)
+    }
+
+    /// <inheritdoc/>
+    void IFieldWriter.AddField(string name, StringValues before, IPAddress value)
+    {
+        BeginField(name, before);
+        Reserve(64);
+        value.TryFormat(_buffer.AsSpan(_length), out var written);
+        _length += written;
+        Append("\r\n"u8);
+    }
+
+    private void BeginField(string name, StringValues before)
+    {
+        Append(name);
+        Append(": "u8);
+        foreach (var line in before)
         {
             Append(line);
             Append(", "u8);
         }
-        Append(HeaderRules.ViaVersion(context.Request.Protocol));
-        Append(" "u8);
-        Append(HeaderRules.NodeName);
-        Append("\r\n"u8);
     }
 
     private void Field(ReadOnlySpan<byte> name, string value)

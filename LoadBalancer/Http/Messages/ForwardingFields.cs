@@ -1,0 +1,63 @@
+using System.Net;
+using Microsoft.Extensions.Primitives;
+
+namespace LoadBalancer.Http.Messages;
+
+/// <summary>Takes the fields of a request for a backend, in the shape of one HTTP version.</summary>
+internal interface IFieldWriter
+{
+    /// <summary>Adds a field whose value is a list: what other proxies have put there, then our own part.</summary>
+    void AddField(string name, StringValues before, string value);
+
+    /// <inheritdoc cref="AddField(string, StringValues, string)"/>
+    void AddField(string name, StringValues before, IPAddress value);
+}
+
+/// <summary>
+/// The fields in which a proxy names the client (X-Forwarded-For, -Proto, -Host; Forwarded of RFC 7239) and itself (Via, RFC 9110 section
+/// 7.6.3). From a trusted peer, what it says of the client stays, and the peer itself is added; from any other it is replaced.
+/// </summary>
+internal static class ForwardingFields
+{
+    private const string For = "X-Forwarded-For";
+    private const string Proto = "X-Forwarded-Proto";
+    private const string Host = "X-Forwarded-Host";
+    private const string Forwarded = "Forwarded";
+
+    /// <summary>Writes them.</summary>
+    /// <param name="to">The head of the request that the backend gets.</param>
+    /// <param name="context">The client's request.</param>
+    /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
+    public static void Write<TWriter>(ref TWriter to, HttpContext context, bool isPeerTrusted)
+        where TWriter : struct, IFieldWriter
+    {
+        var headers = context.Request.Headers;
+        var before = isPeerTrusted ? headers[For] : default;
+        if (RequestRules.Plain(context.Connection.RemoteIpAddress) is { } client)
+        {
+            to.AddField(For, before, client);
+        }
+        else if (before.Count > 0)
+        {
+            to.AddField(For, default, before.ToString());
+        }
+        to.AddField(Proto, default, isPeerTrusted && headers[Proto] is { Count: > 0 } proto ? proto.ToString() : context.Request.Scheme);
+        // A request of HTTP/1.0 need not have a Host. Then nobody knows what the client has asked for.
+        if ((isPeerTrusted && headers[Host] is { Count: > 0 } host ? host : headers.Host).ToString() is { Length: > 0 } asked)
+        {
+            to.AddField(Host, default, asked);
+        }
+        if (isPeerTrusted && headers[Forwarded] is { Count: > 0 } forwarded)
+        {
+            to.AddField(Forwarded, default, forwarded.ToString());
+        }
+        to.AddField("Via", headers.Via, Via(context.Request.Protocol));
+    }
+
+    // Ready-made, so that no request has to put it together: the protocol of the message that was received, and our name.
+    private static string Via(string protocol) =>
+        HttpProtocol.IsHttp11(protocol) ? "1.1 " + HeaderRules.NodeName
+        : HttpProtocol.IsHttp2(protocol) ? "2 " + HeaderRules.NodeName
+        : HttpProtocol.IsHttp10(protocol) ? "1.0 " + HeaderRules.NodeName
+        : "3 " + HeaderRules.NodeName;
+}
