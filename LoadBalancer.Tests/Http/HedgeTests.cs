@@ -1,5 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Http;
@@ -239,6 +240,55 @@ internal sealed class HedgeTests
         await AdvanceAsync(11);
 
         (await get).Should().Be("ok");
+    }
+
+    [Test]
+    public async Task Get_IpHashPool_SecondBackendIsTheOneThatTheClientsHashNamesNext()
+    {
+        var arrived = new SemaphoreSlim(0);
+        var servers = Enumerable.Range(0, 4).Select(_ => new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            arrived.Release();
+            await peer.ReadToEndAsync();
+        })).ToList();
+        await using var node = await TestNode.StartAsync(
+            servers.Select(server => server.Address),
+            pool => pool with { Policy = PolicyName.IpHash, Hedge = new HedgeOptions { After = new HedgeAfter(TimeSpan.FromMilliseconds(200), 0) } },
+            listener => listener with { TrustedProxies = [IPNetwork.Parse("127.0.0.1/32")] },
+            _clock);
+        List<(string First, string Second)> asked = [], expected = [];
+        for (var client = 1; client <= 8; client++) // The retry budget always has ten.
+        {
+            var hash = ClientHash.Of(IPAddress.Parse($"10.0.0.{client}"));
+            expected.Add(ChoicesOf(node.Pool, hash));
+            using var peer = await node.ConnectAsync();
+            await peer.SendAsync($"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.{client}\r\n\r\n");
+            await arrived.WaitAsync();
+            var first = node.Pool.Snapshot.Members.Single(backend => backend.InFlight == 1);
+            await AdvanceAsync(200);
+            await arrived.WaitAsync();
+            var second = node.Pool.Snapshot.Members.Single(backend => backend.InFlight == 1 && backend != first);
+            asked.Add((first.Name, second.Name));
+            peer.Reset();
+            await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members.All(backend => backend.InFlight == 0), "both leases are given back");
+        }
+
+        asked.Should().Equal(expected);
+        asked.Select(pair => pair.Second).Distinct().Should().HaveCountGreaterThan(2, "different clients have different second choices");
+        foreach (var server in servers)
+        {
+            await server.DisposeAsync();
+        }
+    }
+
+    private static (string First, string Second) ChoicesOf(BackendPool pool, ulong hash)
+    {
+        pool.TryAcquire(new SelectionContext(null, hash), out var first).Should().BeTrue();
+        first!.Dispose();
+        pool.TryAcquire(new SelectionContext([first.Backend], hash), out var second).Should().BeTrue();
+        second!.Dispose();
+        return (first.Backend.Name, second.Backend.Name);
     }
 
     private static RawServer Silent(TaskCompletionSource arrived, TaskCompletionSource brokenOff) => new(async (peer, _) =>

@@ -98,7 +98,7 @@ public sealed partial class HttpForwarder
 
             // 3. Send the request, and copy the answer once its head is there.
             var sent = _hedge is not null && _hedge.Suits(context, hasBody) && _hedge.Delay is { } delay
-                ? await SendHedgedAsync(context, lease, isPeerTrusted, delay, tried ??= [])
+                ? await SendHedgedAsync(context, lease, isPeerTrusted, delay, tried ??= [], clientHash)
                 : await SendAsync(context, lease, body, isPeerTrusted, default);
             if (sent.Exchange is not null)
             {
@@ -227,12 +227,12 @@ public sealed partial class HttpForwarder
     }
 
     /// <summary>The same, and if there is no answer after a while, at a second backend too. The first answer counts; the other attempt is broken off.</summary>
-    private async ValueTask<Sent> SendHedgedAsync(HttpContext context, BackendLease lease, bool isPeerTrusted, TimeSpan delay, List<Backend> tried)
+    private async ValueTask<Sent> SendHedgedAsync(HttpContext context, BackendLease lease, bool isPeerTrusted, TimeSpan delay, List<Backend> tried, ulong clientHash)
     {
         using var firstSuperseded = new CancellationTokenSource();
         var first = SendAsync(context, lease, null, isPeerTrusted, firstSuperseded.Token).AsTask();
         await ((Task)first).WaitAsync(delay, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        var selection = new SelectionContext([.. tried, lease.Backend]);
+        var selection = new SelectionContext([.. tried, lease.Backend], clientHash);
         if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.WaitingRoom.Count > 0 || !_budget.TryTakeRetry() || !_pool.TryAcquire(selection, out var otherLease))
         {
             return await first;
