@@ -2,7 +2,11 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Management;
 
-/// <summary>On a listener for clients: answers <c>GET /health</c> and <c>GET /status</c> itself and lets everything else pass.</summary>
+/// <summary>
+/// On a listener for clients: answers <c>GET /health</c> and <c>GET /status</c> itself and passes everything else on. Both list every
+/// backend, which for thousands takes milliseconds; so they are worked out on the thread pool, because the event loop that read the
+/// request serves other connections too.
+/// </summary>
 public sealed class StatusMiddleware(RequestDelegate next, Func<IReadOnlyList<BackendPool>> pools, IHostApplicationLifetime lifetime)
 {
     /// <summary>Answers or passes on.</summary>
@@ -10,8 +14,8 @@ public sealed class StatusMiddleware(RequestDelegate next, Func<IReadOnlyList<Ba
     {
         var request = context.Request;
         return request.Method is not ("GET" or "HEAD") ? next(context)
-            : request.Path.Value == "/health" ? Answer.HealthAsync(context, pools(), lifetime)
-            : request.Path.Value == "/status" ? Answer.JsonAsync(context, StatusCodes.Status200OK, StatusJson.Status(pools()))
+            : request.Path.Value == "/health" ? Task.Run(() => Answer.HealthAsync(context, pools(), lifetime))
+            : request.Path.Value == "/status" ? Task.Run(() => Answer.JsonAsync(context, StatusCodes.Status200OK, StatusJson.Status(pools())))
             : next(context);
     }
 }
