@@ -11,11 +11,7 @@ internal sealed class DurationHistogram
     /// <summary>Counts one.</summary>
     public void Count(TimeSpan duration)
     {
-        var (bucket, seconds) = (0, duration.TotalSeconds);
-        while (bucket < _counts.Length - 1 && seconds > AnswerStatistics.DurationBounds[bucket])
-        {
-            bucket++;
-        }
+        var bucket = AnswerStatistics.DurationBucket(duration);
         Volatile.Write(ref _counts[bucket], _counts[bucket] + 1);
         Volatile.Write(ref _ticks, _ticks + duration.Ticks);
     }

@@ -25,7 +25,7 @@ public sealed class AnswerStatistics
         var share = _shares[core] ?? Interlocked.CompareExchange(ref _shares[core], new Share(), null) ?? _shares[core]!;
         Interlocked.Increment(ref share.Codes[status is >= FirstCode and <= LastCode ? status - FirstCode + 1 : OtherCode]);
         Interlocked.Increment(ref share.ResponseTimes[TimeBuckets.IndexOf(responseTime)]);
-        Interlocked.Increment(ref share.Durations[DurationBucket(duration.TotalSeconds)]);
+        Interlocked.Increment(ref share.Durations[DurationBucket(duration)]);
         Interlocked.Add(ref share.DurationTicks, duration.Ticks);
     }
 
@@ -42,9 +42,10 @@ public sealed class AnswerStatistics
     /// <summary>How many durations lie in each of the spaces between <see cref="DurationBounds"/>, and beyond the last; and their sum.</summary>
     public (long[] Counts, TimeSpan Sum) Durations() => (SumAll(share => share.Durations, DurationBounds.Count + 1), new TimeSpan(Sum(share => share.DurationTicks)));
 
-    private static int DurationBucket(double seconds)
+    /// <summary>The place of a duration among <see cref="DurationBounds"/>: the first bound that it does not exceed, or the number of bounds.</summary>
+    public static int DurationBucket(TimeSpan duration)
     {
-        var bucket = 0;
+        var (bucket, seconds) = (0, duration.TotalSeconds);
         while (bucket < DurationBounds.Count && seconds > DurationBounds[bucket])
         {
             bucket++;
