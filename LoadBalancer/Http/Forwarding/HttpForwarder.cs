@@ -18,7 +18,7 @@ namespace LoadBalancer.Http.Forwarding;
 public sealed partial class HttpForwarder
 {
     private readonly BackendPool _pool;
-    private readonly HttpClient _client;
+    private readonly UpstreamClient _upstream;
     private readonly PoolOptions _options;
     private readonly RetryBudget _budget;
     private readonly StickySessions? _sticky;
@@ -42,7 +42,7 @@ public sealed partial class HttpForwarder
         BackendPool pool, PoolOptions options, byte[]? stickyKey, HttpClient client, TimeProvider time, ErrorStatistics errors, ILogger<HttpForwarder> logger,
         CancellationToken stopping, HttpForwarder? before = null)
     {
-        (_pool, _options, _client, _time, _errors, _stopping, _logger) = (pool, options, client, time, errors, stopping, logger);
+        (_pool, _options, _upstream, _time, _errors, _stopping, _logger) = (pool, options, new UpstreamClient(client), time, errors, stopping, logger);
         _budget = before is not null && before._options.Retry.Budget == options.Retry.Budget ? before._budget : new RetryBudget(options.Retry.Budget, time);
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, stickyKey!) : null;
         _hedge = options.Hedge is not { } hedge ? null : before?._hedge?.IsFor(hedge) == true ? before._hedge : new Hedge(hedge, time);
@@ -118,7 +118,7 @@ public sealed partial class HttpForwarder
                 continue; // Nothing was sent: always safe, and no load on anybody.
             }
             attempts++;
-            if (error != ForwardError.ResponseHead || !IsIdempotent(context.Request.Method) || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
+            if (error != ForwardError.ResponseHead || !RequestRules.IsIdempotent(context.Request.Method) || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
             {
                 break;
             }
@@ -174,55 +174,31 @@ public sealed partial class HttpForwarder
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<Sent> SendAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
     {
-        ForwardException? before = null;
-        while (true)
+        try
         {
-            using var request = new ForwardRequest(context, lease.Backend, body, isPeerTrusted)
+            var exchange = await _upstream.SendAsync(context, lease.Backend, body, isPeerTrusted, superseded);
+            var elapsed = lease.ObserveResponse();
+            _hedge?.Observe(elapsed);
+            return new Sent(exchange, lease, elapsed);
+        }
+        catch (ForwardException e)
+        {
+            if (e.Error == ForwardError.ResponseTimeout || superseded.IsCancellationRequested)
             {
-                WantsFreshConnection = before is not null,
-                WantsHttp1 = before is { IsOtherVersion: true },
-                Superseded = superseded,
-            };
-            Exchange? exchange = null;
-            try
-            {
-                exchange = (Exchange)await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, CancellationToken.None); // The request carries its token itself.
-                await exchange.ReadHeadAsync();
-                var elapsed = lease.ObserveResponse();
+                var elapsed = lease.ObserveNoResponse();
                 _hedge?.Observe(elapsed);
-                return new Sent(exchange, lease, elapsed);
             }
-            catch (ForwardException e)
+            lease.Complete(e.Outcome, e.Message);
+            if (e.Outcome != AttemptOutcome.Abandoned)
             {
-                if (exchange is not null)
-                {
-                    await exchange.EndUploadAsync();
-                    exchange.Dispose();
-                }
-                if (before is null && body is not { Consumed: true } && (e.IsOtherVersion || e.IsStale && IsIdempotent(context.Request.Method)))
-                {
-                    before = e;
-                    continue;
-                }
-                if (e.Error == ForwardError.ResponseTimeout || superseded.IsCancellationRequested)
-                {
-                    var elapsed = lease.ObserveNoResponse();
-                    _hedge?.Observe(elapsed);
-                }
-                var outcome = e.IsStale ? AttemptOutcome.Abandoned : e.Error.Outcome();
-                lease.Complete(outcome, e.Message);
-                if (outcome != AttemptOutcome.Abandoned)
-                {
-                    LogAttemptFailed(_pool.Name, lease.Backend.Name, e.Error, e.Message);
-                }
-                return new Sent(null, lease, default, e.Error, $"backend '{lease.Backend.Name}': {e.Message}");
+                LogAttemptFailed(_pool.Name, lease.Backend.Name, e.Error, e.Message);
             }
-            catch
-            {
-                exchange?.Dispose();
-                lease.Dispose();
-                throw;
-            }
+            return new Sent(null, lease, default, e.Error, $"backend '{lease.Backend.Name}': {e.Message}");
+        }
+        catch
+        {
+            lease.Dispose();
+            throw;
         }
     }
 
@@ -357,10 +333,6 @@ public sealed partial class HttpForwarder
     }
 
     private static string RawTarget(HttpContext context) => context.Features.Get<IHttpRequestFeature>()!.RawTarget;
-
-    // RFC 9110 section 9.2.2, less what is rarely tested to be so.
-    private static bool IsIdempotent(string method) =>
-        method is "GET" or "HEAD" or "OPTIONS" or "PUT" or "DELETE";
 
     [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]
     private partial void LogAttemptFailed(string pool, string backend, ForwardError error, string reason);

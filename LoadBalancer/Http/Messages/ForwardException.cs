@@ -1,3 +1,5 @@
+using LoadBalancer.Pools;
+
 namespace LoadBalancer.Http.Messages;
 
 /// <summary>An attempt failed before the head of a response was there.</summary>
@@ -13,6 +15,9 @@ internal sealed class ForwardException(ForwardError error, string reason) : Exce
     /// request was on its way. That is nobody's fault.
     /// </summary>
     public bool IsStale { get; init; }
+
+    /// <summary>What it says about the backend.</summary>
+    public AttemptOutcome Outcome => IsStale ? AttemptOutcome.Abandoned : Error.Outcome();
 
     /// <summary>Whether nothing was sent because TLS negotiated HTTP/1.1 where it had negotiated HTTP/2 before: the same backend will do, at once.</summary>
     public bool IsOtherVersion { get; init; }

@@ -103,6 +103,9 @@ internal static class RequestRules
     /// <summary>The same of a single value.</summary>
     public static bool IsFieldValue(string value) => !value.AsSpan().ContainsAny(ControlChars);
 
+    /// <summary>Whether a request may be sent again after it may have been carried out (RFC 9110 section 9.2.2), less what is rarely tested to be so.</summary>
+    public static bool IsIdempotent(string method) => method is "GET" or "HEAD" or "OPTIONS" or "PUT" or "DELETE";
+
     /// <summary>Why a request must not be forwarded, or null.</summary>
     public static ForwardError? Fault(HttpContext context, bool hasBody) =>
         !IsForwardable(context) ? ForwardError.Method

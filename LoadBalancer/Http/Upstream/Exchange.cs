@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using LoadBalancer.Http.Messages;
 
 namespace LoadBalancer.Http.Upstream;
@@ -21,6 +22,15 @@ internal abstract class Exchange : HttpResponseMessage
     /// <summary>Whether the client went away, fell silent, or sent a broken message.</summary>
     public abstract bool IsClientGone { get; }
 
+    /// <summary>Whether we wait for the client to take what was sent to it, rather than for the backend.</summary>
+    public bool AwaitsClient { get; set; }
+
+    /// <summary>Cancelled when the exchange is aborted.</summary>
+    public abstract CancellationToken Aborted { get; }
+
+    /// <summary>From now on the exchange is aborted unless this is called again within the time given.</summary>
+    public abstract void SetDeadline(TimeSpan fromNow);
+
     /// <summary>Waits for the head of the response; interim responses (1xx) are passed over.</summary>
     /// <exception cref="ForwardException">There will be none.</exception>
     public abstract ValueTask ReadHeadAsync();
@@ -31,6 +41,14 @@ internal abstract class Exchange : HttpResponseMessage
     /// <summary>Streams the body; every piece is on its way to the client before the next is read.</summary>
     /// <returns>Null where the body is whole, or the client is gone; else what the backend did wrong.</returns>
     public abstract ValueTask<string?> CopyBodyAsync(HttpContext context);
+
+    /// <summary>Whether <see cref="ReadPieceAsync"/> need not wait for the backend.</summary>
+    public abstract bool IsPieceAtHand();
+
+    /// <summary>Reads the next piece of a body, and writes it for the client, framed where the framing is ours.</summary>
+    /// <returns>How many bytes of the body it has; 0 at its end.</returns>
+    /// <exception cref="IOException">The body ends too early, or is too long.</exception>
+    public abstract ValueTask<int> ReadPieceAsync(PipeWriter to);
 
     /// <summary>After a 101: switches the client's connection over too, and returns when the tunnel has ended.</summary>
     public abstract Task TunnelAsync(HttpContext context);

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration.Options;
@@ -47,8 +48,11 @@ internal sealed class Http1Exchange : Exchange
     /// <inheritdoc/>
     public override bool IsUploadRefused => _request.Body is not null && _upload is null;
 
-    /// <summary>Whether we wait for the client to take what was sent to it, rather than for the backend.</summary>
-    public bool AwaitsClient { get; set; }
+    /// <summary>How many bytes of the body are still to come; <see cref="long.MaxValue"/> where it ends with the connection. Not for chunks.</summary>
+    public long BodyLeft { get; set; }
+
+    /// <inheritdoc/>
+    public override CancellationToken Aborted => Connection.Aborted;
 
     /// <inheritdoc/>
     public override bool IsClientGone =>
@@ -123,6 +127,15 @@ internal sealed class Http1Exchange : Exchange
 
     /// <inheritdoc/>
     public override ValueTask<string?> CopyBodyAsync(HttpContext context) => ResponseRelay.CopyBodyAsync(this, context, _timeouts.Idle);
+
+    /// <inheritdoc/>
+    public override bool IsPieceAtHand() => !Connection.Unread.IsEmpty;
+
+    /// <inheritdoc/>
+    public override ValueTask<int> ReadPieceAsync(PipeWriter to) => ResponseRelay.ReadPieceAsync(this, to);
+
+    /// <inheritdoc/>
+    public override void SetDeadline(TimeSpan fromNow) => Connection.SetDeadline(fromNow);
 
     /// <inheritdoc/>
     public override Task TunnelAsync(HttpContext context) => Tunnel.RunAsync(context, this, _timeouts.Idle);

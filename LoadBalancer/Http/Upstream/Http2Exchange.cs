@@ -28,8 +28,12 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     private readonly Task<HttpResponseMessage> _sending;
     private HttpResponseMessage? _response;
     private Stream? _uploadStream;
+    private Stream? _body;
+    private byte[] _buffer = [];
+    private ValueTask<int>? _reading;
+    private long? _bodyLeft; // null where no Content-Length was announced
+    private bool _framed;
     private int _abortCause;
-    private bool _awaitsClient;
 
     /// <summary>Sets the request going.</summary>
     /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
@@ -52,13 +56,13 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public override bool IsUploadRefused => _upload is { HasBegun: false };
 
     /// <inheritdoc/>
-    public override bool IsClientGone => Cause == AbortCause.Client || Cause == AbortCause.TimedOut && (_awaitsClient || _request.Body is { AwaitsClient: true });
+    public override bool IsClientGone => Cause == AbortCause.Client || Cause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
 
     /// <inheritdoc/>
     public bool WantsChunks => false;
 
-    /// <inheritdoc/>
-    public CancellationToken Aborted => _aborted.Token;
+    /// <inheritdoc cref="Exchange.Aborted"/>
+    public override CancellationToken Aborted => _aborted.Token;
 
     private AbortCause Cause => (AbortCause)Volatile.Read(ref _abortCause);
 
@@ -104,7 +108,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         {
             if (Status is not (204 or 205 or 304) && context.Request.Method != HttpMethods.Head)
             {
-                await CopyBodyAsync(await _response!.Content.ReadAsStreamAsync(_aborted.Token), context.Response);
+                await CopyBodyAsync(context.Response);
             }
             _deadline.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
             return null;
@@ -115,6 +119,31 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
                 : Cause == AbortCause.TimedOut ? "no byte moved for " + _timeouts.Idle
                 : FailureReason.Of(e);
         }
+    }
+
+    /// <inheritdoc/>
+    public override bool IsPieceAtHand() => (_reading ??= _body!.ReadAsync(_buffer, _aborted.Token)).IsCompleted;
+
+    /// <inheritdoc/>
+    public override async ValueTask<int> ReadPieceAsync(PipeWriter to)
+    {
+        var reading = _reading ?? _body!.ReadAsync(_buffer, _aborted.Token);
+        _reading = null;
+        var count = await reading;
+        _bodyLeft -= count;
+        if (count == 0 && _bodyLeft > 0)
+        {
+            throw new IOException($"stream ended {_bodyLeft} bytes before the end");
+        }
+        if (_bodyLeft < 0)
+        {
+            throw new IOException("the body is longer than its Content-Length");
+        }
+        if (count > 0)
+        {
+            ClientFraming.WritePiece(to, _buffer.AsSpan(0, count), _framed); // An empty chunk would be the last.
+        }
+        return count;
     }
 
     /// <inheritdoc/>
@@ -139,8 +168,8 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         // Disposing is all there is to do: a stream that was read to its end is not reset by it.
     }
 
-    /// <inheritdoc/>
-    public void SetDeadline(TimeSpan fromNow) => _deadline.Change(fromNow, Timeout.InfiniteTimeSpan);
+    /// <inheritdoc cref="Exchange.SetDeadline"/>
+    public override void SetDeadline(TimeSpan fromNow) => _deadline.Change(fromNow, Timeout.InfiniteTimeSpan);
 
     /// <inheritdoc/>
     public void Abort(AbortCause cause)
@@ -171,45 +200,15 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         base.Dispose(disposing);
     }
 
-    private async Task CopyBodyAsync(Stream from, HttpResponse response)
+    private async Task CopyBodyAsync(HttpResponse response)
     {
-        var to = response.BodyWriter;
-        var left = response.ContentLength;
-        // As in HTTP/1.1 exchanges: Kestrel has no trailers for HTTP/1.1 clients, so chunks towards them are framed by us.
-        var framed = left is null && HttpProtocol.IsHttp11(response.HttpContext.Request.Protocol);
-        if (framed)
-        {
-            response.Headers.TransferEncoding = "chunked";
-        }
-        var buffer = GC.AllocateUninitializedArray<byte>(StepSize); // Not from a pool: where the client breaks off, a read may be left under way.
-        while (true)
-        {
-            var reading = from.ReadAsync(buffer, _aborted.Token);
-            if (!reading.IsCompleted)
-            {
-                await FlushAsync(to); // It may be long in coming; what is there need not wait for it.
-            }
-            var count = await reading;
-            SetDeadline(_timeouts.Idle);
-            if (count == 0)
-            {
-                break;
-            }
-            left -= count;
-            if (left < 0)
-            {
-                throw new IOException("the body is longer than its Content-Length");
-            }
-            ResponseRelay.WritePiece(to, buffer.AsSpan(0, count), framed);
-            BytesRelayed += count;
-            await FlushAsync(to);
-        }
-        if (left > 0)
-        {
-            throw new IOException($"stream ended {left} bytes before the end");
-        }
-        ResponseRelay.WriteTrailers(Trailers(), response, framed);
-        await FlushAsync(to);
+        _body = await _response!.Content.ReadAsStreamAsync(_aborted.Token);
+        _buffer = GC.AllocateUninitializedArray<byte>(StepSize); // Not from a pool: where the client breaks off, a read may be left under way.
+        _bodyLeft = response.ContentLength;
+        _framed = _bodyLeft is null && ClientFraming.BeginChunked(response);
+        await BodyCopy.CopyAsync(this, response.BodyWriter, _timeouts.Idle);
+        ClientFraming.WriteTrailers(Trailers(), response, _framed);
+        await BodyCopy.EndAsync(this, response, _timeouts.Idle);
     }
 
     private IEnumerable<(string Name, string Value)> Trailers() =>
@@ -225,16 +224,6 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
 
     private List<string> Lengths() =>
         [.. Fields().Where(field => field.Name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase)).Select(field => field.Value)];
-
-    // A client that does not read is silent too, but that is not the backend's fault.
-    private async ValueTask FlushAsync(PipeWriter to)
-    {
-        SetDeadline(_timeouts.Idle);
-        _awaitsClient = true;
-        await to.FlushAsync(_aborted.Token);
-        _awaitsClient = false;
-        SetDeadline(_timeouts.Idle);
-    }
 
     private ForwardException Failure(Exception e)
     {

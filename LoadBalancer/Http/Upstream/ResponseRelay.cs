@@ -1,7 +1,6 @@
-using System.Globalization;
 using System.IO.Pipelines;
 using System.Net.Sockets;
-using System.Text;
+using System.Runtime.CompilerServices;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Net;
 using Microsoft.AspNetCore.Http.Features;
@@ -61,20 +60,18 @@ internal static class ResponseRelay
             switch (HasBody(from, context) ? from.Head.Framing : BodyFraming.None)
             {
                 case BodyFraming.ContentLength:
-                    await CopyAsync(from, context.Response.BodyWriter, from.Head.ContentLength, idle);
+                    from.BodyLeft = from.Head.ContentLength;
+                    await BodyCopy.CopyAsync(from, context.Response.BodyWriter, idle);
                     break;
                 case BodyFraming.Chunked:
                     await CopyChunkedAsync(from, context.Response, idle);
                     break;
                 case BodyFraming.UntilClose:
-                    await CopyAsync(from, context.Response.BodyWriter, long.MaxValue, idle);
+                    from.BodyLeft = long.MaxValue;
+                    await BodyCopy.CopyAsync(from, context.Response.BodyWriter, idle);
                     break;
             }
-            if (context.Response.HasStarted)
-            {
-                // What Kestrel flushes of its own accord is a response that fits into one piece, which then goes out with its head.
-                await FlushAsync(from, context.Response.BodyWriter, idle);
-            }
+            await BodyCopy.EndAsync(from, context.Response, idle);
             from.Connection.EndDeadline();
             return null;
         }
@@ -92,51 +89,36 @@ internal static class ResponseRelay
         return HeaderRules.NamedByConnection(new StringValues([.. lines.Select(field => field.Value)]));
     }
 
-    // left is long.MaxValue where the end of the connection is the end of the body.
-    private static async Task CopyAsync(Http1Exchange from, PipeWriter to, long left, TimeSpan idle)
+    /// <summary>Reads the next piece of a body that is not chunked; see <see cref="Exchange.ReadPieceAsync"/>.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<int> ReadPieceAsync(Http1Exchange from, PipeWriter to)
     {
+        if (from.BodyLeft == 0)
+        {
+            return 0;
+        }
         var connection = from.Connection;
-        if (connection.Unread.IsEmpty)
+        var count = connection.Unread.IsEmpty ? await ReceiveAsync(connection, to, from.BodyLeft) : Take(connection, to, from.BodyLeft);
+        if (count == 0 && from.Head.Framing == BodyFraming.ContentLength)
         {
-            await FlushAsync(from, to, idle); // The body may be long in coming; the head need not wait for it.
+            throw new IOException($"connection closed {from.BodyLeft} bytes before the end");
         }
-        while (left > 0)
-        {
-            var count = connection.Unread.IsEmpty ? await ReceiveAsync(connection, to, left) : Take(connection, to, left);
-            if (count == 0)
-            {
-                if (left > long.MaxValue / 2)
-                {
-                    return;
-                }
-                throw new IOException($"connection closed {left} bytes before the end");
-            }
-            left -= count;
-            from.BytesRelayed += count;
-            if (left > 0)
-            {
-                await FlushAsync(from, to, idle);
-            }
-        }
+        from.BodyLeft -= count;
+        return count;
     }
 
-    // Towards an HTTP/1.1 client the chunks go on as they are, because Kestrel has no trailers there: framed by us, not by Kestrel.
     private static async Task CopyChunkedAsync(Http1Exchange from, HttpResponse response, TimeSpan idle)
     {
         var connection = from.Connection;
         var to = response.BodyWriter;
-        var framed = HttpProtocol.IsHttp11(response.HttpContext.Request.Protocol);
-        if (framed)
-        {
-            response.Headers.TransferEncoding = "chunked";
-        }
+        var framed = ClientFraming.BeginChunked(response);
         var decoder = new ChunkedDecoder();
         while (true)
         {
             var left = decoder.DataLeft;
             if (connection.Unread.IsEmpty && left > 0)
             {
-                await FlushAsync(from, to, idle);
+                await BodyCopy.FlushAsync(from, to, idle);
                 var count = await ReceiveAsync(connection, to, left);
                 decoder.SkipData(count > 0 ? count : throw new IOException("connection closed in the middle of a chunk"));
                 from.BytesRelayed += count;
@@ -144,18 +126,18 @@ internal static class ResponseRelay
             else
             {
                 var decoded = decoder.Decode(connection.Unread, out var data, connection.Headers);
-                Write(to, data);
+                ClientFraming.Write(to, data);
                 from.BytesRelayed += data.Length;
                 connection.Consume(decoded);
                 if (decoder.IsDone)
                 {
-                    WriteTrailers(connection.Headers.Trailers(), response, framed);
+                    ClientFraming.WriteTrailers(connection.Headers.Trailers(), response, framed);
                     return;
                 }
                 if (decoded == 0)
                 {
                     // Nothing more to be had from what is here: on with it to the client, then wait for more.
-                    await FlushAsync(from, to, idle);
+                    await BodyCopy.FlushAsync(from, to, idle);
                     if (!connection.Received(await connection.ReceiveAsync()))
                     {
                         throw new IOException("connection closed before the last chunk");
@@ -164,65 +146,16 @@ internal static class ResponseRelay
             }
             if (framed && left == 0 && decoder.DataLeft > 0)
             {
-                WriteChunkSize(to, decoder.DataLeft);
+                ClientFraming.WriteChunkSize(to, decoder.DataLeft);
             }
             else if (framed && left > 0 && decoder.DataLeft == 0)
             {
-                Write(to, "\r\n"u8);
+                ClientFraming.Write(to, "\r\n"u8);
             }
         }
     }
 
-    private static void WriteChunkSize(PipeWriter to, long size)
-    {
-        var span = to.GetSpan(18);
-        size.TryFormat(span, out var length, "x", CultureInfo.InvariantCulture);
-        "\r\n"u8.CopyTo(span[length..]);
-        to.Advance(length + 2);
-    }
-
-    /// <summary>Writes data, as a chunk of its own where the framing is ours.</summary>
-    internal static void WritePiece(PipeWriter to, ReadOnlySpan<byte> data, bool framed)
-    {
-        if (framed)
-        {
-            WriteChunkSize(to, data.Length);
-        }
-        Write(to, data);
-        if (framed)
-        {
-            Write(to, "\r\n"u8);
-        }
-    }
-
-    /// <summary>Ends the body: with the last chunk where the framing is ours, and with the trailers where the client can have them.</summary>
-    internal static void WriteTrailers(IEnumerable<(string Name, string Value)> trailers, HttpResponse response, bool framed)
-    {
-        if (framed)
-        {
-            Write(response.BodyWriter, "0\r\n"u8);
-        }
-        foreach (var (name, value) in trailers)
-        {
-            if (!HeaderRules.IsTrailer(name))
-            {
-                continue;
-            }
-            if (framed)
-            {
-                Write(response.BodyWriter, Encoding.Latin1.GetBytes($"{name}: {value}\r\n"));
-            }
-            else if (response.SupportsTrailers())
-            {
-                response.AppendTrailer(name, value);
-            }
-        }
-        if (framed)
-        {
-            Write(response.BodyWriter, "\r\n"u8);
-        }
-    }
-
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private static async ValueTask<int> ReceiveAsync(BackendConnection connection, PipeWriter to, long most)
     {
         var memory = to.GetMemory(StepSize);
@@ -234,25 +167,8 @@ internal static class ResponseRelay
     private static int Take(BackendConnection connection, PipeWriter to, long most)
     {
         var piece = connection.Unread[..(int)Math.Min(connection.Unread.Length, most)];
-        Write(to, piece);
+        ClientFraming.Write(to, piece);
         connection.Consume(piece.Length);
         return piece.Length;
-    }
-
-    // The framework's own Write asks for "some" memory, and Kestrel, before a response has started, may then hand out none.
-    private static void Write(PipeWriter to, ReadOnlySpan<byte> data)
-    {
-        data.CopyTo(to.GetSpan(data.Length));
-        to.Advance(data.Length);
-    }
-
-    // A client that does not read is silent too, but that is not the backend's fault.
-    private static async ValueTask FlushAsync(Http1Exchange from, PipeWriter to, TimeSpan idle)
-    {
-        from.Connection.SetDeadline(idle);
-        from.AwaitsClient = true;
-        await to.FlushAsync(from.Connection.Aborted);
-        from.AwaitsClient = false;
-        from.Connection.SetDeadline(idle);
     }
 }

@@ -1,0 +1,44 @@
+using System.IO.Pipelines;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>Moves the body of a response to the client, piece by piece, under the idle time-out: the same for all HTTP versions.</summary>
+internal static class BodyCopy
+{
+    /// <summary>Copies all pieces. Each is on its way to the client before the next is waited for.</summary>
+    public static async Task CopyAsync(Exchange from, PipeWriter to, TimeSpan idle)
+    {
+        var isUnsent = false;
+        while (true)
+        {
+            if (isUnsent || !from.IsPieceAtHand())
+            {
+                await FlushAsync(from, to, idle); // The next piece may take long. What was written, if only the head, need not wait for it.
+            }
+            var count = await from.ReadPieceAsync(to);
+            if (count == 0)
+            {
+                return;
+            }
+            from.BytesRelayed += count;
+            isUnsent = true;
+        }
+    }
+
+    /// <summary>
+    /// Sends the rest. Not where the whole response is still unsent: Kestrel sends it then in one piece as the request ends, and over
+    /// HTTP/2 the frame with the head can end the stream.
+    /// </summary>
+    public static ValueTask EndAsync(Exchange from, HttpResponse to, TimeSpan idle) =>
+        to.HasStarted ? FlushAsync(from, to.BodyWriter, idle) : ValueTask.CompletedTask;
+
+    /// <summary>Sends what was written to the client. A client that does not read is idle too, but then the backend is not to blame.</summary>
+    public static async ValueTask FlushAsync(Exchange from, PipeWriter to, TimeSpan idle)
+    {
+        from.SetDeadline(idle);
+        from.AwaitsClient = true;
+        await to.FlushAsync(from.Aborted);
+        from.AwaitsClient = false;
+        from.SetDeadline(idle);
+    }
+}

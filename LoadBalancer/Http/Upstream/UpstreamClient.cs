@@ -1,0 +1,62 @@
+using System.Runtime.CompilerServices;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http.Upstream;
+
+/// <summary>
+/// Sends a request to one backend, and waits for the head of its response. What can go wrong because a connection was kept is dealt
+/// with here: where an idle one was closed just as the request was sent, or the backend speaks another HTTP version than before, the
+/// request goes to the same backend once more, over a new connection. Whether another backend is tried is decided by the caller.
+/// </summary>
+/// <param name="client">Stands on an <see cref="UpstreamHandler"/>; without a time-out of its own.</param>
+internal sealed class UpstreamClient(HttpClient client)
+{
+    /// <summary>Sends the request.</summary>
+    /// <param name="context">The client's request.</param>
+    /// <param name="backend">Gets it.</param>
+    /// <param name="body">The request's body, if it has one.</param>
+    /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
+    /// <param name="superseded">Cancelled when another attempt at the same request was faster.</param>
+    /// <returns>The exchange; the head of the response was read.</returns>
+    /// <exception cref="ForwardException">There is no response.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<Exchange> SendAsync(HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
+    {
+        ForwardException? before = null;
+        while (true)
+        {
+            using var request = new ForwardRequest(context, backend, body, isPeerTrusted)
+            {
+                WantsFreshConnection = before is not null,
+                WantsHttp1 = before is { IsOtherVersion: true },
+                Superseded = superseded,
+            };
+            Exchange? exchange = null;
+            try
+            {
+                exchange = (Exchange)await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, CancellationToken.None); // The request carries its token itself.
+                await exchange.ReadHeadAsync();
+                return exchange;
+            }
+            catch (ForwardException e)
+            {
+                if (exchange is not null)
+                {
+                    await exchange.EndUploadAsync();
+                    exchange.Dispose();
+                }
+                if (before is not null || body is { Consumed: true } || !e.IsOtherVersion && !(e.IsStale && RequestRules.IsIdempotent(context.Request.Method)))
+                {
+                    throw;
+                }
+                before = e;
+            }
+            catch
+            {
+                exchange?.Dispose();
+                throw;
+            }
+        }
+    }
+}
