@@ -7,22 +7,24 @@ using LoadBalancer.Diagnostics;
 namespace LoadBalancer.Configuration;
 
 /// <summary>
-/// Takes up changes of the configuration file while the node runs: looks at it twice a second, and at once on SIGHUP. What is
-/// invalid changes nothing; its errors are logged and the next valid one is applied. A file that is broken may only be half written:
-/// that is told once it stays so.
+/// Applies changes of the configuration file while the node runs: reads the file twice a second, and at once on SIGHUP. An invalid
+/// file changes nothing; its errors are logged, and the next valid one is applied. A file that is broken may only be half written, so
+/// it is reported when it has not changed by the next poll.
 /// </summary>
 /// <param name="running">The configuration that the node was started with.</param>
-/// <param name="apply">Applies it, and returns what of it needs a restart.</param>
-/// <param name="note">Told in a few words what became of each change.</param>
+/// <param name="apply">Applies a configuration, and returns which of its changes need a restart.</param>
+/// <param name="note">Gets the result of each change, in a few words.</param>
 /// <param name="time">The clock.</param>
-/// <param name="logger">Told of each change and of each error.</param>
+/// <param name="logger">Gets each change and each error.</param>
 public sealed partial class ConfigurationReloader(
     LoadedConfiguration running, Func<LoadBalancerOptions, IEnumerable<string>> apply, Action<string> note, TimeProvider time,
     ILogger<ConfigurationReloader> logger) : BackgroundService
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(500);
 
-    private readonly Channel<bool> _requests = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<bool> _requests =
+        Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
     private PosixSignalRegistration? _hangUp;
     private long _applied;
     private long _refused;
@@ -51,26 +53,27 @@ public sealed partial class ConfigurationReloader(
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var (seen, doubted, isDoubted) = (running.Text, (string?)null, false); // what was applied or refused; what is broken and may yet become whole
+        var seen = running.Text; // the last text that was applied or rejected
+        var (broken, isBroken) = ((string?)null, false); // the text at the last poll, where it was invalid: it may only be half written
         try
         {
             while (true)
             {
-                var isOrdered = await IsOrderedWithinAsync(PollInterval, stoppingToken);
+                var isRequested = await IsRequestedWithinAsync(PollInterval, stoppingToken);
                 var text = TryRead();
-                if (text == seen && !isOrdered)
+                if (text == seen && !isRequested)
                 {
-                    isDoubted = false;
+                    isBroken = false;
                     continue;
                 }
                 var loaded = running.Reload();
-                if (loaded.Errors.Count > 0 && !(isDoubted && text == doubted) && !isOrdered)
+                if (loaded.Errors.Count > 0 && !(isBroken && text == broken) && !isRequested)
                 {
-                    (doubted, isDoubted) = (text, true);
+                    (broken, isBroken) = (text, true);
                     continue;
                 }
-                (seen, isDoubted) = (text, false);
-                TakeUp(loaded);
+                (seen, isBroken) = (text, false);
+                Apply(loaded);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -84,11 +87,11 @@ public sealed partial class ConfigurationReloader(
 
     private void OnHangUp(PosixSignalContext context)
     {
-        context.Cancel = true; // It would end the process.
+        context.Cancel = true; // Its default is to end the process.
         RequestReload();
     }
 
-    private async Task<bool> IsOrderedWithinAsync(TimeSpan interval, CancellationToken stoppingToken)
+    private async Task<bool> IsRequestedWithinAsync(TimeSpan interval, CancellationToken stoppingToken)
     {
         using var poll = new CancellationTokenSource(interval, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(poll.Token, stoppingToken);
@@ -97,7 +100,7 @@ public sealed partial class ConfigurationReloader(
         return _requests.Reader.TryRead(out _); // Not whether the poll fell due: that may happen in the same instant.
     }
 
-    private void TakeUp(LoadedConfiguration loaded)
+    private void Apply(LoadedConfiguration loaded)
     {
         if (loaded.Errors.Count > 0)
         {
@@ -117,11 +120,11 @@ public sealed partial class ConfigurationReloader(
                 LogNeedsRestart(needed);
             }
         }
-        catch (Exception e) // Whatever it is: what runs goes on.
+        catch (Exception e) // Of whatever kind: the running configuration stays in use.
         {
             Interlocked.Increment(ref _refused);
             note("the configuration cannot be applied: " + e.Message);
-            LogNotWhole(running.File, e.Message, e is StartException ? null : e);
+            LogNotApplied(running.File, e.Message, e is StartException ? null : e);
             return;
         }
         Interlocked.Increment(ref _applied);
@@ -154,5 +157,5 @@ public sealed partial class ConfigurationReloader(
     private partial void LogNeedsRestart(string change);
 
     [LoggerMessage(64, LogLevel.Error, "configuration: '{File}' cannot be applied: {Reason}")]
-    private partial void LogNotWhole(string file, string reason, Exception? exception);
+    private partial void LogNotApplied(string file, string reason, Exception? exception);
 }

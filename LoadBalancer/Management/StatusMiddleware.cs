@@ -9,13 +9,16 @@ namespace LoadBalancer.Management;
 /// </summary>
 public sealed class StatusMiddleware(RequestDelegate next, Func<IReadOnlyList<BackendPool>> pools, IHostApplicationLifetime lifetime)
 {
-    /// <summary>Answers or passes on.</summary>
+    /// <summary>Answers the request, or passes it on.</summary>
     public Task InvokeAsync(HttpContext context)
     {
         var request = context.Request;
-        return request.Method is not ("GET" or "HEAD") ? next(context)
-            : request.Path.Value == "/health" ? Task.Run(() => Answer.HealthAsync(context, pools(), lifetime))
-            : request.Path.Value == "/status" ? Task.Run(() => Answer.JsonAsync(context, StatusCodes.Status200OK, StatusJson.Status(pools())))
+        return (request.Method is "GET" or "HEAD") && (request.Path.Value is "/health" or "/status")
+            ? Task.Run(() => AnswerAsync(context))
             : next(context);
     }
+
+    private Task AnswerAsync(HttpContext context) => context.Request.Path.Value == "/health"
+        ? Answer.HealthAsync(context, pools(), lifetime)
+        : Answer.JsonAsync(context, StatusCodes.Status200OK, StatusJson.Status(pools()));
 }

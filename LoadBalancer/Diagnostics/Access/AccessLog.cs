@@ -14,7 +14,9 @@ public sealed partial class AccessLog : BackgroundService
     private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(10);
 
     private readonly LineBuffer[] _buffers;
-    private readonly Channel<bool> _wakeUps = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<bool> _wakeUps =
+        Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
     private readonly int _capacity;
     private readonly Func<Stream> _open;
     private readonly string _name;
@@ -30,10 +32,10 @@ public sealed partial class AccessLog : BackgroundService
 
     /// <summary>Makes a log, and opens its stream.</summary>
     /// <param name="name">The value of the listener's <c>AccessLog</c>: a file, or <c>Console</c>.</param>
-    /// <param name="open">Opens the stream that it writes to; called again by <see cref="Reopen"/>. Its exceptions leave the constructor.</param>
+    /// <param name="open">Opens the stream to write to; called again after <see cref="Reopen"/>. Its exceptions pass through.</param>
     /// <param name="time">The clock of the batches and reports.</param>
     /// <param name="logger">Gets a warning when lines were lost, at most once in ten seconds.</param>
-    /// <param name="capacity">How many bytes may wait for each core; the default holds 100 ms of half a million requests per second.</param>
+    /// <param name="capacity">How many bytes may wait per core; the default holds 100 ms of half a million requests per second.</param>
     public AccessLog(string name, Func<Stream> open, TimeProvider time, ILogger<AccessLog> logger, int capacity = 8 * 1024 * 1024)
     {
         (_name, _open, _time, _logger, _capacity) = (name, open, time, logger, capacity);
@@ -52,7 +54,7 @@ public sealed partial class AccessLog : BackgroundService
     public void Write(AccessRecord record)
     {
         var buffer = _buffers[(uint)Thread.GetCurrentProcessorId() % (uint)_buffers.Length];
-        lock (buffer.Gate) // Rarely contended: the writer holds it while it swaps two references, other threads only if they move between cores.
+        lock (buffer.Gate) // Rarely contended: only with the writer, which swaps two references, and with threads that change cores.
         {
             if (buffer.Lines.WrittenCount >= _capacity)
             {

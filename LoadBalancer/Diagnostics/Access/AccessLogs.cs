@@ -16,12 +16,16 @@ public sealed class AccessLogs : IHostedService, IDisposable
     /// <exception cref="StartException">One of the files cannot be written.</exception>
     public AccessLogs(IReadOnlyDictionary<string, ListenerOptions> listeners, TimeProvider time, ILogger<AccessLog> logger)
     {
-        foreach (var (listener, options) in listeners.Where(entry => !entry.Value.AccessLog.Equals("Off", StringComparison.OrdinalIgnoreCase)))
+        foreach (var (listener, options) in listeners)
         {
             var setting = options.AccessLog;
+            if (setting.Equals("Off", StringComparison.OrdinalIgnoreCase) || _logs.ContainsKey(setting))
+            {
+                continue;
+            }
             try
             {
-                _logs.TryAdd(setting, _logs.GetValueOrDefault(setting) ?? new AccessLog(setting, () => AccessLog.Open(setting), time, logger));
+                _logs.Add(setting, new AccessLog(setting, () => AccessLog.Open(setting), time, logger));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
@@ -52,7 +56,8 @@ public sealed class AccessLogs : IHostedService, IDisposable
     }
 
     /// <inheritdoc/>
-    public Task StopAsync(CancellationToken cancellationToken) => Task.WhenAll(_logs.Values.Select(log => log.StopAsync(cancellationToken)));
+    public Task StopAsync(CancellationToken cancellationToken) =>
+        Task.WhenAll(_logs.Values.Select(log => log.StopAsync(cancellationToken)));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -7,10 +7,10 @@ using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Diagnostics.Access;
 
-/// <summary>One request, as the access log tells it. Filled in while the request runs, written down later.</summary>
+/// <summary>One request in the access log. Filled in while the request runs, written when it is over.</summary>
 public sealed class AccessRecord
 {
-    /// <summary>How it is written down.</summary>
+    /// <summary>The format of its line.</summary>
     public AccessLogFormat Format { get; init; }
 
     /// <summary>When the request arrived.</summary>
@@ -19,7 +19,7 @@ public sealed class AccessRecord
     /// <summary>The same as a timestamp of the clock, from which <see cref="Duration"/> is measured.</summary>
     public long Start { get; init; }
 
-    /// <summary>Who sent it.</summary>
+    /// <summary>The address that it came from.</summary>
     public IPAddress? Client { get; init; }
 
     /// <summary>Its method.</summary>
@@ -31,22 +31,23 @@ public sealed class AccessRecord
     /// <summary>Its protocol, such as <c>HTTP/1.1</c>.</summary>
     public required string Protocol { get; init; }
 
-    /// <summary>The status that the client saw; 499 where it went away before the response had ended. 0 until the request is over.</summary>
+    /// <summary>The status that the client saw; 499 where it went away before the response ended. 0 while the request runs.</summary>
     public int Status { get; set; }
 
-    /// <summary>The bytes of the answer's body.</summary>
+    /// <summary>The bytes of the response's body.</summary>
     public long Bytes { get; set; }
 
-    /// <summary>From the request's head to the end of the answer.</summary>
+    /// <summary>From the request's head to the end of the response.</summary>
     public TimeSpan Duration { get; set; }
 
-    /// <summary>The pool of the backend that answered; null where the load balancer did.</summary>
+    /// <summary>The pool of the backend that answered; null where the load balancer answered itself.</summary>
     public string? Pool { get; set; }
 
-    /// <summary>The backend that answered; null where the load balancer did.</summary>
+    /// <summary>The backend that answered; null where the load balancer answered itself.</summary>
     public string? Backend { get; set; }
 
-    private ReadOnlySpan<char> Path => Target.IndexOf('?', StringComparison.Ordinal) is >= 0 and var query ? Target.AsSpan(0, query) : Target;
+    private ReadOnlySpan<char> Path =>
+        Target.IndexOf('?', StringComparison.Ordinal) is >= 0 and var query ? Target.AsSpan(0, query) : Target;
 
     private long Microseconds => (long)Duration.TotalMicroseconds;
 
@@ -65,13 +66,15 @@ public sealed class AccessRecord
 
     private void WriteCommon(IBufferWriter<byte> lines)
     {
-        Utf8.TryWrite(lines.GetSpan(128 + 3 * Method.Length), CultureInfo.InvariantCulture, $"{Client} - - [{Time:dd/MMM/yyyy:HH:mm:ss} +0000] \"{Method} ", out var written);
+        Utf8.TryWrite(
+            lines.GetSpan(128 + 3 * Method.Length), CultureInfo.InvariantCulture,
+            $"{Client} - - [{Time:dd/MMM/yyyy:HH:mm:ss} +0000] \"{Method} ", out var written);
         lines.Advance(written);
         var path = lines.GetSpan(3 * Target.Length);
         written = 0;
         foreach (var c in Path)
         {
-            // What could end the quotes, or the line, is written as a URI would have it.
+            // A character that could end the quotes or the line is percent-encoded.
             if (c is '"' or '\\' or <= ' ' or >= '\u007f')
             {
                 Utf8.TryWrite(path[written..], CultureInfo.InvariantCulture, $"%{(int)c:X2}", out _);
@@ -83,9 +86,11 @@ public sealed class AccessRecord
             }
         }
         lines.Advance(written);
+        var slash = Backend is null ? "" : "/";
+        var (seconds, microseconds) = (Microseconds / 1_000_000, Microseconds % 1_000_000);
         Utf8.TryWrite(
             lines.GetSpan(128 + 3 * (Protocol.Length + (Pool?.Length ?? 0) + (Backend?.Length ?? 0))), CultureInfo.InvariantCulture,
-            $" {Protocol}\" {Status} {Bytes} {Microseconds / 1_000_000}.{Microseconds % 1_000_000:D6} {Pool ?? "-"}{(Backend is null ? "" : "/")}{Backend}\n", out written);
+            $" {Protocol}\" {Status} {Bytes} {seconds}.{microseconds:D6} {Pool ?? "-"}{slash}{Backend}\n", out written);
         lines.Advance(written);
     }
 

@@ -25,7 +25,7 @@ internal static partial class AppendingFile
             Share = FileShare.ReadWrite | FileShare.Delete,
             BufferSize = 0, // What is written is a batch already.
         });
-        // FileStream writes with pwrite(2). On Linux that appends to a file with O_APPEND, whatever offset it is given (BUGS in its manual page).
+        // FileStream writes with pwrite(2), which on Linux appends where O_APPEND is set, whatever the offset ("BUGS" in its manual page).
         if (OperatingSystem.IsLinux() && Control(stream.SafeFileHandle, SetFlags, Append) < 0)
         {
             var error = Marshal.GetLastPInvokeErrorMessage();
