@@ -7,16 +7,16 @@ namespace LoadBalancer.Http.Forwarding;
 /// <summary>Which requests of a pool are hedged, and when.</summary>
 internal sealed class Hedge(HedgeOptions options, TimeProvider time)
 {
-    // A percentile of fewer answers than this would be one of chance.
-    private const int LeastAnswers = 20;
+    // A percentile of fewer responses than this is too random.
+    private const int MinResponses = 20;
 
-    // Looking through the times costs a microsecond; nobody needs to know it better than this.
+    // Computing the percentile costs a microsecond, so the result is kept for this long.
     private static readonly TimeSpan Freshness = TimeSpan.FromMilliseconds(500);
 
     private readonly RecentTimes _times = new(time);
-    private Known _known = new(null, time.GetTimestamp() - (long)(Freshness.TotalSeconds * time.TimestampFrequency));
+    private CachedDelay _cached = new(null, time.GetTimestamp() - (long)(Freshness.TotalSeconds * time.TimestampFrequency));
 
-    /// <summary>How long to wait for an answer before a second backend is asked too; null while too little is known to say.</summary>
+    /// <summary>How long to wait for a response before a second backend is asked too; null while there are too few measurements.</summary>
     public TimeSpan? Delay
     {
         get
@@ -25,26 +25,27 @@ internal sealed class Hedge(HedgeOptions options, TimeProvider time)
             {
                 return fixedDelay;
             }
-            var known = Volatile.Read(ref _known);
-            if (time.GetElapsedTime(known.At) >= Freshness)
+            var cached = Volatile.Read(ref _cached);
+            if (time.GetElapsedTime(cached.At) >= Freshness)
             {
-                // Timers know whole milliseconds: rounded down, nearly every request would be late.
-                var delay = _times.Percentile(options.After.Percentile, LeastAnswers) is { } late ? TimeSpan.FromMilliseconds(Math.Ceiling(late.TotalMilliseconds)) : (TimeSpan?)null;
-                known = new Known(delay, time.GetTimestamp());
-                Volatile.Write(ref _known, known);
+                // Timers count whole milliseconds. Rounded down, the delay would be over before most responses.
+                var percentile = _times.Percentile(options.After.Percentile, MinResponses);
+                TimeSpan? delay = percentile is { } late ? TimeSpan.FromMilliseconds(Math.Ceiling(late.TotalMilliseconds)) : null;
+                cached = new CachedDelay(delay, time.GetTimestamp());
+                Volatile.Write(ref _cached, cached);
             }
-            return known.Delay;
+            return cached.Delay;
         }
     }
 
-    /// <summary>Whether these are the options that it was made of.</summary>
+    /// <summary>Whether it was made of equal options.</summary>
     public bool IsFor(HedgeOptions others) => options.After == others.After && options.Methods.SequenceEqual(others.Methods);
 
-    /// <summary>Whether a request may be hedged: it can be sent twice, and be carried out twice.</summary>
-    public bool Suits(HttpContext context, bool hasBody) =>
+    /// <summary>Whether a request may be hedged: it can be sent twice, and carrying it out twice does no harm.</summary>
+    public bool CanHedge(HttpContext context, bool hasBody) =>
         !hasBody && options.Methods.Contains(context.Request.Method) && RequestRules.UpgradeProtocol(context) is null;
 
-    /// <summary>Takes in how long one answer took, or how long one was waited for in vain.</summary>
+    /// <summary>Adds the time that a response took, or after which waiting for one was given up.</summary>
     public void Observe(TimeSpan elapsed)
     {
         if (options.After.Delay is null)
@@ -53,5 +54,5 @@ internal sealed class Hedge(HedgeOptions options, TimeProvider time)
         }
     }
 
-    private sealed record Known(TimeSpan? Delay, long At);
+    private sealed record CachedDelay(TimeSpan? Delay, long At);
 }

@@ -12,8 +12,8 @@ using Microsoft.AspNetCore.Http.Features;
 namespace LoadBalancer.Http.Forwarding;
 
 /// <summary>
-/// Forwards one request to a backend of a pool and streams the response back, trying another backend where that is safe. One for
-/// each pool; the steps of a request are those of <see cref="ForwardAsync"/>, top to bottom.
+/// Forwards one request to a backend of a pool and streams the response back; tries another backend where that is safe. There is one
+/// for each pool. <see cref="ForwardAsync"/> has the steps of a request, from top to bottom.
 /// </summary>
 public sealed partial class HttpForwarder
 {
@@ -29,46 +29,48 @@ public sealed partial class HttpForwarder
     private readonly ILogger _logger;
 
     /// <summary>Makes the forwarder of a pool.</summary>
-    /// <param name="pool">Where backends come from.</param>
+    /// <param name="pool">Chooses the backends.</param>
     /// <param name="options">The pool's time-outs, retries, queue, hedging and sticky sessions.</param>
     /// <param name="stickyKey">The key of its sticky sessions, where it has any.</param>
     /// <param name="client">Sends the requests; made over <see cref="CreateHandler"/>, without a time-out of its own.</param>
-    /// <param name="time">The clock of the retry budget, of the queue and of hedging.</param>
-    /// <param name="errors">Told of each error that a client sees.</param>
-    /// <param name="logger">Told of each failed attempt, once.</param>
-    /// <param name="stopping">Cancelled when the node is to stop; from then on every answer ends its connection.</param>
-    /// <param name="before">The forwarder that it replaces: what that one has learned, and spent of the retry budget, goes on.</param>
+    /// <param name="time">The clock of the retry budget, the queue and hedging.</param>
+    /// <param name="errors">Counts each error that a client sees.</param>
+    /// <param name="logger">Gets each failed attempt, once.</param>
+    /// <param name="stopping">Cancelled when the node is to stop; from then on every response ends its connection.</param>
+    /// <param name="before">The forwarder that it replaces; budget and response times are taken over where the options are equal.</param>
     public HttpForwarder(
-        BackendPool pool, PoolOptions options, byte[]? stickyKey, HttpClient client, TimeProvider time, ErrorStatistics errors, ILogger<HttpForwarder> logger,
-        CancellationToken stopping, HttpForwarder? before = null)
+        BackendPool pool, PoolOptions options, byte[]? stickyKey, HttpClient client, TimeProvider time, ErrorStatistics errors,
+        ILogger<HttpForwarder> logger, CancellationToken stopping, HttpForwarder? before = null)
     {
-        (_pool, _options, _upstream, _time, _errors, _stopping, _logger) = (pool, options, new UpstreamClient(client), time, errors, stopping, logger);
-        _budget = before is not null && before._options.Retry.Budget == options.Retry.Budget ? before._budget : new RetryBudget(options.Retry.Budget, time);
+        (_pool, _options, _time, _errors, _stopping, _logger) = (pool, options, time, errors, stopping, logger);
+        _upstream = new UpstreamClient(client);
+        _budget = before?._options.Retry.Budget == options.Retry.Budget ? before._budget : new RetryBudget(options.Retry.Budget, time);
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, stickyKey!) : null;
         _hedge = options.Hedge is not { } hedge ? null : before?._hedge?.IsFor(hedge) == true ? before._hedge : new Hedge(hedge, time);
     }
 
-    /// <summary>Whether <see cref="ForwardAsync"/> wants to know what equal clients have in common.</summary>
+    /// <summary>Whether <see cref="ForwardAsync"/> needs the hash of the client's address.</summary>
     public bool WantsClientHash => _options.Policy == PolicyName.IpHash;
 
-    /// <summary>The handler that such a client stands on.</summary>
-    public static HttpMessageHandler CreateHandler(PoolOptions options, BackendTrust trust, TimeProvider time) => new UpstreamHandler(options, trust, time);
+    /// <summary>Makes the handler for a pool's <see cref="HttpClient"/>.</summary>
+    public static HttpMessageHandler CreateHandler(PoolOptions options, BackendTrust trust, TimeProvider time) =>
+        new UpstreamHandler(options, trust, time);
 
-    /// <summary>Forwards the request, or answers it with an error. Returns when the response is complete.</summary>
+    /// <summary>Forwards the request, or responds with an error. Returns when the response is complete.</summary>
     /// <param name="context">The client's request.</param>
-    /// <param name="isPeerTrusted">Whether the peer's word on who the client is counts (<see cref="ListenerOptions.TrustedProxies"/>).</param>
+    /// <param name="isPeerTrusted">Whether the peer is one of <see cref="ListenerOptions.TrustedProxies"/>.</param>
     /// <param name="record">The request's line in the access log, where there is one.</param>
     /// <param name="clientHash">See <see cref="WantsClientHash"/>.</param>
     public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash)
     {
-        // 1. Refuse what is not for a backend, and what has come by here too often.
+        // 1. Reject a request that must not be forwarded, or is in a loop.
         var start = _time.GetTimestamp();
-        var hasBody = !HttpMethods.IsConnect(context.Request.Method) && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+        var hasBody = !HttpMethods.IsConnect(context.Request.Method)
+            && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
         var body = hasBody ? new RequestBody(context.Request) : null;
-        var fault = RequestRules.Fault(context, hasBody);
-        if (fault is not null)
+        if (RequestRules.FindError(context, hasBody) is { } invalid)
         {
-            await AnswerErrorAsync(context, fault.Value, start);
+            await RespondWithErrorAsync(context, invalid, start);
             return;
         }
 
@@ -79,7 +81,7 @@ public sealed partial class HttpForwarder
         List<Backend>? tried = null;
         for (var attempts = 0; attempts < _options.Retry.Attempts;)
         {
-            // 2. Choose a backend that was not tried yet, first of all the client's own; wait for one where all are full.
+            // 2. Choose a backend that was not tried yet, the client's own first; where all are at their limit wait in the queue.
             var selection = new SelectionContext(tried, clientHash);
             if (!TryChoose(selection, own, out var lease))
             {
@@ -96,8 +98,8 @@ public sealed partial class HttpForwarder
                 _pool.Statistics.CountRetry();
             }
 
-            // 3. Send the request, and copy the answer once its head is there.
-            var sent = _hedge is not null && _hedge.Suits(context, hasBody) && _hedge.Delay is { } delay
+            // 3. Send the request, and relay the response once its head is there.
+            var sent = _hedge is not null && _hedge.CanHedge(context, hasBody) && _hedge.Delay is { } delay
                 ? await SendHedgedAsync(context, lease, isPeerTrusted, delay, tried ??= [], clientHash)
                 : await SendAsync(context, lease, body, isPeerTrusted, default);
             if (sent.Exchange is not null)
@@ -106,7 +108,7 @@ public sealed partial class HttpForwarder
                 return;
             }
 
-            // 4. Go on to the next backend, where the client cannot come to harm by it.
+            // 4. Go on to the next backend, where it is safe for the client.
             (error, cause) = (sent.Error, sent.Cause);
             (tried ??= []).Add(lease.Backend);
             if (error.Outcome() == AttemptOutcome.Abandoned || body is { Consumed: true })
@@ -115,15 +117,16 @@ public sealed partial class HttpForwarder
             }
             if (error.Outcome() == AttemptOutcome.ConnectFailed)
             {
-                continue; // Nothing was sent: always safe, and no load on anybody.
+                continue; // Nothing was sent: always safe, and no load on a backend.
             }
             attempts++;
-            if (error != ForwardError.ResponseHead || !RequestRules.IsIdempotent(context.Request.Method) || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
+            if (error != ForwardError.ResponseHead || !RequestRules.IsIdempotent(context.Request.Method)
+                || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
             {
                 break;
             }
         }
-        await AnswerErrorAsync(context, error, start, cause);
+        await RespondWithErrorAsync(context, error, start, cause);
     }
 
     // Who waits goes first: nobody takes what has just become free from under them.
@@ -165,14 +168,15 @@ public sealed partial class HttpForwarder
         return (await waiting, aborted.IsCancellationRequested ? ForwardError.ClientGone : patience.IsCancellationRequested ? ForwardError.QueueTimeout : ForwardError.NoBackend);
     }
 
-    /// <summary>Sends the request to the backend of a lease, and waits for the head of its answer.</summary>
+    /// <summary>Sends the request to the backend of a lease, and waits for the head of its response.</summary>
     /// <param name="context">The client's request.</param>
-    /// <param name="lease">The backend; given back where there is no answer.</param>
+    /// <param name="lease">The backend; the lease is completed where there is no response.</param>
     /// <param name="body">The request's body, if it has one.</param>
-    /// <param name="isPeerTrusted">Whether the peer's word on who the client is counts.</param>
+    /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
     /// <param name="superseded">Cancelled when another attempt was faster.</param>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<Sent> SendAsync(HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
+    private async ValueTask<Sent> SendAsync(
+        HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
     {
         try
         {
@@ -202,14 +206,19 @@ public sealed partial class HttpForwarder
         }
     }
 
-    /// <summary>The same, and if there is no answer after a while, at a second backend too. The first answer counts; the other attempt is broken off.</summary>
-    private async ValueTask<Sent> SendHedgedAsync(HttpContext context, BackendLease lease, bool isPeerTrusted, TimeSpan delay, List<Backend> tried, ulong clientHash)
+    /// <summary>
+    /// The same, and if there is no response after the delay, also to a second backend. The first response is used; the other attempt is
+    /// cancelled.
+    /// </summary>
+    private async ValueTask<Sent> SendHedgedAsync(
+        HttpContext context, BackendLease lease, bool isPeerTrusted, TimeSpan delay, List<Backend> tried, ulong clientHash)
     {
         using var firstSuperseded = new CancellationTokenSource();
         var first = SendAsync(context, lease, null, isPeerTrusted, firstSuperseded.Token).AsTask();
         await ((Task)first).WaitAsync(delay, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         var selection = new SelectionContext([.. tried, lease.Backend], clientHash);
-        if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.WaitingRoom.Count > 0 || !_budget.TryTakeRetry() || !_pool.TryAcquire(selection, out var otherLease))
+        if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.WaitingRoom.Count > 0 || !_budget.TryTakeRetry()
+            || !_pool.TryAcquire(selection, out var otherLease))
         {
             return await first;
         }
@@ -221,30 +230,31 @@ public sealed partial class HttpForwarder
         var winner = await (isFirst ? first : second);
         if (winner.Exchange is null)
         {
-            return await (isFirst ? second : first); // Whatever comes of it.
+            return await (isFirst ? second : first); // Whatever its result.
         }
         await (isFirst ? secondSuperseded : firstSuperseded).CancelAsync();
-        return winner with { Loser = SettleLoserAsync(isFirst ? second : first) };
+        return winner with { SlowerAttempt = ReleaseAsync(isFirst ? second : first) };
     }
 
-    // It may have had an answer too, a moment too late.
-    private static async Task SettleLoserAsync(Task<Sent> loser)
+    // The slower attempt may have got a response too, just before it was cancelled.
+    private static async Task ReleaseAsync(Task<Sent> slower)
     {
-        var late = await loser;
+        var late = await slower;
         late.Exchange?.Dispose();
         late.Lease.Dispose();
     }
 
-    /// <summary>Copies the answer to the client, and gives the backend back.</summary>
+    /// <summary>Copies the response to the client, and completes the lease.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask RelayAsync(HttpContext context, Sent sent, RequestBody? body, Backend? own, bool isPeerTrusted, AccessRecord? record, long start)
+    private async ValueTask RelayAsync(
+        HttpContext context, Sent sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, AccessRecord? record, long start)
     {
         using var lease = sent.Lease;
         using var exchange = sent.Exchange!;
         try
         {
             exchange.CopyHead(context.Response);
-            _sticky?.SetCookie(context, own, lease.Backend, isPeerTrusted);
+            _sticky?.SetCookie(context, sticky, lease.Backend, isPeerTrusted);
             if (record is not null)
             {
                 (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
@@ -266,20 +276,20 @@ public sealed partial class HttpForwarder
                 {
                     await exchange.EndUploadAsync();
                 }
-                Settle(context, exchange, lease, clientGone, broken, record);
+                Complete(context, exchange, lease, clientGone, broken, record);
             }
-            CountAnswer(context, sent, start);
+            CountResponse(context, sent, start);
         }
         finally
         {
-            if (sent.Loser is not null)
+            if (sent.SlowerAttempt is not null)
             {
-                await sent.Loser; // It reads the request, which ends with us.
+                await sent.SlowerAttempt; // It reads the request, which is valid until this method returns.
             }
         }
     }
 
-    private void Settle(HttpContext context, Exchange exchange, BackendLease lease, bool clientGone, string? broken, AccessRecord? record)
+    private void Complete(HttpContext context, Exchange exchange, BackendLease lease, bool clientGone, string? broken, AccessRecord? record)
     {
         if (record is not null)
         {
@@ -294,7 +304,7 @@ public sealed partial class HttpForwarder
         {
             lease.Complete(AttemptOutcome.Failed, broken);
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
-            context.Abort(); // The client must see that its response is not whole.
+            context.Abort(); // The client must see that its response is not complete.
         }
         else
         {
@@ -303,7 +313,7 @@ public sealed partial class HttpForwarder
         }
     }
 
-    private void CountAnswer(HttpContext context, in Sent sent, long start)
+    private void CountResponse(HttpContext context, in Sent sent, long start)
     {
         var status = sent.Exchange!.Status;
         var duration = _time.GetElapsedTime(start);
@@ -311,13 +321,15 @@ public sealed partial class HttpForwarder
         Telemetry.CountDuration(_pool.Name, sent.Lease.Backend.Name, status, duration);
         if (status >= StatusCodes.Status500InternalServerError)
         {
-            _errors.Add(status, $"pool '{_pool.Name}', backend '{sent.Lease.Backend.Name}'", context.Request.Method, RawTarget(context), $"the backend answered {status}");
+            _errors.Add(
+                status, $"pool '{_pool.Name}', backend '{sent.Lease.Backend.Name}'", context.Request.Method, RawTarget(context),
+                $"the backend answered {status}");
         }
     }
 
-    private Task AnswerErrorAsync(HttpContext context, ForwardError error, long start, string? cause = null)
+    private Task RespondWithErrorAsync(HttpContext context, ForwardError error, long start, string? cause = null)
     {
-        var (status, message, _) = error.Answer();
+        var (status, message, _) = error.Response();
         if (error is ForwardError.Busy or ForwardError.QueueTimeout)
         {
             _pool.Statistics.CountQueueRefusal();
@@ -329,7 +341,7 @@ public sealed partial class HttpForwarder
             Telemetry.CountDuration(_pool.Name, "", status, elapsed);
             _errors.Add(status, $"pool '{_pool.Name}'", context.Request.Method, RawTarget(context), cause ?? error.Cause() ?? message);
         }
-        return ErrorAnswer.WriteAsync(context, error);
+        return ErrorResponse.WriteAsync(context, error);
     }
 
     private static string RawTarget(HttpContext context) => context.Features.Get<IHttpRequestFeature>()!.RawTarget;
@@ -337,15 +349,17 @@ public sealed partial class HttpForwarder
     [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]
     private partial void LogAttemptFailed(string pool, string backend, ForwardError error, string reason);
 
-    [LoggerMessage(11, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' broke off in the middle of a response: {Reason}")]
+    [LoggerMessage(11, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' ended in the middle of a response: {Reason}")]
     private partial void LogResponseBroken(string pool, string backend, string reason);
 
-    /// <summary>What came of an attempt: an answer whose head is there, or none and why.</summary>
-    /// <param name="Exchange">The answer; null where there is none, and the lease has been given back.</param>
+    /// <summary>The result of an attempt: a response whose head was read, or an error.</summary>
+    /// <param name="Exchange">The response; null where there is none, and the lease is completed.</param>
     /// <param name="Lease">The backend that was asked.</param>
-    /// <param name="ResponseTime">After which time the head of the answer was there.</param>
-    /// <param name="Error">Why there is no answer.</param>
+    /// <param name="ResponseTime">The time until the head of the response was there.</param>
+    /// <param name="Error">Why there is no response.</param>
     /// <param name="Cause">The same in words, for the operator.</param>
-    /// <param name="Loser">Another attempt that was broken off; the request must not end before it.</param>
-    private readonly record struct Sent(Exchange? Exchange, BackendLease Lease, TimeSpan ResponseTime, ForwardError Error = default, string? Cause = null, Task? Loser = null);
+    /// <param name="SlowerAttempt">Another attempt, which was cancelled; the request must not end before it.</param>
+    private readonly record struct Sent(
+        Exchange? Exchange, BackendLease Lease, TimeSpan ResponseTime, ForwardError Error = default, string? Cause = null,
+        Task? SlowerAttempt = null);
 }

@@ -1,8 +1,8 @@
 namespace LoadBalancer.Http.Forwarding;
 
 /// <summary>
-/// Keeps retries from multiplying an outage: of the requests of the last ten seconds, only a share may be retries, and at least ten
-/// always may. Counted in one-second slots.
+/// Keeps retries from making an outage worse: only a share of the requests of the last ten seconds may be retries, but ten always may.
+/// Counted in slots of one second.
 /// </summary>
 public sealed class RetryBudget(double share, TimeProvider time)
 {
@@ -11,10 +11,10 @@ public sealed class RetryBudget(double share, TimeProvider time)
 
     private readonly Slot[] _slots = [.. Enumerable.Range(0, WindowSeconds).Select(_ => new Slot())];
 
-    /// <summary>Counts a request that came from a client.</summary>
+    /// <summary>Counts a request of a client.</summary>
     public void CountRequest() => Interlocked.Increment(ref CurrentSlot().Requests);
 
-    /// <summary>Takes one retry out of the budget.</summary>
+    /// <summary>Takes one retry from the budget.</summary>
     /// <returns>Whether there was one left.</returns>
     public bool TryTakeRetry()
     {
@@ -37,8 +37,8 @@ public sealed class RetryBudget(double share, TimeProvider time)
         return true;
     }
 
-    // Whoever enters a new second first empties its slot. A count that another thread adds in that very moment may be lost; a
-    // budget need not be exact.
+    // The first thread in a new second empties its slot. A count that another thread adds at that moment may be lost: the budget need
+    // not be exact.
     private Slot CurrentSlot()
     {
         var second = time.GetTimestamp() / time.TimestampFrequency;

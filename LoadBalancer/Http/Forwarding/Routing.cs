@@ -4,7 +4,7 @@ using RouteOptions = LoadBalancer.Configuration.Options.RouteOptions;
 
 namespace LoadBalancer.Http.Forwarding;
 
-/// <summary>Where a listener's requests go; replaced as a whole when the configuration changes.</summary>
+/// <summary>The routing of a listener's requests; its table is replaced when the configuration changes.</summary>
 public sealed class Routing
 {
     private volatile RoutingTable _current;
@@ -12,7 +12,7 @@ public sealed class Routing
     /// <summary>Makes the routing of a listener.</summary>
     public Routing(RoutingTable table) => _current = table;
 
-    /// <summary>The table that holds now. Read it once for a request.</summary>
+    /// <summary>The current table. Read it once per request.</summary>
     public RoutingTable Current
     {
         get => _current;
@@ -20,7 +20,7 @@ public sealed class Routing
     }
 }
 
-/// <summary>One state of a listener's routing. Immutable.</summary>
+/// <summary>A listener's routes, compiled. Immutable.</summary>
 public sealed class RoutingTable
 {
     private readonly HttpForwarder _default;
@@ -39,7 +39,7 @@ public sealed class RoutingTable
     /// <summary>The options that it was made of.</summary>
     public ListenerOptions Listener { get; }
 
-    /// <summary>Who forwards a request: the first route that matches says so, else the listener's pool.</summary>
+    /// <summary>The forwarder for a request: that of the first route that matches, else that of the listener's pool.</summary>
     public HttpForwarder Find(HttpRequest request)
     {
         foreach (var route in _routes)
@@ -59,12 +59,14 @@ public sealed class RoutingTable
 
         public HttpForwarder Forwarder => forwarder;
 
-        // The path as the server understands it, with dots resolved: /x/../api is /api, whoever looks at it.
+        // The decoded path with dot segments resolved: /x/../api is /api, here and at the backend.
         public bool Matches(HttpRequest request) =>
             MatchesHost(request.Host.Host) && (!_path.HasValue || request.Path.StartsWithSegments(_path, StringComparison.Ordinal));
 
         private bool MatchesHost(string host) =>
             options.Host is null
-            || (_suffix is null ? host.Equals(options.Host, StringComparison.OrdinalIgnoreCase) : host.EndsWith(_suffix, StringComparison.OrdinalIgnoreCase) && host.Length > _suffix.Length);
+            || (_suffix is null
+                ? host.Equals(options.Host, StringComparison.OrdinalIgnoreCase)
+                : host.EndsWith(_suffix, StringComparison.OrdinalIgnoreCase) && host.Length > _suffix.Length);
     }
 }

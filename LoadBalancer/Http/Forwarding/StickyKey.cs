@@ -3,33 +3,41 @@ using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Http.Forwarding;
 
-/// <summary>The secret of an installation's sticky sessions: kept in a file, made where there is none.</summary>
+/// <summary>The secret key of sticky sessions: read from a file, which is made where there is none.</summary>
 internal static partial class StickyKey
 {
     private const int Size = 32;
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
-    /// <summary>Reads the key, or makes it.</summary>
-    /// <param name="pool">The pool that it is for, by name.</param>
-    /// <param name="file">Its file; null for the one of the user's application data.</param>
-    /// <param name="logger">Told where a key cannot be kept.</param>
-    /// <exception cref="StartException">The file that was named cannot be used.</exception>
+    /// <summary>Reads the key, or makes one.</summary>
+    /// <param name="pool">The name of its pool.</param>
+    /// <param name="file">Its file; null for <c>loadbalancer/sticky-session.key</c> in the user's application data.</param>
+    /// <param name="logger">Gets a warning where the key cannot be stored, so that it lasts as long as this process.</param>
+    /// <exception cref="StartException"><paramref name="file"/> cannot be read or written.</exception>
     public static byte[] Load(string pool, string? file, ILogger logger)
     {
-        var directory = Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData);
         try
         {
-            return ReadOrMake(file ?? Path.Combine(directory.Length > 0 ? directory : throw new IOException("the user has no directory for application data"), "loadbalancer", "sticky-session.key"));
+            return ReadOrMake(file ?? DefaultFile());
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
         {
             if (file is not null)
             {
-                throw new StartException($"pool '{pool}': the key of its sticky sessions cannot be read from '{file}' or written there: {e.Message}", e);
+                throw new StartException(
+                    $"pool '{pool}': the key of its sticky sessions cannot be read from '{file}' or written there: {e.Message}", e);
             }
-            LogNotKept(logger, pool, e.Message);
+            LogNotStored(logger, pool, e.Message);
             return RandomNumberGenerator.GetBytes(Size);
         }
+    }
+
+    private static string DefaultFile()
+    {
+        var directory = Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData);
+        return directory.Length > 0
+            ? Path.Combine(directory, "loadbalancer", "sticky-session.key")
+            : throw new IOException("the user has no directory for application data");
     }
 
     private static byte[] ReadOrMake(string file)
@@ -42,7 +50,7 @@ internal static partial class StickyKey
         return key.Length >= Size ? key : throw new FormatException($"expected {Size} bytes or more in base64, found {key.Length}");
     }
 
-    // Under another name first: nobody must find half a key, and where two nodes start at once one of them wins.
+    // Written under another name first, so that no other node reads half a key. Where two nodes start at once the first rename wins.
     private static void Make(string file)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
@@ -66,6 +74,8 @@ internal static partial class StickyKey
         }
     }
 
-    [LoggerMessage(50, LogLevel.Warning, "pool '{Pool}': sticky sessions will not outlive this process, for their key cannot be kept ({Reason}); name a file in StickySession:KeyFile")]
-    private static partial void LogNotKept(ILogger logger, string pool, string reason);
+    [LoggerMessage(50, LogLevel.Warning,
+        "pool '{Pool}': sticky sessions end with this process, because their key cannot be stored ({Reason}); "
+        + "name a file in StickySession:KeyFile")]
+    private static partial void LogNotStored(ILogger logger, string pool, string reason);
 }

@@ -9,8 +9,8 @@ using Microsoft.Net.Http.Headers;
 namespace LoadBalancer.Http.Forwarding;
 
 /// <summary>
-/// The cookie that leads a client back to its backend. Its value is the backend's name under a secret key (HMAC-SHA-256): it tells
-/// nothing, cannot be made up, and is the same for every node with that key, so that nothing need be remembered.
+/// The cookie that sends a client back to its backend. Its value is an HMAC-SHA-256 of the backend's name under a secret key: it shows
+/// nothing of the backend, cannot be forged, and is the same on every node with that key, so that no state is kept.
 /// </summary>
 internal sealed class StickySessions(BackendPool pool, StickySessionOptions options, byte[] key)
 {
@@ -18,7 +18,7 @@ internal sealed class StickySessions(BackendPool pool, StickySessionOptions opti
 
     private volatile Map _map = new([], [], []);
 
-    /// <summary>The backend that the request's cookie names; null where there is no such cookie, or no such backend any more.</summary>
+    /// <summary>The backend that the request's cookie names; null where there is no cookie, or the backend has left the pool.</summary>
     public Backend? Find(HttpRequest request)
     {
         foreach (var line in request.Headers.Cookie)
@@ -26,8 +26,9 @@ internal sealed class StickySessions(BackendPool pool, StickySessionOptions opti
             foreach (var range in line.AsSpan().Split(';'))
             {
                 var pair = line.AsSpan()[range].Trim();
-                if (pair.StartsWith(options.Cookie, StringComparison.Ordinal) && pair.Length > options.Cookie.Length && pair[options.Cookie.Length] == '='
-                    && Current().ByValue.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(pair[(options.Cookie.Length + 1)..], out var backend))
+                var length = options.Cookie.Length;
+                if (pair.StartsWith(options.Cookie, StringComparison.Ordinal) && pair.Length > length && pair[length] == '='
+                    && Current().ByValue.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(pair[(length + 1)..], out var backend))
                 {
                     return backend;
                 }
@@ -36,14 +37,17 @@ internal sealed class StickySessions(BackendPool pool, StickySessionOptions opti
         return null;
     }
 
-    /// <summary>Adds the cookie of the backend that served the client to its answer, unless the client has it, or has one that is only full.</summary>
-    /// <param name="context">The request and its answer.</param>
-    /// <param name="own">The backend that the request's cookie named.</param>
-    /// <param name="served">The backend that answers.</param>
-    /// <param name="isPeerTrusted">Whether a proxy before us may say that the client came by https.</param>
-    public void SetCookie(HttpContext context, Backend? own, Backend served, bool isPeerTrusted)
+    /// <summary>
+    /// Adds the cookie of the backend that answered to the response, unless the client has that cookie already, or that of a backend which
+    /// only is at its limit.
+    /// </summary>
+    /// <param name="context">The request and its response.</param>
+    /// <param name="sticky">The backend that the request's cookie names.</param>
+    /// <param name="served">The backend that answered.</param>
+    /// <param name="isPeerTrusted">Whether the peer is a trusted proxy, which may say that the client uses https.</param>
+    public void SetCookie(HttpContext context, Backend? sticky, Backend served, bool isPeerTrusted)
     {
-        if (own == served || own is { IsOpenToItsOwn: true } || !Current().Values.TryGetValue(served, out var value))
+        if (sticky == served || sticky is { IsOpenToItsOwn: true } || !Current().Values.TryGetValue(served, out var value))
         {
             return;
         }

@@ -2,16 +2,16 @@ using LoadBalancer.Diagnostics.Access;
 
 namespace LoadBalancer.Http.Messages;
 
-/// <summary>The answers that the load balancer gives of its own: one line of text, and <c>Proxy-Status</c> (RFC 9209) for the cause.</summary>
-internal static class ErrorAnswer
+/// <summary>The load balancer's own error responses: one line of text, and the cause in <c>Proxy-Status</c> (RFC 9209).</summary>
+internal static class ErrorResponse
 {
     // A backend that is down is probed again within a few seconds.
     private const string RetryAfterSeconds = "2";
 
-    /// <summary>Answers with an error; nothing of another answer may have been sent.</summary>
+    /// <summary>Responds with an error; where the client is gone, or another response has started, aborts the request.</summary>
     public static Task WriteAsync(HttpContext context, ForwardError error)
     {
-        var (status, message, proxyStatus) = error.Answer();
+        var (status, message, proxyStatus) = error.Response();
         if (context.RequestAborted.IsCancellationRequested || context.Response.HasStarted)
         {
             context.Abort();
@@ -21,9 +21,10 @@ internal static class ErrorAnswer
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
         response.Headers["Proxy-Status"] = $"{HeaderRules.NodeName}; error={proxyStatus}";
-        if (error is ForwardError.RequestHead or ForwardError.RequestBody or ForwardError.TransferCoding && !HttpProtocol.IsHttp2(context.Request.Protocol))
+        if (error is ForwardError.RequestHead or ForwardError.RequestBody or ForwardError.TransferCoding
+            && !HttpProtocol.IsHttp2(context.Request.Protocol))
         {
-            response.Headers.Connection = "close"; // Who cannot be understood now will not be understood afterwards.
+            response.Headers.Connection = "close"; // Nobody can tell where the next request on this connection begins.
         }
         if (status == StatusCodes.Status503ServiceUnavailable)
         {

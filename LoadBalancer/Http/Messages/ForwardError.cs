@@ -2,16 +2,16 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Messages;
 
-/// <summary>Why a request could not be forwarded whole: the phase in which it broke, and on which side.</summary>
+/// <summary>Why a request could not be forwarded: the phase in which it failed, and the side that failed.</summary>
 public enum ForwardError
 {
-    /// <summary>Nobody in the pool is eligible.</summary>
+    /// <summary>No backend of the pool is eligible.</summary>
     NoBackend,
 
-    /// <summary>Everybody eligible is full, and so is the queue, if there is one.</summary>
+    /// <summary>Every eligible backend is at its limit, and the queue is full or there is none.</summary>
     Busy,
 
-    /// <summary>Everybody eligible stayed full for as long as a request may wait.</summary>
+    /// <summary>Every eligible backend stayed at its limit until the request's time in the queue was over.</summary>
     QueueTimeout,
 
     /// <summary>A method that a reverse proxy does not forward: CONNECT, TRACE.</summary>
@@ -20,13 +20,13 @@ public enum ForwardError
     /// <summary>The head of the request can be read in more than one way.</summary>
     RequestHead,
 
-    /// <summary>The body comes in a coding that we do not know.</summary>
+    /// <summary>The body has a transfer coding that is not supported.</summary>
     TransferCoding,
 
     /// <summary>The request has come through this load balancer too often.</summary>
     Loop,
 
-    /// <summary>We ran out of files or ports, so nobody could be connected to.</summary>
+    /// <summary>This process has no file descriptor or port left for a connection.</summary>
     Exhausted,
 
     /// <summary>The backend could not be connected to.</summary>
@@ -35,22 +35,22 @@ public enum ForwardError
     /// <summary>The backend took too long to accept the connection.</summary>
     ConnectTimeout,
 
-    /// <summary>The backend could not prove who it is, or speaks no TLS.</summary>
+    /// <summary>The backend's certificate is not trusted, or the TLS handshake failed.</summary>
     Tls,
 
-    /// <summary>The backend broke off before the head of its response was there.</summary>
+    /// <summary>The backend closed the connection before the head of its response was complete.</summary>
     ResponseHead,
 
-    /// <summary>What the backend sent is no HTTP response.</summary>
+    /// <summary>The backend's response is not valid HTTP.</summary>
     ResponseMalformed,
 
     /// <summary>The backend took too long to answer.</summary>
     ResponseTimeout,
 
-    /// <summary>The client went away; nobody is left to answer.</summary>
+    /// <summary>The client went away, so there is no one to respond to.</summary>
     ClientGone,
 
-    /// <summary>The client's message is broken, or ended early.</summary>
+    /// <summary>The client's body is malformed, or ended early.</summary>
     RequestBody,
 
     /// <summary>The client's body is larger than the listener allows.</summary>
@@ -60,11 +60,11 @@ public enum ForwardError
     RequestTimeout,
 }
 
-/// <summary>What the client is told about a <see cref="ForwardError"/>, and what it says about the backend.</summary>
+/// <summary>How a <see cref="ForwardError"/> is reported to the client, and what it means for the backend.</summary>
 internal static class ForwardErrors
 {
     /// <summary>The status, the one line of the body, and the error type of RFC 9209 section 2.3 for <c>Proxy-Status</c>.</summary>
-    public static (int Status, string Message, string ProxyStatus) Answer(this ForwardError error) => error switch
+    public static (int Status, string Message, string ProxyStatus) Response(this ForwardError error) => error switch
     {
         ForwardError.NoBackend => (503, "No backend available", "destination_unavailable"),
         ForwardError.Busy or ForwardError.QueueTimeout => (503, "No backend available", "connection_limit_reached"),
@@ -86,15 +86,15 @@ internal static class ForwardErrors
         _ => throw new ArgumentOutOfRangeException(nameof(error), error, null),
     };
 
-    /// <summary>What the operator should know beyond what the client is told; null where that is all.</summary>
+    /// <summary>Details for the operator that the client does not get; null where there are none.</summary>
     public static string? Cause(this ForwardError error) => error switch
     {
-        ForwardError.Busy => "every backend is at its MaxInFlight, and nobody more may wait",
-        ForwardError.QueueTimeout => "every backend stayed at its MaxInFlight for as long as a request may wait",
+        ForwardError.Busy => "every backend is at its MaxInFlight, and the queue is full",
+        ForwardError.QueueTimeout => "every backend stayed at its MaxInFlight until the request's time in the queue was over",
         _ => null,
     };
 
-    /// <summary>A client's fault never counts against a backend.</summary>
+    /// <summary>What it means for the backend. A client's fault never counts against it.</summary>
     public static AttemptOutcome Outcome(this ForwardError error) => error switch
     {
         ForwardError.Connect or ForwardError.ConnectTimeout or ForwardError.Tls => AttemptOutcome.ConnectFailed,

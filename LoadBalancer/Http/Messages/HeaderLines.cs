@@ -2,7 +2,7 @@ using System.Text;
 
 namespace LoadBalancer.Http.Messages;
 
-/// <summary>What a header field says about its message, beyond itself.</summary>
+/// <summary>The header fields that decide how a message is framed and how its connection goes on.</summary>
 internal enum HeaderKind
 {
     Other,
@@ -12,11 +12,11 @@ internal enum HeaderKind
 }
 
 /// <summary>One header field of a response.</summary>
-/// <param name="Name">As the backend wrote it.</param>
-/// <param name="Value">Its bytes as characters, one by one (ISO 8859-1), so that any value can be passed on as it is.</param>
+/// <param name="Name">Its name, as the backend wrote it.</param>
+/// <param name="Value">Its value, one character for each byte (ISO 8859-1), so that any value can be passed on unchanged.</param>
 internal sealed record HeaderLine(string Name, string Value)
 {
-    /// <summary>Whether it frames the message.</summary>
+    /// <summary>Which of them it is.</summary>
     public HeaderKind Kind { get; } = Name.Length switch
     {
         10 when Name.Equals("Connection", StringComparison.OrdinalIgnoreCase) => HeaderKind.Connection,
@@ -25,28 +25,28 @@ internal sealed record HeaderLine(string Name, string Value)
         _ => HeaderKind.Other,
     };
 
-    /// <summary>Whether it goes on to the client.</summary>
+    /// <summary>Whether it is passed on to the client.</summary>
     public bool IsReturned { get; } = HeaderRules.IsReturned(Name);
 
-    /// <summary>A bit that equal names share, whatever their case; different ones rarely do.</summary>
+    /// <summary>A bit that is the same for equal names, in any case; different names rarely share it.</summary>
     public ulong NameBit { get; } = 1UL << (Name.GetHashCode(StringComparison.OrdinalIgnoreCase) & 63);
 
-    /// <summary>The line that it was read from, its end included.</summary>
+    /// <summary>The line that it was read from, with its line end.</summary>
     public byte[] Raw { get; init; } = [];
 }
 
 /// <summary>
-/// The header fields of a response, in the order in which they came. One backend's responses resemble each other: a line that has
-/// the bytes of the line that stood in its place the last time is that line, and need not be taken apart and checked again.
+/// The header fields of a response, in the order in which they came. The responses of one backend are similar: a line with the same
+/// bytes as the line at the same position of the response before is reused, and need not be parsed and checked again.
 /// </summary>
 /// <param name="known">
-/// The lines seen last, by their place. Shared by all connections to a backend, so that they stay in the processor's caches however
-/// many connections there are; threads may overwrite each other's, for any line seen is as good as another.
+/// The lines seen last, by their position. Shared by all connections to a backend, so that they stay in the processor's caches however
+/// many connections there are. Threads may overwrite each other's lines: any of them is valid.
 /// </param>
 internal sealed class HeaderLines(HeaderLine?[] known)
 {
-    /// <summary>As many places as are worth remembering.</summary>
-    public const int UsualMost = 32;
+    /// <summary>How many lines of a head are remembered.</summary>
+    public const int KnownLines = 32;
 
     private HeaderLine[] _lines = new HeaderLine[8];
     private ulong _names;
@@ -54,7 +54,7 @@ internal sealed class HeaderLines(HeaderLine?[] known)
     /// <summary>How many there are.</summary>
     public int Count { get; private set; }
 
-    /// <summary>Whether a name may stand in several of them; if not, none does.</summary>
+    /// <summary>Whether a name may occur more than once; false is certain.</summary>
     public bool MayRepeat { get; private set; }
 
     /// <summary>The i-th field.</summary>
@@ -63,15 +63,15 @@ internal sealed class HeaderLines(HeaderLine?[] known)
     /// <summary>Forgets the fields.</summary>
     public void Clear() => (Count, _names, MayRepeat) = (0, 0, false);
 
-    /// <summary>Adds the next field, if the bytes begin with the line that stood in its place the last time.</summary>
-    /// <returns>The field, or null where the line must be read.</returns>
+    /// <summary>Adds the next field, if the bytes begin with the line that was at its position the last time.</summary>
+    /// <returns>The field, or null where the line must be parsed.</returns>
     public HeaderLine? TryAddKnown(ReadOnlySpan<byte> bytes) =>
         Count < known.Length && known[Count] is { } line && bytes.StartsWith(line.Raw) ? Add(line) : null;
 
     /// <summary>Adds a field of a head, and remembers its line.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="value">Its value.</param>
-    /// <param name="raw">The whole line, its end included.</param>
+    /// <param name="raw">The whole line, with its line end.</param>
     public HeaderLine Add(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, ReadOnlySpan<byte> raw)
     {
         var line = Read(name, value) with { Raw = raw.ToArray() };
@@ -85,10 +85,11 @@ internal sealed class HeaderLines(HeaderLine?[] known)
     /// <summary>Adds a trailer.</summary>
     public void AddTrailer(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => Add(Read(name, value));
 
-    /// <summary>The fields as trailers, which is what they are once a chunked body has ended.</summary>
+    /// <summary>The trailers, once a chunked body has ended.</summary>
     public IEnumerable<(string Name, string Value)> Trailers() => _lines.Take(Count).Select(line => (line.Name, line.Value));
 
-    private static HeaderLine Read(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => new(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value));
+    private static HeaderLine Read(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) =>
+        new(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value));
 
     private HeaderLine Add(HeaderLine line)
     {

@@ -7,45 +7,46 @@ namespace LoadBalancer.Http.Messages;
 /// <summary>Which header fields are forwarded.</summary>
 internal static class HeaderRules
 {
-    /// <summary>What we call ourselves in <c>Via</c> and <c>Proxy-Status</c>.</summary>
+    /// <summary>The name of this proxy in <c>Via</c> and <c>Proxy-Status</c>.</summary>
     public const string NodeName = "loadbalancer";
 
-    /// <summary>A request that has come by here this often goes round in circles.</summary>
-    private const int MostVisits = 10;
+    /// <summary>A request that has passed this load balancer so often is in a loop.</summary>
+    private const int MaxPasses = 10;
 
     // RFC 9110 section 7.6.1, and what its predecessors listed.
     private static readonly string[] HopByHop =
     [
-        HeaderNames.Connection, HeaderNames.KeepAlive, HeaderNames.TE, HeaderNames.TransferEncoding, HeaderNames.Upgrade, "Proxy-Connection",
-        HeaderNames.ProxyAuthenticate, HeaderNames.ProxyAuthorization, "HTTP2-Settings",
+        HeaderNames.Connection, HeaderNames.KeepAlive, HeaderNames.TE, HeaderNames.TransferEncoding, HeaderNames.Upgrade,
+        "Proxy-Connection", HeaderNames.ProxyAuthenticate, HeaderNames.ProxyAuthorization, "HTTP2-Settings",
     ];
 
     private static readonly FrozenSet<string> NotInResponse = HopByHop.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
 
-    // The further ones are written anew by us: the framing, and what names the client and this proxy.
+    // The further ones are written by the proxy itself: framing, and the fields that name the client and this proxy.
     private static readonly FrozenSet<string> NotInRequest = new HashSet<string>(HopByHop)
     {
         HeaderNames.Host, HeaderNames.ContentLength, HeaderNames.Via, "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
-        "Forwarded", // RFC 7239; from somebody we have no reason to believe
+        "Forwarded", // RFC 7239; passed on from trusted proxies only
     }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
 
-    // RFC 9110 section 6.5.1: what frames, routes or changes the meaning of a message that others have taken in already.
+    // RFC 9110 section 6.5.1: a field that frames, routes or changes the meaning of a message must not come after it.
     private static readonly FrozenSet<string> NotInTrailers = new HashSet<string>(HopByHop)
     {
-        HeaderNames.Host, HeaderNames.ContentLength, HeaderNames.Trailer, HeaderNames.ContentEncoding, HeaderNames.ContentType, HeaderNames.ContentRange,
-        HeaderNames.Authorization, HeaderNames.SetCookie, HeaderNames.Cookie, HeaderNames.CacheControl, HeaderNames.Expect, HeaderNames.MaxForwards, HeaderNames.Range,
+        HeaderNames.Host, HeaderNames.ContentLength, HeaderNames.Trailer, HeaderNames.ContentEncoding, HeaderNames.ContentType,
+        HeaderNames.ContentRange, HeaderNames.Authorization, HeaderNames.SetCookie, HeaderNames.Cookie, HeaderNames.CacheControl,
+        HeaderNames.Expect, HeaderNames.MaxForwards, HeaderNames.Range,
     }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>Whether a field may be passed on behind a body, in either direction.</summary>
+    /// <summary>Whether a field may be passed on as a trailer, in either direction.</summary>
     public static bool IsTrailer(string name) => !NotInTrailers.Contains(name);
 
-    /// <summary>Whether a field of a client's request goes on to the backend as it is.</summary>
+    /// <summary>Whether a field of a client's request is passed on to the backend unchanged.</summary>
     public static bool IsForwarded(string name) => !NotInRequest.Contains(name);
 
-    /// <summary>Whether a field of a backend's response goes on to the client as it is.</summary>
+    /// <summary>Whether a field of a backend's response is passed on to the client unchanged.</summary>
     public static bool IsReturned(string name) => !NotInResponse.Contains(name);
 
-    /// <summary>The further fields that <c>Connection</c> declares to be between two neighbours, or null where there are none (nearly always).</summary>
+    /// <summary>The further fields that <c>Connection</c> names as hop-by-hop; null where there are none (nearly always).</summary>
     public static HashSet<string>? NamedByConnection(StringValues connection)
     {
         HashSet<string>? named = null;
@@ -54,7 +55,8 @@ internal static class HeaderRules
             foreach (var range in line.AsSpan().Split(','))
             {
                 var token = line.AsSpan()[range].Trim();
-                if (!token.IsEmpty && !token.Equals("close", StringComparison.OrdinalIgnoreCase) && !token.Equals("keep-alive", StringComparison.OrdinalIgnoreCase))
+                if (!token.IsEmpty && !token.Equals("close", StringComparison.OrdinalIgnoreCase)
+                    && !token.Equals("keep-alive", StringComparison.OrdinalIgnoreCase))
                 {
                     (named ??= new(StringComparer.OrdinalIgnoreCase)).Add(token.ToString());
                 }
@@ -63,10 +65,12 @@ internal static class HeaderRules
         return named;
     }
 
-    /// <summary>Whether <c>TE</c> asks for trailers, the only wish in it that a proxy passes on.</summary>
-    public static bool TakesTrailers(StringValues te) => te.Count > 0 && te.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
+    /// <summary>Whether <c>TE</c> asks for trailers, the only part of it that a proxy passes on.</summary>
+    public static bool TakesTrailers(StringValues te) =>
+        te.Count > 0 && te.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
 
-    /// <summary>Whether <c>Via</c> names this load balancer so often that the request must be going round in circles.</summary>
-    public static bool IsLoop(StringValues via) =>
-        via.Count > 0 && via.Sum(line => line!.Split(',').Count(hop => hop.TrimEnd().EndsWith(" " + NodeName, StringComparison.OrdinalIgnoreCase))) >= MostVisits;
+    /// <summary>Whether <c>Via</c> names this load balancer so often that the request must be in a loop.</summary>
+    public static bool IsLoop(StringValues via) => via.Count > 0 && via.Sum(line => line!.Split(',').Count(IsThisNode)) >= MaxPasses;
+
+    private static bool IsThisNode(string hop) => hop.TrimEnd().EndsWith(" " + NodeName, StringComparison.OrdinalIgnoreCase);
 }

@@ -10,10 +10,12 @@ using Microsoft.AspNetCore.Http.Features;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>
-/// Writes down and counts what Kestrel refuses (400, 408, 431, …) before there is a request that a pipeline could see, and has its answer
-/// completed; it tells of such by a diagnostic event only. What it has understood of the request by then is in the line, the rest is <c>-</c>.
+/// Logs and counts the requests that Kestrel rejects itself (400, 408, 431, …), before a pipeline could see them, and has the response
+/// completed (<see cref="BadRequestTransport"/>). Kestrel reports them by a diagnostic event only. The line in the log has what Kestrel
+/// has read of the request by then, and <c>-</c> for the rest.
 /// </summary>
-internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFormat format, ErrorStatistics? errors, TimeProvider time) : DiagnosticSource
+internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFormat format, ErrorStatistics? errors, TimeProvider time)
+    : DiagnosticSource
 {
     private const string BadRequest = "Microsoft.AspNetCore.Server.Kestrel.BadRequest";
 
@@ -23,17 +25,19 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFo
     /// <inheritdoc/>
     public override void Write(string name, object? value)
     {
-        if (name != BadRequest || value is not IFeatureCollection features || features.Get<IBadRequestExceptionFeature>()?.Error is not BadHttpRequestException error)
+        if (name != BadRequest || value is not IFeatureCollection features
+            || features.Get<IBadRequestExceptionFeature>()?.Error is not BadHttpRequestException error)
         {
             return;
         }
         var request = features.Get<IHttpRequestFeature>();
-        if (features.Get<IHttpResponseFeature>() is { HasStarted: false } && features.Get<IConnectionTransportFeature>()?.Transport is RefusalTransport transport
+        if (features.Get<IHttpResponseFeature>() is { HasStarted: false }
+            && features.Get<IConnectionTransportFeature>()?.Transport is BadRequestTransport transport
             && !HttpProtocol.IsHttp2(request?.Protocol ?? ""))
         {
             transport.Hold(isHead: request?.Method == HttpMethods.Head);
         }
-        // An error in the middle of a request that the pipeline has seen is written down there.
+        // A request that the pipeline has seen is logged when it is over.
         if (features is not IHostContextContainer<RequestSlot> { HostContext.IsRunning: true })
         {
             errors?.Add(error.StatusCode, $"listener '{listener}'", null, null, "the request is malformed, too large or too slow");
@@ -46,7 +50,7 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFo
                 Target = OrDash(request?.RawTarget),
                 Protocol = OrDash(request?.Protocol),
                 Status = error.StatusCode,
-                Bytes = RefusalTransport.Body(error.StatusCode).Length,
+                Bytes = BadRequestTransport.Body(error.StatusCode).Length,
             });
         }
     }

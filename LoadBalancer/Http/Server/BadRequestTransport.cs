@@ -8,11 +8,11 @@ using Microsoft.AspNetCore.Connections;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>
-/// Gives the refusals that Kestrel answers itself (400, 408, 431, …) what every answer of ours has: a line of text, and
-/// <c>Proxy-Status</c>. Kestrel offers no way to change them; so from the moment when it tells of one (<see cref="BadRequestLog"/>)
-/// what it writes is held back, and sent with what was missing when it is done with the connection, as it is after each of them.
+/// Completes the responses with which Kestrel rejects requests itself (400, 408, 431, …): as in our own error responses, a line of text
+/// and <c>Proxy-Status</c> are added. Kestrel has no option for that. So from the moment when it reports one (<see cref="BadRequestLog"/>)
+/// the bytes that it writes are held back, and sent with the additions when it ends the connection, as it does after each of them.
 /// </summary>
-internal sealed class RefusalTransport(IDuplexPipe inner) : PipeWriter, IDuplexPipe
+internal sealed class BadRequestTransport(IDuplexPipe inner) : PipeWriter, IDuplexPipe
 {
     private const string NoBody = "Content-Length: 0\r\n";
 
@@ -32,10 +32,10 @@ internal sealed class RefusalTransport(IDuplexPipe inner) : PipeWriter, IDuplexP
     /// <inheritdoc/>
     public override long UnflushedBytes => _output.UnflushedBytes;
 
-    /// <summary>Serves a connection through such a transport.</summary>
+    /// <summary>Puts such a transport around that of a connection.</summary>
     public static async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        var transport = new RefusalTransport(connection.Transport);
+        var transport = new BadRequestTransport(connection.Transport);
         connection.Transport = transport;
         await next(connection);
         if (transport._held is { WrittenCount: > 0 } held)
@@ -46,13 +46,13 @@ internal sealed class RefusalTransport(IDuplexPipe inner) : PipeWriter, IDuplexP
             }
             catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
             {
-                // The client did not wait for it.
+                // The client has closed the connection.
             }
         }
     }
 
-    /// <summary>What is written from now on is a refusal.</summary>
-    /// <param name="isHead">Whether the request was HEAD, to which nobody expects a body.</param>
+    /// <summary>Holds back the bytes that are written from now on: they are the response to a bad request.</summary>
+    /// <param name="isHead">Whether the request was HEAD, whose response has no body.</param>
     public void Hold(bool isHead) => (_held, _isHead) = (_held ?? new ArrayBufferWriter<byte>(), isHead);
 
     /// <inheritdoc/>
@@ -75,7 +75,8 @@ internal sealed class RefusalTransport(IDuplexPipe inner) : PipeWriter, IDuplexP
     }
 
     /// <inheritdoc/>
-    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default) => _held is null ? _output.FlushAsync(cancellationToken) : default;
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default) =>
+        _held is null ? _output.FlushAsync(cancellationToken) : default;
 
     /// <inheritdoc/>
     public override void CancelPendingFlush() => _output.CancelPendingFlush();
@@ -83,29 +84,30 @@ internal sealed class RefusalTransport(IDuplexPipe inner) : PipeWriter, IDuplexP
     /// <inheritdoc/>
     public override void Complete(Exception? exception = null) => _output.Complete(exception);
 
-    /// <summary>The answer with what was missing; as it is where it is not one of HTTP/1.1, as that to HTTP/2's preface.</summary>
-    internal static byte[] Complete(ReadOnlySpan<byte> answer, bool isHead)
+    /// <summary>The response with the additions; unchanged where it is not an HTTP/1.1 response, as after HTTP/2's preface.</summary>
+    internal static byte[] Complete(ReadOnlySpan<byte> response, bool isHead)
     {
-        var text = Encoding.Latin1.GetString(answer);
+        var text = Encoding.Latin1.GetString(response);
         if (text.StartsWith("HTTP/1.1 ", StringComparison.Ordinal) && text.Contains(NoBody, StringComparison.Ordinal))
         {
             var body = Body(int.Parse(text.AsSpan("HTTP/1.1 ".Length, 3), CultureInfo.InvariantCulture));
             text = text.Replace(
                 NoBody,
-                $"Content-Length: {body.Length}\r\nContent-Type: text/plain; charset=utf-8\r\nProxy-Status: {HeaderRules.NodeName}; error=http_request_error\r\n",
+                $"Content-Length: {body.Length}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                + $"Proxy-Status: {HeaderRules.NodeName}; error=http_request_error\r\n",
                 StringComparison.Ordinal) + (isHead ? "" : body);
         }
         return Encoding.Latin1.GetBytes(text);
     }
 
-    /// <summary>The line of text for one of Kestrel's refusals.</summary>
+    /// <summary>The line of text for a status of Kestrel's.</summary>
     internal static string Body(int status) => status switch
     {
-        408 => ForwardError.RequestTimeout.Answer().Message,
-        413 => ForwardError.RequestTooLarge.Answer().Message,
+        408 => ForwardError.RequestTimeout.Response().Message,
+        413 => ForwardError.RequestTooLarge.Response().Message,
         414 => "The target of the request is too long",
         431 => "The head of the request is too large",
         505 => "This version of HTTP is not supported",
-        _ => ForwardError.RequestHead.Answer().Message,
+        _ => ForwardError.RequestHead.Response().Message,
     } + "\n";
 }

@@ -4,16 +4,16 @@ using LoadBalancer.Http.Messages;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>
-/// Reads a <c>Connection</c> field of a request so that Kestrel leaves the names in it alone. Where the options that Kestrel knows
-/// come to exactly one (close, keep-alive or upgrade), it replaces all lines by that one, and the fields that the client declared to
-/// be for one connection only (<c>Connection: close, X-Mine</c>) would be forwarded. Two options it leaves as they are; so a line with
-/// close or upgrade is read with <c>keep-alive</c> added, which means nothing next to them. A line that names a field which would be
-/// forwarded, and neither of them, is read with both added: another line may say keep-alive. That ends the connection after the
-/// response, which a server may always do.
+/// Reads a <c>Connection</c> field of a request so that Kestrel keeps the names in it. Where exactly one of the options that Kestrel
+/// knows is present (close, keep-alive or upgrade), Kestrel replaces all lines by that option. The hop-by-hop fields that the client
+/// names there (<c>Connection: close, X-Mine</c>) would then be forwarded. With two options it changes nothing. So <c>keep-alive</c> is
+/// added to a line with close or upgrade, next to which it has no meaning. To a line with neither of them that names a field which would
+/// be forwarded both are added, because another line may say keep-alive. That ends the connection after the response, which a server
+/// may always do.
 /// </summary>
 internal sealed class ConnectionFieldEncoding : Encoding
 {
-    /// <summary>The only one that is needed.</summary>
+    /// <summary>The instance; it has no state.</summary>
     public static ConnectionFieldEncoding Instance { get; } = new();
 
     /// <inheritdoc/>
@@ -40,13 +40,14 @@ internal sealed class ConnectionFieldEncoding : Encoding
     /// <inheritdoc/>
     public override int GetMaxByteCount(int charCount) => charCount;
 
-    /// <summary>The value as Kestrel gets to see it.</summary>
+    /// <summary>The value that Kestrel gets.</summary>
     internal static string Rewrite(ReadOnlySpan<byte> value)
     {
         var text = Latin1.GetString(value);
         var tokens = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         return tokens.Any(token => IsAny(token, "close", "upgrade")) ? string.Join(", ", tokens.Append("keep-alive"))
-            : tokens.Any(token => !IsAny(token, "keep-alive") && HeaderRules.IsForwarded(token)) ? string.Join(", ", tokens.Append("close").Append("keep-alive"))
+            : tokens.Any(token => !IsAny(token, "keep-alive") && HeaderRules.IsForwarded(token))
+                ? string.Join(", ", tokens.Append("close").Append("keep-alive"))
             : text;
     }
 

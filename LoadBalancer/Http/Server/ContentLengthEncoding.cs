@@ -3,16 +3,16 @@ using System.Text;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>
-/// Reads the <c>Content-Length</c> of a request so that Kestrel refuses whatever is not digits only (RFC 9110 section 8.6). Left
-/// alone it reads <c>+1</c>, <c>-0</c> and a control character before the number as lengths, which another server may see otherwise,
-/// and gives up on the connection without an answer where there are more than twenty characters.
+/// Reads the <c>Content-Length</c> of a request so that Kestrel rejects everything but digits (RFC 9110 section 8.6). By itself it
+/// accepts <c>+1</c>, <c>-0</c> and a control character before the number, which another server may read differently, and closes the
+/// connection without a response where there are more than twenty characters.
 /// </summary>
 internal sealed class ContentLengthEncoding : Encoding
 {
-    // 2^63 has nineteen digits. What is longer, or no number, is read as a number that is no length.
-    private const int MostDigits = 19;
+    // 2^63 has nineteen digits. A longer value, or one that is not a number, is read as -1, which Kestrel rejects.
+    private const int MaxDigits = 19;
 
-    /// <summary>The only one that is needed.</summary>
+    /// <summary>The instance; it has no state.</summary>
     public static ContentLengthEncoding Instance { get; } = new();
 
     /// <inheritdoc/>
@@ -26,7 +26,7 @@ internal sealed class ContentLengthEncoding : Encoding
     public override int GetCharCount(byte[] bytes, int index, int count) => IsLength(bytes.AsSpan(index, count)) ? count : 2;
 
     /// <inheritdoc/>
-    public override int GetMaxCharCount(int byteCount) => MostDigits;
+    public override int GetMaxCharCount(int byteCount) => MaxDigits;
 
     /// <inheritdoc/>
     public override int GetByteCount(char[] chars, int index, int count) => Latin1.GetByteCount(chars, index, count);
@@ -38,5 +38,6 @@ internal sealed class ContentLengthEncoding : Encoding
     /// <inheritdoc/>
     public override int GetMaxByteCount(int charCount) => charCount;
 
-    private static bool IsLength(ReadOnlySpan<byte> value) => value.Length is > 0 and <= MostDigits && !value.ContainsAnyExceptInRange((byte)'0', (byte)'9');
+    private static bool IsLength(ReadOnlySpan<byte> value) =>
+        value.Length is > 0 and <= MaxDigits && !value.ContainsAnyExceptInRange((byte)'0', (byte)'9');
 }

@@ -4,16 +4,16 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Server;
 
-/// <summary>What makes clients use https: the redirect of a plain listener, and the Strict-Transport-Security field of a TLS one.</summary>
+/// <summary>Makes clients use https: redirects on a plain listener, adds Strict-Transport-Security on one with TLS.</summary>
 /// <param name="next">The rest of the pipeline.</param>
 /// <param name="listener">The listener's options.</param>
-/// <param name="httpsPort">The port that a redirect leads to.</param>
+/// <param name="httpsPort">The port to redirect to.</param>
 public sealed class HttpsMiddleware(RequestDelegate next, ListenerOptions listener, int httpsPort)
 {
-    /// <summary>Whether a listener has any use for it.</summary>
+    /// <summary>Whether a listener needs it.</summary>
     public static bool IsNeeded(ListenerOptions listener) => listener.RedirectToHttps || listener.Hsts is not null;
 
-    /// <summary>Redirects, or adds the field to what comes back.</summary>
+    /// <summary>Redirects, or adds the field to the response.</summary>
     public Task InvokeAsync(HttpContext context)
     {
         if (!listener.RedirectToHttps)
@@ -21,13 +21,14 @@ public sealed class HttpsMiddleware(RequestDelegate next, ListenerOptions listen
             context.Response.OnStarting(AddHsts, context);
             return next(context);
         }
-        // Who is told by a trusted proxy that the client came by https would only be sent round in circles.
-        return RequestRules.IsTrusted(listener, context.Connection.RemoteIpAddress) && context.Request.Headers["X-Forwarded-Proto"] == "https"
+        // A client that uses https towards a trusted proxy would be redirected for ever.
+        return RequestRules.IsTrusted(listener, context.Connection.RemoteIpAddress)
+            && context.Request.Headers["X-Forwarded-Proto"] == "https"
             ? next(context)
             : RedirectAsync(context);
     }
 
-    // A backend that sends the field itself knows better.
+    // The field of a backend that sends one itself is kept.
     private Task AddHsts(object context)
     {
         ((HttpContext)context).Response.Headers.TryAdd("Strict-Transport-Security", listener.Hsts);
@@ -40,7 +41,7 @@ public sealed class HttpsMiddleware(RequestDelegate next, ListenerOptions listen
         var target = RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget).ToString();
         if (context.Request.Host.Host is not { Length: > 0 } host || !RequestRules.IsTarget(target) || target == "*")
         {
-            return ErrorAnswer.WriteAsync(context, ForwardError.RequestHead);
+            return ErrorResponse.WriteAsync(context, ForwardError.RequestHead);
         }
         var authority = httpsPort == 443 ? host : $"{host}:{httpsPort}";
         context.Response.StatusCode = StatusCodes.Status308PermanentRedirect;

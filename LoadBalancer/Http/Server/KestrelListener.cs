@@ -23,9 +23,9 @@ using Microsoft.Net.Http.Headers;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>
-/// One HTTP listener: a Kestrel server of its own, because limits are set per server, that runs a pipeline for each request. There
-/// is no web host around it: its scopes, logging and activities for each request cost more than forwarding the request does. With
-/// https:// TLS ends here, and HTTP/1.1, HTTP/2 or HTTP/3 is negotiated.
+/// One HTTP listener: a Kestrel server of its own, because limits are set per server, which runs a pipeline for each request. There is
+/// no web host around it: the host's scopes, logging and activities cost more per request than forwarding it. An https:// listener ends
+/// TLS, and negotiates HTTP/1.1, HTTP/2 or HTTP/3.
 /// </summary>
 public sealed class KestrelListener : IListener
 {
@@ -45,16 +45,20 @@ public sealed class KestrelListener : IListener
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
-    public KestrelListener(string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors, TimeProvider time, ILoggerFactory loggers)
+    public KestrelListener(
+        string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors, TimeProvider time,
+        ILoggerFactory loggers)
     {
         (Name, _options) = (name, options);
         _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address!.Scheme == "https")
         {
-            _certificates = new CertificateStore(name, options.Certificates, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11], time, loggers.CreateLogger<CertificateStore>());
+            _certificates = new CertificateStore(
+                name, options.Certificates, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11], time,
+                loggers.CreateLogger<CertificateStore>());
         }
-        // What Kestrel is made of can only be had through a web host's builder; the host itself is never built.
+        // Kestrel's services can only be registered through a web host's builder; the host itself is never built.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(Configure);
         if (_certificates is not null && IsHttp3Supported)
@@ -134,8 +138,8 @@ public sealed class KestrelListener : IListener
         return new EpollTransport(CreateListenSocket, options, time, loggers.CreateLogger<EpollListener>());
     }
 
-    // Without a limit the system takes in megabytes for a slow client and reports no progress until much of it has gone, which would
-    // look like silence. With it, what waits unsent is short, and the speed of the connection is not limited.
+    // Without a limit the kernel buffers megabytes for a slow client, and reports no progress until much of it was sent, which would
+    // look like an idle client. With it little waits unsent, and the speed of the connection is not limited.
     private static Socket CreateListenSocket(EndPoint endPoint)
     {
         const int NotSentLowWaterMark = 25; // TCP_NOTSENT_LOWAT of Linux, tcp(7); accepted sockets inherit it
@@ -147,10 +151,12 @@ public sealed class KestrelListener : IListener
         return socket;
     }
 
-    // HTTP/3 wants the library msquic on the machine; without it there is none, and nobody is the worse for it.
-    private static bool IsHttp3Supported => (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
+    // HTTP/3 needs the library msquic. Without it HTTP/3 is not offered.
+    private static bool IsHttp3Supported =>
+        (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
 
-    // Who begins with a TLS alert asks for no certificate; SslStream then takes its absence for our mistake, and Kestrel tells of it at length.
+    // A client that begins with a TLS alert asks for no certificate. SslStream reports that as if the certificate were missing, and Kestrel
+    // would log an error.
     private static async Task IgnoreNoHandshakeAsync(Task handshake)
     {
         try
@@ -159,7 +165,7 @@ public sealed class KestrelListener : IListener
         }
         catch (NotSupportedException)
         {
-            // The connection is closed, which is all there is to do.
+            // The connection is closed.
         }
     }
 
@@ -167,7 +173,7 @@ public sealed class KestrelListener : IListener
     {
         kestrel.AddServerHeader = false;
         kestrel.AllowHostHeaderOverride = true; // RFC 9112 section 3.2.2: the authority of an absolute target wins.
-        // Any byte passes as it is, but for two fields that Kestrel understands in its own way.
+        // Every byte is passed on unchanged, except in two fields that Kestrel interprets itself.
         kestrel.RequestHeaderEncodingSelector = name =>
             name.Equals(HeaderNames.Connection, StringComparison.OrdinalIgnoreCase) ? ConnectionFieldEncoding.Instance
             : name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) ? ContentLengthEncoding.Instance
@@ -177,7 +183,7 @@ public sealed class KestrelListener : IListener
         kestrel.Limits.RequestHeadersTimeout = _options.RequestHeadersTimeout;
         kestrel.Limits.KeepAliveTimeout = _options.KeepAliveTimeout;
         kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
-        kestrel.Limits.MinRequestBodyDataRate = null; // Slow but moving is no fault; silence is, and Timeouts:Idle ends that.
+        kestrel.Limits.MinRequestBodyDataRate = null; // Slow is allowed; Timeouts:Idle ends a request in which nothing moves.
         kestrel.Limits.MinResponseDataRate = null;
         switch (_options.Address!.Host)
         {
@@ -206,12 +212,15 @@ public sealed class KestrelListener : IListener
         if (_certificates is null)
         {
             listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
-            listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
+            listen.Use(next => connection => BadRequestTransport.OnConnectionAsync(connection, next));
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
         listen.Use(next => connection => IgnoreNoHandshakeAsync(next(connection)));
-        listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)) });
-        listen.Use(next => connection => RefusalTransport.OnConnectionAsync(connection, next));
+        listen.UseHttps(new TlsHandshakeCallbackOptions
+        {
+            OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)),
+        });
+        listen.Use(next => connection => BadRequestTransport.OnConnectionAsync(connection, next));
     }
 }

@@ -17,7 +17,8 @@ namespace LoadBalancer.Http.Server;
 /// <param name="log">The listener's access log, if it has one.</param>
 /// <param name="format">How its lines are written.</param>
 /// <param name="time">The clock.</param>
-internal sealed class PipelineApplication(RequestDelegate pipeline, AccessLog? log, AccessLogFormat format, TimeProvider time) : IHttpApplication<RequestSlot>
+internal sealed class PipelineApplication(RequestDelegate pipeline, AccessLog? log, AccessLogFormat format, TimeProvider time)
+    : IHttpApplication<RequestSlot>
 {
     /// <inheritdoc/>
     public RequestSlot CreateContext(IFeatureCollection contextFeatures)
@@ -68,7 +69,7 @@ internal sealed class PipelineApplication(RequestDelegate pipeline, AccessLog? l
     };
 }
 
-/// <summary>What Kestrel keeps for each connection or stream, so that the next request on it finds the last one's context.</summary>
+/// <summary>Kept by Kestrel for each connection or stream, so that its next request reuses the context.</summary>
 internal sealed class RequestSlot(IFeatureCollection features)
 {
     private readonly RequestBoundary? _boundary = features.Get<RequestBoundary>();
@@ -76,13 +77,13 @@ internal sealed class RequestSlot(IFeatureCollection features)
     /// <summary>The request's context.</summary>
     public DefaultHttpContext Context { get; } = new(features);
 
-    /// <summary>Whether a request is under way that the pipeline has seen.</summary>
+    /// <summary>Whether a request is running that the pipeline has seen.</summary>
     public bool IsRunning { get; private set; } = true;
 
     /// <summary>The request's line in the access log, where there is one.</summary>
     public AccessRecord? Record { get; set; }
 
-    /// <summary>A further request has come.</summary>
+    /// <summary>The next request begins.</summary>
     public void Begin(IFeatureCollection features)
     {
         IsRunning = true;
@@ -91,8 +92,8 @@ internal sealed class RequestSlot(IFeatureCollection features)
 
     /// <summary>The request is over.</summary>
     /// <exception cref="Microsoft.AspNetCore.Http.BadHttpRequestException">
-    /// The client is gone in the middle of it: Kestrel would leave what is unread of its body where it is, and take it for the next
-    /// request. This ends the connection, and is logged by nobody.
+    /// The client went away in the middle of it. Kestrel would leave the unread part of the body in the connection, and take it for the
+    /// next request. The exception ends the connection, and is not logged.
     /// </exception>
     public void End()
     {

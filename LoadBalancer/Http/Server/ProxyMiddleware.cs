@@ -5,11 +5,9 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Server;
 
-/// <summary>
-/// The end of a listener's pipeline: finds the pool that a request is for, and has it forwarded there.
-/// </summary>
-/// <param name="routing">Where requests go.</param>
-/// <param name="hasAccessLog">Whether requests are written down.</param>
+/// <summary>The end of a listener's pipeline: finds the pool of a request, and has the request forwarded to it.</summary>
+/// <param name="routing">The listener's routing.</param>
+/// <param name="hasAccessLog">Whether requests are logged.</param>
 public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog)
 {
     /// <summary>Forwards the request.</summary>

@@ -3,24 +3,24 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Http.Upstream;
 
-/// <summary>Why we closed a connection in the middle of something.</summary>
+/// <summary>Why an exchange was aborted.</summary>
 internal enum AbortCause
 {
     None,
 
-    /// <summary>The client went away, or its message is broken: nobody waits for an answer any longer.</summary>
+    /// <summary>The client went away, or its message is malformed: there is no one to respond to.</summary>
     Client,
 
     /// <summary>A deadline passed.</summary>
     TimedOut,
 
-    /// <summary>The answer came, and ended, before the request did.</summary>
+    /// <summary>The response ended before the request.</summary>
     AnsweredEarly,
 }
 
 /// <summary>
-/// One connection to a backend, serving one request after the other over its wire. If the wire closes while it lies idle, because
-/// the backend closed it or sent what nobody asked for, the connection is not used again.
+/// One HTTP/1.1 connection to a backend, which serves one request after the other. If the backend closes it while it is idle, or sends
+/// anything then, it is not used again.
 /// </summary>
 internal sealed class BackendConnection : IUploadTarget, IDisposable
 {
@@ -46,10 +46,10 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     /// <summary>When it was opened; a timestamp of the clock.</summary>
     public long OpenedAt { get; }
 
-    /// <summary>When it last fell idle; a timestamp of the clock.</summary>
+    /// <summary>When it became idle the last time; a timestamp of the clock.</summary>
     public long IdleSince { get; private set; }
 
-    /// <summary>Whether it has served a request before, so that its death may mean no more than that it was too old.</summary>
+    /// <summary>Whether it has served a request before: then the backend may close it only because it was idle for too long.</summary>
     public bool IsReused { get; private set; }
 
     /// <summary>The header fields of the last response, or its trailers once those are read.</summary>
@@ -58,13 +58,13 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     /// <inheritdoc/>
     public bool WantsChunks => true;
 
-    /// <summary>Cancelled when the connection is aborted; for whatever waits for the other side of the exchange.</summary>
+    /// <summary>Cancelled when the connection is aborted; for code that waits for the client.</summary>
     public CancellationToken Aborted => _aborted.Token;
 
     /// <summary>Why it was aborted.</summary>
     public AbortCause AbortCause => (AbortCause)Volatile.Read(ref _abortCause);
 
-    /// <summary>What was received and not yet consumed.</summary>
+    /// <summary>The bytes that were received and not yet consumed.</summary>
     public ReadOnlySpan<byte> Unread => _buffer.AsSpan(_start, _end - _start);
 
     /// <summary>Sends all of it.</summary>
@@ -73,14 +73,14 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     /// <inheritdoc/>
     public ValueTask FlushAsync() => ValueTask.CompletedTask;
 
-    /// <summary>Waits for what comes next; its count must be given to <see cref="Received"/>.</summary>
+    /// <summary>Waits for more bytes; the count that it returns must be passed to <see cref="Received"/>.</summary>
     public ValueTask<int> ReceiveAsync()
     {
         MakeRoom();
         return _wire.ReceiveAsync(_buffer.AsMemory(_end));
     }
 
-    /// <summary>Adds to <see cref="Unread"/> what <see cref="ReceiveAsync()"/> waited for.</summary>
+    /// <summary>Adds the bytes that <see cref="ReceiveAsync()"/> received to <see cref="Unread"/>.</summary>
     /// <returns>False where the backend has ended its half.</returns>
     public bool Received(int count)
     {
@@ -88,10 +88,10 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
         return count > 0;
     }
 
-    /// <summary>Receives straight into somebody else's memory; only where nothing is unread.</summary>
+    /// <summary>Receives directly into the caller's memory; only where nothing is unread.</summary>
     public ValueTask<int> ReceiveAsync(Memory<byte> memory) => _wire.ReceiveAsync(memory);
 
-    /// <summary>Drops what was dealt with from <see cref="Unread"/>.</summary>
+    /// <summary>Removes bytes from the beginning of <see cref="Unread"/>.</summary>
     public void Consume(int count)
     {
         _start += count;
@@ -101,14 +101,14 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
         }
     }
 
-    /// <summary>From now on the connection is aborted unless this is called again, or <see cref="EndDeadline"/>, within the time given.</summary>
+    /// <summary>Aborts the connection after the time given, unless this or <see cref="EndDeadline"/> is called before.</summary>
     public void SetDeadline(TimeSpan fromNow) =>
         Volatile.Write(ref _deadline, _time.GetTimestamp() + (long)(fromNow.TotalSeconds * _time.TimestampFrequency));
 
-    /// <summary>Nothing is awaited any longer.</summary>
+    /// <summary>Removes the deadline.</summary>
     public void EndDeadline() => Volatile.Write(ref _deadline, NoDeadline);
 
-    /// <summary>Aborts the connection where its deadline has passed.</summary>
+    /// <summary>Aborts the connection if its deadline has passed.</summary>
     public void CheckDeadline(long now)
     {
         if (Volatile.Read(ref _deadline) <= now)
@@ -117,7 +117,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
         }
     }
 
-    /// <summary>Closes the connection under whoever uses it; the first cause given stands.</summary>
+    /// <summary>Closes the connection while it is in use; the first cause counts.</summary>
     public void Abort(AbortCause cause)
     {
         if (Interlocked.CompareExchange(ref _abortCause, (int)cause, (int)AbortCause.None) == (int)AbortCause.None)
@@ -127,10 +127,10 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
         }
     }
 
-    /// <summary>Makes the connection wait for its next request.</summary>
-    /// <param name="closed">Called when the backend closes it before that.</param>
-    /// <returns>False where it is of no further use.</returns>
-    public bool TryRest(Action<BackendConnection> closed)
+    /// <summary>Makes the connection idle until its next request.</summary>
+    /// <param name="closed">Called when the backend closes it while it is idle.</param>
+    /// <returns>False where it cannot be used again.</returns>
+    public bool TryPark(Action<BackendConnection> closed)
     {
         if (_end > _start || AbortCause != AbortCause.None)
         {
@@ -144,7 +144,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
 
     /// <summary>Takes an idle connection into use.</summary>
     /// <returns>False where the backend has closed it.</returns>
-    public bool TryWake() => _wire.TryWake();
+    public bool TryResume() => _wire.TryWake();
 
     /// <inheritdoc/>
     public void Dispose() => _wire.Dispose();
@@ -162,7 +162,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
         }
         else if (_end == _buffer.Length)
         {
-            Array.Resize(ref _buffer, _buffer.Length * 2); // Ends where the parsers refuse: a head or a line has its limit.
+            Array.Resize(ref _buffer, _buffer.Length * 2); // Limited by the parsers, which reject a head or line that is too long.
         }
     }
 }

@@ -5,7 +5,7 @@ namespace LoadBalancer.Http.Upstream;
 /// <summary>Moves the body of a response to the client, piece by piece, under the idle time-out: the same for all HTTP versions.</summary>
 internal static class BodyCopy
 {
-    /// <summary>Copies all pieces. Each is on its way to the client before the next is waited for.</summary>
+    /// <summary>Copies all pieces. Each is sent to the client before the next is waited for.</summary>
     public static async Task CopyAsync(Exchange from, PipeWriter to, TimeSpan idle)
     {
         var isUnsent = false;
@@ -32,7 +32,7 @@ internal static class BodyCopy
     public static ValueTask EndAsync(Exchange from, HttpResponse to, TimeSpan idle) =>
         to.HasStarted ? FlushAsync(from, to.BodyWriter, idle) : ValueTask.CompletedTask;
 
-    /// <summary>Sends what was written to the client. A client that does not read is idle too, but then the backend is not to blame.</summary>
+    /// <summary>Sends what was written to the client. Where it does not read, the idle time-out is not the backend's fault.</summary>
     public static async ValueTask FlushAsync(Exchange from, PipeWriter to, TimeSpan idle)
     {
         from.SetDeadline(idle);

@@ -5,12 +5,12 @@ using LoadBalancer.Http.Messages;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// Takes the chunked coding (RFC 9112 section 7.1) apart, however the bytes are cut into pieces. Sizes must be hexadecimal digits and
-/// lines must end in CRLF: what others might read differently is refused, never repaired.
+/// Decodes the chunked coding (RFC 9112 section 7.1) from pieces of any size. Sizes must be hexadecimal digits and lines must end in
+/// CRLF: coding that another program may read differently is rejected, never repaired.
 /// </summary>
 internal struct ChunkedDecoder
 {
-    // Extensions carry no meaning that we know of; a line longer than this carries mischief.
+    // Extensions are ignored, so a longer line has no legitimate use.
     private const int MaxLine = 4096;
     private const int MaxTrailers = 64 * 1024;
 
@@ -28,19 +28,19 @@ internal struct ChunkedDecoder
     /// <summary>How many bytes of data must follow before the next framing; 0 where framing comes next.</summary>
     public readonly long DataLeft => _state == State.Data ? _left : 0;
 
-    /// <summary>Counts data that was read past the decoder, as <see cref="DataLeft"/> allowed.</summary>
+    /// <summary>Counts data that was not passed through the decoder, at most <see cref="DataLeft"/> bytes.</summary>
     public void SkipData(int count)
     {
         _left -= count;
         _state = _left == 0 ? State.DataEnd : State.Data;
     }
 
-    /// <summary>Takes the next piece off the bytes.</summary>
-    /// <param name="bytes">What was received and not yet decoded.</param>
+    /// <summary>Decodes the next piece.</summary>
+    /// <param name="bytes">The bytes that were received and not yet decoded.</param>
     /// <param name="data">Data of a chunk, at most as much as was received.</param>
     /// <param name="trailers">Receives trailer fields.</param>
-    /// <returns>The number of bytes dealt with, those of <paramref name="data"/> included; 0 where more are needed.</returns>
-    /// <exception cref="MalformedResponseException">The coding is broken.</exception>
+    /// <returns>The number of bytes decoded, including <paramref name="data"/>; 0 where more are needed.</returns>
+    /// <exception cref="MalformedResponseException">The coding is malformed.</exception>
     public int Decode(ReadOnlySpan<byte> bytes, out ReadOnlySpan<byte> data, HeaderLines trailers)
     {
         data = default;
@@ -112,7 +112,7 @@ internal struct ChunkedDecoder
         return length;
     }
 
-    // With its CRLF; 0 where it has not ended yet.
+    // Including its CRLF; 0 where the line is not complete.
     private static int LineLength(ReadOnlySpan<byte> bytes)
     {
         var end = bytes.IndexOf((byte)'\n');
@@ -124,6 +124,8 @@ internal struct ChunkedDecoder
         {
             return 0;
         }
-        return end > 0 && bytes[end - 1] == '\r' ? end + 1 : throw new MalformedResponseException("a line of the chunked coding does not end in CRLF");
+        return end > 0 && bytes[end - 1] == '\r'
+            ? end + 1
+            : throw new MalformedResponseException("a line of the chunked coding does not end in CRLF");
     }
 }

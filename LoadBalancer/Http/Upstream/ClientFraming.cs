@@ -46,7 +46,7 @@ internal static class ClientFraming
         }
     }
 
-    /// <summary>Ends the body: with the last chunk where the framing is ours, and with the trailers where the client can get them.</summary>
+    /// <summary>Ends the body: the last chunk where the framing is ours, and the trailers where the client accepts them.</summary>
     public static void WriteTrailers(IEnumerable<(string Name, string Value)> trailers, HttpResponse response, bool isOurs)
     {
         if (isOurs)
@@ -74,7 +74,10 @@ internal static class ClientFraming
         }
     }
 
-    /// <summary>Writes data as it is. The framework's own Write asks for "some" memory, and Kestrel, before a response has started, may return none.</summary>
+    /// <summary>
+    /// Writes data unchanged. Not with the framework's Write, which asks for memory of any size: before a response has started Kestrel may
+    /// then return none.
+    /// </summary>
     public static void Write(PipeWriter to, ReadOnlySpan<byte> data)
     {
         data.CopyTo(to.GetSpan(data.Length));

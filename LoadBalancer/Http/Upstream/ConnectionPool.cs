@@ -9,18 +9,18 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// The connections to one backend: those in use, and those that lie idle until the next request takes the warmest. Idle ones lie on
-/// a shelf for each thread: the one that serves a connection's events returns it, and finds it there again. So a request, its client's
-/// socket and its backend's socket mostly stay on one thread and in one core's caches, as in nginx, where each worker has
-/// connections of its own.
+/// The connections to one backend: those in use, and the idle ones, of which the next request takes the one used last. Each thread has a
+/// stack of idle connections: the thread that serves a connection's events returns it there, and takes it from there again. So a request,
+/// its client's socket and its backend's socket mostly stay on one thread and in one core's caches, as in nginx, where each worker has
+/// its own connections.
 /// </summary>
 internal sealed class ConnectionPool(Backend backend, PoolOptions options, BackendTrust trust, TimeProvider time) : IDisposable
 {
-    // Longer than most pauses between requests, shorter than most servers' patience (nginx 75 s, Kestrel 130 s). Servers with less
-    // close the connection, which is noticed at once.
+    // Longer than most pauses between requests, shorter than most servers' keep-alive time-out (nginx 75 s, Kestrel 130 s). A server with
+    // a shorter one closes the connection, which is noticed at once.
     private static readonly TimeSpan MaxIdle = TimeSpan.FromSeconds(60);
 
-    // A name may come to mean another address; then connections to the old one must end some time.
+    // The address of a name may change. Then connections to the old address must end at some time.
     private static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(15);
 
     private static int _threads;
@@ -32,19 +32,19 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
     private readonly bool _isName = !IPAddress.TryParse(backend.Address.Host, out _);
     private readonly Lock _gate = new();
     private readonly HashSet<BackendConnection> _all = [];
-    private readonly Shelf[] _shelves = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new Shelf())];
+    private readonly IdleStack[] _stacks = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new IdleStack())];
     private readonly Dialer _dialer = new(backend.Address, options, trust, time);
-    private readonly HeaderLine?[] _knownLines = new HeaderLine?[HeaderLines.UsualMost];
+    private readonly HeaderLine?[] _knownLines = new HeaderLine?[HeaderLines.KnownLines];
     private bool _disposed;
     private int _opening;
 
-    /// <summary>Those that speak HTTP/2, which carry many requests each.</summary>
+    /// <summary>The HTTP/2 connections, each of which carries many requests.</summary>
     public Http2Connections Http2 { get; } = new(backend.Address, options, trust, time);
 
-    /// <summary>When its backend was first seen to have left; a timestamp of the clock.</summary>
+    /// <summary>When its backend was first seen to have left the pool; a timestamp of the clock.</summary>
     public long? RetiredAt { get; set; }
 
-    /// <summary>Whether there is no HTTP/1.1 connection: in use, idle, or about to be opened.</summary>
+    /// <summary>Whether there is no HTTP/1.1 connection: in use, idle, or being opened.</summary>
     public bool IsEmpty
     {
         get
@@ -56,15 +56,15 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
         }
     }
 
-    /// <summary>Takes an idle connection, the last one that this thread used if there is one, or null where none is left.</summary>
+    /// <summary>Takes an idle connection, preferably the one that this thread used last; null where there is none.</summary>
     public BackendConnection? TryTake()
     {
-        var own = OwnShelf();
-        for (var i = 0; i < _shelves.Length; i++)
+        var own = OwnStack();
+        for (var i = 0; i < _stacks.Length; i++)
         {
-            while (_shelves[(own + i) % _shelves.Length].TryPop() is { } connection)
+            while (_stacks[(own + i) % _stacks.Length].TryPop() is { } connection)
             {
-                if (connection.TryWake())
+                if (connection.TryResume())
                 {
                     return connection;
                 }
@@ -75,9 +75,9 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
     }
 
     /// <summary>Opens a new connection.</summary>
-    /// <param name="wantsHttp1">Whether the request can only go over HTTP/1.1.</param>
-    /// <param name="clientGone">Cancelled when nobody waits for it any longer.</param>
-    /// <returns>The connection; null where TLS has negotiated HTTP/2, which <see cref="Http2"/> speaks.</returns>
+    /// <param name="wantsHttp1">Whether only HTTP/1.1 is offered to a TLS backend.</param>
+    /// <param name="clientGone">Cancelled when the connection is no longer needed.</param>
+    /// <returns>The connection; null where TLS has negotiated HTTP/2: then <see cref="Http2"/> has it.</returns>
     /// <exception cref="ForwardException">It could not be opened, or not in time.</exception>
     public async Task<BackendConnection?> OpenAsync(bool wantsHttp1, CancellationToken clientGone)
     {
@@ -112,22 +112,22 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
         }
     }
 
-    /// <summary>Takes back a connection whose exchange is complete on both sides.</summary>
+    /// <summary>Takes back a connection whose exchange is complete in both directions.</summary>
     public void Return(BackendConnection connection)
     {
-        if (_isName && time.GetElapsedTime(connection.OpenedAt) > MaxAge || !connection.TryRest(OnClosed))
+        if (_isName && time.GetElapsedTime(connection.OpenedAt) > MaxAge || !connection.TryPark(OnClosed))
         {
             Drop(connection);
             return;
         }
-        _shelves[OwnShelf()].Push(connection);
+        _stacks[OwnStack()].Push(connection);
         if (Volatile.Read(ref _disposed))
         {
             Dispose();
         }
     }
 
-    /// <summary>Closes a connection for good.</summary>
+    /// <summary>Closes a connection.</summary>
     public void Drop(BackendConnection connection)
     {
         lock (_gate)
@@ -137,7 +137,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
         connection.Dispose();
     }
 
-    /// <summary>Aborts what is past its deadline and closes what has been idle for too long.</summary>
+    /// <summary>Aborts connections that are past their deadline, and closes those that were idle for too long.</summary>
     public void Sweep()
     {
         var now = time.GetTimestamp();
@@ -151,24 +151,24 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
             connection.CheckDeadline(now);
         }
         Http2.Sweep();
-        foreach (var shelf in _shelves)
+        foreach (var stack in _stacks)
         {
-            shelf.TakeWhere(connection => time.GetElapsedTime(connection.IdleSince, now) >= MaxIdle).ForEach(Drop);
+            stack.TakeWhere(connection => time.GetElapsedTime(connection.IdleSince, now) >= MaxIdle).ForEach(Drop);
         }
     }
 
-    /// <summary>Closes the idle connections; those in use are closed as they come back.</summary>
+    /// <summary>Closes the idle connections; those in use are closed when they are returned.</summary>
     public void Dispose()
     {
         Volatile.Write(ref _disposed, true);
         Http2.Dispose();
-        foreach (var shelf in _shelves)
+        foreach (var stack in _stacks)
         {
-            shelf.TakeWhere(_ => true).ForEach(Drop);
+            stack.TakeWhere(_ => true).ForEach(Drop);
         }
     }
 
-    private int OwnShelf()
+    private int OwnStack()
     {
         if (OperatingSystem.IsLinux() && EventLoop.Current is { } loop)
         {
@@ -178,18 +178,18 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
         {
             _thread = Interlocked.Increment(ref _threads);
         }
-        return _thread % _shelves.Length;
+        return _thread % _stacks.Length;
     }
 
-    // It stays among the idle ones until somebody takes it, or it has been there for too long.
+    // It stays on its stack until it is taken, or was there for too long.
     private void OnClosed(BackendConnection connection)
     {
         Drop(connection);
         backend.Doubt();
     }
 
-    /// <summary>The coldest lies at the bottom.</summary>
-    private sealed class Shelf
+    /// <summary>The idle connections of one thread, the one used last on top.</summary>
+    private sealed class IdleStack
     {
         private readonly Lock _gate = new();
         private readonly List<BackendConnection> _connections = [];
@@ -216,14 +216,14 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
             }
         }
 
-        public List<BackendConnection> TakeWhere(Predicate<BackendConnection> isMeant)
+        public List<BackendConnection> TakeWhere(Predicate<BackendConnection> matches)
         {
             lock (_gate)
             {
-                var taken = _connections.FindAll(isMeant);
+                var taken = _connections.FindAll(matches);
                 if (taken.Count > 0)
                 {
-                    _connections.RemoveAll(isMeant);
+                    _connections.RemoveAll(matches);
                 }
                 return taken;
             }

@@ -10,25 +10,28 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Http.Upstream;
 
-/// <summary>Opens connections to one backend, and on https:// makes sure that it is the right one.</summary>
+/// <summary>Opens connections to one backend, with TLS and a check of its certificate for https://.</summary>
 internal sealed class Dialer(EndpointAddress address, PoolOptions options, BackendTrust trust, TimeProvider time)
 {
     /// <summary>Opens a connection without TLS.</summary>
-    /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
+    /// <param name="cancellationToken">Cancelled when the connection is no longer needed.</param>
     /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
     public Task<IRestingWire> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IRestingWire>(
         async token => OperatingSystem.IsLinux() ? await EpollWire.OpenAsync(address, token) : new SocketWire(await SocketWire.ConnectAsync(address, token)), cancellationToken);
 
-    /// <summary>Opens a connection without TLS, for somebody who needs a socket of the framework.</summary>
+    /// <summary>Opens a connection without TLS, as a socket of the framework.</summary>
     /// <inheritdoc cref="OpenWireAsync"/>
     public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) => InTimeAsync(token => SocketWire.ConnectAsync(address, token), cancellationToken);
 
     /// <summary>Opens a connection with TLS.</summary>
     /// <param name="protocols">What to offer for negotiation (ALPN).</param>
-    /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
+    /// <param name="cancellationToken">Cancelled when the connection is no longer needed.</param>
     /// <returns>The socket, and the stream over it.</returns>
-    /// <exception cref="ForwardException">It could not be opened, or the backend did not prove who it is, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
-    public Task<(Socket Socket, SslStream Tls)> OpenTlsAsync(List<SslApplicationProtocol> protocols, CancellationToken cancellationToken) => InTimeAsync(
+    /// <exception cref="ForwardException">
+    /// It could not be opened, or the backend's certificate is not trusted, or not within <see cref="TimeoutOptions.Connect"/>.
+    /// </exception>
+    public Task<(Socket Socket, SslStream Tls)> OpenTlsAsync(
+        List<SslApplicationProtocol> protocols, CancellationToken cancellationToken) => InTimeAsync(
         async token =>
         {
             var socket = await SocketWire.ConnectAsync(address, token);
@@ -44,10 +47,12 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
         {
             return await openAsync(either.Token);
         }
-        catch (Exception e) when (e is SocketException or OperationCanceledException or AuthenticationException or CryptographicException or IOException)
+        catch (Exception e) when (e is SocketException or OperationCanceledException or AuthenticationException
+            or CryptographicException or IOException)
         {
+            var seconds = options.Timeouts.Connect.TotalSeconds;
             throw cancellationToken.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
-                : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {options.Timeouts.Connect.TotalSeconds} s")
+                : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {seconds} s")
                 : FailureReason.IsLocal(e) ? new ForwardException(ForwardError.Exhausted, FailureReason.Of(e))
                 : e is AuthenticationException ? new ForwardException(ForwardError.Tls, "TLS: " + e.Message)
                 : new ForwardException(ForwardError.Connect, FailureReason.Of(e));

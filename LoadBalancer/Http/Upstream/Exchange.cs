@@ -4,42 +4,42 @@ using LoadBalancer.Http.Messages;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// A request on its way to a backend, and its response. <see cref="HttpClient"/> returns it as soon as the request was sent off, nearly
-/// always without having waited for anything: whoever wants the response's head awaits <see cref="ReadHeadAsync"/>, without the
-/// client's and the handler's state machines in between. Disposing it without <see cref="Complete"/> breaks it off.
+/// A request that was sent to a backend, and its response. <see cref="HttpClient"/> returns it when the head of the request was sent,
+/// nearly always without waiting. The head of the response is awaited with <see cref="ReadHeadAsync"/>, without the state machines of
+/// the client and the handler in between. Disposing it without <see cref="Complete"/> aborts it.
 /// </summary>
 internal abstract class Exchange : HttpResponseMessage
 {
     /// <summary>The response's status; 0 until its head was read.</summary>
     public abstract int Status { get; }
 
-    /// <summary>How many bytes of the response's body went on to the client.</summary>
+    /// <summary>How many bytes of the response's body were passed on to the client.</summary>
     public long BytesRelayed { get; set; }
 
-    /// <summary>Whether the client held its body back, and was not told to send it.</summary>
+    /// <summary>Whether the request has a body that was not sent to the backend.</summary>
     public abstract bool IsUploadRefused { get; }
 
-    /// <summary>Whether the client went away, fell silent, or sent a broken message.</summary>
+    /// <summary>Whether the client went away, stopped sending or reading, or sent a malformed message.</summary>
     public abstract bool IsClientGone { get; }
 
-    /// <summary>Whether we wait for the client to take what was sent to it, rather than for the backend.</summary>
+    /// <summary>Whether the exchange waits for the client to read, and not for the backend.</summary>
     public bool AwaitsClient { get; set; }
 
     /// <summary>Cancelled when the exchange is aborted.</summary>
     public abstract CancellationToken Aborted { get; }
 
-    /// <summary>From now on the exchange is aborted unless this is called again within the time given.</summary>
+    /// <summary>Aborts the exchange after the time given, unless this is called again before.</summary>
     public abstract void SetDeadline(TimeSpan fromNow);
 
-    /// <summary>Waits for the head of the response; interim responses (1xx) are passed over.</summary>
-    /// <exception cref="ForwardException">There will be none.</exception>
+    /// <summary>Waits for the head of the response; interim responses (1xx) are skipped.</summary>
+    /// <exception cref="ForwardException">There is no response.</exception>
     public abstract ValueTask ReadHeadAsync();
 
-    /// <summary>Copies status and header fields, less those between two neighbours.</summary>
+    /// <summary>Copies status and header fields, except the hop-by-hop ones.</summary>
     public abstract void CopyHead(HttpResponse to);
 
-    /// <summary>Streams the body; every piece is on its way to the client before the next is read.</summary>
-    /// <returns>Null where the body is whole, or the client is gone; else what the backend did wrong.</returns>
+    /// <summary>Streams the body; every piece is sent to the client before the next is waited for.</summary>
+    /// <returns>Null where the body is complete, or the client is gone; else what the backend did wrong.</returns>
     public abstract ValueTask<string?> CopyBodyAsync(HttpContext context);
 
     /// <summary>Whether <see cref="ReadPieceAsync"/> need not wait for the backend.</summary>
@@ -50,15 +50,14 @@ internal abstract class Exchange : HttpResponseMessage
     /// <exception cref="IOException">The body ends too early, or is too long.</exception>
     public abstract ValueTask<int> ReadPieceAsync(PipeWriter to);
 
-    /// <summary>After a 101: switches the client's connection over too, and returns when the tunnel has ended.</summary>
+    /// <summary>After a 101: switches the client's connection to the other protocol too, and returns when the tunnel has ended.</summary>
     public abstract Task TunnelAsync(HttpContext context);
 
     /// <summary>
-    /// Returns when the upload has ended. Where the response was over first, the upload is broken off: the backend has said all it has
-    /// to say (RFC 9112 section 9.5).
+    /// Returns when the upload has ended. Where the response was complete first, the upload is aborted (RFC 9112 section 9.5).
     /// </summary>
     public abstract ValueTask EndUploadAsync();
 
-    /// <summary>The whole response was read: what it came over may serve the next request.</summary>
+    /// <summary>The whole response was read, so the connection may serve the next request.</summary>
     public abstract void Complete();
 }

@@ -7,14 +7,16 @@ using LoadBalancer.Net;
 
 namespace LoadBalancer.Http.Upstream;
 
-/// <summary>An exchange over an HTTP/1.1 connection of its own. Disposing it without <see cref="Complete"/> closes the connection.</summary>
+/// <summary>
+/// An exchange over an HTTP/1.1 connection. Disposing it without <see cref="Complete"/> closes the connection.
+/// </summary>
 internal sealed class Http1Exchange : Exchange
 {
-    // RFC 9110 section 10.1.1: a backend may not know of 100 (Continue). That is how long curl waits before it sends unasked.
-    internal static readonly TimeSpan ContinuePatience = TimeSpan.FromSeconds(1);
+    // RFC 9110 section 10.1.1: a backend may never send 100 (Continue). After this time, which is that of curl, the body is sent anyway.
+    internal static readonly TimeSpan ContinueTimeout = TimeSpan.FromSeconds(1);
 
-    // More than anybody needs. Without a limit they keep the thread that reads them from all its other connections.
-    private const int MostInterimResponses = 100;
+    // Without a limit, a backend that sends them without end would keep the thread from all its other connections.
+    private const int MaxInterimResponses = 100;
 
     private readonly ForwardRequest _request;
     private readonly ConnectionPool _pool;
@@ -22,21 +24,21 @@ internal sealed class Http1Exchange : Exchange
     private readonly CancellationTokenRegistration _clientGone;
     private readonly CancellationTokenRegistration _superseded;
     private Task? _upload;
-    private ITimer? _patience;
-    private bool _uploadDecided; // begun, or no longer wanted; under the body's lock
+    private ITimer? _continueTimer;
+    private bool _uploadDecided; // started, or no longer wanted; under the body's lock
     private bool _released;
 
     public Http1Exchange(ForwardRequest request, ConnectionPool pool, BackendConnection connection, TimeoutOptions timeouts)
     {
         (_request, _pool, Connection, _timeouts) = (request, pool, connection, timeouts);
-        _clientGone = request.Context.RequestAborted.UnsafeRegister(static state => ((BackendConnection)state!).Abort(AbortCause.Client), connection);
-        _superseded = request.Superseded.UnsafeRegister(static state => ((BackendConnection)state!).Abort(AbortCause.Client), connection);
+        _clientGone = request.Context.RequestAborted.UnsafeRegister(Abort, connection);
+        _superseded = request.Superseded.UnsafeRegister(Abort, connection);
     }
 
-    /// <summary>What the exchange goes over.</summary>
+    /// <summary>The connection that the exchange uses.</summary>
     public BackendConnection Connection { get; }
 
-    /// <summary>The response's head, once it was read; its fields are in the connection's <see cref="BackendConnection.Headers"/>.</summary>
+    /// <summary>The response's head, once it was read; its fields are in <see cref="BackendConnection.Headers"/>.</summary>
     public ResponseHead Head { get; private set; }
 
     /// <summary>Whether the head of the request was sent.</summary>
@@ -48,7 +50,7 @@ internal sealed class Http1Exchange : Exchange
     /// <inheritdoc/>
     public override bool IsUploadRefused => _request.Body is not null && _upload is null;
 
-    /// <summary>How many bytes of the body are still to come; <see cref="long.MaxValue"/> where it ends with the connection. Not for chunks.</summary>
+    /// <summary>The bytes of the body still to come; <see cref="long.MaxValue"/> where the connection ends it. Not for chunks.</summary>
     public long BodyLeft { get; set; }
 
     /// <inheritdoc/>
@@ -56,11 +58,12 @@ internal sealed class Http1Exchange : Exchange
 
     /// <inheritdoc/>
     public override bool IsClientGone =>
-        Connection.AbortCause == AbortCause.Client || Connection.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
+        Connection.AbortCause == AbortCause.Client
+        || Connection.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
 
-    /// <summary>Sends the head of the request, and sets the body going.</summary>
-    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
-    /// <returns>False where the backend had closed the idle connection: nothing was sent, and another connection will do.</returns>
+    /// <summary>Sends the head of the request, and starts sending the body.</summary>
+    /// <exception cref="ForwardException">The request must not be passed on.</exception>
+    /// <returns>False where the backend had closed the idle connection: nothing was sent, and another connection can be used.</returns>
     public ValueTask<bool> TrySendAsync()
     {
         var head = RequestHeadWriter.Write(_request);
@@ -81,7 +84,7 @@ internal sealed class Http1Exchange : Exchange
         Exception failure;
         try
         {
-            for (var interim = 0; interim <= MostInterimResponses;)
+            for (var interim = 0; interim <= MaxInterimResponses;)
             {
                 var length = ResponseHead.TryParse(Connection.Unread, Connection.Headers, out var head);
                 if (length > 0)
@@ -94,15 +97,16 @@ internal sealed class Http1Exchange : Exchange
                     }
                     else if (head.Status == 101 && !_request.IsUpgrade)
                     {
-                        throw new MalformedResponseException("it changes the protocol, and nobody asked for that");
+                        throw new MalformedResponseException("it changes the protocol without having been asked to");
                     }
                     else if (head.Status is >= 200 and < 300 && _request.IsConnect)
                     {
-                        throw new MalformedResponseException("it ignores a WebSocket's handshake"); // To the client 200 would mean that it is open.
+                        // To the client 200 would mean that the WebSocket is open.
+                        throw new MalformedResponseException("it ignores a WebSocket's handshake");
                     }
                     else if (head.Status is 101 or >= 200)
                     {
-                        DecideUpload(start: false); // One that has not begun by now is not wanted.
+                        DecideUpload(start: false); // If it has not started by now, the backend does not want it.
                         Head = head;
                         Connection.SetDeadline(_timeouts.Idle);
                         return;
@@ -113,7 +117,7 @@ internal sealed class Http1Exchange : Exchange
                     throw new IOException("connection closed");
                 }
             }
-            failure = new MalformedResponseException($"more than {MostInterimResponses} interim responses");
+            failure = new MalformedResponseException($"more than {MaxInterimResponses} interim responses");
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException)
         {
@@ -144,14 +148,14 @@ internal sealed class Http1Exchange : Exchange
     public override async ValueTask EndUploadAsync()
     {
         DecideUpload(start: false);
-        _patience?.Dispose();
+        _continueTimer?.Dispose();
         if (_upload is not null)
         {
             if (!_upload.IsCompleted)
             {
                 Connection.Abort(AbortCause.AnsweredEarly);
             }
-            // What it stumbled over has been seen by whoever reads the response, or is of no consequence.
+            // Its error was seen by the code that reads the response, or does not matter.
             await _upload.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
@@ -162,9 +166,10 @@ internal sealed class Http1Exchange : Exchange
         _released = true;
         _clientGone.Dispose();
         _superseded.Dispose();
-        // A backend that was promised a body and got none cannot tell where the next request begins.
-        // And who sends a body with 205 (Reset Content) will be misunderstood.
-        if (Head.KeepAlive && Head.Status is not (101 or 205) && !_request.IsConnect && !IsUploadRefused && _upload is null or { IsCompletedSuccessfully: true })
+        // A backend that was promised a body and got none cannot tell where the next request begins. A body after 205 (Reset Content) would
+        // be taken for the next response.
+        if (Head.KeepAlive && Head.Status is not (101 or 205) && !_request.IsConnect && !IsUploadRefused
+            && _upload is null or { IsCompletedSuccessfully: true })
         {
             _pool.Return(Connection);
         }
@@ -186,6 +191,8 @@ internal sealed class Http1Exchange : Exchange
         }
         base.Dispose(disposing);
     }
+
+    private static void Abort(object? connection) => ((BackendConnection)connection!).Abort(AbortCause.Client);
 
     private async ValueTask<bool> EndSendingAsync(ValueTask sending, RequestHeadWriter head)
     {
@@ -211,7 +218,7 @@ internal sealed class Http1Exchange : Exchange
         Connection.SetDeadline(_timeouts.Response);
         if (_request.ExpectsContinue)
         {
-            _patience = Connection.Time.CreateTimer(_ => DecideUpload(start: true), null, ContinuePatience, Timeout.InfiniteTimeSpan);
+            _continueTimer = Connection.Time.CreateTimer(_ => DecideUpload(start: true), null, ContinueTimeout, Timeout.InfiniteTimeSpan);
         }
         else
         {
@@ -219,7 +226,7 @@ internal sealed class Http1Exchange : Exchange
         }
     }
 
-    // The first decision stands, be it the backend's, or that of a timer when the backend says nothing.
+    // The first decision counts: that of the backend, or of the timer where the backend does not respond.
     private void DecideUpload(bool start)
     {
         if (_request.Body is { } body)
@@ -246,7 +253,7 @@ internal sealed class Http1Exchange : Exchange
         var body = _request.Body;
         var error = Connection.AbortCause switch
         {
-            AbortCause.Client => body?.ClientFault ?? ForwardError.ClientGone,
+            AbortCause.Client => body?.ClientError ?? ForwardError.ClientGone,
             AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
             _ => e is MalformedResponseException ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
         };

@@ -9,8 +9,8 @@ using LoadBalancer.Tls;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// The HTTP/2 connections to one backend. The framework's handler multiplexes requests over them; it is given connections that are
-/// open already, so that dialling, and what TLS negotiates, is the same for both versions.
+/// The HTTP/2 connections to one backend. The framework's handler multiplexes requests over them. It gets connections that are open
+/// already, so that connecting and TLS are the same for both versions.
 /// </summary>
 internal sealed class Http2Connections : IDisposable
 {
@@ -19,7 +19,7 @@ internal sealed class Http2Connections : IDisposable
     private readonly TimeProvider _time;
     private readonly Dialer _dialer;
     private readonly HttpMessageInvoker _client;
-    private SslStream? _waiting; // opened by a request that did not know yet what would be spoken
+    private SslStream? _waiting; // opened by a request before the version was negotiated
     private volatile bool _isSpoken;
 
     public Http2Connections(EndpointAddress address, PoolOptions options, BackendTrust trust, TimeProvider time)
@@ -33,39 +33,39 @@ internal sealed class Http2Connections : IDisposable
             UseCookies = false,
             UseProxy = false,
             ActivityHeadersPropagator = null,
-            EnableMultipleHttp2Connections = true, // A backend's limit of streams for each connection is not one of requests.
+            EnableMultipleHttp2Connections = true, // A backend's limit of streams per connection must not limit the requests.
             PooledConnectionIdleTimeout = TimeSpan.FromSeconds(60),
-            PooledConnectionLifetime = TimeSpan.FromMinutes(15), // A name may come to mean another address.
-            Expect100ContinueTimeout = Http1Exchange.ContinuePatience,
+            PooledConnectionLifetime = TimeSpan.FromMinutes(15), // The address of a name may change.
+            Expect100ContinueTimeout = Http1Exchange.ContinueTimeout,
             RequestHeaderEncodingSelector = (_, _) => Encoding.Latin1,
             ResponseHeaderEncodingSelector = (_, _) => Encoding.Latin1,
             ConnectCallback = (_, cancellationToken) => ConnectAsync(cancellationToken),
         });
     }
 
-    /// <summary>Whether TLS negotiates the version, for each connection anew.</summary>
+    /// <summary>Whether TLS negotiates the version, for each connection again.</summary>
     public bool IsNegotiated => _address.Scheme == "https";
 
-    /// <summary>Whether requests should come here: the pool's options say so, or the backend was last seen to.</summary>
+    /// <summary>Whether requests should use HTTP/2: the pool's options say so, or the backend has negotiated it the last time.</summary>
     public bool IsSpoken => _isSpoken;
 
-    /// <summary>Takes a connection on which HTTP/2 was negotiated; from now on requests should come here.</summary>
+    /// <summary>Takes a connection on which HTTP/2 was negotiated; from now on requests should use HTTP/2.</summary>
     public void TakeOver(SslStream connection)
     {
         if (_isSpoken)
         {
-            connection.Dispose(); // Another request was first, and one is enough.
+            connection.Dispose(); // Another request was first, and one connection is enough.
             return;
         }
         _isSpoken = true;
         Interlocked.Exchange(ref _waiting, connection)?.Dispose();
     }
 
-    /// <summary>Sets a request going.</summary>
-    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
+    /// <summary>Starts a request.</summary>
+    /// <exception cref="ForwardException">The request must not be passed on.</exception>
     public Http2Exchange Send(ForwardRequest request) => new(request, _client, _options.Timeouts, _time);
 
-    /// <summary>Closes a connection that was opened for a request which then did not want it: its client is gone, or HTTP/2 cannot carry it.</summary>
+    /// <summary>Closes a connection whose request did not use it: its client is gone, or HTTP/2 cannot carry it.</summary>
     public void Sweep() => Interlocked.Exchange(ref _waiting, null)?.Dispose();
 
     /// <inheritdoc/>
@@ -89,7 +89,7 @@ internal sealed class Http2Connections : IDisposable
         if (tls.NegotiatedApplicationProtocol != SslApplicationProtocol.Http2)
         {
             await tls.DisposeAsync();
-            _isSpoken = false; // The next request finds out what is.
+            _isSpoken = false; // The next request negotiates again.
             throw new ForwardException(ForwardError.Connect, "it no longer speaks HTTP/2") { IsOtherVersion = true };
         }
         return tls;

@@ -10,8 +10,8 @@ using Microsoft.Net.Http.Headers;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// An exchange over one stream of an HTTP/2 connection. The framework's handler speaks it; it has no way to send trailers behind a
-/// request's body, so those end here. Disposing it without <see cref="Complete"/> resets the stream.
+/// An exchange over one stream of an HTTP/2 connection of the framework's handler. The handler cannot send trailers after a request's
+/// body, so trailers are not passed on. Disposing the exchange without <see cref="Complete"/> resets the stream.
 /// </summary>
 internal sealed class Http2Exchange : Exchange, IUploadTarget
 {
@@ -35,14 +35,15 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     private bool _framed;
     private int _abortCause;
 
-    /// <summary>Sets the request going.</summary>
-    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
+    /// <summary>Starts the request.</summary>
+    /// <exception cref="ForwardException">The request must not be passed on.</exception>
     public Http2Exchange(ForwardRequest request, HttpMessageInvoker client, TimeoutOptions timeouts, TimeProvider time)
     {
         (_request, _timeouts) = (request, timeouts);
         _upload = request.Body is null ? null : new Upload(this, request.Body);
         _message = Http2Message.From(request, _upload);
-        _deadline = time.CreateTimer(static state => ((Http2Exchange)state!).Abort(AbortCause.TimedOut), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _deadline = time.CreateTimer(
+            static state => ((Http2Exchange)state!).Abort(AbortCause.TimedOut), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _clientGone = request.Context.RequestAborted.UnsafeRegister(static state => ((Http2Exchange)state!).Abort(AbortCause.Client), this);
         _superseded = request.Superseded.UnsafeRegister(static state => ((Http2Exchange)state!).Abort(AbortCause.Client), this);
         SetDeadline(timeouts.Response);
@@ -56,7 +57,8 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public override bool IsUploadRefused => _upload is { HasBegun: false };
 
     /// <inheritdoc/>
-    public override bool IsClientGone => Cause == AbortCause.Client || Cause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
+    public override bool IsClientGone =>
+        Cause == AbortCause.Client || Cause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
 
     /// <inheritdoc/>
     public bool WantsChunks => false;
@@ -79,9 +81,10 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         }
         if (_response.StatusCode == HttpStatusCode.SwitchingProtocols)
         {
-            throw new ForwardException(ForwardError.ResponseMalformed, "it changes the protocol, which HTTP/2 cannot (RFC 9113 section 8.6)");
+            throw new ForwardException(
+                ForwardError.ResponseMalformed, "it changes the protocol, which HTTP/2 cannot (RFC 9113 section 8.6)");
         }
-        if (Fields().Any(field => !RequestRules.IsFieldValue(field.Value)) || Lengths() is { Count: > 0 } lengths && (lengths.Count > 1 || !ulong.TryParse(lengths[0], NumberStyles.None, CultureInfo.InvariantCulture, out _)))
+        if (Fields().Any(field => !RequestRules.IsFieldValue(field.Value)) || !IsLengthValid(Lengths()))
         {
             throw new ForwardException(ForwardError.ResponseMalformed, "an invalid header field");
         }
@@ -94,7 +97,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         to.StatusCode = Status;
         foreach (var (name, value) in Fields())
         {
-            if (HeaderRules.IsReturned(name) && (Status is not (204 or 205) || !name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase)))
+            if (HeaderRules.IsReturned(name) && (Status is not (204 or 205) || !IsContentLength(name)))
             {
                 to.Headers[name] = StringValues.Concat(to.Headers[name], value);
             }
@@ -165,7 +168,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     /// <inheritdoc/>
     public override void Complete()
     {
-        // Disposing is all there is to do: a stream that was read to its end is not reset by it.
+        // Nothing to do: disposing does not reset a stream that was read to its end.
     }
 
     /// <inheritdoc cref="Exchange.SetDeadline"/>
@@ -203,7 +206,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     private async Task CopyBodyAsync(HttpResponse response)
     {
         _body = await _response!.Content.ReadAsStreamAsync(_aborted.Token);
-        _buffer = GC.AllocateUninitializedArray<byte>(StepSize); // Not from a pool: where the client breaks off, a read may be left under way.
+        _buffer = GC.AllocateUninitializedArray<byte>(StepSize); // Not from a pool: after an abort a read may still be running.
         _bodyLeft = response.ContentLength;
         _framed = _bodyLeft is null && ClientFraming.BeginChunked(response);
         await BodyCopy.CopyAsync(this, response.BodyWriter, _timeouts.Idle);
@@ -222,8 +225,12 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         from value in field.Value
         select (field.Key, value);
 
-    private List<string> Lengths() =>
-        [.. Fields().Where(field => field.Name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase)).Select(field => field.Value)];
+    private List<string> Lengths() => [.. Fields().Where(field => IsContentLength(field.Name)).Select(field => field.Value)];
+
+    private static bool IsContentLength(string name) => name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase);
+
+    private static bool IsLengthValid(List<string> lengths) =>
+        lengths.Count == 0 || lengths.Count == 1 && ulong.TryParse(lengths[0], NumberStyles.None, CultureInfo.InvariantCulture, out _);
 
     private ForwardException Failure(Exception e)
     {
@@ -238,14 +245,16 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         return new ForwardException(
             Cause switch
             {
-                AbortCause.Client => body?.ClientFault ?? ForwardError.ClientGone,
+                AbortCause.Client => body?.ClientError ?? ForwardError.ClientGone,
                 AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
-                _ => e is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse } ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
+                _ => e is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse }
+                    ? ForwardError.ResponseMalformed
+                    : ForwardError.ResponseHead,
             },
             FailureReason.Of(e));
     }
 
-    /// <summary>The client's body in the shape that the framework's handler asks for.</summary>
+    /// <summary>The client's body in the form that the framework's handler needs.</summary>
     private sealed class Upload(Http2Exchange exchange, RequestBody body) : HttpContent
     {
         private const int Undecided = 0;
@@ -254,15 +263,15 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
 
         private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        private int _decision; // the first one stands
+        private int _decision; // the first one counts
 
         public bool HasBegun => Volatile.Read(ref _decision) == Begun;
 
         /// <summary>Decides that the body is not wanted.</summary>
-        /// <returns>False where it is on its way already.</returns>
+        /// <returns>False where it is being sent already.</returns>
         public bool TryRefuse() => Interlocked.CompareExchange(ref _decision, Refused, Undecided) != Begun;
 
-        /// <summary>Completed, never faulted, when sending has ended in whatever way: whoever reads the response sees why.</summary>
+        /// <summary>Completed, never faulted, when sending has ended: an error is seen by the code that reads the response.</summary>
         public Task Ended => _ended.Task;
 
         protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
@@ -286,7 +295,8 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
             }
         }
 
-        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>
+            SerializeToStreamAsync(stream, context, CancellationToken.None);
 
         protected override bool TryComputeLength(out long length)
         {

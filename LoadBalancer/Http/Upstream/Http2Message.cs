@@ -7,15 +7,15 @@ using Microsoft.Net.Http.Headers;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// Writes the request that a backend gets over HTTP/2, by the same rules as <see cref="RequestHeadWriter"/> does for HTTP/1.1.
+/// Makes the request that a backend gets over HTTP/2, by the same rules as <see cref="RequestHeadWriter"/> for HTTP/1.1.
 /// </summary>
 internal static class Http2Message
 {
-    // Otherwise %2F, .. and // in the path would be repaired, which is not for us to do.
+    // Without this %2F, .. and // in the path would be changed.
     private static readonly UriCreationOptions AsItIs = new() { DangerousDisablePathAndQueryCanonicalization = true };
 
     /// <summary>Makes the message.</summary>
-    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
+    /// <exception cref="ForwardException">The request must not be passed on.</exception>
     public static HttpRequestMessage From(ForwardRequest request, HttpContent? body)
     {
         var context = request.Context;
@@ -23,28 +23,32 @@ internal static class Http2Message
         var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
         if (request.IsConnect)
         {
-            throw new ForwardException(ForwardError.Method, "a WebSocket, which is not spoken over HTTP/2 towards backends");
+            throw new ForwardException(ForwardError.Method, "a WebSocket, which is not supported over HTTP/2 towards backends");
         }
         if (HttpMethods.GetCanonicalizedValue(context.Request.Method) != context.Request.Method)
         {
-            throw new ForwardException(ForwardError.RequestHead, "a method that the framework would take for another one"); // hEAD is not HEAD.
+            // hEAD is not HEAD.
+            throw new ForwardException(ForwardError.RequestHead, "a method that the framework would take for another one");
         }
         if (!RequestRules.IsTarget(target) || target == "*")
         {
             throw new ForwardException(ForwardError.RequestHead, "a target that HTTP/2 towards the backend cannot carry");
         }
-        var message = new HttpRequestMessage(new HttpMethod(context.Request.Method), new Uri($"{request.Backend.Address}{RequestRules.OriginForm(target)}", AsItIs))
+        var uri = new Uri($"{request.Backend.Address}{RequestRules.OriginForm(target)}", AsItIs);
+        var message = new HttpRequestMessage(new HttpMethod(context.Request.Method), uri)
         {
             Version = HttpVersion.Version20,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
             Content = body,
         };
-        Add(message, "Host", headers.Host.ToString() is { Length: > 0 } host ? host : request.Backend.Address.Authority); // RFC 9113 section 8.3.1: never empty.
+        // RFC 9113 section 8.3.1: never empty.
+        Add(message, "Host", headers.Host.ToString() is { Length: > 0 } host ? host : request.Backend.Address.Authority);
         var named = HeaderRules.NamedByConnection(headers.Connection);
         foreach (var (name, values) in headers)
         {
-            // The handler cannot send trailers, so they need not be announced either.
-            if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true && !name.Equals(HeaderNames.Trailer, StringComparison.OrdinalIgnoreCase))
+            // The handler cannot send trailers, so they are not announced either.
+            if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true
+                && !name.Equals(HeaderNames.Trailer, StringComparison.OrdinalIgnoreCase))
             {
                 if (!RequestRules.IsFieldName(name))
                 {
@@ -69,7 +73,7 @@ internal static class Http2Message
         return message;
     }
 
-    // The framework keeps fields about the body apart.
+    // The framework keeps the fields of the body in the content.
     private static void Add(HttpRequestMessage message, string name, string value)
     {
         if (!RequestRules.IsFieldValue(value))

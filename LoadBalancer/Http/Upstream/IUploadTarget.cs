@@ -1,23 +1,23 @@
 namespace LoadBalancer.Http.Upstream;
 
-/// <summary>Where a client's body goes: a connection, or one stream of a connection that many share.</summary>
+/// <summary>The target of a client's body: an HTTP/1.1 connection, or one stream of an HTTP/2 connection.</summary>
 internal interface IUploadTarget
 {
-    /// <summary>Whether a body of unknown length must be cut into chunks (RFC 9112 section 7.1), because nothing else would show its end.</summary>
+    /// <summary>Whether a body of unknown length must be sent in chunks (RFC 9112 section 7.1), which show its end.</summary>
     bool WantsChunks { get; }
 
     /// <summary>Cancelled when the exchange is aborted.</summary>
     CancellationToken Aborted { get; }
 
-    /// <summary>From now on the exchange is aborted unless this is called again within the time given.</summary>
+    /// <summary>Aborts the exchange after the time given, unless this is called again before.</summary>
     void SetDeadline(TimeSpan fromNow);
 
-    /// <summary>Breaks the exchange off; the first cause given stands.</summary>
+    /// <summary>Aborts the exchange; the first cause counts.</summary>
     void Abort(AbortCause cause);
 
     /// <summary>Sends all of it.</summary>
     ValueTask SendAsync(ReadOnlyMemory<byte> data);
 
-    /// <summary>Sees to it that what was sent is on its way, and not waiting for more.</summary>
+    /// <summary>Sends what is still buffered.</summary>
     ValueTask FlushAsync();
 }

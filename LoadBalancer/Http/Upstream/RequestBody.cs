@@ -8,34 +8,34 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Upstream;
 
-/// <summary>The client's body on its way to a backend: streamed as it arrives, never held whole, and so readable only once.</summary>
+/// <summary>The client's body: streamed to a backend as it arrives, never buffered as a whole, and so readable only once.</summary>
 internal sealed class RequestBody(HttpRequest request)
 {
     private const int ChunkOverhead = 8 + 2 + 2; // size in hexadecimal, and two line ends
 
     private static readonly byte[] EmptyLastChunk = "0\r\n\r\n"u8.ToArray();
 
-    /// <summary>Whether reading from the client has begun, after which nobody else can be sent the same body.</summary>
+    /// <summary>Whether reading from the client has begun; then the body cannot be sent to another backend.</summary>
     public bool Consumed { get; private set; }
 
-    /// <summary>Whether we wait for the client at this moment, rather than for the backend.</summary>
+    /// <summary>Whether the upload waits for the client, and not for the backend.</summary>
     public bool AwaitsClient { get; private set; }
 
-    /// <summary>What is wrong with the client's message, where something is.</summary>
-    public ForwardError? ClientFault { get; private set; }
+    /// <summary>The error in the client's message; null where there is none.</summary>
+    public ForwardError? ClientError { get; private set; }
 
-    /// <summary>Its length where the client announced it; else it goes on chunked.</summary>
+    /// <summary>Its length where the client announced it; else it is sent in chunks.</summary>
     public long? Length => request.ContentLength;
 
     /// <summary>
-    /// Sends the body as it comes. If the client fails to deliver, the exchange is aborted, so that a backend never takes a part for
-    /// the whole. If the backend no longer listens that is no error here: it may have answered already, and its answer counts.
+    /// Sends the body as it arrives. If the client does not send all of it, the exchange is aborted, so that the backend never takes a
+    /// part for the whole. If the backend stops reading, its response counts, which it may have sent already.
     /// </summary>
     public async Task SendAsync(IUploadTarget target, TimeSpan idle)
     {
         Consumed = true;
         var reader = request.BodyReader;
-        // Not by handing ReadAsync the token: Kestrel then believes for ever that a read is under way, and has to close the connection.
+        // The token is not passed to ReadAsync: Kestrel would then take the read for unfinished for ever, and close the connection.
         using var aborted = target.Aborted.UnsafeRegister(static reader => CancelRead((PipeReader)reader!), reader);
         while (true)
         {
@@ -47,13 +47,13 @@ internal sealed class RequestBody(HttpRequest request)
                 var reading = reader.ReadAsync();
                 if (!reading.IsCompleted)
                 {
-                    await FlushAsync(target); // It may be long in coming; what was sent need not wait for it.
+                    await FlushAsync(target); // The next piece may take long. What was sent need not wait for it.
                 }
                 read = await reading;
             }
             catch (BadHttpRequestException e)
             {
-                ClientFault = e.StatusCode switch
+                ClientError = e.StatusCode switch
                 {
                     StatusCodes.Status413PayloadTooLarge => ForwardError.RequestTooLarge,
                     StatusCodes.Status408RequestTimeout => ForwardError.RequestTimeout,
@@ -64,13 +64,13 @@ internal sealed class RequestBody(HttpRequest request)
             }
             catch (ConnectionResetException)
             {
-                request.HttpContext.Abort(); // Kestrel learns of it only later, and till then takes it for our mistake.
+                request.HttpContext.Abort(); // Kestrel notices the reset later, and would log an error before that.
                 target.Abort(AbortCause.Client);
                 throw;
             }
             catch (IOException)
             {
-                ClientFault = ForwardError.RequestBody; // That is all that Kestrel says of some broken chunks.
+                ClientError = ForwardError.RequestBody; // Kestrel reports some malformed chunks in this way.
                 target.Abort(AbortCause.Client);
                 throw;
             }
@@ -102,7 +102,7 @@ internal sealed class RequestBody(HttpRequest request)
         {
             if (LastChunk() is not { } lastChunk)
             {
-                ClientFault = ForwardError.RequestBody;
+                ClientError = ForwardError.RequestBody;
                 target.Abort(AbortCause.Client);
                 throw new IOException("an invalid trailer");
             }
@@ -118,11 +118,11 @@ internal sealed class RequestBody(HttpRequest request)
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
         {
-            // No fault of the client's, to whom what is around this would put it down; the next attempt to send says it again.
+            // An error of the backend; the handlers around this call would take it for one of the client. The next send reports it.
         }
     }
 
-    /// <summary>Ends a read that is under way, as an aborted upload must; no error where Kestrel has ended it already.</summary>
+    /// <summary>Ends a read, because the upload is aborted; no error where Kestrel has ended it already.</summary>
     internal static void CancelRead(PipeReader reader)
     {
         try
@@ -131,11 +131,11 @@ internal sealed class RequestBody(HttpRequest request)
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
         {
-            // The client's connection was aborted too, or its request is over; then the read ends by itself.
+            // The client's connection was aborted too, or its request is over. Then the read ends by itself.
         }
     }
 
-    // The trailers are there once the body has been read to its end. Null where there is something in them that must not be passed on.
+    // The trailers are available once the body was read to its end. Null where they must not be passed on.
     private byte[]? LastChunk()
     {
         if (request.HttpContext.Features.Get<IHttpRequestTrailersFeature>() is not { Available: true, Trailers: { Count: > 0 } trailers })
@@ -151,7 +151,7 @@ internal sealed class RequestBody(HttpRequest request)
             }
             foreach (var value in HeaderRules.IsTrailer(name) ? values : default)
             {
-                // Kestrel lets anything pass in trailers of HTTP/2, line ends too.
+                // Kestrel does not check trailers of HTTP/2: they may even contain line ends.
                 if (!RequestRules.IsFieldValue(value!))
                 {
                     return null;

@@ -10,8 +10,8 @@ using Microsoft.Extensions.Primitives;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// Writes the head of the request that a backend gets: method, target and fields as the client sent them, less the fields between two
-/// neighbours, plus those in which a proxy names the client (X-Forwarded-…) and itself (Via).
+/// Writes the head of the request that a backend gets over HTTP/1.1: method, target and fields as the client sent them, without the
+/// hop-by-hop fields, with those of <see cref="ForwardingFields"/>.
 /// </summary>
 internal struct RequestHeadWriter : IFieldWriter, IDisposable
 {
@@ -24,7 +24,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
     public readonly ReadOnlyMemory<byte> Written => _buffer.AsMemory(0, _length);
 
     /// <summary>Writes the whole head.</summary>
-    /// <exception cref="ForwardException">There is something in it that must not be passed on.</exception>
+    /// <exception cref="ForwardException">The request must not be passed on.</exception>
     public static RequestHeadWriter Write(ForwardRequest request)
     {
         var writer = new RequestHeadWriter { _buffer = ArrayPool<byte>.Shared.Rent(UsualSize) };
@@ -42,7 +42,11 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         Append(request.IsConnect ? HttpMethods.Get : context.Request.Method);
         Append(" "u8);
         var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
-        Append(RequestRules.IsTarget(target) ? RequestRules.OriginForm(target) : throw new ForwardException(ForwardError.RequestHead, "a control character in the target"));
+        if (!RequestRules.IsTarget(target))
+        {
+            throw new ForwardException(ForwardError.RequestHead, "a control character in the target");
+        }
+        Append(RequestRules.OriginForm(target));
         Append(" HTTP/1.1\r\n"u8);
         var host = headers.Host;
         Field("Host"u8, host.Count > 0 ? host.ToString() : request.Backend.Address.Authority);
@@ -75,7 +79,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         }
     }
 
-    // What the client framed by length or in chunks goes on in the same way; where it announced nothing, so do we.
+    // The body is framed as the client framed it: by length, in chunks, or there is none.
     private void WriteFraming(ForwardRequest request)
     {
         if (request.Context.Request.ContentLength is { } length)
@@ -90,7 +94,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         }
     }
 
-    // Of what concerns the client's connection, two wishes concern the backend too: another protocol, and trailers.
+    // Two hop-by-hop options are passed on: a switch to another protocol, and the acceptance of trailers.
     private void WriteConnection(ForwardRequest request, IHeaderDictionary headers)
     {
         var takesTrailers = HeaderRules.TakesTrailers(headers.TE);
@@ -100,7 +104,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
             Field("Upgrade"u8, request.UpgradeProtocol!);
             if (request.IsConnect)
             {
-                // RFC 8441 section 5.1: over HTTP/2 there is no key, over HTTP/1.1 there must be one. Its answer is between us and the backend.
+                // RFC 8441 section 5.1: over HTTP/2 there is no key, over HTTP/1.1 there must be one. The client does not get its answer.
                 Field("Sec-WebSocket-Key"u8, Convert.ToBase64String(RandomNumberGenerator.GetBytes(16)));
             }
         }

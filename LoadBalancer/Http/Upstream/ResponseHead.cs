@@ -14,10 +14,10 @@ internal enum BodyFraming
     UntilClose,
 }
 
-/// <summary>The head of a response, but for its fields. Parsed by <see cref="TryParse"/>, a pure function.</summary>
+/// <summary>The head of a response, without its fields. Parsed by <see cref="TryParse"/>, a pure function.</summary>
 internal readonly struct ResponseHead
 {
-    /// <summary>Heads above this are refused.</summary>
+    /// <summary>The largest head that is accepted, in bytes.</summary>
     public const int MaxSize = 64 * 1024;
 
     private static readonly SearchValues<byte> TokenBytes =
@@ -26,33 +26,33 @@ internal readonly struct ResponseHead
     private static readonly SearchValues<byte> ForbiddenInValue =
         SearchValues.Create([.. Enumerable.Range(0, 32).Where(b => b != '\t').Select(b => (byte)b), 127]);
 
-    /// <summary>The three digits.</summary>
+    /// <summary>The status code.</summary>
     public int Status { get; private init; }
 
-    /// <summary>The words after them.</summary>
+    /// <summary>The reason phrase.</summary>
     public string Reason { get; private init; }
 
-    /// <summary>Whether <c>Connection</c> names anything but how the connection goes on: fields that are not to be forwarded.</summary>
+    /// <summary>Whether <c>Connection</c> has more than close and keep-alive: names of fields that must not be forwarded.</summary>
     public bool NamesFields { get; private init; }
 
     /// <summary>Whether the connection may be used again after the body.</summary>
     public bool KeepAlive { get; private init; }
 
-    /// <summary>How the body ends, unless status or method say that there is none.</summary>
+    /// <summary>How the body ends, unless by status or method there is none.</summary>
     public BodyFraming Framing { get; private init; }
 
-    /// <summary>The length of the body, where that is how it ends.</summary>
+    /// <summary>The length of the body, where it is framed by length.</summary>
     public long ContentLength { get; private init; }
 
     /// <summary>
-    /// Parses the head at the start of the bytes. Lines may end in a bare LF, as RFC 9112 section 2.2 allows; everything else that
-    /// deviates is refused, because what we would repair another hop may read differently.
+    /// Parses the head at the start of the bytes. Lines may end in a bare LF, as RFC 9112 section 2.2 allows. Every other deviation is
+    /// rejected, because another program may read it differently.
     /// </summary>
-    /// <param name="bytes">What was received so far.</param>
+    /// <param name="bytes">The bytes received so far.</param>
     /// <param name="fields">Receives the header fields.</param>
-    /// <param name="head">The head, where it was complete.</param>
-    /// <returns>The length of the head in bytes, or 0 where more is needed.</returns>
-    /// <exception cref="MalformedResponseException">This is no HTTP/1.x response.</exception>
+    /// <param name="head">The head, where it is complete.</param>
+    /// <returns>The length of the head in bytes, or 0 where it is not complete.</returns>
+    /// <exception cref="MalformedResponseException">It is not a valid HTTP/1.x response.</exception>
     public static int TryParse(ReadOnlySpan<byte> bytes, HeaderLines fields, out ResponseHead head)
     {
         head = default;
@@ -103,7 +103,9 @@ internal readonly struct ResponseHead
                     }
                     break;
                 case HeaderKind.ContentLength:
-                    contentLength = contentLength < 0 ? ParseLength(field.Value) : throw new MalformedResponseException("two Content-Length fields");
+                    contentLength = contentLength < 0
+                        ? ParseLength(field.Value)
+                        : throw new MalformedResponseException("two Content-Length fields");
                     break;
                 case HeaderKind.TransferEncoding:
                     chunked = !chunked && minor == 1 && field.Value.Equals("chunked", StringComparison.OrdinalIgnoreCase)
@@ -131,7 +133,7 @@ internal readonly struct ResponseHead
     private static int NeedMore(ReadOnlySpan<byte> bytes) =>
         bytes.Length <= MaxSize ? 0 : throw new MalformedResponseException($"its head is larger than {MaxSize} bytes");
 
-    /// <summary>Cuts the first line, without its end, off the bytes.</summary>
+    /// <summary>Removes the first line from the bytes, and returns it without its line end.</summary>
     internal static bool TryReadLine(ref ReadOnlySpan<byte> bytes, out ReadOnlySpan<byte> line)
     {
         var end = bytes.IndexOf((byte)'\n');
@@ -145,7 +147,7 @@ internal readonly struct ResponseHead
         return true;
     }
 
-    /// <summary>Takes a field line apart; blanks around the value are not part of it (RFC 9112 section 5).</summary>
+    /// <summary>Parses a field line; blanks around the value are not part of it (RFC 9112 section 5).</summary>
     internal static void ParseField(ReadOnlySpan<byte> line, out ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {
         var colon = line.IndexOf((byte)':');
@@ -161,7 +163,7 @@ internal readonly struct ResponseHead
         }
     }
 
-    // HTTP/1.1 200 OK; the blank before empty words may be missing.
+    // HTTP/1.1 200 OK; the blank before an empty reason phrase may be missing.
     private static (int Minor, int Status, string Reason) ParseStatusLine(ReadOnlySpan<byte> line)
     {
         if (line.Length < 12 || line[7] is not ((byte)'0' or (byte)'1') || line[8] != ' ' || line.Length > 12 && line[12] != ' '
@@ -180,5 +182,5 @@ internal readonly struct ResponseHead
             : throw new MalformedResponseException("an invalid Content-Length");
 }
 
-/// <summary>What a backend sent is no valid response; the message says what about it is not.</summary>
+/// <summary>A backend's response is not valid; the message says why.</summary>
 internal sealed class MalformedResponseException(string message) : Exception(message);

@@ -9,13 +9,13 @@ using Microsoft.Extensions.Primitives;
 
 namespace LoadBalancer.Http.Upstream;
 
-/// <summary>Copies a backend's response to the client, byte by byte as it comes.</summary>
+/// <summary>Copies a backend's HTTP/1.1 response to the client.</summary>
 internal static class ResponseRelay
 {
-    // Large bodies move in steps of this size, straight from the backend's socket into Kestrel's buffer.
+    // Large bodies are copied in steps of this size, directly from the backend's socket to Kestrel's buffer.
     private const int StepSize = 64 * 1024;
 
-    /// <summary>Copies status and header fields, less those between two neighbours.</summary>
+    /// <summary>Copies status and header fields, except the hop-by-hop ones.</summary>
     public static void CopyHead(Http1Exchange from, HttpResponse to)
     {
         to.StatusCode = from.Head.Status;
@@ -28,18 +28,19 @@ internal static class ResponseRelay
         for (var i = 0; i < fields.Count; i++)
         {
             var field = fields[i];
-            if (field.IsReturned && named?.Contains(field.Name) != true && (field.Kind != HeaderKind.ContentLength || from.Head.Status is not (204 or 205)))
+            if (field.IsReturned && named?.Contains(field.Name) != true
+                && (field.Kind != HeaderKind.ContentLength || from.Head.Status is not (204 or 205)))
             {
                 to.Headers[field.Name] = fields.MayRepeat ? StringValues.Concat(to.Headers[field.Name], field.Value) : field.Value;
             }
         }
     }
 
-    /// <summary>Streams the body; every piece is on its way to the client before the next is read.</summary>
-    /// <returns>Null where the body is whole, or the client is gone; else what the backend did wrong.</returns>
+    /// <summary>Streams the body; every piece is sent to the client before the next is waited for.</summary>
+    /// <returns>Null where the body is complete, or the client is gone; else what the backend did wrong.</returns>
     public static ValueTask<string?> CopyBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
     {
-        // Most bodies came in one piece with their head, and need nobody to wait.
+        // Most bodies arrive together with their head: no state machine for them.
         var length = from.Head.ContentLength;
         if (from.Head.Framing == BodyFraming.ContentLength && length <= from.Connection.Unread.Length && HasBody(from, context))
         {
@@ -51,7 +52,8 @@ internal static class ResponseRelay
     }
 
     // Methods are case-sensitive (RFC 9110 section 9.1); HttpMethods.IsHead is not.
-    private static bool HasBody(Http1Exchange from, HttpContext context) => from.Head.Status is not (204 or 205 or 304) && context.Request.Method != HttpMethods.Head;
+    private static bool HasBody(Http1Exchange from, HttpContext context) =>
+        from.Head.Status is not (204 or 205 or 304) && context.Request.Method != HttpMethods.Head;
 
     private static async ValueTask<string?> StreamBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
     {
@@ -75,7 +77,8 @@ internal static class ResponseRelay
             from.Connection.EndDeadline();
             return null;
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException or OperationCanceledException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException
+            or OperationCanceledException)
         {
             return from.IsClientGone ? null
                 : from.Connection.AbortCause == AbortCause.TimedOut ? "no byte moved for " + idle
@@ -136,7 +139,7 @@ internal static class ResponseRelay
                 }
                 if (decoded == 0)
                 {
-                    // Nothing more to be had from what is here: on with it to the client, then wait for more.
+                    // All that was received is decoded: send it to the client, then wait for more.
                     await BodyCopy.FlushAsync(from, to, idle);
                     if (!connection.Received(await connection.ReceiveAsync()))
                     {

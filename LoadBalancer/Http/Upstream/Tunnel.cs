@@ -7,14 +7,14 @@ using Microsoft.Net.Http.Headers;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// What follows a 101 (Switching Protocols): bytes, in both directions, of a protocol that is none of our business. When one end
-/// closes the other follows; a tunnel in which nothing moves is closed at the idle time-out.
+/// Copies bytes in both directions after a 101 (Switching Protocols). When one side closes, the other is closed too; a tunnel in which
+/// nothing moves is closed at the idle time-out.
 /// </summary>
 internal static class Tunnel
 {
     private const int StepSize = 16 * 1024;
 
-    /// <summary>Switches the client's connection over too, and returns when the tunnel has ended.</summary>
+    /// <summary>Switches the client's connection to the other protocol too, and returns when the tunnel has ended.</summary>
     public static async Task RunAsync(HttpContext context, Http1Exchange exchange, TimeSpan idle)
     {
         var connection = exchange.Connection;
@@ -32,12 +32,13 @@ internal static class Tunnel
     {
         if (HttpMethods.IsConnect(context.Request.Method))
         {
-            context.Response.StatusCode = StatusCodes.Status200OK; // RFC 8441 section 5: HTTP/2 has no 101, and no key to answer.
+            context.Response.StatusCode = StatusCodes.Status200OK; // RFC 8441 section 5: HTTP/2 has neither 101 nor a key.
             context.Response.Headers.Remove(HeaderNames.SecWebSocketAccept);
             return context.Features.Get<IHttpExtendedConnectFeature>()!.AcceptAsync();
         }
-        context.Response.Headers.Upgrade = // Of several protocols on offer the backend has chosen one.
-            Enumerable.Range(0, fields.Count).Select(i => fields[i]).FirstOrDefault(field => field.Name.Equals(HeaderNames.Upgrade, StringComparison.OrdinalIgnoreCase))?.Value
+        context.Response.Headers.Upgrade = // The client may have offered several protocols, of which the backend has chosen one.
+            Enumerable.Range(0, fields.Count).Select(i => fields[i])
+                .FirstOrDefault(field => field.Name.Equals(HeaderNames.Upgrade, StringComparison.OrdinalIgnoreCase))?.Value
             ?? context.Request.Headers.Upgrade;
         return new(context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync());
     }
@@ -57,7 +58,7 @@ internal static class Tunnel
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or OperationCanceledException)
         {
-            // One of the two ends is gone, or time is up.
+            // One of the two sides is gone, or the idle time-out has passed.
         }
     }
 
@@ -74,7 +75,7 @@ internal static class Tunnel
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or OperationCanceledException)
         {
-            // One of the two ends is gone, or time is up.
+            // One of the two sides is gone, or the idle time-out has passed.
         }
         finally
         {

@@ -5,9 +5,9 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// Sends a request to one backend, and waits for the head of its response. What can go wrong because a connection was kept is dealt
-/// with here: where an idle one was closed just as the request was sent, or the backend speaks another HTTP version than before, the
-/// request goes to the same backend once more, over a new connection. Whether another backend is tried is decided by the caller.
+/// Sends a request to one backend, and waits for the head of its response. Errors that only come from reusing connections are handled
+/// here: where an idle connection was closed just as the request was sent, or the backend speaks another HTTP version than before, the
+/// request is sent to the same backend once more, over a new connection. Whether another backend is tried is decided by the caller.
 /// </summary>
 /// <param name="client">Stands on an <see cref="UpstreamHandler"/>; without a time-out of its own.</param>
 internal sealed class UpstreamClient(HttpClient client)
@@ -21,7 +21,8 @@ internal sealed class UpstreamClient(HttpClient client)
     /// <returns>The exchange; the head of the response was read.</returns>
     /// <exception cref="ForwardException">There is no response.</exception>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<Exchange> SendAsync(HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
+    public async ValueTask<Exchange> SendAsync(
+        HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
     {
         ForwardException? before = null;
         while (true)
@@ -35,7 +36,8 @@ internal sealed class UpstreamClient(HttpClient client)
             Exchange? exchange = null;
             try
             {
-                exchange = (Exchange)await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, CancellationToken.None); // The request carries its token itself.
+                // Without a token: the request has its own.
+                exchange = (Exchange)await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, CancellationToken.None);
                 await exchange.ReadHeadAsync();
                 return exchange;
             }
@@ -46,7 +48,8 @@ internal sealed class UpstreamClient(HttpClient client)
                     await exchange.EndUploadAsync();
                     exchange.Dispose();
                 }
-                if (before is not null || body is { Consumed: true } || !e.IsOtherVersion && !(e.IsStale && RequestRules.IsIdempotent(context.Request.Method)))
+                var isSafe = e.IsOtherVersion || e.IsStale && RequestRules.IsIdempotent(context.Request.Method);
+                if (before is not null || body is { Consumed: true } || !isSafe)
                 {
                     throw;
                 }

@@ -7,13 +7,13 @@ using LoadBalancer.Tls;
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// What is beneath the <see cref="HttpClient"/> of a pool: HTTP/1.1 of our own, HTTP/2 where the pool's options say so or where an
-/// https backend negotiates it. For HTTP/1.1 the framework's own handler cannot answer while an upload still runs, hides 1xx answers
-/// and what makes a response malformed, and costs a third more for each request.
+/// The handler of a pool's <see cref="HttpClient"/>: our own HTTP/1.1, and HTTP/2 where the pool's options say so or an https backend
+/// negotiates it. For HTTP/1.1 the framework's handler returns no response while an upload is running, hides 1xx responses and why a
+/// response is malformed, and costs a third more per request.
 /// </summary>
 internal sealed class UpstreamHandler : HttpMessageHandler
 {
-    // What waits for a deadline is let down at most this much later.
+    // A deadline is noticed at most this much later.
     private static readonly TimeSpan SweepInterval = TimeSpan.FromMilliseconds(250);
 
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
@@ -36,7 +36,8 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancellationToken)
     {
         var request = (ForwardRequest)message;
-        var pool = _pools.GetOrAdd(request.Backend, static (backend, self) => new ConnectionPool(backend, self._options, self._trust, self._time), this);
+        var pool = _pools.GetOrAdd(
+            request.Backend, static (backend, self) => new ConnectionPool(backend, self._options, self._trust, self._time), this);
         if (pool.Http2.IsSpoken && !(request.WantsHttp1 && pool.Http2.IsNegotiated))
         {
             return Task.FromResult<HttpResponseMessage>(pool.Http2.Send(request));
@@ -45,7 +46,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
         {
             return SendAsync(request, pool, null, default);
         }
-        // Nearly always there is a connection, and it takes the whole head at once: no state machine for that.
+        // Nearly always there is a connection, and the whole head is sent at once: no state machine for that.
         var exchange = new Http1Exchange(request, pool, connection, _options.Timeouts);
         ValueTask<bool> sending;
         try
@@ -60,7 +61,8 @@ internal sealed class UpstreamHandler : HttpMessageHandler
         return exchange.IsSent ? Task.FromResult<HttpResponseMessage>(exchange) : SendAsync(request, pool, exchange, sending);
     }
 
-    private async Task<HttpResponseMessage> SendAsync(ForwardRequest request, ConnectionPool pool, Http1Exchange? exchange, ValueTask<bool> sending)
+    private async Task<HttpResponseMessage> SendAsync(
+        ForwardRequest request, ConnectionPool pool, Http1Exchange? exchange, ValueTask<bool> sending)
     {
         while (true)
         {
@@ -71,8 +73,8 @@ internal sealed class UpstreamHandler : HttpMessageHandler
                     return exchange;
                 }
                 exchange?.Dispose();
-                WatchAgain();
-                // Where one idle connection was dead, others are.
+                SweepAgain();
+                // If one idle connection was closed, others probably are too.
                 using var unwanted = CancellationTokenSource.CreateLinkedTokenSource(request.Context.RequestAborted, request.Superseded);
                 if (await pool.OpenAsync(request.WantsHttp1, unwanted.Token) is not { } connection)
                 {
@@ -90,7 +92,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     }
 
     /// <inheritdoc/>
-    /// <remarks>What is under way may end, and is watched over until then.</remarks>
+    /// <remarks>Exchanges that are running may end; their deadlines are checked until then.</remarks>
     protected override void Dispose(bool disposing)
     {
         if (disposing)
@@ -101,8 +103,8 @@ internal sealed class UpstreamHandler : HttpMessageHandler
         base.Dispose(disposing);
     }
 
-    // Who is late, and still uses a handler that was disposed of, must not wait for a deadline in vain.
-    private void WatchAgain()
+    // A late request may use a handler that was disposed of. Its deadline must be checked too.
+    private void SweepAgain()
     {
         if (_isDisposed)
         {
@@ -117,7 +119,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
             pool.Sweep();
             if (_isDisposed || IsGone(backend, pool))
             {
-                pool.Dispose(); // Closes what is idle, again and again until nothing is left.
+                pool.Dispose(); // Closes the idle connections, at each sweep until there is none.
                 if (pool.IsEmpty)
                 {
                     _pools.TryRemove(backend, out _);
@@ -130,7 +132,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
         }
     }
 
-    // Who chose the backend just before it left may be a moment late.
+    // A request that chose the backend just before it left may come a moment later.
     private bool IsGone(Backend backend, ConnectionPool pool)
     {
         if (!backend.IsRemoved)
