@@ -128,7 +128,7 @@ internal sealed class LibzmqBrokerTests
     [Test]
     public async Task Sample_WithABrokerOfLibzmq_WorksAndAsks()
     {
-        var offset = StorePorts.FreeOffset();
+        var offset = StorePorts.NextOffset();
         var folder = Directory.CreateTempSubdirectory("store").FullName;
         await using var broker = PythonZmq.Start(
             """

@@ -15,7 +15,7 @@ internal sealed class TakeOverTests
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(60);
     private static readonly TimeSpan PeerTimeout = TimeSpan.FromMilliseconds(300);
 
-    private readonly BrokerPorts _ports = StorePorts.At(StorePorts.FreeOffset());
+    private readonly BrokerPorts _ports = StorePorts.At(StorePorts.NextOffset());
 
     [Test]
     public async Task Main_AlternativeComesAndGoes_IsToldInHcheck()

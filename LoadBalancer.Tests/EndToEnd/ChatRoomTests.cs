@@ -15,7 +15,7 @@ internal sealed class ChatRoomTests : IDisposable
     private const string NoFrontendLd = """{"response_code":503,"response_text":"No frontend available"}""";
 
     private readonly string _file = Path.GetTempFileName();
-    private readonly int[] _ports = [RawServer.FreePort(), RawServer.FreePort(), RawServer.FreePort(), RawServer.FreePort()];
+    private readonly int[] _ports = [ReservedPorts.Next(), ReservedPorts.Next(), ReservedPorts.Next(), ReservedPorts.Next()];
 
     public void Dispose() => File.Delete(_file);
 
@@ -154,7 +154,7 @@ internal sealed class ChatRoomTests : IDisposable
         private readonly CancellationTokenSource _stop = new();
         private readonly RawServer _server;
         private readonly UdpClient _udp = new(new IPEndPoint(IPAddress.Loopback, 0)); // not where its heartbeats are said to come from
-        private readonly int _udpPort = RawServer.FreePort();
+        private readonly int _udpPort = ReservedPorts.Next();
         private readonly IPEndPoint _balancer;
         private readonly bool _announcesAnyAddress;
         private Task _beating = Task.CompletedTask;

@@ -18,7 +18,7 @@ internal sealed class DashboardNode : IAsyncDisposable
 
     public static async Task<DashboardNode> StartAsync(string[] backends, string? token = null)
     {
-        var (address, dashboard, file) = ($"http://127.0.0.1:{RawServer.FreePort()}", $"http://127.0.0.1:{RawServer.FreePort()}", Path.GetTempFileName());
+        var (address, dashboard, file) = ($"http://127.0.0.1:{ReservedPorts.Next()}", $"http://127.0.0.1:{ReservedPorts.Next()}", Path.GetTempFileName());
         var pool = new { HealthCheck = new { Path = "/" }, Backends = backends.Index().ToDictionary(entry => $"backend{entry.Index + 1}", entry => new { Address = entry.Item }) };
         await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new
         {

@@ -13,7 +13,7 @@ internal sealed class OutOfFilesTests
     [Test]
     public async Task Files_RunOut_IsToldAndPassesWithoutABusyLoop()
     {
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         var file = Path.GetTempFileName();
         await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new

@@ -29,7 +29,7 @@ internal sealed class RobustnessTests
     public async Task StartAsync()
     {
         _backends = [new ChaosServer(), new ChaosServer(), new ChaosServer()];
-        _port = RawServer.FreePort();
+        _port = ReservedPorts.Next();
         _wrong.Clear();
         ChaosClient.Results.Clear();
         var configuration = new

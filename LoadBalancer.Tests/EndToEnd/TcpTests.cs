@@ -160,7 +160,7 @@ internal sealed class TcpTests
 
     private static async Task<(int Port, string File)> WriteAsync(params int[] backends)
     {
-        var (port, file) = (RawServer.FreePort(), Path.GetTempFileName());
+        var (port, file) = (ReservedPorts.Next(), Path.GetTempFileName());
         await File.WriteAllTextAsync(file, Configuration(port, backends));
         return (port, file);
     }

@@ -16,7 +16,7 @@ internal sealed class TourTests
     public void CloseClient() => _client.Dispose();
 
     [SetUp]
-    public void ChoosePorts() => (_port, _port1, _port2) = (RawServer.FreePort(), RawServer.FreePort(), RawServer.FreePort());
+    public void ChoosePorts() => (_port, _port1, _port2) = (ReservedPorts.Next(), ReservedPorts.Next(), ReservedPorts.Next());
 
     [Test]
     public async Task Tour_BackendsComeAndGo_AnswersAsTheReadmeSays()

@@ -15,7 +15,7 @@ internal sealed class HeartbeatServiceTests : IDisposable
     private static readonly TimeSpan Flood =
         TimeSpan.FromSeconds(double.Parse(Environment.GetEnvironmentVariable("LOADBALANCER_SOAK_SECONDS") is { } soak ? Math.Min(10, double.Parse(soak, CultureInfo.InvariantCulture)).ToString(CultureInfo.InvariantCulture) : "3", CultureInfo.InvariantCulture));
 
-    private readonly int _port = FreeUdpPort();
+    private readonly int _port = ReservedPorts.Next();
     private readonly UdpClient _backend = new(new IPEndPoint(IPAddress.Loopback, 0));
 
     private string Source => _backend.Client.LocalEndPoint!.ToString()!;
@@ -59,7 +59,7 @@ internal sealed class HeartbeatServiceTests : IDisposable
         await SendAsync("OK load=1");
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].Load == 1, "it need not register again");
 
-        var other = FreeUdpPort();
+        var other = ReservedPorts.Next();
         await node.ReloadedAsync(() => node.WriteAsync(Pools(timeout: "00:01:00", port: other)));
         await SendAsync("OK load=2", other);
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].Load == 2, "nor where the node listens elsewhere now");
@@ -96,7 +96,7 @@ internal sealed class HeartbeatServiceTests : IDisposable
     [Test]
     public async Task Reload_AddressGoesToAnotherPool_IsHandedOver()
     {
-        var other = FreeUdpPort();
+        var other = ReservedPorts.Next();
         await using var node = await ConfiguredNode.StartAsync(Pools(next: other));
 
         await node.ReloadedAsync(() => node.WriteAsync(Pools(port: other, next: _port))); // each has the other's
@@ -199,11 +199,5 @@ internal sealed class HeartbeatServiceTests : IDisposable
     {
         await SendAsync(text);
         return Encoding.UTF8.GetString((await _backend.ReceiveAsync()).Buffer);
-    }
-
-    private static int FreeUdpPort()
-    {
-        using var socket = new UdpClient(new IPEndPoint(IPAddress.IPv6Any, 0));
-        return ((IPEndPoint)socket.Client.LocalEndPoint!).Port;
     }
 }

@@ -56,7 +56,7 @@ internal sealed class HttpProbeTests
 
     [Test]
     public async Task Probe_NobodyListens_SaysSo() =>
-        (await ProbeAsync(RawServer.FreePort())).Should().Be(new ProbeResult(false, "connection refused"));
+        (await ProbeAsync(ReservedPorts.Next())).Should().Be(new ProbeResult(false, "connection refused"));
 
     [Test]
     public async Task Probe_NoAnswer_TimesOut()

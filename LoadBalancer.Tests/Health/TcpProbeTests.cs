@@ -18,7 +18,7 @@ internal sealed class TcpProbeTests
 
     [Test]
     public async Task ProbeAsync_NobodyListens_FailsWithTheReason() =>
-        (await ProbeAsync(RawServer.FreePort())).Should().Be(new ProbeResult(false, "connection refused"));
+        (await ProbeAsync(ReservedPorts.Next())).Should().Be(new ProbeResult(false, "connection refused"));
 
     [Test]
     public async Task ProbeAsync_NobodyAnswers_FailsInTime()

@@ -181,7 +181,7 @@ internal sealed class Http2BackendTests
     [Test]
     public async Task Get_NobodyListens_Is502AndSaysWhy()
     {
-        await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{RawServer.FreePort()}"], pool => pool with { HttpVersion = HttpVersion.Version20 });
+        await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{ReservedPorts.Next()}"], pool => pool with { HttpVersion = HttpVersion.Version20 });
 
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 502").And.Contain("connection_refused");
         node.Pool.Snapshot.Members[0].Health.Reason.Should().Be("connection refused");

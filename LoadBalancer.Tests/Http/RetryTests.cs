@@ -57,7 +57,7 @@ internal sealed class RetryTests
             await peer.ReadHeadAsync();
             await peer.SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{await peer.ReadAsync(5)}");
         });
-        await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{RawServer.FreePort()}", good.Address]);
+        await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{ReservedPorts.Next()}", good.Address]);
 
         using var answer = await node.Client.PostAsync("/", new StringContent("hello"));
 
@@ -82,7 +82,7 @@ internal sealed class RetryTests
     [Test]
     public async Task Post_EverybodyRefuses_IsTriedOnceAtEach()
     {
-        await using var node = await TestNode.StartAsync(Enumerable.Range(0, 4).Select(_ => $"http://127.0.0.1:{RawServer.FreePort()}"));
+        await using var node = await TestNode.StartAsync(Enumerable.Range(0, 4).Select(_ => $"http://127.0.0.1:{ReservedPorts.Next()}"));
 
         using var answer = await node.Client.PostAsync("/", new StringContent("hello"));
 
@@ -95,7 +95,7 @@ internal sealed class RetryTests
     {
         await using var dies = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
         await using var raves = RawServer.Answering("nonsense\r\n\r\n");
-        await using var node = await TestNode.StartAsync([dies.Address, raves.Address, $"http://127.0.0.1:{RawServer.FreePort()}"], pool => pool with { Policy = PolicyName.First });
+        await using var node = await TestNode.StartAsync([dies.Address, raves.Address, $"http://127.0.0.1:{ReservedPorts.Next()}"], pool => pool with { Policy = PolicyName.First });
 
         using var answer = await node.Client.GetAsync("/");
 

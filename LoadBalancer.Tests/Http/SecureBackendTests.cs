@@ -99,7 +99,7 @@ internal sealed class SecureBackendTests
     [Test]
     public async Task Get_IdleConnectionClosedByTheBackend_IsNotTheUsersProblem()
     {
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         var certificate = _certificates.Issue("b", "127.0.0.1");
         var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("one"), HttpProtocols.Http1, certificate, port);
         await using var node = await StartAsync(backend, new() { Verify = false });
@@ -159,7 +159,7 @@ internal sealed class SecureBackendTests
         var clock = new FakeClock();
         using var others = new TestCertificates();
         var file = _certificates.AuthorityFile;
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         var backend = await StartClosingAsync(_certificates.Issue("b", "127.0.0.1"), port);
         await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { AuthorityFile = file }, HealthCheck = new() }, time: clock);
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200");
@@ -199,7 +199,7 @@ internal sealed class SecureBackendTests
     public async Task Request_BackendNoLongerSpeaksHttp2_GoesOnOverHttp1(string request)
     {
         var clock = new FakeClock();
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         var certificate = _certificates.Issue("b", "127.0.0.1");
         var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2, certificate, port);
         await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
@@ -222,7 +222,7 @@ internal sealed class SecureBackendTests
     public async Task Get_ConnectionWasOpenedForARequestThatNeverUsedIt_IsNotSentOverItLongAfter()
     {
         var clock = new FakeClock();
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         var certificate = _certificates.Issue("b", "127.0.0.1");
         var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("one"), HttpProtocols.Http2, certificate, port);
         await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);

@@ -84,7 +84,7 @@ internal sealed class SendTimeoutTests
     [Test]
     public async Task Requests_PipelinedAndNoAnswerEverRead_AreCutInTheEnd()
     {
-        await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{RawServer.FreePort()}"], listener: listener => listener with { StatusEndpoints = true, MaxConnections = 1 }, time: _clock);
+        await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{ReservedPorts.Next()}"], listener: listener => listener with { StatusEndpoints = true, MaxConnections = 1 }, time: _clock);
         using var client = await node.ConnectAsync();
         var sending = SendForEverAsync(client);
 

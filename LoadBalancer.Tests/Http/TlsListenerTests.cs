@@ -142,7 +142,7 @@ internal sealed class TlsListenerTests
     {
         await using var backend = RawServer.Answering(Ok);
         var certificate = _certificates.Issue("it", "it.test");
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         await using var node = await TestNode.StartAsync(
             [backend.Address], listener: listener => listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.2/32")] },
             otherListeners: new() { ["tls"] = new() { Address = TestNode.Parse($"https://127.0.0.1:{port}"), Certificates = [certificate], Pool = "web" } });

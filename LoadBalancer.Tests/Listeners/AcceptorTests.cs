@@ -55,7 +55,7 @@ internal sealed class AcceptorTests : IDisposable
     [Test]
     public async Task Accept_Localhost_IsBothLoopbackAddresses()
     {
-        var port = Start("localhost", RawServer.FreePort()).Port;
+        var port = Start("localhost", ReservedPorts.Next()).Port;
 
         using var four = await ConnectAsync(new EndpointAddress("tcp", "127.0.0.1", port));
         using var six = await ConnectAsync(new EndpointAddress("tcp", "::1", port));

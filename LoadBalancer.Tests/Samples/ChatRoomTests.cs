@@ -23,10 +23,10 @@ internal sealed class ChatRoomTests : IAsyncDisposable
     [Test]
     public async Task Talk_AcrossLogicServers_GoesOnWithoutADataServer()
     {
-        var ports = Enumerable.Range(0, 14).Select(_ => RawServer.FreePort()).ToArray();
+        var ports = Enumerable.Range(0, 14).Select(_ => ReservedPorts.Next()).ToArray();
         var (clients, beatsFl, logicSide, beatsLogic, dataSide, beatsData) = (ports[0], ports[1], ports[2], ports[3], ports[4], ports[5]);
         int[] tcp = ports[6..10], udp = ports[10..];
-        string logic = Servers(0), data = Servers(2), management = $"http://127.0.0.1:{RawServer.FreePort()}";
+        string logic = Servers(0), data = Servers(2), management = $"http://127.0.0.1:{ReservedPorts.Next()}";
         var balancers = await Task.WhenAll(
             StartBalancerAsync("fl", $$"""{ "mode": "fl", "client_tcp_listening_addr": "127.0.0.1:{{clients}}", "logic_heartbeat_udp_addr": "127.0.0.1:{{beatsFl}}", "logic_servers": {{logic}} }""", "logic"),
             StartBalancerAsync(

@@ -17,7 +17,7 @@ internal sealed class StoreTests : IAsyncDisposable
     private readonly List<ProgramUnderTest> _programs = [];
 
     // Shifts all six ports; a second node has the same ports at another address.
-    private readonly int _offset = StorePorts.FreeOffset();
+    private readonly int _offset = StorePorts.NextOffset();
 
     public async ValueTask DisposeAsync()
     {

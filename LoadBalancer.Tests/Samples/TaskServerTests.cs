@@ -15,7 +15,7 @@ internal sealed class TaskServerTests
 
     private readonly HttpClient _client = new() { Timeout = TimeSpan.FromSeconds(10) };
     private readonly string _folder = Directory.CreateTempSubdirectory("tasks").FullName;
-    private readonly int[] _ports = [RawServer.FreePort(), RawServer.FreePort()];
+    private readonly int[] _ports = [ReservedPorts.Next(), ReservedPorts.Next()];
     private ProgramUnderTest[] _servers = [];
 
     private string TaskFile => Path.Combine(_folder, "tasks.json");
@@ -170,7 +170,7 @@ internal sealed class TaskServerTests
     [Test]
     public async Task ClientEmulator_ThroughTheLoadBalancer_FindsEverythingAsItIsToBe()
     {
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         await using var balancer = await ProgramUnderTest.StartAsync(
             "LoadBalancer", "--config", Configuration(), $"--LoadBalancer:Listeners:web:Address=http://127.0.0.1:{port}",
             $"--LoadBalancer:Pools:web:Backends:server1:Address=http://127.0.0.1:{_ports[0]}", $"--LoadBalancer:Pools:web:Backends:server2:Address=http://127.0.0.1:{_ports[1]}");
@@ -188,7 +188,7 @@ internal sealed class TaskServerTests
     [Test]
     public async Task ClientEmulator_NobodyThere_SaysSo()
     {
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
 
         var (exitCode, output, errors) = await ProgramUnderTest.RunAsync(Sample + "ClientEmulator", "--url", $"http://127.0.0.1:{port}", "--wait", "1");
 

@@ -11,7 +11,7 @@ internal sealed class TasksTests
 {
     private const string Sample = "samples/tasks/";
 
-    private readonly int[] _ports = [RawServer.FreePort(), RawServer.FreePort(), RawServer.FreePort()];
+    private readonly int[] _ports = [ReservedPorts.Next(), ReservedPorts.Next(), ReservedPorts.Next()];
     private ProgramUnderTest _balancer = null!;
 
     private static string Configuration => Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], Sample, "loadbalancer.json");

@@ -46,7 +46,7 @@ internal sealed class EpollWireTests
     [Test]
     public async Task Open_NobodyListens_IsRefused()
     {
-        var open = () => EpollWire.OpenAsync(new EndpointAddress("http", "127.0.0.1", RawServer.FreePort()), CancellationToken.None);
+        var open = () => EpollWire.OpenAsync(new EndpointAddress("http", "127.0.0.1", ReservedPorts.Next()), CancellationToken.None);
 
         (await open.Should().ThrowAsync<SocketException>()).Which.SocketErrorCode.Should().Be(SocketError.ConnectionRefused);
     }

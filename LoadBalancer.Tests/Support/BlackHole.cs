@@ -14,7 +14,7 @@ internal sealed class BlackHole : IDisposable
 
     public BlackHole()
     {
-        var endPoint = new IPEndPoint(IPAddress.Loopback, RawServer.FreePort());
+        var endPoint = new IPEndPoint(IPAddress.Loopback, ReservedPorts.Next());
         _listener.Bind(endPoint);
         _listener.Listen(0);
         _first.Connect(endPoint);

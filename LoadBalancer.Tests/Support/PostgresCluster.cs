@@ -31,7 +31,7 @@ internal sealed class PostgresCluster : IAsyncDisposable
                 Assert.Ignore("PostgreSQL does not run as root, and there is no user postgres");
             }
         }
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         var cluster = new PostgresCluster(programs!, folder, $"Host=127.0.0.1;Port={port};Username=postgres;Database=postgres");
         (await cluster.RunProgramAsync("initdb", "--pgdata", cluster.Data, "--username", "postgres", "--auth", "trust", "--no-sync")).Should().Be(0);
         (await cluster.RunProgramAsync("pg_ctl", "start", "--wait", "--pgdata", cluster.Data, "--log", Path.Combine(folder, "log"),

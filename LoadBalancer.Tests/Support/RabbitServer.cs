@@ -16,11 +16,11 @@ internal sealed class RabbitServer
     private static RabbitServer? _shared;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("rabbit").FullName;
-    private readonly int _distributionPort = RawServer.FreePort();
-    private readonly int _namePort = RawServer.FreePort();
+    private readonly int _distributionPort = ReservedPorts.Next();
+    private readonly int _namePort = ReservedPorts.Next();
     private Process? _process;
 
-    public int Port { get; } = RawServer.FreePort();
+    public int Port { get; } = ReservedPorts.Next();
 
     public string Uri => $"amqp://guest:guest@127.0.0.1:{Port}";
 

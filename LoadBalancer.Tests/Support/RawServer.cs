@@ -7,8 +7,6 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>A server that speaks whatever bytes a test wants: each connection is handed to the test's own code, numbered from 1.</summary>
 internal sealed class RawServer : IAsyncDisposable
 {
-    private static int _lastPort = 20_000 + Environment.ProcessId % 5_000;
-
     private readonly Func<RawPeer, int, Task> _serve;
     private readonly CancellationTokenSource _stop = new();
     private readonly List<Task> _connections = [];
@@ -21,7 +19,7 @@ internal sealed class RawServer : IAsyncDisposable
     public RawServer(Func<RawPeer, int, Task> serve)
     {
         _serve = serve;
-        Port = FreePort();
+        Port = ReservedPorts.Next();
         _listener = Listen();
         _accepting = AcceptAsync(_listener);
     }
@@ -59,28 +57,6 @@ internal sealed class RawServer : IAsyncDisposable
         await told;
         await peer.SendAsync(response);
     });
-
-    /// <summary>
-    /// A port that nobody uses, and that nobody is given by chance: below the range from which systems take the ports of outgoing
-    /// connections, and never the same twice.
-    /// </summary>
-    public static int FreePort()
-    {
-        while (true)
-        {
-            var port = Interlocked.Increment(ref _lastPort);
-            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-            try
-            {
-                socket.Bind(new IPEndPoint(IPAddress.Loopback, port));
-                return port;
-            }
-            catch (SocketException)
-            {
-                // Taken; the next one, then.
-            }
-        }
-    }
 
     /// <summary>Stops listening and resets every connection: what a killed process looks like from outside.</summary>
     public async Task KillAsync()

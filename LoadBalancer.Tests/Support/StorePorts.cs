@@ -1,26 +1,15 @@
-using System.Net;
-using System.Net.Sockets;
 using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>The ports of two brokers, which are the same at 127.0.0.1 and at 127.0.0.2.</summary>
+/// <summary>The ports of brokers, which are the same at 127.0.0.1 and at 127.0.0.2.</summary>
 internal static class StorePorts
 {
-    private static readonly int[] Usual = [5550, 5560, 5570, 5571, 5572, 5573];
+    private const int First = 5550;
+    private const int Last = 5573;
 
-    private static readonly string[] Hosts = ["127.0.0.1", "127.0.0.2"];
-
-    /// <summary>What to add to the usual ports for ones that are free, below those that the system gives away by itself.</summary>
-    public static int FreeOffset()
-    {
-        var offset = 2000 + Environment.ProcessId % 200 * 100; // Of two test runs each has its own.
-        while (!Usual.All(port => Hosts.All(host => IsFree(host, port + offset))))
-        {
-            offset = 2000 + (offset - 1900) % 22000;
-        }
-        return offset;
-    }
+    /// <summary>What to add to the usual ports for reserved ones.</summary>
+    public static int NextOffset() => ReservedPorts.Next(Last - First + 1) - First;
 
     /// <summary>The ports.</summary>
     public static BrokerPorts At(int offset) => new()
@@ -32,18 +21,4 @@ internal static class StorePorts
         WorkerCheckClients = 5572 + offset,
         WorkerCheckWorkers = 5573 + offset,
     };
-
-    private static bool IsFree(string host, int port)
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            socket.Bind(new IPEndPoint(IPAddress.Parse(host), port));
-            return true;
-        }
-        catch (SocketException)
-        {
-            return false;
-        }
-    }
 }

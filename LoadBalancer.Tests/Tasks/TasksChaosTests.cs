@@ -124,7 +124,7 @@ internal sealed record NodeProgram(ProgramUnderTest Program, string File, int Cl
     /// <summary>Starts a node.</summary>
     public static async Task<NodeProgram> StartAsync(RabbitServer server, string queue, string settings = "")
     {
-        var (clients, workers) = (RawServer.FreePort(), RawServer.FreePort());
+        var (clients, workers) = (ReservedPorts.Next(), ReservedPorts.Next());
         var file = Path.GetTempFileName();
         await System.IO.File.WriteAllTextAsync(file, $$"""
             { "LoadBalancer": {

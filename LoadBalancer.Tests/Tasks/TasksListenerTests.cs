@@ -319,7 +319,7 @@ internal sealed class TasksListenerTests
     [Test]
     public async Task Rabbit_IsOutOfReach_WhoIsGoneTakesNoMoreMemoryThanTheQueueMay()
     {
-        await using var node = await StartWithoutServerAsync($"amqp://guest:s3cret@127.0.0.1:{RawServer.FreePort()}");
+        await using var node = await StartWithoutServerAsync($"amqp://guest:s3cret@127.0.0.1:{ReservedPorts.Next()}");
         for (var i = 0; i < 3; i++)
         {
             using var gone = await node.ConnectAsync();

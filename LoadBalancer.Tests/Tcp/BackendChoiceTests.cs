@@ -17,7 +17,7 @@ internal sealed class BackendChoiceTests
     public async Task Backend_Refuses_TheNextUntriedOneIsTaken()
     {
         await using var backend = Naming("here");
-        await using var node = await TcpNode.StartAsync([RawServer.FreePort(), backend.Port]);
+        await using var node = await TcpNode.StartAsync([ReservedPorts.Next(), backend.Port]);
 
         for (var i = 0; i < 3; i++)
         {
@@ -59,7 +59,7 @@ internal sealed class BackendChoiceTests
     [TestCase("a question that nobody will read")]
     public async Task Backend_NoneAnswers_ClientIsToldWhole(string question)
     {
-        await using var node = await TcpNode.StartAsync([RawServer.FreePort(), RawServer.FreePort()], listener: listener => listener with { UnavailableMessage = Unavailable });
+        await using var node = await TcpNode.StartAsync([ReservedPorts.Next(), ReservedPorts.Next()], listener: listener => listener with { UnavailableMessage = Unavailable });
 
         for (var i = 0; i < 10; i++) // the first by trying, the others because nobody is eligible
         {
@@ -77,7 +77,7 @@ internal sealed class BackendChoiceTests
     public async Task Backend_NoneAnswers_ClientThatSendsOnAndOnIsToldAndCut()
     {
         var clock = new FakeClock();
-        await using var node = await TcpNode.StartAsync([RawServer.FreePort()], listener: listener => listener with { UnavailableMessage = Unavailable }, time: clock);
+        await using var node = await TcpNode.StartAsync([ReservedPorts.Next()], listener: listener => listener with { UnavailableMessage = Unavailable }, time: clock);
         using var client = await node.ConnectAsync();
         await client.SendAsync(new string('x', 100_000));
         (await client.ReadAsync(Unavailable.Length)).Should().Be(Unavailable);
@@ -90,7 +90,7 @@ internal sealed class BackendChoiceTests
     [Test]
     public async Task Backend_NoneAnswersAndNoMessage_IsClosed()
     {
-        await using var node = await TcpNode.StartAsync([RawServer.FreePort()]);
+        await using var node = await TcpNode.StartAsync([ReservedPorts.Next()]);
         using var client = await node.ConnectAsync();
 
         (await client.ReadToItsEndAsync()).Text.Should().BeEmpty();
@@ -185,7 +185,7 @@ internal sealed class BackendChoiceTests
     public async Task Connecting_ClientEndsItsHalf_IsServedAllTheSame()
     {
         await using var backend = new RawServer(async (peer, _) => await peer.SendAsync("echo: " + (await peer.ReadToItsEndAsync()).Text));
-        await using var node = await TcpNode.StartAsync([RawServer.FreePort(), backend.Port]);
+        await using var node = await TcpNode.StartAsync([ReservedPorts.Next(), backend.Port]);
         using var client = await node.ConnectAsync();
         await client.SendAsync("all");
         client.EndSending();

@@ -128,7 +128,7 @@ internal sealed class TlsTests : IDisposable
     public async Task Backend_NoneAnswers_ClientIsToldThroughTls()
     {
         await using var node = await TcpNode.StartAsync(
-            [RawServer.FreePort()], listener: listener => listener with { Certificates = [_certificates.Issue("chat", "chat.test")], UnavailableMessage = "nobody is there" });
+            [ReservedPorts.Next()], listener: listener => listener with { Certificates = [_certificates.Issue("chat", "chat.test")], UnavailableMessage = "nobody is there" });
         using var client = await node.ConnectAsync();
         await using var tls = await HandshakeAsync(client);
 

@@ -92,7 +92,7 @@ internal sealed class LibzmqTests
     [Test]
     public async Task Sub_LibzmqPub_SendsWhatWeSubscribedTo([Values] bool weListen)
     {
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         await using var sub = new SubscribeSocket();
         sub.Subscribe("ALTPING");
         var address = new IPEndPoint(IPAddress.Loopback, port);

@@ -89,7 +89,7 @@ internal sealed class PublishSubscribeTests : IAsyncDisposable
     [Test]
     public async Task Subscribe_PublisherThatComesBack_IsToldAgain()
     {
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         await using var sub = new SubscribeSocket();
         sub.Subscribe("a");
         sub.Connect(new IPEndPoint(IPAddress.Loopback, port));

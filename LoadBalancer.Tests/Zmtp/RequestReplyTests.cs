@@ -28,7 +28,7 @@ internal sealed class RequestReplyTests
     [Test]
     public async Task RequestAsync_ServerComesLater_Waits()
     {
-        var address = new IPEndPoint(IPAddress.Loopback, RawServer.FreePort());
+        var address = new IPEndPoint(IPAddress.Loopback, ReservedPorts.Next());
         await using var req = new RequestSocket();
         req.Connect(address);
         var answer = req.RequestAsync(ZmtpMessage.Of("x"));
@@ -43,7 +43,7 @@ internal sealed class RequestReplyTests
     [Test]
     public async Task RequestAsync_ConnectionLost_SaysSoAndConnectsAgain()
     {
-        var address = new IPEndPoint(IPAddress.Loopback, RawServer.FreePort());
+        var address = new IPEndPoint(IPAddress.Loopback, ReservedPorts.Next());
         await using var req = new RequestSocket();
         req.Connect(address);
         var first = new ReplySocket();
@@ -82,7 +82,7 @@ internal sealed class RequestReplyTests
     public async Task RequestAsync_Disposed_Ends()
     {
         var req = new RequestSocket();
-        req.Connect(new IPEndPoint(IPAddress.Loopback, RawServer.FreePort()));
+        req.Connect(new IPEndPoint(IPAddress.Loopback, ReservedPorts.Next()));
         var answer = req.RequestAsync(ZmtpMessage.Of("x"));
         await req.DisposeAsync();
 
