@@ -2,10 +2,19 @@ using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests;
 
-/// <summary>Ends what the tests share once all have run.</summary>
+/// <summary>Begins and ends what the tests share.</summary>
 [SetUpFixture]
 internal sealed class SharedServers
 {
+    private Watchdog? _watchdog;
+
+    [OneTimeSetUp]
+    public void Begin() => _watchdog = Watchdog.Start();
+
     [OneTimeTearDown]
-    public Task EndAsync() => RabbitServer.EndAsync();
+    public async Task EndAsync()
+    {
+        await RabbitServer.EndAsync();
+        _watchdog?.Dispose();
+    }
 }

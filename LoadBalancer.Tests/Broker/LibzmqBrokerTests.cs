@@ -70,8 +70,10 @@ internal sealed class LibzmqBrokerTests
         await using var client = StartClient(node, "uuid-1", """
             mine = socket(zmq.SUB, sys.argv[3], SUBSCRIBE=uuid)
             other = socket(zmq.SUB, sys.argv[3], SUBSCRIBE=b"uuid-2")
-            time.sleep(0.3)
-            say(ask(b"SLOW"))
+            while True:
+                answer = ask(b"SLOW")
+                if mine.poll(20): break # else its subscription was not there yet
+            say(answer)
             say(mine.recv_multipart())
             say(other.poll(100))
             """);

@@ -25,7 +25,6 @@ internal sealed partial class DashboardTests
         _browser = await Browser.StartAsync();
         _backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         _node = await DashboardNode.StartAsync([_backend.Address, _backend.Address, _backend.Address]);
-        SetDefaultExpectTimeout(15_000);
     }
 
     [OneTimeTearDown]

@@ -190,8 +190,7 @@ internal sealed class ReloadTests
     }
 
     [Test]
-    [CancelAfter(60_000)]
-    public async Task Load_WhileTheFileIsRewrittenAllTheTime_LosesNoRequest(CancellationToken cancellationToken)
+    public async Task Load_WhileTheFileIsRewrittenAllTheTime_LosesNoRequest()
     {
         await using var node = await ConfiguredNode.StartAsync(Pool($"{Backend("b1", _one)}, {Backend("b2", _two)}"));
         var first = node.Pool.Snapshot.Members[0];
@@ -221,7 +220,6 @@ internal sealed class ReloadTests
         node.Reloader.Refused.Should().Be(2);
         node.Pool.Snapshot.Members[0].Should().BeSameAs(first, "it was in every file");
         node.Log.Lines.Should().NotContain(line => line.Contains("Exception"));
-        cancellationToken.ThrowIfCancellationRequested();
     }
 
     private static RawServer Named(string name) => RawServer.Answering($"HTTP/1.1 200 OK\r\nContent-Length: {name.Length}\r\n\r\n{name}");

@@ -131,8 +131,7 @@ internal sealed class RobustnessTests
     }
 
     [Test]
-    [CancelAfter(150_000)]
-    public async Task Soak_BackendsMisbehave_NoAnswerIsPassedOffAsWholeAndNothingLeaks(CancellationToken cancellationToken)
+    public async Task Soak_BackendsMisbehave_NoAnswerIsPassedOffAsWholeAndNothingLeaks()
     {
         var before = await WarmUpAsync();
 
@@ -146,7 +145,7 @@ internal sealed class RobustnessTests
                 // Good ones mostly, or all would be waiting for those that stall.
                 Note(await client.AskAsync(random.Next(10) switch { 0 => ChaosServer.Headless, 1 => ChaosServer.Broken, _ => ChaosServer.Good }));
             }
-        })).WaitAsync(cancellationToken);
+        }));
 
         foreach (var (result, count) in ChaosClient.Results.OrderBy(entry => entry.Key, StringComparer.Ordinal))
         {

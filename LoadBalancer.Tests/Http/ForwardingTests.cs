@@ -286,7 +286,7 @@ internal sealed class ForwardingTests
             await received.Task;
         }
 
-        await backendSawTheEnd.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await backendSawTheEnd.Task.WaitAsync(TimeLimits.Event);
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 0, "the lease is given back");
         node.Pool.Snapshot.Members[0].Failures.Should().Be(0);
     }

@@ -114,7 +114,7 @@ internal sealed class StoreTests : IAsyncDisposable
         var id = Guid.NewGuid().ToString();
         await using var client = new RequestSocket { Identity = Encoding.ASCII.GetBytes(id) };
         client.Connect(new System.Net.IPEndPoint(System.Net.IPAddress.Loopback, 5550 + _offset));
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var patience = new CancellationTokenSource(TimeLimits.Event);
         return (await client.RequestAsync(ZmtpMessage.Of(id, command), patience.Token)).ToString();
     }
 

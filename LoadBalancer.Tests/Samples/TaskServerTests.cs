@@ -13,7 +13,7 @@ internal sealed class TaskServerTests
 {
     private const string Sample = "samples/task-server/";
 
-    private readonly HttpClient _client = new() { Timeout = TimeSpan.FromSeconds(10) };
+    private readonly HttpClient _client = new() { Timeout = TimeLimits.Event };
     private readonly string _folder = Directory.CreateTempSubdirectory("tasks").FullName;
     private readonly int[] _ports = [ReservedPorts.Next(), ReservedPorts.Next()];
     private ProgramUnderTest[] _servers = [];

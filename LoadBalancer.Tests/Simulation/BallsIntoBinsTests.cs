@@ -31,7 +31,6 @@ internal sealed class BallsIntoBinsTests
 
     [Test]
     [Explicit("Prints the table of docs/policies.md.")]
-    [CancelAfter(120_000)]
     public void Maximum_UpToTheLargestPool_PrintsTheTables()
     {
         foreach (var count in new[] { 10, 100, 1_000, 10_000, 60_000 })

@@ -12,7 +12,6 @@ internal sealed class PolicySimulationTests
 
     [Test]
     [Explicit("Prints the tables of docs/policies.md.")]
-    [CancelAfter(120_000)]
     public void Run_EveryPolicy_PrintsTheTables([Values] bool withTrouble)
     {
         var lines = Enum.GetValues<PolicyName>().Where(policy => policy != PolicyName.First).Select(policy => PoolSimulation.Run(policy, Requests, withTrouble).Line);

@@ -24,6 +24,7 @@ internal sealed class Browser : IAsyncDisposable
             Assert.Ignore("there is no Chromium here; install Debian's package chromium, or name one in the environment variable CHROMIUM");
             throw new InvalidOperationException(); // Ignore does not return.
         }
+        Assertions.SetDefaultExpectTimeout((float)TimeLimits.Event.TotalMilliseconds);
         var playwright = await Playwright.CreateAsync();
         return new Browser(playwright, await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions { ExecutablePath = path, Args = Arguments }));
     }
@@ -32,7 +33,7 @@ internal sealed class Browser : IAsyncDisposable
     public async Task<BrowserWindow> OpenAsync(int width = 1280, int height = 800, ColorScheme colors = ColorScheme.Light)
     {
         var context = await _browser.NewContextAsync(new BrowserNewContextOptions { ViewportSize = new ViewportSize { Width = width, Height = height }, ColorScheme = colors });
-        context.SetDefaultTimeout(15_000);
+        context.SetDefaultTimeout((float)TimeLimits.Event.TotalMilliseconds);
         return new BrowserWindow(await context.NewPageAsync());
     }
 

@@ -5,8 +5,6 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>Waits for what must become true, where only real time can make it so.</summary>
 internal static class Eventually
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
-
     public static async Task BeTrueAsync(Func<bool> condition, string because) => await BeTrueAsync(() => Task.FromResult(condition()), because);
 
     public static async Task BeTrueAsync(Func<Task<bool>> condition, string because)
@@ -14,9 +12,9 @@ internal static class Eventually
         var waited = Stopwatch.StartNew();
         while (!await condition())
         {
-            if (waited.Elapsed > Patience)
+            if (waited.Elapsed > TimeLimits.Event)
             {
-                Assert.Fail($"waited {Patience.TotalSeconds} s in vain: {because}");
+                Assert.Fail($"waited {TimeLimits.Event.TotalSeconds} s until {because}");
             }
             await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System);
         }

@@ -7,8 +7,6 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>A peer that speaks in lines of UTF-8.</summary>
 internal sealed class LinePeer : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
-
     private readonly Socket _socket;
     private readonly StreamReader _reader;
 
@@ -35,7 +33,7 @@ internal sealed class LinePeer : IDisposable
     /// <summary>Reads a line; null where the connection has ended.</summary>
     public async Task<string?> ReadAsync()
     {
-        using var enough = new CancellationTokenSource(Patience);
+        using var enough = new CancellationTokenSource(TimeLimits.Event);
         try
         {
             return await _reader.ReadLineAsync(enough.Token);

@@ -8,19 +8,19 @@ namespace LoadBalancer.Tests.Support;
 /// </summary>
 internal sealed class PythonZmq : IAsyncDisposable
 {
-    private const string Prelude = """
+    private static readonly string Prelude = """
         import sys, time, zmq
         ctx = zmq.Context()
         def say(*what): print(*what, flush=True)
         def socket(kind, address, bind=False, **options):
             s = ctx.socket(kind)
             s.linger = 0
-            s.rcvtimeo = 20000
+            s.rcvtimeo = PATIENCE
             for name, value in options.items(): s.setsockopt(getattr(zmq, name), value)
             s.bind(address) if bind else s.connect(address)
             return s
 
-        """;
+        """.Replace("PATIENCE", $"{TimeLimits.Event.TotalMilliseconds}", StringComparison.Ordinal);
 
     private static readonly string[] Candidates = ["/usr/bin/python3", "python3"];
     private static readonly Lazy<string?> Python = new(Find);

@@ -104,7 +104,7 @@ internal sealed class RabbitServer
                 await using var connection = await ConnectAsync();
                 return;
             }
-            catch (RabbitMQ.Client.Exceptions.BrokerUnreachableException) when (started.Elapsed < TimeSpan.FromSeconds(60) && !_process.HasExited)
+            catch (RabbitMQ.Client.Exceptions.BrokerUnreachableException) when (started.Elapsed < TimeLimits.Event && !_process.HasExited)
             {
                 // not yet
             }

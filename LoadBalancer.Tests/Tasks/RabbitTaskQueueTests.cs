@@ -99,7 +99,6 @@ internal sealed class RabbitTaskQueueTests
     }
 
     [Test]
-    [CancelAfter(120_000)]
     public async Task Server_Restarts_TasksWaitAndEachHasOneResult()
     {
         await using var node = await StartAsync();

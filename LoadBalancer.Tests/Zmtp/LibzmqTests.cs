@@ -219,8 +219,8 @@ internal sealed class LibzmqTests
         var address = dealer.Bind(Any);
         await using var rep = PythonZmq.Start(
             """
-            s = socket(zmq.REP, sys.argv[1], HEARTBEAT_IVL=20, HEARTBEAT_TIMEOUT=200)
-            time.sleep(0.6)
+            s = socket(zmq.REP, sys.argv[1], HEARTBEAT_IVL=20, HEARTBEAT_TIMEOUT=2000)
+            time.sleep(3) # It would have given up by now.
             say("done")
             input()
             """, $"tcp://{address}");
