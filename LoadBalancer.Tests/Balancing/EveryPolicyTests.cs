@@ -2,6 +2,7 @@ using FsCheck;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Balancing;
@@ -87,7 +88,7 @@ internal sealed class EveryPolicyTests
         [Values(PolicyName.RoundRobin, PolicyName.LeastConnections, PolicyName.ResponseTime, PolicyName.Random, PolicyName.PowerOfTwoChoices)] PolicyName name,
         [Values(2, 5, 40)] int count)
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var backends = Enumerable.Range(0, count).Select(i => Unprobed($"b{i}", time: clock)).ToArray();
         var pool = PoolOf(TestPolicies.Make(name), backends);
 
@@ -105,7 +106,7 @@ internal sealed class EveryPolicyTests
     [Test]
     public void Pick_MembersCameAndWent_ChoosesAmongThoseWhoAreLeft([Values] PolicyName name)
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var backends = Enumerable.Range(0, 60).Select(i => Unprobed($"b{i}", time: clock)).ToArray();
         var pool = PoolOf(TestPolicies.Make(name), backends[..40]);
         pool.SetMembers([.. backends[..40].Where((_, i) => i % 3 == 0)]);

@@ -1,6 +1,7 @@
 using LoadBalancer.Balancing;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 using static LoadBalancer.Tests.Support.TestBackends;
 
@@ -8,7 +9,7 @@ namespace LoadBalancer.Tests.Balancing;
 
 internal sealed class ResponseTimePolicyTests
 {
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
 
     [TestCase(2)]
     [TestCase(3)]

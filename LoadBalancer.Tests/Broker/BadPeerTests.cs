@@ -1,5 +1,6 @@
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Tests.Zmtp;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Broker;
 
@@ -9,7 +10,7 @@ internal sealed class BadPeerTests : IAsyncDisposable
 {
     private static readonly string[] Ports = ["Clients", "Workers", "HealthCheck", "AlternativePing", "WorkerCheckClients", "WorkerCheckWorkers"];
 
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
     private BrokerNode _node = null!;
 
     [SetUp]

@@ -1,11 +1,12 @@
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Diagnostics;
 
 internal sealed class ErrorStatisticsTests
 {
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
 
     [TestCase(502, "502_BAD_GATEWAY")]
     [TestCase(503, "503_SERVICE_UNAVAILABLE")]

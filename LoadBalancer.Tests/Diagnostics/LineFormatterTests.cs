@@ -2,6 +2,7 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Diagnostics;
 
@@ -15,7 +16,7 @@ internal sealed class LineFormatterTests
         using var text = new StringWriter { NewLine = "\n" };
         var entry = new LogEntry<string>(level, "category", default, "it happened", exception is null ? null : new InvalidOperationException(exception), (state, _) => state);
 
-        new LineFormatter(new FakeClock()).Write(entry, null, text);
+        new LineFormatter(new FakeTimeProvider(new DateTimeOffset(2025, 1, 1, 0, 0, 0, TimeSpan.Zero))).Write(entry, null, text);
 
         text.ToString().Should().Be(expected);
     }

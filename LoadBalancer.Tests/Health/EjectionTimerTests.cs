@@ -2,6 +2,7 @@ using LoadBalancer.Health;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 
 using static LoadBalancer.Tests.Support.TestBackends;
 
@@ -12,7 +13,7 @@ internal sealed class EjectionTimerTests
     [Test]
     public async Task Watch_Ejected_ComesBackWhenItsTimeIsOver()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var backend = Unprobed("a", time: clock);
         var pool = PoolOf(backend);
         EjectionTimer.Watch(pool, clock, NullLogger.Instance);

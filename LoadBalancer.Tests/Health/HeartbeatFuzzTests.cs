@@ -6,6 +6,7 @@ using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Health;
 
@@ -22,7 +23,7 @@ internal sealed class HeartbeatFuzzTests
     [Test]
     public void TakeIn_MillionDatagrams_NeverThrowsAndCountsEachOnce([Values] bool isSigned)
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var backend = new Backend("a", TestNode.Parse("tcp://127.0.0.1:7000"), new BackendHealth(new HealthRules { Heartbeats = true }, clock));
         var pool = new BackendPool("logic", new RoundRobinPolicy(), [backend]);
         using var monitor = new HeartbeatMonitor(pool, clock, NullLogger.Instance);
@@ -67,7 +68,7 @@ internal sealed class HeartbeatFuzzTests
     [Test]
     public void TakeIn_Steadily_AllocatesNothing()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var backend = new Backend("a", TestNode.Parse("tcp://127.0.0.1:7000"), new BackendHealth(new HealthRules { Heartbeats = true }, clock));
         using var monitor = new HeartbeatMonitor(new BackendPool("logic", new RoundRobinPolicy(), [backend]), clock, NullLogger.Instance);
         monitor.Apply(new HeartbeatOptions(), new Dictionary<string, BackendOptions> { ["a"] = new() { Address = backend.Address, HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001") } });

@@ -393,7 +393,7 @@ internal sealed class HeartbeatMonitorTests : IDisposable
             _clock.Advance(TimeSpan.FromSeconds(1));
         }
 
-        _clock.PutOn(TimeSpan.FromHours(-1));
+        _clock.ChangeTimeOfDay(TimeSpan.FromHours(-1));
 
         for (var i = 50; i < 1000; i++)
         {

@@ -5,6 +5,7 @@ using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Tls;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Health;
 
@@ -61,7 +62,7 @@ internal sealed class HttpProbeTests
     [Test]
     public async Task Probe_NoAnswer_TimesOut()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var server = new RawServer(async (peer, _) => await peer.ReadToEndAsync());
 
         var probing = ProbeAsync(server.Port, clock);

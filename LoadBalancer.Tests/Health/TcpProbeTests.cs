@@ -3,6 +3,7 @@ using LoadBalancer.Health.Probes;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Health;
 
@@ -24,7 +25,7 @@ internal sealed class TcpProbeTests
     public async Task ProbeAsync_NobodyAnswers_FailsInTime()
     {
         using var hole = new BlackHole();
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var probe = ProbeAsync(hole.Port, clock);
 
         clock.Advance(TimeSpan.FromSeconds(5));

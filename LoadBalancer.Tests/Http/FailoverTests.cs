@@ -1,6 +1,7 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -81,7 +82,7 @@ internal sealed class FailoverTests
     [Test]
     public async Task Get_BackendComesBackWithoutProbes_ServesAfterItsEjection()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = RawServer.Answering(Ok);
         await using var node = await TestNode.StartAsync([backend.Address], time: clock);
         await backend.KillAsync();

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.RegularExpressions;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -330,7 +331,7 @@ internal sealed class ForwardingTests
                 await peer.SendAsync("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
             }
         });
-        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeClock()); // No deadline passes.
+        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeTimeProvider()); // No deadline passes.
 
         (await node.ExchangeAsync("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")).Should().StartWith("HTTP/1.1 502").And.Contain("error=http_protocol_error");
     }

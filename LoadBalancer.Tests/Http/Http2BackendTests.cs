@@ -2,6 +2,7 @@ using System.Net;
 using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -200,7 +201,7 @@ internal sealed class Http2BackendTests
     public async Task Get_NoAnswerInTime_Is504AndTheStreamEnds()
     {
         var ended = new TaskCompletionSource();
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = await KestrelBackend.StartAsync(
             async context =>
             {

@@ -6,6 +6,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -20,7 +21,7 @@ internal sealed class ParkingTests
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Long = TimeSpan.FromDays(20);
 
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
 
     [Test]
     public async Task Parked_RequestComes_IsServed()

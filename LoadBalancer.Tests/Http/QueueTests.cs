@@ -1,6 +1,7 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -62,7 +63,7 @@ internal sealed class QueueTests : IDisposable
     [Test]
     public async Task Get_WaitsForTooLong_Is503AndLeavesTheQueue()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = Backend([]);
         await using var node = await StartAsync([backend.Address], limit: 1, time: clock);
         var served = node.Client.GetStringAsync("/");

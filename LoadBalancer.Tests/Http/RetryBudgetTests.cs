@@ -1,11 +1,12 @@
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
 internal sealed class RetryBudgetTests
 {
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
 
     [Test]
     public void TryTakeRetry_NoTraffic_AllowsTen() => Take(new RetryBudget(0.2, _clock)).Should().Be(10);

@@ -1,6 +1,7 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -209,7 +210,7 @@ internal sealed class RetryTests
         await using var one = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
         await using var two = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
         await using var node = await TestNode.StartAsync(
-            [one.Address, two.Address], pool => pool with { Retry = new() { Budget = 0 }, PassiveHealth = new() { Failures = 1000 } }, time: new FakeClock());
+            [one.Address, two.Address], pool => pool with { Retry = new() { Budget = 0 }, PassiveHealth = new() { Failures = 1000 } }, time: new FakeTimeProvider());
 
         for (var i = 0; i < 20; i++)
         {

@@ -3,6 +3,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -45,7 +46,7 @@ internal sealed class SecureBackendTests
         await using var backend = await KestrelBackend.StartAsync(
             async context => await context.Response.WriteAsync(context.Request.Path), spoken, _certificates.Issue("b", "127.0.0.1"));
         await using var node = await TestNode.StartAsync(
-            [backend.Address], pool => pool with { Tls = new() { AuthorityFile = _certificates.AuthorityFile } }, time: new FakeClock()); // However slow the machine, no handshake is too late.
+            [backend.Address], pool => pool with { Tls = new() { AuthorityFile = _certificates.AuthorityFile } }, time: new FakeTimeProvider()); // However slow the machine, no handshake is too late.
 
         var answers = await Task.WhenAll(Enumerable.Range(0, 300).Select(i => node.Client.GetStringAsync(new Uri($"/{i}", UriKind.Relative))));
 
@@ -156,7 +157,7 @@ internal sealed class SecureBackendTests
     [Test]
     public async Task AuthorityFile_Changes_IsTakenUpByRequestsAndProbes()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         using var others = new TestCertificates();
         var file = _certificates.AuthorityFile;
         var port = ReservedPorts.Next();
@@ -198,7 +199,7 @@ internal sealed class SecureBackendTests
     [TestCase("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello")]
     public async Task Request_BackendNoLongerSpeaksHttp2_GoesOnOverHttp1(string request)
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var port = ReservedPorts.Next();
         var certificate = _certificates.Issue("b", "127.0.0.1");
         var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2, certificate, port);
@@ -221,7 +222,7 @@ internal sealed class SecureBackendTests
     [Test]
     public async Task Get_ConnectionWasOpenedForARequestThatNeverUsedIt_IsNotSentOverItLongAfter()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var port = ReservedPorts.Next();
         var certificate = _certificates.Issue("b", "127.0.0.1");
         var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("one"), HttpProtocols.Http2, certificate, port);

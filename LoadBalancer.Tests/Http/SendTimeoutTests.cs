@@ -6,6 +6,7 @@ using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -17,7 +18,7 @@ internal sealed class SendTimeoutTests
     private static readonly TimeSpan SendTimeout = TimeSpan.FromSeconds(100);
     private static readonly TimeSpan AlmostIt = TimeSpan.FromSeconds(90);
 
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
     private readonly byte[] _buffer = new byte[16 * 1024 * 1024];
     private IConnectionListener _listener = null!;
 

@@ -1,4 +1,5 @@
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -75,7 +76,7 @@ internal sealed class StreamingTests
     [Test]
     public async Task Response_ClientDoesNotRead_IsCutAndNobodyElseIsBlamed()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var megabyte = new string('x', 1024 * 1024);
         await using var backend = new RawServer(async (peer, _) =>
         {
@@ -244,7 +245,7 @@ internal sealed class StreamingTests
             body = await peer.ReadAsync(5);
             await peer.SendAsync(Ok);
         });
-        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeClock());
+        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeTimeProvider());
         using var client = await node.ConnectAsync();
 
         await client.SendAsync("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
@@ -265,7 +266,7 @@ internal sealed class StreamingTests
             await peer.SendAsync("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
             body.SetResult(await peer.ReadToEndAsync());
         });
-        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeClock());
+        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeTimeProvider());
         using var client = await node.ConnectAsync();
 
         await client.SendAsync("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
@@ -285,7 +286,7 @@ internal sealed class StreamingTests
             body = await peer.ReadAsync(5);
             await peer.SendAsync(Ok);
         });
-        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeClock());
+        await using var node = await TestNode.StartAsync([backend.Address], time: new FakeTimeProvider());
 
         var answer = await node.ExchangeAsync("PUT / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello");
 
@@ -296,7 +297,7 @@ internal sealed class StreamingTests
     [Test]
     public async Task Expect_BackendKnowsNothingOfIt_BodyFollowsAfterASecond()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = new RawServer(async (peer, _) =>
         {
             await peer.ReadHeadAsync();

@@ -1,5 +1,6 @@
 using System.Net;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -15,7 +16,7 @@ internal sealed class TimeoutTests
     [Platform("Linux")]
     public async Task Connect_NoAnswerInTime_Is504()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         using var hole = new BlackHole();
         await using var node = await TestNode.StartAsync([hole.Address], time: clock);
 
@@ -33,7 +34,7 @@ internal sealed class TimeoutTests
     public async Task Connect_ClientGoesAway_EndsAtOnceWithoutBlame()
     {
         using var hole = new BlackHole();
-        await using var node = await TestNode.StartAsync([hole.Address], time: new FakeClock()); // No time passes, so no deadline does.
+        await using var node = await TestNode.StartAsync([hole.Address], time: new FakeTimeProvider()); // No time passes, so no deadline does.
         using (var client = await node.ConnectAsync())
         {
             await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -55,7 +56,7 @@ internal sealed class TimeoutTests
             using var hole = new BlackHole();
             await using var other = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
             await using (var node = await TestNode.StartAsync(
-                [hole.Address], listener: listener => listener with { AccessLog = file, Routes = [new() { Path = "/phantom", Pool = "other" }] }, time: new FakeClock(), otherPools: new() { ["other"] = other.Address }))
+                [hole.Address], listener: listener => listener with { AccessLog = file, Routes = [new() { Path = "/phantom", Pool = "other" }] }, time: new FakeTimeProvider(), otherPools: new() { ["other"] = other.Address }))
             {
                 for (var i = 0; i < 10; i++)
                 {
@@ -108,7 +109,7 @@ internal sealed class TimeoutTests
     [Test]
     public async Task Get_NoAnswerInTime_Is504()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var arrived = new TaskCompletionSource();
         await using var backend = new RawServer(async (peer, _) =>
         {
@@ -131,7 +132,7 @@ internal sealed class TimeoutTests
     [Test]
     public async Task Get_SilenceInTheMiddleOfTheBody_BreaksTheResponse()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = new RawServer(async (peer, _) =>
         {
             await peer.ReadHeadAsync();
@@ -152,7 +153,7 @@ internal sealed class TimeoutTests
     [Test]
     public async Task Response_SlowButMoving_IsNeverCut([Values] bool chunked)
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var next = new SemaphoreSlim(0);
         await using var backend = new RawServer(async (peer, _) =>
         {
@@ -185,7 +186,7 @@ internal sealed class TimeoutTests
     [Test]
     public async Task Request_SlowButMoving_IsNeverCutForItsRate([Values] bool chunked)
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var arrived = new SemaphoreSlim(0);
         await using var backend = new RawServer(async (peer, _) =>
         {
@@ -215,7 +216,7 @@ internal sealed class TimeoutTests
     [Test]
     public async Task Request_SilenceInTheMiddleOfTheBody_Is408WithoutBlame()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var (begun, seen) = (new TaskCompletionSource<string>(), new TaskCompletionSource<string>());
         await using var backend = new RawServer(async (peer, _) =>
         {
@@ -236,7 +237,7 @@ internal sealed class TimeoutTests
         node.Pool.Snapshot.Members[0].Should().BeEquivalentTo(new { Failures = 0, InFlight = 0, Health = new { IsUp = true } });
     }
 
-    private static Task AdvanceUntilAsync(FakeClock clock, Task done) => Eventually.BeTrueAsync(
+    private static Task AdvanceUntilAsync(FakeTimeProvider clock, Task done) => Eventually.BeTrueAsync(
         () =>
         {
             clock.Advance(TimeSpan.FromSeconds(5));

@@ -5,6 +5,7 @@ using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -39,7 +40,7 @@ internal sealed class TlsListenerTests
     [Test]
     public async Task Certificate_FilesChange_IsTakenUpWithinFiveSeconds()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = RawServer.Answering(Ok);
         await using var node = await StartAsync(backend, clock, _certificates.Issue("it", "before.test"));
         (await SubjectAsync(node, "it")).Should().Be("before.test");

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http;
 
@@ -104,7 +105,7 @@ internal sealed class UpgradeTests
     [Test]
     public async Task Upgrade_NothingMoves_EndsAtTheIdleTimeOut()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = new RawServer(async (peer, _) =>
         {
             await peer.ReadHeadAsync();

@@ -1,11 +1,12 @@
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Pools;
 
 internal sealed class BackendHealthTests
 {
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
 
     [Test]
     public void IsUp_WithoutProbes_IsTrueFromTheStart() => Health(new()).IsUp.Should().BeTrue();

@@ -1,5 +1,6 @@
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 using static LoadBalancer.Tests.Support.TestBackends;
 
@@ -316,7 +317,7 @@ internal sealed class BackendPoolTests
     [Test]
     public void SetMembers_ManyComeAndGo_CountNobodyTwice()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var pool = PoolOf();
         for (var i = 0; i < 1000; i++)
         {
@@ -336,7 +337,7 @@ internal sealed class BackendPoolTests
     [Test]
     public void SetMembers_PlaceOfOneWhoLeft_IsUsedAgainAfterAWhile()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var pool = PoolOf(Unprobed("a", time: clock));
         var places = new List<int>();
         for (var i = 0; i < 10; i++)

@@ -1,11 +1,12 @@
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Pools;
 
 internal sealed class RecentTimesTests
 {
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
 
     [Test]
     public void Percentile_FewerAnswersThanAskedFor_IsUnknown()

@@ -1,11 +1,12 @@
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Pools;
 
 internal sealed class ResponseTimeTests
 {
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
 
     [Test]
     public void Seconds_NothingObserved_IsZero() => new ResponseTime(_clock).Seconds.Should().Be(0);

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json.Nodes;
 using LoadBalancer.Tests.EndToEnd;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
@@ -68,19 +69,21 @@ internal sealed class StoreTests : IAsyncDisposable
     [Test]
     public async Task MainIsKilled_ClientsUnderWay_NoneGivesUp()
     {
-        var main = await StartNodeAsync("127.0.0.1", "--LoadBalancer:Listeners:store:AlternativeAddress=127.0.0.2");
+        var management = $"http://127.0.0.1:{ReservedPorts.Next()}";
+        var main = await StartNodeAsync("127.0.0.1", "--LoadBalancer:Listeners:store:AlternativeAddress=127.0.0.2", $"--LoadBalancer:Management:Address={management}");
         var alternative = await StartNodeAsync("127.0.0.2", "--LoadBalancer:Listeners:store:Role=Alternative", "--LoadBalancer:Listeners:store:MainAddress=127.0.0.1");
         await SaysAsync(main, "127.0.0.2 is the alternative");
         await StartWorkersAsync(3, "--database", Path.Combine(_folder, "store.db"), "--peer-timeout", "0.5");
-        var client = Start(Client, "--port-offset", $"{_offset}", "--peer-timeout", "0.5", "--test", "120", "--clients", "4", "--pause", "0.05");
+        var client = Start(Client, "--port-offset", $"{_offset}", "--peer-timeout", "0.5", "--test", "400", "--clients", "4", "--pause", "0.05");
         await Eventually.BeTrueAsync(() => main.Output.Count(line => line.Contains("has joined", StringComparison.Ordinal)) == 3, "the workers join");
-        await Task.Delay(TimeSpan.FromSeconds(0.7), TimeProvider.System); // Everybody has heard who the alternative is, and clients are in the middle of it.
+        await AnsweredAsync(management, 20);
+        await HealthChecksAsync(5); // Everybody has heard who the alternative is, and clients are in the middle of it.
 
         await main.KillAsync();
 
         (await client.EndAsync()).Should().Be(0, string.Join('\n', client.Output));
         client.Output.Should().Contain(line => line.Contains("going to 127.0.0.2", StringComparison.Ordinal))
-            .And.Contain(line => line.StartsWith("120 answers", StringComparison.Ordinal) && line.Contains("0 wrong, 0 given up", StringComparison.Ordinal));
+            .And.Contain(line => line.StartsWith("400 answers", StringComparison.Ordinal) && line.Contains("0 wrong, 0 given up", StringComparison.Ordinal));
 
         (await alternative.TerminateAsync()).Should().Be(0);
     }
@@ -98,6 +101,25 @@ internal sealed class StoreTests : IAsyncDisposable
         (await client.EndAsync()).Should().Be(0, string.Join('\n', client.Output));
 
         client.Output.Should().Contain("BUY 1: no sign of life for 0.3 s: sending it again");
+    }
+
+    private static async Task AnsweredAsync(string management, int requests)
+    {
+        using var http = new HttpClient { BaseAddress = new Uri(management) };
+        await Eventually.BeTrueAsync(
+            async () => JsonNode.Parse(await http.GetStringAsync("/api/pools"))!["pools"]![0]!["backends"]!.AsArray().Sum(worker => (int)worker!["requests"]!) >= requests,
+            "clients are under way");
+    }
+
+    private async Task HealthChecksAsync(int count)
+    {
+        await using var health = new SubscribeSocket();
+        health.Subscribe("HCHECK");
+        health.Connect(new System.Net.IPEndPoint(System.Net.IPAddress.Loopback, 5570 + _offset));
+        for (var i = 0; i < count; i++)
+        {
+            (await health.ReceiveAsync()).ToString().Should().Be("HCHECK 127.0.0.2");
+        }
     }
 
     private async Task BuyTheLastTenAsync()

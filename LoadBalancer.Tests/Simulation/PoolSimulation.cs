@@ -3,6 +3,7 @@ using LoadBalancer.Health;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Simulation;
 
@@ -22,7 +23,7 @@ internal sealed class PoolSimulation
     private const int Clients = 10_000;
     private const double HotClientShare = 0.05; // what five servers can do
 
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
     private readonly PriorityQueue<Action, (double Time, long Number)> _events = new();
     private readonly Random _arrivals = new(1);
     private readonly Random _service = new(2);

@@ -1,12 +1,22 @@
+using Microsoft.Extensions.Time.Testing;
+
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>A clock that stands still until a test advances it; timers that fall due run in order, on the thread that advances.</summary>
-internal sealed class FakeClock : TimeProvider
+/// <summary>
+/// A <see cref="FakeTimeProvider"/> with what that one cannot do: it says which timers are armed, so that a test lets time pass only when
+/// something waits for it; each timer sees the time at which it fell due, and not the end of the step; and an operator may change the time
+/// of day while no time passes. Tests that need none of these use <see cref="FakeTimeProvider"/>.
+/// </summary>
+internal sealed class FakeClock : FakeTimeProvider
 {
     private readonly Lock _gate = new();
-    private readonly List<FakeTimer> _timers = [];
-    private DateTimeOffset _now = new(2025, 1, 1, 0, 0, 0, TimeSpan.Zero);
-    private TimeSpan _putOn;
+    private readonly List<WatchedTimer> _armed = [];
+    private TimeSpan _changed;
+
+    public FakeClock()
+        : base(new DateTimeOffset(2025, 1, 1, 0, 0, 0, TimeSpan.Zero))
+    {
+    }
 
     /// <summary>How long until the next timer falls due; null where none is armed.</summary>
     public TimeSpan? UntilNextTimer
@@ -15,7 +25,7 @@ internal sealed class FakeClock : TimeProvider
         {
             lock (_gate)
             {
-                return _timers.Count == 0 ? null : _timers.Min(timer => timer.Due) - _now;
+                return _armed.Count == 0 ? null : TimeSpan.FromTicks(_armed.Min(timer => timer.Due) - GetTimestamp());
             }
         }
     }
@@ -25,113 +35,110 @@ internal sealed class FakeClock : TimeProvider
     {
         lock (_gate)
         {
-            return _timers.Count(timer => timer.Due - _now <= time);
+            return _armed.Count(timer => timer.Due - GetTimestamp() <= time.Ticks);
         }
     }
 
-    public override DateTimeOffset GetUtcNow()
+    /// <summary>Lets time pass, from one timer to the next.</summary>
+    public new void Advance(TimeSpan by)
     {
-        lock (_gate)
+        var end = GetTimestamp() + by.Ticks;
+        for (var now = GetTimestamp(); now < end; now = GetTimestamp())
         {
-            return _now + _putOn;
+            long next;
+            lock (_gate)
+            {
+                next = _armed.Select(timer => timer.Due).Where(due => due > now).Append(end).Min();
+            }
+            base.Advance(TimeSpan.FromTicks(Math.Min(next, end) - now));
         }
     }
 
-    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
-
-    public override long GetTimestamp()
+    /// <summary>Changes the time of day, back where it is negative; no time passes.</summary>
+    public void ChangeTimeOfDay(TimeSpan by)
     {
-        lock (_gate)
-        {
-            return _now.Ticks;
-        }
+        _changed += by;
+        AdjustTime(GetUtcNow() + by);
     }
+
+    public override long GetTimestamp() => base.GetTimestamp() - _changed.Ticks;
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        var timer = new FakeTimer(this, () => callback(state));
+        var timer = new WatchedTimer(this, callback, state);
         timer.Change(dueTime, period);
         return timer;
     }
 
-    /// <summary>Puts the time of day on, or back where it is negative, as an operator may; no time passes.</summary>
-    public void PutOn(TimeSpan by)
-    {
-        lock (_gate)
-        {
-            _putOn += by;
-        }
-    }
+    private ITimer CreateUnwatched(TimerCallback callback) => base.CreateTimer(callback, null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
 
-    /// <summary>Lets time pass.</summary>
-    public void Advance(TimeSpan by)
+    private sealed class WatchedTimer : ITimer
     {
-        var end = new DateTimeOffset(GetTimestamp(), TimeSpan.Zero) + by;
-        while (true)
-        {
-            FakeTimer? next;
-            lock (_gate)
-            {
-                next = _timers.Where(timer => timer.Due <= end).MinBy(timer => timer.Due);
-                _now = next is null ? end : next.Due > _now ? next.Due : _now;
-                next?.Rearm();
-            }
-            if (next is null)
-            {
-                return;
-            }
-            next.Callback();
-        }
-    }
-
-    private sealed class FakeTimer(FakeClock clock, Action callback) : ITimer
-    {
+        private readonly FakeClock _clock;
+        private readonly ITimer _timer;
         private TimeSpan _period;
 
-        public Action Callback { get; } = callback;
+        public WatchedTimer(FakeClock clock, TimerCallback callback, object? state)
+        {
+            _clock = clock;
+            _timer = clock.CreateUnwatched(_ =>
+            {
+                Move();
+                callback(state);
+            });
+        }
 
-        public DateTimeOffset Due { get; private set; }
+        /// <summary>When it falls due, as a timestamp.</summary>
+        public long Due { get; private set; }
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
-            lock (clock._gate)
+            lock (_clock._gate)
             {
-                clock._timers.Remove(this);
+                _clock._armed.Remove(this);
                 _period = period;
                 if (dueTime != Timeout.InfiniteTimeSpan)
                 {
-                    Due = clock._now + dueTime;
-                    clock._timers.Add(this);
+                    Due = _clock.GetTimestamp() + dueTime.Ticks;
+                    _clock._armed.Add(this);
                 }
-                return true;
             }
-        }
-
-        // Under the clock's lock.
-        public void Rearm()
-        {
-            if (_period > TimeSpan.Zero)
-            {
-                Due += _period;
-            }
-            else
-            {
-                clock._timers.Remove(this);
-            }
+            return _timer.Change(dueTime, period);
         }
 
         public void Dispose()
         {
-            lock (clock._gate)
+            lock (_clock._gate)
             {
-                clock._timers.Remove(this);
+                _clock._armed.Remove(this);
             }
+            _timer.Dispose();
         }
 
         public ValueTask DisposeAsync()
         {
             Dispose();
             return ValueTask.CompletedTask;
+        }
+
+        // It has fired; unless somebody has set it anew meanwhile.
+        private void Move()
+        {
+            lock (_clock._gate)
+            {
+                if (Due > _clock.GetTimestamp())
+                {
+                    return;
+                }
+                if (_period > TimeSpan.Zero)
+                {
+                    Due += _period.Ticks;
+                }
+                else
+                {
+                    _clock._armed.Remove(this);
+                }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ using LoadBalancer.Tcp;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Support;
 
@@ -62,7 +63,7 @@ internal sealed class TcpNode : IAsyncDisposable
     }
 
     /// <summary>Lets time pass until there is no connection any more.</summary>
-    public async Task QuietAfterAsync(FakeClock clock, TimeSpan step)
+    public async Task QuietAfterAsync(FakeTimeProvider clock, TimeSpan step)
     {
         await Eventually.BeTrueAsync(
             () =>

@@ -1,6 +1,7 @@
 using LoadBalancer.Balancing;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Support;
 
@@ -18,5 +19,5 @@ internal static class TestBackends
     public static BackendPool PoolOf(IBalancingPolicy policy, params Backend[] backends) => new("pool", policy, [.. backends]);
 
     private static Backend Make(string name, HealthRules rules, int weight, int? maxInFlight, TimeProvider? time) =>
-        new(name, new EndpointAddress("http", "127.0.0.1", 1), new BackendHealth(rules, time ?? new FakeClock()), weight, maxInFlight);
+        new(name, new EndpointAddress("http", "127.0.0.1", 1), new BackendHealth(rules, time ?? new FakeTimeProvider()), weight, maxInFlight);
 }

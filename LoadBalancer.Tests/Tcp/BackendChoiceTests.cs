@@ -3,6 +3,7 @@ using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Tcp;
 
@@ -35,7 +36,7 @@ internal sealed class BackendChoiceTests
     [Test]
     public async Task Backend_DoesNotAnswerInTime_TheNextUntriedOneIsTaken()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         using var hole = new BlackHole();
         await using var backend = Naming("here");
         await using var node = await TcpNode.StartAsync([hole.Port, backend.Port], time: clock);
@@ -76,7 +77,7 @@ internal sealed class BackendChoiceTests
     [Test]
     public async Task Backend_NoneAnswers_ClientThatSendsOnAndOnIsToldAndCut()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var node = await TcpNode.StartAsync([ReservedPorts.Next()], listener: listener => listener with { UnavailableMessage = Unavailable }, time: clock);
         using var client = await node.ConnectAsync();
         await client.SendAsync(new string('x', 100_000));
@@ -120,7 +121,7 @@ internal sealed class BackendChoiceTests
     [Test]
     public async Task Queue_WaitsForTooLong_IsRefused()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = RawServer.Echoing();
         await using var node = await TcpNode.StartAsync(
             [backend.Port], pool => OneAtATime(pool) with { Queue = new() { Limit = 1 } }, listener => listener with { UnavailableMessage = Unavailable }, clock);
@@ -139,7 +140,7 @@ internal sealed class BackendChoiceTests
     [Test]
     public async Task Queue_ClientResets_FreesItsPlace()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = RawServer.Echoing();
         await using var node = await TcpNode.StartAsync([backend.Port], pool => OneAtATime(pool) with { Queue = new() { Limit = 1, Timeout = TimeSpan.FromDays(1) } }, time: clock);
         using var first = await node.ConnectAsync();
@@ -163,7 +164,7 @@ internal sealed class BackendChoiceTests
     [Test]
     public async Task Connecting_ClientResets_EndsWithoutBlame()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         using var hole = new BlackHole();
         await using var node = await TcpNode.StartAsync([hole.Port], pool => pool with { Timeouts = new() { Connect = TimeSpan.FromDays(1) } }, time: clock);
         using var client = await node.ConnectAsync();

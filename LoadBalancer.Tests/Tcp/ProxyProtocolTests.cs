@@ -4,6 +4,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tcp;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Tcp;
 
@@ -73,7 +74,7 @@ internal sealed class ProxyProtocolTests
     [Test]
     public async Task Accept_Malformed_IsClosedCountedAndToldOnce()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = RawServer.Echoing();
         await using var node = await TcpNode.StartAsync([backend.Port], listener: Accepting, time: clock);
 
@@ -94,7 +95,7 @@ internal sealed class ProxyProtocolTests
     [Test]
     public async Task Accept_HeaderDoesNotCome_IsClosedInTime()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = RawServer.Echoing();
         await using var node = await TcpNode.StartAsync([backend.Port], listener: Accepting, time: clock);
         using var client = await node.ConnectAsync();
@@ -111,7 +112,7 @@ internal sealed class ProxyProtocolTests
     public async Task IdleTimeout_ClientHasWaitedForABackend_CountsFromThenOn()
     {
         const string Header = "PROXY UNKNOWN\r\n";
-        var (clock, second) = (new FakeClock(), TimeSpan.FromSeconds(1));
+        var (clock, second) = (new FakeTimeProvider(), TimeSpan.FromSeconds(1));
         await using var backend = RawServer.Echoing();
         await using var node = await TcpNode.StartAsync(
             [backend.Port],

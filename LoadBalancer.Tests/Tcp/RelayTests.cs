@@ -1,5 +1,6 @@
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Tcp;
 
@@ -219,7 +220,7 @@ internal sealed class RelayTests
     [Test]
     public async Task IdleTimeout_NothingMoves_EndsInGoodOrder()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         var heard = new TaskCompletionSource<(string, bool)>();
         await using var backend = new RawServer(async (peer, _) =>
         {
@@ -254,7 +255,7 @@ internal sealed class RelayTests
     [Test]
     public async Task IdleTimeout_ClientTakesALittleNowAndThen_IsNotCut()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = new RawServer(async (peer, _) =>
         {
             await peer.SendAsync(new string('x', 16 * Mega));
@@ -277,7 +278,7 @@ internal sealed class RelayTests
     [Test]
     public async Task IdleTimeout_ClientNeverReads_IsReset()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = new RawServer(async (peer, _) =>
         {
             await peer.SendAsync(new string('x', 64 * Mega));
@@ -294,7 +295,7 @@ internal sealed class RelayTests
     [Test]
     public async Task ClientResets_BackendNeverReads_DoesNotWaitForTheIdleTimeout()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = new RawServer((_, _) => Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System));
         await using var node = await TcpNode.StartAsync([backend.Port], time: clock);
         using var client = await node.ConnectAsync();

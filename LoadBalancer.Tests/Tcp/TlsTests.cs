@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Text;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Tcp;
 
@@ -113,7 +114,7 @@ internal sealed class TlsTests : IDisposable
     [Test]
     public async Task Client_SaysNothing_IsClosedInTime()
     {
-        var clock = new FakeClock();
+        var clock = new FakeTimeProvider();
         await using var backend = RawServer.Echoing();
         await using var node = await StartAsync(backend, clock);
         using var client = await node.ConnectAsync();

@@ -4,6 +4,7 @@ using System.Text;
 using System.Threading.Channels;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
+using Microsoft.Extensions.Time.Testing;
 using static LoadBalancer.Tests.Zmtp.ZmtpBytes;
 
 namespace LoadBalancer.Tests.Zmtp;
@@ -13,7 +14,7 @@ internal sealed class PublishSubscribeTests : IAsyncDisposable
 {
     private static readonly IPEndPoint Any = new(IPAddress.Loopback, 0);
 
-    private readonly FakeClock _clock = new();
+    private readonly FakeTimeProvider _clock = new();
     private readonly ConcurrentQueue<string> _changes = [];
     private readonly PublishSocket _xpub;
     private readonly int _port;
