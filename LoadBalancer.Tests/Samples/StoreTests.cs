@@ -69,14 +69,14 @@ internal sealed class StoreTests : IAsyncDisposable
     [Test]
     public async Task MainIsKilled_ClientsUnderWay_NoneGivesUp()
     {
-        var management = $"http://127.0.0.1:{ReservedPorts.Next()}";
-        var main = await StartNodeAsync("127.0.0.1", "--LoadBalancer:Listeners:store:AlternativeAddress=127.0.0.2", $"--LoadBalancer:Management:Address={management}");
+        using var management = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{ReservedPorts.Next()}") };
+        var main = await StartNodeAsync("127.0.0.1", "--LoadBalancer:Listeners:store:AlternativeAddress=127.0.0.2", $"--LoadBalancer:Management:Address={management.BaseAddress}");
         var alternative = await StartNodeAsync("127.0.0.2", "--LoadBalancer:Listeners:store:Role=Alternative", "--LoadBalancer:Listeners:store:MainAddress=127.0.0.1");
         await SaysAsync(main, "127.0.0.2 is the alternative");
         await StartWorkersAsync(3, "--database", Path.Combine(_folder, "store.db"), "--peer-timeout", "0.5");
         var client = Start(Client, "--port-offset", $"{_offset}", "--peer-timeout", "0.5", "--test", "400", "--clients", "4", "--pause", "0.05");
         await Eventually.BeTrueAsync(() => main.Output.Count(line => line.Contains("has joined", StringComparison.Ordinal)) == 3, "the workers join");
-        await AnsweredAsync(management, 20);
+        await Eventually.BeTrueAsync(async () => (await WorkersAsync(management)).Sum(worker => (int)worker!["requests"]!) > 20, "clients are under way");
         await HealthChecksAsync(5); // Everybody has heard who the alternative is, and clients are in the middle of it.
 
         await main.KillAsync();
@@ -91,25 +91,31 @@ internal sealed class StoreTests : IAsyncDisposable
     [Test]
     public async Task WorkerStandsStill_ClientAsksAgain()
     {
-        await StartNodeAsync("127.0.0.1");
+        using var management = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{ReservedPorts.Next()}") };
+        await StartNodeAsync("127.0.0.1", $"--LoadBalancer:Management:Address={management.BaseAddress}");
+        await StartWorkersAsync(1, "--database", Path.Combine(_folder, "store.db"));
+        await Eventually.BeTrueAsync(async () => (await WorkersAsync(management)).Count == 1, "the worker joins");
+        var good = (string)(await WorkersAsync(management)).Single()!["name"]!;
+        await SetStateAsync("Disabled");
         await using var stuck = new ReplySocket();
         stuck.Connect(new System.Net.IPEndPoint(System.Net.IPAddress.Loopback, 5560 + _offset));
-        var client = Start(Client, "--port-offset", $"{_offset}", "--worker-timeout", "0.3", "--test", "1", "--clients", "1", "--command", "BUY 1");
+        var client = Start(Client, "--port-offset", $"{_offset}", "--worker-timeout", "1", "--test", "1", "--clients", "1", "--command", "BUY 1");
         await stuck.ReceiveAsync();
-        await StartWorkersAsync(1, "--database", Path.Combine(_folder, "store.db"));
+        await SetStateAsync("Ready");
 
         (await client.EndAsync()).Should().Be(0, string.Join('\n', client.Output));
 
-        client.Output.Should().Contain("BUY 1: no sign of life for 0.3 s: sending it again");
+        client.Output.Should().Contain("BUY 1: no sign of life for 1 s: sending it again");
+
+        async Task SetStateAsync(string state)
+        {
+            using var response = await management.PatchAsync($"/api/pools/store/backends/{good}", new StringContent($$"""{"adminState":"{{state}}"}"""));
+            response.IsSuccessStatusCode.Should().BeTrue(await response.Content.ReadAsStringAsync());
+        }
     }
 
-    private static async Task AnsweredAsync(string management, int requests)
-    {
-        using var http = new HttpClient { BaseAddress = new Uri(management) };
-        await Eventually.BeTrueAsync(
-            async () => JsonNode.Parse(await http.GetStringAsync("/api/pools"))!["pools"]![0]!["backends"]!.AsArray().Sum(worker => (int)worker!["requests"]!) >= requests,
-            "clients are under way");
-    }
+    private static async Task<JsonArray> WorkersAsync(HttpClient management) =>
+        JsonNode.Parse(await management.GetStringAsync("/api/pools"))!["pools"]![0]!["backends"]!.AsArray();
 
     private async Task HealthChecksAsync(int count)
     {
