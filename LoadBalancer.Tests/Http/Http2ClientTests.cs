@@ -121,9 +121,9 @@ internal sealed class Http2ClientTests
         seen.Should().StartWith("POST / HTTP/1.1\r\nHost: a\r\n").And.Contain("Transfer-Encoding: chunked\r\n").And.MatchRegex("(?i)\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 42\r\n\r\n$");
     }
 
-    [TestCase("\0\u0003x-t\u0019v\r\n\r\nGET /2 HTTP/1.1\r\n\r\n")]
-    [TestCase("\0\u0003x-t\u0003a\nb")]
-    [TestCase("\0\u0003x-t\u0003a\u0001b")]
+    [ByteCase("\0\u0003x-t\u0019v\r\n\r\nGET /2 HTTP/1.1\r\n\r\n")]
+    [ByteCase("\0\u0003x-t\u0003a\nb")]
+    [ByteCase("\0\u0003x-t\u0003a\u0001b")]
     public async Task Request_TrailerThatWouldInject_IsRefusedAndNeverCompleted(string trailers)
     {
         var seen = "";

@@ -93,9 +93,9 @@ internal sealed class TlsListenerTests
 #pragma warning restore CA5397, SYSLIB0039
     }
 
-    [TestCase("\u0015\u0003\u0001\u0000\u0002\u0002\u0046")] // an alert
-    [TestCase("\u0016\u0003\u0001\u0000\u0005\u0001\u0000\u0000\u0001\u0000")] // a hello without anything in it
-    [TestCase("GET / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    [ByteCase("\u0015\u0003\u0001\u0000\u0002\u0002\u0046")] // an alert
+    [ByteCase("\u0016\u0003\u0001\u0000\u0005\u0001\u0000\u0000\u0001\u0000")] // a hello without anything in it
+    [ByteCase("GET / HTTP/1.1\r\nHost: a\r\n\r\n")]
     public async Task Handshake_Nonsense_EndsTheConnectionAndIsNoErrorOfOurs(string bytes)
     {
         await using var backend = RawServer.Answering(Ok);

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using LoadBalancer.Tcp;
+using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Tcp;
 
@@ -9,18 +10,18 @@ internal sealed class ProxyHeaderTests
 {
     private const string Signature = "\r\n\r\n\0\r\nQUIT\n";
 
-    [TestCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", "192.0.2.1:56324", "198.51.100.2:443")]
-    [TestCase("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", "255.255.255.255:65535", "255.255.255.255:65535")]
-    [TestCase("PROXY TCP6 2001:db8::1 ::1 1 0\r\n", "[2001:db8::1]:1", "[::1]:0")]
-    [TestCase("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")]
-    [TestCase("PROXY UNKNOWN\r\n", null, null)]
-    [TestCase("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n", null, null)]
-    [TestCase(Signature + "\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb", "1.2.3.4:4660", "5.6.7.8:443")]
-    [TestCase(Signature + "\x21\x11\0\x10\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb\x04\0\x01x", "1.2.3.4:4660", "5.6.7.8:443")] // and something more
-    [TestCase(Signature + "\x20\0\0\0", null, null)] // LOCAL
-    [TestCase(Signature + "\x20\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb", null, null)]
-    [TestCase(Signature + "\x21\0\0\0", null, null)] // of no kind
-    [TestCase(Signature + "\x21\x12\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb", null, null)] // UDP
+    [ByteCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", "192.0.2.1:56324", "198.51.100.2:443")]
+    [ByteCase("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", "255.255.255.255:65535", "255.255.255.255:65535")]
+    [ByteCase("PROXY TCP6 2001:db8::1 ::1 1 0\r\n", "[2001:db8::1]:1", "[::1]:0")]
+    [ByteCase("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")]
+    [ByteCase("PROXY UNKNOWN\r\n", null, null)]
+    [ByteCase("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n", null, null)]
+    [ByteCase(Signature + "\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb", "1.2.3.4:4660", "5.6.7.8:443")]
+    [ByteCase(Signature + "\x21\x11\0\x10\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb\x04\0\x01x", "1.2.3.4:4660", "5.6.7.8:443")] // and something more
+    [ByteCase(Signature + "\x20\0\0\0", null, null)] // LOCAL
+    [ByteCase(Signature + "\x20\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb", null, null)]
+    [ByteCase(Signature + "\x21\0\0\0", null, null)] // of no kind
+    [ByteCase(Signature + "\x21\x12\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb", null, null)] // UDP
     public void Parse_Valid_SaysWhoItIs(string header, string? source, string? destination)
     {
         var parsed = Read(header + "not of it", out var length);
@@ -29,31 +30,31 @@ internal sealed class ProxyHeaderTests
         length.Should().Be(header.Length, "not a byte more is taken");
     }
 
-    [TestCase("GET / HTTP/1.1\r\n")]
-    [TestCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\n")]
-    [TestCase("PROXY  TCP4 192.0.2.1 198.51.100.2 56324 443\r\n")]
-    [TestCase("PROXY TCP4 192.0.2.1  198.51.100.2 56324 443\r\n")]
-    [TestCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443 \r\n")]
-    [TestCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 65536\r\n")]
-    [TestCase("PROXY TCP4 192.0.2.1 198.51.100.2 056324 443\r\n")]
-    [TestCase("PROXY TCP4 192.0.2.1 198.51.100.2 -1 443\r\n")]
-    [TestCase("PROXY TCP4 192.0.2 198.51.100.2 56324 443\r\n")]
-    [TestCase("PROXY TCP4 010.0.0.1 198.51.100.2 56324 443\r\n")]
-    [TestCase("PROXY TCP4 ::1 ::1 56324 443\r\n")]
-    [TestCase("PROXY TCP6 192.0.2.1 198.51.100.2 56324 443\r\n")]
-    [TestCase("PROXY TCP6 [::1] ::1 56324 443\r\n")]
-    [TestCase("PROXY TCP5 192.0.2.1 198.51.100.2 56324 443\r\n")]
-    [TestCase("PROXY TCP4 a b c d\r\n")]
-    [TestCase("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535 and more\r\n")]
-    [TestCase("proxy UNKNOWN\r\n")]
-    [TestCase(Signature + "\x11\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")] // version 1 in version 2's clothes
-    [TestCase(Signature + "\x22\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
-    [TestCase(Signature + "\x21\x41\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
-    [TestCase(Signature + "\x21\x13\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
-    [TestCase(Signature + "\x21\x11\0\x0b\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01")] // too short
-    [TestCase(Signature + "\x21\x21\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
-    [TestCase(Signature + "\x21\x11\xff\xff\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")] // too long
-    [TestCase("\r\n\r\n\0\r\nQUIET\n\x21\x11\0\0\0\0\0\0\0\0\0")]
+    [ByteCase("GET / HTTP/1.1\r\n")]
+    [ByteCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\n")]
+    [ByteCase("PROXY  TCP4 192.0.2.1 198.51.100.2 56324 443\r\n")]
+    [ByteCase("PROXY TCP4 192.0.2.1  198.51.100.2 56324 443\r\n")]
+    [ByteCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443 \r\n")]
+    [ByteCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 65536\r\n")]
+    [ByteCase("PROXY TCP4 192.0.2.1 198.51.100.2 056324 443\r\n")]
+    [ByteCase("PROXY TCP4 192.0.2.1 198.51.100.2 -1 443\r\n")]
+    [ByteCase("PROXY TCP4 192.0.2 198.51.100.2 56324 443\r\n")]
+    [ByteCase("PROXY TCP4 010.0.0.1 198.51.100.2 56324 443\r\n")]
+    [ByteCase("PROXY TCP4 ::1 ::1 56324 443\r\n")]
+    [ByteCase("PROXY TCP6 192.0.2.1 198.51.100.2 56324 443\r\n")]
+    [ByteCase("PROXY TCP6 [::1] ::1 56324 443\r\n")]
+    [ByteCase("PROXY TCP5 192.0.2.1 198.51.100.2 56324 443\r\n")]
+    [ByteCase("PROXY TCP4 a b c d\r\n")]
+    [ByteCase("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535 and more\r\n")]
+    [ByteCase("proxy UNKNOWN\r\n")]
+    [ByteCase(Signature + "\x11\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")] // version 1 in version 2's clothes
+    [ByteCase(Signature + "\x22\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
+    [ByteCase(Signature + "\x21\x41\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
+    [ByteCase(Signature + "\x21\x13\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
+    [ByteCase(Signature + "\x21\x11\0\x0b\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01")] // too short
+    [ByteCase(Signature + "\x21\x21\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
+    [ByteCase(Signature + "\x21\x11\xff\xff\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")] // too long
+    [ByteCase("\r\n\r\n\0\r\nQUIET\n\x21\x11\0\0\0\0\0\0\0\0\0")]
     public void Parse_Malformed_IsRefused(string header) => Read(header + new string('x', 200), out _).Should().BeNull();
 
     [Test]

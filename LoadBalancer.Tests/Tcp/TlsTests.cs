@@ -96,8 +96,8 @@ internal sealed class TlsTests : IDisposable
         await node.QuietAsync();
     }
 
-    [TestCase("GET / HTTP/1.1\r\nHost: a\r\n\r\n")]
-    [TestCase("\x15\x03\x03\0\x02\x02\x28")] // an alert
+    [ByteCase("GET / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    [ByteCase("\x15\x03\x03\0\x02\x02\x28")] // an alert
     public async Task Client_SpeaksNoTls_IsClosedAndReachesNobody(string text)
     {
         await using var backend = RawServer.Echoing();

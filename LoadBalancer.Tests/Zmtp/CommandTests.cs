@@ -1,4 +1,5 @@
 using System.Text;
+using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
 using static LoadBalancer.Tests.Zmtp.ZmtpBytes;
 
@@ -42,14 +43,14 @@ internal sealed class CommandTests
         Read(Property("Socket-Type", "\x1b[2J\r\nevil" + new string('x', 100))).TypeName.Should().Be("[2Jevilxxxxxx");
     }
 
-    [TestCase("", ZmtpFault.Command)]
-    [TestCase("\0", ZmtpFault.Command)]
-    [TestCase("\x05", ZmtpFault.Command)]
-    [TestCase("\x0bSocket-Type", ZmtpFault.Command)]
-    [TestCase("\x0bSocket-Type\0\0\0", ZmtpFault.Command)]
-    [TestCase("\x0bSocket-Type\0\0\0\x04SUB", ZmtpFault.Command)]
-    [TestCase("\x0bSocket-Type\xff\xff\xff\xffSUB", ZmtpFault.Command)]
-    [TestCase("\x0bSocket-Type\0\0\0\x03SUB\x08Identity\0\0\0\x01\0", ZmtpFault.Identity)]
+    [ByteCase("", ZmtpFault.Command)]
+    [ByteCase("\0", ZmtpFault.Command)]
+    [ByteCase("\x05", ZmtpFault.Command)]
+    [ByteCase("\x0bSocket-Type", ZmtpFault.Command)]
+    [ByteCase("\x0bSocket-Type\0\0\0", ZmtpFault.Command)]
+    [ByteCase("\x0bSocket-Type\0\0\0\x04SUB", ZmtpFault.Command)]
+    [ByteCase("\x0bSocket-Type\xff\xff\xff\xffSUB", ZmtpFault.Command)]
+    [ByteCase("\x0bSocket-Type\0\0\0\x03SUB\x08Identity\0\0\0\x01\0", ZmtpFault.Identity)]
     public void ReadReady_Malformed_IsRefused(string data, ZmtpFault fault) =>
         FluentActions.Invoking(() => Read(data)).Should().Throw<ZmtpException>().Which.Fault.Should().Be(fault);
 
@@ -58,9 +59,9 @@ internal sealed class CommandTests
         FluentActions.Invoking(() => Read(Property("Socket-Type", "REQ") + Property("Identity", new string('i', 256))))
             .Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Identity);
 
-    [TestCase("")]
-    [TestCase("\0")]
-    [TestCase("\x06READY")]
+    [ByteCase("")]
+    [ByteCase("\0")]
+    [ByteCase("\x06READY")]
     public void Parse_WithoutAName_IsRefused(string body) =>
         FluentActions.Invoking(() => Command.Parse(Bytes(body)).Is("x"u8)).Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Command);
 
@@ -69,10 +70,10 @@ internal sealed class CommandTests
     public void Pong_PingOfWrongLength_IsRefused(int length) =>
         FluentActions.Invoking(() => Command.Pong(new byte[length])).Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Command);
 
-    [TestCase("", "")]
-    [TestCase("\x05no", "no")]
-    [TestCase("\x02no\0\n", "no")]
-    [TestCase("\x04n\r\no", "no")]
+    [ByteCase("", "")]
+    [ByteCase("\x05no", "no")]
+    [ByteCase("\x02no\0\n", "no")]
+    [ByteCase("\x04n\r\no", "no")]
     public void ReadError_Anything_IsPrintable(string data, string expected) =>
         Command.Parse(Bytes("\x05" + "ERROR" + data)).ReadError().Should().Be(expected);
 

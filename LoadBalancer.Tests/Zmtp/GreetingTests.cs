@@ -1,3 +1,4 @@
+using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
 
 using static LoadBalancer.Tests.Zmtp.ZmtpBytes;
@@ -42,11 +43,11 @@ internal sealed class GreetingTests
         greeting.Minor.Should().BeGreaterThanOrEqualTo(1);
     }
 
-    [TestCase("GET / HTTP/1.1", ZmtpFault.NotZmtp)]
-    [TestCase("\x16", ZmtpFault.NotZmtp)]
-    [TestCase("\xff\0\0\0\0\0\0\0\x01\x7e", ZmtpFault.NotZmtp)]
-    [TestCase("\xff\0\0\0\0\0\0\0\x01\x7f\x01", ZmtpFault.Version)]
-    [TestCase("\xff\0\0\0\0\0\0\0\x01\x7f\x02", ZmtpFault.Version)]
+    [ByteCase("GET / HTTP/1.1", ZmtpFault.NotZmtp)]
+    [ByteCase("\x16", ZmtpFault.NotZmtp)]
+    [ByteCase("\xff\0\0\0\0\0\0\0\x01\x7e", ZmtpFault.NotZmtp)]
+    [ByteCase("\xff\0\0\0\0\0\0\0\x01\x7f\x01", ZmtpFault.Version)]
+    [ByteCase("\xff\0\0\0\0\0\0\0\x01\x7f\x02", ZmtpFault.Version)]
     public void TryRead_WhatIsNone_IsRefusedAsSoonAsItShows(string text, ZmtpFault fault) =>
         FluentActions.Invoking(() => Greeting.TryRead(Bytes(text), out _)).Should().Throw<ZmtpException>().Which.Fault.Should().Be(fault);
 

@@ -1,4 +1,5 @@
 using System.Text;
+using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
 using static LoadBalancer.Tests.Zmtp.ZmtpBytes;
 
@@ -41,16 +42,16 @@ internal sealed class MessageReaderTests
         Decode(Bytes(MessageOf(frame, frame, frame, frame)), 60_000, limits).Should().Equal(string.Join('|', frame, frame, frame, frame));
     }
 
-    [TestCase("\x02\x80\0\0\0\0\0\0\0", ZmtpFault.FrameBytes)] // 2^63
-    [TestCase("\x02\xff\xff\xff\xff\xff\xff\xff\xff", ZmtpFault.FrameBytes)]
-    [TestCase("\x02\0\0\0\0\x80\0\0\0", ZmtpFault.FrameBytes)]
-    [TestCase("\x02\0\0\0\0\0\0\x03\xe9", ZmtpFault.FrameBytes)] // one more than there may be
-    [TestCase("\x06\0\0\0\0\0\0\x01\x2d", ZmtpFault.FrameBytes)]
-    [TestCase("\x08", ZmtpFault.Flags)]
-    [TestCase("\xff", ZmtpFault.Flags)]
-    [TestCase("\x05", ZmtpFault.Flags)] // a command of which more follows
-    [TestCase("\x07", ZmtpFault.Flags)]
-    [TestCase("\x01\0\x01\0\x01\0\x01\0\x01\0", ZmtpFault.FramesPerMessage)]
+    [ByteCase("\x02\x80\0\0\0\0\0\0\0", ZmtpFault.FrameBytes)] // 2^63
+    [ByteCase("\x02\xff\xff\xff\xff\xff\xff\xff\xff", ZmtpFault.FrameBytes)]
+    [ByteCase("\x02\0\0\0\0\x80\0\0\0", ZmtpFault.FrameBytes)]
+    [ByteCase("\x02\0\0\0\0\0\0\x03\xe9", ZmtpFault.FrameBytes)] // one more than there may be
+    [ByteCase("\x06\0\0\0\0\0\0\x01\x2d", ZmtpFault.FrameBytes)]
+    [ByteCase("\x08", ZmtpFault.Flags)]
+    [ByteCase("\xff", ZmtpFault.Flags)]
+    [ByteCase("\x05", ZmtpFault.Flags)] // a command of which more follows
+    [ByteCase("\x07", ZmtpFault.Flags)]
+    [ByteCase("\x01\0\x01\0\x01\0\x01\0\x01\0", ZmtpFault.FramesPerMessage)]
     public void Read_WhatMustNotBe_IsRefusedAtItsHead(string text, ZmtpFault fault)
     {
         foreach (var step in (int[])[1, int.MaxValue])

@@ -60,19 +60,19 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
         _events.Order().Should().Equal("+\0\0\0\0\x01", "+\0\0\0\0\x02");
     }
 
-    [TestCase("GET / HTTP/1.1\r\n\r\n", ZmtpFault.NotZmtp)]
-    [TestCase("\xff\0\0\0\0\0\0\0\x01\x7f\x01", ZmtpFault.Version)]
-    [TestCase("GREETING\x04\x01\x05", ZmtpFault.Command)]
-    [TestCase("GREETING\x04\x03\x02HI", ZmtpFault.Command)]
-    [TestCase("GREETING\0\x02HI", ZmtpFault.Command)]
-    [TestCase("GREETING\x02\x80\0\0\0\0\0\0\0", ZmtpFault.FrameBytes)]
-    [TestCase("GREETING\x09", ZmtpFault.Flags)]
-    [TestCase("HELLO\x02\x80\0\0\0\0\0\0\0", ZmtpFault.FrameBytes)]
-    [TestCase("HELLO\x80", ZmtpFault.Flags)]
-    [TestCase("HELLO\x04\0", ZmtpFault.Command)]
-    [TestCase("HELLO\x04\x05\x04PING", ZmtpFault.Command)]
-    [TestCase("HELLO\x04\x0a\tSUBSCRIBE", ZmtpFault.Command)]
-    [TestCase("HELLO\x04\x09\x05" + "ERROR\x02no", ZmtpFault.RefusedByPeer)]
+    [ByteCase("GET / HTTP/1.1\r\n\r\n", ZmtpFault.NotZmtp)]
+    [ByteCase("\xff\0\0\0\0\0\0\0\x01\x7f\x01", ZmtpFault.Version)]
+    [ByteCase("GREETING\x04\x01\x05", ZmtpFault.Command)]
+    [ByteCase("GREETING\x04\x03\x02HI", ZmtpFault.Command)]
+    [ByteCase("GREETING\0\x02HI", ZmtpFault.Command)]
+    [ByteCase("GREETING\x02\x80\0\0\0\0\0\0\0", ZmtpFault.FrameBytes)]
+    [ByteCase("GREETING\x09", ZmtpFault.Flags)]
+    [ByteCase("HELLO\x02\x80\0\0\0\0\0\0\0", ZmtpFault.FrameBytes)]
+    [ByteCase("HELLO\x80", ZmtpFault.Flags)]
+    [ByteCase("HELLO\x04\0", ZmtpFault.Command)]
+    [ByteCase("HELLO\x04\x05\x04PING", ZmtpFault.Command)]
+    [ByteCase("HELLO\x04\x0a\tSUBSCRIBE", ZmtpFault.Command)]
+    [ByteCase("HELLO\x04\x09\x05" + "ERROR\x02no", ZmtpFault.RefusedByPeer)]
     public async Task Connection_WhatMustNotBe_CostsThatPeerItsConnection(string text, ZmtpFault fault)
     {
         using var innocent = await ConnectAsync("REQ", "innocent");
@@ -114,10 +114,10 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
         _events.Should().BeEmpty();
     }
 
-    [TestCase("")]
-    [TestCase("\xff\0\0\0")]
-    [TestCase("GREETING")]
-    [TestCase("GREETING\x04\x29\x05READY")]
+    [ByteCase("")]
+    [ByteCase("\xff\0\0\0")]
+    [ByteCase("GREETING")]
+    [ByteCase("GREETING\x04\x29\x05READY")]
     public async Task Handshake_NotFinishedInTime_IsCut(string text)
     {
         using var peer = await RawPeer.ConnectAsync(_port);
