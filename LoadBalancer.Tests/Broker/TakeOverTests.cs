@@ -12,8 +12,8 @@ internal sealed class TakeOverTests
 {
     private static readonly IPAddress First = IPAddress.Parse("127.0.0.1");
     private static readonly IPAddress Second = IPAddress.Parse("127.0.0.2");
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(60);
-    private static readonly TimeSpan PeerTimeout = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan PeerTimeout = TimeSpan.FromSeconds(1);
 
     private readonly BrokerPorts _ports = StorePorts.At(StorePorts.NextOffset());
 

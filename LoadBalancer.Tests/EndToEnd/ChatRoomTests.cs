@@ -8,6 +8,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The real program with ChatRoom files, and backends that announce themselves as those of that system do.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+[Parallelizable] // It mostly waits for other programs.
 internal sealed class ChatRoomTests : IDisposable
 {
     private const string NoBackendFl = """{"response_code":503,"response_text":"No available backend"}""";
@@ -25,7 +26,7 @@ internal sealed class ChatRoomTests : IDisposable
         await using var one = new Backend("one", _ports[1]);
         await using var two = new Backend("two", _ports[1], announcesAnyAddress: true);
         await WriteFlAsync(one, two);
-        string[] command = ["--config", _file, "--LoadBalancer:Pools:logic:Heartbeat:Timeout=00:00:01"];
+        string[] command = ["--config", _file, "--LoadBalancer:Pools:logic:Heartbeat:Timeout=00:00:03"];
         await using (var first = await ProgramUnderTest.StartAsync("LoadBalancer", command))
         {
             (await ExchangeAsync(_ports[0])).Should().Be((NoBackendFl, false));
@@ -43,8 +44,8 @@ internal sealed class ChatRoomTests : IDisposable
         var answer = await client.ReadAsync(11);
         one.FallSilent();
         two.FallSilent();
-        await SaysAsync(second, "backend 'logic1' is down: no heartbeat for 1 s");
-        await SaysAsync(second, "backend 'logic2' is down: no heartbeat for 1 s");
+        await SaysAsync(second, "backend 'logic1' is down: no heartbeat for 3 s");
+        await SaysAsync(second, "backend 'logic2' is down: no heartbeat for 3 s");
 
         (await ExchangeAsync(_ports[0])).Should().Be((NoBackendFl, false));
         await client.SendAsync("b");
@@ -68,7 +69,8 @@ internal sealed class ChatRoomTests : IDisposable
             }
             """);
         await using var program = await ProgramUnderTest.StartAsync(
-            "LoadBalancer", "--config", _file, "--LoadBalancer:Pools:logic:Heartbeat:Timeout=00:00:01", "--LoadBalancer:Pools:data:Heartbeat:Timeout=00:00:01");
+            "LoadBalancer", "--config", _file, "--LoadBalancer:Pools:logic:Heartbeat:Timeout=00:00:03", "--LoadBalancer:Pools:data:Heartbeat:Timeout=00:00:03");
+        await SaysAsync(program, $"listens on tcp://127.0.0.1:{_ports[2]}");
         (await ExchangeAsync(_ports[0])).Should().Be((NoBackendLd, false));
         (await ExchangeAsync(_ports[2])).Should().Be((NoFrontendLd, false));
 
@@ -77,11 +79,11 @@ internal sealed class ChatRoomTests : IDisposable
         (await AskAsync(_ports[0])).Should().Be("data hears hello");
         (await AskAsync(_ports[2])).Should().Be("logic hears hello");
         data.FallSilent();
-        await SaysAsync(program, "pool 'data': backend 'data1' is down: no heartbeat for 1 s");
+        await SaysAsync(program, "pool 'data': backend 'data1' is down: no heartbeat for 3 s");
         (await ExchangeAsync(_ports[0])).Should().Be((NoBackendLd, false));
         (await AskAsync(_ports[2])).Should().Be("logic hears hello");
         logic.FallSilent();
-        await SaysAsync(program, "pool 'logic': backend 'logic1' is down: no heartbeat for 1 s");
+        await SaysAsync(program, "pool 'logic': backend 'logic1' is down: no heartbeat for 3 s");
         (await ExchangeAsync(_ports[2])).Should().Be((NoFrontendLd, false));
         (await program.TerminateAsync()).Should().Be(0);
         program.Errors.Where(line => line.Length > 0).Should().BeEmpty();

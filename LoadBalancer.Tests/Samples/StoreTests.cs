@@ -73,8 +73,8 @@ internal sealed class StoreTests : IAsyncDisposable
         var main = await StartNodeAsync("127.0.0.1", "--LoadBalancer:Listeners:store:AlternativeAddress=127.0.0.2", $"--LoadBalancer:Management:Address={management.BaseAddress}");
         var alternative = await StartNodeAsync("127.0.0.2", "--LoadBalancer:Listeners:store:Role=Alternative", "--LoadBalancer:Listeners:store:MainAddress=127.0.0.1");
         await SaysAsync(main, "127.0.0.2 is the alternative");
-        await StartWorkersAsync(3, "--database", Path.Combine(_folder, "store.db"), "--peer-timeout", "0.5");
-        var client = Start(Client, "--port-offset", $"{_offset}", "--peer-timeout", "0.5", "--test", "400", "--clients", "4", "--pause", "0.05");
+        await StartWorkersAsync(3, "--database", Path.Combine(_folder, "store.db"), "--peer-timeout", "1");
+        var client = Start(Client, "--port-offset", $"{_offset}", "--peer-timeout", "1", "--test", "400", "--clients", "4", "--pause", "0.05");
         await Eventually.BeTrueAsync(() => main.Output.Count(line => line.Contains("has joined", StringComparison.Ordinal)) == 3, "the workers join");
         await Eventually.BeTrueAsync(async () => (await WorkersAsync(management)).Sum(worker => (int)worker!["requests"]!) > 20, "clients are under way");
         await HealthChecksAsync(5); // Everybody has heard who the alternative is, and clients are in the middle of it.
@@ -167,7 +167,7 @@ internal sealed class StoreTests : IAsyncDisposable
         var file = Path.Combine(_folder, $"{Guid.NewGuid():n}.json");
         await File.WriteAllTextAsync(file, $$"""
             { "LoadBalancer": {
-                "Listeners": { "store": { "Protocol": "Broker", "Address": "tcp://{{host}}", "Pool": "store", "PublishInterval": "00:00:00.100", "PeerTimeout": "00:00:00.500",
+                "Listeners": { "store": { "Protocol": "Broker", "Address": "tcp://{{host}}", "Pool": "store", "PublishInterval": "00:00:00.100", "PeerTimeout": "00:00:01",
                   "Ports": { "Clients": {{5550 + _offset}}, "Workers": {{5560 + _offset}}, "HealthCheck": {{5570 + _offset}}, "AlternativePing": {{5571 + _offset}},
                              "WorkerCheckClients": {{5572 + _offset}}, "WorkerCheckWorkers": {{5573 + _offset}} } } },
                 "Pools": { "store": {} } } }
