@@ -1,12 +1,8 @@
-using System.Text.Json;
-using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Diagnostics.Access;
-using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Diagnostics.Metrics;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Management;
-using LoadBalancer.Tasks;
 
 namespace LoadBalancer;
 
@@ -26,7 +22,7 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
         var administration = new PoolAdministration(pools.Put, pools.Delete, provider.GetRequiredService<ILogger<PoolAdministration>>());
         var endpoints = new ManagementEndpoints(
             new ManagementGuard(options), () => pools.All, administration, provider.GetRequiredService<EventHub>(), provider.GetRequiredService<ErrorStatistics>(),
-            () => PrometheusText.Of(pools.All, Counts(provider)), provider.GetRequiredService<IHostApplicationLifetime>());
+            () => PrometheusText.Of(provider.GetRequiredService<NodeMetrics>()), provider.GetRequiredService<IHostApplicationLifetime>());
         var listener = new ListenerOptions { Address = options.Address, MaxRequestBodySize = LargestBody };
         _listener = new KestrelListener(Name, listener, endpoints.InvokeAsync, null, null, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>());
         _logger = provider.GetRequiredService<ILogger<ManagementListener>>();
@@ -48,24 +44,6 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _listener.Dispose();
-
-    private static NodeCounts Counts(IServiceProvider provider)
-    {
-        var reloader = provider.GetService<ConfigurationReloader>();
-        return new NodeCounts(
-            reloader?.Applied ?? 0, reloader?.Refused ?? 0, provider.GetRequiredService<AccessLogs>().Dropped,
-            [.. provider.GetRequiredService<NodeListeners>().Listeners.Select(listener => (listener.Name, listener.Refused))])
-        {
-            Tasks = [.. provider.GetRequiredService<NodeListeners>().Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
-            Heartbeats =
-            [
-                .. from pool in provider.GetRequiredService<HeartbeatService>().Statistics
-                   from entry in pool.Statistics.Counts
-                   select (pool.Pool, JsonNamingPolicy.SnakeCaseLower.ConvertName(entry.Result.ToString()), entry.Count),
-            ],
-            Brokers = provider.GetRequiredService<NodeListeners>().Brokers,
-        };
-    }
 
     [LoggerMessage(23, LogLevel.Information, "management: the dashboard is at {Address}")]
     private partial void LogListening(string address);

@@ -2,11 +2,13 @@ using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Diagnostics.Metrics;
 using LoadBalancer.Health;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
+using LoadBalancer.Tasks;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Options;
@@ -39,6 +41,10 @@ internal static class Node
         services.AddSingleton<HealthLog>();
         services.AddSingleton<ErrorStatistics>();
         services.AddSingleton(provider => new HealthChecker(time, Random.Shared, provider.GetRequiredService<ILogger<HealthChecker>>()));
+        services.AddSingleton(provider => new NodeMetrics(
+            () => provider.GetRequiredService<NodePools>().All, () => Counts(provider),
+            hasBrokers: options.Listeners.Values.Any(listener => listener.Protocol == ListenerProtocol.Broker),
+            hasTasks: options.Listeners.Values.Any(listener => listener.Protocol == ListenerProtocol.Tasks)));
         services.AddSingleton(provider => new HeartbeatService(time, provider.GetRequiredService<ILogger<HeartbeatService>>()));
         services.AddSingleton(provider => BuildPools(options, provider));
         services.AddSingleton(provider => new AccessLogs(options.Listeners, time, provider.GetRequiredService<ILogger<AccessLog>>()));
@@ -60,9 +66,9 @@ internal static class Node
             services.AddSingleton(provider => new ManagementListener(management, provider));
             services.AddHostedService(provider => provider.GetRequiredService<ManagementListener>());
         }
-        if (Telemetry.IsWanted)
+        if (OtlpExport.IsWanted)
         {
-            services.AddHostedService(provider => new Telemetry(() => provider.GetRequiredService<NodePools>().All));
+            services.AddHostedService(_ => new OtlpExport());
         }
         services.AddHostedService(provider => provider.GetRequiredService<HealthChecker>());
         services.AddHostedService(provider => provider.GetRequiredService<HeartbeatService>());
@@ -84,10 +90,27 @@ internal static class Node
             provider.GetRequiredService<IHttpClientFactory>(),
             provider.GetRequiredService<ErrorStatistics>(),
             provider.GetRequiredService<ILoggerFactory>(),
-            provider.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping);
+            provider.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping)
+        {
+            Durations = provider.GetRequiredService<NodeMetrics>().Durations,
+        };
         var pools = new NodePools(parts, provider.GetRequiredService<HealthChecker>(), provider.GetRequiredService<HeartbeatService>());
         pools.Apply(options.Pools);
         return pools;
+    }
+
+    private static NodeCounts Counts(IServiceProvider provider)
+    {
+        var reloader = provider.GetService<ConfigurationReloader>();
+        var listeners = provider.GetRequiredService<NodeListeners>();
+        return new NodeCounts(
+            reloader?.Applied ?? 0, reloader?.Refused ?? 0, provider.GetRequiredService<AccessLogs>().Dropped,
+            [.. listeners.Listeners.Select(listener => (listener.Name, listener.Refused))])
+        {
+            Heartbeats = provider.GetRequiredService<HeartbeatService>().Statistics,
+            Brokers = listeners.Brokers,
+            Tasks = [.. listeners.Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
+        };
     }
 
     // Pools first: listeners may lead to new ones. A pool that is gone serves what is on its way to it.

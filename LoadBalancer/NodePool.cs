@@ -8,6 +8,7 @@ using LoadBalancer.Health.Probes;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tls;
 
 namespace LoadBalancer;
@@ -34,6 +35,7 @@ internal sealed class NodePool : IDisposable
     {
         (_parts, _options, _stickyKey) = (parts, options, stickyKey);
         Pool = new BackendPool(name, Policy(options.Policy), [.. options.Backends.Select(entry => NewBackend(entry.Key, entry.Value))], options.Queue.Limit);
+        Pool.Statistics.Instruments = parts.Durations;
         parts.HealthLog.Watch(Pool);
         _logger = parts.Loggers.CreateLogger<NodePool>();
         EjectionTimer.Watch(Pool, parts.Time, _logger);
@@ -259,4 +261,7 @@ internal sealed record NodePoolParts(
 {
     /// <summary>Held while the members of any pool change: by a new configuration, or by an operator.</summary>
     public Lock Gate { get; } = new();
+
+    /// <summary>Where the durations of requests and tasks are recorded for readers that must hear of each one; null for nowhere.</summary>
+    public DurationInstruments? Durations { get; init; }
 }

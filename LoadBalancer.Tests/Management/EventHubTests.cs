@@ -1,5 +1,6 @@
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Management;
+using LoadBalancer.Pools;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -13,7 +14,7 @@ internal sealed class EventHubTests
     public async Task Serve_ReaderTakesNothing_IsDropped()
     {
         var pool = PoolOf(Unprobed("a"));
-        using var hub = new EventHub(() => [pool], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
+        using var hub = HubOf(pool);
         var aborted = new TaskCompletionSource();
         var context = new DefaultHttpContext();
         context.Response.Body = new StuckStream();
@@ -34,7 +35,7 @@ internal sealed class EventHubTests
     public async Task Serve_NodeStops_Ends()
     {
         var pool = PoolOf(Unprobed("a"));
-        using var hub = new EventHub(() => [pool], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
+        using var hub = HubOf(pool);
         var context = new DefaultHttpContext { Response = { Body = new MemoryStream() } };
         using var stopping = new CancellationTokenSource();
 
@@ -42,13 +43,18 @@ internal sealed class EventHubTests
         await stopping.CancelAsync();
 
         await serving;
-        System.Text.Encoding.UTF8.GetString(((MemoryStream)context.Response.Body).ToArray()).Should().StartWith("event: hello\ndata: {").And.Contain("\n\nevent: snapshot\ndata: {");
+        System.Text.Encoding.UTF8.GetString(((MemoryStream)context.Response.Body).ToArray())
+            .Should().StartWith("event: hello\ndata: {").And.Contain("\n\nevent: snapshot\ndata: {");
     }
 
-    /// <summary>What a client looks like that does not read: a write waits until it is cancelled.</summary>
+    private static EventHub HubOf(BackendPool pool) =>
+        new(() => [pool], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
+
+    /// <summary>The body towards a client that does not read: a write waits until it is cancelled.</summary>
     private sealed class StuckStream : MemoryStream
     {
-        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
     }
 
     private sealed class Lifetime(TaskCompletionSource aborted) : IHttpRequestLifetimeFeature

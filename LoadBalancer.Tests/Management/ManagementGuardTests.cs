@@ -4,7 +4,7 @@ using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Management;
 
-/// <summary>Those who try to get in.</summary>
+/// <summary>Which requests the management listener serves.</summary>
 internal sealed class ManagementGuardTests
 {
     private const string Token = "s3cret-token,with\"signs\"";
@@ -17,7 +17,8 @@ internal sealed class ManagementGuardTests
     {
         _backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         _node = await ConfiguredNode.StartAsync(
-            $$"""{ "web": { "Backends": { "b1": { "Address": "{{_backend.Address}}" } } } }""", management: $$"""{ "Address": "http://127.0.0.1:0", "Token": "{{Token.Replace("\"", "\\\"")}}" }""");
+            $$"""{ "web": { "Backends": { "b1": { "Address": "{{_backend.Address}}" } } } }""",
+            management: $$"""{ "Address": "http://127.0.0.1:0", "Token": "{{Token.Replace("\"", "\\\"")}}" }""");
     }
 
     [TearDown]
@@ -39,7 +40,8 @@ internal sealed class ManagementGuardTests
     [TestCase("/health/../status")]
     [TestCase("/health%2f..%2fstatus")]
     [TestCase("/HEALTH")]
-    public async Task Get_WithoutToken_Is401(string path) => (await StatusAsync($"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n")).Should().Be(401);
+    public async Task Get_WithoutToken_Is401(string path) =>
+        (await StatusAsync($"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n")).Should().Be(401);
 
     [TestCase("Authorization: Bearer wrong")]
     [TestCase("Authorization: Bearer ")]
@@ -47,7 +49,8 @@ internal sealed class ManagementGuardTests
     [TestCase("Authorization: " + Token)]
     [TestCase("Cookie: lb-management=" + Token)]
     [TestCase("Cookie: lb-management=")]
-    public async Task Get_WithTheWrongToken_Is401(string field) => (await StatusAsync($"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n{field}\r\n")).Should().Be(401);
+    public async Task Get_WithTheWrongToken_Is401(string field) =>
+        (await StatusAsync($"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n{field}\r\n")).Should().Be(401);
 
     [Test]
     public async Task Get_WithTheToken_Is200() =>
@@ -109,8 +112,10 @@ internal sealed class ManagementGuardTests
     [TestCase("Origin: http://127.0.0.1:8081\r\nSec-Fetch-Site: same-origin", 200)]
     [TestCase("X-Program: curl", 200)]
     public async Task Patch_FromAnotherOrigin_Is403(string field, int status) =>
-        (await StatusAsync($"PATCH /api/pools/web/backends/b1 HTTP/1.1\r\nHost: 127.0.0.1:8081\r\nAuthorization: Bearer {Token}\r\n{field}\r\nContent-Length: 12\r\n", "{\"weight\":2}"))
-            .Should().Be(status);
+        (await StatusAsync(
+            "PATCH /api/pools/web/backends/b1 HTTP/1.1\r\nHost: 127.0.0.1:8081\r\n"
+                + $"Authorization: Bearer {Token}\r\n{field}\r\nContent-Length: 12\r\n",
+            "{\"weight\":2}")).Should().Be(status);
 
     [TestCase("evil.example", 403)]
     [TestCase("127.0.0.1.evil.example", 403)]
@@ -131,8 +136,10 @@ internal sealed class ManagementGuardTests
         var loaded = ConfigurationLoader.Load(null, $"--LoadBalancer:Management:Address={address}");
 
         loaded.Errors.Select(error => error.ToString()).Should().Equal(
-            $"LoadBalancer:Management:Token: is missing; {address} can be reached from other machines, so that anybody could change the pools");
-        ConfigurationLoader.Load(null, $"--LoadBalancer:Management:Address={address}", "--LoadBalancer:Management:Token=x").Errors.Should().BeEmpty();
+            $"LoadBalancer:Management:Token: is missing; {address} can be reached from other machines, "
+                + "so that anybody could change the pools");
+        ConfigurationLoader.Load(null, $"--LoadBalancer:Management:Address={address}", "--LoadBalancer:Management:Token=x")
+            .Errors.Should().BeEmpty();
     }
 
     private async Task<int> StatusAsync(string head, string body = "")

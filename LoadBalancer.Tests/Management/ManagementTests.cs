@@ -16,9 +16,10 @@ internal sealed class ManagementTests
     [SetUp]
     public async Task SetUpAsync()
     {
-        (_one, _two) = (RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"), RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"));
-        _node = await ConfiguredNode.StartAsync(
-            $$"""{ "web": { "Backends": { "b1": { "Address": "{{_one.Address}}" }, "b2": { "Address": "{{_two.Address}}" } }, "Retry": { "Attempts": 1 } } }""");
+        _one = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
+        _two = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo");
+        var backends = $$"""{ "b1": { "Address": "{{_one.Address}}" }, "b2": { "Address": "{{_two.Address}}" } }""";
+        _node = await ConfiguredNode.StartAsync($$"""{ "web": { "Backends": {{backends}}, "Retry": { "Attempts": 1 } } }""");
     }
 
     [TearDown]
@@ -35,7 +36,8 @@ internal sealed class ManagementTests
         using var answer = await _node.Management.GetAsync("/health");
 
         answer.StatusCode.Should().Be(HttpStatusCode.OK);
-        (await answer.Content.ReadAsStringAsync()).Should().Be($$$"""{"status":"ok","backends":{"{{{_one.Address}}}":true,"{{{_two.Address}}}":true}}""");
+        (await answer.Content.ReadAsStringAsync()).Should().Be(
+            $$$"""{"status":"ok","backends":{"{{{_one.Address}}}":true,"{{{_two.Address}}}":true}}""");
     }
 
     [Test]
@@ -86,15 +88,18 @@ internal sealed class ManagementTests
         (await AnswersAsync(4)).Should().OnlyContain(answer => answer == "one");
     }
 
-    [TestCase("web", "b1", """{"adminState":"Off"}""", 400, "adminState \"Off\" is not valid; expected \"Ready\", \"Draining\" or \"Disabled\"\n")]
+    [TestCase("web", "b1", """{"adminState":"Off"}""", 400,
+        "adminState \"Off\" is not valid; expected \"Ready\", \"Draining\" or \"Disabled\"\n")]
     [TestCase("web", "b1", """{"adminState":1}""", 400, "adminState 1 is not valid; expected \"Ready\", \"Draining\" or \"Disabled\"\n")]
     [TestCase("web", "b1", """{"weight":-1}""", 400, "weight -1 is not valid; expected a whole number from 0 to 1000\n")]
     [TestCase("web", "b1", """{"weight":1.5}""", 400, "weight 1.5 is not valid; expected a whole number from 0 to 1000\n")]
     [TestCase("web", "b1", """{"weight":"1"}""", 400, "weight \"1\" is not valid; expected a whole number from 0 to 1000\n")]
-    [TestCase("web", "b1", """{"wait":1}""", 400, "'wait' cannot be changed; expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too\n")]
+    [TestCase("web", "b1", """{"wait":1}""", 400,
+        "'wait' cannot be changed; expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too\n")]
     [TestCase("web", "b1", """{"adminState":"\ud800"}""", 400, "the body cannot be read; expected UTF-8, and no more than was asked for\n")]
     [TestCase("web", "b1", """{"\ud800":1}""", 400, "the body cannot be read; expected UTF-8, and no more than was asked for\n")]
-    [TestCase("web", "b1", "{}", 400, "there is nothing to change; expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too\n")]
+    [TestCase("web", "b1", "{}", 400,
+        "there is nothing to change; expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too\n")]
     [TestCase("web", "b1", "[]", 400, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}\n")]
     [TestCase("web", "b1", "", 400, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}\n")]
     [TestCase("wb", "b1", """{"weight":1}""", 404, "there is no pool 'wb'; expected one of 'web'\n")]
@@ -103,7 +108,8 @@ internal sealed class ManagementTests
     {
         (await SendAsync(HttpMethod.Patch, $"/api/pools/{pool}/backends/{backend}", body)).Should().Be(((HttpStatusCode)status, text));
 
-        _node.Pool.Snapshot.Members.Should().OnlyContain(member => member.Weight == 1 && member.AdminState == LoadBalancer.Pools.AdminState.Ready);
+        _node.Pool.Snapshot.Members.Should()
+            .OnlyContain(member => member.Weight == 1 && member.AdminState == LoadBalancer.Pools.AdminState.Ready);
     }
 
     [Test]
@@ -131,7 +137,8 @@ internal sealed class ManagementTests
     {
         await using var three = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthree");
 
-        (await SendAsync(HttpMethod.Put, "/api/pools/web/backends/b3", $$"""{"address":"{{three.Address}}","weight":2}""")).Status.Should().Be(HttpStatusCode.OK);
+        (await SendAsync(HttpMethod.Put, "/api/pools/web/backends/b3", $$"""{"address":"{{three.Address}}","weight":2}""")).Status
+            .Should().Be(HttpStatusCode.OK);
 
         (await AnswersAsync(8)).Count(answer => answer == "three").Should().Be(4);
     }
@@ -157,8 +164,11 @@ internal sealed class ManagementTests
     }
 
     [TestCase("""{"weight":1}""", "address is missing; expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}\n")]
-    [TestCase("""{"address":"htp://x"}""", "address \"htp://x\" is not valid; expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}\n")]
-    [TestCase("""{"address":"http://*:80"}""", "address \"http://*:80\" is not one of a backend of this pool; expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}\n")]
+    [TestCase("""{"address":"htp://x"}""",
+        "address \"htp://x\" is not valid; expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}\n")]
+    [TestCase("""{"address":"http://*:80"}""",
+        "address \"http://*:80\" is not one of a backend of this pool; "
+        + "expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}\n")]
     public async Task Put_Nonsense_SaysWhatWasExpected(string body, string text) =>
         (await SendAsync(HttpMethod.Put, "/api/pools/web/backends/b3", body)).Should().Be((HttpStatusCode.BadRequest, text));
 
@@ -174,7 +184,8 @@ internal sealed class ManagementTests
         await arrived.Task;
         await SendAsync(HttpMethod.Delete, "/api/pools/web/backends/b3", null);
 
-        var (_, text) = await SendAsync(new HttpMethod(method), "/api/pools/web/backends/b3", method == "PUT" ? put : """{"adminState":"Ready"}""");
+        var body = method == "PUT" ? put : """{"adminState":"Ready"}""";
+        var (_, text) = await SendAsync(new HttpMethod(method), "/api/pools/web/backends/b3", body);
 
         text.Should().Contain("\"adminState\":\"Ready\"");
         answer.SetResult();
@@ -188,7 +199,8 @@ internal sealed class ManagementTests
     {
         for (var i = 0; i < 300; i++)
         {
-            (await SendAsync(HttpMethod.Put, $"/api/pools/web/backends/n{i}", $$"""{"address":"{{_one.Address}}"}""")).Status.Should().Be(HttpStatusCode.OK);
+            (await SendAsync(HttpMethod.Put, $"/api/pools/web/backends/n{i}", $$"""{"address":"{{_one.Address}}"}""")).Status
+                .Should().Be(HttpStatusCode.OK);
         }
 
         _node.Pool.Snapshot.Members.Should().HaveCount(302);
@@ -247,7 +259,8 @@ internal sealed class ManagementTests
         using var json = JsonDocument.Parse(await _node.Management.GetStringAsync("/errors/stats"));
 
         json.RootElement.GetProperty("error_types").GetProperty("400_BAD_REQUEST").GetInt64().Should().Be(1);
-        json.RootElement.GetProperty("recent_errors")[0].GetProperty("msg").GetString().Should().Be("listener 'web': the request is malformed, too large or too slow");
+        json.RootElement.GetProperty("recent_errors")[0].GetProperty("msg").GetString().Should().Be(
+            "listener 'web': the request is malformed, too large or too slow");
     }
 
     [TestCase("GET", "/nowhere", 404)]
@@ -274,7 +287,8 @@ internal sealed class ManagementTests
 
         var hello = await NextAsync(reader);
         hello.Name.Should().Be("hello");
-        hello.Data.GetProperty("history").EnumerateArray().Select(entry => $"{entry.GetProperty("pool")}/{entry.GetProperty("backend")}").Should().StartWith(["web/", "web/b1"], "a pool comes before its backends");
+        hello.Data.GetProperty("history").EnumerateArray().Select(entry => $"{entry.GetProperty("pool")}/{entry.GetProperty("backend")}")
+            .Should().StartWith(["web/", "web/b1"], "a pool comes before its backends");
         (await NextAsync(reader)).Name.Should().Be("snapshot");
         await Eventually.BeTrueAsync(async () => (await NextAsync(reader)).Name == "snapshot", "another follows within a second");
         await PatchAsync("b1", """{"adminState":"Draining"}""");
@@ -365,11 +379,13 @@ internal sealed class ManagementTests
         return answers;
     }
 
-    private Task<(HttpStatusCode Status, string Text)> PatchAsync(string backend, string json) => SendAsync(HttpMethod.Patch, $"/api/pools/web/backends/{backend}", json);
+    private Task<(HttpStatusCode Status, string Text)> PatchAsync(string backend, string json) =>
+        SendAsync(HttpMethod.Patch, $"/api/pools/web/backends/{backend}", json);
 
     private async Task<(HttpStatusCode Status, string Text)> SendAsync(HttpMethod method, string path, string? json)
     {
-        using var request = new HttpRequestMessage(method, path) { Content = json is null ? null : new StringContent(json, Encoding.UTF8, "application/json") };
+        using var request = new HttpRequestMessage(method, path);
+        request.Content = json is null ? null : new StringContent(json, Encoding.UTF8, "application/json");
         using var answer = await _node.Management.SendAsync(request);
         return (answer.StatusCode, await answer.Content.ReadAsStringAsync());
     }

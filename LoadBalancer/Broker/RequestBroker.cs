@@ -209,8 +209,7 @@ internal sealed class RequestBroker : IAsyncDisposable
     private void Refuse(Request request, string cause)
     {
         var elapsed = _time.GetElapsedTime(request.Arrived);
-        _pool.Statistics.OwnAnswers.Count(StatusCodes.Status503ServiceUnavailable, elapsed, elapsed);
-        Telemetry.CountDuration(_pool.Name, "", StatusCodes.Status503ServiceUnavailable, elapsed);
+        _pool.Statistics.CountOwnAnswer(StatusCodes.Status503ServiceUnavailable, elapsed, elapsed);
         _errors.Add(StatusCodes.Status503ServiceUnavailable, $"listener '{_listener}'", null, null, cause);
         Reply(request, Fail);
     }
@@ -286,10 +285,7 @@ internal sealed class RequestBroker : IAsyncDisposable
             }
             (worker.Request, worker.Lease) = (null, null);
             _atWork--;
-            var elapsed = lease.ObserveResponse();
-            var duration = _time.GetElapsedTime(request.Arrived);
-            worker.Backend.Answers.Count(StatusCodes.Status200OK, elapsed, duration);
-            Telemetry.CountDuration(_pool.Name, worker.Backend.Name, StatusCodes.Status200OK, duration);
+            lease.CountAnswer(StatusCodes.Status200OK, lease.ObserveResponse(), _time.GetElapsedTime(request.Arrived));
             Reply(request, answer);
             lease.Complete(AttemptOutcome.Succeeded);
             Dispatch();

@@ -3,22 +3,23 @@ using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Management;
 
-/// <summary>What somebody has done lately.</summary>
+/// <summary>What a backend or a pool has done lately.</summary>
 /// <param name="RequestsPerSecond">Requests in the last second.</param>
 /// <param name="ErrorShare">Of the requests of the last seconds, those that failed or were answered with 5xx; 0..1.</param>
-/// <param name="P50Ms">Half of the answers of the last seconds were there within so many milliseconds; null where there was none.</param>
-/// <param name="P99Ms">The same of 99 in a hundred.</param>
+/// <param name="P50Ms">Median response time of the last seconds, in milliseconds; null where nothing was answered.</param>
+/// <param name="P99Ms">The 99th percentile of the same.</param>
 /// <param name="BytesInPerSecond">Bytes that were relayed from clients in the last second.</param>
 /// <param name="BytesOutPerSecond">Bytes that were relayed to them.</param>
-public sealed record Rates(double RequestsPerSecond, double ErrorShare, double? P50Ms, double? P99Ms, double BytesInPerSecond = 0, double BytesOutPerSecond = 0)
+public sealed record Rates(
+    double RequestsPerSecond, double ErrorShare, double? P50Ms, double? P99Ms, double BytesInPerSecond = 0, double BytesOutPerSecond = 0)
 {
     /// <summary>Nothing.</summary>
     public static Rates None { get; } = new(0, 0, null, null);
 }
 
 /// <summary>
-/// What backends and pools have done lately, by looking at their counters once a second: the request path knows nothing of it. The
-/// last seconds count by an exponential window: what is six seconds old counts a tenth. Not safe for several threads at once.
+/// What backends and pools have done lately, found by reading their counters once a second: the request path knows nothing of it. The
+/// last seconds are weighted exponentially: what is six seconds old counts a tenth. Not safe for several threads at once.
 /// </summary>
 internal sealed class Activity(TimeProvider time)
 {
@@ -46,13 +47,13 @@ internal sealed class Activity(TimeProvider time)
     /// <summary>Of a pool, the same way.</summary>
     public IReadOnlyCollection<Rates> HistoryOf(BackendPool pool) => _pools.TryGetValue(pool, out var history) ? history : [];
 
-    /// <summary>Looks at all counters; to be called once a second.</summary>
+    /// <summary>Reads all counters; to be called once a second.</summary>
     public void Sample(IReadOnlyList<BackendPool> pools)
     {
         var now = time.GetTimestamp();
         var elapsed = Math.Max(time.GetElapsedTime(_sampledAt, now).TotalSeconds, 0.001);
         _sampledAt = now;
-        var snapshots = pools.Select(pool => (Pool: pool, pool.Snapshot.Members)).ToList(); // Read once: members come and go meanwhile.
+        var snapshots = pools.Select(pool => (Pool: pool, pool.Snapshot.Members)).ToList(); // read once, because members come and go
         var members = snapshots.SelectMany(snapshot => snapshot.Members).ToHashSet();
         foreach (var gone in _backends.Keys.Where(backend => !members.Contains(backend)).ToList())
         {
@@ -76,12 +77,12 @@ internal sealed class Activity(TimeProvider time)
             {
                 _pools[pool] = history = new Queue<Rates>();
             }
-            Remember(history, Together(itsMembers));
+            Remember(history, Sum(itsMembers));
         }
-        Total = Together(members);
+        Total = Sum(members);
     }
 
-    private Rates Together(IEnumerable<Backend> backends)
+    private Rates Sum(IEnumerable<Backend> backends)
     {
         var tracks = backends.Select(backend => _backends[backend]).ToList();
         var times = new double[TimeBuckets.Count];
@@ -94,7 +95,8 @@ internal sealed class Activity(TimeProvider time)
         }
         var requests = tracks.Sum(track => track.Requests);
         return new Rates(
-            tracks.Sum(track => track.Rates.RequestsPerSecond), Share(tracks.Sum(track => track.Errors), requests), Milliseconds(times, 50), Milliseconds(times, 99),
+            tracks.Sum(track => track.Rates.RequestsPerSecond), Share(tracks.Sum(track => track.Errors), requests),
+            Milliseconds(times, 50), Milliseconds(times, 99),
             tracks.Sum(track => track.Rates.BytesInPerSecond), tracks.Sum(track => track.Rates.BytesOutPerSecond));
     }
 
@@ -137,7 +139,7 @@ internal sealed class Activity(TimeProvider time)
 
         public Rates Rates { get; private set; } = Rates.None;
 
-        // Of the exponential window.
+        // These three are weighted exponentially.
         public double Requests { get; private set; }
 
         public double Errors { get; private set; }
@@ -156,11 +158,13 @@ internal sealed class Activity(TimeProvider time)
             }
             var (bytesIn, bytesOut) = (backend.Connections.BytesIn, backend.Connections.BytesOut);
             Rates = new Rates(
-                (requests - _requestsBefore) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99), (bytesIn - _inBefore) / elapsed, (bytesOut - _outBefore) / elapsed);
+                (requests - _requestsBefore) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99),
+                (bytesIn - _inBefore) / elapsed, (bytesOut - _outBefore) / elapsed);
             (_requestsBefore, _errorsBefore, _timesBefore, _inBefore, _outBefore) = (requests, errors, times, bytesIn, bytesOut);
             Remember(History, Rates);
         }
 
-        private static long ErrorsOf(Backend backend) => backend.Failures + backend.Answers.Codes().Where(code => code.Code >= 500).Sum(code => code.Count);
+        private static long ErrorsOf(Backend backend) =>
+            backend.Failures + backend.Answers.Codes().Where(code => code.Code >= 500).Sum(code => code.Count);
     }
 }

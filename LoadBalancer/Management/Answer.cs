@@ -5,10 +5,10 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Management;
 
-/// <summary>The shapes of answers that the load balancer gives about itself.</summary>
+/// <summary>Writes the responses in which the load balancer says something about itself.</summary>
 internal static class Answer
 {
-    /// <summary>Apostrophes and such need no escaping where the answer says that it is JSON.</summary>
+    /// <summary>Does not escape apostrophes and the like, because the response says that it is JSON.</summary>
     public static readonly JsonSerializerOptions JsonOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Answers with JSON.</summary>
@@ -19,7 +19,7 @@ internal static class Answer
     public static Task LineAsync(HttpContext context, int status, string line) =>
         BytesAsync(context, status, "text/plain; charset=utf-8", System.Text.Encoding.UTF8.GetBytes(line + "\n"));
 
-    /// <summary>Answers whether all is well: 503 where some pool has nobody to serve it, or the node is about to stop.</summary>
+    /// <summary>Answers whether the node can serve: 503 where some pool has no eligible backend, or the node is about to stop.</summary>
     public static Task HealthAsync(HttpContext context, IReadOnlyList<BackendPool> pools, IHostApplicationLifetime lifetime)
     {
         var serving = !lifetime.ApplicationStopping.IsCancellationRequested && pools.All(pool => !pool.Snapshot.Eligible.IsEmpty);
@@ -27,7 +27,7 @@ internal static class Answer
         return JsonAsync(context, status, StatusJson.Health(pools, serving));
     }
 
-    /// <summary>Answers with bytes of which nobody may keep a copy.</summary>
+    /// <summary>Answers with bytes that must not be cached.</summary>
     public static Task BytesAsync(HttpContext context, int status, string contentType, ReadOnlyMemory<byte> bytes)
     {
         context.Response.StatusCode = status;

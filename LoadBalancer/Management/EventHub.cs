@@ -1,16 +1,18 @@
 using System.Collections.Concurrent;
 using System.Reflection;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
+using LoadBalancer.Broker;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Management;
 
 /// <summary>
-/// Tells whoever listens (server-sent events) what the pools do: a snapshot each second, and each change of state at once. A snapshot
-/// is written once for all. Who does not keep up is dropped: its browser connects again and finds the present.
+/// Sends server-sent events about the pools to all readers: a snapshot each second, and each change of state at once. A snapshot is
+/// serialised once for all readers. A reader that does not keep up is dropped: its browser connects again and gets the present state.
 /// </summary>
 public sealed partial class EventHub : BackgroundService
 {
@@ -28,22 +30,24 @@ public sealed partial class EventHub : BackgroundService
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly Activity _activity;
-    private readonly ConcurrentDictionary<Channel<byte[]>, CancellationTokenSource> _listeners = new(); // each with what ends it
+    private readonly ConcurrentDictionary<Channel<byte[]>, CancellationTokenSource> _readers = new(); // each with what ends it
     private readonly SemaphoreSlim _changed = new(0, 1);
-    private readonly Lock _gate = new(); // of what follows
+    private readonly Lock _gate = new(); // guards what follows, and _activity
     private readonly HashSet<BackendPool> _watched = [];
     private readonly Queue<JsonNode> _log = new();
-    private readonly List<byte> _untold = []; // changes, which go out together however many they are
+    private readonly List<byte> _unsent = []; // changes, which are sent together however many they are
     private readonly Dictionary<Backend, (string Pool, State State)> _known = [];
 
-    /// <summary>Makes the hub; it tells nothing before it is started.</summary>
-    public EventHub(Func<IReadOnlyList<BackendPool>> pools, Func<IReadOnlyList<BrokerStatus>> brokers, ErrorStatistics errors, TimeProvider time, ILogger<EventHub> logger)
+    /// <summary>Makes the hub; it sends nothing before it is started.</summary>
+    public EventHub(
+        Func<IReadOnlyList<BackendPool>> pools, Func<IReadOnlyList<BrokerStatus>> brokers, ErrorStatistics errors, TimeProvider time,
+        ILogger<EventHub> logger)
     {
         (_pools, _brokers, _errors, _time, _logger) = (pools, brokers, errors, time, logger);
         _activity = new Activity(time);
     }
 
-    /// <summary>The pools as <c>/api/pools</c> tells of them.</summary>
+    /// <summary>The pools as <c>/api/pools</c> shows them.</summary>
     public JsonArray Pools()
     {
         lock (_gate)
@@ -57,17 +61,18 @@ public sealed partial class EventHub : BackgroundService
     {
         lock (_gate)
         {
-            return StatusJson.Backend(backend, _pools().Any(pool => pool.IsRelayed && pool.Snapshot.Members.Contains(backend)), _activity.Of(backend));
+            var isRelayed = _pools().Any(pool => pool.IsRelayed && pool.Snapshot.Members.Contains(backend));
+            return StatusJson.Backend(backend, isRelayed, _activity.Of(backend));
         }
     }
 
-    /// <summary>Notes something that concerns the node as a whole.</summary>
+    /// <summary>Sends a change that concerns the node as a whole.</summary>
     public void Note(string text)
     {
         lock (_gate)
         {
-            Tell(null, null, text);
-            SendUntold();
+            AddChangeNeedsLock(null, null, text);
+            SendUnsentNeedsLock();
         }
     }
 
@@ -82,9 +87,9 @@ public sealed partial class EventHub : BackgroundService
         {
             lock (_gate)
             {
-                events.Writer.TryWrite(Event("hello", Hello()));
-                events.Writer.TryWrite(Snapshot());
-                _listeners[events] = ended;
+                events.Writer.TryWrite(Event("hello", HelloNeedsLock()));
+                events.Writer.TryWrite(SnapshotNeedsLock());
+                _readers[events] = ended;
             }
             await foreach (var text in events.Reader.ReadAllAsync(ended.Token))
             {
@@ -96,14 +101,14 @@ public sealed partial class EventHub : BackgroundService
         {
             if (!stopping.IsCancellationRequested)
             {
-                context.Abort(); // It has left, or fallen behind.
+                context.Abort(); // The client has left, or has not kept up.
             }
         }
         finally
         {
             lock (_gate)
             {
-                _listeners.TryRemove(events, out _);
+                _readers.TryRemove(events, out _);
             }
         }
     }
@@ -121,7 +126,7 @@ public sealed partial class EventHub : BackgroundService
         using var timer = new PeriodicTimer(Second, _time);
         var tick = timer.WaitForNextTickAsync(stoppingToken).AsTask();
         var change = _changed.WaitAsync(stoppingToken);
-        TryLook(isTick: true);
+        TryUpdate(isTick: true);
         while (!stoppingToken.IsCancellationRequested)
         {
             await Task.WhenAny(tick, change);
@@ -135,17 +140,17 @@ public sealed partial class EventHub : BackgroundService
                 await Task.Delay(Pause, _time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 change = _changed.WaitAsync(stoppingToken);
             }
-            TryLook(isTick);
+            TryUpdate(isTick);
             tick = isTick ? timer.WaitForNextTickAsync(stoppingToken).AsTask() : tick;
         }
     }
 
-    // Whatever goes wrong here, those who are served must not feel it.
-    private void TryLook(bool isTick)
+    // An error here must not end the events of the next seconds.
+    private void TryUpdate(bool isTick)
     {
         try
         {
-            Look(isTick);
+            Update(isTick);
         }
         catch (Exception e)
         {
@@ -153,7 +158,7 @@ public sealed partial class EventHub : BackgroundService
         }
     }
 
-    private void Look(bool isTick)
+    private void Update(bool isTick)
     {
         lock (_gate)
         {
@@ -163,15 +168,15 @@ public sealed partial class EventHub : BackgroundService
                 pool.SnapshotChanged += OnChange;
             }
             _watched.RemoveWhere(pool => !pools.Contains(pool));
-            TellChanges(pools);
-            SendUntold();
+            AddChangesNeedsLock(pools);
+            SendUnsentNeedsLock();
             if (isTick)
             {
                 _activity.Sample(pools);
             }
-            if (!_listeners.IsEmpty)
+            if (!_readers.IsEmpty)
             {
-                Send(Snapshot());
+                SendNeedsLock(SnapshotNeedsLock());
             }
         }
     }
@@ -184,11 +189,11 @@ public sealed partial class EventHub : BackgroundService
         }
         catch (Exception e) when (e is SemaphoreFullException or ObjectDisposedException)
         {
-            // It is known already, or nobody looks any more.
+            // The change is already noted, or the hub has stopped.
         }
     }
 
-    private void TellChanges(IReadOnlyList<BackendPool> pools)
+    private void AddChangesNeedsLock(IReadOnlyList<BackendPool> pools)
     {
         var isFirst = _known.Count == 0;
         var members = pools.SelectMany(pool => pool.Snapshot.Members.Select(backend => (Backend: backend, Pool: pool.Name))).ToList();
@@ -199,14 +204,14 @@ public sealed partial class EventHub : BackgroundService
             {
                 if (!isFirst)
                 {
-                    Tell(pool, backend.Name, $"joined: {backend.Address}, weight {backend.Weight}");
+                    AddChangeNeedsLock(pool, backend.Name, $"joined: {backend.Address}, weight {backend.Weight}");
                 }
             }
             else if (before.State != now)
             {
                 foreach (var text in now.ChangesSince(before.State))
                 {
-                    Tell(pool, backend.Name, text);
+                    AddChangeNeedsLock(pool, backend.Name, text);
                 }
             }
             _known[backend] = (pool, now);
@@ -215,52 +220,54 @@ public sealed partial class EventHub : BackgroundService
         foreach (var (gone, (pool, _)) in _known.Where(entry => !present.Contains(entry.Key)).ToList())
         {
             _known.Remove(gone);
-            Tell(pool, gone.Name, "left");
+            AddChangeNeedsLock(pool, gone.Name, "left");
         }
     }
 
-    private void Tell(string? pool, string? backend, string text)
+    private void AddChangeNeedsLock(string? pool, string? backend, string text)
     {
-        var change = new JsonObject { ["time"] = StatusJson.Time(_time.GetUtcNow()), ["pool"] = pool, ["backend"] = backend, ["text"] = text };
+        var time = StatusJson.Time(_time.GetUtcNow());
+        var change = new JsonObject { ["time"] = time, ["pool"] = pool, ["backend"] = backend, ["text"] = text };
         _log.Enqueue(change);
         if (_log.Count > LongestLog)
         {
             _log.Dequeue();
         }
-        _untold.AddRange(Event("change", change));
+        _unsent.AddRange(Event("change", change));
     }
 
-    private void SendUntold()
+    private void SendUnsentNeedsLock()
     {
-        if (_untold.Count > 0)
+        if (_unsent.Count > 0)
         {
-            Send([.. _untold]);
-            _untold.Clear();
+            SendNeedsLock([.. _unsent]);
+            _unsent.Clear();
         }
     }
 
-    private void Send(byte[] text)
+    private void SendNeedsLock(byte[] text)
     {
-        foreach (var (events, ended) in _listeners)
+        foreach (var (events, ended) in _readers)
         {
-            // Who leaves takes itself out first, under the lock that we are under: what would end it has not been disposed of.
-            if (!events.Writer.TryWrite(text) && _listeners.TryRemove(events, out _))
+            // A reader that leaves removes itself under the lock that is held here, so its token source is not disposed of yet.
+            if (!events.Writer.TryWrite(text) && _readers.TryRemove(events, out _))
             {
                 BackgroundTask.Run(ended.CancelAsync(), _logger, "management: ending an event stream");
             }
         }
     }
 
-    private JsonObject Hello() => new()
+    private JsonObject HelloNeedsLock() => new()
     {
         ["node"] = typeof(EventHub).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
         ["seconds"] = Activity.Seconds,
         ["history"] = new JsonArray([.. _pools().SelectMany(pool =>
-            pool.Snapshot.Members.Select(backend => History(pool, backend, _activity.HistoryOf(backend))).Prepend(History(pool, null, _activity.HistoryOf(pool))))]),
+            pool.Snapshot.Members.Select(backend => History(pool, backend, _activity.HistoryOf(backend)))
+                .Prepend(History(pool, null, _activity.HistoryOf(pool))))]),
         ["log"] = new JsonArray([.. _log.Select(change => change.DeepClone())]),
     };
 
-    // Of a pool as a whole where no backend is named.
+    // Of the whole pool where no backend is given.
     private static JsonObject History(BackendPool pool, Backend? backend, IReadOnlyCollection<Rates> history)
     {
         JsonArray Series(Func<Rates, JsonNode?> of) => [.. history.Select(of)];
@@ -286,7 +293,7 @@ public sealed partial class EventHub : BackgroundService
         };
     }
 
-    private byte[] Snapshot()
+    private byte[] SnapshotNeedsLock()
     {
         var pools = _pools();
         var totals = new JsonObject { ["inFlight"] = pools.Sum(pool => pool.Snapshot.Members.Sum(backend => backend.InFlight)) };
@@ -301,12 +308,16 @@ public sealed partial class EventHub : BackgroundService
         });
     }
 
-    private static byte[] Event(string name, JsonNode data) => [.. System.Text.Encoding.UTF8.GetBytes($"event: {name}\ndata: "), .. JsonSerializer.SerializeToUtf8Bytes(data, Answer.JsonOptions), .. "\n\n"u8];
+    private static byte[] Event(string name, JsonNode data)
+    {
+        var json = JsonSerializer.SerializeToUtf8Bytes(data, Answer.JsonOptions);
+        return [.. Encoding.UTF8.GetBytes($"event: {name}\ndata: "), .. json, .. "\n\n"u8];
+    }
 
-    [LoggerMessage(71, LogLevel.Error, "management: the events of this second were not told")]
+    [LoggerMessage(71, LogLevel.Error, "management: the events of this second were not sent")]
     private partial void LogFailed(Exception exception);
 
-    /// <summary>What of a backend is worth telling when it changes.</summary>
+    /// <summary>What of a backend makes an event when it changes.</summary>
     private sealed record State(bool IsUp, bool IsPending, string Reason, AdminState AdminState, int Weight)
     {
         public static State Of(Backend backend) =>

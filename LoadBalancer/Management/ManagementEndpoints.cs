@@ -1,47 +1,56 @@
 using System.Reflection;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
+using static Microsoft.AspNetCore.Http.StatusCodes;
 
 namespace LoadBalancer.Management;
 
 /// <summary>What the management listener answers: the dashboard, the API and the metrics.</summary>
 internal sealed class ManagementEndpoints(
-    ManagementGuard guard, Func<IReadOnlyList<BackendPool>> pools, PoolAdministration administration, EventHub events, ErrorStatistics errors, Func<string> metrics,
-    IHostApplicationLifetime lifetime)
+    ManagementGuard guard, Func<IReadOnlyList<BackendPool>> pools, PoolAdministration administration, EventHub events,
+    ErrorStatistics errors, Func<string> metrics, IHostApplicationLifetime lifetime)
 {
-    private const string NotFound = "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /api/pools or /api/events";
+    private const string Html = "text/html; charset=utf-8";
+    private const string PrometheusType = "text/plain; version=0.0.4; charset=utf-8";
+    private const string Form = "application/x-www-form-urlencoded";
+    private const string NotFound =
+        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /api/pools or /api/events";
 
-    // Read once: what the page is made of, by the last part of its path.
-    private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly().GetManifestResourceNames()
+    // The files of the dashboard, by path; read once.
+    private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()
+        .GetManifestResourceNames()
         .Where(name => name.StartsWith("wwwroot/", StringComparison.Ordinal))
         .ToDictionary(name => name["wwwroot".Length..], name => (ContentType(name), ReadResource(name)));
 
     /// <summary>Answers a request.</summary>
     public async Task InvokeAsync(HttpContext context)
     {
-        await Task.Yield(); // Off the threads that serve clients: some of this takes milliseconds.
+        await Task.Yield(); // Off the event loops that serve clients, because some of this takes milliseconds.
         try
         {
             await RouteAsync(context);
         }
         catch (BadHttpRequestException e) when (!context.Response.HasStarted)
         {
-            await Answer.LineAsync(context, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? "the body is too large; expected a small JSON object" : e.Message);
+            var line = e.StatusCode == Status413PayloadTooLarge ? "the body is too large; expected a small JSON object" : e.Message;
+            await Answer.LineAsync(context, e.StatusCode, line);
         }
-        catch (Exception e) when (e is InvalidDataException or InvalidOperationException && !context.Response.HasStarted) // a form or a text that is none
+        catch (Exception e) when (e is InvalidDataException or InvalidOperationException && !context.Response.HasStarted)
         {
-            await Answer.LineAsync(context, StatusCodes.Status400BadRequest, "the body cannot be read; expected UTF-8, and no more than was asked for");
+            // The body is no form, or no text.
+            await Answer.LineAsync(context, Status400BadRequest, "the body cannot be read; expected UTF-8, and no more than was asked for");
         }
     }
 
     private Task RouteAsync(HttpContext context)
     {
         var (request, path) = (context.Request, context.Request.Path.Value ?? "/");
-        if (guard.Fault(request) is { } fault)
+        if (guard.RejectionOf(request) is { } reason)
         {
-            return Answer.LineAsync(context, StatusCodes.Status403Forbidden, fault);
+            return Answer.LineAsync(context, Status403Forbidden, reason);
         }
         AddSecurityHeaders(context.Response.Headers);
         if (path == "/health" && IsRead(request))
@@ -50,7 +59,7 @@ internal sealed class ManagementEndpoints(
         }
         if (path is not ("/" or "/index.html" or "/login.html") && IsRead(request) && Files.TryGetValue(path, out var file))
         {
-            return Answer.BytesAsync(context, StatusCodes.Status200OK, file.Type, file.Bytes);
+            return Answer.BytesAsync(context, Status200OK, file.Type, file.Bytes);
         }
         if (path == "/login")
         {
@@ -60,8 +69,8 @@ internal sealed class ManagementEndpoints(
         {
             context.Response.Headers.WWWAuthenticate = "Bearer";
             return path == "/" && IsRead(request)
-                ? Answer.BytesAsync(context, StatusCodes.Status401Unauthorized, "text/html; charset=utf-8", Files["/login.html"].Bytes)
-                : Answer.LineAsync(context, StatusCodes.Status401Unauthorized, "the token is missing or wrong; expected Authorization: Bearer TOKEN");
+                ? Answer.BytesAsync(context, Status401Unauthorized, Html, Files["/login.html"].Bytes)
+                : Answer.LineAsync(context, Status401Unauthorized, "the token is missing or wrong; expected Authorization: Bearer TOKEN");
         }
         if (path.Split('/') is ["", "api", "pools", var pool, "backends", var backend])
         {
@@ -69,26 +78,27 @@ internal sealed class ManagementEndpoints(
         }
         if (!IsRead(request))
         {
-            return Answer.LineAsync(context, StatusCodes.Status405MethodNotAllowed, $"{request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET");
+            return Answer.LineAsync(
+                context, Status405MethodNotAllowed, $"{request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET");
         }
         return path switch
         {
-            "/" => Answer.BytesAsync(context, StatusCodes.Status200OK, "text/html; charset=utf-8", Files["/index.html"].Bytes),
-            "/status" => Answer.JsonAsync(context, StatusCodes.Status200OK, StatusJson.Status(pools())),
-            "/errors/stats" => Answer.JsonAsync(context, StatusCodes.Status200OK, StatusJson.Errors(errors.Summary())),
-            "/api/pools" => Answer.JsonAsync(context, StatusCodes.Status200OK, new JsonObject { ["pools"] = events.Pools() }),
+            "/" => Answer.BytesAsync(context, Status200OK, Html, Files["/index.html"].Bytes),
+            "/status" => Answer.JsonAsync(context, Status200OK, StatusJson.Status(pools())),
+            "/errors/stats" => Answer.JsonAsync(context, Status200OK, StatusJson.Errors(errors.Summary())),
+            "/api/pools" => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
             "/api/events" => events.ServeAsync(context, lifetime.ApplicationStopping),
-            "/metrics" => Answer.BytesAsync(context, StatusCodes.Status200OK, "text/plain; version=0.0.4; charset=utf-8", System.Text.Encoding.UTF8.GetBytes(metrics())),
-            _ => Answer.LineAsync(context, StatusCodes.Status404NotFound, NotFound),
+            "/metrics" => Answer.BytesAsync(context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(metrics())),
+            _ => Answer.LineAsync(context, Status404NotFound, NotFound),
         };
     }
 
     private async Task LoginAsync(HttpContext context)
     {
         var request = context.Request;
-        if (request.Method != HttpMethods.Post || request.ContentType?.StartsWith("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) != true)
+        if (request.Method != HttpMethods.Post || request.ContentType?.StartsWith(Form, StringComparison.OrdinalIgnoreCase) != true)
         {
-            await Answer.LineAsync(context, StatusCodes.Status405MethodNotAllowed, "expected a POST of a form with the field token");
+            await Answer.LineAsync(context, Status405MethodNotAllowed, "expected a POST of a form with the field token");
             return;
         }
         var isRight = guard.IsToken((await request.ReadFormAsync(context.RequestAborted))["token"].ToString());
@@ -96,7 +106,7 @@ internal sealed class ManagementEndpoints(
         {
             guard.SetCookie(context);
         }
-        context.Response.StatusCode = StatusCodes.Status303SeeOther;
+        context.Response.StatusCode = Status303SeeOther;
         context.Response.Headers.Location = isRight ? "/" : "/?wrong-token";
     }
 
@@ -104,7 +114,8 @@ internal sealed class ManagementEndpoints(
     {
         if (pools().FirstOrDefault(candidate => candidate.Name.Equals(poolName, StringComparison.OrdinalIgnoreCase)) is not { } pool)
         {
-            await Answer.LineAsync(context, StatusCodes.Status404NotFound, $"there is no pool '{poolName}'; expected one of {Names(pools().Select(other => other.Name))}");
+            var known = Names(pools().Select(other => other.Name));
+            await Answer.LineAsync(context, Status404NotFound, $"there is no pool '{poolName}'; expected one of {known}");
             return;
         }
         // Workers may have names that differ in case alone.
@@ -113,38 +124,45 @@ internal sealed class ManagementEndpoints(
         var method = context.Request.Method;
         if (backend is null && method != HttpMethods.Put)
         {
-            await Answer.LineAsync(context, StatusCodes.Status404NotFound, $"pool '{pool.Name}' has no backend '{backendName}'; expected one of {Names(pool.Snapshot.Members.Select(member => member.Name))}");
+            var known = Names(pool.Snapshot.Members.Select(member => member.Name));
+            await Answer.LineAsync(
+                context, Status404NotFound, $"pool '{pool.Name}' has no backend '{backendName}'; expected one of {known}");
             return;
         }
         switch (method)
         {
             case "GET" or "HEAD":
-                await Answer.JsonAsync(context, StatusCodes.Status200OK, events.Backend(backend!));
+                await Answer.JsonAsync(context, Status200OK, events.Backend(backend!));
                 break;
             case "PATCH":
                 await AnswerChangeAsync(context, await ReadAsync(context), json => administration.Patch(pool, backend!, json));
                 break;
             case "PUT":
-                await AnswerChangeAsync(context, await ReadAsync(context), json => administration.Put(pool, backend?.Name ?? backendName, json));
+                var name = backend?.Name ?? backendName;
+                await AnswerChangeAsync(context, await ReadAsync(context), json => administration.Put(pool, name, json));
                 break;
             case "DELETE":
                 administration.Delete(pool, backend!);
-                await Answer.JsonAsync(context, StatusCodes.Status202Accepted, events.Backend(backend!));
+                await Answer.JsonAsync(context, Status202Accepted, events.Backend(backend!));
                 break;
             default:
-                await Answer.LineAsync(context, StatusCodes.Status405MethodNotAllowed, $"{method} is not for backends; expected GET, PATCH, PUT or DELETE");
+                await Answer.LineAsync(
+                    context, Status405MethodNotAllowed, $"{method} is not for backends; expected GET, PATCH, PUT or DELETE");
                 break;
         }
     }
 
-    private Task AnswerChangeAsync(HttpContext context, JsonElement? json, Func<JsonElement, (Backend? Backend, string Fault)> change)
+    private Task AnswerChangeAsync(HttpContext context, JsonElement? json, Func<JsonElement, (Backend? Backend, string Error)> change)
     {
         if (json is not { ValueKind: JsonValueKind.Object } body)
         {
-            return Answer.LineAsync(context, StatusCodes.Status400BadRequest, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}");
+            return Answer.LineAsync(
+                context, Status400BadRequest, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}");
         }
-        var (backend, fault) = change(body);
-        return backend is null ? Answer.LineAsync(context, StatusCodes.Status400BadRequest, fault) : Answer.JsonAsync(context, StatusCodes.Status200OK, events.Backend(backend));
+        var (backend, error) = change(body);
+        return backend is null
+            ? Answer.LineAsync(context, Status400BadRequest, error)
+            : Answer.JsonAsync(context, Status200OK, events.Backend(backend));
     }
 
     private static async Task<JsonElement?> ReadAsync(HttpContext context)
@@ -160,20 +178,23 @@ internal sealed class ManagementEndpoints(
         }
     }
 
-    // Nothing but our own files, in no frame of anybody's.
+    // The page may load our own files only, and nobody may put it into a frame.
     private static void AddSecurityHeaders(IHeaderDictionary headers)
     {
-        headers.ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+        headers.ContentSecurityPolicy =
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; "
+            + "base-uri 'none'; frame-ancestors 'none'";
         headers.XContentTypeOptions = "nosniff";
-        headers["Referrer-Policy"] = "same-origin"; // Not no-referrer: the login form would then come from the origin "null".
+        headers["Referrer-Policy"] = "same-origin"; // With no-referrer the login form would come from the origin "null".
     }
 
-    // All of a path is decoded by now but the slash (RFC 3986 section 2.2).
+    // Everything in the path is decoded already except the slash (RFC 3986 section 2.2).
     private static string Name(string segment) => segment.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
 
     private static bool IsRead(HttpRequest request) => request.Method is "GET" or "HEAD";
 
-    private static string Names(IEnumerable<string> names) => string.Join(", ", names.Select(name => $"'{name}'").DefaultIfEmpty("(there is none)"));
+    private static string Names(IEnumerable<string> names) =>
+        string.Join(", ", names.Select(name => $"'{name}'").DefaultIfEmpty("(there is none)"));
 
     private static string ContentType(string name) => Path.GetExtension(name) switch
     {

@@ -5,17 +5,19 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Management;
 
-/// <summary>What an operator changes about pools at run time.</summary>
+/// <summary>Changes that an operator makes to pools at run time.</summary>
 /// <param name="put">Adds or replaces a backend of a pool.</param>
-/// <param name="delete">Lets a backend finish what it has, and removes it.</param>
-/// <param name="logger">Told of each change.</param>
-public sealed partial class PoolAdministration(Func<BackendPool, string, EndpointAddress, int, Backend?> put, Action<BackendPool, Backend> delete, ILogger<PoolAdministration> logger)
+/// <param name="delete">Drains a backend, and removes it.</param>
+/// <param name="logger">Gets a line for each change.</param>
+public sealed partial class PoolAdministration(
+    Func<BackendPool, string, EndpointAddress, int, Backend?> put, Action<BackendPool, Backend> delete, ILogger<PoolAdministration> logger)
 {
     private const string PatchExpected = "expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too";
     private const string PutExpected = "expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}";
 
-    /// <summary>Changes admin state, weight or both, or nothing where something is wrong.</summary>
-    public (Backend? Backend, string Fault) Patch(BackendPool pool, Backend backend, JsonElement change)
+    /// <summary>Changes admin state, weight or both.</summary>
+    /// <returns>The backend; or null, and what is wrong, where nothing was changed.</returns>
+    public (Backend? Backend, string Error) Patch(BackendPool pool, Backend backend, JsonElement change)
     {
         AdminState? state = null;
         int? weight = null;
@@ -34,7 +36,7 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
                     weight = WeightOf(property.Value);
                     if (weight is null)
                     {
-                        return (null, WeightFault(property.Value));
+                        return (null, WeightError(property.Value));
                     }
                     break;
                 default:
@@ -55,11 +57,13 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
     }
 
     /// <summary>Adds a backend, or replaces the one of that name.</summary>
-    public (Backend? Backend, string Fault) Put(BackendPool pool, string name, JsonElement wanted)
+    /// <returns>The backend; or null, and what is wrong, where nothing was changed.</returns>
+    public (Backend? Backend, string Error) Put(BackendPool pool, string name, JsonElement wanted)
     {
         if (pool.IsJoinedByWorkers)
         {
-            return (null, $"the backends of pool '{pool.Name}' are workers that join it by themselves; expected another pool, or a worker that registers as '{name}'");
+            return (null, $"the backends of pool '{pool.Name}' are workers that join it by themselves; "
+                + $"expected another pool, or a worker that registers as '{name}'");
         }
         EndpointAddress? address = null;
         int? weight = 1;
@@ -68,7 +72,8 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
             switch (property.Name)
             {
                 case "address":
-                    if (property.Value.ValueKind != JsonValueKind.String || !EndpointAddress.TryParse(property.Value.GetString()!, out address, out var fault))
+                    if (property.Value.ValueKind != JsonValueKind.String
+                        || !EndpointAddress.TryParse(property.Value.GetString()!, out address, out _))
                     {
                         return (null, $"address {Raw(property.Value)} is not valid; {PutExpected}");
                     }
@@ -77,7 +82,7 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
                     weight = WeightOf(property.Value);
                     if (weight is null)
                     {
-                        return (null, WeightFault(property.Value));
+                        return (null, WeightError(property.Value));
                     }
                     break;
                 default:
@@ -87,7 +92,8 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
         var scheme = pool.Snapshot.Members.FirstOrDefault()?.Address.Scheme;
         if (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != (address.Scheme == "tcp"))
         {
-            return (null, address is null ? $"address is missing; {PutExpected}" : $"address \"{address}\" is not one of a backend of this pool; {PutExpected}");
+            var error = address is null ? "address is missing" : $"address \"{address}\" is not one of a backend of this pool";
+            return (null, $"{error}; {PutExpected}");
         }
         if (name.Length == 0 || name.Any(c => c is <= ' ' or '\x7f'))
         {
@@ -101,7 +107,7 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
         return (backend, "");
     }
 
-    /// <summary>Lets a backend finish what it has, and removes it.</summary>
+    /// <summary>Drains a backend, and removes it when nothing is in flight.</summary>
     public void Delete(BackendPool pool, Backend backend)
     {
         delete(pool, backend);
@@ -109,15 +115,17 @@ public sealed partial class PoolAdministration(Func<BackendPool, string, Endpoin
     }
 
     private static AdminState? StateOf(JsonElement value) =>
-        value.ValueKind == JsonValueKind.String && Enum.GetNames<AdminState>().FirstOrDefault(name => name.Equals(value.GetString(), StringComparison.OrdinalIgnoreCase)) is { } name
-            ? Enum.Parse<AdminState>(name)
+        value.ValueKind == JsonValueKind.String
+        && Enum.GetNames<AdminState>().Contains(value.GetString(), StringComparer.OrdinalIgnoreCase) // no numbers, no lists
+            ? Enum.Parse<AdminState>(value.GetString()!, ignoreCase: true)
             : null;
 
-    private static int? WeightOf(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var weight) && weight is >= 0 and <= 1000 ? weight : null;
+    private static int? WeightOf(JsonElement value) =>
+        value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var weight) && weight is >= 0 and <= 1000 ? weight : null;
 
     private static string Raw(JsonElement value) => value.GetRawText() is var text && text.Length <= 100 ? text : text[..100] + "…";
 
-    private static string WeightFault(JsonElement value) => $"weight {Raw(value)} is not valid; expected a whole number from 0 to 1000";
+    private static string WeightError(JsonElement value) => $"weight {Raw(value)} is not valid; expected a whole number from 0 to 1000";
 
     [LoggerMessage(70, LogLevel.Information, "pool '{Pool}': backend '{Backend}' was changed by an operator: {What}")]
     private partial void LogChanged(string pool, string backend, string what);

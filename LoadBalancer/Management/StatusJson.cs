@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using LoadBalancer.Broker;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 
@@ -13,13 +14,15 @@ internal static class StatusJson
         new() { ["status"] = serving ? "ok" : "unavailable", ["backends"] = HealthByAddress(pools) };
 
     /// <summary>Health by address, and the pools.</summary>
-    public static JsonObject Status(IReadOnlyList<BackendPool> pools) => new() { ["backends"] = HealthByAddress(pools), ["pools"] = Pools(pools) };
+    public static JsonObject Status(IReadOnlyList<BackendPool> pools) =>
+        new() { ["backends"] = HealthByAddress(pools), ["pools"] = Pools(pools) };
 
     /// <summary>The pools, in the order of their names.</summary>
     /// <param name="pools">The pools.</param>
     /// <param name="activity">What they have done lately; null leaves that out.</param>
     /// <param name="brokers">The brokers that serve some of them.</param>
-    public static JsonArray Pools(IReadOnlyList<BackendPool> pools, Activity? activity = null, IReadOnlyList<BrokerStatus>? brokers = null) =>
+    public static JsonArray Pools(
+        IReadOnlyList<BackendPool> pools, Activity? activity = null, IReadOnlyList<BrokerStatus>? brokers = null) =>
         [.. pools.Select(pool => Pool(pool, activity, brokers?.FirstOrDefault(broker => broker.Pool == pool.Name)))];
 
     /// <summary>One backend.</summary>
@@ -68,7 +71,7 @@ internal static class StatusJson
         })]),
     };
 
-    /// <summary>Adds what happened lately: to requests, or to connections that are relayed, which have no answers.</summary>
+    /// <summary>Adds what happened lately. Connections that are relayed have no responses, so no percentiles.</summary>
     public static void Add(JsonObject json, Rates rates, bool isRelayed = false)
     {
         json[isRelayed ? "connectionsPerSecond" : "requestsPerSecond"] = Math.Round(rates.RequestsPerSecond, 1);
@@ -84,7 +87,8 @@ internal static class StatusJson
     }
 
     /// <summary>A time as RFC 3339 writes it, in UTC.</summary>
-    public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+    public static string Time(DateTimeOffset time) =>
+        time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
 
     private static JsonObject Pool(BackendPool pool, Activity? activity, BrokerStatus? broker)
     {
@@ -104,7 +108,8 @@ internal static class StatusJson
         {
             json["broker"] = Broker(broker);
         }
-        json["backends"] = new JsonArray([.. pool.Snapshot.Members.Select(backend => Backend(backend, pool.IsRelayed, activity?.Of(backend)))]);
+        json["backends"] = new JsonArray(
+            [.. pool.Snapshot.Members.Select(backend => Backend(backend, pool.IsRelayed, activity?.Of(backend)))]);
         return json;
     }
 
@@ -118,12 +123,13 @@ internal static class StatusJson
         ["clients"] = broker.Clients,
         ["workers"] = broker.Workers,
         ["takeOvers"] = broker.TakeOvers,
-        ["refused"] = new JsonArray([.. broker.Refused.Select(refused => new JsonObject { ["port"] = refused.Port, ["reason"] = refused.Reason, ["count"] = refused.Count })]),
+        ["refused"] = new JsonArray([.. broker.Refused.Select(
+            refused => new JsonObject { ["port"] = refused.Port, ["reason"] = refused.Reason, ["count"] = refused.Count })]),
     };
 
     private static JsonNode? Milliseconds(TimeSpan? time) => time is { } known ? Math.Round(known.TotalMilliseconds) : null;
 
-    // Pools may share a server; it is well only where every pool finds it so.
+    // Pools may share a server; it is healthy only where it is in every one of them.
     private static JsonObject HealthByAddress(IReadOnlyList<BackendPool> pools)
     {
         var healthy = new JsonObject();

@@ -41,6 +41,16 @@ public sealed class BackendLease : IDisposable
         return elapsed;
     }
 
+    /// <summary>Counts the backend's answer.</summary>
+    /// <param name="status">Its status.</param>
+    /// <param name="responseTime">Until its head had arrived.</param>
+    /// <param name="duration">From the request's arrival until the answer had ended.</param>
+    public void CountAnswer(int status, TimeSpan responseTime, TimeSpan duration)
+    {
+        Backend.Answers.Count(status, responseTime, duration);
+        _pool.Statistics.Instruments?.RecordRequest(_pool.Name, Backend.Name, status, duration);
+    }
+
     /// <summary>Gives the backend back and tells the pool how it did. A second call has no effect.</summary>
     /// <param name="outcome">How the attempt ended.</param>
     /// <param name="reason">For a failure: what went wrong, in one short phrase for logs and status pages.</param>

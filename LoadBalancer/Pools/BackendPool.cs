@@ -28,6 +28,7 @@ public sealed class BackendPool
     public BackendPool(string name, IBalancingPolicy policy, ImmutableArray<Backend> backends, int waitingRoom = 0)
     {
         Name = name;
+        Statistics = new PoolStatistics(name);
         WaitingRoom = new WaitingRoom(this, waitingRoom);
         _snapshot = new PoolSnapshot([], [], policy);
         SetMembers(backends);
@@ -55,7 +56,7 @@ public sealed class BackendPool
     public bool IsRelayed { get; set; }
 
     /// <summary>What it has done.</summary>
-    public PoolStatistics Statistics { get; } = new();
+    public PoolStatistics Statistics { get; }
 
     /// <summary>Where work waits while all who could do it are full.</summary>
     public WaitingRoom WaitingRoom { get; }

@@ -144,7 +144,7 @@ internal sealed class ClientSession : LineSession
 
     private void Refuse(ReadOnlySpan<byte> id, ReadOnlySpan<byte> result)
     {
-        _statistics.OwnAnswers.Count(StatusCodes.Status503ServiceUnavailable, TimeSpan.Zero, TimeSpan.Zero);
+        _statistics.CountOwnAnswer(StatusCodes.Status503ServiceUnavailable, TimeSpan.Zero, TimeSpan.Zero);
         SendResult(id, result);
     }
 

@@ -2,6 +2,7 @@ using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Tasks;
 
@@ -220,7 +221,8 @@ internal sealed partial class TaskDispatcher : IDisposable
         var run = attempt.Lease.ObserveResponse();
         attempt.Lease.Complete(AttemptOutcome.Succeeded);
         Runs.Count(run);
-        attempt.Worker.Backend.Answers.Count(StatusCodes.Status200OK, run, _time.GetElapsedTime(task.AcceptedAt));
+        _pool.Statistics.Instruments?.RecordTaskRun(_pool.Name, run);
+        attempt.Lease.CountAnswer(StatusCodes.Status200OK, run, _time.GetElapsedTime(task.AcceptedAt));
         task.Finish(result);
     }
 
@@ -250,7 +252,9 @@ internal sealed partial class TaskDispatcher : IDisposable
         var now = _time.GetTimestamp();
         if (task.Attempts++ == 0)
         {
-            Waits.Count(_time.GetElapsedTime(task.AcceptedAt, now));
+            var wait = _time.GetElapsedTime(task.AcceptedAt, now);
+            Waits.Count(wait);
+            _pool.Statistics.Instruments?.RecordTaskWait(_pool.Name, wait);
         }
         else
         {
@@ -353,7 +357,7 @@ internal sealed partial class TaskDispatcher : IDisposable
             return;
         }
         Failed++;
-        _pool.Statistics.OwnAnswers.Count(StatusCodes.Status502BadGateway, TimeSpan.Zero, _time.GetElapsedTime(task.AcceptedAt));
+        _pool.Statistics.CountOwnAnswer(StatusCodes.Status502BadGateway, TimeSpan.Zero, _time.GetElapsedTime(task.AcceptedAt));
         task.Finish(System.Text.Encoding.UTF8.GetBytes($"ERROR: no worker has finished the task in {task.Attempts} {(task.Attempts == 1 ? "attempt" : "attempts")}; the last {reason}"), isFailure: true);
     }
 

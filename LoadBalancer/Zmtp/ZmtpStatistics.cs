@@ -10,7 +10,7 @@ public sealed class ZmtpStatistics
     /// <summary>How many peers have finished the handshake.</summary>
     public long Handshakes => Interlocked.Read(ref _handshakes);
 
-    /// <summary>How many messages were dropped because a peer had too many waiting, was gone, or because nobody here took them.</summary>
+    /// <summary>How many messages were dropped: a peer had too many waiting or was gone, or nothing here received them.</summary>
     public long Dropped => Interlocked.Read(ref _dropped);
 
     /// <summary>How many peers lost their connection for that reason.</summary>

@@ -1,27 +1,27 @@
 namespace LoadBalancer.Health.Heartbeats;
 
-/// <summary>What became of a datagram.</summary>
+/// <summary>What became of a datagram. In metrics the names are in snake case.</summary>
 public enum HeartbeatResult
 {
-    /// <summary>A backend is there.</summary>
+    /// <summary>A sign of life of a backend.</summary>
     Ok,
 
-    /// <summary>A backend is there; what it said of its load was no number from 0 to 100.</summary>
+    /// <summary>A sign of life of a backend, whose load was no number from 0 to 100 and was ignored.</summary>
     LoadIgnored,
 
-    /// <summary>A backend made itself known.</summary>
+    /// <summary>A backend has registered.</summary>
     Registered,
 
-    /// <summary>An OK from where no backend is known to be, which was asked to register.</summary>
+    /// <summary>An OK from a source that belongs to no backend; it was answered AUTH.</summary>
     Auth,
 
-    /// <summary>Another such, of so many that it got no answer.</summary>
+    /// <summary>The same, but there were too many to answer this one.</summary>
     AuthWithheld,
 
     /// <summary>A registration that fits no backend.</summary>
     Unknown,
 
-    /// <summary>Nothing that is understood.</summary>
+    /// <summary>Not a heartbeat and not a registration.</summary>
     Malformed,
 
     /// <summary>More than <see cref="HeartbeatMessage.MostBytes"/>.</summary>
@@ -30,10 +30,10 @@ public enum HeartbeatResult
     /// <summary>Not signed, or with another key.</summary>
     BadMac,
 
-    /// <summary>Signed at another time than now.</summary>
+    /// <summary>Signed too long ago, or in the future.</summary>
     Stale,
 
-    /// <summary>A copy of what has come before.</summary>
+    /// <summary>A copy of an earlier one.</summary>
     Replayed,
 }
 
@@ -50,7 +50,7 @@ public sealed class HeartbeatStatistics
     /// <summary>How many there were of one.</summary>
     public long this[HeartbeatResult result] => Interlocked.Read(ref _counts[(int)result]);
 
-    /// <summary>How many were of no use.</summary>
+    /// <summary>How many were dropped.</summary>
     public long Refused => Results.Where(result => result > HeartbeatResult.Registered).Sum(result => this[result]);
 
     internal void Count(HeartbeatResult result) => Interlocked.Increment(ref _counts[(int)result]);

@@ -317,8 +317,7 @@ public sealed partial class HttpForwarder
     {
         var status = sent.Exchange!.Status;
         var duration = _time.GetElapsedTime(start);
-        sent.Lease.Backend.Answers.Count(status, sent.ResponseTime, duration);
-        Telemetry.CountDuration(_pool.Name, sent.Lease.Backend.Name, status, duration);
+        sent.Lease.CountAnswer(status, sent.ResponseTime, duration);
         if (status >= StatusCodes.Status500InternalServerError)
         {
             _errors.Add(
@@ -337,8 +336,7 @@ public sealed partial class HttpForwarder
         if (error != ForwardError.ClientGone)
         {
             var elapsed = _time.GetElapsedTime(start);
-            _pool.Statistics.OwnAnswers.Count(status, elapsed, elapsed);
-            Telemetry.CountDuration(_pool.Name, "", status, elapsed);
+            _pool.Statistics.CountOwnAnswer(status, elapsed, elapsed);
             _errors.Add(status, $"pool '{_pool.Name}'", context.Request.Method, RawTarget(context), cause ?? error.Cause() ?? message);
         }
         return ErrorResponse.WriteAsync(context, error);

@@ -1,7 +1,8 @@
 namespace LoadBalancer.Pools.Statistics;
 
 /// <summary>
-/// What was relayed: how connections ended, and how many bytes passed. Each core counts for itself, as in <see cref="AnswerStatistics"/>.
+/// What was relayed: how connections ended, and how many bytes passed. Each core has its own counters, as in
+/// <see cref="AnswerStatistics"/>.
 /// </summary>
 public sealed class ConnectionStatistics
 {
@@ -10,10 +11,10 @@ public sealed class ConnectionStatistics
     /// <summary>How many bytes clients have sent.</summary>
     public long BytesIn => _shares.Sum(share => share is null ? 0 : Volatile.Read(ref share.BytesIn));
 
-    /// <summary>How many bytes clients were sent.</summary>
+    /// <summary>How many bytes were sent to clients.</summary>
     public long BytesOut => _shares.Sum(share => share is null ? 0 : Volatile.Read(ref share.BytesOut));
 
-    /// <summary>Counts bytes of a client.</summary>
+    /// <summary>Counts bytes from a client.</summary>
     public void CountIn(int bytes) => Interlocked.Add(ref Own().BytesIn, bytes);
 
     /// <summary>Counts bytes to a client.</summary>
@@ -22,7 +23,7 @@ public sealed class ConnectionStatistics
     /// <summary>Counts a connection that has ended.</summary>
     public void Count(ConnectionEnd end) => Interlocked.Increment(ref Own().Ends[(int)end]);
 
-    /// <summary>How many connections have ended, by how they did.</summary>
+    /// <summary>How many connections have ended, in this way.</summary>
     public long Ended(ConnectionEnd end) => _shares.Sum(share => share is null ? 0 : Volatile.Read(ref share.Ends[(int)end]));
 
     private Share Own()

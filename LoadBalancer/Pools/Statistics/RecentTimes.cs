@@ -2,7 +2,7 @@ namespace LoadBalancer.Pools.Statistics;
 
 /// <summary>
 /// How long answers took in the last ten to twenty seconds, as a histogram of <see cref="TimeBuckets"/>. Counting takes no lock; what
-/// is counted in the very moment in which the older half is dropped may be lost.
+/// is counted in the instant in which the older half is dropped may be lost.
 /// </summary>
 public sealed class RecentTimes
 {
@@ -19,20 +19,23 @@ public sealed class RecentTimes
     /// <summary>Counts one answer.</summary>
     public void Observe(TimeSpan elapsed)
     {
-        Turn();
+        DropOld();
         Interlocked.Increment(ref Volatile.Read(ref _current)[TimeBuckets.IndexOf(elapsed)]);
     }
 
-    /// <summary>The time within which so many in a hundred were answered; null where there were fewer than <paramref name="least"/> answers.</summary>
+    /// <summary>A percentile of the recent times.</summary>
+    /// <param name="percentile">Above 0, to 100.</param>
+    /// <param name="least">How many answers there must be.</param>
+    /// <returns>The time within which so many in a hundred were answered; null where there were fewer answers.</returns>
     public TimeSpan? Percentile(double percentile, int least)
     {
-        Turn();
+        DropOld();
         var (current, before) = (Volatile.Read(ref _current), Volatile.Read(ref _before));
         var both = current.Zip(before, (a, b) => a + b).ToArray();
         return both.Sum() < least ? null : TimeBuckets.Percentile(both, percentile);
     }
 
-    private void Turn()
+    private void DropOld()
     {
         var (since, now) = (Volatile.Read(ref _since), _time.GetTimestamp());
         var elapsed = _time.GetElapsedTime(since, now);

@@ -2,15 +2,15 @@ namespace LoadBalancer.Pools.Statistics;
 
 /// <summary>
 /// How long a backend takes to answer: a peak-sensitive, exponentially weighted moving average (Finagle's <c>peak_ewma</c>). A
-/// longer time counts at once, shorter ones pull it down slowly; and it fades while nothing is heard, so that a backend that was slow
-/// once is tried again some day. Takes no lock: a sample that arrives in the same instant as another may be lost.
+/// longer time counts at once, shorter ones pull it down slowly; and it fades while there are no answers, so that a backend that was slow
+/// once is tried again. Takes no lock: a sample that arrives in the same instant as another may be lost.
 /// </summary>
 public sealed class ResponseTime(TimeProvider time)
 {
     // Within this time an old sample loses about two thirds of its weight.
     private const int DecayMilliseconds = 10_000;
 
-    // What is older than another by this tells nothing beside it: faded to a twentieth, it would promise an answer in no time.
+    // An average that is older than another by this is not compared with it: faded to a twentieth, it would promise an answer in no time.
     private const int MemoryMilliseconds = 3 * DecayMilliseconds;
 
     private long _state; // upper half: milliseconds on the clock; lower half: seconds, as a float. 0: nothing is known.
@@ -32,8 +32,8 @@ public sealed class ResponseTime(TimeProvider time)
         var (before, now) = (Volatile.Read(ref _state), Now());
         if (before != 0)
         {
-            // Many answers within a short time say little more than one: what counts is the time between them. And what has faded is
-            // not believed any more: else a backend that was slow once would come back to its share by ever smaller steps.
+            // Many answers within a short time say little more than one, so the weight of the old average depends on the time between them.
+            // It is faded first: else a backend that was slow once would get back to its share in ever smaller steps.
             var kept = FadingSince(before, now);
             var faded = Average(before) * kept;
             seconds = seconds < faded ? faded * kept + seconds * (1 - kept) : seconds;
@@ -43,8 +43,8 @@ public sealed class ResponseTime(TimeProvider time)
     }
 
     /// <summary>
-    /// This time as a multiple of another's of the same clock, both faded by now, which takes no look at the clock: the two fade
-    /// alike. 0 where only the other is known, infinity where only this one is, 1 where neither is; much older is not known.
+    /// This time divided by another one of the same clock, both faded by now. That needs no look at the clock, because both fade alike.
+    /// 0 where only the other is known, infinity where only this one is, 1 where neither is. One that is much older counts as not known.
     /// </summary>
     internal double RelativeTo(ResponseTime other)
     {
@@ -71,8 +71,9 @@ public sealed class ResponseTime(TimeProvider time)
 
     private static double Fading(int milliseconds) => Math.Exp(-milliseconds / (double)DecayMilliseconds);
 
-    // A little below 0 is another thread's sample that came a moment later; far below it is more than 24 days.
-    private static double FadingSince(long state, uint now) => Age(state, now) is var age && age < -DecayMilliseconds ? 0 : Fading(Math.Max(0, age));
+    // An age a little below 0 is that of another thread's later sample; one far below 0 is more than 24 days.
+    private static double FadingSince(long state, uint now) =>
+        Age(state, now) is var age && age < -DecayMilliseconds ? 0 : Fading(Math.Max(0, age));
 
     private uint Now() => (uint)(long)time.GetElapsedTime(0).TotalMilliseconds;
 }

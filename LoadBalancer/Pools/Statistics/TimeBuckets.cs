@@ -1,12 +1,12 @@
 namespace LoadBalancer.Pools.Statistics;
 
 /// <summary>
-/// Buckets for times, ten to a hundred for each power of ten: what falls into one is known to two digits. From a microsecond to a
-/// hundred seconds; whatever takes longer is in the last.
+/// Buckets for times, ninety for each power of ten: what falls into one is known to two digits. From a microsecond to a hundred seconds;
+/// what takes longer is in the last.
 /// </summary>
 public static class TimeBuckets
 {
-    private const int FirstDecade = 100;  // below 100 µs a bucket for each
+    private const int FirstDecade = 100;  // below 100 µs one bucket for each
     private const int PerDecade = 90;     // 100..109, 110..119, …, 990..999
     private const long Longest = 100_000_000;
 
@@ -41,7 +41,7 @@ public static class TimeBuckets
         return TimeSpan.FromMicroseconds((index - decades * PerDecade + 1) * Math.Pow(10, decades));
     }
 
-    /// <summary>The time within which so many in a hundred lie.</summary>
+    /// <summary>A percentile: the time within which so many in a hundred lie.</summary>
     /// <param name="counts">How many lie in each bucket.</param>
     /// <param name="percentile">Above 0, to 100.</param>
     /// <returns>The upper bound of the bucket in which it lies; null where there is nothing.</returns>

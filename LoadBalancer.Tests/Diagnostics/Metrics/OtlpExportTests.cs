@@ -1,12 +1,13 @@
-using LoadBalancer.Diagnostics;
+using LoadBalancer.Diagnostics.Metrics;
+using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using static LoadBalancer.Tests.Support.TestBackends;
 
-namespace LoadBalancer.Tests.Diagnostics;
+namespace LoadBalancer.Tests.Diagnostics.Metrics;
 
 [NonParallelizable]
-internal sealed class TelemetryTests
+internal sealed class OtlpExportTests
 {
     [Test]
     public async Task Stop_ACollectorIsNamed_ItGetsTheMetrics()
@@ -25,18 +26,21 @@ internal sealed class TelemetryTests
         Environment.SetEnvironmentVariable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
         try
         {
-            Telemetry.IsWanted.Should().BeTrue();
+            OtlpExport.IsWanted.Should().BeTrue();
             var pool = PoolOf(Unprobed("a"));
-            pool.Snapshot.Members[0].Answers.Count(200, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2));
-            using var telemetry = new Telemetry(() => [pool]);
+            using var metrics = new NodeMetrics(() => [pool], () => new NodeCounts(0, 0, 0, []));
+            pool.Statistics.Instruments = metrics.Durations;
+            using var export = new OtlpExport();
 
-            await telemetry.StartAsync(default);
-            Telemetry.CountDuration("pool", "a", 200, TimeSpan.FromSeconds(2));
-            await telemetry.StopAsync(default);
+            await export.StartAsync(default);
+            pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
+            lease!.CountAnswer(200, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2));
+            await export.StopAsync(default);
 
             var (path, body) = await received.Task;
             path.Should().Be("/v1/metrics");
-            body.Should().Contain("loadbalancer.requests").And.Contain("loadbalancer.request.duration").And.Contain("loadbalancer.backend.healthy").And.Contain("loadbalancer.queue.length");
+            body.Should().Contain("loadbalancer.requests").And.Contain("loadbalancer.request.duration")
+                .And.Contain("loadbalancer.backend.healthy").And.Contain("loadbalancer.queue.length");
         }
         finally
         {
@@ -46,5 +50,5 @@ internal sealed class TelemetryTests
     }
 
     [Test]
-    public void IsWanted_NoCollectorIsNamed_IsFalse() => Telemetry.IsWanted.Should().BeFalse();
+    public void IsWanted_NoCollectorIsNamed_IsFalse() => OtlpExport.IsWanted.Should().BeFalse();
 }

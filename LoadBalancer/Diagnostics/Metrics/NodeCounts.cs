@@ -1,0 +1,23 @@
+using LoadBalancer.Broker;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Tasks;
+
+namespace LoadBalancer.Diagnostics.Metrics;
+
+/// <summary>What the node counts beside its pools, at one moment.</summary>
+/// <param name="ReloadsApplied">Configurations that were applied while the node ran.</param>
+/// <param name="ReloadsRefused">Configurations that were invalid.</param>
+/// <param name="AccessLogLinesLost">Lines that were not written to the access logs.</param>
+/// <param name="ConnectionsRefused">By listener: connections that were closed because there were too many.</param>
+public sealed record NodeCounts(
+    long ReloadsApplied, long ReloadsRefused, long AccessLogLinesLost, IReadOnlyList<(string Listener, long Count)> ConnectionsRefused)
+{
+    /// <summary>Datagrams that arrived as heartbeats, by pool.</summary>
+    public IReadOnlyList<(string Pool, HeartbeatStatistics Statistics)> Heartbeats { get; init; } = [];
+
+    /// <summary>The brokers.</summary>
+    public IReadOnlyList<BrokerStatus> Brokers { get; init; } = [];
+
+    /// <summary>What has become of tasks, by pool.</summary>
+    public IReadOnlyList<TaskCounts> Tasks { get; init; } = [];
+}
