@@ -1,6 +1,3 @@
-using LoadBalancer.Net;
-using LoadBalancer.Pools;
-
 namespace LoadBalancer.Configuration.Options;
 
 /// <summary>A named group of backends and how to use them.</summary>
@@ -53,64 +50,4 @@ public sealed record PoolOptions
 
     /// <summary>Whether its backends speak HTTP.</summary>
     internal bool IsHttp => Backends.Values.All(backend => backend.Address?.Scheme is not "tcp");
-}
-
-/// <summary>How <c>https://</c> backends prove who they are.</summary>
-public sealed record BackendTlsOptions
-{
-    /// <summary>A PEM file of the authorities to trust instead of the system's; a changed file is taken up within seconds. Default null: the system's.</summary>
-    public string? AuthorityFile { get; init; }
-
-    /// <summary>Whether the certificate is checked at all. Default true; false protects from listeners, not from impostors.</summary>
-    public bool Verify { get; init; } = true;
-
-    /// <summary>The name that is asked for (SNI) and that the certificate must bear. Default null: the host of the backend's address.</summary>
-    public string? ServerName { get; init; }
-}
-
-/// <summary>The balancing policies.</summary>
-public enum PolicyName
-{
-    /// <summary>Each in turn, by weight.</summary>
-    RoundRobin,
-
-    /// <summary>The one with the fewest requests in flight for its weight.</summary>
-    LeastConnections,
-
-    /// <summary>The one that is expected to answer first: by its recent response times and what it has in flight.</summary>
-    ResponseTime,
-
-    /// <summary>A client's address decides, so that it comes back to the same backend; not where that one has far more than its share.</summary>
-    IpHash,
-
-    /// <summary>Anyone, by weight.</summary>
-    Random,
-
-    /// <summary>Two at random, by weight, and of these the one with fewer requests in flight.</summary>
-    PowerOfTwoChoices,
-
-    /// <summary>The first that is eligible, in the order of the configuration.</summary>
-    First,
-}
-
-/// <summary>One server.</summary>
-public sealed record BackendOptions
-{
-    /// <summary>Where it listens: <c>http://host:port</c> or <c>https://host:port</c>, or <c>tcp://host:port</c> where connections are relayed. Required.</summary>
-    public EndpointAddress? Address { get; init; }
-
-    /// <summary>
-    /// Where its heartbeats come from: <c>udp://address:port</c>; 0.0.0.0 is any local address. Required in a pool with
-    /// <see cref="PoolOptions.Heartbeat"/>, where it registers by both addresses, and of no use elsewhere. Default null.
-    /// </summary>
-    public EndpointAddress? HeartbeatAddress { get; init; }
-
-    /// <summary>Its share relative to the others, 0..1000; 0 gets nothing. Default 1.</summary>
-    public int Weight { get; init; } = 1;
-
-    /// <summary>How many requests it may have at once; null (the default) is without limit.</summary>
-    public int? MaxInFlight { get; init; }
-
-    /// <summary>Whether it is to work: <c>Draining</c> finishes what it has and keeps its sticky clients. Default Ready.</summary>
-    public AdminState AdminState { get; init; } = AdminState.Ready;
 }

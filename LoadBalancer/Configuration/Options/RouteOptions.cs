@@ -1,15 +1,5 @@
 namespace LoadBalancer.Configuration.Options;
 
-/// <summary>How the access log writes a request down.</summary>
-public enum AccessLogFormat
-{
-    /// <summary>The Common Log Format, then seconds and backend.</summary>
-    Common,
-
-    /// <summary>An object on a line of its own.</summary>
-    Json,
-}
-
 /// <summary>Sends the requests that it matches to a pool of their own.</summary>
 public sealed record RouteOptions
 {

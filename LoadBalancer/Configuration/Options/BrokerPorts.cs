@@ -1,15 +1,5 @@
 namespace LoadBalancer.Configuration.Options;
 
-/// <summary>What a broker is at the start.</summary>
-public enum BrokerRole
-{
-    /// <summary>It serves.</summary>
-    Main,
-
-    /// <summary>It watches a main, and serves when that falls silent.</summary>
-    Alternative,
-}
-
 /// <summary>The ports of a broker, all at the same address; 0 is any free port.</summary>
 public sealed record BrokerPorts
 {
