@@ -152,7 +152,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     /// </summary>
     public Worker Register(string name, int capacity, IPEndPoint from, IWorkerLink link)
     {
-        var address = new EndpointAddress("tcp", from.Address.IsIPv4MappedToIPv6 ? from.Address.MapToIPv4().ToString() : from.Address.ToString(), from.Port);
+        var address = new EndpointAddress("tcp", from.Address.Unmap().ToString(), from.Port);
         var backend = new Backend(name, address, new BackendHealth(Rules, _time), Math.Min(capacity, Backend.MostWeight), capacity);
         var worker = new Worker(name, capacity, link, backend);
         lock (Gate)

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Messages;
@@ -61,7 +62,7 @@ internal static class RequestRules
     }
 
     /// <summary>An IPv4 address as such: a listener on all addresses sees it mapped to IPv6.</summary>
-    public static IPAddress? Plain(IPAddress? address) => address is { IsIPv4MappedToIPv6: true } ? address.MapToIPv4() : address;
+    public static IPAddress? Plain(IPAddress? address) => address?.Unmap();
 
     /// <summary>Whether a peer is one of the listener's trusted proxies.</summary>
     public static bool IsTrusted(ListenerOptions listener, IPAddress? peer)
