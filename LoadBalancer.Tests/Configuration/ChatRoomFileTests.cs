@@ -35,9 +35,10 @@ internal sealed class ChatRoomFileTests : IDisposable
 
         loaded.Errors.Should().BeEmpty();
         var (name, listener) = loaded.Options.Listeners.Should().ContainSingle().Which;
-        (name, listener.Protocol, listener.Address!.ToString(), listener.Pool, listener.UnavailableMessage).Should().Be(
-            ("clients", ListenerProtocol.Tcp, "tcp://0.0.0.0:3001", "logic", """{"response_code":503,"response_text":"No available backend"}"""));
-        Text(loaded, "logic").Should().Be("udp://0.0.0.0:5000: logic1 tcp://0.0.0.0:7000 udp://0.0.0.0:7001, logic2 tcp://[::1]:7002 udp://127.0.0.1:7003");
+        (name, listener.Protocol).Should().Be(("clients", ListenerProtocol.Tcp));
+        Text(listener).Should().Be("""tcp://0.0.0.0:3001 to logic: {"response_code":503,"response_text":"No available backend"}""");
+        Text(loaded, "logic").Should().Be(
+            "udp://0.0.0.0:5000: logic1 tcp://0.0.0.0:7000 udp://0.0.0.0:7001, logic2 tcp://[::1]:7002 udp://127.0.0.1:7003");
     }
 
     [TestCase(false)]
@@ -48,8 +49,8 @@ internal sealed class ChatRoomFileTests : IDisposable
 
         loaded.Errors.Should().BeEmpty();
         var (logic, data) = (loaded.Options.Listeners["logic"], loaded.Options.Listeners["data"]);
-        (logic.Address!.ToString(), logic.Pool, logic.UnavailableMessage).Should().Be(("tcp://127.0.0.1:4001", "data", """{"response_code":503,"response_text":"No backend available"}"""));
-        (data.Address!.ToString(), data.Pool, data.UnavailableMessage).Should().Be(("tcp://127.0.0.1:4002", "logic", """{"response_code":503,"response_text":"No frontend available"}"""));
+        Text(logic).Should().Be("""tcp://127.0.0.1:4001 to data: {"response_code":503,"response_text":"No backend available"}""");
+        Text(data).Should().Be("""tcp://127.0.0.1:4002 to logic: {"response_code":503,"response_text":"No frontend available"}""");
         Text(loaded, "logic").Should().Be("udp://127.0.0.1:5001: logic1 tcp://127.0.0.1:7000 udp://127.0.0.1:7001");
         Text(loaded, "data").Should().Be("udp://127.0.0.1:5002: data1 tcp://127.0.0.1:8000 udp://127.0.0.1:8001");
     }
@@ -90,6 +91,9 @@ internal sealed class ChatRoomFileTests : IDisposable
             "modes: unknown key; did you mean 'mode'?",
             "data_servers:0: 'x 127.0.0.1:8001' is not a server; expected \"<tcp ip:port> <udp ip:port>\"",
             "data_servers_tcp_listening_addr: tcp://127.0.0.1:4001 is already taken by listener 'logic'");
+
+    private static string Text(ListenerOptions listener) =>
+        $"{listener.Address} to {listener.Pool}: {((TcpListenerOptions)listener).UnavailableMessage}";
 
     private static string Text(LoadedConfiguration loaded, string pool)
     {

@@ -25,8 +25,9 @@ internal sealed class ConfigurationLoaderTests
         var loaded = ConfigurationLoader.Load();
 
         loaded.Errors.Should().BeEmpty();
-        loaded.Options.Listeners["web"].Address!.ToString().Should().Be("http://127.0.0.1:8080");
-        loaded.Options.Listeners["web"].StatusEndpoints.Should().BeTrue();
+        var listener = loaded.Options.Listeners["web"].Should().BeOfType<HttpListenerOptions>().Subject;
+        listener.Address.ToString().Should().Be("http://127.0.0.1:8080");
+        listener.StatusEndpoints.Should().BeTrue();
         loaded.Options.Pools["web"].Backends.Values.Select(backend => $"{backend.Address}").Should().Equal("http://127.0.0.1:3000", "http://127.0.0.1:3001");
         loaded.Options.Pools["web"].HealthCheck.Should().Be(new HealthCheckOptions());
         loaded.Options.Pools["web"].HealthCheck!.Interval.Should().Be(TimeSpan.FromSeconds(30));

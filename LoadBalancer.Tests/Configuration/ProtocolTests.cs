@@ -42,9 +42,9 @@ internal sealed class ProtocolTests
     [Test]
     public void Load_Broker_HasItsAddressesAndPorts()
     {
-        var broker = Load(Broker).Options.Listeners["store"];
+        var broker = Load(Broker).Options.Listeners["store"].Should().BeOfType<BrokerListenerOptions>().Subject;
 
-        broker.Address!.ToString().Should().Be("tcp://127.0.0.1");
+        broker.Address.ToString().Should().Be("tcp://127.0.0.1");
         broker.MainAddress.Should().Be(IPAddress.Parse("127.0.0.2"));
         broker.Ports.Should().Be(new BrokerPorts());
     }
@@ -52,6 +52,14 @@ internal sealed class ProtocolTests
     [TestCase(Tcp, "tcp://127.0.0.1:3001", "http://127.0.0.1:3001", "Listeners:chat:Address: 'http://127.0.0.1:3001' does not fit here; expected tcp://host:port")]
     [TestCase(Tcp, "tcp://127.0.0.1:3001", "tcp://127.0.0.1", "Listeners:chat:Address: 'tcp://127.0.0.1' has no port; expected tcp://host:port")]
     [TestCase(Tcp, "\"IdleTimeout\": \"01:00:00\"", "\"Hsts\": \"max-age=1\"", "Listeners:chat:Hsts: is for Http listeners; this one's Protocol is Tcp")]
+    [TestCase(Tcp, "\"IdleTimeout\": \"01:00:00\"", "\"HttpVersion\": \"3\"",
+        "Listeners:chat:HttpVersion: '3' is not valid; expected 1.1 or 2")]
+    [TestCase(Tcp, "\"IdleTimeout\": \"01:00:00\"", "\"Idletimeot\": \"01:00:00\"",
+        "Listeners:chat:Idletimeot: unknown key; did you mean 'IdleTimeout'?")]
+    [TestCase(Tcp, "\"IdleTimeout\": \"01:00:00\"", "\"queuelimit\": 5",
+        "Listeners:chat:queuelimit: is for Tasks and Broker listeners; this one's Protocol is Tcp")]
+    [TestCase(Tasks, "\"TaskTimeout\": \"00:01:00\"", "\"TrustedProxies\": [ \"10.0.0.0/8\" ]",
+        "Listeners:tasks:TrustedProxies: is for Http and Tcp listeners; this one's Protocol is Tasks")]
     [TestCase(Tcp, "[ \"10.0.0.0/8\" ]", "[]", "Listeners:chat:AcceptProxyProtocol: is true, but TrustedProxies names nobody who may say who a client is; expected addresses or networks there")]
     [TestCase(Tcp, "tcp://127.0.0.1:7000", "http://127.0.0.1:7000", "Pools:logic:Backends:logic1:Address: 'http://127.0.0.1:7000' does not fit a Tcp listener; expected tcp://host:port")]
     [TestCase(Tcp, "tcp://127.0.0.1:7000", "tcp://logic", "Pools:logic:Backends:logic1:Address: 'tcp://logic' has no port; expected tcp://host:port")]
@@ -73,6 +81,18 @@ internal sealed class ProtocolTests
     [TestCase(Broker, "\"00:00:05\"", "\"00:00:01\"", "Listeners:store:PeerTimeout: '00:00:01' is not above PublishInterval ('00:00:01'), so everybody would be taken for gone; expected some times as much")]
     public void Load_WhatDoesNotFit_IsAnErrorWithPathAndReason(string configuration, string part, string other, string error) =>
         Errors(configuration.Replace(part, other, StringComparison.Ordinal)).Should().Equal($"LoadBalancer:{error}");
+
+    [TestCase("\"QueueLimit\": 10000")]
+    [TestCase("\"Queue\": {}")]
+    [TestCase("\"StatusEndpoints\": false, \"Routes\": [], \"AccessLog\": \"Off\", \"Hsts\": null")]
+    public void Load_SettingOfAnotherProtocolWithItsDefault_IsNoError(string setting) =>
+        Errors(Tcp.Replace("\"IdleTimeout\": \"01:00:00\"", setting, StringComparison.Ordinal)).Should().BeEmpty();
+
+    [Test]
+    public void Load_ListenerThatIsNoObject_NamesTheSettingsOfItsProtocol() =>
+        Errors("\"Listeners\": { \"web\": 7 }, \"Pools\": {}").Should().Contain(error => error.StartsWith(
+            "LoadBalancer:Listeners:web: '7' is not an object; expected { Protocol, Address, Pool, MaxConnections, Certificates, ",
+            StringComparison.Ordinal));
 
     [Test]
     public void Load_PoolOfTwoProtocols_IsAnError() =>

@@ -57,9 +57,10 @@ internal sealed class AccessLogFileTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     private AccessLogs Open() => new(
-        new Dictionary<string, ListenerOptions> { ["web"] = new() { AccessLog = FilePath } }, _clock, LoggerFactory.Create(builder => builder.AddProvider(_log)).CreateLogger<AccessLog>());
+        new Dictionary<string, ListenerOptions> { ["web"] = new HttpListenerOptions { AccessLog = FilePath } },
+        _clock, LoggerFactory.Create(builder => builder.AddProvider(_log)).CreateLogger<AccessLog>());
 
-    private void Write(AccessLogs logs, string target) => logs.For(new ListenerOptions { AccessLog = FilePath })!.Write(
+    private void Write(AccessLogs logs, string target) => logs.For(new HttpListenerOptions { AccessLog = FilePath })!.Write(
         new AccessRecord { Client = IPAddress.Loopback, Method = "GET", Target = target, Protocol = "HTTP/1.1" });
 
     private async Task WrittenAsync(int lines) => await Eventually.BeTrueAsync(

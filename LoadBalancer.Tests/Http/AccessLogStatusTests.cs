@@ -42,8 +42,14 @@ internal sealed class AccessLogStatusTests
     public async Task Status_WhateverThePipelineDoes_IsWhatTheClientSaw(string pipeline, int expected)
     {
         using var directory = new TemporaryDirectory();
-        var options = new ListenerOptions { Address = TestNode.Parse("http://127.0.0.1:0"), Pool = "web", AccessLog = directory.File("access.log") };
-        using var logs = new AccessLogs(new Dictionary<string, ListenerOptions> { ["web"] = options }, TimeProvider.System, NullLogger<AccessLog>.Instance);
+        var options = new HttpListenerOptions
+        {
+            Address = TestNode.Parse("http://127.0.0.1:0"),
+            Pool = "web",
+            AccessLog = directory.File("access.log"),
+        };
+        using var logs = new AccessLogs(
+            new Dictionary<string, ListenerOptions> { ["web"] = options }, TimeProvider.System, NullLogger<AccessLog>.Instance);
         await logs.StartAsync(CancellationToken.None);
         using (var listener = new KestrelListener(
             "web", options, Pipelines[pipeline], logs.For(options), null, TimeProvider.System, NullLoggerFactory.Instance))

@@ -119,7 +119,7 @@ internal sealed class ListenerTests
 
     private static string Answer(string body) => $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}";
 
-    private static async Task<string> HeadSeenAsync(Func<ListenerOptions, ListenerOptions> listener)
+    private static async Task<string> HeadSeenAsync(Func<HttpListenerOptions, HttpListenerOptions> listener)
     {
         var head = "";
         await using var backend = new RawServer(async (peer, _) =>

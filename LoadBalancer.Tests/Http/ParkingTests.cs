@@ -251,7 +251,7 @@ internal sealed class ParkingTests
     }
 
     private Task<TestNode> StartAsync(
-        RawServer backend, Func<ListenerOptions, ListenerOptions>? listener = null, Func<PoolOptions, PoolOptions>? pool = null) =>
+        RawServer backend, Func<HttpListenerOptions, HttpListenerOptions>? listener = null, Func<PoolOptions, PoolOptions>? pool = null) =>
         TestNode.StartAsync([backend.Address], pool, listener, _clock);
 
     private static async Task ExchangeAsync(RawPeer client)

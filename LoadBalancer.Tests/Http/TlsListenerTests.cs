@@ -146,7 +146,7 @@ internal sealed class TlsListenerTests
         var port = ReservedPorts.Next();
         await using var node = await TestNode.StartAsync(
             [backend.Address], listener: listener => listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.2/32")] },
-            otherListeners: new() { ["tls"] = new() { Address = TestNode.Parse($"https://127.0.0.1:{port}"), Certificates = [certificate], Pool = "web" } });
+            otherListeners: new() { ["tls"] = new HttpListenerOptions { Address = TestNode.Parse($"https://127.0.0.1:{port}"), Certificates = [certificate], Pool = "web" } });
 
         var answer = await node.ExchangeAsync("POST /a%2Fb/../c?x=%7e HTTP/1.1\r\nHost: it.test:8080\r\nX-Forwarded-Proto: https\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 

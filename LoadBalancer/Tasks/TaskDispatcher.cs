@@ -47,7 +47,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     private int _maxAttempts;
 
     /// <summary>Makes a dispatcher over a pool that no other one uses.</summary>
-    public TaskDispatcher(string listener, BackendPool pool, ListenerOptions options, TimeProvider time, ILogger logger)
+    public TaskDispatcher(string listener, BackendPool pool, TasksListenerOptions options, TimeProvider time, ILogger logger)
     {
         (_listener, _pool, _time, _logger) = (listener, pool, time, logger);
         (_taskTimeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
@@ -97,7 +97,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     }
 
     /// <summary>Other limits hold from now on.</summary>
-    public void Apply(ListenerOptions options)
+    public void Apply(TasksListenerOptions options)
     {
         lock (Gate)
         {

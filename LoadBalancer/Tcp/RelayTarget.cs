@@ -10,7 +10,7 @@ namespace LoadBalancer.Tcp;
 /// <param name="listener">The listener's options.</param>
 /// <param name="pool">Where backends come from.</param>
 /// <param name="poolOptions">That pool's options.</param>
-internal sealed class RelayTarget(ListenerOptions listener, BackendPool pool, PoolOptions poolOptions)
+internal sealed class RelayTarget(TcpListenerOptions listener, BackendPool pool, PoolOptions poolOptions)
 {
     /// <summary>Where backends come from.</summary>
     public BackendPool Pool => pool;

@@ -16,7 +16,7 @@ public sealed record HealthCheckOptions
     /// <summary>How a probe asks. Default null: Http, or Tcp where the backends speak no HTTP.</summary>
     public ProbeType? Type { get; init; }
 
-    /// <summary>What an Http probe asks for, with a query if need be. Default <c>/</c>.</summary>
+    /// <summary>The path that an Http probe asks for, with a query where one is needed. Default <c>/</c>.</summary>
     public string Path { get; init; } = "/";
 
     /// <summary>How often a healthy backend is probed. Default 30 s.</summary>
@@ -25,7 +25,7 @@ public sealed record HealthCheckOptions
     /// <summary>How often an unhealthy backend is probed. Default 2 s.</summary>
     public TimeSpan DownInterval { get; init; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>How long one probe may take until the head of the answer is there. Default 5 s.</summary>
+    /// <summary>How long one probe may take until the head of the response is there. Default 5 s.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>Consecutive successes that bring a backend up. Default 1.</summary>

@@ -2,11 +2,11 @@ using LoadBalancer.Net;
 
 namespace LoadBalancer.Configuration.Options;
 
-/// <summary>Signs of life by UDP, and how backends make themselves known.</summary>
+/// <summary>Heartbeats by UDP: which backends are alive, and how backends register themselves.</summary>
 public sealed record HeartbeatOptions
 {
-    /// <summary>Where they arrive: <c>udp://127.0.0.1:5000</c>. Required.</summary>
-    public EndpointAddress? Address { get; init; }
+    /// <summary>Where the datagrams arrive: <c>udp://127.0.0.1:5000</c>. Required.</summary>
+    public EndpointAddress Address { get; init; } = null!;
 
     /// <summary>How long a backend may be silent before it is down. Default 2 s.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(2);

@@ -1,4 +1,3 @@
-using System.Net;
 using LoadBalancer.Net;
 
 namespace LoadBalancer.Configuration.Options;
@@ -7,11 +6,14 @@ namespace LoadBalancer.Configuration.Options;
 public sealed record ManagementOptions
 {
     /// <summary>Where it listens: <c>http://127.0.0.1:8081</c>. Required.</summary>
-    public EndpointAddress? Address { get; init; }
+    public EndpointAddress Address { get; init; } = null!;
 
-    /// <summary>What everybody must bring to be let in, as <c>Authorization: Bearer</c>; required on an address that others can reach. Default null: nothing.</summary>
+    /// <summary>
+    /// The token that every request must carry, as <c>Authorization: Bearer</c>; required on an address that other machines can reach.
+    /// Default null: none.
+    /// </summary>
     public string? Token { get; init; }
 
     /// <summary>Whether only this machine can reach it.</summary>
-    internal bool IsLoopback => Address!.Host == "localhost" || IPAddress.TryParse(Address.Host, out var ip) && IPAddress.IsLoopback(ip);
+    internal bool IsLoopback => Address.IsLoopback;
 }

@@ -6,13 +6,13 @@ public sealed record PoolOptions
     /// <summary>How a backend is chosen. Default RoundRobin.</summary>
     public PolicyName Policy { get; init; } = PolicyName.RoundRobin;
 
-    /// <summary>Its servers, by name. At least one, but for a pool whose workers register themselves: that has none.</summary>
+    /// <summary>Its servers, by name. At least one; none in a pool that workers join by registering or connecting.</summary>
     public IReadOnlyDictionary<string, BackendOptions> Backends { get; init; } = new Dictionary<string, BackendOptions>();
 
-    /// <summary>How backends are probed; absent: not at all.</summary>
+    /// <summary>How backends are probed. Absent: not at all.</summary>
     public HealthCheckOptions? HealthCheck { get; init; }
 
-    /// <summary>By which datagrams backends say that they are there; absent: by none.</summary>
+    /// <summary>Which heartbeats backends send. Absent: none.</summary>
     public HeartbeatOptions? Heartbeat { get; init; }
 
     /// <summary>When failed requests take a backend out.</summary>
@@ -24,13 +24,13 @@ public sealed record PoolOptions
     /// <summary>Where requests wait while every backend that could serve them is at its <see cref="BackendOptions.MaxInFlight"/>.</summary>
     public QueueOptions Queue { get; init; } = new();
 
-    /// <summary>A second attempt beside one that takes long; absent: none.</summary>
+    /// <summary>A second attempt beside one that takes long. Absent: none.</summary>
     public HedgeOptions? Hedge { get; init; }
 
-    /// <summary>Whether a client stays with the backend that served it first; absent: no.</summary>
+    /// <summary>How a client stays with the backend that served it first. Absent: it does not.</summary>
     public StickySessionOptions? StickySession { get; init; }
 
-    /// <summary>In which time the weight of a backend that was down grows back to the whole. Default 0: at once.</summary>
+    /// <summary>In which time the weight of a backend that was down grows to its full value again. Default 0: at once.</summary>
     public TimeSpan SlowStart { get; init; }
 
     /// <summary>How long to wait for a backend.</summary>
@@ -42,12 +42,15 @@ public sealed record PoolOptions
     /// </summary>
     public Version HttpVersion { get; init; } = System.Net.HttpVersion.Version11;
 
-    /// <summary>Whether each connection that is relayed to a backend begins with a PROXY header (version 2), which says who the client is. Default false.</summary>
+    /// <summary>
+    /// Whether each connection that is relayed to a backend begins with a PROXY header (version 2), which says who the client is.
+    /// Default false.
+    /// </summary>
     public bool SendProxyProtocol { get; init; }
 
-    /// <summary>How <c>https://</c> backends prove who they are.</summary>
+    /// <summary>How the certificates of <c>https://</c> backends are checked.</summary>
     public BackendTlsOptions Tls { get; init; } = new();
 
     /// <summary>Whether its backends speak HTTP.</summary>
-    internal bool IsHttp => Backends.Values.All(backend => backend.Address?.Scheme is not "tcp");
+    internal bool IsHttp => Backends.Values.All(backend => backend.Address.Scheme != "tcp");
 }

@@ -4,8 +4,8 @@ namespace LoadBalancer.Configuration.Options;
 public sealed record RetryOptions
 {
     /// <summary>
-    /// Attempts in all for a request that a backend may have seen; 1 is no retry. A backend that could not be connected to saw
-    /// nothing and does not count. Default 2.
+    /// Attempts in all for a request that a backend may have seen; 1 is no retry. An attempt that could not connect does not count,
+    /// because that backend saw nothing. Default 2.
     /// </summary>
     public int Attempts { get; init; } = 2;
 

@@ -9,6 +9,6 @@ public sealed record TimeoutOptions
     /// <summary>From the end of the request to the head of the response. Default 1 min.</summary>
     public TimeSpan Response { get; init; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>For a message under way in which no byte moves in either direction. Default 1 min 40 s.</summary>
+    /// <summary>For a message of which no byte moves, in either direction. Default 1 min 40 s.</summary>
     public TimeSpan Idle { get; init; } = TimeSpan.FromSeconds(100);
 }

@@ -65,7 +65,7 @@ internal static class RequestRules
     public static IPAddress? Plain(IPAddress? address) => address?.Unmap();
 
     /// <summary>Whether a peer is one of the listener's trusted proxies.</summary>
-    public static bool IsTrusted(ListenerOptions listener, IPAddress? peer)
+    public static bool IsTrusted(HttpListenerOptions listener, IPAddress? peer)
     {
         peer = Plain(peer);
         return peer is not null && listener.TrustedProxies.Any(network => network.Contains(peer));
@@ -75,7 +75,7 @@ internal static class RequestRules
     /// The client of a request: the peer or, where that is a trusted proxy, the last address in X-Forwarded-For that is not a trusted
     /// proxy (as with nginx's <c>real_ip_recursive</c>). The addresses before it may be invented.
     /// </summary>
-    public static IPAddress? Client(ListenerOptions listener, HttpRequest request, bool isPeerTrusted)
+    public static IPAddress? Client(HttpListenerOptions listener, HttpRequest request, bool isPeerTrusted)
     {
         var client = request.HttpContext.Connection.RemoteIpAddress;
         if (isPeerTrusted)
