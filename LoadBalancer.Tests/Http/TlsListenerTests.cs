@@ -28,11 +28,14 @@ internal sealed class TlsListenerTests
     [TestCase("a.b.example", "default.test")]
     [TestCase("other.test", "default.test")]
     [TestCase("", "default.test")]
+    [TestCase("xn--bcher-kva.example", "xn--bcher-kva.example")]
+    [TestCase("b\u00fccher.example", "xn--bcher-kva.example")]
     public async Task Certificate_NameAskedFor_ChoosesIt(string serverName, string subject)
     {
         await using var backend = RawServer.Answering(Ok);
         await using var node = await StartAsync(
-            backend, _certificates.Issue("default", "default.test"), _certificates.Issue("wildcard", "*.example"), _certificates.Issue("shop", "shop.example", "www.shop.example"));
+            backend, _certificates.Issue("default", "default.test"), _certificates.Issue("wildcard", "*.example"),
+            _certificates.Issue("shop", "shop.example", "www.shop.example"), _certificates.Issue("idn", "xn--bcher-kva.example"));
 
         (await SubjectAsync(node, serverName)).Should().Be(subject);
     }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net.Security;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
@@ -30,7 +31,10 @@ internal sealed class CertificateSelector
         {
             foreach (var name in Names(certificate.TargetCertificate))
             {
-                _byName.TryAdd(name, answer); // Of two certificates with a name the first counts.
+                // Of two certificates with a name the first counts. Certificates have international names in their ASCII form (RFC 5890
+                // section 2.3.2.1); the framework hands on the name that a client asks for in its Unicode form.
+                _byName.TryAdd(name, answer);
+                _byName.TryAdd(Unicode(name), answer);
             }
         }
     }
@@ -46,6 +50,18 @@ internal sealed class CertificateSelector
         return _byName.TryGetValue(serverName, out var exact) ? exact
             : dot > 0 && _byName.TryGetValue("*" + serverName[dot..], out var wildcard) ? wildcard
             : _default;
+    }
+
+    private static string Unicode(string name)
+    {
+        try
+        {
+            return new IdnMapping().GetUnicode(name);
+        }
+        catch (ArgumentException)
+        {
+            return name; // It is no name that a client could ask for.
+        }
     }
 
     // The subject's common name counts only where there is no list of names, as in old certificates.
