@@ -38,4 +38,20 @@ internal sealed class EndpointAddressTests
 
         actual.Should().Be(error);
     }
+
+    [TestCase("tcp://127.0.0.1:1", false, true)]
+    [TestCase("tcp://127.8.8.8:1", false, true)]
+    [TestCase("tcp://[::1]:1", false, true)]
+    [TestCase("tcp://localhost:1", false, true)]
+    [TestCase("tcp://*:1", true, false)]
+    [TestCase("tcp://0.0.0.0:1", true, false)]
+    [TestCase("tcp://[::]:1", true, false)]
+    [TestCase("tcp://192.0.2.1:1", false, false)]
+    [TestCase("tcp://example.com:1", false, false)]
+    public void IsAnyAndIsLoopback_Host_AreTrueForItsKind(string text, bool isAny, bool isLoopback)
+    {
+        EndpointAddress.TryParse(text, out var address, out _).Should().BeTrue();
+
+        (address!.IsAny, address.IsLoopback).Should().Be((isAny, isLoopback));
+    }
 }
