@@ -3,7 +3,7 @@ using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tests.Configuration;
 
-/// <summary>ChatRoom files: what becomes of them, and what is said of those that are wrong.</summary>
+/// <summary>ChatRoom files: what they are translated to, and what is reported of those that are wrong.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class ChatRoomFileTests : IDisposable
 {
@@ -19,8 +19,12 @@ internal sealed class ChatRoomFileTests : IDisposable
     private const string Ld = """
         {
           "mode": "ld",
-          "logic_servers_tcp_listening_addr": "127.0.0.1:4001", "logic_servers_heartbeat_udp_addr": "127.0.0.1:5001", "logic_servers": [ "127.0.0.1:7000 127.0.0.1:7001" ],
-          "data_servers_tcp_listening_addr": "127.0.0.1:4002", "data_servers_hearbeat_udp_addr": "127.0.0.1:5002", "data_servers": [ "127.0.0.1:8000 127.0.0.1:8001" ]
+          "logic_servers_tcp_listening_addr": "127.0.0.1:4001",
+          "logic_servers_heartbeat_udp_addr": "127.0.0.1:5001",
+          "logic_servers": [ "127.0.0.1:7000 127.0.0.1:7001" ],
+          "data_servers_tcp_listening_addr": "127.0.0.1:4002",
+          "data_servers_hearbeat_udp_addr": "127.0.0.1:5002",
+          "data_servers": [ "127.0.0.1:8000 127.0.0.1:8001" ]
         }
         """;
 
@@ -58,36 +62,50 @@ internal sealed class ChatRoomFileTests : IDisposable
     [Test]
     public void Load_Overrides_HoldAsForAnyFile()
     {
-        var loaded = Load(Fl, "--LoadBalancer:Pools:logic:Policy=LeastConnections", "--LoadBalancer:Management:Address=http://127.0.0.1:8081", "--LoadBalancer:Pools:logic:Heartbeat:Timeout=00:00:05");
+        var loaded = Load(
+            Fl, "--LoadBalancer:Pools:logic:Policy=LeastConnections", "--LoadBalancer:Management:Address=http://127.0.0.1:8081",
+            "--LoadBalancer:Pools:logic:Heartbeat:Timeout=00:00:05");
 
         loaded.Errors.Should().BeEmpty();
         loaded.Options.Pools["logic"].Policy.Should().Be(PolicyName.LeastConnections);
         loaded.Options.Pools["logic"].Heartbeat!.Timeout.Should().Be(TimeSpan.FromSeconds(5));
         loaded.Options.Management.Should().NotBeNull();
-        Load(Fl, "--LoadBalancer:Pools:logic:Policy=Fist").Errors.Should().ContainSingle().Which.ToString().Should().StartWith("LoadBalancer:Pools:logic:Policy: 'Fist' is not valid");
+        Load(Fl, "--LoadBalancer:Pools:logic:Policy=Fist").Errors.Should().ContainSingle()
+            .Which.ToString().Should().StartWith("LoadBalancer:Pools:logic:Policy: 'Fist' is not valid");
     }
 
     [TestCase("\"fl\"", "\"x\"", "mode: 'x' is not valid; expected fl or ld")]
     [TestCase("\"mode\": \"fl\",", "", "mode: is missing; expected fl or ld")]
-    [TestCase("\"client_tcp_listening_addr\": \"0.0.0.0:3001\",", "", "client_tcp_listening_addr: is missing; expected ip:port, for example 0.0.0.0:3001")]
-    [TestCase("0.0.0.0:3001", "localhost:3001", "client_tcp_listening_addr: 'localhost:3001' is not an address; expected ip:port, for example 0.0.0.0:3001")]
-    [TestCase("0.0.0.0:5000", "0.0.0.0", "logic_heartbeat_udp_addr: '0.0.0.0' is not an address; expected ip:port, for example 0.0.0.0:3001")]
-    [TestCase("0.0.0.0:7000 0.0.0.0:7001", "0.0.0.0:7000", "logic_servers:0: '0.0.0.0:7000' is not a server; expected \"<tcp ip:port> <udp ip:port>\"")]
-    [TestCase("0.0.0.0:7000 0.0.0.0:7001", "0.0.0.0:0 0.0.0.0:7001", "logic_servers:0: '0.0.0.0:0 0.0.0.0:7001' is not a server; expected \"<tcp ip:port> <udp ip:port>\"")]
-    [TestCase("[ \"0.0.0.0:7000 0.0.0.0:7001\", \"[::1]:7002\\t127.0.0.1:7003\", ]", "[]", "logic_servers: is no list of servers; expected [ \"<tcp ip:port> <udp ip:port>\", … ]")]
-    [TestCase("[ \"0.0.0.0:7000 0.0.0.0:7001\", \"[::1]:7002\\t127.0.0.1:7003\", ]", "\"0.0.0.0:7000 0.0.0.0:7001\"", "logic_servers: is no list of servers; expected [ \"<tcp ip:port> <udp ip:port>\", … ]")]
+    [TestCase("\"client_tcp_listening_addr\": \"0.0.0.0:3001\",", "",
+        "client_tcp_listening_addr: is missing; expected ip:port, for example 0.0.0.0:3001")]
+    [TestCase("0.0.0.0:3001", "localhost:3001",
+        "client_tcp_listening_addr: 'localhost:3001' is not an address; expected ip:port, for example 0.0.0.0:3001")]
+    [TestCase("0.0.0.0:5000", "0.0.0.0",
+        "logic_heartbeat_udp_addr: '0.0.0.0' is not an address; expected ip:port, for example 0.0.0.0:3001")]
+    [TestCase("0.0.0.0:7000 0.0.0.0:7001", "0.0.0.0:7000",
+        "logic_servers:0: '0.0.0.0:7000' is not a server; expected \"<tcp ip:port> <udp ip:port>\"")]
+    [TestCase("0.0.0.0:7000 0.0.0.0:7001", "0.0.0.0:0 0.0.0.0:7001",
+        "logic_servers:0: '0.0.0.0:0 0.0.0.0:7001' is not a server; expected \"<tcp ip:port> <udp ip:port>\"")]
+    [TestCase("[ \"0.0.0.0:7000 0.0.0.0:7001\", \"[::1]:7002\\t127.0.0.1:7003\", ]", "[]",
+        "logic_servers: is no list of servers; expected [ \"<tcp ip:port> <udp ip:port>\", … ]")]
+    [TestCase("[ \"0.0.0.0:7000 0.0.0.0:7001\", \"[::1]:7002\\t127.0.0.1:7003\", ]", "\"0.0.0.0:7000 0.0.0.0:7001\"",
+        "logic_servers: is no list of servers; expected [ \"<tcp ip:port> <udp ip:port>\", … ]")]
     [TestCase("127.0.0.1:7003", "0.0.0.0:7001", "logic_servers:1: 'udp://0.0.0.0:7001' is that of backend 'logic1' already")]
     [TestCase("\"mode\"", "\"logic_server\": [], \"mode\"", "logic_server: unknown key; did you mean 'logic_servers'?")]
     [TestCase("\"mode\"", "\"data_servers\": [], \"mode\"", "data_servers: is for mode ld; this one is fl")]
-    public void Load_SomethingIsWrong_IsToldByItsPathInTheFile(string part, string other, string error) => Errors(Fl.Replace(part, other, StringComparison.Ordinal)).Should().Equal(error);
+    public void Load_SomethingIsWrong_IsReportedByItsPathInTheFile(string part, string other, string error) =>
+        Errors(Fl.Replace(part, other, StringComparison.Ordinal)).Should().Equal(error);
 
     [Test]
     public void Load_BothSpellings_IsAnError() =>
-        Errors(Ld.Replace("\"mode\"", "\"data_servers_heartbeat_udp_addr\": \"127.0.0.1:1\", \"mode\"", StringComparison.Ordinal)).Should().Equal("data_servers_heartbeat_udp_addr: is there as data_servers_hearbeat_udp_addr too; expected one of them");
+        Errors(Ld.Replace("\"mode\"", "\"data_servers_heartbeat_udp_addr\": \"127.0.0.1:1\", \"mode\"", StringComparison.Ordinal))
+            .Should().Equal("data_servers_heartbeat_udp_addr: is there as data_servers_hearbeat_udp_addr too; expected one of them");
 
     [Test]
-    public void Load_MuchIsWrong_IsToldAtOnce() =>
-        Errors(Ld.Replace("127.0.0.1:4002", "127.0.0.1:4001", StringComparison.Ordinal).Replace("127.0.0.1:8000", "x", StringComparison.Ordinal).Replace("\"mode\"", "\"modes\": 1, \"mode\"", StringComparison.Ordinal)).Should().Equal(
+    public void Load_MuchIsWrong_IsReportedAtOnce() =>
+        Errors(Ld.Replace("127.0.0.1:4002", "127.0.0.1:4001", StringComparison.Ordinal)
+            .Replace("127.0.0.1:8000", "x", StringComparison.Ordinal)
+            .Replace("\"mode\"", "\"modes\": 1, \"mode\"", StringComparison.Ordinal)).Should().Equal(
             "modes: unknown key; did you mean 'mode'?",
             "data_servers:0: 'x 127.0.0.1:8001' is not a server; expected \"<tcp ip:port> <udp ip:port>\"",
             "data_servers_tcp_listening_addr: tcp://127.0.0.1:4001 is already taken by listener 'logic'");
@@ -98,7 +116,8 @@ internal sealed class ChatRoomFileTests : IDisposable
     private static string Text(LoadedConfiguration loaded, string pool)
     {
         var options = loaded.Options.Pools[pool];
-        return $"{options.Heartbeat!.Address}: {string.Join(", ", options.Backends.Select(backend => $"{backend.Key} {backend.Value.Address} {backend.Value.HeartbeatAddress}"))}";
+        var backends = options.Backends.Select(entry => $"{entry.Key} {entry.Value.Address} {entry.Value.HeartbeatAddress}");
+        return $"{options.Heartbeat!.Address}: {string.Join(", ", backends)}";
     }
 
     private string[] Errors(string text) => [.. Load(text).Errors.Select(error => error.ToString())];

@@ -12,7 +12,8 @@ internal sealed class ListenerOptionsTests
     [Test]
     public void FixedSettingsThatDiffer_SameOptions_AreNone() =>
         (Http with { Routes = [new() { Pool = "a" }], Certificates = [new() { File = "a" }] })
-            .FixedSettingsThatDiffer(Http with { Certificates = [new() { File = "a" }] }).Should().BeEmpty("lists are compared by their items");
+            .FixedSettingsThatDiffer(Http with { Certificates = [new() { File = "a" }] })
+            .Should().BeEmpty("lists are compared by their items");
 
     [Test]
     public void FixedSettingsThatDiffer_OtherFixedSettings_AreNamed() =>

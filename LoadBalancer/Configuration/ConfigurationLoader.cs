@@ -8,13 +8,13 @@ namespace LoadBalancer.Configuration;
 /// <summary>Reads and checks the configuration: the file, overridden by the environment, overridden by the command line.</summary>
 public static class ConfigurationLoader
 {
-    // Other programs' sections may stand in the environment; in our own file every key is ours.
+    // The environment may have sections of other programs; in our own file every key is ours.
     private static readonly string[] RootKeys = [LoadBalancerOptions.SectionName];
 
     /// <summary>The file that is used where the user names none: the one that was shipped.</summary>
     public static string ShippedFile { get; } = Path.Combine(AppContext.BaseDirectory, "appsettings.json");
 
-    /// <summary>Reads everything and reports every error at once; throws nothing for a user's mistake.</summary>
+    /// <summary>Reads everything and reports every error at once; throws no exception for a mistake of the user.</summary>
     /// <param name="file">The file; null for the shipped one.</param>
     /// <param name="overrides">Command-line words such as <c>--LoadBalancer:Pools:web:Policy=First</c>.</param>
     public static LoadedConfiguration Load(string? file = null, params string[] overrides)

@@ -6,10 +6,12 @@ namespace LoadBalancer.Net;
 
 /// <summary>Where a backend is or a listener listens: scheme, host and port, nothing more.</summary>
 /// <param name="Scheme">In lower case: <c>http</c>, <c>https</c>, <c>tcp</c> or <c>udp</c>.</param>
-/// <param name="Host">A DNS name or an IP address; an IPv6 address without its brackets. <c>*</c>: all local addresses, of a listener.</param>
+/// <param name="Host">
+/// A DNS name or an IP address; an IPv6 address without its brackets. A listener's can be <c>*</c>: all local addresses.
+/// </param>
 /// <param name="Port">
-/// 0..65535; 0 means "any free port" and only makes sense for a listener. <see cref="NoPort"/> where there is none: only a <c>tcp</c> address
-/// may have none.
+/// 0..65535; 0 means "any free port" and only makes sense for a listener. <see cref="NoPort"/> where there is none, which only a
+/// <c>tcp</c> address can have.
 /// </param>
 public sealed record EndpointAddress(string Scheme, string Host, int Port)
 {
@@ -18,7 +20,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
 
     /// <summary><c>host:port</c> as a URI's authority writes it: IPv6 addresses in brackets.</summary>
     public string Authority =>
-        (Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host) + (Port == NoPort ? "" : ":" + Port.ToString(CultureInfo.InvariantCulture));
+        (Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)
+        + (Port == NoPort ? "" : ":" + Port.ToString(CultureInfo.InvariantCulture));
 
     /// <summary>Whether it stands for all local addresses: <c>*</c>, 0.0.0.0 or ::.</summary>
     public bool IsAny => Host is "*" or "0.0.0.0" or "::";

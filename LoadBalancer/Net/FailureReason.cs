@@ -26,10 +26,8 @@ public static class FailureReason
     {
         for (var e = exception; e is not null; e = e.InnerException)
         {
-            if (e is SocketException
-                {
-                    SocketErrorCode: SocketError.TooManyOpenSockets or SocketError.AddressNotAvailable or SocketError.NoBufferSpaceAvailable,
-                })
+            if ((e as SocketException)?.SocketErrorCode is
+                SocketError.TooManyOpenSockets or SocketError.AddressNotAvailable or SocketError.NoBufferSpaceAvailable)
             {
                 return true;
             }

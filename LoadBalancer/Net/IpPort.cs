@@ -68,7 +68,9 @@ internal readonly record struct IpPort(UInt128 Ip, ushort Port)
 
     /// <summary>An address of the configuration; null where its host is a name.</summary>
     public static IpPort? Of(EndpointAddress address) =>
-        IPAddress.TryParse(address.Host == "localhost" ? "127.0.0.1" : address.Host, out var ip) ? new IpPort(Of(ip), (ushort)address.Port) : null;
+        IPAddress.TryParse(address.Host == "localhost" ? "127.0.0.1" : address.Host, out var ip)
+            ? new IpPort(Of(ip), (ushort)address.Port)
+            : null;
 
     /// <summary>An address as a number.</summary>
     public static UInt128 Of(IPAddress address)

@@ -1,5 +1,6 @@
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Configuration.Options;
 
@@ -27,7 +28,9 @@ public sealed partial class BackendTrust : IDisposable
     private string? _read;
     private volatile X509Certificate2Collection? _authorities; // null: the system's
 
-    /// <summary>Reads the authorities, and watches their file until disposed. Where it cannot be used at the start no backend is trusted.</summary>
+    /// <summary>
+    /// Reads the authorities, and watches their file until disposed. Where it cannot be used at the start no backend is trusted.
+    /// </summary>
     public BackendTrust(string pool, BackendTlsOptions options, TimeProvider time, ILogger<BackendTrust> logger)
     {
         (_pool, _options, _logger) = (pool, options, logger);
@@ -47,7 +50,7 @@ public sealed partial class BackendTrust : IDisposable
     /// <param name="host">The host of the backend's address.</param>
     /// <param name="protocols">What to offer for negotiation.</param>
     /// <param name="cancellationToken">Cancelled when the connection is not needed any more.</param>
-    /// <exception cref="System.Security.Authentication.AuthenticationException">The certificate is not trusted, or the backend speaks no TLS.</exception>
+    /// <exception cref="AuthenticationException">The certificate is not trusted, or the backend speaks no TLS.</exception>
     public async Task<SslStream> HandshakeAsync(
         Socket socket, string host, List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
     {

@@ -14,7 +14,7 @@ public static class PemCertificate
     /// <param name="certificatePem">The text of the certificate's file.</param>
     /// <param name="keyPem">The text of the key's file; null where the key is in the certificate's.</param>
     /// <returns>What a TLS handshake needs.</returns>
-    /// <exception cref="CryptographicException">They are not PEM, or do not belong together; the message says so in words for the user.</exception>
+    /// <exception cref="CryptographicException">They are not PEM, or do not belong together; the message says so to the user.</exception>
     public static SslStreamCertificateContext Read(string certificatePem, string? keyPem)
     {
         var chain = new X509Certificate2Collection();
@@ -26,10 +26,11 @@ public static class PemCertificate
         }
         catch (Exception e) when (e is CryptographicException or ArgumentException)
         {
+            var key = keyPem ?? certificatePem;
             throw new CryptographicException(
                 chain.Count == 0 ? "there is no PEM certificate in it"
-                : (keyPem ?? certificatePem).Contains("ENCRYPTED", StringComparison.Ordinal) ? "its key is encrypted; expected one without a password"
-                : !(keyPem ?? certificatePem).Contains("PRIVATE KEY", StringComparison.Ordinal) ? "there is no PEM private key for it"
+                : key.Contains("ENCRYPTED", StringComparison.Ordinal) ? "its key is encrypted; expected one without a password"
+                : !key.Contains("PRIVATE KEY", StringComparison.Ordinal) ? "there is no PEM private key for it"
                 : "the private key does not belong to it",
                 e);
         }

@@ -9,9 +9,13 @@ public sealed record BackendTlsOptions
     /// </summary>
     public string? AuthorityFile { get; init; }
 
-    /// <summary>Whether the certificate is checked at all. Default true. With false the data is encrypted, but anybody may be the backend.</summary>
+    /// <summary>
+    /// Whether the certificate is checked at all. Default true. With false the data is encrypted, but anybody may be the backend.
+    /// </summary>
     public bool Verify { get; init; } = true;
 
-    /// <summary>The name that is asked for (SNI) and that the certificate must have. Default null: the host of the backend's address.</summary>
+    /// <summary>
+    /// The name that is asked for (SNI) and that the certificate must have. Default null: the host of the backend's address.
+    /// </summary>
     public string? ServerName { get; init; }
 }

@@ -11,7 +11,9 @@ public sealed record HeartbeatOptions
     /// <summary>How long a backend may be silent before it is down. Default 2 s.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>The secret that every datagram is signed with: base64 of 32 bytes or more. Default null: datagrams are not signed.</summary>
+    /// <summary>
+    /// The secret that every datagram is signed with: base64 of 32 bytes or more. Default null: datagrams are not signed.
+    /// </summary>
     public string? Key { get; init; }
 
     /// <summary>As many bytes as the hash has: a shorter key is weaker (RFC 2104 section 3).</summary>

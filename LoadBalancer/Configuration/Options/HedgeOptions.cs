@@ -6,7 +6,9 @@ namespace LoadBalancer.Configuration.Options;
 /// </summary>
 public sealed record HedgeOptions
 {
-    /// <summary>After which time: a duration, or a percentile of the pool's recent response times such as <c>p95</c> (the default).</summary>
+    /// <summary>
+    /// After which time: a duration, or a percentile of the pool's recent response times such as <c>p95</c> (the default).
+    /// </summary>
     public HedgeAfter After { get; init; } = new(null, 95);
 
     /// <summary>

@@ -47,7 +47,9 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// <summary>How long a connection may be idle between two requests. Default 2 min 10 s.</summary>
     public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(130);
 
-    /// <summary>Where a line for each request is written: <c>Off</c> (the default), <c>Console</c>, or a file, which is appended to.</summary>
+    /// <summary>
+    /// Where a line for each request is written: <c>Off</c> (the default), <c>Console</c>, or a file, which is appended to.
+    /// </summary>
     public string AccessLog { get; init; } = "Off";
 
     /// <summary>How such a line is written. Default Common.</summary>

@@ -10,8 +10,8 @@ public sealed record HttpRouteOptions
     public string? Host { get; init; }
 
     /// <summary>
-    /// The beginning of the path, in whole segments: <c>/api</c> matches <c>/api</c> and <c>/api/x</c>, not <c>/apix</c>. Null (the default)
-    /// matches every path.
+    /// The beginning of the path, in whole segments: <c>/api</c> matches <c>/api</c> and <c>/api/x</c>, not <c>/apix</c>. Null (the
+    /// default) matches every path.
     /// </summary>
     public string? Path { get; init; }
 

@@ -20,7 +20,9 @@ public enum ListenerProtocol
     Broker,
 }
 
-/// <summary>One address where clients connect: the settings that a listener has whatever it speaks. Each protocol has a type of its own.</summary>
+/// <summary>
+/// One address where clients connect: the settings that every listener has. Each protocol has a type of its own with the others.
+/// </summary>
 public abstract record ListenerOptions
 {
     private protected ListenerOptions(ListenerProtocol protocol) => Protocol = protocol;
@@ -49,7 +51,8 @@ public abstract record ListenerOptions
     /// <summary>The settings that differ from other options and that only a restart can change.</summary>
     internal IReadOnlyList<string> FixedSettingsThatDiffer(ListenerOptions other)
     {
-        var common = GetType() == other.GetType() ? GetType() : typeof(ListenerOptions); // Of another protocol: Protocol itself is among them.
+        // Options of another protocol: only what every listener has can be compared, and Protocol is part of that.
+        var common = GetType() == other.GetType() ? GetType() : typeof(ListenerOptions);
         return
         [
             .. from property in common.GetProperties(BindingFlags.Public | BindingFlags.Instance)

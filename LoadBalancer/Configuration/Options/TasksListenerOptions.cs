@@ -17,7 +17,9 @@ public sealed record TasksListenerOptions() : ListenerOptions(ListenerProtocol.T
     /// <summary>How many tasks may wait for a worker; a further one is rejected. Default 10,000.</summary>
     public int QueueLimit { get; init; } = 10_000;
 
-    /// <summary>The longest line, in bytes without its end; a peer that sends a longer one gets an error and is disconnected. Default 64 KiB.</summary>
+    /// <summary>
+    /// The longest line, in bytes without its end; a peer that sends a longer one gets an error and is disconnected. Default 64 KiB.
+    /// </summary>
     public int MaxLineLength { get; init; } = 64 * 1024;
 
     /// <summary>

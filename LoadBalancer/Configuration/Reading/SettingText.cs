@@ -29,7 +29,7 @@ internal static class SettingText
             _ when type == typeof(IPNetwork) => ParseNetwork(text),
             _ when type == typeof(IPAddress) => IPAddress.TryParse(text, out var ip) ? ip : null,
             _ when type == typeof(HedgeAfter) => ParseHedgeAfter(text),
-            _ when type == typeof(Version) => text switch { "1.1" => HttpVersion.Version11, "2" or "2.0" => HttpVersion.Version20, _ => null },
+            _ when type == typeof(Version) => ParseVersion(text),
             _ when type.IsEnum => ParseName(text, type),
             _ => throw new NotSupportedException($"no way to read a {type.Name}"),
         };
@@ -64,6 +64,9 @@ internal static class SettingText
           && percentile is > 0 and < 100 ? new HedgeAfter(null, percentile)
         : null;
 
+    private static Version? ParseVersion(string text) =>
+        text switch { "1.1" => HttpVersion.Version11, "2" or "2.0" => HttpVersion.Version20, _ => null };
+
     // A single address is a network of its own.
     private static IPNetwork? ParseNetwork(string text) =>
         IPNetwork.TryParse(text, out var network) ? network
@@ -71,6 +74,9 @@ internal static class SettingText
         : null;
 
     // Enum.Parse also takes numbers and lists of names.
-    private static object? ParseName(string text, Type type) =>
-        Enum.GetNames(type).FirstOrDefault(name => name.Equals(text, StringComparison.OrdinalIgnoreCase)) is { } name ? Enum.Parse(type, name) : null;
+    private static object? ParseName(string text, Type type)
+    {
+        var named = Enum.GetNames(type).FirstOrDefault(name => name.Equals(text, StringComparison.OrdinalIgnoreCase));
+        return named is null ? null : Enum.Parse(type, named);
+    }
 }

@@ -47,8 +47,9 @@ internal sealed class AddressValidator
     // Port 0 is a different free port each time. UDP has ports of its own.
     private static bool Overlap(EndpointAddress a, EndpointAddress b) =>
         a.Port == b.Port && a.Port != 0 && a.Scheme == "udp" == (b.Scheme == "udp")
-        && (a.Host == b.Host || a.IsAny || b.IsAny || IsOfLocalhost(a) && b.Host == "localhost" || IsOfLocalhost(b) && a.Host == "localhost");
+        && (a.Host == b.Host || a.IsAny || b.IsAny || IsPartOf(a, b) || IsPartOf(b, a));
 
     // localhost is these two.
-    private static bool IsOfLocalhost(EndpointAddress address) => address.Host is "127.0.0.1" or "::1";
+    private static bool IsPartOf(EndpointAddress one, EndpointAddress other) =>
+        other.Host == "localhost" && one.Host is "127.0.0.1" or "::1";
 }

@@ -25,15 +25,18 @@ internal static class BackendValidator
     /// <summary>Requires that no two backends of a pool have the same heartbeat address: each datagram must be of one backend.</summary>
     public static void CheckHeartbeatAddresses(PoolOptions pool, SectionValidator section)
     {
-        var addressed = pool.Backends.Where(entry => entry.Value.HeartbeatAddress is not null);
-        foreach (var same in addressed.GroupBy(entry => Source(entry.Value.HeartbeatAddress!)))
+        var first = new Dictionary<IpPort, string>();
+        foreach (var (name, backend) in pool.Backends)
         {
-            foreach (var (name, backend) in same.Skip(1))
+            if (backend.HeartbeatAddress is { } address && IpPort.Of(address) is { } source && !first.TryAdd(Key(source), name))
             {
                 section.Require(false, $"Backends:{name}:HeartbeatAddress",
-                    $"'{backend.HeartbeatAddress}' is that of backend '{same.First().Key}' already");
+                    $"'{address}' is that of backend '{first[Key(source)]}' already");
             }
         }
+
+        // A socket for both families does not tell 0.0.0.0 from ::.
+        static IpPort Key(IpPort source) => source.IsAny ? source with { Ip = UInt128.Zero } : source;
     }
 
     private static void CheckAddress(EndpointAddress? wanted, ListenerProtocol protocol, SectionValidator section)
@@ -48,7 +51,8 @@ internal static class BackendValidator
         var (listener, schemes) = isHttp ? ("an Http", "http://host:port or https://host:port") : ($"a {protocol}", "tcp://host:port");
         section.Require(isHttp ? address.Scheme is "http" or "https" : address.Scheme == "tcp", "Address",
             $"'{address}' does not fit {listener} listener; expected {schemes}");
-        section.Require(address.Port != EndpointAddress.NoPort, "Address", $"'{address}' has no port; expected {address.Scheme}://host:port");
+        section.Require(address.Port != EndpointAddress.NoPort, "Address",
+            $"'{address}' has no port; expected {address.Scheme}://host:port");
         section.Require(address.Port != 0, "Address", $"'{address}' has port 0; expected 1 to 65535");
         section.Require(address.Host != "*", "Address", $"'{address}' is no single server; expected a host name or an IP address");
     }
@@ -61,8 +65,4 @@ internal static class BackendValidator
         section.Require(address is null || address is { Scheme: "udp", Port: > 0 } && IPAddress.TryParse(address.Host, out _),
             "HeartbeatAddress", $"'{address}' is not where datagrams can come from; expected udp:// with an IP address and a port");
     }
-
-    // What a socket for both families sees: 0.0.0.0 and :: are the same there, and so are the two ways to write an IPv4 address.
-    private static object Source(EndpointAddress address) =>
-        IpPort.Of(address) is { } source ? (source.IsAny ? UInt128.Zero : source.Ip, source.Port) : address;
 }

@@ -3,7 +3,9 @@ using LoadBalancer.Tls;
 
 namespace LoadBalancer.Configuration.Validation;
 
-/// <summary>Checks the options of one listener: here what every protocol has, and in a validator for each protocol what only that one has.</summary>
+/// <summary>
+/// Checks the options of one listener: here what every listener has, and in a validator for each protocol what only that one has.
+/// </summary>
 internal static class ListenerValidator
 {
     /// <summary>Requires all that must hold for a listener.</summary>

@@ -22,7 +22,8 @@ internal sealed class SectionValidator
         _reported = errors.Select(error => error.Path).ToHashSet(StringComparer.OrdinalIgnoreCase);
     }
 
-    private SectionValidator(SectionValidator parent, string path) => (_errors, _reported, _path) = (parent._errors, parent._reported, path);
+    private SectionValidator(SectionValidator parent, string path) =>
+        (_errors, _reported, _path) = (parent._errors, parent._reported, path);
 
     /// <summary>The section below this one at a key, or at several: <c>Backends:b1</c>.</summary>
     public SectionValidator Below(string key) => new(this, $"{_path}:{key}");
