@@ -61,13 +61,10 @@ internal static class RequestRules
         return rest[0] == '/' ? rest : string.Concat("/", rest);
     }
 
-    /// <summary>An IPv4 address as such: a listener on all addresses sees it mapped to IPv6.</summary>
-    public static IPAddress? Plain(IPAddress? address) => address?.Unmap();
-
     /// <summary>Whether a peer is one of the listener's trusted proxies.</summary>
     public static bool IsTrusted(HttpListenerOptions listener, IPAddress? peer)
     {
-        peer = Plain(peer);
+        peer = peer?.Unmap();
         return peer is not null && listener.TrustedProxies.Any(network => network.Contains(peer));
     }
 
@@ -93,7 +90,7 @@ internal static class RequestRules
                 }
             }
         }
-        return Plain(client);
+        return client?.Unmap();
     }
 
     /// <summary>Whether a field's name is valid (RFC 9110 section 5.6.2).</summary>
