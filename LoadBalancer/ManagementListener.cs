@@ -23,7 +23,7 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
         var endpoints = new ManagementEndpoints(
             new ManagementGuard(options), () => pools.All, administration, provider.GetRequiredService<EventHub>(), provider.GetRequiredService<ErrorStatistics>(),
             () => PrometheusText.Of(provider.GetRequiredService<NodeMetrics>()), provider.GetRequiredService<IHostApplicationLifetime>());
-        var listener = new ListenerOptions { Address = options.Address, MaxRequestBodySize = LargestBody };
+        var listener = new HttpListenerOptions { Address = options.Address, MaxRequestBodySize = LargestBody };
         _listener = new KestrelListener(Name, listener, endpoints.InvokeAsync, null, null, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>());
         _logger = provider.GetRequiredService<ILogger<ManagementListener>>();
     }

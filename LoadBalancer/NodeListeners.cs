@@ -27,21 +27,24 @@ internal sealed class NodeListeners
         var forwarders = pools.Forwarders;
         Listeners = [.. options.Listeners.Select(entry => Listener(entry.Key, entry.Value))];
 
-        IListener Listener(string name, ListenerOptions listener) => listener.Protocol switch
+        IListener Listener(string name, ListenerOptions listener) => listener switch
         {
-            ListenerProtocol.Http => HttpListener(name, listener),
-            ListenerProtocol.Tcp => new TcpRelayListener(name, listener, Target(listener, options), time, loggers),
-            ListenerProtocol.Broker => new BrokerListener(name, listener, pools.Find(listener.Pool!)!, provider.GetRequiredService<ErrorStatistics>(), time, loggers),
-            ListenerProtocol.Tasks => new TasksListener(name, listener, pools.Find(listener.Pool!)!, options.Pools[listener.Pool!].Timeouts.Idle, time, loggers),
+            HttpListenerOptions http => HttpListener(name, http),
+            TcpListenerOptions tcp => new TcpRelayListener(name, tcp, Target(tcp, options), time, loggers),
+            BrokerListenerOptions broker => new BrokerListener(
+                name, broker, pools.Find(broker.Pool)!, provider.GetRequiredService<ErrorStatistics>(), time, loggers),
+            TasksListenerOptions tasks => new TasksListener(
+                name, tasks, pools.Find(tasks.Pool)!, options.Pools[tasks.Pool].Timeouts.Idle, time, loggers),
+            _ => throw new InvalidOperationException($"no listener speaks {listener.Protocol}"),
         };
 
-        KestrelListener HttpListener(string name, ListenerOptions listener)
+        KestrelListener HttpListener(string name, HttpListenerOptions listener)
         {
             _routing[name] = new Routing(new RoutingTable(listener, forwarders));
             return new(name, listener, Pipeline(name, listener), accessLogs.For(listener), provider.GetRequiredService<ErrorStatistics>(), time, loggers) { SendTimeout = SendTimeout(options) };
         }
 
-        RequestDelegate Pipeline(string name, ListenerOptions listener)
+        RequestDelegate Pipeline(string name, HttpListenerOptions listener)
         {
             var pipeline = new ApplicationBuilder(provider);
             if (listener.StatusEndpoints)
@@ -77,30 +80,30 @@ internal sealed class NodeListeners
                 continue;
             }
             needed.AddRange(listener.Apply(now).Select(setting => $"listener '{listener.Name}': {setting} has changed"));
-            if (listener is KestrelListener http && now.Protocol == ListenerProtocol.Http)
+            if (listener is KestrelListener http && now is HttpListenerOptions httpOptions)
             {
                 http.SendTimeout = SendTimeout(options);
-                _routing[http.Name].Current = new RoutingTable(now, forwarders);
+                _routing[http.Name].Current = new RoutingTable(httpOptions, forwarders);
             }
-            if (listener is TcpRelayListener tcp && now.Protocol == ListenerProtocol.Tcp)
+            if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpOptions)
             {
-                tcp.Target = Target(now, options);
+                tcp.Target = Target(tcpOptions, options);
             }
         }
         needed.AddRange(options.Listeners.Keys.Where(name => !Listeners.Any(listener => listener.Name.Equals(name, StringComparison.OrdinalIgnoreCase))).Select(name => $"listener '{name}' was added"));
         return needed;
     }
 
-    private RelayTarget Target(ListenerOptions listener, LoadBalancerOptions options)
+    private RelayTarget Target(TcpListenerOptions listener, LoadBalancerOptions options)
     {
-        var pool = _pools.Find(listener.Pool!)!;
+        var pool = _pools.Find(listener.Pool)!;
         pool.IsRelayed = true;
-        return new RelayTarget(listener, pool, options.Pools[listener.Pool!]);
+        return new RelayTarget(listener, pool, options.Pools[listener.Pool]);
     }
 
     // A client that takes nothing is one more reason for which no byte of a message moves.
     private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);
 
     private static int HttpsPort(LoadBalancerOptions options) =>
-        options.Listeners.Values.Select(listener => listener.Address!).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;
+        options.Listeners.Values.Select(listener => listener.Address).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;
 }

@@ -189,7 +189,7 @@ internal sealed class NodePool : IDisposable
 
     // Who joins others that are at work starts slowly, where that is wanted.
     private Backend NewBackend(string name, BackendOptions options, bool joins = false) =>
-        new(name, options.Address!, new BackendHealth(Rules(_options, options), _parts.Time), options.Weight, options.MaxInFlight)
+        new(name, options.Address, new BackendHealth(Rules(_options, options), _parts.Time), options.Weight, options.MaxInFlight)
         {
             AdminState = options.AdminState,
             Ramp = joins && _options.SlowStart > TimeSpan.Zero ? SlowStart.Beginning : 1,

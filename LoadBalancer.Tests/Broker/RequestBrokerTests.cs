@@ -264,9 +264,8 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
     [Test]
     public async Task Apply_OtherOptions_QueueLimitHoldsAtOnceAndTheRestNeedsARestart()
     {
-        var options = new LoadBalancer.Configuration.Options.ListenerOptions
+        var options = new LoadBalancer.Configuration.Options.BrokerListenerOptions
         {
-            Protocol = LoadBalancer.Configuration.Options.ListenerProtocol.Broker,
             Address = TestNode.Parse("tcp://127.0.0.1"),
             Pool = "other",
             QueueLimit = 1,

@@ -171,6 +171,6 @@ internal sealed class TakeOverTests
     private Task<BrokerNode> StartAlternativeAsync() =>
         StartAsync(options => options with { Address = TestNode.Parse("tcp://127.0.0.2"), Role = BrokerRole.Alternative, MainAddress = First });
 
-    private Task<BrokerNode> StartAsync(Func<ListenerOptions, ListenerOptions> options) =>
+    private Task<BrokerNode> StartAsync(Func<BrokerListenerOptions, BrokerListenerOptions> options) =>
         BrokerNode.StartAsync(listener => options(listener with { Ports = _ports, PublishInterval = Interval, PeerTimeout = PeerTimeout }));
 }

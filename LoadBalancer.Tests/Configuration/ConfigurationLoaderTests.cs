@@ -25,16 +25,19 @@ internal sealed class ConfigurationLoaderTests
         var loaded = ConfigurationLoader.Load();
 
         loaded.Errors.Should().BeEmpty();
-        loaded.Options.Listeners["web"].Address!.ToString().Should().Be("http://127.0.0.1:8080");
-        loaded.Options.Listeners["web"].StatusEndpoints.Should().BeTrue();
-        loaded.Options.Pools["web"].Backends.Values.Select(backend => $"{backend.Address}").Should().Equal("http://127.0.0.1:3000", "http://127.0.0.1:3001");
+        var listener = loaded.Options.Listeners["web"].Should().BeOfType<HttpListenerOptions>().Subject;
+        listener.Address.ToString().Should().Be("http://127.0.0.1:8080");
+        listener.StatusEndpoints.Should().BeTrue();
+        loaded.Options.Pools["web"].Backends.Values.Select(backend => $"{backend.Address}")
+            .Should().Equal("http://127.0.0.1:3000", "http://127.0.0.1:3001");
         loaded.Options.Pools["web"].HealthCheck.Should().Be(new HealthCheckOptions());
         loaded.Options.Pools["web"].HealthCheck!.Interval.Should().Be(TimeSpan.FromSeconds(30));
     }
 
     [Test]
     public void Load_CommentsAndTrailingCommas_AreAccepted() =>
-        Errors("/* c */ " + Valid.Replace("\"Pool\": \"web\" }", "\"Pool\": \"web\", // why\n }", StringComparison.Ordinal)).Should().BeEmpty();
+        Errors("/* c */ " + Valid.Replace("\"Pool\": \"web\" }", "\"Pool\": \"web\", // why\n }", StringComparison.Ordinal))
+            .Should().BeEmpty();
 
     [Test]
     public void Load_NoHealthCheck_IsNoProbing() => Load(Valid).Options.Pools["web"].HealthCheck.Should().BeNull();
@@ -43,12 +46,14 @@ internal sealed class ConfigurationLoaderTests
     public void Load_NullHealthCheck_IsNoProbing() => LoadPool("\"HealthCheck\": null").HealthCheck.Should().BeNull();
 
     [Test]
-    public void Load_EmptyHealthCheck_ProbesWithDefaults() => LoadPool("\"HealthCheck\": {}").HealthCheck.Should().Be(new HealthCheckOptions());
+    public void Load_EmptyHealthCheck_ProbesWithDefaults() =>
+        LoadPool("\"HealthCheck\": {}").HealthCheck.Should().Be(new HealthCheckOptions());
 
     [Test]
     public void Load_Backends_KeepTheOrderOfTheFile()
     {
-        var pool = LoadPool("\"Policy\": \"First\"", "\"zeta\": { \"Address\": \"http://a:1\" }, \"alpha\": { \"Address\": \"http://a:2\" }");
+        var pool = LoadPool(
+            "\"Policy\": \"First\"", "\"zeta\": { \"Address\": \"http://a:1\" }, \"alpha\": { \"Address\": \"http://a:2\" }");
 
         pool.Backends.Keys.Should().Equal("zeta", "alpha");
     }
@@ -89,7 +94,9 @@ internal sealed class ConfigurationLoaderTests
                   "three": { "Address": "http://127.0.0.1", "Protocol": "Htp" } },
                 "Pools": {
                   "web": {
-                    "Backends": { "b1": { "Address": "htp://x" }, "b2": { "Address": "http://a:1", "Weight": "heavy" }, "b3": { "Weight": -1 }, "b4": 7 },
+                    "Backends": {
+                      "b1": { "Address": "htp://x" }, "b2": { "Address": "http://a:1", "Weight": "heavy" },
+                      "b3": { "Weight": -1 }, "b4": 7 },
                     "HealthCheck": { "Interval": "30", "Fall": 0, "Intervall": "00:00:01", "Timeout": { "a": 1 } } },
                   "list": { "Backends": [ "http://a:1" ] },
                   "none": {} } } }
@@ -105,12 +112,15 @@ internal sealed class ConfigurationLoaderTests
             "LoadBalancer:Pools:web:Backends:b2:Weight: 'heavy' is not valid; expected a whole number",
             "LoadBalancer:Pools:web:Backends:b3:Address: is missing; expected for example http://127.0.0.1:3000",
             "LoadBalancer:Pools:web:Backends:b3:Weight: '-1' is out of range; expected 0 to 1000",
-            "LoadBalancer:Pools:web:Backends:b4: '7' is not an object; expected { Address, HeartbeatAddress, Weight, MaxInFlight, AdminState }",
+            "LoadBalancer:Pools:web:Backends:b4: '7' is not an object; "
+            + "expected { Address, HeartbeatAddress, Weight, MaxInFlight, AdminState }",
             "LoadBalancer:Pools:web:Backends:b4:Address: is missing; expected for example http://127.0.0.1:3000",
-            "LoadBalancer:Pools:web:HealthCheck:Interval: '30' is not valid; expected a duration as hours:minutes:seconds, for example 00:00:30",
+            "LoadBalancer:Pools:web:HealthCheck:Interval: '30' is not valid; "
+            + "expected a duration as hours:minutes:seconds, for example 00:00:30",
             "LoadBalancer:Pools:web:HealthCheck:Intervall: unknown key; did you mean 'Interval'?",
             "LoadBalancer:Pools:web:HealthCheck:Fall: '0' is out of range; expected 1 or more",
-            "LoadBalancer:Pools:web:HealthCheck:Timeout: is an object or a list; expected a duration as hours:minutes:seconds, for example 00:00:30",
+            "LoadBalancer:Pools:web:HealthCheck:Timeout: is an object or a list; "
+            + "expected a duration as hours:minutes:seconds, for example 00:00:30",
             "LoadBalancer:Pools:list:Backends: expected an object with a name for each entry",
             "LoadBalancer:Pools:none:Backends: no backend is defined; expected at least one");
     }
@@ -123,13 +133,15 @@ internal sealed class ConfigurationLoaderTests
 
     [Test]
     public void Load_BrokenJson_NamesTheLine() =>
-        Errors("{\n  \"LoadBalancer\": {\n    \"a\" 1\n").Should().ContainSingle().Which.Should().StartWith($"{_file}: is not valid JSON at line 3, column 9: '1' is invalid");
+        Errors("{\n  \"LoadBalancer\": {\n    \"a\" 1\n").Should().ContainSingle()
+            .Which.Should().StartWith($"{_file}: is not valid JSON at line 3, column 9: '1' is invalid");
 
     [TestCase("\"HealthCheck\": \"\"", "LoadBalancer:Pools:web:HealthCheck: '' is not an object")]
     [TestCase("\"Retry\": []", "LoadBalancer:Pools:web:Retry: '[]' is not an object")]
     [TestCase("\"Policy\": {}", "LoadBalancer:Pools:web:Policy: is an object or a list")]
     public void Load_WrongJsonType_IsAnError(string setting, string error) =>
-        Errors(Valid.Replace("\"Backends\":", setting + ", \"Backends\":", StringComparison.Ordinal)).Should().ContainSingle().Which.Should().StartWith(error);
+        Errors(Valid.Replace("\"Backends\":", setting + ", \"Backends\":", StringComparison.Ordinal))
+            .Should().ContainSingle().Which.Should().StartWith(error);
 
     [Test]
     public void Load_ByteOrderMark_IsSkipped()
@@ -148,7 +160,8 @@ internal sealed class ConfigurationLoaderTests
     }
 
     [Test]
-    public void Load_EmptyFileName_SaysSo() => ConfigurationLoader.Load("").Errors.Select(error => $"{error}").Should().Equal("--config: names no file");
+    public void Load_EmptyFileName_SaysSo() =>
+        ConfigurationLoader.Load("").Errors.Select(error => $"{error}").Should().Equal("--config: names no file");
 
     [Test]
     public void Load_BackendsNamedByNumbers_AreNoList() =>
@@ -156,22 +169,26 @@ internal sealed class ConfigurationLoaderTests
 
     [Test]
     public void Load_DoubledKey_IsAnError() =>
-        Errors(Valid.Replace("\"Pools\":", "\"listeners\": {}, \"Pools\":", StringComparison.Ordinal)).Should().Contain("LoadBalancer:listeners: stands twice in the file");
+        Errors(Valid.Replace("\"Pools\":", "\"listeners\": {}, \"Pools\":", StringComparison.Ordinal))
+            .Should().Contain("LoadBalancer:listeners: stands twice in the file");
 
     [Test]
     public void Load_NoSuchFile_SaysSo() =>
-        ConfigurationLoader.Load("/nowhere/lb.json").Errors.Select(error => $"{error}").Should().Equal($"{Path.GetFullPath("/nowhere/lb.json")}: no such file");
+        ConfigurationLoader.Load("/nowhere/lb.json").Errors.Select(error => $"{error}")
+            .Should().Equal($"{Path.GetFullPath("/nowhere/lb.json")}: no such file");
 
     [TestCase("http://0.0.0.0:8080")]
     [TestCase("http://localhost:8080")]
     [TestCase("http://127.0.0.1:8080")]
     public void Load_TwoListenersOnOnePort_IsAnError(string address) =>
-        Errors(Valid.Replace("\"Listeners\": {", $"\"Listeners\": {{ \"other\": {{ \"Address\": \"{address}\", \"Pool\": \"web\" }},", StringComparison.Ordinal))
-            .Should().ContainSingle().Which.Should().Contain("is already taken by listener 'other'");
+        Errors(WithListenerAt(address)).Should().ContainSingle().Which.Should().Contain("is already taken by listener 'other'");
 
     [Test]
     public void Load_TwoLoopbackAddressesOnOnePort_IsNoError() =>
-        Errors(Valid.Replace("\"Listeners\": {", "\"Listeners\": { \"other\": { \"Address\": \"http://127.0.0.2:8080\", \"Pool\": \"web\" },", StringComparison.Ordinal)).Should().BeEmpty();
+        Errors(WithListenerAt("http://127.0.0.2:8080")).Should().BeEmpty();
+
+    private static string WithListenerAt(string address) => Valid.Replace(
+        "\"Listeners\": {", $"\"Listeners\": {{ \"other\": {{ \"Address\": \"{address}\", \"Pool\": \"web\" }},", StringComparison.Ordinal);
 
     private PoolOptions LoadPool(string setting, string backends = "\"b1\": { \"Address\": \"http://a:1\" }")
     {

@@ -45,11 +45,10 @@ internal sealed class BrokerNode : IAsyncDisposable
     /// <param name="options">Changes them.</param>
     /// <param name="time">The node's clock.</param>
     /// <param name="isManaged">Whether it has a dashboard.</param>
-    public static async Task<BrokerNode> StartAsync(Func<ListenerOptions, ListenerOptions>? options = null, TimeProvider? time = null, bool isManaged = false)
+    public static async Task<BrokerNode> StartAsync(Func<BrokerListenerOptions, BrokerListenerOptions>? options = null, TimeProvider? time = null, bool isManaged = false)
     {
-        var listener = new ListenerOptions
+        var listener = new BrokerListenerOptions
         {
-            Protocol = ListenerProtocol.Broker,
             Address = TestNode.Parse("tcp://127.0.0.1"),
             Pool = "store",
             Ports = new BrokerPorts { Clients = 0, Workers = 0, HealthCheck = 0, AlternativePing = 0, WorkerCheckClients = 0, WorkerCheckWorkers = 0 },

@@ -29,10 +29,10 @@ internal sealed class TasksNode : IAsyncDisposable
     public BackendPool Pool => _host.Services.GetRequiredService<NodePools>().Find("tasks")!;
 
     /// <summary>Starts a node.</summary>
-    public static async Task<TasksNode> StartAsync(Func<ListenerOptions, ListenerOptions>? listener = null, Func<PoolOptions, PoolOptions>? pool = null, TimeProvider? time = null)
+    public static async Task<TasksNode> StartAsync(Func<TasksListenerOptions, TasksListenerOptions>? listener = null, Func<PoolOptions, PoolOptions>? pool = null, TimeProvider? time = null)
     {
         var any = new EndpointAddress("tcp", "127.0.0.1", 0);
-        var options = new ListenerOptions { Protocol = ListenerProtocol.Tasks, Address = any, WorkerAddress = any, Pool = "tasks" };
+        var options = new TasksListenerOptions { Address = any, WorkerAddress = any, Pool = "tasks" };
         var host = Node.Build(
             new LoadBalancerOptions
             {

@@ -34,10 +34,10 @@ internal sealed class TcpNode : IAsyncDisposable
 
     /// <summary>Starts a node in front of these backends, which are named b1, b2, …</summary>
     public static async Task<TcpNode> StartAsync(
-        IEnumerable<int> ports, Func<PoolOptions, PoolOptions>? pool = null, Func<ListenerOptions, ListenerOptions>? listener = null, TimeProvider? time = null)
+        IEnumerable<int> ports, Func<PoolOptions, PoolOptions>? pool = null, Func<TcpListenerOptions, TcpListenerOptions>? listener = null, TimeProvider? time = null)
     {
         var poolOptions = new PoolOptions { Backends = ports.Index().ToDictionary(entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = new EndpointAddress("tcp", "127.0.0.1", entry.Item) }) };
-        var listenerOptions = new ListenerOptions { Protocol = ListenerProtocol.Tcp, Address = new EndpointAddress("tcp", "127.0.0.1", 0), Pool = "logic" };
+        var listenerOptions = new TcpListenerOptions { Address = new EndpointAddress("tcp", "127.0.0.1", 0), Pool = "logic" };
         var host = Node.Build(
             new LoadBalancerOptions
             {

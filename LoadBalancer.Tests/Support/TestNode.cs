@@ -39,15 +39,15 @@ internal sealed class TestNode : IAsyncDisposable
     /// <param name="otherPools">Further pools, by name, of one backend each.</param>
     /// <param name="otherListeners">Further listeners, by name.</param>
     public static async Task<TestNode> StartAsync(
-        IEnumerable<string> backends, Func<PoolOptions, PoolOptions>? pool = null, Func<ListenerOptions, ListenerOptions>? listener = null, TimeProvider? time = null,
+        IEnumerable<string> backends, Func<PoolOptions, PoolOptions>? pool = null, Func<HttpListenerOptions, HttpListenerOptions>? listener = null, TimeProvider? time = null,
         Dictionary<string, string>? otherPools = null, Dictionary<string, ListenerOptions>? otherListeners = null)
     {
         var poolOptions = PoolOf(backends);
-        var listenerOptions = new ListenerOptions { Address = Parse("http://127.0.0.1:0"), Pool = "web" };
+        var listenerOptions = new HttpListenerOptions { Address = Parse("http://127.0.0.1:0"), Pool = "web" };
         var host = Node.Build(
             new LoadBalancerOptions
             {
-                Listeners = new Dictionary<string, ListenerOptions>((otherListeners ?? []).Prepend(KeyValuePair.Create("web", listener?.Invoke(listenerOptions) ?? listenerOptions))),
+                Listeners = new Dictionary<string, ListenerOptions>((otherListeners ?? []).Prepend(KeyValuePair.Create<string, ListenerOptions>("web", listener?.Invoke(listenerOptions) ?? listenerOptions))),
                 Pools = new Dictionary<string, PoolOptions>(
                     (otherPools ?? []).Select(entry => KeyValuePair.Create(entry.Key, PoolOf([entry.Value]))).Append(KeyValuePair.Create("web", pool?.Invoke(poolOptions) ?? poolOptions))),
             },

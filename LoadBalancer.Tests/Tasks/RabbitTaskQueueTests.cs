@@ -146,7 +146,7 @@ internal sealed class RabbitTaskQueueTests
         (await client.ReadAsync()).Should().BeNull();
     }
 
-    private Task<TasksNode> StartAsync(Func<ListenerOptions, ListenerOptions>? listener = null) => TasksNode.StartAsync(options =>
+    private Task<TasksNode> StartAsync(Func<TasksListenerOptions, TasksListenerOptions>? listener = null) => TasksNode.StartAsync(options =>
     {
         options = options with { Queue = new TaskQueueOptions { Engine = TaskQueueEngine.RabbitMq, Uri = _server.Uri, Name = _queue } };
         return listener?.Invoke(options) ?? options;

@@ -21,7 +21,7 @@ internal sealed class TaskDispatcherTests : IDisposable
 
     public TaskDispatcherTests()
     {
-        _dispatcher = new TaskDispatcher("tasks", _pool, new ListenerOptions { TaskTimeout = TaskTimeout, MaxAttempts = 3 }, _clock, NullLogger.Instance);
+        _dispatcher = new TaskDispatcher("tasks", _pool, new TasksListenerOptions { TaskTimeout = TaskTimeout, MaxAttempts = 3 }, _clock, NullLogger.Instance);
         _pool.MembersChanged += pool => _members = [.. pool.Snapshot.Members];
     }
 

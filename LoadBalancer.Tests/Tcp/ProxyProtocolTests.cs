@@ -11,7 +11,7 @@ namespace LoadBalancer.Tests.Tcp;
 /// <summary>Who a client is, as proxies in front say and backends are told.</summary>
 internal sealed class ProxyProtocolTests
 {
-    private static readonly Func<ListenerOptions, ListenerOptions> Accepting = listener => listener with { AcceptProxyProtocol = true, TrustedProxies = [IPNetwork.Parse("127.0.0.0/8")] };
+    private static readonly Func<TcpListenerOptions, TcpListenerOptions> Accepting = listener => listener with { AcceptProxyProtocol = true, TrustedProxies = [IPNetwork.Parse("127.0.0.0/8")] };
 
     [Test]
     public async Task Send_Always_IsBeforeTheFirstByte()

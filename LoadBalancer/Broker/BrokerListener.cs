@@ -11,7 +11,7 @@ namespace LoadBalancer.Broker;
 public sealed class BrokerListener : IListener
 {
     private readonly BackendPool _pool;
-    private readonly ListenerOptions _options;
+    private readonly BrokerListenerOptions _options;
     private readonly TimeProvider _time;
     private readonly RoleKeeper _role;
     private readonly Refusals _refusals;
@@ -19,7 +19,7 @@ public sealed class BrokerListener : IListener
     private volatile int _queueLimit;
 
     /// <summary>Makes it; it listens from <see cref="StartAsync"/> on.</summary>
-    public BrokerListener(string name, ListenerOptions options, BackendPool pool, ErrorStatistics errors, TimeProvider time, ILoggerFactory loggers)
+    public BrokerListener(string name, BrokerListenerOptions options, BackendPool pool, ErrorStatistics errors, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
         (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => Serving?.Requests.WaitingCount ?? 0);
@@ -33,7 +33,7 @@ public sealed class BrokerListener : IListener
 
     /// <summary>Where clients connect; in words where they cannot, because it is the alternative.</summary>
     public string Address => _role is { State: BrokerState.Serving, Broker: { } broker }
-        ? new EndpointAddress(_options.Address!.Scheme, _options.Address.Host, broker.Ports.Clients).ToString()
+        ? new EndpointAddress(_options.Address.Scheme, _options.Address.Host, broker.Ports.Clients).ToString()
         : $"no port yet, as the alternative of {_role.Peer}";
 
     /// <inheritdoc/>
@@ -66,13 +66,15 @@ public sealed class BrokerListener : IListener
     /// <inheritdoc/>
     public IReadOnlyList<string> Apply(ListenerOptions options)
     {
-        _queueLimit = options.QueueLimit;
-        if (_role.Broker is { } broker)
+        if (options is BrokerListenerOptions { QueueLimit: var queueLimit })
         {
-            broker.Requests.QueueLimit = options.QueueLimit;
+            _queueLimit = queueLimit;
+            if (_role.Broker is { } broker)
+            {
+                broker.Requests.QueueLimit = queueLimit;
+            }
         }
-        var needed = _options.FixedSettingsThatDiffer(options);
-        return options.Pool == _options.Pool ? needed : [.. needed, nameof(options.Pool)]; // Its workers have joined the other one.
+        return _options.FixedSettingsThatDiffer(options);
     }
 
     /// <inheritdoc/>

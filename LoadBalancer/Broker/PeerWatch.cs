@@ -9,7 +9,7 @@ namespace LoadBalancer.Broker;
 /// <summary>What a broker has to do with the other one: it hears that one's HCHECK, sends it ALTPING, and looks whether it is there.</summary>
 internal sealed class PeerWatch : IAsyncDisposable
 {
-    private readonly ListenerOptions _options;
+    private readonly BrokerListenerOptions _options;
     private readonly IPAddress _self;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
@@ -25,7 +25,7 @@ internal sealed class PeerWatch : IAsyncDisposable
     /// <param name="heard">Called with each HCHECK.</param>
     /// <param name="logger">For what works in the background.</param>
     /// <param name="time">The clock.</param>
-    public PeerWatch(IPAddress address, IPAddress self, ListenerOptions options, Action heard, ILogger logger, TimeProvider time)
+    public PeerWatch(IPAddress address, IPAddress self, BrokerListenerOptions options, Action heard, ILogger logger, TimeProvider time)
     {
         (Address, _self, _options, _logger, _time) = (address, self, options, logger, time);
         // Whoever comes back must be heard before it could be taken for gone.

@@ -242,7 +242,7 @@ internal sealed class RequestBroker : IAsyncDisposable
     private void OnWorker(ZmtpPeer peer)
     {
         var remote = (IPEndPoint)peer.Remote!;
-        var ip = remote.Address.IsIPv4MappedToIPv6 ? remote.Address.MapToIPv4() : remote.Address;
+        var ip = remote.Address.Unmap();
         WorkerState? worker = null;
         lock (_gate)
         {

@@ -8,7 +8,7 @@ namespace LoadBalancer.Broker;
 /// <summary>Keeps a broker what <see cref="MainAlternative"/> says that it is: the clock, and the sockets, of that state machine.</summary>
 internal sealed class RoleKeeper : IAsyncDisposable
 {
-    private readonly ListenerOptions _options;
+    private readonly BrokerListenerOptions _options;
     private readonly Func<ServingBroker> _newBroker;
     private readonly BrokerLog _log;
     private readonly TimeProvider _time;
@@ -30,12 +30,12 @@ internal sealed class RoleKeeper : IAsyncDisposable
     /// <param name="newBroker">Makes what serves.</param>
     /// <param name="log">Told of each change.</param>
     /// <param name="time">The clock.</param>
-    public RoleKeeper(ListenerOptions options, Func<ServingBroker> newBroker, BrokerLog log, TimeProvider time)
+    public RoleKeeper(BrokerListenerOptions options, Func<ServingBroker> newBroker, BrokerLog log, TimeProvider time)
     {
         (_options, _newBroker, _log, _time) = (options, newBroker, log, time);
         if ((options.MainAddress ?? options.AlternativeAddress) is { } peer)
         {
-            _peer = new PeerWatch(peer, options.AdvertisedAddress ?? IPAddress.Parse(options.Address!.Host), options, () => Post(BrokerEvent.Heard), log.Logger, time);
+            _peer = new PeerWatch(peer, options.AdvertisedAddress ?? IPAddress.Parse(options.Address.Host), options, () => Post(BrokerEvent.Heard), log.Logger, time);
         }
     }
 

@@ -12,10 +12,10 @@ namespace LoadBalancer.Broker;
 internal sealed class ServingBroker : IAsyncDisposable
 {
     private readonly string _listener;
-    private readonly ListenerOptions _options;
+    private readonly BrokerListenerOptions _options;
 
     /// <summary>Makes it; nothing listens yet.</summary>
-    public ServingBroker(string listener, ListenerOptions options, BackendPool pool, BrokerLog log, Refusals refusals, ErrorStatistics errors, TimeProvider time)
+    public ServingBroker(string listener, BrokerListenerOptions options, BackendPool pool, BrokerLog log, Refusals refusals, ErrorStatistics errors, TimeProvider time)
     {
         (_listener, _options) = (listener, options);
         var limits = new ZmtpLimits { Connections = options.MaxConnections ?? int.MaxValue };
@@ -88,7 +88,7 @@ internal sealed class ServingBroker : IAsyncDisposable
 
     private int Bind(ZmtpSocket socket, string key, int port)
     {
-        var host = _options.Address!.Host;
+        var host = _options.Address.Host;
         try
         {
             if (host != "*")

@@ -4,7 +4,9 @@ using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.CommandLine;
 
-/// <summary>The command line: <c>run</c> without a word, <c>check</c>, <c>--config FILE</c>, settings as <c>--LoadBalancer:…=…</c>.</summary>
+/// <summary>
+/// The command line: without a command it runs; <c>check</c>, <c>--config FILE</c>, settings as <c>--LoadBalancer:…=…</c>.
+/// </summary>
 internal static class CommandLineInterface
 {
     private const string SettingPrefix = "--" + LoadBalancerOptions.SectionName + ":";
@@ -13,9 +15,14 @@ internal static class CommandLineInterface
     /// <returns>The exit code: 0, or 1 where something is wrong.</returns>
     public static async Task<int> InvokeAsync(string[] args, Func<LoadedConfiguration, Task<int>> runAsync)
     {
-        // Settings may stand anywhere and have any name, so they are taken out before the rest is parsed.
+        // Settings may be anywhere and have any name, so they are taken out before the rest is parsed.
         var settings = args.Where(IsSetting).ToArray();
-        var config = new Option<string>("--config") { Description = "Use this configuration file instead of the shipped one.", HelpName = "FILE", Recursive = true };
+        var config = new Option<string>("--config")
+        {
+            Description = "Use this configuration file instead of the shipped one.",
+            HelpName = "FILE",
+            Recursive = true,
+        };
         var check = new Command("check", "Check the configuration, report every error in it, and exit.");
         var root = new RootCommand($"""
             A load balancer for HTTP, TCP, tasks and ZeroMQ requests, with health checks.
@@ -40,11 +47,13 @@ internal static class CommandLineInterface
             }
             return valid ? 0 : 1;
         });
-        // Signals are the host's to handle, which waits for requests in flight: no time-out of two seconds here.
-        return await root.Parse([.. args.Where(arg => !IsSetting(arg))]).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
+        // The host handles signals, and waits for requests in flight: no time-out of two seconds here.
+        var invocation = new InvocationConfiguration { ProcessTerminationTimeout = null };
+        return await root.Parse([.. args.Where(arg => !IsSetting(arg))]).InvokeAsync(invocation);
     }
 
-    private static bool IsSetting(string arg) => arg.StartsWith(SettingPrefix, StringComparison.OrdinalIgnoreCase) && arg.Contains('=', StringComparison.Ordinal);
+    private static bool IsSetting(string arg) =>
+        arg.StartsWith(SettingPrefix, StringComparison.OrdinalIgnoreCase) && arg.Contains('=', StringComparison.Ordinal);
 
     private static bool Report(LoadedConfiguration loaded)
     {

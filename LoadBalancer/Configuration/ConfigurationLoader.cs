@@ -5,28 +5,16 @@ using LoadBalancer.Configuration.Validation;
 
 namespace LoadBalancer.Configuration;
 
-/// <summary>What came of reading the configuration.</summary>
-/// <param name="Options">The options; only to be used where there is no error.</param>
-/// <param name="Errors">Everything that is wrong, in the order of the file.</param>
-/// <param name="File">The file that was read, as a full path.</param>
-/// <param name="Text">What was in it; null where it could not be read.</param>
-/// <param name="Overrides">The words of the command line that override the file.</param>
-public sealed record LoadedConfiguration(LoadBalancerOptions Options, IReadOnlyList<ConfigurationError> Errors, string File, string? Text, params string[] Overrides)
-{
-    /// <summary>Reads the same anew.</summary>
-    public LoadedConfiguration Reload() => ConfigurationLoader.Load(File, Overrides);
-}
-
 /// <summary>Reads and checks the configuration: the file, overridden by the environment, overridden by the command line.</summary>
 public static class ConfigurationLoader
 {
-    // Other programs' sections may stand in the environment; in our own file every key is ours.
+    // The environment may have sections of other programs; in our own file every key is ours.
     private static readonly string[] RootKeys = [LoadBalancerOptions.SectionName];
 
     /// <summary>The file that is used where the user names none: the one that was shipped.</summary>
     public static string ShippedFile { get; } = Path.Combine(AppContext.BaseDirectory, "appsettings.json");
 
-    /// <summary>Reads everything and reports every error at once; throws nothing for a user's mistake.</summary>
+    /// <summary>Reads everything and reports every error at once; throws no exception for a mistake of the user.</summary>
     /// <param name="file">The file; null for the shipped one.</param>
     /// <param name="overrides">Command-line words such as <c>--LoadBalancer:Pools:web:Policy=First</c>.</param>
     public static LoadedConfiguration Load(string? file = null, params string[] overrides)

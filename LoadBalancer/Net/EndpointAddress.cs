@@ -1,12 +1,18 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using System.Net;
 
 namespace LoadBalancer.Net;
 
 /// <summary>Where a backend is or a listener listens: scheme, host and port, nothing more.</summary>
 /// <param name="Scheme">In lower case: <c>http</c>, <c>https</c>, <c>tcp</c> or <c>udp</c>.</param>
-/// <param name="Host">A DNS name or an IP address; an IPv6 address without its brackets.</param>
-/// <param name="Port">0..65535; 0 means "any free port" and only makes sense for a listener; <see cref="NoPort"/> where there is none, which only a <c>tcp</c> one may lack.</param>
+/// <param name="Host">
+/// A DNS name or an IP address; an IPv6 address without its brackets. A listener's can be <c>*</c>: all local addresses.
+/// </param>
+/// <param name="Port">
+/// 0..65535; 0 means "any free port" and only makes sense for a listener. <see cref="NoPort"/> where there is none, which only a
+/// <c>tcp</c> address can have.
+/// </param>
 public sealed record EndpointAddress(string Scheme, string Host, int Port)
 {
     /// <summary>That no port was given.</summary>
@@ -14,11 +20,18 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
 
     /// <summary><c>host:port</c> as a URI's authority writes it: IPv6 addresses in brackets.</summary>
     public string Authority =>
-        (Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host) + (Port == NoPort ? "" : ":" + Port.ToString(CultureInfo.InvariantCulture));
+        (Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)
+        + (Port == NoPort ? "" : ":" + Port.ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>Whether it stands for all local addresses: <c>*</c>, 0.0.0.0 or ::.</summary>
+    public bool IsAny => Host is "*" or "0.0.0.0" or "::";
+
+    /// <summary>Whether only this machine can reach it: <c>localhost</c>, 127.0.0.0/8 or ::1.</summary>
+    public bool IsLoopback => Host == "localhost" || IPAddress.TryParse(Host, out var ip) && IPAddress.IsLoopback(ip);
 
     /// <summary>
-    /// Reads <c>scheme://host:port</c>. A path, a query or user information is refused, because nothing here would honour it;
-    /// so is a missing port, but for <c>tcp</c>, because a guessed one (80, 443) is rarely what was meant.
+    /// Reads <c>scheme://host:port</c>. A path, a query or user information is an error, because nothing here would use it. So is a
+    /// missing port, except with <c>tcp</c>: a default one (80, 443) is rarely what was meant.
     /// </summary>
     /// <param name="text">What the configuration says.</param>
     /// <param name="address">The address, where the text is one.</param>

@@ -2,7 +2,7 @@ using System.Net.Sockets;
 
 namespace LoadBalancer.Net;
 
-/// <summary>Says in a few words, the same everywhere, why a backend could not be reached or broke off.</summary>
+/// <summary>Why a backend could not be reached or closed a connection, in a few words that are the same everywhere.</summary>
 public static class FailureReason
 {
     /// <summary>The words for an exception: those of its innermost socket error, or of a time-out, or its own.</summary>
@@ -21,12 +21,13 @@ public static class FailureReason
         return exception.GetBaseException().Message.ReplaceLineEndings(" ");
     }
 
-    /// <summary>Whether the cause lies with this machine, which has no file, port or buffer left, and so says nothing about a backend.</summary>
+    /// <summary>Whether the cause is this machine, which has no file, port or buffer left: it says nothing about a backend.</summary>
     public static bool IsLocal(Exception exception)
     {
         for (var e = exception; e is not null; e = e.InnerException)
         {
-            if (e is SocketException { SocketErrorCode: SocketError.TooManyOpenSockets or SocketError.AddressNotAvailable or SocketError.NoBufferSpaceAvailable })
+            if ((e as SocketException)?.SocketErrorCode is
+                SocketError.TooManyOpenSockets or SocketError.AddressNotAvailable or SocketError.NoBufferSpaceAvailable)
             {
                 return true;
             }

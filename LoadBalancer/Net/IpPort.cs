@@ -6,22 +6,22 @@ using System.Net.Sockets;
 namespace LoadBalancer.Net;
 
 /// <summary>
-/// An IP address and a port as a value, for what comes with every datagram: compared and looked up without an object of its own.
+/// An IP address and a port as a value: compared and looked up without an allocation, because every datagram comes from one.
 /// </summary>
-/// <param name="Ip">The address; an IPv4 one as <c>::ffff:a.b.c.d</c>, which is how a socket for both families names it.</param>
+/// <param name="Ip">The address; an IPv4 one as <c>::ffff:a.b.c.d</c>, see <see cref="MappedAddress"/>.</param>
 /// <param name="Port">The port.</param>
 internal readonly record struct IpPort(UInt128 Ip, ushort Port)
 {
     private const int MappedBits = 0xFFFF;
     private static readonly UInt128 Mapped = (UInt128)MappedBits << 32;
 
-    /// <summary>Whether it is 0.0.0.0 or ::, which stand for any.</summary>
+    /// <summary>Whether it is 0.0.0.0 or ::, which stand for any address.</summary>
     public bool IsAny => Ip == Mapped || Ip == UInt128.Zero;
 
     /// <summary>Whether it is of 127.0.0.0/8 or ::1.</summary>
     public bool IsLoopback => Ip == UInt128.One || Ip >> 24 == ((UInt128)MappedBits << 8 | 127);
 
-    /// <summary>Reads <c>127.0.0.1:7000</c> or <c>[::1]:7000</c>, with a port that one can be reached at, and nothing that merely resembles it.</summary>
+    /// <summary>Reads <c>127.0.0.1:7000</c> or <c>[::1]:7000</c>, with a port above 0. No other way to write them is accepted.</summary>
     public static bool TryParse(ReadOnlySpan<byte> text, out IpPort value)
     {
         value = default;
@@ -68,7 +68,9 @@ internal readonly record struct IpPort(UInt128 Ip, ushort Port)
 
     /// <summary>An address of the configuration; null where its host is a name.</summary>
     public static IpPort? Of(EndpointAddress address) =>
-        IPAddress.TryParse(address.Host == "localhost" ? "127.0.0.1" : address.Host, out var ip) ? new IpPort(Of(ip), (ushort)address.Port) : null;
+        IPAddress.TryParse(address.Host == "localhost" ? "127.0.0.1" : address.Host, out var ip)
+            ? new IpPort(Of(ip), (ushort)address.Port)
+            : null;
 
     /// <summary>An address as a number.</summary>
     public static UInt128 Of(IPAddress address)
@@ -83,15 +85,15 @@ internal readonly record struct IpPort(UInt128 Ip, ushort Port)
     {
         Span<byte> bytes = stackalloc byte[16];
         BinaryPrimitives.WriteUInt128BigEndian(bytes, Ip);
-        var address = new IPAddress(bytes);
-        return new IPEndPoint(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address, Port).ToString();
+        return new IPEndPoint(new IPAddress(bytes).Unmap(), Port).ToString();
     }
 
-    // Decimal digits alone, as many as the largest number has, and no zero in front: to some programs that means octal.
+    // Decimal digits only, and no zero in front: to some programs that means octal.
     private static bool TryReadNumber(ReadOnlySpan<byte> text, int largest, out int number)
     {
         number = -1;
         return text.Length is >= 1 and <= 5 && (text[0] != '0' || text.Length == 1)
-               && !text.ContainsAnyExceptInRange((byte)'0', (byte)'9') && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number <= largest;
+               && !text.ContainsAnyExceptInRange((byte)'0', (byte)'9')
+               && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number <= largest;
     }
 }

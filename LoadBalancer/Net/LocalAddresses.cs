@@ -2,7 +2,9 @@ using System.Net.NetworkInformation;
 
 namespace LoadBalancer.Net;
 
-/// <summary>Knows the addresses of this machine, which may change: looks again at the most every ten seconds, when it is asked for another.</summary>
+/// <summary>
+/// The addresses of this machine, which may change: an address that is not among them is looked for again, at most every ten seconds.
+/// </summary>
 /// <param name="time">The clock.</param>
 internal sealed class LocalAddresses(TimeProvider time)
 {
@@ -25,11 +27,16 @@ internal sealed class LocalAddresses(TimeProvider time)
         _lookedAt = time.GetTimestamp();
         try
         {
-            _addresses = [.. NetworkInterface.GetAllNetworkInterfaces().SelectMany(one => one.GetIPProperties().UnicastAddresses).Select(one => IpPort.Of(one.Address))];
+            _addresses =
+            [
+                .. from network in NetworkInterface.GetAllNetworkInterfaces()
+                   from one in network.GetIPProperties().UnicastAddresses
+                   select IpPort.Of(one.Address),
+            ];
         }
         catch (NetworkInformationException)
         {
-            // What was known stays.
+            // The addresses that were known stay.
         }
         return _addresses.Contains(address.Ip);
     }

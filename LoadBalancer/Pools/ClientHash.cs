@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Net;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Pools;
 
@@ -10,7 +11,7 @@ public static class ClientHash
     public static ulong Of(IPAddress? address)
     {
         Span<byte> bytes = stackalloc byte[16];
-        if (address is null || !(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).TryWriteBytes(bytes, out var length))
+        if (address is null || !address.Unmap().TryWriteBytes(bytes, out var length))
         {
             return 0;
         }

@@ -20,7 +20,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
     private readonly string _listener;
     private readonly TaskQueueOptions _options;
     private readonly TaskDispatcher _dispatcher;
-    private readonly Func<ListenerOptions> _listenerOptions;
+    private readonly Func<TasksListenerOptions> _listenerOptions;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly string _server;
@@ -35,7 +35,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
     private Task _running = Task.CompletedTask;
 
     /// <summary>Makes the queue; it connects when it is started.</summary>
-    public RabbitTaskQueue(string listener, TaskDispatcher dispatcher, Func<ListenerOptions> options, TimeProvider time, ILogger logger)
+    public RabbitTaskQueue(string listener, TaskDispatcher dispatcher, Func<TasksListenerOptions> options, TimeProvider time, ILogger logger)
     {
         (_listener, _dispatcher, _listenerOptions, _options, _time, _logger) = (listener, dispatcher, options, options().Queue, time, logger);
         var uri = new Uri(_options.Uri);

@@ -47,7 +47,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     private int _maxAttempts;
 
     /// <summary>Makes a dispatcher over a pool that no other one uses.</summary>
-    public TaskDispatcher(string listener, BackendPool pool, ListenerOptions options, TimeProvider time, ILogger logger)
+    public TaskDispatcher(string listener, BackendPool pool, TasksListenerOptions options, TimeProvider time, ILogger logger)
     {
         (_listener, _pool, _time, _logger) = (listener, pool, time, logger);
         (_taskTimeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
@@ -97,7 +97,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     }
 
     /// <summary>Other limits hold from now on.</summary>
-    public void Apply(ListenerOptions options)
+    public void Apply(TasksListenerOptions options)
     {
         lock (Gate)
         {
@@ -152,7 +152,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     /// </summary>
     public Worker Register(string name, int capacity, IPEndPoint from, IWorkerLink link)
     {
-        var address = new EndpointAddress("tcp", from.Address.IsIPv4MappedToIPv6 ? from.Address.MapToIPv4().ToString() : from.Address.ToString(), from.Port);
+        var address = new EndpointAddress("tcp", from.Address.Unmap().ToString(), from.Port);
         var backend = new Backend(name, address, new BackendHealth(Rules, _time), Math.Min(capacity, Backend.MostWeight), capacity);
         var worker = new Worker(name, capacity, link, backend);
         lock (Gate)

@@ -25,7 +25,7 @@ internal sealed partial class TasksListener : IListener
     private readonly Acceptor _clientAcceptor;
     private readonly Acceptor _workerAcceptor;
     private readonly ConcurrentDictionary<LineSession, Task> _sessions = new();
-    private volatile ListenerOptions _options;
+    private volatile TasksListenerOptions _options;
     private volatile bool _isStopping;
 
     /// <summary>Makes the listener; its workers will be the backends of the pool, which nobody else uses.</summary>
@@ -35,7 +35,7 @@ internal sealed partial class TasksListener : IListener
     /// <param name="sendTimeout">How long a peer may take no byte of what is sent to it.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
-    public TasksListener(string name, ListenerOptions options, BackendPool pool, TimeSpan sendTimeout, TimeProvider time, ILoggerFactory loggers)
+    public TasksListener(string name, TasksListenerOptions options, BackendPool pool, TimeSpan sendTimeout, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _logger) = (name, options, pool, time, loggers.CreateLogger<TasksListener>());
         _serving = $"listener '{name}': serving a connection";
@@ -45,8 +45,8 @@ internal sealed partial class TasksListener : IListener
             ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
             : new RabbitTaskQueue(name, _dispatcher, () => _options, time, _logger);
         (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => _queue.Waiting);
-        _clientAcceptor = new Acceptor(name, options.Address!, options.MaxConnections, connection => Begin(new ClientSession(connection, _settings, _dispatcher, _queue, pool.Statistics)), time, loggers);
-        _workerAcceptor = new Acceptor(name, options.WorkerAddress!, null, connection => Begin(new WorkerSession(connection, _settings, _dispatcher)), time, loggers);
+        _clientAcceptor = new Acceptor(name, options.Address, options.MaxConnections, connection => Begin(new ClientSession(connection, _settings, _dispatcher, _queue, pool.Statistics)), time, loggers);
+        _workerAcceptor = new Acceptor(name, options.WorkerAddress, null, connection => Begin(new WorkerSession(connection, _settings, _dispatcher)), time, loggers);
     }
 
     /// <inheritdoc/>
@@ -76,13 +76,12 @@ internal sealed partial class TasksListener : IListener
     /// <inheritdoc/>
     public IReadOnlyList<string> Apply(ListenerOptions options)
     {
-        var needed = _options.FixedSettingsThatDiffer(options).ToList();
-        if (options.Pool != _options.Pool)
+        var needed = _options.FixedSettingsThatDiffer(options);
+        if (options is TasksListenerOptions tasks)
         {
-            needed.Add(nameof(options.Pool)); // Its workers are members of the other one.
+            _options = tasks;
+            _dispatcher.Apply(tasks);
         }
-        _options = options;
-        _dispatcher.Apply(options);
         return needed;
     }
 

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Tcp;
 
@@ -72,7 +73,7 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         }
         // Either family may stand for IPv4; only where both ends are, they are written so.
         var (from, to) = (source.Address, destination.Address);
-        var isInet = IsInet(from) && IsInet(to);
+        var isInet = from.IsIPv4() && to.IsIPv4();
         (from, to) = isInet ? (from.MapToIPv4(), to.MapToIPv4()) : (from.MapToIPv6(), to.MapToIPv6());
         Span<byte> ports = stackalloc byte[4];
         BinaryPrimitives.WriteUInt16BigEndian(ports, (ushort)source.Port);
@@ -80,8 +81,6 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         byte[] addresses = [.. from.GetAddressBytes(), .. to.GetAddressBytes(), .. ports];
         return [.. Signature, Version | Proxy, (byte)((isInet ? Inet : Inet6) << 4 | Stream), 0, (byte)addresses.Length, .. addresses];
     }
-
-    private static bool IsInet(IPAddress address) => address.AddressFamily == AddressFamily.InterNetwork || address.IsIPv4MappedToIPv6;
 
     private static bool Begins(ReadOnlySpan<byte> begun, ReadOnlySpan<byte> with) =>
         begun[..Math.Min(begun.Length, with.Length)].SequenceEqual(with[..Math.Min(begun.Length, with.Length)]);

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Tcp;
@@ -9,7 +10,7 @@ namespace LoadBalancer.Tcp;
 /// <param name="listener">The listener's options.</param>
 /// <param name="pool">Where backends come from.</param>
 /// <param name="poolOptions">That pool's options.</param>
-internal sealed class RelayTarget(ListenerOptions listener, BackendPool pool, PoolOptions poolOptions)
+internal sealed class RelayTarget(TcpListenerOptions listener, BackendPool pool, PoolOptions poolOptions)
 {
     /// <summary>Where backends come from.</summary>
     public BackendPool Pool => pool;
@@ -26,7 +27,7 @@ internal sealed class RelayTarget(ListenerOptions listener, BackendPool pool, Po
     /// <summary>Whether a peer begins with a PROXY header, and is believed.</summary>
     public bool IsProxy(IPAddress peer)
     {
-        peer = peer.IsIPv4MappedToIPv6 ? peer.MapToIPv4() : peer;
+        peer = peer.Unmap();
         return listener.AcceptProxyProtocol && listener.TrustedProxies.Any(network => network.Contains(peer));
     }
 }

@@ -13,7 +13,7 @@ internal sealed partial class TcpRelayListener : IListener
 {
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
-    private readonly ListenerOptions _options;
+    private readonly TcpListenerOptions _options;
     private readonly ILogger _logger;
     private readonly string _serving;
     private readonly Acceptor _acceptor;
@@ -34,12 +34,12 @@ internal sealed partial class TcpRelayListener : IListener
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
-    public TcpRelayListener(string name, ListenerOptions options, RelayTarget target, TimeProvider time, ILoggerFactory loggers)
+    public TcpRelayListener(string name, TcpListenerOptions options, RelayTarget target, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _target, Time, _logger) = (name, options, target, time, loggers.CreateLogger<TcpRelayListener>());
         _serving = $"listener '{name}': relaying a connection";
         Certificates = options.Certificates.Count > 0 ? new CertificateStore(name, options.Certificates, [], time, loggers.CreateLogger<CertificateStore>()) : null;
-        _acceptor = new Acceptor(name, options.Address!, options.MaxConnections, Serve, time, loggers);
+        _acceptor = new Acceptor(name, options.Address, options.MaxConnections, Serve, time, loggers);
         _headerGate = new LogGate(time);
         _sweep = time.CreateTimer(static listener => ((TcpRelayListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }
@@ -82,7 +82,7 @@ internal sealed partial class TcpRelayListener : IListener
     internal ILogger Logger => _logger;
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> Apply(ListenerOptions options) => options.FixedSettingsThatDiffer(_options);
+    public IReadOnlyList<string> Apply(ListenerOptions options) => _options.FixedSettingsThatDiffer(options);
 
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken)

@@ -1,14 +1,15 @@
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tls;
 
 /// <summary>
-/// Makes sure that the https:// backends of one pool are who they should be, for requests and for probes alike. Looks at the file of
-/// authorities every two seconds and takes up what has changed, for the connections that come after; a file that cannot be used (it
-/// is being written at this moment, perhaps) is told once and the old authorities stay.
+/// Checks the certificates of the https:// backends of one pool, for requests and for probes. It looks at the file of authorities every
+/// two seconds. What has changed is used for the connections that come after; of a file that cannot be used (it may be half written)
+/// there is one warning, and the old authorities stay.
 /// </summary>
 public sealed partial class BackendTrust : IDisposable
 {
@@ -27,7 +28,9 @@ public sealed partial class BackendTrust : IDisposable
     private string? _read;
     private volatile X509Certificate2Collection? _authorities; // null: the system's
 
-    /// <summary>Reads the authorities, and watches their file until disposed. Where it is of no use to begin with nobody is trusted.</summary>
+    /// <summary>
+    /// Reads the authorities, and watches their file until disposed. Where it cannot be used at the start no backend is trusted.
+    /// </summary>
     public BackendTrust(string pool, BackendTlsOptions options, TimeProvider time, ILogger<BackendTrust> logger)
     {
         (_pool, _options, _logger) = (pool, options, logger);
@@ -39,16 +42,17 @@ public sealed partial class BackendTrust : IDisposable
         }
     }
 
-    /// <summary>For what works in the background on its connections.</summary>
+    /// <summary>The logger for what works in the background on its connections.</summary>
     internal ILogger Logger => _logger;
 
-    /// <summary>Begins TLS on a connection to a backend; afterwards the backend has proved who it is.</summary>
+    /// <summary>Begins TLS on a connection to a backend, and checks its certificate.</summary>
     /// <param name="socket">The connection; it belongs to the stream from now on, or is closed where TLS fails.</param>
     /// <param name="host">The host of the backend's address.</param>
     /// <param name="protocols">What to offer for negotiation.</param>
-    /// <param name="cancellationToken">Cancelled when nobody waits for it any longer.</param>
-    /// <exception cref="System.Security.Authentication.AuthenticationException">The backend did not prove who it is, or speaks no TLS.</exception>
-    public async Task<SslStream> HandshakeAsync(Socket socket, string host, List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
+    /// <param name="cancellationToken">Cancelled when the connection is not needed any more.</param>
+    /// <exception cref="AuthenticationException">The certificate is not trusted, or the backend speaks no TLS.</exception>
+    public async Task<SslStream> HandshakeAsync(
+        Socket socket, string host, List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
     {
         var tls = new SslStream(new NetworkStream(socket, ownsSocket: true)); // closes the socket with itself
         try
@@ -76,19 +80,23 @@ public sealed partial class BackendTrust : IDisposable
         };
         if (!_options.Verify)
         {
-#pragma warning disable CA5359 // That is what the user asked for.
+#pragma warning disable CA5359 // It is what the configuration says.
             client.RemoteCertificateValidationCallback = (_, _, _, _) => true;
 #pragma warning restore CA5359
         }
         else if (_authorities is { } authorities)
         {
-            client.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            client.CertificateChainPolicy = new X509ChainPolicy
+            {
+                TrustMode = X509ChainTrustMode.CustomRootTrust,
+                RevocationMode = X509RevocationMode.NoCheck,
+            };
             client.CertificateChainPolicy.CustomTrustStore.AddRange(authorities);
         }
         return client;
     }
 
-    // Compares the text, as the listeners do with their certificates. What is wrong is remembered too, so that it is told only once.
+    // Compares the text, as CertificateStore does. A text that is wrong is remembered too, so that it is logged only once.
     private void TakeUpChange(bool isFirst)
     {
         var file = _options.AuthorityFile!;
@@ -115,6 +123,7 @@ public sealed partial class BackendTrust : IDisposable
     [LoggerMessage(45, LogLevel.Information, "pool '{Pool}': the authorities in '{File}' were taken up")]
     private partial void LogTakenUp(string pool, string file);
 
-    [LoggerMessage(46, LogLevel.Warning, "pool '{Pool}': the authorities in '{File}' have changed and cannot be used, the old ones stay: {Reason}")]
+    [LoggerMessage(46, LogLevel.Warning,
+        "pool '{Pool}': the authorities in '{File}' have changed and cannot be used, the old ones stay: {Reason}")]
     private partial void LogCannotBeUsed(string pool, string file, string reason);
 }

@@ -5,14 +5,16 @@ using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tls;
 
-/// <summary>A certificate as administrators keep it: PEM, the server's own first, its issuers after it, the key there too or in a file of its own.</summary>
+/// <summary>
+/// A certificate as administrators keep it: PEM, the server's own first, its issuers after it, the key there too or in another file.
+/// </summary>
 public static class PemCertificate
 {
     /// <summary>Reads a certificate with its issuers and its private key.</summary>
     /// <param name="certificatePem">The text of the certificate's file.</param>
     /// <param name="keyPem">The text of the key's file; null where the key is in the certificate's.</param>
     /// <returns>What a TLS handshake needs.</returns>
-    /// <exception cref="CryptographicException">They are not PEM, or do not belong together; the message says so in words for the user.</exception>
+    /// <exception cref="CryptographicException">They are not PEM, or do not belong together; the message says so to the user.</exception>
     public static SslStreamCertificateContext Read(string certificatePem, string? keyPem)
     {
         var chain = new X509Certificate2Collection();
@@ -24,10 +26,11 @@ public static class PemCertificate
         }
         catch (Exception e) when (e is CryptographicException or ArgumentException)
         {
+            var key = keyPem ?? certificatePem;
             throw new CryptographicException(
                 chain.Count == 0 ? "there is no PEM certificate in it"
-                : (keyPem ?? certificatePem).Contains("ENCRYPTED", StringComparison.Ordinal) ? "its key is encrypted; expected one without a password"
-                : !(keyPem ?? certificatePem).Contains("PRIVATE KEY", StringComparison.Ordinal) ? "there is no PEM private key for it"
+                : key.Contains("ENCRYPTED", StringComparison.Ordinal) ? "its key is encrypted; expected one without a password"
+                : !key.Contains("PRIVATE KEY", StringComparison.Ordinal) ? "there is no PEM private key for it"
                 : "the private key does not belong to it",
                 e);
         }
@@ -36,12 +39,12 @@ public static class PemCertificate
     }
 
     /// <summary>Reads the files of a certificate and its private key.</summary>
-    /// <exception cref="CryptographicException">What is in them is of no use.</exception>
+    /// <exception cref="CryptographicException">They are not PEM, or do not belong together.</exception>
     /// <exception cref="IOException">One of them cannot be read.</exception>
     internal static SslStreamCertificateContext Read(CertificateOptions options) =>
-        Read(File.ReadAllText(options.File!), options.KeyFile is null ? null : File.ReadAllText(options.KeyFile));
+        Read(File.ReadAllText(options.File), options.KeyFile is null ? null : File.ReadAllText(options.KeyFile));
 
-    /// <summary>Reads certificates alone: the authorities that somebody trusts.</summary>
+    /// <summary>Reads certificates without keys: the authorities to trust.</summary>
     /// <param name="pem">The text of their file.</param>
     /// <exception cref="CryptographicException">There is none.</exception>
     public static X509Certificate2Collection ReadAuthorities(string pem)
@@ -57,7 +60,7 @@ public static class PemCertificate
     /// <summary>What is wrong with a file of authorities, or null.</summary>
     internal static string? AuthorityFault(string file) => FaultOf(() => ReadAuthorities(File.ReadAllText(file)));
 
-    /// <summary>Whether an exception says that a file, or what is in it, is of no use.</summary>
+    /// <summary>Whether an exception says that a file, or what is in it, cannot be used.</summary>
     internal static bool IsFault(Exception e) =>
         e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or NotSupportedException;
 

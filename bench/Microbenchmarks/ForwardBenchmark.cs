@@ -50,7 +50,7 @@ public class ForwardBenchmark
             {
                 Listeners = new Dictionary<string, ListenerOptions>
                 {
-                    ["web"] = new() { Address = new("http", "127.0.0.1", 0), Pool = "web" },
+                    ["web"] = new HttpListenerOptions { Address = new("http", "127.0.0.1", 0), Pool = "web" },
                 },
                 Pools = new Dictionary<string, PoolOptions>
                 {

@@ -4,7 +4,7 @@ namespace LoadBalancer.Configuration.Options;
 public sealed record CertificateOptions
 {
     /// <summary>The file of the certificate, followed by those of its issuers. Required.</summary>
-    public string? File { get; init; }
+    public string File { get; init; } = null!;
 
     /// <summary>The file of its private key, unencrypted. Null (the default): the key is in <see cref="File"/>.</summary>
     public string? KeyFile { get; init; }

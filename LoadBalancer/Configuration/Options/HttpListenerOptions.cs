@@ -1,24 +1,66 @@
+using System.Net;
+
 namespace LoadBalancer.Configuration.Options;
 
-/// <summary>How the access log writes a request down.</summary>
-public enum AccessLogFormat
+/// <summary>A listener that forwards HTTP requests.</summary>
+public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Http)
 {
-    /// <summary>The Common Log Format, then seconds and backend.</summary>
-    Common,
+    /// <summary>
+    /// The certificates of an https listener. A client gets the one whose names cover the one it asks for (SNI): an exact name before a
+    /// wildcard, the first of the list where none does. Changed files are read again within seconds.
+    /// </summary>
+    public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
 
-    /// <summary>An object on a line of its own.</summary>
-    Json,
-}
+    /// <summary>
+    /// The proxies whose <c>X-Forwarded-*</c> and <c>Forwarded</c> fields are trusted: addresses or networks such as <c>10.0.0.0/8</c>.
+    /// Default: none.
+    /// </summary>
+    public IReadOnlyList<IPNetwork> TrustedProxies { get; init; } = [];
 
-/// <summary>Sends the requests that it matches to a pool of their own.</summary>
-public sealed record RouteOptions
-{
-    /// <summary>The host that was asked for, without a port; <c>*.example.com</c> is any name below example.com. Null matches every host.</summary>
-    public string? Host { get; init; }
+    /// <summary>
+    /// <c>2</c>: a plain listener takes HTTP/2 with prior knowledge (h2c) and nothing else, as gRPC clients without TLS speak it.
+    /// Default 1.1. An https listener negotiates.
+    /// </summary>
+    public Version HttpVersion { get; init; } = System.Net.HttpVersion.Version11;
 
-    /// <summary>The beginning of the path, in whole segments: <c>/api</c> matches <c>/api</c> and <c>/api/x</c>, not <c>/apix</c>. Null matches every path.</summary>
-    public string? Path { get; init; }
+    /// <summary>
+    /// Whether a plain listener answers every request with a redirect (308) to https, at the port of the first https listener.
+    /// Default false.
+    /// </summary>
+    public bool RedirectToHttps { get; init; }
 
-    /// <summary>Where they go. Required.</summary>
-    public string? Pool { get; init; }
+    /// <summary>
+    /// The <c>Strict-Transport-Security</c> field (RFC 6797) that an https listener adds where the backend sent none:
+    /// <c>max-age=31536000</c>. Default null: none.
+    /// </summary>
+    public string? Hsts { get; init; }
+
+    /// <summary>Which requests go to another pool; the first that matches wins. Default: none.</summary>
+    public IReadOnlyList<HttpRouteOptions> Routes { get; init; } = [];
+
+    /// <summary>The largest request body, in bytes; a larger one is answered 413. Null (the default) is no limit.</summary>
+    public long? MaxRequestBodySize { get; init; }
+
+    /// <summary>How long a client may take to send the head of a request; then it is answered 408. Default 30 s.</summary>
+    public TimeSpan RequestHeadersTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a connection may be idle between two requests. Default 2 min 10 s.</summary>
+    public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(130);
+
+    /// <summary>
+    /// Where a line for each request is written: <c>Off</c> (the default), <c>Console</c>, or a file, which is appended to.
+    /// </summary>
+    public string AccessLog { get; init; } = "Off";
+
+    /// <summary>How such a line is written. Default Common.</summary>
+    public AccessLogFormat AccessLogFormat { get; init; } = AccessLogFormat.Common;
+
+    /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
+    public bool StatusEndpoints { get; init; }
+
+    /// <inheritdoc/>
+    internal override IEnumerable<string> PoolNames => [Pool, .. Routes.Select(route => route.Pool)];
+
+    private protected override IReadOnlyList<string> Reloadable =>
+        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout)];
 }

@@ -1,15 +1,15 @@
-using System.Net;
-using LoadBalancer.Net;
-
 namespace LoadBalancer.Configuration.Options;
 
-/// <summary>The whole configuration: section <c>LoadBalancer</c>.</summary>
+/// <summary>
+/// The whole configuration: section <c>LoadBalancer</c>. A setting of these records that is required and not in the file is null until the
+/// validation has reported it; options that are valid have it.
+/// </summary>
 public sealed record LoadBalancerOptions
 {
     /// <summary>The section of the configuration that is ours.</summary>
     public const string SectionName = "LoadBalancer";
 
-    /// <summary>How long work in flight may go on after the order to stop. Default 30 s.</summary>
+    /// <summary>How long requests, connections and tasks in flight may go on after the order to stop. Default 30 s.</summary>
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Where clients connect, by name. At least one.</summary>
@@ -18,19 +18,6 @@ public sealed record LoadBalancerOptions
     /// <summary>The groups of backends, by name.</summary>
     public IReadOnlyDictionary<string, PoolOptions> Pools { get; init; } = new Dictionary<string, PoolOptions>();
 
-    /// <summary>Where the dashboard, the management API and the metrics are; absent: nowhere.</summary>
+    /// <summary>Where the dashboard, the management API and the metrics are. Absent: there are none.</summary>
     public ManagementOptions? Management { get; init; }
-}
-
-/// <summary>The management listener.</summary>
-public sealed record ManagementOptions
-{
-    /// <summary>Where it listens: <c>http://127.0.0.1:8081</c>. Required.</summary>
-    public EndpointAddress? Address { get; init; }
-
-    /// <summary>What everybody must bring to be let in, as <c>Authorization: Bearer</c>; required on an address that others can reach. Default null: nothing.</summary>
-    public string? Token { get; init; }
-
-    /// <summary>Whether only this machine can reach it.</summary>
-    internal bool IsLoopback => Address!.Host == "localhost" || IPAddress.TryParse(Address.Host, out var ip) && IPAddress.IsLoopback(ip);
 }

@@ -1,7 +1,9 @@
 namespace LoadBalancer.Configuration.Reading;
 
 /// <summary>One thing that is wrong with the configuration.</summary>
-/// <param name="Path">Where: a configuration path such as <c>LoadBalancer:Pools:web:Policy</c>, or the file for what concerns it as a whole.</param>
+/// <param name="Path">
+/// Where: a configuration path such as <c>LoadBalancer:Pools:web:Policy</c>; the file, where the file as a whole is wrong.
+/// </param>
 /// <param name="Message">What is wrong and what was expected, in one line.</param>
 public sealed record ConfigurationError(string Path, string Message)
 {

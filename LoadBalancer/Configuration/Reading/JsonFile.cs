@@ -4,24 +4,24 @@ using System.Text.Json;
 namespace LoadBalancer.Configuration.Reading;
 
 /// <summary>
-/// Reads a JSON file (comments and trailing commas welcome) into configuration keys. The framework's own reader stops at the first
-/// doubled key and cannot tell <c>null</c> from <c>{}</c>: here <c>"HealthCheck": null</c> is the same as leaving it out, and
+/// Reads a JSON file (comments and trailing commas are allowed) into configuration keys. The framework's own reader stops at the first
+/// key that is there twice and cannot tell <c>null</c> from <c>{}</c>: here <c>"HealthCheck": null</c> is the same as leaving it out, and
 /// <c>"HealthCheck": {}</c> is a health check with all its defaults.
 /// </summary>
 internal static class JsonFile
 {
     private static readonly JsonDocumentOptions Lenient = new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
 
-    // Skips a byte order mark, and repairs nothing.
+    // Skips a byte order mark; invalid bytes are an error.
     private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    /// <summary>What stands for an object, so that <c>{}</c> is something and not an empty text.</summary>
+    /// <summary>The value of a key that has an object, so that <c>{}</c> is not the same as an empty text.</summary>
     public const string ObjectMark = "{}";
 
-    /// <summary>What stands for a list.</summary>
+    /// <summary>The value of a key that has a list.</summary>
     public const string ListMark = "[]";
 
-    /// <summary>The file's keys and values, as far as it could be read; whatever is wrong with it is added to the errors.</summary>
+    /// <summary>The file's keys and values, as far as it could be read; all that is wrong with it is added to the errors.</summary>
     /// <param name="path">The file.</param>
     /// <param name="errors">What is wrong.</param>
     /// <param name="text">What is in it; null where it could not be read.</param>
@@ -53,7 +53,8 @@ internal static class JsonFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            errors.Add(new(path, e is FileNotFoundException or DirectoryNotFoundException ? "no such file" : "cannot be read: " + e.Message));
+            var isMissing = e is FileNotFoundException or DirectoryNotFoundException;
+            errors.Add(new(path, isMissing ? "no such file" : "cannot be read: " + e.Message));
         }
         return values;
     }

@@ -1,13 +1,14 @@
 namespace LoadBalancer.Configuration.Reading;
 
-/// <summary>Finds the name that was probably meant.</summary>
+/// <summary>Finds the known name that was probably meant.</summary>
 internal static class NearestName
 {
     /// <summary><c>; did you mean 'Interval'?</c> where a known name is at most a third of its letters away, else nothing.</summary>
     public static string Hint(string name, IEnumerable<string> known)
     {
-        var nearest = known.Select(candidate => (candidate, distance: Distance(name, candidate))).DefaultIfEmpty(("", int.MaxValue)).MinBy(pair => pair.Item2);
-        return nearest.Item2 <= Math.Max(1, nearest.Item1.Length / 3) ? $"; did you mean '{nearest.Item1}'?" : "";
+        var candidates = known.Select(candidate => (Name: candidate, Distance: Distance(name, candidate)));
+        var nearest = candidates.DefaultIfEmpty((Name: "", Distance: int.MaxValue)).MinBy(candidate => candidate.Distance);
+        return nearest.Distance <= Math.Max(1, nearest.Name.Length / 3) ? $"; did you mean '{nearest.Name}'?" : "";
     }
 
     // Levenshtein's distance, letter case ignored.

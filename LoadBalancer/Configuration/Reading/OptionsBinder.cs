@@ -1,23 +1,26 @@
 using System.Collections;
-using System.Globalization;
-using System.Net;
 using System.Reflection;
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Net;
 
 namespace LoadBalancer.Configuration.Reading;
 
 /// <summary>
 /// Turns configuration sections into options records. Unlike the framework's binder it goes on after an error, so that a user sees
-/// all of them at once, and takes an unknown key for the typing error that it is.
+/// all of them at once, and reports unknown keys, which are typing errors.
 /// </summary>
 /// <param name="errors">Where errors are added.</param>
 /// <param name="fileOrder">
-/// The configuration keys in the order of the file. The framework hands children out by name, but a policy such as First goes by
-/// the order in which a user wrote the backends down.
+/// The configuration keys in the order of the file. The framework sorts children by name, but a policy such as First depends on the
+/// order in which the user wrote the backends.
 /// </param>
 internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable<string> fileOrder)
 {
+    /// <summary>Every setting that a listener can have, by its key, once for each protocol that it is for.</summary>
+    private static readonly ILookup<string, (ListenerProtocol Protocol, PropertyInfo Property)> SettingsOfListeners =
+        (from protocol in Enum.GetValues<ListenerProtocol>()
+         from property in SettingsOf(TypeOf(protocol))
+         select (protocol, property)).ToLookup(setting => setting.property.Name, StringComparer.OrdinalIgnoreCase);
+
     private readonly Dictionary<string, int> _position =
         fileOrder.Index().ToDictionary(key => key.Item, key => key.Index, StringComparer.OrdinalIgnoreCase);
 
@@ -33,17 +36,18 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         }
     }
 
-    private object BindRecord(IConfigurationSection section, Type type)
+    private object BindRecord(IConfigurationSection section, Type type, IReadOnlyCollection<string>? known = null)
     {
         var record = Activator.CreateInstance(type)!;
-        var properties = type.GetProperties(BindingFlags.Public | BindingFlags.Instance);
+        var properties = SettingsOf(type);
         if (section.Value is not (null or JsonFile.ObjectMark))
         {
-            errors.Add(new(section.Path, $"'{section.Value}' is not an object; expected {{ {string.Join(", ", properties.Select(p => p.Name))} }}"));
+            var expected = string.Join(", ", properties.Select(property => property.Name));
+            errors.Add(new(section.Path, $"'{section.Value}' is not an object; expected {{ {expected} }}"));
             return record;
         }
-        RefuseUnknownKeys(section.GetChildren(), [.. properties.Select(property => property.Name)]);
-        foreach (var property in properties)
+        RefuseUnknownKeys(section.GetChildren(), known ?? [.. properties.Select(property => property.Name)]);
+        foreach (var property in properties.Where(property => property.CanWrite))
         {
             var child = section.GetSection(property.Name);
             if (child.Exists() && BindValue(child, property.PropertyType) is { } value)
@@ -53,6 +57,29 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         }
         return record;
     }
+
+    // The key Protocol says which type a listener's options are of.
+    private object BindListener(IConfigurationSection section)
+    {
+        var key = section.GetSection(nameof(ListenerOptions.Protocol));
+        var protocol = key.Exists() && BindValue(key, typeof(ListenerProtocol)) is ListenerProtocol named ? named : ListenerProtocol.Http;
+        var listener = BindRecord(section, TypeOf(protocol), [.. SettingsOfListeners.Select(setting => setting.Key)]);
+        foreach (var child in section.GetChildren())
+        {
+            var types = SettingsOfListeners[child.Key].ToList();
+            if (types.Count > 0 && !types.Exists(setting => setting.Protocol == protocol) && ChangesAnything(child, types[0].Property))
+            {
+                var protocols = string.Join(" and ", types.Select(setting => setting.Protocol));
+                errors.Add(new(child.Path, $"is for {protocols} listeners; this one's Protocol is {protocol}"));
+            }
+        }
+        return listener;
+    }
+
+    // A setting of another protocol is not an error as long as it has its default value.
+    private bool ChangesAnything(IConfigurationSection section, PropertyInfo property) =>
+        section.Exists() && BindValue(section, property.PropertyType) is { } value
+        && !ListenerOptions.IsSame(value, property.GetValue(Activator.CreateInstance(property.ReflectedType!)));
 
     private object? BindValue(IConfigurationSection section, Type type)
     {
@@ -64,6 +91,10 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>))
         {
             return BindList(section, type.GetGenericArguments()[0]);
+        }
+        if (type == typeof(ListenerOptions))
+        {
+            return BindListener(section);
         }
         return type.Namespace == typeof(LoadBalancerOptions).Namespace && type.IsClass
             ? BindRecord(section, type)
@@ -108,67 +139,26 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     {
         if (section.GetChildren().Any() || section.Value is JsonFile.ObjectMark or JsonFile.ListMark)
         {
-            errors.Add(new(section.Path, $"is an object or a list; expected {Expected(type)}"));
+            errors.Add(new(section.Path, $"is an object or a list; expected {SettingText.Expected(type)}"));
             return null;
         }
-        var text = section.Value ?? "";
-        string? error = null;
-        object? value = type switch
-        {
-            _ when type == typeof(string) => text,
-            _ when type == typeof(bool) => bool.TryParse(text, out var b) ? b : null,
-            _ when type == typeof(int) => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var i) ? i : null,
-            _ when type == typeof(long) => long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var l) ? l : null,
-            _ when type == typeof(double) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var d) ? d : null,
-            _ when type == typeof(TimeSpan) => ParseDuration(text),
-            _ when type == typeof(EndpointAddress) => EndpointAddress.TryParse(text, out var address, out error) ? address : null,
-            _ when type == typeof(IPNetwork) => ParseNetwork(text),
-            _ when type == typeof(IPAddress) => IPAddress.TryParse(text, out var ip) ? ip : null,
-            _ when type == typeof(HedgeAfter) => ParseHedgeAfter(text),
-            _ when type == typeof(Version) => text switch { "1.1" => HttpVersion.Version11, "2" or "2.0" => HttpVersion.Version20, _ => null },
-            _ when type.IsEnum => ParseName(text, type),
-            _ => throw new NotSupportedException($"{section.Path}: no way to read a {type.Name}"),
-        };
+        var value = SettingText.Read(section.Value ?? "", type, out var error);
         if (value is null)
         {
-            var hint = type.IsEnum ? NearestName.Hint(text, Enum.GetNames(type)) : "";
-            errors.Add(new(section.Path, error ?? $"'{text}' is not valid; expected {Expected(type)}{hint}"));
+            errors.Add(new(section.Path, error));
         }
         return value;
     }
 
-    // TimeSpan reads "30" as thirty days, which nobody means.
-    private static TimeSpan? ParseDuration(string text) =>
-        text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var duration) ? duration : null;
+    // Those that every listener has come before those of its protocol.
+    private static PropertyInfo[] SettingsOf(Type type) =>
+        [.. type.GetProperties(BindingFlags.Public | BindingFlags.Instance).OrderBy(property => property.DeclaringType == type)];
 
-    private static HedgeAfter? ParseHedgeAfter(string text) =>
-        ParseDuration(text) is { } delay ? new HedgeAfter(delay, 0)
-        : text is ['p' or 'P', .. var number] && double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var percentile)
-          && percentile is > 0 and < 100 ? new HedgeAfter(null, percentile)
-        : null;
-
-    // A single address is a network of its own.
-    private static IPNetwork? ParseNetwork(string text) =>
-        IPNetwork.TryParse(text, out var network) ? network
-        : IPAddress.TryParse(text, out var address) ? new IPNetwork(address, address.GetAddressBytes().Length * 8)
-        : null;
-
-    // Enum.Parse also takes numbers and lists of names.
-    private static object? ParseName(string text, Type type) =>
-        Enum.GetNames(type).FirstOrDefault(name => name.Equals(text, StringComparison.OrdinalIgnoreCase)) is { } name ? Enum.Parse(type, name) : null;
-
-    private static string Expected(Type type) => type switch
+    private static Type TypeOf(ListenerProtocol protocol) => protocol switch
     {
-        _ when type == typeof(bool) => "true or false",
-        _ when type == typeof(int) || type == typeof(long) => "a whole number",
-        _ when type == typeof(IPNetwork) => "an address or a network, for example 10.0.0.0/8",
-        _ when type == typeof(IPAddress) => "an IP address, for example 127.0.0.1",
-        _ when type == typeof(double) => "a number",
-        _ when type == typeof(Version) => "1.1 or 2",
-        _ when type == typeof(TimeSpan) => "a duration as hours:minutes:seconds, for example 00:00:30",
-        _ when type == typeof(HedgeAfter) => "a percentile, for example p95, or a duration, for example 00:00:00.200",
-        _ when type == typeof(EndpointAddress) => "an address, for example http://127.0.0.1:8080",
-        _ when type.IsEnum => string.Join(" or ", Enum.GetNames(type)),
-        _ => "a text",
+        ListenerProtocol.Http => typeof(HttpListenerOptions),
+        ListenerProtocol.Tcp => typeof(TcpListenerOptions),
+        ListenerProtocol.Tasks => typeof(TasksListenerOptions),
+        ListenerProtocol.Broker => typeof(BrokerListenerOptions),
     };
 }

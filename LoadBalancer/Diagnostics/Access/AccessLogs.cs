@@ -18,8 +18,8 @@ public sealed class AccessLogs : IHostedService, IDisposable
     {
         foreach (var (listener, options) in listeners)
         {
-            var setting = options.AccessLog;
-            if (setting.Equals("Off", StringComparison.OrdinalIgnoreCase) || _logs.ContainsKey(setting))
+            if (options is not HttpListenerOptions { AccessLog: var setting } || setting.Equals("Off", StringComparison.OrdinalIgnoreCase)
+                || _logs.ContainsKey(setting))
             {
                 continue;
             }
@@ -42,7 +42,7 @@ public sealed class AccessLogs : IHostedService, IDisposable
     public long Dropped => _logs.Values.Sum(log => log.Dropped);
 
     /// <summary>A listener's log; null where it has none.</summary>
-    public AccessLog? For(ListenerOptions listener) => _logs.GetValueOrDefault(listener.AccessLog);
+    public AccessLog? For(HttpListenerOptions listener) => _logs.GetValueOrDefault(listener.AccessLog);
 
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken)

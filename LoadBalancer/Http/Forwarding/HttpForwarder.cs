@@ -58,7 +58,7 @@ public sealed partial class HttpForwarder
 
     /// <summary>Forwards the request, or responds with an error. Returns when the response is complete.</summary>
     /// <param name="context">The client's request.</param>
-    /// <param name="isPeerTrusted">Whether the peer is one of <see cref="ListenerOptions.TrustedProxies"/>.</param>
+    /// <param name="isPeerTrusted">Whether the peer is one of <see cref="HttpListenerOptions.TrustedProxies"/>.</param>
     /// <param name="record">The request's line in the access log, where there is one.</param>
     /// <param name="clientHash">See <see cref="WantsClientHash"/>.</param>
     public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash)

@@ -1,7 +1,5 @@
 using LoadBalancer.Configuration.Options;
 
-using RouteOptions = LoadBalancer.Configuration.Options.RouteOptions;
-
 namespace LoadBalancer.Http.Forwarding;
 
 /// <summary>The routing of a listener's requests; its table is replaced when the configuration changes.</summary>
@@ -29,15 +27,15 @@ public sealed class RoutingTable
     /// <summary>Makes a table.</summary>
     /// <param name="listener">The listener's options; its pools must exist.</param>
     /// <param name="forwarders">A forwarder for each pool, by name.</param>
-    public RoutingTable(ListenerOptions listener, IReadOnlyDictionary<string, HttpForwarder> forwarders)
+    public RoutingTable(HttpListenerOptions listener, IReadOnlyDictionary<string, HttpForwarder> forwarders)
     {
         Listener = listener;
-        _default = forwarders[listener.Pool!];
-        _routes = [.. listener.Routes.Select(route => new Route(route, forwarders[route.Pool!]))];
+        _default = forwarders[listener.Pool];
+        _routes = [.. listener.Routes.Select(route => new Route(route, forwarders[route.Pool]))];
     }
 
     /// <summary>The options that it was made of.</summary>
-    public ListenerOptions Listener { get; }
+    public HttpListenerOptions Listener { get; }
 
     /// <summary>The forwarder for a request: that of the first route that matches, else that of the listener's pool.</summary>
     public HttpForwarder Find(HttpRequest request)
@@ -52,7 +50,7 @@ public sealed class RoutingTable
         return _default;
     }
 
-    private sealed class Route(RouteOptions options, HttpForwarder forwarder)
+    private sealed class Route(HttpRouteOptions options, HttpForwarder forwarder)
     {
         private readonly PathString _path = options.Path?.TrimEnd('/');
         private readonly string? _suffix = options.Host?.StartsWith("*.", StringComparison.Ordinal) == true ? options.Host[1..] : null;

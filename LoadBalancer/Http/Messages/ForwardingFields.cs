@@ -1,4 +1,5 @@
 using System.Net;
+using LoadBalancer.Net;
 using Microsoft.Extensions.Primitives;
 
 namespace LoadBalancer.Http.Messages;
@@ -33,7 +34,7 @@ internal static class ForwardingFields
     {
         var headers = context.Request.Headers;
         var before = isPeerTrusted ? headers[For] : default;
-        if (RequestRules.Plain(context.Connection.RemoteIpAddress) is { } client)
+        if (context.Connection.RemoteIpAddress?.Unmap() is { } client)
         {
             to.AddField(For, before, client);
         }

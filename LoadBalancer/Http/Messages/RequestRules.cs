@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Messages;
@@ -60,13 +61,10 @@ internal static class RequestRules
         return rest[0] == '/' ? rest : string.Concat("/", rest);
     }
 
-    /// <summary>An IPv4 address as such: a listener on all addresses sees it mapped to IPv6.</summary>
-    public static IPAddress? Plain(IPAddress? address) => address is { IsIPv4MappedToIPv6: true } ? address.MapToIPv4() : address;
-
     /// <summary>Whether a peer is one of the listener's trusted proxies.</summary>
-    public static bool IsTrusted(ListenerOptions listener, IPAddress? peer)
+    public static bool IsTrusted(HttpListenerOptions listener, IPAddress? peer)
     {
-        peer = Plain(peer);
+        peer = peer?.Unmap();
         return peer is not null && listener.TrustedProxies.Any(network => network.Contains(peer));
     }
 
@@ -74,7 +72,7 @@ internal static class RequestRules
     /// The client of a request: the peer or, where that is a trusted proxy, the last address in X-Forwarded-For that is not a trusted
     /// proxy (as with nginx's <c>real_ip_recursive</c>). The addresses before it may be invented.
     /// </summary>
-    public static IPAddress? Client(ListenerOptions listener, HttpRequest request, bool isPeerTrusted)
+    public static IPAddress? Client(HttpListenerOptions listener, HttpRequest request, bool isPeerTrusted)
     {
         var client = request.HttpContext.Connection.RemoteIpAddress;
         if (isPeerTrusted)
@@ -92,7 +90,7 @@ internal static class RequestRules
                 }
             }
         }
-        return Plain(client);
+        return client?.Unmap();
     }
 
     /// <summary>Whether a field's name is valid (RFC 9110 section 5.6.2).</summary>

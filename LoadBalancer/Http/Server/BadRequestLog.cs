@@ -3,6 +3,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Http.Features;
@@ -45,7 +46,7 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFo
             {
                 Format = format,
                 Time = time.GetUtcNow(),
-                Client = RequestRules.Plain(features.Get<IHttpConnectionFeature>()?.RemoteIpAddress),
+                Client = features.Get<IHttpConnectionFeature>()?.RemoteIpAddress?.Unmap(),
                 Method = OrDash(request?.Method),
                 Target = OrDash(request?.RawTarget),
                 Protocol = OrDash(request?.Protocol),

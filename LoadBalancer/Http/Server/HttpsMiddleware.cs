@@ -8,10 +8,10 @@ namespace LoadBalancer.Http.Server;
 /// <param name="next">The rest of the pipeline.</param>
 /// <param name="listener">The listener's options.</param>
 /// <param name="httpsPort">The port to redirect to.</param>
-public sealed class HttpsMiddleware(RequestDelegate next, ListenerOptions listener, int httpsPort)
+public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions listener, int httpsPort)
 {
     /// <summary>Whether a listener needs it.</summary>
-    public static bool IsNeeded(ListenerOptions listener) => listener.RedirectToHttps || listener.Hsts is not null;
+    public static bool IsNeeded(HttpListenerOptions listener) => listener.RedirectToHttps || listener.Hsts is not null;
 
     /// <summary>Redirects, or adds the field to the response.</summary>
     public Task InvokeAsync(HttpContext context)

@@ -29,7 +29,7 @@ namespace LoadBalancer.Http.Server;
 /// </summary>
 public sealed class KestrelListener : IListener
 {
-    private readonly ListenerOptions _options;
+    private readonly HttpListenerOptions _options;
     private readonly PipelineApplication _application;
     private readonly CertificateStore? _certificates;
     private readonly ConnectionLimit? _limit;
@@ -46,13 +46,13 @@ public sealed class KestrelListener : IListener
     /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
     public KestrelListener(
-        string name, ListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors, TimeProvider time,
+        string name, HttpListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors, TimeProvider time,
         ILoggerFactory loggers)
     {
         (Name, _options) = (name, options);
         _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
-        if (options.Address!.Scheme == "https")
+        if (options.Address.Scheme == "https")
         {
             _certificates = new CertificateStore(
                 name, options.Certificates, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11], time,
@@ -87,10 +87,13 @@ public sealed class KestrelListener : IListener
     /// <inheritdoc/>
     public IReadOnlyList<string> Apply(ListenerOptions options)
     {
-        var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
-        limits.MaxRequestBodySize = options.MaxRequestBodySize;
-        limits.RequestHeadersTimeout = options.RequestHeadersTimeout; // for connections that come from now on
-        return options.FixedSettingsThatDiffer(_options);
+        if (options is HttpListenerOptions http)
+        {
+            var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
+            limits.MaxRequestBodySize = http.MaxRequestBodySize;
+            limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
+        }
+        return _options.FixedSettingsThatDiffer(options);
     }
 
     /// <inheritdoc/>
@@ -185,7 +188,7 @@ public sealed class KestrelListener : IListener
         kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
         kestrel.Limits.MinRequestBodyDataRate = null; // Slow is allowed; Timeouts:Idle ends a request in which nothing moves.
         kestrel.Limits.MinResponseDataRate = null;
-        switch (_options.Address!.Host)
+        switch (_options.Address.Host)
         {
             case "*":
                 kestrel.ListenAnyIP(_options.Address.Port, Configure);

@@ -1,6 +1,7 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
@@ -62,7 +63,7 @@ internal sealed class PipelineApplication(RequestDelegate pipeline, AccessLog? l
         Format = format,
         Time = time.GetUtcNow(),
         Start = time.GetTimestamp(),
-        Client = RequestRules.Plain(context.Connection.RemoteIpAddress),
+        Client = context.Connection.RemoteIpAddress?.Unmap(),
         Method = context.Request.Method,
         Target = context.Features.Get<IHttpRequestFeature>()!.RawTarget,
         Protocol = context.Request.Protocol,

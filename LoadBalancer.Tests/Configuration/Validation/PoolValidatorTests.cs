@@ -1,0 +1,102 @@
+using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+
+namespace LoadBalancer.Tests.Configuration.Validation;
+
+/// <summary>What is wrong with a pool, reported with its path and reason; and what is not.</summary>
+internal sealed class PoolValidatorTests
+{
+    private string _file = "";
+
+    [SetUp]
+    public void SetUp() => _file = Path.GetTempFileName();
+
+    [TearDown]
+    public void TearDown() => File.Delete(_file);
+
+    [TestCase("\"Hedge\": { \"Methods\": [] }",
+        "Hedge:Methods: is empty, so nothing would ever be hedged; expected some of GET, HEAD, OPTIONS, PUT, DELETE")]
+    [TestCase("\"Hedge\": { \"Methods\": [ \"GET\", \"POST\" ] }",
+        "Hedge:Methods: 'POST' must not be carried out twice; expected some of GET, HEAD, OPTIONS, PUT, DELETE")]
+    [TestCase("\"Hedge\": { \"After\": \"p100\" }",
+        "Hedge:After: 'p100' is not valid; expected a percentile, for example p95, or a duration, for example 00:00:00.200")]
+    [TestCase("\"Hedge\": { \"After\": \"95\" }",
+        "Hedge:After: '95' is not valid; expected a percentile, for example p95, or a duration, for example 00:00:00.200")]
+    [TestCase("\"Hedge\": { \"After\": \"00:00:00\" }", "Hedge:After: '00:00:00' is out of range; expected more than 00:00:00")]
+    [TestCase("\"Hedge\": { \"After\": \"00:02:00\" }",
+        "Hedge:After: '00:02:00' is not before Timeouts:Response ('00:01:00'), so nothing would ever be hedged")]
+    [TestCase("\"Hedge\": {}, \"Retry\": { \"Budget\": 0 }",
+        "Hedge: takes its attempts out of Retry:Budget, which is 0; expected a budget above 0, or no Hedge")]
+    [TestCase("\"HealthCheck\": { \"Fall\": 0 }", "HealthCheck:Fall: '0' is out of range; expected 1 or more")]
+    [TestCase("\"HealthCheck\": { \"Type\": \"Udp\" }", "HealthCheck:Type: 'Udp' is not valid; expected Http or Tcp")]
+    [TestCase("\"Queue\": { \"Limit\": 5 }",
+        "Queue:Limit: is 5, but no backend has a MaxInFlight, so nobody would ever wait; "
+        + "expected MaxInFlight at one backend or more, or no Queue")]
+    [TestCase("\"Queue\": { \"Limit\": -1 }", "Queue:Limit: '-1' is out of range; expected 0 (no queue) or more")]
+    [TestCase("\"PassiveHealth\": { \"FailureShare\": 0 }", "PassiveHealth:FailureShare: '0' is out of range; expected more than 0, to 1")]
+    [TestCase("\"PassiveHealth\": { \"LongestEjection\": \"00:00:00\" }",
+        "PassiveHealth:LongestEjection: '00:00:00' is out of range; expected more than 00:00:00 to 24.00:00:00")]
+    [TestCase("\"SlowStart\": \"-00:00:01\"", "SlowStart: '-00:00:01' is out of range; expected 00:00:00 to 24.00:00:00")]
+    [TestCase("\"StickySession\": { \"Cookie\": \"a b\" }",
+        "StickySession:Cookie: 'a b' is not a name for a cookie; expected letters, digits, - and _")]
+    [TestCase("\"StickySession\": { \"Cookie\": \"\" }",
+        "StickySession:Cookie: '' is not a name for a cookie; expected letters, digits, - and _")]
+    [TestCase("\"Policy\": \"LeastConnection\"",
+        "Policy: 'LeastConnection' is not valid; "
+        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Random or PowerOfTwoChoices or First; "
+        + "did you mean 'LeastConnections'?")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"Weight\": -1 } }",
+        "Backends:b1:Weight: '-1' is out of range; expected 0 to 1000")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": 0 } }",
+        "Backends:b1:MaxInFlight: '0' is out of range; expected 1 or more, or null for no limit")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"AdminState\": \"Off\" } }",
+        "Backends:b1:AdminState: 'Off' is not valid; expected Ready or Draining or Disabled")]
+    public void Load_PoolThatMakesNoSense_IsAnErrorWithPathAndReason(string setting, string error) =>
+        Load(setting).Errors.Select(found => found.ToString()).Should().Equal($"LoadBalancer:Pools:web:{error}");
+
+    [Test]
+    public void Load_EverythingThatAPoolCanHave_IsRead()
+    {
+        var loaded = Load("""
+            "Policy": "PowerOfTwoChoices", "SlowStart": "00:00:30", "Queue": { "Limit": 100, "Timeout": "00:00:02" },
+            "Hedge": { "After": "00:00:00.200", "Methods": [ "GET", "DELETE" ] }, "StickySession": {},
+            "PassiveHealth": { "FailureShare": 0.3, "LongestEjection": "00:10:00" }, "HealthCheck": { "Type": "Tcp" },
+            "Backends": { "b1": { "Address": "http://a:1", "MaxInFlight": 7, "AdminState": "Draining" } }
+            """);
+
+        loaded.Errors.Should().BeEmpty();
+        loaded.Options.Pools["web"].Should().BeEquivalentTo(new
+        {
+            Policy = PolicyName.PowerOfTwoChoices,
+            SlowStart = TimeSpan.FromSeconds(30),
+            Queue = new QueueOptions { Limit = 100, Timeout = TimeSpan.FromSeconds(2) },
+            Hedge = new { After = new HedgeAfter(TimeSpan.FromSeconds(0.2), 0) },
+            StickySession = new StickySessionOptions(),
+            PassiveHealth = new { FailureShare = 0.3, LongestEjection = TimeSpan.FromMinutes(10) },
+            HealthCheck = new { Type = ProbeType.Tcp },
+        });
+        loaded.Options.Pools["web"].Hedge!.Methods.Should().Equal("GET", "DELETE");
+        loaded.Options.Pools["web"].Backends["b1"].AdminState.Should().Be(LoadBalancer.Pools.AdminState.Draining);
+    }
+
+    [Test]
+    public void Load_HedgeWithoutSettings_IsAtTheNinetyFifthPercentile() =>
+        Load("\"Hedge\": {}").Options.Pools["web"].Hedge!.After.Should().Be(new HedgeAfter(null, 95));
+
+    [Test]
+    public void Load_AllWeightsZero_IsNoError() =>
+        Load("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"Weight\": 0 } }").Errors
+            .Should().BeEmpty("the operator may want that no backend is eligible");
+
+    private LoadedConfiguration Load(string setting)
+    {
+        const string Backends = "\"Backends\": { \"b1\": { \"Address\": \"http://a:1\" } },";
+        var backends = setting.Contains("\"Backends\"", StringComparison.Ordinal) ? "" : Backends;
+        File.WriteAllText(_file, $$"""
+            { "LoadBalancer": {
+                "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web" } },
+                "Pools": { "web": { {{backends}} {{setting}} } } } }
+            """);
+        return ConfigurationLoader.Load(_file);
+    }
+}

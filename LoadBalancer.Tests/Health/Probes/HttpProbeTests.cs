@@ -1,0 +1,88 @@
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Health.Probes;
+using LoadBalancer.Net;
+using LoadBalancer.Pools;
+using LoadBalancer.Tests.Support;
+using LoadBalancer.Tls;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+
+namespace LoadBalancer.Tests.Health.Probes;
+
+internal sealed class HttpProbeTests
+{
+    private readonly BackendTrust _trust = new("web", new(), TimeProvider.System, NullLogger<BackendTrust>.Instance);
+    private readonly HttpClient _client;
+
+    public HttpProbeTests() => _client = new(HttpProbe.CreateHandler(_trust));
+
+    [OneTimeTearDown]
+    public void CloseClient()
+    {
+        _client.Dispose();
+        _trust.Dispose();
+    }
+
+    [TestCase(200, true)]
+    [TestCase(204, true)]
+    [TestCase(301, false)]
+    [TestCase(404, false)]
+    [TestCase(503, false)]
+    public async Task Probe_Answer_SucceedsOn2xxOnly(int status, bool succeeds)
+    {
+        await using var server = RawServer.Answering($"HTTP/1.1 {status} X\r\nLocation: /\r\nContent-Length: 0\r\n\r\n");
+
+        var result = await ProbeAsync(server.Port);
+
+        result.Should().Be(new ProbeResult(succeeds, $"GET /healthz?deep=1 answered {status}"));
+    }
+
+    [Test]
+    public async Task Probe_Always_GetsThePathOnAConnectionOfItsOwn()
+    {
+        var heads = new List<string?>();
+        await using var server = new RawServer(async (peer, _) =>
+        {
+            heads.Add(await peer.ReadHeadAsync());
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            await peer.ReadHeadAsync();
+        });
+
+        await ProbeAsync(server.Port);
+        await ProbeAsync(server.Port);
+
+        server.Accepted.Should().Be(2);
+        heads[0].Should().StartWith("GET /healthz?deep=1 HTTP/1.1\r\n").And.Contain($"Host: 127.0.0.1:{server.Port}\r\n");
+    }
+
+    [Test]
+    public async Task Probe_NobodyListens_SaysSo() =>
+        (await ProbeAsync(ReservedPorts.Next())).Should().Be(new ProbeResult(false, "connection refused"));
+
+    [Test]
+    public async Task Probe_NoAnswer_TimesOut()
+    {
+        var clock = new FakeTimeProvider();
+        await using var server = new RawServer(async (peer, _) => await peer.ReadToEndAsync());
+
+        var probing = ProbeAsync(server.Port, clock);
+        await Eventually.BeTrueAsync(() => server.Accepted == 1, "the probe is under way");
+        clock.Advance(TimeSpan.FromSeconds(5));
+
+        (await probing).Should().Be(new ProbeResult(false, "no answer within 5 s"));
+    }
+
+    [Test]
+    public async Task Probe_Garbage_Fails()
+    {
+        await using var server = RawServer.Answering("SSH-2.0-OpenSSH_9.6\r\n");
+
+        (await ProbeAsync(server.Port))!.Value.Succeeded.Should().BeFalse();
+    }
+
+    private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null)
+    {
+        var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
+        return new HttpProbe(_client, new HealthCheckOptions { Path = "/healthz?deep=1" }, System.Net.HttpVersion.Version11, time ?? TimeProvider.System).ProbeAsync(backend, CancellationToken.None);
+    }
+}

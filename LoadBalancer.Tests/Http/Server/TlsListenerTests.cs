@@ -1,0 +1,209 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
+
+namespace LoadBalancer.Tests.Http.Server;
+
+/// <summary>TLS towards clients: which certificate, which version, and how plain clients are brought there.</summary>
+internal sealed class TlsListenerTests
+{
+    private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+    private TestCertificates _certificates = null!;
+
+    [SetUp]
+    public void MakeCertificates() => _certificates = new TestCertificates();
+
+    [TearDown]
+    public void DeleteCertificates() => _certificates.Dispose();
+
+    [TestCase("shop.example", "shop.example")]
+    [TestCase("SHOP.example", "shop.example")]
+    [TestCase("a.example", "example")] // the wildcard's
+    [TestCase("a.b.example", "default.test")]
+    [TestCase("other.test", "default.test")]
+    [TestCase("", "default.test")]
+    [TestCase("xn--bcher-kva.example", "xn--bcher-kva.example")]
+    [TestCase("b\u00fccher.example", "xn--bcher-kva.example")]
+    public async Task Certificate_NameAskedFor_ChoosesIt(string serverName, string subject)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(
+            backend, _certificates.Issue("default", "default.test"), _certificates.Issue("wildcard", "*.example"),
+            _certificates.Issue("shop", "shop.example", "www.shop.example"), _certificates.Issue("idn", "xn--bcher-kva.example"));
+
+        (await SubjectAsync(node, serverName)).Should().Be(subject);
+    }
+
+    [Test]
+    public async Task Certificate_FilesChange_IsTakenUpWithinFiveSeconds()
+    {
+        var clock = new FakeTimeProvider();
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, clock, _certificates.Issue("it", "before.test"));
+        (await SubjectAsync(node, "it")).Should().Be("before.test");
+
+        _certificates.Write("it.key", "half");
+        clock.Advance(TimeSpan.FromSeconds(5));
+        (await SubjectAsync(node, "it")).Should().Be("before.test", "a pair that does not fit is not taken up");
+
+        _certificates.Issue("it", "after.test");
+        clock.Advance(TimeSpan.FromSeconds(5));
+        (await SubjectAsync(node, "it")).Should().Be("after.test");
+    }
+
+    [Test]
+    public async Task Certificate_IssuerInItsFile_IsSentToo()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.IssueThroughIntermediate("it", "it.test"));
+        var sent = new List<string>();
+
+        await using var tls = await HandshakeAsync(node, "it.test", SslProtocols.None, (_, _, chain, _) =>
+        {
+            sent.AddRange(chain!.ChainPolicy.ExtraStore.Select(certificate => certificate.Subject));
+            return true;
+        });
+
+        sent.Should().Contain("CN=Test Intermediate");
+    }
+
+    [TestCase(SslProtocols.Tls12)]
+    [TestCase(SslProtocols.Tls13)]
+    public async Task Protocol_Tls12And13_AreSpoken(SslProtocols protocol)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+
+        await using var tls = await HandshakeAsync(node, "it.test", protocol);
+
+        tls.SslProtocol.Should().Be(protocol);
+    }
+
+    [Test]
+    public async Task Protocol_Older_IsRefused()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+
+#pragma warning disable CA5397, SYSLIB0039 // What is refused must be asked for.
+        await FluentActions.Awaiting(() => HandshakeAsync(node, "it.test", SslProtocols.Tls11)).Should().ThrowAsync<Exception>();
+#pragma warning restore CA5397, SYSLIB0039
+    }
+
+    [ByteCase("\u0015\u0003\u0001\u0000\u0002\u0002\u0046")] // an alert
+    [ByteCase("\u0016\u0003\u0001\u0000\u0005\u0001\u0000\u0000\u0001\u0000")] // a hello without anything in it
+    [ByteCase("GET / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    public async Task Handshake_Nonsense_EndsTheConnectionAndIsNoErrorOfOurs(string bytes)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+
+        (await node.ExchangeAsync(bytes)).Should().NotContain("200");
+    }
+
+    [Test]
+    public async Task Request_MalformedOverTls_IsRefusedWithItsCause()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+        await using var tls = await HandshakeAsync(node, "it.test", SslProtocols.None);
+        using var reader = new StreamReader(tls);
+
+        await tls.WriteAsync("nonsense\r\n\r\n"u8.ToArray());
+
+        (await reader.ReadToEndAsync()).Should().StartWith("HTTP/1.1 400").And.Contain("\r\nProxy-Status: loadbalancer; error=http_request_error\r\n").And.EndWith("\r\n\r\nThe request is malformed\n");
+    }
+
+    [TestCase("1.1")]
+    [TestCase("2.0")]
+    public async Task Request_OverTls_IsForwardedAndSaysHttps(string version)
+    {
+        var head = "";
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            head = await peer.ReadHeadAsync() ?? "";
+            await peer.SendAsync(Ok);
+        });
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+        var target = new Uri($"https://127.0.0.1:{node.Port}/a%2Fb/../c//d?x=%7e&&y", new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
+        using var request = new HttpRequestMessage(HttpMethod.Get, target) { Version = Version.Parse(version), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+
+        using var response = await node.Client.SendAsync(request);
+
+        (await response.Content.ReadAsStringAsync()).Should().Be("ok");
+        response.Version.Should().Be(Version.Parse(version));
+        head.Should().StartWith("GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: ").And.Contain("X-Forwarded-Proto: https\r\n").And.Contain($"Via: {version.Replace(".0", "", StringComparison.Ordinal)} loadbalancer\r\n");
+    }
+
+    [Test]
+    public async Task Redirect_PlainListener_LeadsToTheHttpsOneAsItStands()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        var certificate = _certificates.Issue("it", "it.test");
+        var port = ReservedPorts.Next();
+        await using var node = await TestNode.StartAsync(
+            [backend.Address], listener: listener => listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.2/32")] },
+            otherListeners: new() { ["tls"] = new HttpListenerOptions { Address = TestNode.Parse($"https://127.0.0.1:{port}"), Certificates = [certificate], Pool = "web" } });
+
+        var answer = await node.ExchangeAsync("POST /a%2Fb/../c?x=%7e HTTP/1.1\r\nHost: it.test:8080\r\nX-Forwarded-Proto: https\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+
+        answer.Should().StartWith("HTTP/1.1 308 Permanent Redirect\r\n").And.Contain($"Location: https://it.test:{port}/a%2Fb/../c?x=%7e\r\n");
+        backend.Accepted.Should().Be(0);
+    }
+
+    [Test]
+    public async Task Redirect_TrustedProxySaysHttps_IsForwarded()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await TestNode.StartAsync(
+            [backend.Address], listener: listener => listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.1/32")] });
+
+        (await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 200");
+        (await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a:8080\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 308").And.Contain("Location: https://a/\r\n");
+    }
+
+    [TestCase("", "max-age=60")]
+    [TestCase("Strict-Transport-Security: max-age=1\r\n", "max-age=1")]
+    public async Task Hsts_TlsListener_IsAddedUnlessTheBackendSentIt(string field, string expected)
+    {
+        await using var backend = RawServer.Answering($"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\n{field}Set-Cookie: b\r\nContent-Length: 2\r\n\r\nok");
+        var certificate = _certificates.Issue("it", "it.test");
+        await using var node = await TestNode.StartAsync(
+            [backend.Address], listener: listener => listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = [certificate], Hsts = "max-age=60" });
+
+        using var response = await node.Client.GetAsync(new Uri("/", UriKind.Relative));
+
+        response.Headers.GetValues("Strict-Transport-Security").Should().Equal(expected);
+    }
+
+    private static Task<TestNode> StartAsync(RawServer backend, params CertificateOptions[] certificates) => StartAsync(backend, TimeProvider.System, certificates);
+
+    private static Task<TestNode> StartAsync(RawServer backend, TimeProvider time, params CertificateOptions[] certificates) =>
+        TestNode.StartAsync([backend.Address], listener: listener => listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = certificates }, time: time);
+
+    private static async Task<string> SubjectAsync(TestNode node, string serverName)
+    {
+        await using var tls = await HandshakeAsync(node, serverName, SslProtocols.None);
+        return new X509Certificate2(tls.RemoteCertificate!).GetNameInfo(X509NameType.SimpleName, false);
+    }
+
+    private static async Task<SslStream> HandshakeAsync(TestNode node, string serverName, SslProtocols protocols, RemoteCertificateValidationCallback? check = null)
+    {
+        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(IPAddress.Loopback, node.Port);
+        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true));
+        await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions
+        {
+            TargetHost = serverName,
+            EnabledSslProtocols = protocols,
+            RemoteCertificateValidationCallback = check ?? ((_, _, _, _) => true),
+        });
+        return tls;
+    }
+}

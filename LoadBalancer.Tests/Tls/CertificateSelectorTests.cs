@@ -1,0 +1,52 @@
+using LoadBalancer.Tests.Support;
+using LoadBalancer.Tls;
+
+namespace LoadBalancer.Tests.Tls;
+
+/// <summary>Which certificate a client gets for the name that it asks for.</summary>
+internal sealed class CertificateSelectorTests
+{
+    private static readonly string[] Names = ["default.test", "*.example", "a.example", "xn--bcher-kva.example", "*.xn--bcher-kva.test"];
+
+    private TestCertificates _certificates = null!;
+
+    [SetUp]
+    public void SetUp() => _certificates = new TestCertificates();
+
+    [TearDown]
+    public void TearDown() => _certificates.Dispose();
+
+    [TestCase("a.example", "a.example")]
+    [TestCase("A.EXAMPLE", "a.example")]
+    [TestCase("b.example", "example")] // the wildcard's
+    [TestCase("b.a.example", "default.test")]
+    [TestCase("example", "default.test")]
+    [TestCase("other.test", "default.test")]
+    [TestCase(".", "default.test")]
+    [TestCase("", "default.test")]
+    [TestCase(null, "default.test")]
+    [TestCase("xn--bcher-kva.example", "xn--bcher-kva.example")]
+    [TestCase("b\u00fccher.example", "xn--bcher-kva.example")] // as the framework hands it to us
+    [TestCase("B\u00dcCHER.example", "xn--bcher-kva.example")]
+    [TestCase("x.b\u00fccher.test", "xn--bcher-kva.test")] // the wildcard's
+    public void Select_NameAskedFor_GivesTheNearest(string? serverName, string subject)
+    {
+        var selector = new CertificateSelector(
+            [
+                .. from name in Names.Index()
+                   select PemCertificate.Read(_certificates.Issue($"{name.Index}", name.Item)),
+            ],
+            []);
+
+        selector.Select(serverName).ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=" + subject);
+    }
+
+    [Test]
+    public void Select_TwoCertificatesWithAName_GivesTheFirst()
+    {
+        var selector = new CertificateSelector(
+            [PemCertificate.Read(_certificates.Issue("1", "a.test")), PemCertificate.Read(_certificates.Issue("2", "b.test", "a.test"))], []);
+
+        selector.Select("a.test").ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=a.test");
+    }
+}

@@ -1,0 +1,195 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using LoadBalancer.Net;
+using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
+
+namespace LoadBalancer.Tests.Transport;
+
+/// <summary>The wire to a backend on an event loop, on its own.</summary>
+[Platform("Linux")]
+[SupportedOSPlatform("linux")]
+internal sealed class EpollWireTests
+{
+    private readonly byte[] _buffer = new byte[64 * 1024];
+    private Socket _listener = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        _listener.Listen(16);
+    }
+
+    [TearDown]
+    public void TearDown() => _listener.Dispose();
+
+    [TestCase("127.0.0.1")]
+    [TestCase("localhost")]
+    public async Task Open_SomebodyListens_CarriesBytesBothWays(string host)
+    {
+        using var wire = await OpenAsync(host);
+        using var backend = await _listener.AcceptAsync();
+
+        await wire.SendAsync("ping"u8.ToArray());
+        (await backend.ReceiveAsync(_buffer)).Should().Be(4);
+        var receiving = wire.ReceiveAsync(_buffer);
+        await backend.SendAsync("pong!"u8.ToArray());
+
+        (await receiving).Should().Be(5);
+        backend.Shutdown(SocketShutdown.Send);
+        (await wire.ReceiveAsync(_buffer)).Should().Be(0);
+    }
+
+    [Test]
+    public async Task Open_NobodyListens_IsRefused()
+    {
+        var open = () => EpollWire.OpenAsync(new EndpointAddress("http", "127.0.0.1", ReservedPorts.Next()), CancellationToken.None);
+
+        (await open.Should().ThrowAsync<SocketException>()).Which.SocketErrorCode.Should().Be(SocketError.ConnectionRefused);
+    }
+
+    [Test]
+    public async Task Open_Cancelled_Throws()
+    {
+        using var source = new CancellationTokenSource();
+        await source.CancelAsync();
+
+        var open = () => EpollWire.OpenAsync(new EndpointAddress("http", "127.0.0.1", Port), source.Token);
+
+        await open.Should().ThrowAsync<OperationCanceledException>();
+    }
+
+    [Test]
+    public async Task Send_MoreThanIsTaken_ArrivesWhole()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        var data = new byte[32 * 1024 * 1024];
+        Random.Shared.NextBytes(data);
+
+        var sending = wire.SendAsync(data).AsTask();
+        sending.IsCompleted.Should().BeFalse("nobody has received yet");
+        var received = new byte[data.Length];
+        for (var count = 0; count < data.Length;)
+        {
+            count += await backend.ReceiveAsync(received.AsMemory(count));
+        }
+
+        await sending;
+        received.AsSpan().SequenceEqual(data).Should().BeTrue();
+    }
+
+    [Test]
+    public async Task Receive_Reset_Throws()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        var receiving = wire.ReceiveAsync(_buffer).AsTask();
+
+        backend.Close(0);
+
+        (await FluentActions.Awaiting(() => receiving).Should().ThrowAsync<SocketException>()).Which.SocketErrorCode.Should().Be(SocketError.ConnectionReset);
+    }
+
+    [Test]
+    public async Task Dispose_BothWait_EndsBothAndAllThatFollows()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        var receiving = wire.ReceiveAsync(_buffer).AsTask();
+        var sending = wire.SendAsync(new byte[32 * 1024 * 1024]).AsTask();
+
+        wire.Dispose();
+
+        await FluentActions.Awaiting(() => receiving).Should().ThrowAsync<ObjectDisposedException>();
+        await FluentActions.Awaiting(() => sending).Should().ThrowAsync<ObjectDisposedException>();
+        for (var i = 0; i < 3; i++)
+        {
+            await FluentActions.Awaiting(() => wire.ReceiveAsync(_buffer).AsTask()).Should().ThrowAsync<ObjectDisposedException>();
+            await FluentActions.Awaiting(() => wire.SendAsync(_buffer).AsTask()).Should().ThrowAsync<ObjectDisposedException>();
+        }
+        wire.TryRest(_buffer, () => { }).Should().BeFalse();
+    }
+
+    [TestCase("end")]
+    [TestCase("reset")]
+    [TestCase("bytes")]
+    public async Task Rest_SomethingHappens_HasClosed(string what)
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        var closed = new TaskCompletionSource();
+        wire.TryRest(_buffer, closed.SetResult).Should().BeTrue();
+
+        switch (what)
+        {
+            case "end":
+                backend.Shutdown(SocketShutdown.Send);
+                break;
+            case "reset":
+                backend.Close(0);
+                break;
+            default:
+                await backend.SendAsync("unasked"u8.ToArray());
+                break;
+        }
+
+        await closed.Task;
+        wire.TryWake().Should().BeFalse();
+    }
+
+    [Test]
+    public async Task Rest_ClosedBefore_IsRefused()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        await backend.SendAsync("x"u8.ToArray());
+        backend.Shutdown(SocketShutdown.Send);
+        (await wire.ReceiveAsync(_buffer)).Should().Be(1);
+
+        // The end may be a little later than the byte.
+        var closed = new TaskCompletionSource();
+        if (wire.TryRest(_buffer, closed.SetResult))
+        {
+            await closed.Task;
+        }
+        wire.TryWake().Should().BeFalse();
+    }
+
+    [Test]
+    public async Task Rest_WokenAgainAndAgain_ServesAndNeverCloses()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        var answer = new byte[_buffer.Length]; // Exactly as much as is asked for: more might follow.
+        for (var i = 0; i < 100; i++)
+        {
+            wire.TryRest(_buffer, () => Assert.Fail("it has not closed")).Should().BeTrue();
+            wire.TryWake().Should().BeTrue();
+            await backend.SendAsync(answer);
+            for (var count = 0; count < answer.Length;)
+            {
+                count += await wire.ReceiveAsync(_buffer.AsMemory(count));
+            }
+        }
+    }
+
+    [Test]
+    public async Task Dispose_AtRest_DoesNotBlameTheBackend()
+    {
+        var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        wire.TryRest(_buffer, () => Assert.Fail("it was ourselves")).Should().BeTrue();
+
+        wire.Dispose();
+
+        (await backend.ReceiveAsync(_buffer)).Should().Be(0);
+    }
+
+    private int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
+
+    private Task<EpollWire> OpenAsync(string host = "127.0.0.1") => EpollWire.OpenAsync(new EndpointAddress("http", host, Port), CancellationToken.None);
+}

@@ -1,0 +1,17 @@
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Configuration.Reading;
+
+namespace LoadBalancer.Configuration;
+
+/// <summary>What reading the configuration gave.</summary>
+/// <param name="Options">The options; they must not be used where there is an error.</param>
+/// <param name="Errors">Everything that is wrong, in the order of the file.</param>
+/// <param name="File">The file that was read, as a full path.</param>
+/// <param name="Text">What was in it; null where it could not be read.</param>
+/// <param name="Overrides">The words of the command line that override the file.</param>
+public sealed record LoadedConfiguration(
+    LoadBalancerOptions Options, IReadOnlyList<ConfigurationError> Errors, string File, string? Text, params string[] Overrides)
+{
+    /// <summary>Reads the same file again.</summary>
+    public LoadedConfiguration Reload() => ConfigurationLoader.Load(File, Overrides);
+}

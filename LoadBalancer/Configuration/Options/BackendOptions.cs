@@ -1,0 +1,29 @@
+using LoadBalancer.Net;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Configuration.Options;
+
+/// <summary>One server.</summary>
+public sealed record BackendOptions
+{
+    /// <summary>
+    /// Where it listens: <c>http://host:port</c> or <c>https://host:port</c>, or <c>tcp://host:port</c> where connections are relayed.
+    /// Required.
+    /// </summary>
+    public EndpointAddress Address { get; init; } = null!;
+
+    /// <summary>
+    /// Where its heartbeats come from: <c>udp://address:port</c>; 0.0.0.0 is any local address. Required in a pool with
+    /// <see cref="PoolOptions.Heartbeat"/>, where it registers by both addresses, and an error elsewhere. Default null.
+    /// </summary>
+    public EndpointAddress? HeartbeatAddress { get; init; }
+
+    /// <summary>Its share relative to the others, 0..1000; with 0 it gets nothing. Default 1.</summary>
+    public int Weight { get; init; } = 1;
+
+    /// <summary>How many requests it may have at once. Null (the default) is no limit.</summary>
+    public int? MaxInFlight { get; init; }
+
+    /// <summary>Whether it is to work: <c>Draining</c> finishes what it has and keeps its sticky clients. Default Ready.</summary>
+    public AdminState AdminState { get; init; } = AdminState.Ready;
+}

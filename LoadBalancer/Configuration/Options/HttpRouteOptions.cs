@@ -1,0 +1,20 @@
+namespace LoadBalancer.Configuration.Options;
+
+/// <summary>Sends the requests that it matches to another pool than the listener's.</summary>
+public sealed record HttpRouteOptions
+{
+    /// <summary>
+    /// The host that was asked for, without a port; <c>*.example.com</c> is any name below example.com. Null (the default) matches every
+    /// host.
+    /// </summary>
+    public string? Host { get; init; }
+
+    /// <summary>
+    /// The beginning of the path, in whole segments: <c>/api</c> matches <c>/api</c> and <c>/api/x</c>, not <c>/apix</c>. Null (the
+    /// default) matches every path.
+    /// </summary>
+    public string? Path { get; init; }
+
+    /// <summary>The pool that they go to. Required.</summary>
+    public string Pool { get; init; } = null!;
+}

@@ -1,0 +1,36 @@
+using System.Net;
+
+namespace LoadBalancer.Configuration.Options;
+
+/// <summary>A listener that relays connections.</summary>
+public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp)
+{
+    /// <summary>
+    /// The certificates with which TLS ends here; none (the default): bytes are relayed as they are. A client gets the one whose names
+    /// cover the one it asks for (SNI), as with an https listener. Changed files are read again within seconds.
+    /// </summary>
+    public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
+
+    /// <summary>
+    /// The proxies whose PROXY headers are trusted, see <see cref="AcceptProxyProtocol"/>: addresses or networks such as
+    /// <c>10.0.0.0/8</c>. Default: none.
+    /// </summary>
+    public IReadOnlyList<IPNetwork> TrustedProxies { get; init; } = [];
+
+    /// <summary>How long a connection may be silent in both directions before it is closed. Default 1 h.</summary>
+    public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>
+    /// What a client is sent, as it is, where no backend is available, before its connection is closed. Default null: nothing.
+    /// </summary>
+    public string? UnavailableMessage { get; init; }
+
+    /// <summary>
+    /// Whether connections from <see cref="TrustedProxies"/> begin with a PROXY header (version 1 or 2), which says who the client is.
+    /// Default false.
+    /// </summary>
+    public bool AcceptProxyProtocol { get; init; }
+
+    private protected override IReadOnlyList<string> Reloadable =>
+        [nameof(Pool), nameof(TrustedProxies), nameof(IdleTimeout), nameof(UnavailableMessage), nameof(AcceptProxyProtocol)];
+}

@@ -1,0 +1,68 @@
+using System.Net;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Configuration.Validation;
+
+/// <summary>Checks the options of one backend.</summary>
+internal static class BackendValidator
+{
+    /// <summary>Requires all that must hold for a backend.</summary>
+    /// <param name="backend">Its options.</param>
+    /// <param name="pool">Those of its pool.</param>
+    /// <param name="protocol">What is spoken to it.</param>
+    /// <param name="section">Its section.</param>
+    public static void Check(BackendOptions backend, PoolOptions pool, ListenerProtocol protocol, SectionValidator section)
+    {
+        CheckAddress(backend.Address, protocol, section);
+        section.Require(backend.Weight is >= 0 and <= Backend.MostWeight, "Weight",
+            $"'{backend.Weight}' is out of range; expected 0 to {Backend.MostWeight}");
+        section.RequireAtLeast(1, backend.MaxInFlight, "MaxInFlight", orElse: "null for no limit");
+        CheckHeartbeatAddress(backend.HeartbeatAddress, pool, section);
+    }
+
+    /// <summary>Requires that no two backends of a pool have the same heartbeat address: each datagram must be of one backend.</summary>
+    public static void CheckHeartbeatAddresses(PoolOptions pool, SectionValidator section)
+    {
+        var first = new Dictionary<IpPort, string>();
+        foreach (var (name, backend) in pool.Backends)
+        {
+            if (backend.HeartbeatAddress is { } address && IpPort.Of(address) is { } source && !first.TryAdd(Key(source), name))
+            {
+                section.Require(false, $"Backends:{name}:HeartbeatAddress",
+                    $"'{address}' is that of backend '{first[Key(source)]}' already");
+            }
+        }
+
+        // A socket for both families does not tell 0.0.0.0 from ::.
+        static IpPort Key(IpPort source) => source.IsAny ? source with { Ip = UInt128.Zero } : source;
+    }
+
+    private static void CheckAddress(EndpointAddress? wanted, ListenerProtocol protocol, SectionValidator section)
+    {
+        var isHttp = protocol == ListenerProtocol.Http;
+        section.Require(wanted is not null, "Address",
+            $"is missing; expected for example {(isHttp ? "http://127.0.0.1:3000" : "tcp://127.0.0.1:7000")}");
+        if (wanted is not { } address)
+        {
+            return;
+        }
+        var (listener, schemes) = isHttp ? ("an Http", "http://host:port or https://host:port") : ($"a {protocol}", "tcp://host:port");
+        section.Require(isHttp ? address.Scheme is "http" or "https" : address.Scheme == "tcp", "Address",
+            $"'{address}' does not fit {listener} listener; expected {schemes}");
+        section.Require(address.Port != EndpointAddress.NoPort, "Address",
+            $"'{address}' has no port; expected {address.Scheme}://host:port");
+        section.Require(address.Port != 0, "Address", $"'{address}' has port 0; expected 1 to 65535");
+        section.Require(address.Host != "*", "Address", $"'{address}' is no single server; expected a host name or an IP address");
+    }
+
+    private static void CheckHeartbeatAddress(EndpointAddress? address, PoolOptions pool, SectionValidator section)
+    {
+        section.Require(pool.Heartbeat is null || address is not null, "HeartbeatAddress",
+            "is missing; expected where its heartbeats come from, for example udp://127.0.0.1:7001");
+        section.Require(pool.Heartbeat is not null || address is null, "HeartbeatAddress", "is of no use in a pool without Heartbeat");
+        section.Require(address is null || address is { Scheme: "udp", Port: > 0 } && IPAddress.TryParse(address.Host, out _),
+            "HeartbeatAddress", $"'{address}' is not where datagrams can come from; expected udp:// with an IP address and a port");
+    }
+}
