@@ -17,7 +17,7 @@ internal sealed class LineWriter : IDisposable
     private const int UsualSize = 4 * 1024;
     private const int Portion = 64 * 1024; // sent at once: that some of it moves is seen by one having gone
 
-    private readonly IWire _wire;
+    private readonly IConnection _wire;
     private readonly Action<string> _broken;
     private readonly TimeSpan _patience;
     private readonly TimeProvider _time;
@@ -37,7 +37,7 @@ internal sealed class LineWriter : IDisposable
     /// <param name="broken">Called once, with the reason, when nothing can be sent any more; on any thread.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets what fails unexpectedly.</param>
-    public LineWriter(IWire wire, TimeSpan patience, Action<string> broken, TimeProvider time, ILogger logger) =>
+    public LineWriter(IConnection wire, TimeSpan patience, Action<string> broken, TimeProvider time, ILogger logger) =>
         (_wire, _patience, _broken, _time, _logger) = (wire, patience, broken, time, logger);
 
     /// <summary>How many bytes wait until what is being sent has gone.</summary>

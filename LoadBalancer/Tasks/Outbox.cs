@@ -16,16 +16,16 @@ internal static class Outbox
     {
         var writers = _writers ??= [];
         writers.Add(writer);
-        if (writers.Count == 1 && OperatingSystem.IsLinux() && EventLoop.Current is { } loop)
+        if (writers.Count == 1)
         {
-            loop.AfterRound(Send);
+            IoThread.TryRunAfterRound(Send);
         }
     }
 
     /// <summary>This thread is done with what it had to do. To be called at the end of whatever may have written a line.</summary>
     public static void Flush()
     {
-        if (!OperatingSystem.IsLinux() || EventLoop.Current is null)
+        if (!IoThread.IsEventLoop)
         {
             Send();
         }

@@ -10,10 +10,10 @@ namespace LoadBalancer.Tcp;
 
 /// <summary>Finds a backend for one connection, and connects to it.</summary>
 /// <param name="target">Where connections go.</param>
-/// <param name="client">The client's wire.</param>
+/// <param name="client">The client's connection.</param>
 /// <param name="time">The clock of the time-outs.</param>
 /// <param name="logger">Told of each failed attempt.</param>
-internal sealed partial class BackendConnector(RelayTarget target, IWire client, TimeProvider time, ILogger logger)
+internal sealed partial class BackendConnector(RelayTarget target, ISocketConnection client, TimeProvider time, ILogger logger)
 {
     private readonly Lock _gate = new();
     private CancellationTokenSource? _waiting; // for whatever it is at the moment
@@ -22,8 +22,8 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
     /// <summary>Connects to one backend after the other until one takes the connection.</summary>
     /// <param name="source">The client's address.</param>
     /// <param name="destination">What the client connected to.</param>
-    /// <returns>The backend and the wire to it; null where there is none, or it was given up.</returns>
-    public async Task<(BackendLease Lease, IWire Wire)?> ConnectAsync(IPEndPoint? source, IPEndPoint? destination)
+    /// <returns>The backend and the connection to it; null where there is none, or it was given up.</returns>
+    public async Task<(BackendLease Lease, ISocketConnection Connection)?> ConnectAsync(IPEndPoint? source, IPEndPoint? destination)
     {
         var hash = ClientHash.Of(source?.Address);
         List<Backend>? tried = null;
@@ -43,20 +43,20 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
             // 2. Connect.
             var limit = target.PoolOptions.Timeouts.Connect;
             using var wait = Begin(limit);
-            IWire? wire = null;
+            ISocketConnection? connection = null;
             try
             {
-                wire = await OpenAsync(lease.Backend.Address, wait.Token);
+                connection = await Connector.OpenAsync(lease.Backend.Address, wait.Token, client); // on the client's event loop
                 if (target.PoolOptions.SendProxyProtocol)
                 {
-                    await wire.SendAsync(ProxyHeader.Write(source, destination));
+                    await connection.SendAsync(ProxyHeader.Write(source, destination));
                 }
                 lease.ObserveResponse();
-                return (lease, wire);
+                return (lease, connection);
             }
             catch (Exception e) when (e is SocketException or OperationCanceledException or ObjectDisposedException)
             {
-                wire?.Dispose();
+                connection?.Dispose();
                 if (_isGivenUp || FailureReason.IsLocal(e))
                 {
                     lease.Dispose();
@@ -131,12 +131,6 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
             End();
         }
     }
-
-    // On Linux both wires of a connection are on the same loop.
-    private async ValueTask<IWire> OpenAsync(EndpointAddress address, CancellationToken cancellationToken) =>
-        OperatingSystem.IsLinux() && client is EpollWire wire
-            ? await EpollWire.OpenAsync(address, wire.Loop, cancellationToken)
-            : new SocketWire(await SocketWire.ConnectAsync(address, cancellationToken));
 
     private CancellationTokenSource Begin(TimeSpan limit)
     {

@@ -149,7 +149,7 @@ internal sealed partial class TcpRelayListener : IListener
         {
             if (_isStopping)
             {
-                accepted.Wire.Dispose(); // It was accepted in the moment of the stop, which does not wait for it.
+                accepted.Connection.Dispose(); // It was accepted in the moment of the stop, which does not wait for it.
                 return;
             }
             _connections.Add(connection);

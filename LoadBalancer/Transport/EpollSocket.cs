@@ -13,8 +13,8 @@ namespace LoadBalancer.Transport;
 [SupportedOSPlatform("linux")]
 internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
 {
-    /// <summary>Nothing is to be had at the moment.</summary>
-    public const int Nothing = -1;
+    /// <summary>Nothing can be received at the moment.</summary>
+    public const int WouldBlock = -1;
 
     private const int NotReady = 0;
     private const int Ready = 1;
@@ -51,12 +51,12 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     public bool IsReadable => Volatile.Read(ref _readable) != NotReady;
 
     /// <summary>Whether there may be something to read, but others of this thread's loop come first: see <see cref="Yield"/>.</summary>
-    public bool IsTurnOver => IsReadable && EventLoop.Current is { IsTurnOver: true };
+    public bool HasUsedItsShare => IsReadable && EventLoop.Current is { HasUsedItsShare: true };
 
     /// <summary>Receives what is there, without waiting.</summary>
     /// <param name="into">Where to.</param>
     /// <param name="flags"><see cref="Libc.Peek"/> leaves it there.</param>
-    /// <returns>How many bytes; 0 at the end; <see cref="Nothing"/> where nothing has come.</returns>
+    /// <returns>How many bytes; 0 at the end; <see cref="WouldBlock"/> where nothing has come.</returns>
     /// <exception cref="SocketException">The connection is broken.</exception>
     /// <exception cref="ObjectDisposedException">It was closed.</exception>
     public int Receive(Span<byte> into, int flags = 0)
@@ -64,7 +64,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (!TryBeginReading())
         {
-            return Nothing;
+            return WouldBlock;
         }
         int count;
         fixed (byte* data = into)
@@ -74,11 +74,11 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         EventLoop.Current?.Spend(count);
         if (count < 0 && Marshal.GetLastPInvokeError() == Libc.Again)
         {
-            return Nothing;
+            return WouldBlock;
         }
         if (count <= 0 || count == into.Length || _readsToTheEnd)
         {
-            ReadOn(); // else it is drained: asking again would only tell what the next event will
+            MarkReadable(); // else it is drained: asking again would only tell what the next event will
         }
         return count >= 0 ? count : throw Libc.LastError();
     }
@@ -99,11 +99,11 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         return sent + SendOnce(data[sent..], moreFollows);
     }
 
-    /// <summary>How many bytes were sent, as far as we are concerned, but not yet received by the other side.</summary>
-    public int QueuedToSend() => Query(Libc.QueuedToSend);
+    /// <summary>How many bytes were given to the system, but not acknowledged by the other side.</summary>
+    public int UnacknowledgedBytes => Query(Libc.QueuedToSend);
 
-    /// <summary>How many of them have not even left this machine.</summary>
-    public int NotYetSent() => Query(Libc.NotYetSent);
+    /// <summary>How many of them have not left this machine.</summary>
+    public int UnsentBytes => Query(Libc.NotYetSent);
 
     /// <summary>Ends both directions; who waits will find out by an event.</summary>
     public void Shutdown()
@@ -149,7 +149,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <returns>False where there is something already.</returns>
     public bool TryAwaitReadable() => TryAwait(ref _readable);
 
-    /// <summary>Begins to wait for its turn where <see cref="IsTurnOver"/>; <see cref="OnReadable"/> is called once.</summary>
+    /// <summary>Begins to wait for its turn where <see cref="HasUsedItsShare"/>; <see cref="OnReadable"/> is called once.</summary>
     public void Yield()
     {
         Volatile.Write(ref _readable, Awaited);
@@ -174,7 +174,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     protected bool TryBeginReading() => IsReadable && Interlocked.Exchange(ref _readable, NotReady) != NotReady;
 
     /// <summary>To be called after an attempt to read that may have left something.</summary>
-    protected void ReadOn() => Volatile.Write(ref _readable, Ready);
+    protected void MarkReadable() => Volatile.Write(ref _readable, Ready);
 
     /// <summary>Joins the loop before it waits for anything.</summary>
     protected void Join()
@@ -186,7 +186,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     }
 
     /// <summary>Nothing can be written until an event says so, as while connecting.</summary>
-    protected void HoldWrites() => Volatile.Write(ref _writable, NotReady);
+    protected void MarkNotWritable() => Volatile.Write(ref _writable, NotReady);
 
     /// <summary>The wait for something to read is over.</summary>
     protected abstract void OnReadable();
@@ -223,7 +223,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     }
 
     /// <summary>It is its turn again. Where the wait has ended otherwise, or is another one by now, nothing is lost: there is nothing to read, then.</summary>
-    internal void GoOn()
+    internal void Continue()
     {
         if (TryClaimReadable())
         {
@@ -250,16 +250,14 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
 
     private int Query(nuint what)
     {
-        var count = 0;
         try
         {
-            _ = Libc.Query(this, what, &count); // fails where it has ended
+            return Libc.Query(this, what);
         }
         catch (ObjectDisposedException)
         {
-            // So nothing is.
+            return 0;
         }
-        return count;
     }
 
     private bool TryAwait(ref int state)

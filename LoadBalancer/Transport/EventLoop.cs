@@ -52,7 +52,7 @@ internal sealed unsafe class EventLoop
     /// Whether what this thread is dealing with has read so much that the loop's other sockets come first. Everything continues here,
     /// so two ends that both keep up with us would hold the loop for ever.
     /// </summary>
-    public bool IsTurnOver => _left <= 0;
+    public bool HasUsedItsShare => _left <= 0;
 
     /// <summary>Every socket that waits for anything, or has.</summary>
     public static IEnumerable<EpollSocket> Sockets => All.SelectMany(loop => Volatile.Read(ref loop._sockets)).OfType<EpollSocket>();
@@ -142,7 +142,7 @@ internal sealed unsafe class EventLoop
             for (var i = _yielded.Count; i > 0; i--) // Who yields again waits for the next round.
             {
                 _left = Turn;
-                _yielded.Dequeue().GoOn();
+                _yielded.Dequeue().Continue();
             }
             while (_afterRound.TryDequeue(out var action))
             {

@@ -26,12 +26,17 @@ internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEvent
         SetBuffer(memory);
         try
         {
-            return socket.ReceiveAsync(this);
+            if (socket.ReceiveAsync(this))
+            {
+                return true;
+            }
         }
         catch (ObjectDisposedException)
         {
-            return false;
+            // It was closed, by us.
         }
+        Volatile.Write(ref _state, Closed);
+        return false;
     }
 
     /// <summary>Claims the read for a request; from now on its result must be awaited.</summary>

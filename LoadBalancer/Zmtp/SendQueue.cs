@@ -14,7 +14,7 @@ namespace LoadBalancer.Zmtp;
 /// <param name="time">The clock.</param>
 /// <param name="broken">Called when sending fails.</param>
 /// <param name="logger">Gets what fails unexpectedly.</param>
-internal sealed class SendQueue(IWire wire, ZmtpLimits limits, TimeProvider time, Action broken, ILogger logger)
+internal sealed class SendQueue(IConnection wire, ZmtpLimits limits, TimeProvider time, Action broken, ILogger logger)
 {
     private const int SmallBuffer = 512;
     private const int Piece = 64 * 1024; // Whether a peer reads is seen with each.

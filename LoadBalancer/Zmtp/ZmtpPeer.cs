@@ -9,7 +9,7 @@ namespace LoadBalancer.Zmtp;
 public sealed class ZmtpPeer
 {
     private readonly ZmtpSocket _socket;
-    private readonly IWire _wire;
+    private readonly IConnection _wire;
     private readonly MessageReader _reader;
     private readonly SendQueue _queue;
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -21,7 +21,7 @@ public sealed class ZmtpPeer
     private long _readsSeenAt;
     private bool _isAsked;
 
-    internal ZmtpPeer(ZmtpSocket socket, IWire wire, EndPoint? remote)
+    internal ZmtpPeer(ZmtpSocket socket, IConnection wire, EndPoint? remote)
     {
         (_socket, _wire, Remote) = (socket, wire, remote);
         _reader = new MessageReader(socket.Limits);

@@ -69,10 +69,10 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             return ValueTask.FromCanceled<ReadResult>(cancellationToken);
         }
-        var isTurnOver = !_hasNews && !_isAtEnd && !_isCompleted && socket.IsTurnOver;
+        var hasUsedItsShare = !_hasNews && !_isAtEnd && !_isCompleted && socket.HasUsedItsShare;
         try
         {
-            if (!isTurnOver && TryRead(out var result))
+            if (!hasUsedItsShare && TryRead(out var result))
             {
                 return new(result);
             }
@@ -88,7 +88,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             _registration = cancellationToken.UnsafeRegister(static state => ((SocketReader)state!).Interrupt(), this);
         }
-        if (isTurnOver)
+        if (hasUsedItsShare)
         {
             socket.Yield();
         }

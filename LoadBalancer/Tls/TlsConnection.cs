@@ -5,8 +5,8 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tls;
 
-/// <summary>A wire through TLS. While it lies idle a read is already under way, as with <see cref="SocketWire"/>.</summary>
-internal sealed class TlsWire(Socket socket, SslStream tls, ILogger logger) : IRestingWire
+/// <summary>A wire through TLS. While it lies idle a read is already under way, as with <see cref="SocketConnection"/>.</summary>
+internal sealed class TlsConnection(Socket socket, SslStream tls, ILogger logger) : IReusableConnection
 {
     private const int InUse = 0;
     private const int Resting = 1;
@@ -40,7 +40,7 @@ internal sealed class TlsWire(Socket socket, SslStream tls, ILogger logger) : IR
     }
 
     /// <inheritdoc/>
-    public bool TryRest(Memory<byte> memory, Action closed)
+    public bool TryPark(Memory<byte> memory, Action closed)
     {
         Volatile.Write(ref _state, Resting);
         _readAhead = ReadAsync(memory).AsTask();
@@ -49,14 +49,27 @@ internal sealed class TlsWire(Socket socket, SslStream tls, ILogger logger) : IR
     }
 
     /// <inheritdoc/>
-    public bool TryWake() => Interlocked.CompareExchange(ref _state, InUse, Resting) == Resting;
+    public bool TryResume() => Interlocked.CompareExchange(ref _state, InUse, Resting) == Resting;
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        TryWake(); // The read that is under way ends with the socket, and that is not the backend's doing.
-        socket.Dispose(); // First, so that no alert is waited for.
+        TryResume(); // The read that is under way ends with the socket, and that is not the backend's doing.
+        EndSending(); // The framework would reset a connection on which something is under way.
+        socket.Dispose(); // Before TLS, so that no alert is waited for.
         tls.Dispose();
+    }
+
+    private void EndSending()
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Send);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It has ended already.
+        }
     }
 
     private async ValueTask<int> ReadAsync(Memory<byte> memory) => await tls.ReadAsync(memory);

@@ -4,18 +4,18 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Tls;
 
 /// <summary>A client's wire through TLS, which ends here. The end of a half is close_notify, which is followed by the connection's own (RFC 8446 section 6.1).</summary>
-internal sealed class TlsServerWire : IWire
+internal sealed class TlsServerConnection : IConnection
 {
-    private readonly IWire _inner;
+    private readonly IConnection _inner;
     private readonly SslStream _tls;
 
-    private TlsServerWire(IWire inner) => (_inner, _tls) = (inner, new SslStream(new WireStream(inner)));
+    private TlsServerConnection(IConnection inner) => (_inner, _tls) = (inner, new SslStream(new WireStream(inner)));
 
     /// <summary>Shakes hands.</summary>
     /// <exception cref="Exception">Of many kinds: the client does not want, is gone, or speaks something else.</exception>
-    public static async Task<TlsServerWire> OpenAsync(IWire inner, CertificateStore certificates)
+    public static async Task<TlsServerConnection> OpenAsync(IConnection inner, CertificateStore certificates)
     {
-        var wire = new TlsServerWire(inner);
+        var wire = new TlsServerConnection(inner);
         try
         {
             await wire._tls.AuthenticateAsServerAsync((_, hello, _, _) => new(certificates.Select(hello.ServerName)), null);
@@ -52,7 +52,7 @@ internal sealed class TlsServerWire : IWire
     }
 
     /// <summary>A wire as what the framework's TLS wants.</summary>
-    private sealed class WireStream(IWire wire) : Stream
+    private sealed class WireStream(IConnection wire) : Stream
     {
         public override bool CanRead => true;
 
