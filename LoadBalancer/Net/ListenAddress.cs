@@ -3,12 +3,15 @@ using System.Net.Sockets;
 
 namespace LoadBalancer.Net;
 
-/// <summary>What the host of an address means to a listener, and why an address cannot be listened on: the same for all listeners.</summary>
+/// <summary>
+/// What the host of an address means to a listener, and why an address cannot be listened on: the same for all listeners.
+/// </summary>
 internal static class ListenAddress
 {
     /// <summary>The addresses to bind for the host of a listener's address.</summary>
     /// <param name="host">
-    /// An IP address; <c>localhost</c> for both loopback addresses, where the machine has IPv6; or <c>*</c> for all addresses of the machine.
+    /// An IP address; <c>localhost</c> for both loopback addresses, where the machine has IPv6; or <c>*</c> for all addresses that the
+    /// machine has.
     /// </param>
     public static IPAddress[] Resolve(string host) => host switch
     {
@@ -40,6 +43,7 @@ internal static class ListenAddress
 
     /// <summary>Why an address could not be bound or listened on, in words for the operator.</summary>
     public static string WhyNot(Exception exception) =>
-        exception.GetBaseException() is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse } ? "the port is taken by another program"
-        : exception.GetBaseException().Message;
+        exception.GetBaseException() is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse }
+            ? "the port is taken by another program"
+            : exception.GetBaseException().Message;
 }

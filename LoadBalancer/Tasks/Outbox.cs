@@ -9,14 +9,14 @@ namespace LoadBalancer.Tasks;
 internal static class Outbox
 {
     [ThreadStatic]
-    private static List<LineWriter>? _writers;
+    private static List<SendQueue>? _queues;
 
-    /// <summary>Adds a writer that has something to send.</summary>
-    public static void Add(LineWriter writer)
+    /// <summary>Adds a queue that has something to send.</summary>
+    public static void Add(SendQueue queue)
     {
-        var writers = _writers ??= [];
-        writers.Add(writer);
-        if (writers.Count == 1)
+        var queues = _queues ??= [];
+        queues.Add(queue);
+        if (queues.Count == 1)
         {
             IoThread.TryRunAfterRound(Send);
         }
@@ -34,10 +34,10 @@ internal static class Outbox
     private static void Send()
     {
         // Sending may end in somebody's being gone, and in lines to others.
-        for (var i = 0; _writers is { } writers && i < writers.Count; i++)
+        for (var i = 0; _queues is { } queues && i < queues.Count; i++)
         {
-            writers[i].Flush();
+            queues[i].Flush();
         }
-        _writers?.Clear();
+        _queues?.Clear();
     }
 }

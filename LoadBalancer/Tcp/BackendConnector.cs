@@ -98,7 +98,10 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
         return target.Pool.WaitingRoom.Count == 0 && target.Pool.TryAcquire(selection, out lease);
     }
 
-    /// <summary>Waits for the first probes or heartbeats, which may be under way when the node has just started, and for room where everybody is full.</summary>
+    /// <summary>
+    /// Waits for the first probes or heartbeats, which may be under way when the node has just started, and for room where everybody is
+    /// full.
+    /// </summary>
     private async Task<BackendLease?> WaitForBackendAsync(SelectionContext selection)
     {
         var pool = target.Pool;
@@ -161,6 +164,7 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
     [LoggerMessage(80, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' could not be connected to: {Reason}")]
     private partial void LogConnectFailed(string pool, string backend, string reason);
 
-    [LoggerMessage(81, LogLevel.Warning, "pool '{Pool}': no backend could be connected to, for this machine has nothing to spare: {Reason}")]
+    [LoggerMessage(81, LogLevel.Warning,
+        "pool '{Pool}': no backend could be connected to, for this machine has nothing to spare: {Reason}")]
     private partial void LogCannotConnect(string pool, string reason);
 }

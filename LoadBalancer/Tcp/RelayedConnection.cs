@@ -79,11 +79,12 @@ internal sealed partial class RelayedConnection
 
             // 2. Connect to a backend; the system keeps what the client sends meanwhile.
             _socket.Watch();
-            Interlocked.Exchange(ref _connector, new BackendConnector(_target, _socket, _listener.Time, _listener.Logger)); // Likewise: who cuts sees it, or we see that it is cut.
+            // A full barrier, here and below: whatever cuts the connection sees the connector (or the backend), or we see that it is cut.
+            Interlocked.Exchange(ref _connector, new BackendConnector(_target, _socket, _listener.Time, _listener.Logger));
             if (Volatile.Read(ref _end) == Open && await _connector.ConnectAsync(_source, _destination) is var (lease, backend))
             {
                 _lease = lease;
-                Interlocked.Exchange(ref _backend, backend); // Who cuts the connection from now on sees it, or we see that it is cut.
+                Interlocked.Exchange(ref _backend, backend);
             }
             _connector = null;
             if (_backend is null)
@@ -104,7 +105,9 @@ internal sealed partial class RelayedConnection
         }
     }
 
-    /// <summary>A look at it now and then, on no particular thread: whether nothing has moved for too long, or there is nobody to move it.</summary>
+    /// <summary>
+    /// A look at it now and then, on no particular thread: whether nothing has moved for too long, or there is nobody to move it.
+    /// </summary>
     public void Inspect(long now)
     {
         if (_connector is { } connector)
@@ -185,9 +188,10 @@ internal sealed partial class RelayedConnection
             }
             return true;
         }
-        catch (Exception e) when (IsEndOfConnection(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException) // The last two where a client begins TLS with an alert.
+        catch (Exception e) when (
+            IsEndOfConnection(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException)
         {
-            return false;
+            return false; // The last two where a client begins TLS with an alert.
         }
     }
 
@@ -348,7 +352,8 @@ internal sealed partial class RelayedConnection
         _listener.Forget(this);
     }
 
-    private ITimer CloseAfter(TimeSpan time) => _listener.Time.CreateTimer(static socket => ((ISocketConnection)socket!).Dispose(), _socket, time, Timeout.InfiniteTimeSpan);
+    private ITimer CloseAfter(TimeSpan time) =>
+        _listener.Time.CreateTimer(static socket => ((ISocketConnection)socket!).Dispose(), _socket, time, Timeout.InfiniteTimeSpan);
 
     // Where TLS is broken, it is an IOException.
     private static bool IsEndOfConnection(Exception e) => e is SocketException or ObjectDisposedException or IOException;

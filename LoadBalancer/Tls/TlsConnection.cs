@@ -5,11 +5,13 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tls;
 
-/// <summary>A wire through TLS. While it lies idle a read is already under way, as with <see cref="SocketConnection"/>.</summary>
+/// <summary>
+/// A backend's connection through TLS. While it is parked a read is already under way, as with <see cref="SocketConnection"/>.
+/// </summary>
 internal sealed class TlsConnection(Socket socket, SslStream tls, ILogger logger) : IReusableConnection
 {
     private const int InUse = 0;
-    private const int Resting = 1;
+    private const int Parked = 1;
     private const int Closed = 2;
 
     private int _state;
@@ -42,14 +44,14 @@ internal sealed class TlsConnection(Socket socket, SslStream tls, ILogger logger
     /// <inheritdoc/>
     public bool TryPark(Memory<byte> memory, Action closed)
     {
-        Volatile.Write(ref _state, Resting);
+        Volatile.Write(ref _state, Parked);
         _readAhead = ReadAsync(memory).AsTask();
         BackgroundTask.Run(NoticeEndAsync(_readAhead, closed), logger, "watching an idle TLS connection");
-        return Volatile.Read(ref _state) == Resting;
+        return Volatile.Read(ref _state) == Parked;
     }
 
     /// <inheritdoc/>
-    public bool TryResume() => Interlocked.CompareExchange(ref _state, InUse, Resting) == Resting;
+    public bool TryResume() => Interlocked.CompareExchange(ref _state, InUse, Parked) == Parked;
 
     /// <inheritdoc/>
     public void Dispose()
@@ -77,7 +79,7 @@ internal sealed class TlsConnection(Socket socket, SslStream tls, ILogger logger
     private async Task NoticeEndAsync(Task reading, Action closed)
     {
         await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (Interlocked.CompareExchange(ref _state, Closed, Resting) == Resting)
+        if (Interlocked.CompareExchange(ref _state, Closed, Parked) == Parked)
         {
             closed();
         }

@@ -36,14 +36,17 @@ internal sealed class Acceptor : IDisposable
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     public Acceptor(
-        string listener, EndpointAddress address, int? maxConnections, Action<AcceptedConnection> accepted, TimeProvider time, ILoggerFactory loggers)
+        string listener, EndpointAddress address, int? maxConnections, Action<AcceptedConnection> accepted, TimeProvider time,
+        ILoggerFactory loggers)
     {
         (_listener, _address, _listensOn, _accepted, _time) = (listener, address, address, accepted, time);
         _limit = maxConnections is { } most ? new ConnectionLimit(listener, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         _logger = loggers.CreateLogger<Acceptor>();
     }
 
-    /// <summary>Where it listens; with the port that the system has chosen, where port 0 was asked for, from <see cref="Start"/> on.</summary>
+    /// <summary>
+    /// Where it listens; with the port that the system has chosen, where port 0 was asked for, from <see cref="Start"/> on.
+    /// </summary>
     public EndpointAddress Address => _listensOn;
 
     /// <summary>Connections that were closed at once because of the limit.</summary>
@@ -92,12 +95,12 @@ internal sealed class Acceptor : IDisposable
         {
             return EpollAcceptLoop.Start(
                 bound, listener, limit,
-                (file, local, remote) => accepted(new AcceptedConnection(new EpollConnection(file, EventLoop.Next(), closed), local, remote)),
+                (file, local, remote) => accepted(new(new EpollConnection(file, EventLoop.Next(), closed), local, remote)),
                 time, logger);
         }
         return SocketAcceptLoop.Start(
             bound, listener, limit,
-            (socket, local, remote) => accepted(new AcceptedConnection(new SocketConnection(socket, closed), local, remote)),
+            (socket, local, remote) => accepted(new(new SocketConnection(socket, closed), local, remote)),
             time, logger);
     }
 }

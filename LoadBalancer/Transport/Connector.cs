@@ -16,7 +16,8 @@ internal static class Connector
     /// </param>
     /// <exception cref="SocketException">The connection was refused, no file or port is left, or the name has no address.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    public static Task<ISocketConnection> OpenAsync(EndpointAddress address, CancellationToken cancellationToken, ISocketConnection? near = null) =>
+    public static Task<ISocketConnection> OpenAsync(
+        EndpointAddress address, CancellationToken cancellationToken, ISocketConnection? near = null) =>
         OpenAsync(TransportChoice.IsEpoll, address, cancellationToken, near);
 
     /// <summary>Connects on one of the transports, for tests of both.</summary>
@@ -26,10 +27,12 @@ internal static class Connector
     {
         if (!isEpoll || !OperatingSystem.IsLinux())
         {
-            return FirstAsync<ISocketConnection>(address, async ip => new SocketConnection(await ConnectAsync(ip, cancellationToken)), cancellationToken);
+            return FirstAsync<ISocketConnection>(
+                address, async ip => new SocketConnection(await ConnectAsync(ip, cancellationToken)), cancellationToken);
         }
         var loop = near is EpollConnection connection ? connection.Loop : EventLoop.Current ?? EventLoop.Next();
-        return FirstAsync<ISocketConnection>(address, async ip => await EpollConnection.OpenAsync(ip, loop, cancellationToken), cancellationToken);
+        return FirstAsync<ISocketConnection>(
+            address, async ip => await EpollConnection.OpenAsync(ip, loop, cancellationToken), cancellationToken);
     }
 
     /// <summary>Connects a socket of the framework, for code that needs one, such as its TLS.</summary>
@@ -37,7 +40,8 @@ internal static class Connector
     public static Task<Socket> OpenSocketAsync(EndpointAddress address, CancellationToken cancellationToken) =>
         FirstAsync(address, ip => ConnectAsync(ip, cancellationToken), cancellationToken);
 
-    private static async Task<T> FirstAsync<T>(EndpointAddress address, Func<IPEndPoint, Task<T>> connectAsync, CancellationToken cancellationToken)
+    private static async Task<T> FirstAsync<T>(
+        EndpointAddress address, Func<IPEndPoint, Task<T>> connectAsync, CancellationToken cancellationToken)
     {
         if (IPAddress.TryParse(address.Host, out var only))
         {

@@ -21,11 +21,13 @@ internal sealed class EpollAcceptLoop : EpollSocket
     private bool _isShortOfFiles;
 
     private EpollAcceptLoop(
-        int file, IPEndPoint address, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time, AcceptTrouble trouble)
+        int file, IPEndPoint address, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        AcceptTrouble trouble)
         : base(file, EventLoop.Next())
     {
         (Address, _limit, _accepted, _trouble) = (address, limit, accepted, trouble);
-        _retry = time.CreateTimer(static loop => ((EpollAcceptLoop)loop!).Continue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _retry = time.CreateTimer(
+            static loop => ((EpollAcceptLoop)loop!).Continue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Where it listens.</summary>
@@ -35,14 +37,16 @@ internal sealed class EpollAcceptLoop : EpollSocket
     /// <param name="bound">The socket.</param>
     /// <param name="listener">The listener's name, for the log.</param>
     /// <param name="limit">
-    /// How many connections there may be; null where there is no limit. <see cref="ConnectionLimit.Leave"/> must be called when one is closed.
+    /// How many connections there may be; null where there is no limit. <see cref="ConnectionLimit.Leave"/> must be called when one is
+    /// closed.
     /// </param>
     /// <param name="accepted">Given each connection's file, our end and the client's. Must neither block nor throw.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Is told when connections cannot be accepted.</param>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public static EpollAcceptLoop Start(
-        Socket bound, string listener, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time, ILogger logger)
+        Socket bound, string listener, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ILogger logger)
     {
         EpollAcceptLoop loop;
         using (bound) // The framework does not let go of its own file.
@@ -51,7 +55,8 @@ internal sealed class EpollAcceptLoop : EpollSocket
             bound.Blocking = false;
             bound.Listen(AcceptTrouble.Backlog);
             var file = Libc.Control(bound.SafeHandle, Libc.Duplicate, 0);
-            loop = file >= 0 ? new EpollAcceptLoop(file, (IPEndPoint)bound.LocalEndPoint!, limit, accepted, time, new AcceptTrouble(listener, time, logger))
+            var trouble = new AcceptTrouble(listener, time, logger);
+            loop = file >= 0 ? new EpollAcceptLoop(file, (IPEndPoint)bound.LocalEndPoint!, limit, accepted, time, trouble)
                 : throw Libc.LastError();
         }
         if (!loop.TryAwaitArrival())

@@ -8,8 +8,8 @@ using System.Threading.Tasks.Sources;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// A wire on a socket of a loop: of the one whose thread opened it, unless told otherwise. A request, its client's socket and its
-/// backend's then stay on one thread.
+/// A connection on a socket of an event loop. Callers wait for the socket itself, so a request, its client's socket and its backend's stay
+/// on one thread.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTaskSource<int>
@@ -18,7 +18,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     private readonly Action? _closedFile;
     private Memory<byte> _memory;
     private volatile bool _isBroken;
-    private Action? _closed; // to be called if anything comes; null where it is awaited
+    private Action? _closed; // while it is parked: to be called if anything arrives
     private ManualResetValueTaskSourceCore<int> _received; // continues inline
 
     /// <summary>Takes over the file of a connection.</summary>
@@ -66,7 +66,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         }
         catch (SocketException)
         {
-            Dispose(); // The system watches no more sockets: whoever waited for this one would wait for ever.
+            Dispose(); // The system watches no more sockets: a wait for this one would never end.
         }
         catch (ObjectDisposedException)
         {
@@ -105,7 +105,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         }
         _memory = memory;
         _received.Reset();
-        var version = _received.Version; // From the wait on, another thread may complete it.
+        var version = _received.Version; // Once it waits, another thread may complete it.
         if (hasUsedItsShare)
         {
             Yield();
@@ -128,7 +128,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     public bool TryPark(Memory<byte> memory, Action closed)
     {
         (_memory, _closed) = (memory, closed);
-        return TryAwaitSilence();
+        return TryAwaitNothing();
     }
 
     /// <inheritdoc/>
@@ -146,7 +146,8 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
 
     ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => _received.GetStatus(token);
 
-    void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<int>.OnCompleted(
+        Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _received.OnCompleted(continuation, state, token, flags);
 
     /// <inheritdoc/>
@@ -159,7 +160,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
                 Await();
             }
         }
-        else if (!IsDisposed && !TryAwaitSilence() && !IsDisposed)
+        else if (!IsDisposed && !TryAwaitNothing() && !IsDisposed)
         {
             closed();
         }
@@ -183,14 +184,14 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     protected override void Dispose(bool disposing)
     {
         base.Dispose(disposing);
-        // Whoever waits goes on elsewhere: the one who disposes may be in the middle of something.
+        // What waits continues on another thread: the caller may be in the middle of something.
         if (disposing && TryClaimReadable() && _closed is null)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(static wire => wire.OnReadable(), this, preferLocal: false);
+            ThreadPool.UnsafeQueueUserWorkItem(static connection => connection.OnReadable(), this, preferLocal: false);
         }
         if (disposing && TryClaimWritable())
         {
-            ThreadPool.UnsafeQueueUserWorkItem(static wire => wire.OnWritable(), this, preferLocal: false);
+            ThreadPool.UnsafeQueueUserWorkItem(static connection => connection.OnWritable(), this, preferLocal: false);
         }
     }
 
@@ -199,15 +200,16 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         const int Stream = 1;
         const int Inet = 2;
         const int Inet6 = 10;
-        var file = Libc.Socket(family == AddressFamily.InterNetworkV6 ? Inet6 : Inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Libc.Tcp);
-        var wire = file >= 0 ? new EpollConnection(file, loop) : throw Libc.LastError();
+        var inet = family == AddressFamily.InterNetworkV6 ? Inet6 : Inet;
+        var file = Libc.Socket(inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Libc.Tcp);
+        var connection = file >= 0 ? new EpollConnection(file, loop) : throw Libc.LastError();
         if (file >= FileReserve.BackendsEnd)
         {
-            wire.Dispose();
+            connection.Dispose();
             throw Libc.Error(Libc.TooManyFiles);
         }
-        wire.SetOption(Libc.Tcp, Libc.TcpNoDelay, 1);
-        return wire;
+        connection.SetOption(Libc.Tcp, Libc.TcpNoDelay, 1);
+        return connection;
     }
 
     private unsafe void SetOption(int level, int name, int value) =>
@@ -231,7 +233,8 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         MarkNotWritable();
         fixed (byte* name = address.Buffer.Span)
         {
-            return Libc.Connect(this, name, address.Size) == 0 || (Marshal.GetLastPInvokeError() == Libc.InProgress ? false : throw Libc.LastError());
+            return Libc.Connect(this, name, address.Size) == 0
+                || (Marshal.GetLastPInvokeError() == Libc.InProgress ? false : throw Libc.LastError());
         }
     }
 
@@ -297,8 +300,9 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         return true;
     }
 
-    /// <returns>False where there was something, if only the end.</returns>
-    private bool TryAwaitSilence()
+    /// <summary>Waits for whatever arrives, though nothing should.</summary>
+    /// <returns>False where something was there, the end included.</returns>
+    private bool TryAwaitNothing()
     {
         try
         {

@@ -6,9 +6,9 @@ using Microsoft.Win32.SafeHandles;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// A socket of an event loop. For each direction it knows whether it is worth trying, or whether somebody waits. Who waits is called
-/// back exactly once: by the loop, or by whoever claims the wait to end it. It is a handle, so that its file is closed once, and never
-/// while a call is still under way in another thread, which might then act on the next file of that number.
+/// A socket of an event loop. For each direction it keeps a state: not ready, ready (worth a try), or awaited. A wait is ended exactly
+/// once, by the loop or by another thread that claims it, and whoever ends it makes the callback. It is a handle, so that its file is
+/// closed once, and never while a call is still under way in another thread, which might then act on the next file of that number.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
@@ -25,7 +25,8 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     private int _writable = Ready;
     private int _added;
     private volatile bool _isDisposed;
-    private volatile bool _readsToTheEnd; // A short read is not the last: the end, an error or an urgent byte follows, without an event of its own.
+    // After a short read there may be more: the end, an error or what follows an urgent byte has no event of its own.
+    private volatile bool _readsToTheEnd;
 
     /// <summary>Takes over the file.</summary>
     protected EpollSocket(int file, EventLoop loop)
@@ -38,19 +39,22 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>The loop that it belongs to.</summary>
     public EventLoop Loop { get; }
 
-    /// <summary>What the loop knows it by.</summary>
+    /// <summary>The number under which the loop knows it.</summary>
     public ulong Key { get; set; }
 
     /// <summary>
-    /// Whether it was disposed. Its file may still be open then, for as long as another thread is in the middle of a call; but there may
-    /// be no event any more, so nobody must wait.
+    /// Whether it was disposed. Its file may still be open, while another thread is in the middle of a call; but there may be no further
+    /// event, so nothing may wait for one.
     /// </summary>
     public bool IsDisposed => _isDisposed;
 
     /// <summary>Whether receiving is worth a try.</summary>
     public bool IsReadable => Volatile.Read(ref _readable) != NotReady;
 
-    /// <summary>Whether there may be something to read, but others of this thread's loop come first: see <see cref="Yield"/>.</summary>
+    /// <summary>
+    /// Whether there may be something to read, but this thread's loop has read so much in one go that its other sockets come first: see
+    /// <see cref="Yield"/>.
+    /// </summary>
     public bool HasUsedItsShare => IsReadable && EventLoop.Current is { HasUsedItsShare: true };
 
     /// <summary>Receives what is there, without waiting.</summary>
@@ -78,7 +82,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         if (count <= 0 || count == into.Length || _readsToTheEnd)
         {
-            MarkReadable(); // else it is drained: asking again would only tell what the next event will
+            MarkReadable(); // else nothing is left, and the next event will say when there is
         }
         return count >= 0 ? count : throw Libc.LastError();
     }
@@ -95,7 +99,8 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         {
             return sent;
         }
-        Interlocked.Exchange(ref _writable, NotReady); // An event until here may have come before it was full; one from here on counts.
+        // An event before this line may be older than the full buffer; one after it counts, so the second attempt comes after it too.
+        Interlocked.Exchange(ref _writable, NotReady);
         return sent + SendOnce(data[sent..], moreFollows);
     }
 
@@ -105,7 +110,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>How many of them have not left this machine.</summary>
     public int UnsentBytes => Query(Libc.NotYetSent);
 
-    /// <summary>Ends both directions; who waits will find out by an event.</summary>
+    /// <summary>Ends both directions; what waits is ended by an event.</summary>
     public void Shutdown()
     {
         try
@@ -114,7 +119,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         catch (ObjectDisposedException)
         {
-            // So much the better.
+            // It was closed.
         }
     }
 
@@ -127,11 +132,13 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         catch (ObjectDisposedException)
         {
-            // So much the better.
+            // It was closed.
         }
     }
 
-    /// <summary>Resets the connection, so that the other side does not take a part for the whole; who waits will find out by an event.</summary>
+    /// <summary>
+    /// Resets the connection, so that the other side does not take a part for the whole; what waits is ended by an event.
+    /// </summary>
     public void Reset()
     {
         try
@@ -141,7 +148,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         catch (ObjectDisposedException)
         {
-            // So much the better.
+            // It was closed.
         }
     }
 
@@ -149,7 +156,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <returns>False where there is something already.</returns>
     public bool TryAwaitReadable() => TryAwait(ref _readable);
 
-    /// <summary>Begins to wait for its turn where <see cref="HasUsedItsShare"/>; <see cref="OnReadable"/> is called once.</summary>
+    /// <summary>Waits for the loop's next round, where <see cref="HasUsedItsShare"/>; <see cref="OnReadable"/> is called once.</summary>
     public void Yield()
     {
         Volatile.Write(ref _readable, Awaited);
@@ -160,10 +167,10 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <returns>False where there is room already.</returns>
     public bool TryAwaitWritable() => TryAwait(ref _writable);
 
-    /// <summary>Ends a wait for something to read; whoever gets true must do what <see cref="OnReadable"/> would.</summary>
+    /// <summary>Ends a wait for something to read; the caller that gets true must do what <see cref="OnReadable"/> would.</summary>
     public bool TryClaimReadable() => Interlocked.Exchange(ref _readable, Ready) == Awaited;
 
-    /// <summary>Ends a wait for room to write; whoever gets true must do what <see cref="OnWritable"/> would.</summary>
+    /// <summary>Ends a wait for room to write; the caller that gets true must do what <see cref="OnWritable"/> would.</summary>
     public bool TryClaimWritable() => Interlocked.Exchange(ref _writable, Ready) == Awaited;
 
     /// <summary>Takes a wait for something to read back, as if it had never been.</summary>
@@ -222,7 +229,10 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
     }
 
-    /// <summary>It is its turn again. Where the wait has ended otherwise, or is another one by now, nothing is lost: there is nothing to read, then.</summary>
+    /// <summary>
+    /// Goes on reading after <see cref="Yield"/>. Where that wait was ended in another way, or is another one by now, a needless attempt to
+    /// read is all that follows.
+    /// </summary>
     internal void Continue()
     {
         if (TryClaimReadable())
@@ -267,7 +277,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
             return false;
         }
         Join();
-        return !_isDisposed || Interlocked.Exchange(ref state, Ready) != Awaited; // There are no events any more; the next attempt says so.
+        return !_isDisposed || Interlocked.Exchange(ref state, Ready) != Awaited; // No event will come; the next attempt says so.
     }
 
     private int SendOnce(ReadOnlySpan<byte> data, bool moreFollows)

@@ -27,8 +27,12 @@ internal interface IConnection : IDisposable
 /// <summary>A connection that is kept between two exchanges (parked), and that reports when it has closed in the meantime.</summary>
 internal interface IReusableConnection : IConnection
 {
-    /// <summary>Parks the connection; nothing may be under way. Whatever arrives now, the end included, was not asked for: it has closed.</summary>
-    /// <param name="memory">What the first <see cref="IConnection.ReceiveAsync"/> after the pause will be given; not to be touched until then.</param>
+    /// <summary>
+    /// Parks the connection; nothing may be under way. Whatever arrives now, the end included, was not asked for: it has closed.
+    /// </summary>
+    /// <param name="memory">
+    /// What the first <see cref="IConnection.ReceiveAsync"/> after the pause will be given; not to be touched until then.
+    /// </param>
     /// <param name="closed">Called when it closes before <see cref="TryResume"/>; always the same for the same connection.</param>
     /// <returns>False where it has closed already.</returns>
     bool TryPark(Memory<byte> memory, Action closed);
@@ -53,12 +57,16 @@ internal interface ISocketConnection : IReusableConnection
     /// </summary>
     int UnsentBytes { get; }
 
-    /// <summary>How many bytes the other side has not acknowledged, the unsent ones included. 0 as with <see cref="UnsentBytes"/>.</summary>
+    /// <summary>
+    /// How many bytes the other side has not acknowledged, the unsent ones included. 0 as with <see cref="UnsentBytes"/>.
+    /// </summary>
     int UnacknowledgedBytes { get; }
 
     /// <summary>From now on <see cref="IsBroken"/> is kept up to date though nobody sends or receives.</summary>
     void Watch();
 
-    /// <summary>Makes the system ask a silent peer whether it is there: after 30 s, then every 10 s; no answer to three is the end.</summary>
+    /// <summary>
+    /// Makes the system ask a silent peer whether it is there: after 30 s, then every 10 s; no answer to three is the end.
+    /// </summary>
     void KeepAlive();
 }

@@ -19,14 +19,17 @@ internal sealed class SocketAcceptLoop : IDisposable
     private readonly Action<Socket, IPEndPoint, IPEndPoint> _accepted;
     private readonly TimeProvider _time;
     private readonly AcceptTrouble _trouble;
+    private volatile bool _isDisposed;
 
     private SocketAcceptLoop(
-        Socket listening, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time, AcceptTrouble trouble) =>
+        Socket listening, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        AcceptTrouble trouble) =>
         (_listening, _limit, _accepted, _time, _trouble) = (listening, limit, accepted, time, trouble);
 
     /// <inheritdoc cref="EpollAcceptLoop.Start"/>
     public static SocketAcceptLoop Start(
-        Socket bound, string listener, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time, ILogger logger)
+        Socket bound, string listener, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ILogger logger)
     {
         try
         {
@@ -43,7 +46,11 @@ internal sealed class SocketAcceptLoop : IDisposable
     }
 
     /// <summary>Accepts nothing more. Open connections go on.</summary>
-    public void Dispose() => _listening.Dispose();
+    public void Dispose()
+    {
+        _isDisposed = true;
+        _listening.Dispose();
+    }
 
     private async Task AcceptAllAsync()
     {
@@ -63,13 +70,13 @@ internal sealed class SocketAcceptLoop : IDisposable
             {
                 // The client had gone already.
             }
-            catch (SocketException e) when (e.SocketErrorCode is not (SocketError.OperationAborted or SocketError.Interrupted or SocketError.NotSocket))
+            catch (Exception e) when (_isDisposed && e is SocketException or ObjectDisposedException)
+            {
+                return;
+            }
+            catch (SocketException e)
             {
                 await TryAgainLaterAsync(e);
-            }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException)
-            {
-                return; // It does not listen any more.
             }
             if (count % Batch == 0)
             {

@@ -14,5 +14,6 @@ internal static class TransportChoice
     /// <summary>Whether connections belong to event loops on epoll.</summary>
     [SupportedOSPlatformGuard("linux")]
     public static bool IsEpoll { get; } =
-        OperatingSystem.IsLinux() && !string.Equals(Environment.GetEnvironmentVariable(Variable), "Sockets", StringComparison.OrdinalIgnoreCase);
+        OperatingSystem.IsLinux()
+        && !string.Equals(Environment.GetEnvironmentVariable(Variable), "Sockets", StringComparison.OrdinalIgnoreCase);
 }

@@ -49,7 +49,8 @@ internal sealed class ZmtpConnector : IAsyncDisposable
                 delay = peer.IsEstablished ? limits.FirstReconnectDelay : delay;
             }
             // Up to half as long again, so that those who lost the same server do not all come back at once.
-            await Task.Delay(delay * (1 + Random.Shared.NextDouble() / 2), _socket.Time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(delay * (1 + Random.Shared.NextDouble() / 2), _socket.Time, _stop.Token)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             delay = delay * 2 < limits.LongestReconnectDelay ? delay * 2 : limits.LongestReconnectDelay;
         }
     }

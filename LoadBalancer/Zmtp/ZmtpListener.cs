@@ -16,7 +16,8 @@ internal sealed class ZmtpListener : IAsyncDisposable
     {
         var bound = ListenAddress.Bind(address);
         Address = (IPEndPoint)bound.LocalEndPoint!;
-        _accepting = Acceptor.Accept(bound, socket.Name, null, accepted => socket.Attach(accepted.Connection, Plain(accepted.Remote)), socket.Time, socket.Logger);
+        _accepting = Acceptor.Accept(
+            bound, socket.Name, null, accepted => socket.Attach(accepted.Connection, Plain(accepted.Remote)), socket.Time, socket.Logger);
     }
 
     /// <summary>Where it listens.</summary>
@@ -30,5 +31,6 @@ internal sealed class ZmtpListener : IAsyncDisposable
     }
 
     // A socket for both families says ::ffff:127.0.0.1, which nobody wants to read in a log.
-    private static IPEndPoint Plain(IPEndPoint address) => address.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(address.Address.MapToIPv4(), address.Port) : address;
+    private static IPEndPoint Plain(IPEndPoint address) =>
+        address.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(address.Address.MapToIPv4(), address.Port) : address;
 }

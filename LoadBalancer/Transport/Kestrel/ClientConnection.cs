@@ -90,7 +90,9 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
         return _movedAt;
     }
 
-    /// <summary>Since when it has been between two requests, as far as can be seen from outside; null where it is not. For the sweep.</summary>
+    /// <summary>
+    /// Since when it has been between two requests, as far as can be seen from outside; null where it is not. For the sweep.
+    /// </summary>
     public long? QuietSince(long now)
     {
         if (!IsIdle)

@@ -10,7 +10,8 @@ namespace LoadBalancer.Transport.Kestrel;
 /// one, for what Kestrel keeps for a connection is many times as much: then it is parked, until the next request begins.
 /// </summary>
 [SupportedOSPlatform("linux")]
-internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener listener, EndPoint? local, EndPoint? remote) : EpollSocket(file, loop)
+internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener listener, EndPoint? local, EndPoint? remote)
+    : EpollSocket(file, loop)
 {
     private ClientConnection? _connection; // null while it is parked
     private ConnectionAbortedException? _abortReason;
@@ -98,8 +99,8 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
         {
             connection.Abort(new ConnectionAbortedException("the client does not take what is sent to it"));
         }
-        if (options.ParkedTimeout is null || connection.QuietSince(now) is not { } quiet || time.GetElapsedTime(quiet, now) < options.ParkAfter
-            || listener.IsDisposed || !TryUnawaitReadable())
+        if (options.ParkedTimeout is null || connection.QuietSince(now) is not { } quiet
+            || time.GetElapsedTime(quiet, now) < options.ParkAfter || listener.IsDisposed || !TryUnawaitReadable())
         {
             return false;
         }

@@ -28,7 +28,8 @@ internal sealed class EpollClientListener : IConnectionListener
     {
         (_options, _time) = (options, time);
         _acceptLoop = EpollAcceptLoop.Start(
-            bound, options.Listener, options.Limit, (file, local, remote) => Deliver(new ClientSocket(file, EventLoop.Next(), this, local, remote)),
+            bound, options.Listener, options.Limit,
+            (file, local, remote) => Deliver(new ClientSocket(file, EventLoop.Next(), this, local, remote)),
             time, loggers.CreateLogger<EpollClientListener>());
         _sweep = time.CreateTimer(static listener => ((EpollClientListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }

@@ -11,7 +11,8 @@ namespace LoadBalancer.Transport.Kestrel;
 /// <param name="time">The clock.</param>
 /// <param name="loggers">Make its loggers.</param>
 internal sealed class KestrelTransport(
-    bool isEpoll, Func<IPEndPoint, Socket> bind, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers) : IConnectionListenerFactory
+    bool isEpoll, Func<IPEndPoint, Socket> bind, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
+    : IConnectionListenerFactory
 {
     /// <inheritdoc/>
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
@@ -19,7 +20,9 @@ internal sealed class KestrelTransport(
         try
         {
             var socket = bind((IPEndPoint)endpoint);
-            return new(isEpoll && OperatingSystem.IsLinux() ? new EpollClientListener(socket, options, time, loggers) : new SocketClientListener(socket, options, time, loggers));
+            return isEpoll && OperatingSystem.IsLinux()
+                ? new(new EpollClientListener(socket, options, time, loggers))
+                : new(new SocketClientListener(socket, options, time, loggers));
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
         {

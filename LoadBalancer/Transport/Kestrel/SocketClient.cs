@@ -30,7 +30,8 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     /// <param name="closed">Called once Kestrel has disposed of it.</param>
     public SocketClient(ConnectionContext inner, Socket socket, TimeProvider time, Action<SocketClient> closed)
     {
-        (_inner, _socket, _closed, Input, _output) = (inner, socket, closed, inner.Transport.Input, new FlushWatch(inner.Transport.Output, time));
+        (_inner, _socket, _closed, Input) = (inner, socket, closed, inner.Transport.Input);
+        _output = new FlushWatch(inner.Transport.Output, time);
         inner.Transport = this;
     }
 
@@ -147,7 +148,9 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
         }
     }
 
-    /// <summary>The way to the client. Where a flush was cancelled, something may be left, which waits until a later flush is over.</summary>
+    /// <summary>
+    /// The way to the client. Where a flush was cancelled, something may be left, which waits until a later flush is over.
+    /// </summary>
     private sealed class FlushWatch(PipeWriter inner, TimeProvider time) : PipeWriter
     {
         public const long NotFlushing = -1;
