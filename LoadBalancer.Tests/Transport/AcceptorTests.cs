@@ -21,7 +21,7 @@ internal sealed class AcceptorTests : IDisposable
         _acceptor?.Dispose();
         foreach (var connection in _accepted)
         {
-            connection.Wire.Dispose();
+            connection.Connection.Dispose();
         }
     }
 
@@ -34,10 +34,10 @@ internal sealed class AcceptorTests : IDisposable
 
         connection.Local.Should().Be(client.RemoteEndPoint);
         connection.Remote.Should().Be(client.LocalEndPoint);
-        await connection.Wire.SendAsync("hello"u8.ToArray());
+        await connection.Connection.SendAsync("hello"u8.ToArray());
         (await client.ReceiveAsync(new byte[16])).Should().Be(5);
         await client.SendAsync("hi"u8.ToArray());
-        (await connection.Wire.ReceiveAsync(new byte[16])).Should().Be(2);
+        (await connection.Connection.ReceiveAsync(new byte[16])).Should().Be(2);
     }
 
     [Test]
@@ -85,7 +85,7 @@ internal sealed class AcceptorTests : IDisposable
 
         (await second.ReceiveAsync(new byte[1])).Should().Be(0);
         _acceptor!.Refused.Should().Be(1);
-        connection.Wire.Dispose();
+        connection.Connection.Dispose();
         using var third = await ConnectAsync(address);
         await TakeAsync();
     }
@@ -100,7 +100,7 @@ internal sealed class AcceptorTests : IDisposable
         _acceptor!.Dispose();
 
         await FluentActions.Awaiting(() => ConnectAsync(address)).Should().ThrowAsync<SocketException>();
-        await connection.Wire.SendAsync("still here"u8.ToArray());
+        await connection.Connection.SendAsync("still here"u8.ToArray());
         (await client.ReceiveAsync(new byte[16])).Should().Be(10);
     }
 
@@ -108,7 +108,7 @@ internal sealed class AcceptorTests : IDisposable
     public async Task EndSending_Always_IsTheEndForTheClientAloneInOneDirection()
     {
         using var client = await ConnectAsync(Start());
-        using var wire = (await TakeAsync()).Wire;
+        using var wire = (await TakeAsync()).Connection;
 
         await wire.EndSendingAsync();
 
@@ -122,13 +122,13 @@ internal sealed class AcceptorTests : IDisposable
     public async Task Reset_Wire_IsAResetForTheClient()
     {
         using var client = await ConnectAsync(Start());
-        using var wire = (await TakeAsync()).Wire;
+        using var wire = (await TakeAsync()).Connection;
         var receiving = wire.ReceiveAsync(default).AsTask();
 
         wire.Reset();
 
         await FluentActions.Awaiting(() => client.ReceiveAsync(new byte[1])).Should().ThrowAsync<SocketException>();
-        await receiving;
+        await ((Task)receiving).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await FluentActions.Awaiting(() => wire.ReceiveAsync(new byte[1]).AsTask()).Should().ThrowAsync<Exception>();
     }
 

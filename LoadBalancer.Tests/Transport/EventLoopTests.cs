@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using LoadBalancer.Net;
 using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
@@ -10,7 +9,6 @@ namespace LoadBalancer.Tests.Transport;
 
 /// <summary>What sockets of one event loop owe each other.</summary>
 [Platform("Linux")]
-[SupportedOSPlatform("linux")]
 internal sealed class EventLoopTests
 {
     private const int ManySteps = 10_000;
@@ -56,7 +54,7 @@ internal sealed class EventLoopTests
     [Test]
     public async Task Read_ClientAlwaysHasMore_OthersAreServed()
     {
-        await using var listener = await new EpollTransport(Listen, new(), TimeProvider.System, NullLogger<EpollListener>.Instance).BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
+        await using var listener = await new KestrelTransport(true, Listen, new(), TimeProvider.System, NullLoggerFactory.Instance).BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
         using var client = new Socket(SocketType.Stream, ProtocolType.Tcp) { SendBufferSize = LargeBuffer, NoDelay = true };
         await client.ConnectAsync(listener.EndPoint);
         client.Blocking = false;
@@ -91,7 +89,7 @@ internal sealed class EventLoopTests
     // Another connection of this loop, that waits for a byte which has come.
     private async Task<TaskCompletionSource> ServeOtherAsync()
     {
-        var (wire, backend) = await OpenAsync();
+        var (connection, backend) = await OpenAsync();
         var served = new TaskCompletionSource();
         _ = ServeAsync();
         backend.Send(new byte[1]);
@@ -99,18 +97,18 @@ internal sealed class EventLoopTests
 
         async Task ServeAsync()
         {
-            await wire.ReceiveAsync(new byte[1]);
+            await connection.ReceiveAsync(new byte[1]);
             served.SetResult();
         }
     }
 
-    private async Task<(EpollWire Wire, Socket Backend)> OpenAsync()
+    private async Task<(ISocketConnection Connection, Socket Backend)> OpenAsync()
     {
-        var wire = await EpollWire.OpenAsync(new EndpointAddress("http", "127.0.0.1", ((IPEndPoint)_listener.LocalEndPoint!).Port), CancellationToken.None);
+        var connection = await Connector.OpenAsync(true, new EndpointAddress("tcp", "127.0.0.1", ((IPEndPoint)_listener.LocalEndPoint!).Port), CancellationToken.None);
         var backend = _listener.Accept();
         backend.NoDelay = true;
-        _opened.AddRange([wire, backend]);
-        return (wire, backend);
+        _opened.AddRange([connection, backend]);
+        return (connection, backend);
     }
 
     private static Socket Listen(EndPoint address)

@@ -12,7 +12,7 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
     private readonly LogGate _misplaced = new(time);
     private readonly LogGate _conflict = new(time);
 
-    /// <summary>For what works in the background.</summary>
+    /// <summary>For what works in the background, and for the sockets.</summary>
     public ILogger Logger => logger;
 
     /// <summary>A peer has lost its connection through its own fault, or ours.</summary>

@@ -50,6 +50,7 @@ internal sealed class RequestBroker : IAsyncDisposable
             Received = OnRequest,
             Disconnected = OnClientGone,
             Faulted = refusals.At(nameof(BrokerPorts.Clients)),
+            Name = listener,
             Logger = log.Logger,
         };
         Workers = new PeerSocket(ZmtpSocketType.Dealer, limits, time)
@@ -58,6 +59,7 @@ internal sealed class RequestBroker : IAsyncDisposable
             Received = OnAnswer,
             Disconnected = OnWorkerGone,
             Faulted = refusals.At(nameof(BrokerPorts.Workers)),
+            Name = listener,
             Logger = log.Logger,
         };
         _pool.SnapshotChanged += OnPoolChanged;

@@ -91,21 +91,15 @@ internal sealed class ServingBroker : IAsyncDisposable
         var host = _options.Address.Host;
         try
         {
-            if (host != "*")
+            foreach (var ip in ListenAddress.Resolve(host))
             {
-                return socket.Bind(new IPEndPoint(IPAddress.Parse(host), port)).Port;
-            }
-            port = socket.Bind(new IPEndPoint(IPAddress.Any, port)).Port;
-            if (Socket.OSSupportsIPv6)
-            {
-                socket.Bind(new IPEndPoint(IPAddress.IPv6Any, port));
+                port = socket.Bind(new IPEndPoint(ip, port)).Port;
             }
             return port;
         }
         catch (SocketException e)
         {
-            var reason = e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "the port is taken by another program" : e.Message;
-            throw new StartException($"listener '{_listener}': cannot listen on {new EndpointAddress("tcp", host, port)} ({key}): {reason}", e);
+            throw new StartException($"listener '{_listener}': cannot listen on {new EndpointAddress("tcp", host, port)} ({key}): {ListenAddress.WhyNot(e)}", e);
         }
     }
 }

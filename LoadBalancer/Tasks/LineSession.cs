@@ -22,7 +22,7 @@ internal abstract class LineSession
     // reset, and a reset throws away what was on its way.
     private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2);
 
-    private readonly IWire _wire;
+    private readonly ISocketConnection _wire;
     private readonly SessionSettings _settings;
     private readonly ITimer _deadline;
     private volatile string? _ending; // why; nothing that comes is listened to any more
@@ -31,11 +31,8 @@ internal abstract class LineSession
     /// <summary>Takes over a connection.</summary>
     protected LineSession(AcceptedConnection connection, SessionSettings settings)
     {
-        (_wire, Remote, _settings) = (connection.Wire, connection.Remote, settings);
-        if (OperatingSystem.IsLinux() && _wire is EpollWire wire)
-        {
-            wire.KeepAlive(); // A machine that lost its power says nothing, and a quiet peer is welcome.
-        }
+        (_wire, Remote, _settings) = (connection.Connection, connection.Remote, settings);
+        _wire.KeepAlive(); // A machine that lost its power says nothing, and a quiet peer is welcome.
         Writer = new LineWriter(_wire, settings.SendTimeout, Break, settings.Time, settings.Logger);
         _deadline = settings.Time.CreateTimer(static session => ((LineSession)session!).OnDeadline(), this, settings.FirstLineTimeout, Timeout.InfiniteTimeSpan);
     }
@@ -47,7 +44,7 @@ internal abstract class LineSession
     protected LineWriter Writer { get; }
 
     /// <summary>Whether the connection is broken without the peer's having ended it in good order.</summary>
-    protected bool IsBroken => _brokenBy is not null || OperatingSystem.IsLinux() && _wire is EpollWire { IsBroken: true };
+    protected bool IsBroken => _brokenBy is not null || _wire.IsBroken;
 
     /// <summary>How many bytes may wait for the peer that it has not caused by what it sent, beside those that it has.</summary>
     protected virtual long Due => 0;

@@ -9,23 +9,23 @@ namespace LoadBalancer.Tasks;
 internal static class Outbox
 {
     [ThreadStatic]
-    private static List<LineWriter>? _writers;
+    private static List<SendQueue>? _queues;
 
-    /// <summary>Adds a writer that has something to send.</summary>
-    public static void Add(LineWriter writer)
+    /// <summary>Adds a queue that has something to send.</summary>
+    public static void Add(SendQueue queue)
     {
-        var writers = _writers ??= [];
-        writers.Add(writer);
-        if (writers.Count == 1 && OperatingSystem.IsLinux() && EventLoop.Current is { } loop)
+        var queues = _queues ??= [];
+        queues.Add(queue);
+        if (queues.Count == 1)
         {
-            loop.AfterRound(Send);
+            IoThread.TryRunAfterRound(Send);
         }
     }
 
     /// <summary>This thread is done with what it had to do. To be called at the end of whatever may have written a line.</summary>
     public static void Flush()
     {
-        if (!OperatingSystem.IsLinux() || EventLoop.Current is null)
+        if (!IoThread.IsEventLoop)
         {
             Send();
         }
@@ -34,10 +34,10 @@ internal static class Outbox
     private static void Send()
     {
         // Sending may end in somebody's being gone, and in lines to others.
-        for (var i = 0; _writers is { } writers && i < writers.Count; i++)
+        for (var i = 0; _queues is { } queues && i < queues.Count; i++)
         {
-            writers[i].Flush();
+            queues[i].Flush();
         }
-        _writers?.Clear();
+        _queues?.Clear();
     }
 }

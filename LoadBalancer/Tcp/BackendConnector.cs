@@ -10,10 +10,10 @@ namespace LoadBalancer.Tcp;
 
 /// <summary>Finds a backend for one connection, and connects to it.</summary>
 /// <param name="target">Where connections go.</param>
-/// <param name="client">The client's wire.</param>
+/// <param name="client">The client's connection.</param>
 /// <param name="time">The clock of the time-outs.</param>
 /// <param name="logger">Told of each failed attempt.</param>
-internal sealed partial class BackendConnector(RelayTarget target, IWire client, TimeProvider time, ILogger logger)
+internal sealed partial class BackendConnector(RelayTarget target, ISocketConnection client, TimeProvider time, ILogger logger)
 {
     private readonly Lock _gate = new();
     private CancellationTokenSource? _waiting; // for whatever it is at the moment
@@ -22,8 +22,8 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
     /// <summary>Connects to one backend after the other until one takes the connection.</summary>
     /// <param name="source">The client's address.</param>
     /// <param name="destination">What the client connected to.</param>
-    /// <returns>The backend and the wire to it; null where there is none, or it was given up.</returns>
-    public async Task<(BackendLease Lease, IWire Wire)?> ConnectAsync(IPEndPoint? source, IPEndPoint? destination)
+    /// <returns>The backend and the connection to it; null where there is none, or it was given up.</returns>
+    public async Task<(BackendLease Lease, ISocketConnection Connection)?> ConnectAsync(IPEndPoint? source, IPEndPoint? destination)
     {
         var hash = ClientHash.Of(source?.Address);
         List<Backend>? tried = null;
@@ -43,20 +43,20 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
             // 2. Connect.
             var limit = target.PoolOptions.Timeouts.Connect;
             using var wait = Begin(limit);
-            IWire? wire = null;
+            ISocketConnection? connection = null;
             try
             {
-                wire = await OpenAsync(lease.Backend.Address, wait.Token);
+                connection = await Connector.OpenAsync(lease.Backend.Address, wait.Token, client); // on the client's event loop
                 if (target.PoolOptions.SendProxyProtocol)
                 {
-                    await wire.SendAsync(ProxyHeader.Write(source, destination));
+                    await connection.SendAsync(ProxyHeader.Write(source, destination));
                 }
                 lease.ObserveResponse();
-                return (lease, wire);
+                return (lease, connection);
             }
             catch (Exception e) when (e is SocketException or OperationCanceledException or ObjectDisposedException)
             {
-                wire?.Dispose();
+                connection?.Dispose();
                 if (_isGivenUp || FailureReason.IsLocal(e))
                 {
                     lease.Dispose();
@@ -98,7 +98,10 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
         return target.Pool.WaitingRoom.Count == 0 && target.Pool.TryAcquire(selection, out lease);
     }
 
-    /// <summary>Waits for the first probes or heartbeats, which may be under way when the node has just started, and for room where everybody is full.</summary>
+    /// <summary>
+    /// Waits for the first probes or heartbeats, which may be under way when the node has just started, and for room where everybody is
+    /// full.
+    /// </summary>
     private async Task<BackendLease?> WaitForBackendAsync(SelectionContext selection)
     {
         var pool = target.Pool;
@@ -132,12 +135,6 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
         }
     }
 
-    // On Linux both wires of a connection are on the same loop.
-    private async ValueTask<IWire> OpenAsync(EndpointAddress address, CancellationToken cancellationToken) =>
-        OperatingSystem.IsLinux() && client is EpollWire wire
-            ? await EpollWire.OpenAsync(address, wire.Loop, cancellationToken)
-            : new SocketWire(await SocketWire.ConnectAsync(address, cancellationToken));
-
     private CancellationTokenSource Begin(TimeSpan limit)
     {
         var source = new CancellationTokenSource(limit, time);
@@ -167,6 +164,7 @@ internal sealed partial class BackendConnector(RelayTarget target, IWire client,
     [LoggerMessage(80, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' could not be connected to: {Reason}")]
     private partial void LogConnectFailed(string pool, string backend, string reason);
 
-    [LoggerMessage(81, LogLevel.Warning, "pool '{Pool}': no backend could be connected to, for this machine has nothing to spare: {Reason}")]
+    [LoggerMessage(81, LogLevel.Warning,
+        "pool '{Pool}': no backend could be connected to, for this machine has nothing to spare: {Reason}")]
     private partial void LogCannotConnect(string pool, string reason);
 }

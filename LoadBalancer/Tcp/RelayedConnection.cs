@@ -35,14 +35,14 @@ internal sealed partial class RelayedConnection
 
     private readonly TcpRelayListener _listener;
     private readonly RelayTarget _target;
-    private readonly IWire _socket; // the client's, beneath TLS
+    private readonly ISocketConnection _socket; // the client's, beneath TLS
     private readonly IPEndPoint _peer;
     private IPEndPoint? _source;
     private IPEndPoint? _destination;
-    private IWire _client;
+    private IConnection _client;
     private BackendConnector? _connector;
     private BackendLease? _lease;
-    private IWire? _backend;
+    private ISocketConnection? _backend;
     private bool _hasBackendEnded;
     private string _reason = "";
     private int _end = Open; // or a ConnectionEnd
@@ -60,7 +60,7 @@ internal sealed partial class RelayedConnection
     public RelayedConnection(TcpRelayListener listener, RelayTarget target, in AcceptedConnection accepted)
     {
         (_listener, _target) = (listener, target);
-        _socket = accepted.Wire;
+        _socket = accepted.Connection;
         _client = _socket;
         (_peer, _source, _destination) = (accepted.Remote, accepted.Remote, accepted.Local);
     }
@@ -78,15 +78,13 @@ internal sealed partial class RelayedConnection
             }
 
             // 2. Connect to a backend; the system keeps what the client sends meanwhile.
-            if (OperatingSystem.IsLinux() && _socket is EpollWire socket)
-            {
-                socket.Watch();
-            }
-            Interlocked.Exchange(ref _connector, new BackendConnector(_target, _socket, _listener.Time, _listener.Logger)); // Likewise: who cuts sees it, or we see that it is cut.
-            if (Volatile.Read(ref _end) == Open && await _connector.ConnectAsync(_source, _destination) is var (lease, wire))
+            _socket.Watch();
+            // A full barrier, here and below: whatever cuts the connection sees the connector (or the backend), or we see that it is cut.
+            Interlocked.Exchange(ref _connector, new BackendConnector(_target, _socket, _listener.Time, _listener.Logger));
+            if (Volatile.Read(ref _end) == Open && await _connector.ConnectAsync(_source, _destination) is var (lease, backend))
             {
                 _lease = lease;
-                Interlocked.Exchange(ref _backend, wire); // Who cuts the connection from now on sees it, or we see that it is cut.
+                Interlocked.Exchange(ref _backend, backend);
             }
             _connector = null;
             if (_backend is null)
@@ -107,13 +105,14 @@ internal sealed partial class RelayedConnection
         }
     }
 
-    /// <summary>A look at it now and then, on no particular thread: whether nothing has moved for too long, or there is nobody to move it.</summary>
+    /// <summary>
+    /// A look at it now and then, on no particular thread: whether nothing has moved for too long, or there is nobody to move it.
+    /// </summary>
     public void Inspect(long now)
     {
-        var isBroken = IsBroken(_socket) || IsBroken(_backend);
         if (_connector is { } connector)
         {
-            if (isBroken && TryEnd(ConnectionEnd.ClientReset))
+            if (_socket.IsBroken && TryEnd(ConnectionEnd.ClientReset))
             {
                 connector.GiveUp();
             }
@@ -128,25 +127,25 @@ internal sealed partial class RelayedConnection
         }
         if (_queued < 0)
         {
-            _queued = Queued();
+            _queued = Unacknowledged();
         }
         var quiet = _listener.Time.GetElapsedTime(_quietSince, now);
-        if (isBroken && quiet >= ResetTime)
+        if (quiet >= ResetTime && (_socket.IsBroken || _backend is { IsBroken: true }))
         {
             _reason = FailureReason.Of(SocketError.ConnectionReset);
-            Cut(IsBroken(_socket) ? ConnectionEnd.ClientReset : ConnectionEnd.BackendReset); // Its other end does not take what it has sent.
+            Cut(_socket.IsBroken ? ConnectionEnd.ClientReset : ConnectionEnd.BackendReset); // Its other end does not take what it has sent.
         }
         else if (quiet >= _target.IdleTimeout)
         {
             // Who takes what waits for it in the system's memory is slow, but moves.
-            var queued = Queued();
+            var queued = Unacknowledged();
             if (queued < _queued)
             {
                 (_quietSince, _queued) = (now, queued);
             }
             else
             {
-                Cut(ConnectionEnd.IdleTimeout, isReset: HasUnsent(_socket) || HasUnsent(_backend));
+                Cut(ConnectionEnd.IdleTimeout, isReset: _socket.UnsentBytes > 0 || _backend?.UnsentBytes > 0);
             }
         }
     }
@@ -170,13 +169,9 @@ internal sealed partial class RelayedConnection
         _client.Dispose();
     }
 
-    private static bool IsBroken(IWire? wire) => OperatingSystem.IsLinux() && wire is EpollWire { IsBroken: true };
-
-    private static bool HasUnsent(IWire? wire) => OperatingSystem.IsLinux() && wire is EpollWire socket && socket.NotYetSent() > 0;
-
     private bool TryEnd(ConnectionEnd end) => Interlocked.CompareExchange(ref _end, (int)end, Open) == Open;
 
-    private int Queued() => OperatingSystem.IsLinux() && _socket is EpollWire client && _backend is EpollWire backend ? client.QueuedToSend() + backend.QueuedToSend() : 0;
+    private int Unacknowledged() => _socket.UnacknowledgedBytes + (_backend?.UnacknowledgedBytes ?? 0);
 
     private async Task<bool> ShakeHandsAsync()
     {
@@ -189,13 +184,14 @@ internal sealed partial class RelayedConnection
             }
             if (_listener.Certificates is { } certificates)
             {
-                _client = await TlsServerWire.OpenAsync(_socket, certificates);
+                _client = await TlsServerConnection.OpenAsync(_socket, certificates);
             }
             return true;
         }
-        catch (Exception e) when (IsEndOfWire(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException) // The last two where a client begins TLS with an alert.
+        catch (Exception e) when (
+            IsEndOfConnection(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException)
         {
-            return false;
+            return false; // The last two where a client begins TLS with an alert.
         }
     }
 
@@ -255,7 +251,7 @@ internal sealed partial class RelayedConnection
                 drained += count;
             }
         }
-        catch (Exception e) when (IsEndOfWire(e))
+        catch (Exception e) when (IsEndOfConnection(e))
         {
             // It did not wait for it.
         }
@@ -267,7 +263,8 @@ internal sealed partial class RelayedConnection
 
     private async Task RelayAsync(bool isIn)
     {
-        var (from, to) = isIn ? (_client, _backend!) : (_backend!, _client);
+        IConnection backend = _backend!;
+        var (from, to) = isIn ? (_client, backend) : (backend, _client);
         var statistics = _lease!.Backend.Connections;
         byte[]? buffer = null;
         var (size, isReceiving) = (FirstBuffer, true);
@@ -302,7 +299,7 @@ internal sealed partial class RelayedConnection
                 }
             }
         }
-        catch (Exception e) when (IsEndOfWire(e))
+        catch (Exception e) when (IsEndOfConnection(e))
         {
             await BreakAsync(isClient: isReceiving == isIn, FailureReason.Of(e));
         }
@@ -325,7 +322,7 @@ internal sealed partial class RelayedConnection
         }
         _reason = reason;
         var (broken, other) = isClient ? (_socket, _backend!) : (_backend!, _socket);
-        for (var waited = TimeSpan.Zero; waited < ResetTime && HasUnsent(other); waited += ResetPoll)
+        for (var waited = TimeSpan.Zero; waited < ResetTime && other.UnsentBytes > 0; waited += ResetPoll)
         {
             await Task.Delay(ResetPoll, _listener.Time);
         }
@@ -355,8 +352,9 @@ internal sealed partial class RelayedConnection
         _listener.Forget(this);
     }
 
-    private ITimer CloseAfter(TimeSpan time) => _listener.Time.CreateTimer(static wire => ((IWire)wire!).Dispose(), _socket, time, Timeout.InfiniteTimeSpan);
+    private ITimer CloseAfter(TimeSpan time) =>
+        _listener.Time.CreateTimer(static socket => ((ISocketConnection)socket!).Dispose(), _socket, time, Timeout.InfiniteTimeSpan);
 
     // Where TLS is broken, it is an IOException.
-    private static bool IsEndOfWire(Exception e) => e is SocketException or ObjectDisposedException or IOException;
+    private static bool IsEndOfConnection(Exception e) => e is SocketException or ObjectDisposedException or IOException;
 }

@@ -8,7 +8,9 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tcp;
 
-/// <summary>A listener whose connections are relayed to a pool's backends, whatever goes over them; with certificates, TLS ends here.</summary>
+/// <summary>
+/// A listener whose connections are relayed to a pool's backends, whatever goes over them; with certificates, TLS ends here.
+/// </summary>
 internal sealed partial class TcpRelayListener : IListener
 {
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
@@ -38,7 +40,8 @@ internal sealed partial class TcpRelayListener : IListener
     {
         (Name, _options, _target, Time, _logger) = (name, options, target, time, loggers.CreateLogger<TcpRelayListener>());
         _serving = $"listener '{name}': relaying a connection";
-        Certificates = options.Certificates.Count > 0 ? new CertificateStore(name, options.Certificates, [], time, loggers.CreateLogger<CertificateStore>()) : null;
+        Certificates = options.Certificates.Count == 0 ? null
+            : new CertificateStore(name, options.Certificates, [], time, loggers.CreateLogger<CertificateStore>());
         _acceptor = new Acceptor(name, options.Address, options.MaxConnections, Serve, time, loggers);
         _headerGate = new LogGate(time);
         _sweep = time.CreateTimer(static listener => ((TcpRelayListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
@@ -149,7 +152,7 @@ internal sealed partial class TcpRelayListener : IListener
         {
             if (_isStopping)
             {
-                accepted.Wire.Dispose(); // It was accepted in the moment of the stop, which does not wait for it.
+                accepted.Connection.Dispose(); // It was accepted in the moment of the stop, which does not wait for it.
                 return;
             }
             _connections.Add(connection);
@@ -182,6 +185,8 @@ internal sealed partial class TcpRelayListener : IListener
     [LoggerMessage(82, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' broke off a connection: {Reason}")]
     internal partial void LogBackendReset(string pool, string backend, string reason);
 
-    [LoggerMessage(83, LogLevel.Warning, "listener '{Listener}': {Count} connections of trusted proxies were closed, for they did not begin with a PROXY header; the last came from {Peer}")]
+    [LoggerMessage(83, LogLevel.Warning,
+        "listener '{Listener}': {Count} connections of trusted proxies were closed, for they did not begin with a PROXY header; "
+        + "the last came from {Peer}")]
     private partial void LogMalformedHeaders(string listener, long count, IPAddress peer);
 }

@@ -2,23 +2,23 @@ using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Transport;
 
-/// <summary>Holds a listener to <c>MaxConnections</c>: a surplus connection is closed at once, counted, and told of.</summary>
+/// <summary>Holds a listener to <c>MaxConnections</c>: a surplus connection is closed at once, counted, and logged.</summary>
 /// <param name="listener">The listener's name.</param>
 /// <param name="most">How many connections there may be at once.</param>
 /// <param name="time">The clock that spaces the log lines.</param>
-/// <param name="logger">Told of surplus connections, every ten seconds at most.</param>
+/// <param name="logger">Gets the number of surplus connections, every ten seconds at most.</param>
 public sealed partial class ConnectionLimit(string listener, int most, TimeProvider time, ILogger<ConnectionLimit> logger)
 {
     private readonly LogGate _gate = new(time);
     private int _open;
     private long _refused;
-    private long _told;
+    private long _logged;
 
     /// <summary>Connections that were closed because there were too many.</summary>
     public long Refused => Interlocked.Read(ref _refused);
 
     /// <summary>One more connection.</summary>
-    /// <returns>False where there are enough: it must be closed. Else <see cref="Leave"/> must be called when it is.</returns>
+    /// <returns>False where there are too many: it must be closed. Else <see cref="Leave"/> must be called when it is closed.</returns>
     public bool TryEnter()
     {
         if (Interlocked.Increment(ref _open) <= most)
@@ -29,7 +29,7 @@ public sealed partial class ConnectionLimit(string listener, int most, TimeProvi
         Interlocked.Increment(ref _refused);
         if (_gate.TryPass())
         {
-            LogRefused(listener, Refused - Interlocked.Exchange(ref _told, Refused), most);
+            LogRefused(listener, Refused - Interlocked.Exchange(ref _logged, Refused), most);
         }
         return false;
     }
@@ -54,6 +54,7 @@ public sealed partial class ConnectionLimit(string listener, int most, TimeProvi
         }
     }
 
-    [LoggerMessage(42, LogLevel.Warning, "listener '{Listener}': {Count} connections were closed at once, for there are {Most} (MaxConnections) already")]
+    [LoggerMessage(42, LogLevel.Warning,
+        "listener '{Listener}': {Count} connections were closed at once, for there are {Most} (MaxConnections) already")]
     private partial void LogRefused(string listener, long count, int most);
 }

@@ -6,15 +6,15 @@ using Microsoft.Win32.SafeHandles;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// A socket of an event loop. For each direction it knows whether it is worth trying, or whether somebody waits. Who waits is called
-/// back exactly once: by the loop, or by whoever claims the wait to end it. It is a handle, so that its file is closed once, and never
-/// while a call is still under way in another thread, which might then act on the next file of that number.
+/// A socket of an event loop. For each direction it keeps a state: not ready, ready (worth a try), or awaited. A wait is ended exactly
+/// once, by the loop or by another thread that claims it, and whoever ends it makes the callback. It is a handle, so that its file is
+/// closed once, and never while a call is still under way in another thread, which might then act on the next file of that number.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
 {
-    /// <summary>Nothing is to be had at the moment.</summary>
-    public const int Nothing = -1;
+    /// <summary>Nothing can be received at the moment.</summary>
+    public const int WouldBlock = -1;
 
     private const int NotReady = 0;
     private const int Ready = 1;
@@ -25,7 +25,8 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     private int _writable = Ready;
     private int _added;
     private volatile bool _isDisposed;
-    private volatile bool _readsToTheEnd; // A short read is not the last: the end, an error or an urgent byte follows, without an event of its own.
+    // After a short read there may be more: the end, an error or what follows an urgent byte has no event of its own.
+    private volatile bool _readsToTheEnd;
 
     /// <summary>Takes over the file.</summary>
     protected EpollSocket(int file, EventLoop loop)
@@ -38,25 +39,28 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>The loop that it belongs to.</summary>
     public EventLoop Loop { get; }
 
-    /// <summary>What the loop knows it by.</summary>
+    /// <summary>The number under which the loop knows it.</summary>
     public ulong Key { get; set; }
 
     /// <summary>
-    /// Whether it was disposed. Its file may still be open then, for as long as another thread is in the middle of a call; but there may
-    /// be no event any more, so nobody must wait.
+    /// Whether it was disposed. Its file may still be open, while another thread is in the middle of a call; but there may be no further
+    /// event, so nothing may wait for one.
     /// </summary>
     public bool IsDisposed => _isDisposed;
 
     /// <summary>Whether receiving is worth a try.</summary>
     public bool IsReadable => Volatile.Read(ref _readable) != NotReady;
 
-    /// <summary>Whether there may be something to read, but others of this thread's loop come first: see <see cref="Yield"/>.</summary>
-    public bool IsTurnOver => IsReadable && EventLoop.Current is { IsTurnOver: true };
+    /// <summary>
+    /// Whether there may be something to read, but this thread's loop has read so much in one go that its other sockets come first: see
+    /// <see cref="Yield"/>.
+    /// </summary>
+    public bool HasUsedItsShare => IsReadable && EventLoop.Current is { HasUsedItsShare: true };
 
     /// <summary>Receives what is there, without waiting.</summary>
     /// <param name="into">Where to.</param>
     /// <param name="flags"><see cref="Libc.Peek"/> leaves it there.</param>
-    /// <returns>How many bytes; 0 at the end; <see cref="Nothing"/> where nothing has come.</returns>
+    /// <returns>How many bytes; 0 at the end; <see cref="WouldBlock"/> where nothing has come.</returns>
     /// <exception cref="SocketException">The connection is broken.</exception>
     /// <exception cref="ObjectDisposedException">It was closed.</exception>
     public int Receive(Span<byte> into, int flags = 0)
@@ -64,7 +68,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (!TryBeginReading())
         {
-            return Nothing;
+            return WouldBlock;
         }
         int count;
         fixed (byte* data = into)
@@ -74,11 +78,11 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         EventLoop.Current?.Spend(count);
         if (count < 0 && Marshal.GetLastPInvokeError() == Libc.Again)
         {
-            return Nothing;
+            return WouldBlock;
         }
         if (count <= 0 || count == into.Length || _readsToTheEnd)
         {
-            ReadOn(); // else it is drained: asking again would only tell what the next event will
+            MarkReadable(); // else nothing is left, and the next event will say when there is
         }
         return count >= 0 ? count : throw Libc.LastError();
     }
@@ -95,17 +99,18 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         {
             return sent;
         }
-        Interlocked.Exchange(ref _writable, NotReady); // An event until here may have come before it was full; one from here on counts.
+        // An event before this line may be older than the full buffer; one after it counts, so the second attempt comes after it too.
+        Interlocked.Exchange(ref _writable, NotReady);
         return sent + SendOnce(data[sent..], moreFollows);
     }
 
-    /// <summary>How many bytes were sent, as far as we are concerned, but not yet received by the other side.</summary>
-    public int QueuedToSend() => Query(Libc.QueuedToSend);
+    /// <summary>How many bytes were given to the system, but not acknowledged by the other side.</summary>
+    public int UnacknowledgedBytes => Query(Libc.QueuedToSend);
 
-    /// <summary>How many of them have not even left this machine.</summary>
-    public int NotYetSent() => Query(Libc.NotYetSent);
+    /// <summary>How many of them have not left this machine.</summary>
+    public int UnsentBytes => Query(Libc.NotYetSent);
 
-    /// <summary>Ends both directions; who waits will find out by an event.</summary>
+    /// <summary>Ends both directions; what waits is ended by an event.</summary>
     public void Shutdown()
     {
         try
@@ -114,7 +119,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         catch (ObjectDisposedException)
         {
-            // So much the better.
+            // It was closed.
         }
     }
 
@@ -127,11 +132,13 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         catch (ObjectDisposedException)
         {
-            // So much the better.
+            // It was closed.
         }
     }
 
-    /// <summary>Resets the connection, so that the other side does not take a part for the whole; who waits will find out by an event.</summary>
+    /// <summary>
+    /// Resets the connection, so that the other side does not take a part for the whole; what waits is ended by an event.
+    /// </summary>
     public void Reset()
     {
         try
@@ -141,7 +148,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         catch (ObjectDisposedException)
         {
-            // So much the better.
+            // It was closed.
         }
     }
 
@@ -149,7 +156,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <returns>False where there is something already.</returns>
     public bool TryAwaitReadable() => TryAwait(ref _readable);
 
-    /// <summary>Begins to wait for its turn where <see cref="IsTurnOver"/>; <see cref="OnReadable"/> is called once.</summary>
+    /// <summary>Waits for the loop's next round, where <see cref="HasUsedItsShare"/>; <see cref="OnReadable"/> is called once.</summary>
     public void Yield()
     {
         Volatile.Write(ref _readable, Awaited);
@@ -160,10 +167,10 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <returns>False where there is room already.</returns>
     public bool TryAwaitWritable() => TryAwait(ref _writable);
 
-    /// <summary>Ends a wait for something to read; whoever gets true must do what <see cref="OnReadable"/> would.</summary>
+    /// <summary>Ends a wait for something to read; the caller that gets true must do what <see cref="OnReadable"/> would.</summary>
     public bool TryClaimReadable() => Interlocked.Exchange(ref _readable, Ready) == Awaited;
 
-    /// <summary>Ends a wait for room to write; whoever gets true must do what <see cref="OnWritable"/> would.</summary>
+    /// <summary>Ends a wait for room to write; the caller that gets true must do what <see cref="OnWritable"/> would.</summary>
     public bool TryClaimWritable() => Interlocked.Exchange(ref _writable, Ready) == Awaited;
 
     /// <summary>Takes a wait for something to read back, as if it had never been.</summary>
@@ -174,7 +181,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     protected bool TryBeginReading() => IsReadable && Interlocked.Exchange(ref _readable, NotReady) != NotReady;
 
     /// <summary>To be called after an attempt to read that may have left something.</summary>
-    protected void ReadOn() => Volatile.Write(ref _readable, Ready);
+    protected void MarkReadable() => Volatile.Write(ref _readable, Ready);
 
     /// <summary>Joins the loop before it waits for anything.</summary>
     protected void Join()
@@ -186,7 +193,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     }
 
     /// <summary>Nothing can be written until an event says so, as while connecting.</summary>
-    protected void HoldWrites() => Volatile.Write(ref _writable, NotReady);
+    protected void MarkNotWritable() => Volatile.Write(ref _writable, NotReady);
 
     /// <summary>The wait for something to read is over.</summary>
     protected abstract void OnReadable();
@@ -222,8 +229,11 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
     }
 
-    /// <summary>It is its turn again. Where the wait has ended otherwise, or is another one by now, nothing is lost: there is nothing to read, then.</summary>
-    internal void GoOn()
+    /// <summary>
+    /// Goes on reading after <see cref="Yield"/>. Where that wait was ended in another way, or is another one by now, a needless attempt to
+    /// read is all that follows.
+    /// </summary>
+    internal void Continue()
     {
         if (TryClaimReadable())
         {
@@ -250,16 +260,14 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
 
     private int Query(nuint what)
     {
-        var count = 0;
         try
         {
-            _ = Libc.Query(this, what, &count); // fails where it has ended
+            return Libc.Query(this, what);
         }
         catch (ObjectDisposedException)
         {
-            // So nothing is.
+            return 0;
         }
-        return count;
     }
 
     private bool TryAwait(ref int state)
@@ -269,7 +277,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
             return false;
         }
         Join();
-        return !_isDisposed || Interlocked.Exchange(ref state, Ready) != Awaited; // There are no events any more; the next attempt says so.
+        return !_isDisposed || Interlocked.Exchange(ref state, Ready) != Awaited; // No event will come; the next attempt says so.
     }
 
     private int SendOnce(ReadOnlySpan<byte> data, bool moreFollows)

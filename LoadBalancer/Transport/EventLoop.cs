@@ -5,18 +5,19 @@ using System.Runtime.Versioning;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// A thread that waits for events of its sockets and deals with them, one after the other; there is one for each core, for as long as
-/// the process lives. Whatever waits for a socket continues here, so nothing may block.
+/// A thread that waits for events of its sockets and handles them, one after the other; there is one for each core, as long as the
+/// process lives. What waits for a socket continues on this thread, so nothing may block.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed unsafe class EventLoop
 {
-    // Large batches: what the kernel has to say it says in one call, and requests that came together are dealt with together.
+    // Large batches: one call gets all events that there are, and requests that came together are handled together.
     private const int BatchSize = 1024;
 
-    // So much may be read in one go before it is the others' turn: enough to make the change cost nothing, and over in well under a millisecond.
-    private const int Turn = 256 * 1024;
-    private const int LeastSpent = 4 * 1024; // What is done with a few bytes takes time too.
+    // So many bytes may be read in one go before the loop's other sockets come first: enough to make the change cost nothing, and over in
+    // much less than a millisecond.
+    private const int ReadBudget = 256 * 1024;
+    private const int LeastSpent = 4 * 1024; // Handling a few bytes takes time too.
 
     private static readonly EventLoop[] All = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(index => new EventLoop(index))];
     private static int _next;
@@ -24,11 +25,11 @@ internal sealed unsafe class EventLoop
     [ThreadStatic]
     private static EventLoop? _current;
 
-    private readonly Lock _gate = new();
+    private readonly Lock _gate = new(); // of the slots; nothing is called or locked inside
     private readonly Stack<int> _free = new();
-    private readonly Queue<EpollSocket> _yielded = new(); // the loop's thread only, as the next two
+    private readonly Queue<EpollSocket> _yielded = new(); // of the loop's thread only, as the next two
     private readonly Queue<Action> _afterRound = new();
-    private int _left;
+    private int _budget;
     private readonly int _epoll;
     private EpollSocket?[] _sockets = new EpollSocket?[256]; // by slot; replaced when it grows
     private int _slots;
@@ -49,12 +50,12 @@ internal sealed unsafe class EventLoop
     public static EventLoop? Current => _current;
 
     /// <summary>
-    /// Whether what this thread is dealing with has read so much that the loop's other sockets come first. Everything continues here,
-    /// so two ends that both keep up with us would hold the loop for ever.
+    /// Whether the socket that is being handled has used its read budget, so that the loop's other sockets come first. Everything continues
+    /// on this thread, so two ends that both keep up with us would hold the loop for ever.
     /// </summary>
-    public bool IsTurnOver => _left <= 0;
+    public bool HasUsedItsShare => _budget <= 0;
 
-    /// <summary>Every socket that waits for anything, or has.</summary>
+    /// <summary>Every socket that has joined a loop.</summary>
     public static IEnumerable<EpollSocket> Sockets => All.SelectMany(loop => Volatile.Read(ref loop._sockets)).OfType<EpollSocket>();
 
     /// <summary>Its number, from 0.</summary>
@@ -63,7 +64,7 @@ internal sealed unsafe class EventLoop
     /// <summary>Each of them in turn.</summary>
     public static EventLoop Next() => All[(uint)Interlocked.Increment(ref _next) % (uint)All.Length];
 
-    /// <summary>From now on the socket is told of its events, beginning with those that hold already.</summary>
+    /// <summary>From now on the socket gets its events, beginning with those that hold already.</summary>
     public void Add(EpollSocket socket)
     {
         lock (_gate)
@@ -75,7 +76,7 @@ internal sealed unsafe class EventLoop
                 _sockets.CopyTo(grown, 0);
                 Volatile.Write(ref _sockets, grown);
             }
-            // A slot is used again; an event that was under way for its last user is told from those of this one by the upper half.
+            // A slot is used again. The upper half tells an event for this socket from one that was under way for the last one.
             socket.Key = (ulong)++_added << 32 | (uint)slot;
             _sockets[slot] = socket;
         }
@@ -110,15 +111,15 @@ internal sealed unsafe class EventLoop
         }
     }
 
-    /// <summary>So many bytes were read; on the loop's own thread.</summary>
-    public void Spend(int bytes) => _left -= Math.Max(bytes, LeastSpent);
+    /// <summary>Takes what was read from the budget; on the loop's own thread.</summary>
+    public void Spend(int bytes) => _budget -= Math.Max(bytes, LeastSpent);
 
-    /// <summary>The socket has something to read, but waits until it is its turn again; on the loop's own thread.</summary>
+    /// <summary>Handles the socket again in the next round, because it has something to read; on the loop's own thread.</summary>
     public void Yield(EpollSocket socket) => _yielded.Enqueue(socket);
 
     /// <summary>
-    /// Does something once this round's events have been dealt with, in order that what they lead to can be done together; on the loop's
-    /// own thread.
+    /// Runs something once this round's events have been handled, so that what they lead to can be done together; on the loop's own
+    /// thread.
     /// </summary>
     public void AfterRound(Action action) => _afterRound.Enqueue(action);
 
@@ -135,14 +136,14 @@ internal sealed unsafe class EventLoop
                 var key = Unsafe.ReadUnaligned<ulong>(@event + Libc.EventDataOffset);
                 if (Volatile.Read(ref _sockets)[(uint)key] is { } socket && socket.Key == key)
                 {
-                    _left = Turn;
+                    _budget = ReadBudget;
                     socket.OnEvents(Unsafe.ReadUnaligned<uint>(@event));
                 }
             }
-            for (var i = _yielded.Count; i > 0; i--) // Who yields again waits for the next round.
+            for (var i = _yielded.Count; i > 0; i--) // One that yields again waits for the next round.
             {
-                _left = Turn;
-                _yielded.Dequeue().GoOn();
+                _budget = ReadBudget;
+                _yielded.Dequeue().Continue();
             }
             while (_afterRound.TryDequeue(out var action))
             {

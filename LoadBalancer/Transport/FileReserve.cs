@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 
 namespace LoadBalancer.Transport;
@@ -16,4 +17,13 @@ internal static class FileReserve
 
     /// <summary>Files of this number or a higher one are not for backends either.</summary>
     public static readonly int BackendsEnd = Limit - 32;
+
+    /// <summary>Whether the next file would not be for clients.</summary>
+    /// <param name="any">Any open file, which is duplicated for a moment.</param>
+    public static bool IsShort(SafeHandle any)
+    {
+        var next = Libc.Control(any, Libc.Duplicate, 0);
+        _ = Libc.Close(next);
+        return next < 0 || next >= ClientsEnd;
+    }
 }

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace LoadBalancer.Transport;
 
-/// <summary>The system calls of Linux that the event loops stand on; constants as in the kernel's headers.</summary>
+/// <summary>The system calls that the event loops need; constants as in the headers of Linux. Poll(2) is the same on every Unix.</summary>
 internal static unsafe partial class Libc
 {
     public const uint EpollIn = 0x1;
@@ -79,7 +79,10 @@ internal static unsafe partial class Libc
     public static partial int GetOption(SafeHandle socket, int level, int name, int* value, int* length);
 
     [LibraryImport("libc", EntryPoint = "ioctl")]
-    public static partial int Query(SafeHandle socket, nuint what, int* value);
+    private static partial int Query(SafeHandle socket, nuint what, int* value);
+
+    [LibraryImport("libc", EntryPoint = "poll")]
+    private static partial int Poll(PollEntry* entries, nuint count, int milliseconds);
 
     [LibraryImport("libc", EntryPoint = "shutdown")]
     public static partial int Shutdown(SafeHandle socket, int how);
@@ -99,6 +102,36 @@ internal static unsafe partial class Libc
         const int OpenFiles = 7; // RLIMIT_NOFILE
         var limits = stackalloc nuint[2]; // struct rlimit: what holds, and how far it may be raised
         return GetLimit(OpenFiles, limits) == 0 ? (int)Math.Min(limits[0], int.MaxValue) : int.MaxValue;
+    }
+
+    /// <summary>Asks the system for a number about a socket, such as <see cref="NotYetSent"/>; 0 where the connection has ended.</summary>
+    /// <exception cref="ObjectDisposedException">It was closed.</exception>
+    public static int Query(SafeHandle socket, nuint what)
+    {
+        var value = 0;
+        _ = Query(socket, what, &value); // fails where it has ended
+        return value;
+    }
+
+    /// <summary>Whether an error waits to be read from the socket, as after a reset. Does not take it, and does not wait.</summary>
+    /// <exception cref="ObjectDisposedException">It was closed.</exception>
+    public static bool HasError(SafeHandle socket)
+    {
+        const short PollErr = 0x8;
+        var isHeld = false;
+        try
+        {
+            socket.DangerousAddRef(ref isHeld);
+            var entry = new PollEntry { File = (int)socket.DangerousGetHandle() };
+            return Poll(&entry, 1, 0) > 0 && (entry.Returned & PollErr) != 0;
+        }
+        finally
+        {
+            if (isHeld)
+            {
+                socket.DangerousRelease();
+            }
+        }
     }
 
     /// <summary>What the last call's error number means in the framework's words.</summary>
@@ -121,4 +154,13 @@ internal static unsafe partial class Libc
         113 => SocketError.HostUnreachable,
         _ => SocketError.SocketError,
     }));
+
+    /// <summary>struct pollfd.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct PollEntry
+    {
+        public int File;
+        public short Wanted;
+        public short Returned;
+    }
 }

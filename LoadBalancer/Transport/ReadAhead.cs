@@ -4,13 +4,13 @@ using System.Threading.Tasks.Sources;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// The read that is under way on a connection while it lies idle. It ends in one of two ways: somebody claims it for a request, and
-/// its result is the beginning of the response; or it completes unclaimed, and the backend has closed the connection. Which of the
-/// two came first is decided by one exchange of <see cref="_state"/>. Made once for a connection and used for every rest.
+/// The read that is under way on a connection while it is parked. It ends in one of two ways: a request claims it, and its result is the
+/// beginning of the response; or it completes unclaimed, and the backend has closed the connection. Which of the two came first is
+/// decided by one exchange of <see cref="_state"/>. Made once for a connection and used each time it is parked.
 /// </summary>
 internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEventArgs(true), IValueTaskSource<int>
 {
-    private const int Idle = 0;
+    private const int Parked = 0;
     private const int Claimed = 1;
     private const int Closed = 2;
 
@@ -18,25 +18,30 @@ internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEvent
     private int _state = Closed;
 
     /// <summary>Begins to read into the memory.</summary>
-    /// <returns>False where something is there already, if only the end: the connection is of no further use.</returns>
+    /// <returns>False where something is there already, the end included: the connection is of no further use.</returns>
     public bool TryBegin(Memory<byte> memory)
     {
         _result.Reset();
-        Volatile.Write(ref _state, Idle);
+        Volatile.Write(ref _state, Parked);
         SetBuffer(memory);
         try
         {
-            return socket.ReceiveAsync(this);
+            if (socket.ReceiveAsync(this))
+            {
+                return true;
+            }
         }
         catch (ObjectDisposedException)
         {
-            return false;
+            // It was closed, by us.
         }
+        Volatile.Write(ref _state, Closed);
+        return false;
     }
 
     /// <summary>Claims the read for a request; from now on its result must be awaited.</summary>
     /// <returns>False where the backend was faster and has closed the connection.</returns>
-    public bool TryClaim() => Interlocked.CompareExchange(ref _state, Claimed, Idle) == Idle;
+    public bool TryClaim() => Interlocked.CompareExchange(ref _state, Claimed, Parked) == Parked;
 
     /// <summary>How many bytes were received, once the read was claimed.</summary>
     public ValueTask<int> ResultAsync() => new(this, _result.Version);
@@ -54,7 +59,7 @@ internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEvent
     /// <inheritdoc/>
     protected override void OnCompleted(SocketAsyncEventArgs e)
     {
-        if (Interlocked.CompareExchange(ref _state, Closed, Idle) == Idle)
+        if (Interlocked.CompareExchange(ref _state, Closed, Parked) == Parked)
         {
             closed();
         }

@@ -2,7 +2,7 @@ using System.Threading.Tasks.Sources;
 
 namespace LoadBalancer.Transport;
 
-/// <summary>That a socket has become ready, for one after the other who waits for it.</summary>
+/// <summary>A wait for a socket to become ready; used again and again, by one caller at a time.</summary>
 internal sealed class Readiness : IValueTaskSource
 {
     private ManualResetValueTaskSourceCore<bool> _result; // continues inline

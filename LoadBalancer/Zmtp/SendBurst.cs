@@ -1,3 +1,5 @@
+using LoadBalancer.Transport;
+
 namespace LoadBalancer.Zmtp;
 
 /// <summary>

@@ -1,5 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
+using LoadBalancer.Net;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Zmtp;
 
@@ -36,7 +38,7 @@ internal sealed class ZmtpConnector : IAsyncDisposable
         var delay = limits.FirstReconnectDelay;
         while (!_stop.IsCancellationRequested)
         {
-            if (await DialAsync() is { } socket && _socket.Attach(socket, Address) is { } peer)
+            if (await DialAsync() is { } connection && _socket.Attach(connection, Address) is { } peer)
             {
                 Volatile.Write(ref _peer, peer);
                 if (_stop.IsCancellationRequested)
@@ -47,25 +49,30 @@ internal sealed class ZmtpConnector : IAsyncDisposable
                 delay = peer.IsEstablished ? limits.FirstReconnectDelay : delay;
             }
             // Up to half as long again, so that those who lost the same server do not all come back at once.
-            await Task.Delay(delay * (1 + Random.Shared.NextDouble() / 2), _socket.Time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(delay * (1 + Random.Shared.NextDouble() / 2), _socket.Time, _stop.Token)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             delay = delay * 2 < limits.LongestReconnectDelay ? delay * 2 : limits.LongestReconnectDelay;
         }
     }
 
-    private async Task<Socket?> DialAsync()
+    private async Task<ISocketConnection?> DialAsync()
     {
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         using var timeout = new CancellationTokenSource(_socket.Limits.HandshakeTimeout, _socket.Time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, _stop.Token);
         try
         {
-            await socket.ConnectAsync(Address, either.Token);
-            return socket;
+            return await Connector.OpenAsync(Convert(Address), either.Token);
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException)
         {
-            socket.Dispose();
             return null;
         }
     }
+
+    private static EndpointAddress Convert(EndPoint address) => address switch
+    {
+        IPEndPoint ip => new EndpointAddress("tcp", ip.Address.ToString(), ip.Port),
+        DnsEndPoint name => new EndpointAddress("tcp", name.Host, name.Port),
+        _ => throw new ArgumentException($"{address} is neither an IP address nor a name", nameof(address)),
+    };
 }

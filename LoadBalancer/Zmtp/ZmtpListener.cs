@@ -1,78 +1,36 @@
 using System.Net;
 using System.Net.Sockets;
+using LoadBalancer.Net;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Zmtp;
 
 /// <summary>Accepts connections for a socket.</summary>
 internal sealed class ZmtpListener : IAsyncDisposable
 {
-    // Where there is no file left, or no memory, somebody must free some first.
-    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(100);
-
-    private readonly ZmtpSocket _socket;
-    private readonly Socket _listener;
-    private readonly Task _accepting;
-    private volatile bool _isDisposed;
+    private readonly IDisposable _accepting;
 
     /// <summary>Listens there.</summary>
     /// <exception cref="SocketException">The port is taken, or the address is not ours.</exception>
     public ZmtpListener(ZmtpSocket socket, IPEndPoint address)
     {
-        _socket = socket;
-        _listener = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            _listener.Bind(address);
-            _listener.Listen(512);
-        }
-        catch
-        {
-            _listener.Dispose();
-            throw;
-        }
-        Address = (IPEndPoint)_listener.LocalEndPoint!;
-        _accepting = AcceptAsync();
+        var bound = ListenAddress.Bind(address);
+        Address = (IPEndPoint)bound.LocalEndPoint!;
+        _accepting = Acceptor.Accept(
+            bound, socket.Name, null, accepted => socket.Attach(accepted.Connection, Plain(accepted.Remote)), socket.Time, socket.Logger);
     }
 
     /// <summary>Where it listens.</summary>
     public IPEndPoint Address { get; }
 
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    public ValueTask DisposeAsync()
     {
-        _isDisposed = true;
-        _listener.Dispose();
-        await _accepting;
+        _accepting.Dispose();
+        return ValueTask.CompletedTask;
     }
 
-    private async Task AcceptAsync()
-    {
-        while (!_isDisposed)
-        {
-            try
-            {
-                Attach(await _listener.AcceptAsync());
-            }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException)
-            {
-                if (!_isDisposed && e is SocketException { SocketErrorCode: not (SocketError.ConnectionReset or SocketError.ConnectionAborted) })
-                {
-                    await Task.Delay(Patience, _socket.Time);
-                }
-            }
-        }
-    }
-
-    private void Attach(Socket accepted)
-    {
-        try
-        {
-            accepted.NoDelay = true;
-            _socket.Attach(accepted, accepted.RemoteEndPoint);
-        }
-        catch (SocketException)
-        {
-            accepted.Dispose(); // It was reset before we could look at it.
-        }
-    }
+    // A socket for both families says ::ffff:127.0.0.1, which nobody wants to read in a log.
+    private static IPEndPoint Plain(IPEndPoint address) =>
+        address.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(address.Address.MapToIPv4(), address.Port) : address;
 }

@@ -9,7 +9,7 @@ namespace LoadBalancer.Zmtp;
 public sealed class ZmtpPeer
 {
     private readonly ZmtpSocket _socket;
-    private readonly IWire _wire;
+    private readonly IConnection _connection;
     private readonly MessageReader _reader;
     private readonly SendQueue _queue;
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -21,11 +21,14 @@ public sealed class ZmtpPeer
     private long _readsSeenAt;
     private bool _isAsked;
 
-    internal ZmtpPeer(ZmtpSocket socket, IWire wire, EndPoint? remote)
+    internal ZmtpPeer(ZmtpSocket socket, IConnection connection, EndPoint? remote)
     {
-        (_socket, _wire, Remote) = (socket, wire, remote);
+        (_socket, _connection, Remote) = (socket, connection, remote);
         _reader = new MessageReader(socket.Limits);
-        _queue = new SendQueue(wire, socket.Limits, socket.Time, Break, socket.Logger);
+        var limits = socket.Limits;
+        _queue = new SendQueue(
+            connection, new SendLimits(limits.QueueBytes, limits.QueueMessages), limits.StallTimeout, SendBurst.Flush, OnSendFailed,
+            socket.Time, socket.Logger);
     }
 
     /// <summary>Where it is; null where that is not known.</summary>
@@ -62,7 +65,8 @@ public sealed class ZmtpPeer
     internal Subscriber Subscriber => field ??= new Subscriber(this);
 
     /// <summary>
-    /// Sends it a message, or has it wait. A peer that publishes nothing and has too much waiting already does not read: it loses its connection.
+    /// Sends it a message, or lets it wait. Where too much waits already the message is dropped, and a peer of a socket that does not
+    /// publish loses its connection, because it does not read.
     /// </summary>
     /// <returns>False where it was dropped.</returns>
     /// <exception cref="ArgumentException">It is no message: it has no frames.</exception>
@@ -75,12 +79,14 @@ public sealed class ZmtpPeer
         {
             throw new ArgumentException("a message has at least one frame", nameof(message));
         }
-        switch (_queue.Add(envelope.Wire.Span, message.Wire.Span))
+        switch (_queue.Add(1, envelope.Wire.Span, message.Wire.Span))
         {
             case SendQueue.Outcome.Taken:
                 return true;
             case SendQueue.Outcome.Full when !_socket.Type.Publishes():
-                Close(ZmtpFault.NotReading, $"has {_socket.Limits.QueueMessages} messages or {_socket.Limits.QueueBytes} bytes waiting and does not read");
+                Close(
+                    ZmtpFault.NotReading,
+                    $"has {_socket.Limits.QueueMessages} messages or {_socket.Limits.QueueBytes} bytes waiting and does not read");
                 break;
         }
         _socket.Statistics.CountDropped();
@@ -92,8 +98,8 @@ public sealed class ZmtpPeer
     {
         if (Interlocked.Exchange(ref _isClosed, 1) == 0)
         {
-            _queue.Close();
-            _wire.Dispose();
+            _queue.Dispose();
+            _connection.Dispose();
         }
     }
 
@@ -178,16 +184,12 @@ public sealed class ZmtpPeer
     internal void Inspect(long now)
     {
         var (limits, time) = (_socket.Limits, _socket.Time);
-        if (_queue.StalledSince() is { } stalled && time.GetElapsedTime(stalled, now) >= limits.StallTimeout)
-        {
-            Close(ZmtpFault.NotReading, $"has taken nothing for {limits.StallTimeout.TotalSeconds:0} s of what is sent to it");
-        }
         if (Volatile.Read(ref _reads) is var reads && reads != _readsSeen)
         {
             (_readsSeen, _readsSeenAt, _isAsked) = (reads, now, false);
         }
-        else if (IsEstablished && SpeaksCommands && limits.HeartbeatInterval > TimeSpan.Zero && time.GetElapsedTime(_readsSeenAt, now) is var silent
-            && silent >= limits.HeartbeatInterval)
+        else if (IsEstablished && SpeaksCommands && limits.HeartbeatInterval > TimeSpan.Zero
+            && time.GetElapsedTime(_readsSeenAt, now) is var silent && silent >= limits.HeartbeatInterval)
         {
             if (silent >= 2 * limits.HeartbeatInterval)
             {
@@ -249,9 +251,9 @@ public sealed class ZmtpPeer
         if (!_reader.IsInTheMiddle)
         {
             _reader.Release(); // A connection that lies idle needs no memory for what may come.
-            await _wire.ReceiveAsync(default);
+            await _connection.ReceiveAsync(default);
         }
-        var count = await _wire.ReceiveAsync(_reader.Room());
+        var count = await _connection.ReceiveAsync(_reader.Room());
         if (count == 0)
         {
             throw new EndOfStreamException();
@@ -302,14 +304,19 @@ public sealed class ZmtpPeer
 
     private void SendCommand(ReadOnlySpan<byte> command)
     {
-        if (_queue.AddCommand(command) == SendQueue.Outcome.Full)
+        if (_queue.Add(0, command) == SendQueue.Outcome.Full)
         {
             Close(ZmtpFault.NotReading, $"has {_socket.Limits.QueueBytes} bytes waiting and does not read");
         }
     }
 
-    private void Break()
+    private void OnSendFailed(Exception? reason)
     {
+        if (reason is null)
+        {
+            Close(ZmtpFault.NotReading, $"has taken nothing for {_socket.Limits.StallTimeout.TotalSeconds:0} s of what is sent to it");
+            return;
+        }
         _isBroken |= !IsClosed;
         Close();
     }

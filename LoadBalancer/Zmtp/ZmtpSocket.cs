@@ -52,7 +52,9 @@ public abstract class ZmtpSocket : IAsyncDisposable
     /// <summary>Called when a peer has done something wrong: who, what, and in words. It has lost its connection, or is about to.</summary>
     public Action<ZmtpPeer, ZmtpFault, string>? Faulted { get; init; }
 
-    /// <summary>Gets what fails unexpectedly in the background; nothing is logged by default.</summary>
+    /// <summary>
+    /// Gets what fails unexpectedly in the background, and why connections cannot be accepted; nothing is logged by default.
+    /// </summary>
     public ILogger Logger { get; init; } = NullLogger.Instance;
 
     /// <summary>How many connections it has, those in the handshake included.</summary>
@@ -66,6 +68,9 @@ public abstract class ZmtpSocket : IAsyncDisposable
             }
         }
     }
+
+    /// <summary>What the log calls it where connections cannot be accepted: the name of the load balancer's listener.</summary>
+    internal string Name { get; init; } = "zmtp";
 
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
@@ -96,7 +101,9 @@ public abstract class ZmtpSocket : IAsyncDisposable
         }
     }
 
-    /// <summary>Connects, and again whenever the connection ends, until the socket is disposed or <see cref="DisconnectAsync"/> is called.</summary>
+    /// <summary>
+    /// Connects, and again whenever the connection ends, until the socket is disposed or <see cref="DisconnectAsync"/> is called.
+    /// </summary>
     /// <param name="address">An <see cref="IPEndPoint"/> or <see cref="DnsEndPoint"/>.</param>
     public void Connect(EndPoint address) => Keep(new ZmtpConnector(this, address));
 
@@ -139,25 +146,11 @@ public abstract class ZmtpSocket : IAsyncDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>Takes over a connection of the framework; on Linux it goes on in one of the event loops.</summary>
-    /// <returns>Null where there are too many, or no further file can be opened, or the socket was disposed: it is closed.</returns>
-    internal ZmtpPeer? Attach(Socket socket, EndPoint? remote)
-    {
-        try
-        {
-            return Attach(OperatingSystem.IsLinux() ? EpollWire.TakeOver(socket, EventLoop.Next()) : new SocketWire(socket), remote);
-        }
-        catch (SocketException)
-        {
-            return null;
-        }
-    }
-
     /// <summary>Takes over a connection, whoever made it; from here on it is dealt with.</summary>
     /// <returns>Null where there are too many, or the socket was disposed: it is closed.</returns>
-    internal ZmtpPeer? Attach(IWire wire, EndPoint? remote)
+    internal ZmtpPeer? Attach(IConnection connection, EndPoint? remote)
     {
-        var peer = new ZmtpPeer(this, wire, remote);
+        var peer = new ZmtpPeer(this, connection, remote);
         bool isTaken, isDisposed;
         lock (_gate)
         {

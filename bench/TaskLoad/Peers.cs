@@ -82,17 +82,16 @@ internal sealed class Peers(int clientPort, int workerPort, Load load)
     {
         public delegate void OnLine(LineWriter writer, ReadOnlySpan<byte> line);
 
-        private readonly EpollWire _wire;
+        private readonly ISocketConnection _connection;
         private readonly LineWriter _writer;
 
-        private Peer(EpollWire wire) =>
-            (_wire, _writer) =
-            (wire, new LineWriter(wire, TimeSpan.FromMinutes(1), _ => { }, TimeProvider.System, NullLogger.Instance));
+        private Peer(ISocketConnection connection) =>
+            (_connection, _writer) =
+            (connection, new LineWriter(connection, TimeSpan.FromMinutes(1), _ => { }, TimeProvider.System, NullLogger.Instance));
 
         public static async Task<Peer> OpenAsync(int port, OnLine onLine)
         {
-            var address = new EndpointAddress("tcp", "127.0.0.1", port);
-            var peer = new Peer(await EpollWire.OpenAsync(address, EventLoop.Next(), CancellationToken.None));
+            var peer = new Peer(await Connector.OpenAsync(new EndpointAddress("tcp", "127.0.0.1", port), CancellationToken.None));
             Background.Run(() => peer.ListenAsync(onLine));
             return peer;
         }
@@ -108,7 +107,7 @@ internal sealed class Peers(int clientPort, int workerPort, Load load)
         private async Task ListenAsync(OnLine onLine)
         {
             var lines = new LineBuffer(64 * 1024);
-            while (await _wire.ReceiveAsync(lines.Room) is > 0 and var count)
+            while (await _connection.ReceiveAsync(lines.Room) is > 0 and var count)
             {
                 lines.Add(count);
                 while (lines.TryTake(out var line))

@@ -250,6 +250,9 @@ internal sealed class ParkingTests
         await clients;
     }
 
+    [OneTimeSetUp]
+    public static void NeedEventLoops() => Assume.That(TransportChoice.IsEpoll, "connections are parked on event loops only");
+
     private Task<TestNode> StartAsync(
         RawServer backend, Func<HttpListenerOptions, HttpListenerOptions>? listener = null, Func<PoolOptions, PoolOptions>? pool = null) =>
         TestNode.StartAsync([backend.Address], pool, listener, _clock);

@@ -1,7 +1,7 @@
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
+using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections;
@@ -11,9 +11,8 @@ using Microsoft.Extensions.Time.Testing;
 namespace LoadBalancer.Tests.Transport.Kestrel;
 
 /// <summary>Clients that do not take what is sent to them.</summary>
-[Platform("Linux")]
-[SupportedOSPlatform("linux")]
-internal sealed class SendTimeoutTests
+[TestFixtureSource(typeof(Transports), nameof(Transports.All))]
+internal sealed class SendTimeoutTests(string transport)
 {
     private static readonly TimeSpan SendTimeout = TimeSpan.FromSeconds(100);
     private static readonly TimeSpan AlmostIt = TimeSpan.FromSeconds(90);
@@ -24,7 +23,8 @@ internal sealed class SendTimeoutTests
 
     [SetUp]
     public async Task SetUp() =>
-        _listener = await new EpollTransport(Listen, new() { SendTimeout = () => SendTimeout }, _clock, NullLogger<EpollListener>.Instance).BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
+        _listener = await new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new() { SendTimeout = () => SendTimeout }, _clock, NullLoggerFactory.Instance)
+            .BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
 
     [TearDown]
     public async Task TearDown() => await _listener.DisposeAsync();
@@ -145,13 +145,6 @@ internal sealed class SendTimeoutTests
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 64 * 1024 };
         await socket.ConnectAsync(_listener.EndPoint);
-        return socket;
-    }
-
-    private static Socket Listen(EndPoint address)
-    {
-        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(address);
         return socket;
     }
 }

@@ -33,12 +33,7 @@ internal sealed class HeartbeatSocket : IDisposable
     public HeartbeatSocket(string pool, EndpointAddress address, TimeProvider time, ILogger logger)
     {
         (Configured, _time, _logger) = (address, time, logger);
-        var ip = address.Host switch
-        {
-            "*" => Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any,
-            "localhost" => IPAddress.Loopback,
-            _ => IPAddress.Parse(address.Host),
-        };
+        var ip = ListenAddress.Resolve(address.Host)[0]; // of localhost, the IPv4 address alone
         _socket = new Socket(ip.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
         try
         {
@@ -58,8 +53,7 @@ internal sealed class HeartbeatSocket : IDisposable
         catch (SocketException e)
         {
             _socket.Dispose();
-            var reason = e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "the port is taken by another program" : e.Message;
-            throw new StartException($"pool '{pool}': cannot take heartbeats on {address}: {reason}", e);
+            throw new StartException($"pool '{pool}': cannot take heartbeats on {address}: {ListenAddress.WhyNot(e)}", e);
         }
     }
 

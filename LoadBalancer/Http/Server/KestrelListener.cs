@@ -8,6 +8,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Listeners;
+using LoadBalancer.Net;
 using LoadBalancer.Tls;
 using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
@@ -16,7 +17,6 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
 
@@ -67,7 +67,7 @@ public sealed class KestrelListener : IListener
         }
         builder.Services.AddSingleton(loggers);
         builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(name, accessLog, options.AccessLogFormat, errors, time));
-        builder.Services.AddSingleton(CreateTransport(time, loggers));
+        builder.Services.AddSingleton<IConnectionListenerFactory>(CreateTransport(time, loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
     }
@@ -78,7 +78,7 @@ public sealed class KestrelListener : IListener
     /// <inheritdoc/>
     public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
 
-    /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset (on Linux).</summary>
+    /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset.</summary>
     public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);
 
     /// <inheritdoc/>
@@ -105,8 +105,7 @@ public sealed class KestrelListener : IListener
         }
         catch (Exception e) when (e is IOException or SocketException)
         {
-            var reason = e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException ? "the port is taken by another program" : e.GetBaseException().Message;
-            throw new StartException($"listener '{Name}': cannot listen on {_options.Address}: {reason}", e);
+            throw new StartException($"listener '{Name}': cannot listen on {_options.Address}: {ListenAddress.WhyNot(e)}", e);
         }
     }
 
@@ -120,33 +119,25 @@ public sealed class KestrelListener : IListener
         _certificates?.Dispose();
     }
 
-    // On either a request stays on the thread that read it. Therefore nothing may block there. The framework's sockets know no time-out for
-    // sending: elsewhere than on Linux a client that takes nothing of a short answer keeps its connection until the node stops.
-    private IConnectionListenerFactory CreateTransport(TimeProvider time, ILoggerFactory loggers)
+    // On both transports a request stays on the thread that read it. Therefore nothing may block there.
+    private KestrelTransport CreateTransport(TimeProvider time, ILoggerFactory loggers)
     {
-        const int Backlog = 4096;
-        if (!OperatingSystem.IsLinux())
-        {
-            return new SocketTransportFactory(
-                Options.Create(new SocketTransportOptions { UnsafePreferInlineScheduling = true, Backlog = Backlog, CreateBoundListenSocket = CreateListenSocket }), loggers);
-        }
-        var options = new EpollOptions
+        var options = new KestrelTransportOptions
         {
             Listener = Name,
-            Backlog = Backlog,
             Limit = _limit,
             SendTimeout = () => SendTimeout,
             ParkedTimeout = _certificates is null && _options.HttpVersion == HttpVersion.Version11 ? _options.KeepAliveTimeout : null,
         };
-        return new EpollTransport(CreateListenSocket, options, time, loggers.CreateLogger<EpollListener>());
+        return new KestrelTransport(TransportChoice.IsEpoll, CreateListenSocket, options, time, loggers);
     }
 
     // Without a limit the kernel buffers megabytes for a slow client, and reports no progress until much of it was sent, which would
     // look like an idle client. With it little waits unsent, and the speed of the connection is not limited.
-    private static Socket CreateListenSocket(EndPoint endPoint)
+    private static Socket CreateListenSocket(IPEndPoint address)
     {
         const int NotSentLowWaterMark = 25; // TCP_NOTSENT_LOWAT of Linux, tcp(7); accepted sockets inherit it
-        var socket = SocketTransportOptions.CreateDefaultBoundListenSocket(endPoint);
+        var socket = ListenAddress.Bind(address);
         if (OperatingSystem.IsLinux())
         {
             socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, NotSentLowWaterMark, BitConverter.GetBytes(128 * 1024));
@@ -206,11 +197,8 @@ public sealed class KestrelListener : IListener
     {
         if (_limit is not null)
         {
-            if (!OperatingSystem.IsLinux()) // where the transport does it, which knows of connections that Kestrel does not
-            {
-                listen.Use(next => connection => _limit.HoldAsync(() => next(connection)));
-            }
-            ((IMultiplexedConnectionBuilder)listen).Use(next => connection => _limit.HoldAsync(() => next(connection))); // HTTP/3
+            // HTTP/3 alone: of TCP connections the transport knows more than Kestrel.
+            ((IMultiplexedConnectionBuilder)listen).Use(next => connection => _limit.HoldAsync(() => next(connection)));
         }
         if (_certificates is null)
         {

@@ -27,7 +27,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     private const long NoDeadline = long.MaxValue;
     private const int InitialBufferSize = 8 * 1024;
 
-    private readonly IRestingWire _wire;
+    private readonly IReusableConnection _wire;
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _aborted = new();
     private byte[] _buffer = GC.AllocateUninitializedArray<byte>(InitialBufferSize);
@@ -37,7 +37,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     private long _deadline = NoDeadline;
     private int _abortCause;
 
-    public BackendConnection(IRestingWire wire, TimeProvider time, HeaderLine?[] knownLines) =>
+    public BackendConnection(IReusableConnection wire, TimeProvider time, HeaderLine?[] knownLines) =>
         (_wire, _time, OpenedAt, Headers) = (wire, time, time.GetTimestamp(), new HeaderLines(knownLines));
 
     /// <summary>The clock of its deadlines.</summary>
@@ -139,12 +139,12 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
         EndDeadline();
         IsReused = true;
         IdleSince = _time.GetTimestamp();
-        return _wire.TryRest(_buffer, _closed ??= () => closed(this));
+        return _wire.TryPark(_buffer, _closed ??= () => closed(this));
     }
 
     /// <summary>Takes an idle connection into use.</summary>
     /// <returns>False where the backend has closed it.</returns>
-    public bool TryResume() => _wire.TryWake();
+    public bool TryResume() => _wire.TryResume();
 
     /// <inheritdoc/>
     public void Dispose() => _wire.Dispose();

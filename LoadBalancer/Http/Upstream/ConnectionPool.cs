@@ -23,11 +23,6 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
     // The address of a name may change. Then connections to the old address must end at some time.
     private static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(15);
 
-    private static int _threads;
-
-    [ThreadStatic]
-    private static int _thread; // that is no event loop's; numbered from 1, in the order in which threads first came by
-
     private readonly bool _isTls = backend.Address.Scheme == "https";
     private readonly bool _isName = !IPAddress.TryParse(backend.Address.Host, out _);
     private readonly Lock _gate = new();
@@ -84,7 +79,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
         Interlocked.Increment(ref _opening);
         try
         {
-            IRestingWire wire;
+            IReusableConnection wire;
             if (!_isTls)
             {
                 wire = await _dialer.OpenWireAsync(clientGone);
@@ -97,7 +92,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
                     Http2.TakeOver(tls);
                     return null;
                 }
-                wire = new TlsWire(socket, tls, trust.Logger);
+                wire = new TlsConnection(socket, tls, trust.Logger);
             }
             var connection = new BackendConnection(wire, time, _knownLines);
             lock (_gate)
@@ -168,18 +163,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
         }
     }
 
-    private int OwnStack()
-    {
-        if (OperatingSystem.IsLinux() && EventLoop.Current is { } loop)
-        {
-            return loop.Index;
-        }
-        if (_thread == 0)
-        {
-            _thread = Interlocked.Increment(ref _threads);
-        }
-        return _thread % _stacks.Length;
-    }
+    private int OwnStack() => IoThread.Number % _stacks.Length;
 
     // It stays on its stack until it is taken, or was there for too long.
     private void OnClosed(BackendConnection connection)

@@ -16,12 +16,12 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
     /// <summary>Opens a connection without TLS.</summary>
     /// <param name="cancellationToken">Cancelled when the connection is no longer needed.</param>
     /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
-    public Task<IRestingWire> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IRestingWire>(
-        async token => OperatingSystem.IsLinux() ? await EpollWire.OpenAsync(address, token) : new SocketWire(await SocketWire.ConnectAsync(address, token)), cancellationToken);
+    public Task<IReusableConnection> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IReusableConnection>(
+        async token => await Connector.OpenAsync(address, token), cancellationToken);
 
     /// <summary>Opens a connection without TLS, as a socket of the framework.</summary>
     /// <inheritdoc cref="OpenWireAsync"/>
-    public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) => InTimeAsync(token => SocketWire.ConnectAsync(address, token), cancellationToken);
+    public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) => InTimeAsync(token => Connector.OpenSocketAsync(address, token), cancellationToken);
 
     /// <summary>Opens a connection with TLS.</summary>
     /// <param name="protocols">What to offer for negotiation (ALPN).</param>
@@ -34,7 +34,7 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
         List<SslApplicationProtocol> protocols, CancellationToken cancellationToken) => InTimeAsync(
         async token =>
         {
-            var socket = await SocketWire.ConnectAsync(address, token);
+            var socket = await Connector.OpenSocketAsync(address, token);
             return (socket, await trust.HandshakeAsync(socket, address.Host, protocols, token));
         },
         cancellationToken);

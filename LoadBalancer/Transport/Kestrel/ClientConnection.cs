@@ -82,7 +82,7 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
             return null;
         }
         // The kernel knows of every byte that the client's side has acknowledged; we know only when there is much room again.
-        var received = Writer.Sent - _socket.QueuedToSend();
+        var received = Writer.Sent - _socket.UnacknowledgedBytes;
         if (received != _received)
         {
             (_received, _movedAt) = (received, now);
@@ -90,7 +90,9 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
         return _movedAt;
     }
 
-    /// <summary>Since when it has been between two requests, as far as can be seen from outside; null where it is not. For the sweep.</summary>
+    /// <summary>
+    /// Since when it has been between two requests, as far as can be seen from outside; null where it is not. For the sweep.
+    /// </summary>
     public long? QuietSince(long now)
     {
         if (!IsIdle)

@@ -10,7 +10,8 @@ namespace LoadBalancer.Transport.Kestrel;
 /// one, for what Kestrel keeps for a connection is many times as much: then it is parked, until the next request begins.
 /// </summary>
 [SupportedOSPlatform("linux")]
-internal sealed class ClientSocket(int file, EventLoop loop, EpollListener listener, EndPoint? local, EndPoint? remote) : EpollSocket(file, loop)
+internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener listener, EndPoint? local, EndPoint? remote)
+    : EpollSocket(file, loop)
 {
     private ClientConnection? _connection; // null while it is parked
     private ConnectionAbortedException? _abortReason;
@@ -20,7 +21,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollListener liste
     public bool IsParked => Volatile.Read(ref _connection) is null;
 
     /// <summary>Who accepted it.</summary>
-    public EpollListener Listener => listener;
+    public EpollClientListener Listener => listener;
 
     /// <summary>Its own address.</summary>
     public EndPoint? Local => local;
@@ -84,7 +85,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollListener liste
 
     /// <summary>A look at it now and then, on no particular thread: whether its time is up, or it may be parked.</summary>
     /// <returns>Whether it was parked.</returns>
-    public bool Inspect(long now, EpollOptions options, TimeProvider time)
+    public bool Inspect(long now, KestrelTransportOptions options, TimeProvider time)
     {
         if (Volatile.Read(ref _connection) is not { } connection)
         {
@@ -98,8 +99,8 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollListener liste
         {
             connection.Abort(new ConnectionAbortedException("the client does not take what is sent to it"));
         }
-        if (options.ParkedTimeout is null || connection.QuietSince(now) is not { } quiet || time.GetElapsedTime(quiet, now) < options.ParkAfter
-            || listener.IsDisposed || !TryUnawaitReadable())
+        if (options.ParkedTimeout is null || connection.QuietSince(now) is not { } quiet
+            || time.GetElapsedTime(quiet, now) < options.ParkAfter || listener.IsDisposed || !TryUnawaitReadable())
         {
             return false;
         }
@@ -158,13 +159,13 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollListener liste
             try
             {
                 var count = Receive(first, Libc.Peek);
-                if (count == Nothing)
+                if (count == WouldBlock)
                 {
                     continue;
                 }
                 if (count > 0)
                 {
-                    listener.Resume(this);
+                    listener.Deliver(this);
                     return;
                 }
             }

@@ -22,8 +22,8 @@ internal sealed class RequestBoundary
     public int Requests => Volatile.Read(ref _requests);
 
     /// <summary>
-    /// A request is over. Where it might have a body, something of that may be still to come, and where it might have been upgraded, so may be
-    /// anything.
+    /// A request is over. Where it might have a body, something of that may be still to come; where it might have been upgraded, anything
+    /// may.
     /// </summary>
     public void EndRequest(IFeatureCollection request)
     {

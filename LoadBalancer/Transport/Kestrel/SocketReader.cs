@@ -18,9 +18,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
     private const int LargeStep = 64 * 1024;
     private const int LeastRoom = 1024;
 
-    private byte[] _buffer = [];
-    private int _start;
-    private int _end;
+    private ReceiveBuffer _received = new();
     private int _step = SmallStep;
     private bool _hasNews; // There is something that the last examination did not see.
     private bool _isAtEnd;
@@ -32,9 +30,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
     private ManualResetValueTaskSourceCore<ReadResult> _result; // continues inline
 
     /// <summary>Whether what was read was consumed too, and nobody wants anything but the next request.</summary>
-    public bool IsAtBoundary => boundary.IsReached && _start == _end && !_isCompleted && !_cancelRequested;
-
-    private ReadOnlySequence<byte> Unread => new(_buffer, _start, _end - _start);
+    public bool IsAtBoundary => boundary.IsReached && _received.IsEmpty && !_isCompleted && !_cancelRequested;
 
     /// <inheritdoc/>
     public override bool TryRead(out ReadResult result)
@@ -54,11 +50,11 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
             result = default;
             return false;
         }
-        if (_end > _start)
+        if (!_received.IsEmpty)
         {
             boundary.IsReached = false; // It may be no more than half a head, and consumed all the same.
         }
-        result = new ReadResult(Unread, isCanceled, _isAtEnd);
+        result = new ReadResult(_received.Sequence, isCanceled, _isAtEnd);
         return true;
     }
 
@@ -69,10 +65,10 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             return ValueTask.FromCanceled<ReadResult>(cancellationToken);
         }
-        var isTurnOver = !_hasNews && !_isAtEnd && !_isCompleted && socket.IsTurnOver;
+        var hasUsedItsShare = !_hasNews && !_isAtEnd && !_isCompleted && socket.HasUsedItsShare;
         try
         {
-            if (!isTurnOver && TryRead(out var result))
+            if (!hasUsedItsShare && TryRead(out var result))
             {
                 return new(result);
             }
@@ -88,7 +84,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             _registration = cancellationToken.UnsafeRegister(static state => ((SocketReader)state!).Interrupt(), this);
         }
-        if (isTurnOver)
+        if (hasUsedItsShare)
         {
             socket.Yield();
         }
@@ -109,12 +105,12 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             return;
         }
-        var unread = Unread;
+        var unread = _received.Sequence;
         _hasNews = !unread.Slice(examined).IsEmpty;
-        _start = _end - (int)unread.Slice(consumed).Length;
-        if (_start == _end)
+        _received.Consume(_received.Length - (int)unread.Slice(consumed).Length);
+        if (_received.IsEmpty)
         {
-            ReturnBuffer();
+            _received.Release();
         }
     }
 
@@ -131,7 +127,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         if (!_isCompleted)
         {
             _isCompleted = true;
-            ReturnBuffer();
+            _received.Release();
             Interrupt();
         }
     }
@@ -157,7 +153,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
     public void End()
     {
         _isAtEnd = true;
-        _result.SetResult(new ReadResult(Unread, false, true));
+        _result.SetResult(new ReadResult(_received.Sequence, false, true));
     }
 
     ReadResult IValueTaskSource<ReadResult>.GetResult(short token)
@@ -170,7 +166,8 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
 
     ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _result.GetStatus(token);
 
-    void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<ReadResult>.OnCompleted(
+        Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _result.OnCompleted(continuation, state, token, flags);
 
     private void Interrupt()
@@ -211,8 +208,8 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             return false;
         }
-        MakeRoom();
-        var room = _buffer.AsSpan(_end);
+        // It ends where Kestrel refuses: a head has its limit.
+        var room = _received.Room(LeastRoom, _step).Span;
         int count;
         try
         {
@@ -225,39 +222,15 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         }
         if (count > 0)
         {
-            _end += count;
             _hasNews = true;
-            _step = count == room.Length ? LargeStep : count <= SmallStep ? SmallStep : _step;
+            _step = _received.Advance(count) ? LargeStep : count <= SmallStep ? SmallStep : _step;
             return true;
         }
-        if (_start == _end)
+        if (_received.IsEmpty)
         {
-            ReturnBuffer();
+            _received.Release();
         }
         _isAtEnd = count == 0;
         return _isAtEnd;
-    }
-
-    private void MakeRoom()
-    {
-        if (_buffer.Length - _end >= LeastRoom)
-        {
-            return;
-        }
-        var unread = _buffer.AsSpan(_start, _end - _start);
-        var larger = ArrayPool<byte>.Shared.Rent(Math.Max(_step, 2 * unread.Length)); // Ends where Kestrel refuses: a head has its limit.
-        unread.CopyTo(larger);
-        var count = unread.Length;
-        ReturnBuffer();
-        (_buffer, _end) = (larger, count);
-    }
-
-    private void ReturnBuffer()
-    {
-        if (_buffer.Length > 0)
-        {
-            ArrayPool<byte>.Shared.Return(_buffer);
-        }
-        (_buffer, _start, _end) = ([], 0, 0);
     }
 }

@@ -8,7 +8,8 @@ namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
 /// Writes to a socket. A flush sends at once, and is over when the kernel has taken everything; where the client does not read, it
-/// waits. What a flush has left, because it was cancelled, is sent all the same.
+/// waits. What a flush has left, because it was cancelled, is sent all the same. Unlike <see cref="SendQueue"/>, into which messages are
+/// copied, it hands out the memory that Kestrel writes into, and keeps what is unsent in pieces as they were written.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTaskSource<FlushResult>
@@ -16,7 +17,8 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     private const int SmallPiece = 4 * 1024;
     private const int LargePiece = 32 * 1024;
 
-    private readonly Lock _gate = new(); // of everything below but the piece that is being written, which is the writer's own
+    // Of everything below but the piece that is being written, which is the writer's own. Nothing else is locked inside.
+    private readonly Lock _gate = new();
     private Piece _current;
     private long _unflushed;
     private long _sentBytes;
@@ -130,7 +132,8 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     {
         lock (_gate)
         {
-            return _isSending ? (_sent ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task : Task.CompletedTask;
+            return !_isSending ? Task.CompletedTask
+                : (_sent ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
         }
     }
 
@@ -164,7 +167,8 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
 
     ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) => _result.GetStatus(token);
 
-    void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<FlushResult>.OnCompleted(
+        Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _result.OnCompleted(continuation, state, token, flags);
 
     private void Cancel(CancellationToken? token)

@@ -1,8 +1,8 @@
 using System.Net;
-using System.Net.Sockets;
-using System.Runtime.Versioning;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using LoadBalancer.Net;
+using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -14,9 +14,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LoadBalancer.Tests.Transport.Kestrel;
 
 /// <summary>What else of Kestrel's stands on the transport: TLS and HTTP/2.</summary>
-[Platform("Linux")]
-[SupportedOSPlatform("linux")]
-internal sealed class EpollKestrelTests
+[TestFixtureSource(typeof(Transports), nameof(Transports.All))]
+internal sealed class KestrelOnTransportTests(string transport)
 {
     [TestCase(false, 1)]
     [TestCase(false, 2)]
@@ -59,20 +58,12 @@ internal sealed class EpollKestrelTests
         }));
     }
 
-    private static WebApplication Build(Action<ListenOptions> configure)
+    private WebApplication Build(Action<ListenOptions> configure)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, configure));
-        builder.Services.AddSingleton<IConnectionListenerFactory>(new EpollTransport(
-            address =>
-            {
-                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-                socket.Bind(address);
-                return socket;
-            },
-            new(),
-            TimeProvider.System,
-            NullLogger<EpollListener>.Instance));
+        builder.Services.AddSingleton<IConnectionListenerFactory>(
+            new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new(), TimeProvider.System, NullLoggerFactory.Instance));
         return builder.Build();
     }
 }

@@ -2,8 +2,9 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using System.Text;
+using LoadBalancer.Net;
+using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -11,14 +12,13 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LoadBalancer.Tests.Transport.Kestrel;
 
 /// <summary>The transport beneath Kestrel, on its own: what Kestrel relies on.</summary>
-[Platform("Linux")]
-[SupportedOSPlatform("linux")]
-internal sealed class EpollTransportTests
+[TestFixtureSource(typeof(Transports), nameof(Transports.All))]
+internal sealed class KestrelTransportTests(string transport)
 {
     private IConnectionListener _listener = null!;
 
     [SetUp]
-    public async Task SetUp() => _listener = await ListenAsync();
+    public async Task SetUp() => _listener = await ListenAsync(new IPEndPoint(IPAddress.Loopback, 0));
 
     [TearDown]
     public async Task TearDown() => await _listener.DisposeAsync();
@@ -38,7 +38,7 @@ internal sealed class EpollTransportTests
     [TestCase("::")]
     public async Task Accept_OnAnyAddress_KnowsWhichItWas(string address)
     {
-        await using var listener = await ListenAsync(address);
+        await using var listener = await ListenAsync(new IPEndPoint(IPAddress.Parse(address), 0));
         var port = ((IPEndPoint)listener.EndPoint).Port;
         using var client = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await client.ConnectAsync(new IPEndPoint(IPAddress.Loopback, port));
@@ -65,7 +65,7 @@ internal sealed class EpollTransportTests
     [Test]
     public async Task Bind_PortTaken_SaysSo()
     {
-        var bind = async () => await new EpollTransport(CreateSocket, new(), TimeProvider.System, NullLogger<EpollListener>.Instance).BindAsync(_listener.EndPoint);
+        var bind = async () => await ListenAsync((IPEndPoint)_listener.EndPoint);
 
         await bind.Should().ThrowAsync<AddressInUseException>();
     }
@@ -235,7 +235,9 @@ internal sealed class EpollTransportTests
 
         (await FluentActions.Awaiting(() => reading).Should().ThrowAsync<ConnectionAbortedException>()).WithMessage("enough");
         (await flushing).IsCompleted.Should().BeTrue();
-        server.ConnectionClosed.WaitHandle.WaitOne(TimeSpan.FromSeconds(10)).Should().BeTrue();
+        var closed = new TaskCompletionSource();
+        server.ConnectionClosed.Register(closed.SetResult);
+        await closed.Task; // without blocking: this may be the thread that has to close it
         await FluentActions.Awaiting(() => ReadToEndAsync(client)).Should().ThrowAsync<SocketException>();
     }
 
@@ -344,19 +346,8 @@ internal sealed class EpollTransportTests
         }
     }
 
-    private static async Task<IConnectionListener> ListenAsync(string address = "127.0.0.1", EpollOptions? options = null, TimeProvider? time = null) =>
-        await new EpollTransport(CreateSocket, options ?? new(), time ?? TimeProvider.System, NullLogger<EpollListener>.Instance).BindAsync(new IPEndPoint(IPAddress.Parse(address), 0));
-
-    private static Socket CreateSocket(EndPoint address)
-    {
-        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-        if (address.AddressFamily == AddressFamily.InterNetworkV6)
-        {
-            socket.DualMode = true;
-        }
-        socket.Bind(address);
-        return socket;
-    }
+    private async Task<IConnectionListener> ListenAsync(IPEndPoint address) =>
+        await new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new(), TimeProvider.System, NullLoggerFactory.Instance).BindAsync(address);
 
     private async Task<Socket> ConnectAsync()
     {

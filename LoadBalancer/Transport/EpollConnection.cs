@@ -4,78 +4,60 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using System.Threading.Tasks.Sources;
-using LoadBalancer.Net;
 
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// A wire on a socket of a loop: of the one whose thread opened it, unless told otherwise. A request, its client's socket and its
-/// backend's then stay on one thread.
+/// A connection on a socket of an event loop. Callers wait for the socket itself, so a request, its client's socket and its backend's stay
+/// on one thread.
 /// </summary>
 [SupportedOSPlatform("linux")]
-internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<int>
+internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTaskSource<int>
 {
     private readonly Readiness _room = new();
     private readonly Action? _closedFile;
     private Memory<byte> _memory;
     private volatile bool _isBroken;
-    private Action? _closed; // to be called if anything comes; null where it is awaited
+    private Action? _closed; // while it is parked: to be called if anything arrives
     private ManualResetValueTaskSourceCore<int> _received; // continues inline
 
     /// <summary>Takes over the file of a connection.</summary>
     /// <param name="file">The file.</param>
     /// <param name="loop">The loop that it is to belong to.</param>
     /// <param name="closed">Called once its file is closed.</param>
-    public EpollWire(int file, EventLoop loop, Action? closed = null)
+    public EpollConnection(int file, EventLoop loop, Action? closed = null)
         : base(file, loop) => _closedFile = closed;
 
-    /// <summary>Whether the other side has reset the connection, or is gone; known from <see cref="Watch"/> on, or since anything was waited for.</summary>
+    /// <inheritdoc/>
     public bool IsBroken => _isBroken;
 
-    /// <summary>Has the system ask a silent peer whether it is still there: after 30 s, then each 10 s, and the third silence is the end.</summary>
-    public unsafe void KeepAlive()
+    /// <inheritdoc/>
+    public void KeepAlive()
     {
-        foreach (var (level, name, wanted) in new[] { (Libc.SolSocket, Libc.SoKeepAlive, 1), (Libc.Tcp, Libc.TcpKeepIdle, 30), (Libc.Tcp, Libc.TcpKeepInterval, 10), (Libc.Tcp, Libc.TcpKeepCount, 3) })
+        SetOption(Libc.SolSocket, Libc.SoKeepAlive, 1);
+        SetOption(Libc.Tcp, Libc.TcpKeepIdle, 30);
+        SetOption(Libc.Tcp, Libc.TcpKeepInterval, 10);
+        SetOption(Libc.Tcp, Libc.TcpKeepCount, 3);
+    }
+
+    /// <summary>Connects to one address.</summary>
+    /// <exception cref="SocketException">The connection was refused, or no file or port is left.</exception>
+    public static async Task<EpollConnection> OpenAsync(IPEndPoint address, EventLoop loop, CancellationToken cancellationToken)
+    {
+        var connection = Create(address.AddressFamily, loop);
+        try
         {
-            var value = wanted;
-            _ = Libc.SetOption(this, level, name, &value, sizeof(int)); // It has just been accepted; where it is broken, that is noticed elsewhere.
+            await connection.ConnectAsync(address.Serialize(), cancellationToken);
+            return connection;
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
         }
     }
 
-    /// <summary>Connects.</summary>
-    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
-    public static Task<EpollWire> OpenAsync(EndpointAddress address, CancellationToken cancellationToken) =>
-        OpenAsync(address, EventLoop.Current ?? EventLoop.Next(), cancellationToken);
-
-    /// <summary>Connects on this loop.</summary>
-    /// <exception cref="SocketException">Nobody listens there, or nobody was found.</exception>
-    public static async Task<EpollWire> OpenAsync(EndpointAddress address, EventLoop loop, CancellationToken cancellationToken)
-    {
-        var hosts = IPAddress.TryParse(address.Host, out var ip) ? [ip] : await Dns.GetHostAddressesAsync(address.Host, cancellationToken);
-        var failure = new SocketException((int)SocketError.HostNotFound);
-        foreach (var host in hosts)
-        {
-            var wire = Create(host.AddressFamily, loop);
-            try
-            {
-                await wire.ConnectAsync(new IPEndPoint(host, address.Port).Serialize(), cancellationToken);
-                return wire;
-            }
-            catch (SocketException e)
-            {
-                wire.Dispose();
-                failure = e;
-            }
-            catch
-            {
-                wire.Dispose();
-                throw;
-            }
-        }
-        throw failure;
-    }
-
-    /// <summary>Notices from now on when the connection breaks, though nobody waits for anything.</summary>
+    /// <inheritdoc/>
     public void Watch()
     {
         try
@@ -84,22 +66,11 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
         }
         catch (SocketException)
         {
-            Dispose(); // The system watches no more sockets: whoever waited for this one would wait for ever.
+            Dispose(); // The system watches no more sockets: a wait for this one would never end.
         }
         catch (ObjectDisposedException)
         {
             // It was closed meanwhile.
-        }
-    }
-
-    /// <summary>Takes a connection over from the framework, which does not let go of its own file.</summary>
-    /// <exception cref="SocketException">No further file can be opened.</exception>
-    public static EpollWire TakeOver(Socket socket, EventLoop loop)
-    {
-        using (socket)
-        {
-            var file = Libc.Control(socket.SafeHandle, Libc.Duplicate, 0);
-            return file >= 0 ? new EpollWire(file, loop) : throw Libc.LastError();
         }
     }
 
@@ -120,10 +91,10 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
     /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> memory)
     {
-        var isTurnOver = IsTurnOver;
+        var hasUsedItsShare = HasUsedItsShare;
         try
         {
-            if (!isTurnOver && TryReceive(memory) is not Nothing and var count)
+            if (!hasUsedItsShare && TryReceive(memory) is not WouldBlock and var count)
             {
                 return new(count);
             }
@@ -134,8 +105,8 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
         }
         _memory = memory;
         _received.Reset();
-        var version = _received.Version; // From the wait on, another thread may complete it.
-        if (isTurnOver)
+        var version = _received.Version; // Once it waits, another thread may complete it.
+        if (hasUsedItsShare)
         {
             Yield();
         }
@@ -154,14 +125,14 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
     }
 
     /// <inheritdoc/>
-    public bool TryRest(Memory<byte> memory, Action closed)
+    public bool TryPark(Memory<byte> memory, Action closed)
     {
         (_memory, _closed) = (memory, closed);
-        return TryAwaitSilence();
+        return TryAwaitNothing();
     }
 
     /// <inheritdoc/>
-    public bool TryWake()
+    public bool TryResume()
     {
         if (!TryUnawaitReadable())
         {
@@ -175,7 +146,8 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
 
     ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => _received.GetStatus(token);
 
-    void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<int>.OnCompleted(
+        Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _received.OnCompleted(continuation, state, token, flags);
 
     /// <inheritdoc/>
@@ -188,7 +160,7 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
                 Await();
             }
         }
-        else if (!IsDisposed && !TryAwaitSilence() && !IsDisposed)
+        else if (!IsDisposed && !TryAwaitNothing() && !IsDisposed)
         {
             closed();
         }
@@ -212,51 +184,57 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
     protected override void Dispose(bool disposing)
     {
         base.Dispose(disposing);
-        // Whoever waits goes on elsewhere: the one who disposes may be in the middle of something.
+        // What waits continues on another thread: the caller may be in the middle of something.
         if (disposing && TryClaimReadable() && _closed is null)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(static wire => wire.OnReadable(), this, preferLocal: false);
+            ThreadPool.UnsafeQueueUserWorkItem(static connection => connection.OnReadable(), this, preferLocal: false);
         }
         if (disposing && TryClaimWritable())
         {
-            ThreadPool.UnsafeQueueUserWorkItem(static wire => wire.OnWritable(), this, preferLocal: false);
+            ThreadPool.UnsafeQueueUserWorkItem(static connection => connection.OnWritable(), this, preferLocal: false);
         }
     }
 
-    private static unsafe EpollWire Create(AddressFamily family, EventLoop loop)
+    private static EpollConnection Create(AddressFamily family, EventLoop loop)
     {
         const int Stream = 1;
         const int Inet = 2;
         const int Inet6 = 10;
-        var file = Libc.Socket(family == AddressFamily.InterNetworkV6 ? Inet6 : Inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Libc.Tcp);
-        var wire = file >= 0 ? new EpollWire(file, loop) : throw Libc.LastError();
+        var inet = family == AddressFamily.InterNetworkV6 ? Inet6 : Inet;
+        var file = Libc.Socket(inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Libc.Tcp);
+        var connection = file >= 0 ? new EpollConnection(file, loop) : throw Libc.LastError();
         if (file >= FileReserve.BackendsEnd)
         {
-            wire.Dispose();
+            connection.Dispose();
             throw Libc.Error(Libc.TooManyFiles);
         }
-        var yes = 1;
-        _ = Libc.SetOption(wire, Libc.Tcp, Libc.TcpNoDelay, &yes, sizeof(int));
-        return wire;
+        connection.SetOption(Libc.Tcp, Libc.TcpNoDelay, 1);
+        return connection;
     }
+
+    private unsafe void SetOption(int level, int name, int value) =>
+        _ = Libc.SetOption(this, level, name, &value, sizeof(int)); // Where the connection is broken, whoever uses it will see that.
 
     private async Task ConnectAsync(SocketAddress address, CancellationToken cancellationToken)
     {
-        using var registration = cancellationToken.UnsafeRegister(static state => ((EpollWire)state!).Interrupt(), this);
         if (!TryConnect(address))
         {
+            // Registered only now: a cancellation that came before would have nothing to end, and the wait would not know of it.
+            using var registration = cancellationToken.UnsafeRegister(static state => ((EpollConnection)state!).Interrupt(), this);
             await _room.WaitAsync(TryAwaitWritable);
             cancellationToken.ThrowIfCancellationRequested();
             ThrowIfFailed();
         }
+        cancellationToken.ThrowIfCancellationRequested();
     }
 
     private unsafe bool TryConnect(SocketAddress address)
     {
-        HoldWrites();
+        MarkNotWritable();
         fixed (byte* name = address.Buffer.Span)
         {
-            return Libc.Connect(this, name, address.Size) == 0 || (Marshal.GetLastPInvokeError() == Libc.InProgress ? false : throw Libc.LastError());
+            return Libc.Connect(this, name, address.Size) == 0
+                || (Marshal.GetLastPInvokeError() == Libc.InProgress ? false : throw Libc.LastError());
         }
     }
 
@@ -300,7 +278,7 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
     }
 
     // With no memory it is only asked whether there is something.
-    private int TryReceive(Memory<byte> memory) => !memory.IsEmpty ? Receive(memory.Span) : IsReadable ? 0 : Nothing;
+    private int TryReceive(Memory<byte> memory) => !memory.IsEmpty ? Receive(memory.Span) : IsReadable ? 0 : WouldBlock;
 
     private bool TryComplete()
     {
@@ -308,7 +286,7 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
         try
         {
             count = TryReceive(_memory);
-            if (count == Nothing)
+            if (count == WouldBlock)
             {
                 return false;
             }
@@ -322,14 +300,15 @@ internal sealed class EpollWire : EpollSocket, IRestingWire, IValueTaskSource<in
         return true;
     }
 
-    /// <returns>False where there was something, if only the end.</returns>
-    private bool TryAwaitSilence()
+    /// <summary>Waits for whatever arrives, though nothing should.</summary>
+    /// <returns>False where something was there, the end included.</returns>
+    private bool TryAwaitNothing()
     {
         try
         {
             while (!TryAwaitReadable())
             {
-                if (Receive(_memory.Span) != Nothing)
+                if (Receive(_memory.Span) != WouldBlock)
                 {
                     return false;
                 }

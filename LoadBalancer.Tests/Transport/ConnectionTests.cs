@@ -1,16 +1,14 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tests.Transport;
 
-/// <summary>The wire to a backend on an event loop, on its own.</summary>
-[Platform("Linux")]
-[SupportedOSPlatform("linux")]
-internal sealed class EpollWireTests
+/// <summary>A connection to a backend on either transport, on its own.</summary>
+[TestFixtureSource(typeof(Transports), nameof(Transports.All))]
+internal sealed class ConnectionTests(string transport)
 {
     private readonly byte[] _buffer = new byte[64 * 1024];
     private Socket _listener = null!;
@@ -46,7 +44,7 @@ internal sealed class EpollWireTests
     [Test]
     public async Task Open_NobodyListens_IsRefused()
     {
-        var open = () => EpollWire.OpenAsync(new EndpointAddress("http", "127.0.0.1", ReservedPorts.Next()), CancellationToken.None);
+        var open = () => OpenAsync(ReservedPorts.Next(), CancellationToken.None);
 
         (await open.Should().ThrowAsync<SocketException>()).Which.SocketErrorCode.Should().Be(SocketError.ConnectionRefused);
     }
@@ -57,9 +55,26 @@ internal sealed class EpollWireTests
         using var source = new CancellationTokenSource();
         await source.CancelAsync();
 
-        var open = () => EpollWire.OpenAsync(new EndpointAddress("http", "127.0.0.1", Port), source.Token);
+        var open = () => OpenAsync(Port, source.Token);
 
         await open.Should().ThrowAsync<OperationCanceledException>();
+    }
+
+    [TestCase(true)]
+    [TestCase(false)]
+    public async Task Open_CancelledWhileNobodyAccepts_Throws(bool before)
+    {
+        using var nowhere = new BlackHole();
+        using var source = new CancellationTokenSource();
+        if (before)
+        {
+            await source.CancelAsync();
+        }
+
+        var opening = OpenAsync(nowhere.Port, source.Token);
+        await source.CancelAsync();
+
+        await FluentActions.Awaiting(() => opening).Should().ThrowAsync<OperationCanceledException>();
     }
 
     [Test]
@@ -104,14 +119,14 @@ internal sealed class EpollWireTests
 
         wire.Dispose();
 
-        await FluentActions.Awaiting(() => receiving).Should().ThrowAsync<ObjectDisposedException>();
-        await FluentActions.Awaiting(() => sending).Should().ThrowAsync<ObjectDisposedException>();
+        await ShouldFailAsync(receiving);
+        await ShouldFailAsync(sending);
         for (var i = 0; i < 3; i++)
         {
-            await FluentActions.Awaiting(() => wire.ReceiveAsync(_buffer).AsTask()).Should().ThrowAsync<ObjectDisposedException>();
-            await FluentActions.Awaiting(() => wire.SendAsync(_buffer).AsTask()).Should().ThrowAsync<ObjectDisposedException>();
+            await ShouldFailAsync(wire.ReceiveAsync(_buffer).AsTask());
+            await ShouldFailAsync(wire.SendAsync(_buffer).AsTask());
         }
-        wire.TryRest(_buffer, () => { }).Should().BeFalse();
+        wire.TryPark(_buffer, () => { }).Should().BeFalse();
     }
 
     [TestCase("end")]
@@ -122,7 +137,7 @@ internal sealed class EpollWireTests
         using var wire = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
         var closed = new TaskCompletionSource();
-        wire.TryRest(_buffer, closed.SetResult).Should().BeTrue();
+        wire.TryPark(_buffer, closed.SetResult).Should().BeTrue();
 
         switch (what)
         {
@@ -138,7 +153,7 @@ internal sealed class EpollWireTests
         }
 
         await closed.Task;
-        wire.TryWake().Should().BeFalse();
+        wire.TryResume().Should().BeFalse();
     }
 
     [Test]
@@ -152,11 +167,11 @@ internal sealed class EpollWireTests
 
         // The end may be a little later than the byte.
         var closed = new TaskCompletionSource();
-        if (wire.TryRest(_buffer, closed.SetResult))
+        if (wire.TryPark(_buffer, closed.SetResult))
         {
             await closed.Task;
         }
-        wire.TryWake().Should().BeFalse();
+        wire.TryResume().Should().BeFalse();
     }
 
     [Test]
@@ -167,8 +182,8 @@ internal sealed class EpollWireTests
         var answer = new byte[_buffer.Length]; // Exactly as much as is asked for: more might follow.
         for (var i = 0; i < 100; i++)
         {
-            wire.TryRest(_buffer, () => Assert.Fail("it has not closed")).Should().BeTrue();
-            wire.TryWake().Should().BeTrue();
+            wire.TryPark(_buffer, () => Assert.Fail("it has not closed")).Should().BeTrue();
+            wire.TryResume().Should().BeTrue();
             await backend.SendAsync(answer);
             for (var count = 0; count < answer.Length;)
             {
@@ -182,14 +197,89 @@ internal sealed class EpollWireTests
     {
         var wire = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        wire.TryRest(_buffer, () => Assert.Fail("it was ourselves")).Should().BeTrue();
+        wire.TryPark(_buffer, () => Assert.Fail("it was ourselves")).Should().BeTrue();
 
         wire.Dispose();
 
         (await backend.ReceiveAsync(_buffer)).Should().Be(0);
     }
 
+    [Test]
+    public async Task IsBroken_PeerResets_IsSeenThoughNobodyReceives()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        wire.Watch();
+        await backend.SendAsync("unread"u8.ToArray());
+        wire.IsBroken.Should().BeFalse();
+
+        backend.Close(0);
+
+        await Eventually.BeTrueAsync(() => wire.IsBroken, "the reset has come");
+    }
+
+    [Test]
+    public async Task IsBroken_PeerEndsInGoodOrder_IsFalse()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        wire.Watch();
+
+        backend.Shutdown(SocketShutdown.Both);
+
+        (await wire.ReceiveAsync(_buffer)).Should().Be(0);
+        wire.IsBroken.Should().BeFalse();
+    }
+
+    [Test]
+    public async Task IsBroken_UrgentByte_IsFalse()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        wire.Watch();
+
+        backend.Send("!"u8.ToArray(), SocketFlags.OutOfBand);
+        await backend.SendAsync("x"u8.ToArray());
+
+        (await wire.ReceiveAsync(_buffer)).Should().BePositive();
+        wire.IsBroken.Should().BeFalse();
+    }
+
+    [Test]
+    public async Task Dispose_SomebodyReceives_IsAnEndAndNotAReset()
+    {
+        var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        var receiving = wire.ReceiveAsync(_buffer).AsTask();
+
+        wire.Dispose();
+
+        (await backend.ReceiveAsync(_buffer)).Should().Be(0);
+        await ShouldFailAsync(receiving);
+    }
+
+    [Test]
+    public async Task UnsentBytes_PeerDoesNotRead_AreCounted()
+    {
+        using var wire = await OpenAsync();
+        using var backend = await _listener.AcceptAsync();
+        (wire.UnsentBytes, wire.UnacknowledgedBytes).Should().Be((0, 0));
+
+        var sending = wire.SendAsync(new byte[32 * 1024 * 1024]).AsTask();
+
+        wire.UnsentBytes.Should().BePositive();
+        wire.UnacknowledgedBytes.Should().BeGreaterThanOrEqualTo(wire.UnsentBytes);
+        wire.Dispose();
+        await ShouldFailAsync(sending);
+    }
+
     private int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
 
-    private Task<EpollWire> OpenAsync(string host = "127.0.0.1") => EpollWire.OpenAsync(new EndpointAddress("http", host, Port), CancellationToken.None);
+    private static async Task ShouldFailAsync(Task task) =>
+        (await FluentActions.Awaiting(() => task).Should().ThrowAsync<Exception>()).Which.Should().Match(e => e is SocketException || e is ObjectDisposedException);
+
+    private Task<ISocketConnection> OpenAsync(string host = "127.0.0.1") => OpenAsync(Port, CancellationToken.None, host);
+
+    private Task<ISocketConnection> OpenAsync(int port, CancellationToken cancellationToken, string host = "127.0.0.1") =>
+        Connector.OpenAsync(transport == Transports.Epoll, new EndpointAddress("tcp", host, port), cancellationToken);
 }

@@ -3,27 +3,30 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tls;
 
-/// <summary>A client's wire through TLS, which ends here. The end of a half is close_notify, which is followed by the connection's own (RFC 8446 section 6.1).</summary>
-internal sealed class TlsServerWire : IWire
+/// <summary>
+/// A client's connection through TLS, which ends here. The end of a half is close_notify, followed by the end of the TCP connection's half
+/// (RFC 8446 section 6.1).
+/// </summary>
+internal sealed class TlsServerConnection : IConnection
 {
-    private readonly IWire _inner;
+    private readonly IConnection _inner;
     private readonly SslStream _tls;
 
-    private TlsServerWire(IWire inner) => (_inner, _tls) = (inner, new SslStream(new WireStream(inner)));
+    private TlsServerConnection(IConnection inner) => (_inner, _tls) = (inner, new SslStream(new ConnectionStream(inner)));
 
     /// <summary>Shakes hands.</summary>
-    /// <exception cref="Exception">Of many kinds: the client does not want, is gone, or speaks something else.</exception>
-    public static async Task<TlsServerWire> OpenAsync(IWire inner, CertificateStore certificates)
+    /// <exception cref="Exception">Of many kinds: the client refuses, is gone, or does not speak TLS.</exception>
+    public static async Task<TlsServerConnection> OpenAsync(IConnection inner, CertificateStore certificates)
     {
-        var wire = new TlsServerWire(inner);
+        var connection = new TlsServerConnection(inner);
         try
         {
-            await wire._tls.AuthenticateAsServerAsync((_, hello, _, _) => new(certificates.Select(hello.ServerName)), null);
-            return wire;
+            await connection._tls.AuthenticateAsServerAsync((_, hello, _, _) => new(certificates.Select(hello.ServerName)), null);
+            return connection;
         }
         catch
         {
-            wire.Dispose(); // What TLS has of the system's memory is not known to the collector, which would come late.
+            connection.Dispose(); // TLS holds memory that the garbage collector does not know of.
             throw;
         }
     }
@@ -51,8 +54,8 @@ internal sealed class TlsServerWire : IWire
         _tls.Dispose();
     }
 
-    /// <summary>A wire as what the framework's TLS wants.</summary>
-    private sealed class WireStream(IWire wire) : Stream
+    /// <summary>A connection as the stream that the framework's TLS needs.</summary>
+    private sealed class ConnectionStream(IConnection connection) : Stream
     {
         public override bool CanRead => true;
 
@@ -68,9 +71,11 @@ internal sealed class TlsServerWire : IWire
             set => throw new NotSupportedException();
         }
 
-        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => wire.ReceiveAsync(buffer);
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+            connection.ReceiveAsync(buffer);
 
-        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => wire.SendAsync(buffer);
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+            connection.SendAsync(buffer);
 
         public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
@@ -88,7 +93,7 @@ internal sealed class TlsServerWire : IWire
 
         protected override void Dispose(bool disposing)
         {
-            wire.Dispose();
+            connection.Dispose();
             base.Dispose(disposing);
         }
     }

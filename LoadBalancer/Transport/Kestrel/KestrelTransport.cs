@@ -1,17 +1,17 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Transport.Kestrel;
 
-/// <summary>Lets Kestrel listen on sockets of the event loops.</summary>
-/// <param name="createListenSocket">Makes a bound socket.</param>
+/// <summary>Lets Kestrel listen on one of the two transports.</summary>
+/// <param name="isEpoll">Whether on event loops, which only Linux has; else on sockets of the framework.</param>
+/// <param name="bind">Makes a bound socket.</param>
 /// <param name="options">What its connections are held to.</param>
 /// <param name="time">The clock.</param>
-/// <param name="logger">Told where connections cannot be accepted.</param>
-[SupportedOSPlatform("linux")]
-internal sealed class EpollTransport(Func<EndPoint, Socket> createListenSocket, EpollOptions options, TimeProvider time, ILogger<EpollListener> logger)
+/// <param name="loggers">Make its loggers.</param>
+internal sealed class KestrelTransport(
+    bool isEpoll, Func<IPEndPoint, Socket> bind, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
     : IConnectionListenerFactory
 {
     /// <inheritdoc/>
@@ -19,8 +19,10 @@ internal sealed class EpollTransport(Func<EndPoint, Socket> createListenSocket, 
     {
         try
         {
-            using var socket = createListenSocket(endpoint);
-            return new(new EpollListener(socket, options, time, logger));
+            var socket = bind((IPEndPoint)endpoint);
+            return isEpoll && OperatingSystem.IsLinux()
+                ? new(new EpollClientListener(socket, options, time, loggers))
+                : new(new SocketClientListener(socket, options, time, loggers));
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
         {
@@ -30,13 +32,10 @@ internal sealed class EpollTransport(Func<EndPoint, Socket> createListenSocket, 
 }
 
 /// <summary>What a listener's connections are held to.</summary>
-internal sealed record EpollOptions
+internal sealed record KestrelTransportOptions
 {
     /// <summary>The listener's name.</summary>
     public string Listener { get; init; } = "";
-
-    /// <summary>How many connections may wait to be accepted.</summary>
-    public int Backlog { get; init; } = 512;
 
     /// <summary>How many connections there may be; null where there is no limit.</summary>
     public ConnectionLimit? Limit { get; init; }
@@ -45,11 +44,11 @@ internal sealed record EpollOptions
     public Func<TimeSpan> SendTimeout { get; init; } = () => TimeSpan.FromSeconds(100);
 
     /// <summary>
-    /// How long a connection may be idle in all while it is parked between two requests; null where connections are not parked, which only
-    /// plain HTTP/1.1 can be: with TLS or HTTP/2 there is more to a connection than its requests.
+    /// How long a connection may be idle in all while it is parked between two requests; null where connections are not parked. Only plain
+    /// HTTP/1.1 can be, and only on event loops: with TLS or HTTP/2 there is more to a connection than its requests.
     /// </summary>
     public TimeSpan? ParkedTimeout { get; init; }
 
-    /// <summary>How long it is idle before it is parked: long enough to be worth the making of a new connection at its end.</summary>
+    /// <summary>How long it is idle before it is parked: long enough to be worth a new connection object at its end.</summary>
     public TimeSpan ParkAfter { get; init; } = TimeSpan.FromSeconds(5);
 }

@@ -5,11 +5,13 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tls;
 
-/// <summary>A wire through TLS. While it lies idle a read is already under way, as with <see cref="SocketWire"/>.</summary>
-internal sealed class TlsWire(Socket socket, SslStream tls, ILogger logger) : IRestingWire
+/// <summary>
+/// A backend's connection through TLS. While it is parked a read is already under way, as with <see cref="SocketConnection"/>.
+/// </summary>
+internal sealed class TlsConnection(Socket socket, SslStream tls, ILogger logger) : IReusableConnection
 {
     private const int InUse = 0;
-    private const int Resting = 1;
+    private const int Parked = 1;
     private const int Closed = 2;
 
     private int _state;
@@ -40,23 +42,36 @@ internal sealed class TlsWire(Socket socket, SslStream tls, ILogger logger) : IR
     }
 
     /// <inheritdoc/>
-    public bool TryRest(Memory<byte> memory, Action closed)
+    public bool TryPark(Memory<byte> memory, Action closed)
     {
-        Volatile.Write(ref _state, Resting);
+        Volatile.Write(ref _state, Parked);
         _readAhead = ReadAsync(memory).AsTask();
         BackgroundTask.Run(NoticeEndAsync(_readAhead, closed), logger, "watching an idle TLS connection");
-        return Volatile.Read(ref _state) == Resting;
+        return Volatile.Read(ref _state) == Parked;
     }
 
     /// <inheritdoc/>
-    public bool TryWake() => Interlocked.CompareExchange(ref _state, InUse, Resting) == Resting;
+    public bool TryResume() => Interlocked.CompareExchange(ref _state, InUse, Parked) == Parked;
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        TryWake(); // The read that is under way ends with the socket, and that is not the backend's doing.
-        socket.Dispose(); // First, so that no alert is waited for.
+        TryResume(); // The read that is under way ends with the socket, and that is not the backend's doing.
+        EndSending(); // The framework would reset a connection on which something is under way.
+        socket.Dispose(); // Before TLS, so that no alert is waited for.
         tls.Dispose();
+    }
+
+    private void EndSending()
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Send);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It has ended already.
+        }
     }
 
     private async ValueTask<int> ReadAsync(Memory<byte> memory) => await tls.ReadAsync(memory);
@@ -64,7 +79,7 @@ internal sealed class TlsWire(Socket socket, SslStream tls, ILogger logger) : IR
     private async Task NoticeEndAsync(Task reading, Action closed)
     {
         await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (Interlocked.CompareExchange(ref _state, Closed, Resting) == Resting)
+        if (Interlocked.CompareExchange(ref _state, Closed, Parked) == Parked)
         {
             closed();
         }

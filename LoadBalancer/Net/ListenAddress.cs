@@ -1,0 +1,49 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace LoadBalancer.Net;
+
+/// <summary>
+/// What the host of an address means to a listener, and why an address cannot be listened on: the same for all listeners.
+/// </summary>
+internal static class ListenAddress
+{
+    /// <summary>The addresses to bind for the host of a listener's address.</summary>
+    /// <param name="host">
+    /// An IP address; <c>localhost</c> for both loopback addresses, where the machine has IPv6; or <c>*</c> for all addresses that the
+    /// machine has.
+    /// </param>
+    public static IPAddress[] Resolve(string host) => host switch
+    {
+        "*" => [Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any],
+        "localhost" => Socket.OSSupportsIPv6 ? [IPAddress.Loopback, IPAddress.IPv6Loopback] : [IPAddress.Loopback],
+        _ => [IPAddress.Parse(host)],
+    };
+
+    /// <summary>Makes a TCP socket that is bound to an address; bound to <c>::</c> it takes IPv4 too.</summary>
+    /// <exception cref="SocketException">The address cannot be had; <see cref="WhyNot"/> says why in words.</exception>
+    public static Socket Bind(IPEndPoint address)
+    {
+        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            if (address.Address.Equals(IPAddress.IPv6Any))
+            {
+                socket.DualMode = true;
+            }
+            socket.Bind(address);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Why an address could not be bound or listened on, in words for the operator.</summary>
+    public static string WhyNot(Exception exception) =>
+        exception.GetBaseException() is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse }
+            ? "the port is taken by another program"
+            : exception.GetBaseException().Message;
+}

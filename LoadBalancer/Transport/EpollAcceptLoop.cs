@@ -1,0 +1,184 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Runtime.Versioning;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>
+/// Accepts connections in an event loop. Keeps some files free for backends (<see cref="FileReserve"/>), waits a moment where no further
+/// file can be opened, and closes what is beyond the limit at once.
+/// </summary>
+[SupportedOSPlatform("linux")]
+internal sealed class EpollAcceptLoop : EpollSocket
+{
+    private const int AddressSize = 28; // struct sockaddr_in6
+
+    private readonly ConnectionLimit? _limit;
+    private readonly Action<int, IPEndPoint, IPEndPoint> _accepted;
+    private readonly AcceptTrouble _trouble;
+    private readonly ITimer _retry;
+    private bool _isShortOfFiles;
+
+    private EpollAcceptLoop(
+        int file, IPEndPoint address, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        AcceptTrouble trouble)
+        : base(file, EventLoop.Next())
+    {
+        (Address, _limit, _accepted, _trouble) = (address, limit, accepted, trouble);
+        _retry = time.CreateTimer(
+            static loop => ((EpollAcceptLoop)loop!).Continue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>Where it listens.</summary>
+    public IPEndPoint Address { get; }
+
+    /// <summary>Takes over a bound socket, listens on it, and accepts until it is disposed.</summary>
+    /// <param name="bound">The socket.</param>
+    /// <param name="listener">The listener's name, for the log.</param>
+    /// <param name="limit">
+    /// How many connections there may be; null where there is no limit. <see cref="ConnectionLimit.Leave"/> must be called when one is
+    /// closed.
+    /// </param>
+    /// <param name="accepted">Given each connection's file, our end and the client's. Must neither block nor throw.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">Is told when connections cannot be accepted.</param>
+    /// <exception cref="SocketException">It cannot listen.</exception>
+    public static EpollAcceptLoop Start(
+        Socket bound, string listener, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ILogger logger)
+    {
+        EpollAcceptLoop loop;
+        using (bound) // The framework does not let go of its own file.
+        {
+            bound.NoDelay = true; // accepted sockets inherit it
+            bound.Blocking = false;
+            bound.Listen(AcceptTrouble.Backlog);
+            var file = Libc.Control(bound.SafeHandle, Libc.Duplicate, 0);
+            var trouble = new AcceptTrouble(listener, time, logger);
+            loop = file >= 0 ? new EpollAcceptLoop(file, (IPEndPoint)bound.LocalEndPoint!, limit, accepted, time, trouble)
+                : throw Libc.LastError();
+        }
+        if (!loop.TryAwaitArrival())
+        {
+            loop.AcceptAll();
+        }
+        return loop;
+    }
+
+    /// <inheritdoc/>
+    protected override void OnReadable() => AcceptAll();
+
+    /// <inheritdoc/>
+    protected override void OnWritable()
+    {
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        if (disposing)
+        {
+            _retry.Dispose();
+        }
+    }
+
+    private void AcceptAll()
+    {
+        try
+        {
+            do
+            {
+                while (!HasUsedItsShare && TryAccept() is var (file, local, remote))
+                {
+                    _accepted(file, local, remote);
+                }
+            }
+            while (!TryAwaitArrival());
+        }
+        catch (ObjectDisposedException)
+        {
+            // It does not listen any more.
+        }
+    }
+
+    /// <returns>False where there may be a connection to accept already.</returns>
+    private bool TryAwaitArrival()
+    {
+        if (!HasUsedItsShare)
+        {
+            return TryAwaitReadable();
+        }
+        Yield();
+        return true;
+    }
+
+    /// <returns>The file and both ends; null where there is no connection, or it was closed because of the limit.</returns>
+    private unsafe (int File, IPEndPoint Local, IPEndPoint Remote)? TryAccept()
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        if (!TryBeginReading())
+        {
+            return null;
+        }
+        if (_isShortOfFiles && FileReserve.IsShort(this))
+        {
+            TryAgainLater(Libc.TooManyFiles);
+            return null;
+        }
+        var remote = new SocketAddress(Address.AddressFamily, AddressSize);
+        var length = remote.Size;
+        int accepted;
+        fixed (byte* name = remote.Buffer.Span)
+        {
+            accepted = Libc.Accept(this, name, &length, Libc.NonBlocking | Libc.CloseOnExec);
+        }
+        var error = accepted >= 0 ? 0 : Marshal.GetLastPInvokeError();
+        if (error == Libc.Again)
+        {
+            return null;
+        }
+        if (error is not (0 or Libc.ConnectionAborted))
+        {
+            TryAgainLater(error);
+            return null;
+        }
+        MarkReadable(); // There may be another.
+        _isShortOfFiles = accepted >= FileReserve.ClientsEnd;
+        EventLoop.Current?.Spend(0);
+        if (error != 0)
+        {
+            return null;
+        }
+        if (_limit?.TryEnter() == false)
+        {
+            _ = Libc.Close(accepted);
+            return null;
+        }
+        remote.Size = length;
+        return (accepted, LocalAddress(accepted), (IPEndPoint)Address.Create(remote));
+    }
+
+    private unsafe IPEndPoint LocalAddress(int accepted)
+    {
+        if (!Address.Address.Equals(IPAddress.Any) && !Address.Address.Equals(IPAddress.IPv6Any))
+        {
+            return Address;
+        }
+        var local = new SocketAddress(Address.AddressFamily, AddressSize);
+        var length = local.Size;
+        fixed (byte* name = local.Buffer.Span)
+        {
+            _ = Libc.LocalName(accepted, name, &length); // It is bound, and the room is enough.
+        }
+        local.Size = length;
+        return (IPEndPoint)Address.Create(local);
+    }
+
+    private void TryAgainLater(int error)
+    {
+        _retry.Change(AcceptTrouble.RetryDelay, Timeout.InfiniteTimeSpan);
+        _trouble.Report(Libc.Error(error));
+    }
+}

@@ -1,0 +1,104 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using System.Threading.Channels;
+using Microsoft.AspNetCore.Connections;
+
+namespace LoadBalancer.Transport.Kestrel;
+
+/// <summary>
+/// Hands clients to Kestrel: those that the accept loop has accepted, dealt out to the event loops in turn, and those on whose parked
+/// sockets a request begins. Looks at all of them once a second.
+/// </summary>
+[SupportedOSPlatform("linux")]
+internal sealed class EpollClientListener : IConnectionListener
+{
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+
+    private readonly KestrelTransportOptions _options;
+    private readonly TimeProvider _time;
+    private readonly Channel<ClientSocket> _arrived = Channel.CreateUnbounded<ClientSocket>(new() { AllowSynchronousContinuations = true });
+    private readonly EpollAcceptLoop _acceptLoop;
+    private readonly ITimer _sweep;
+    private int _isSweeping;
+
+    /// <summary>Takes over a bound socket and listens on it.</summary>
+    /// <exception cref="SocketException">It cannot listen.</exception>
+    public EpollClientListener(Socket bound, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
+    {
+        (_options, _time) = (options, time);
+        _acceptLoop = EpollAcceptLoop.Start(
+            bound, options.Listener, options.Limit,
+            (file, local, remote) => Deliver(new ClientSocket(file, EventLoop.Next(), this, local, remote)),
+            time, loggers.CreateLogger<EpollClientListener>());
+        _sweep = time.CreateTimer(static listener => ((EpollClientListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
+    }
+
+    /// <inheritdoc/>
+    public EndPoint EndPoint => _acceptLoop.Address;
+
+    /// <summary>Whether it does not listen any more.</summary>
+    public bool IsDisposed => _acceptLoop.IsDisposed;
+
+    /// <inheritdoc/>
+    public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        while (await _arrived.Reader.WaitToReadAsync(cancellationToken))
+        {
+            if (_arrived.Reader.TryRead(out var socket))
+            {
+                return socket.Connect();
+            }
+        }
+        return null;
+    }
+
+    /// <summary>Kestrel gets a connection for a socket: it is new, or was parked and a request begins on it.</summary>
+    public void Deliver(ClientSocket socket)
+    {
+        if (!_arrived.Writer.TryWrite(socket))
+        {
+            socket.Finish(); // It does not listen any more.
+        }
+    }
+
+    /// <summary>A client's socket is closed.</summary>
+    public void OnReleased() => _options.Limit?.Leave();
+
+    /// <inheritdoc/>
+    public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        _acceptLoop.Dispose();
+        _arrived.Writer.TryComplete();
+        while (_arrived.Reader.TryRead(out var socket))
+        {
+            socket.Finish();
+        }
+        foreach (var socket in Clients())
+        {
+            socket.CloseParked();
+        }
+        return ValueTask.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await UnbindAsync();
+        await _sweep.DisposeAsync();
+    }
+
+    private IEnumerable<ClientSocket> Clients() => EventLoop.Sockets.OfType<ClientSocket>().Where(socket => socket.Listener == this);
+
+    private void Sweep()
+    {
+        if (Interlocked.Exchange(ref _isSweeping, 1) != 0)
+        {
+            return; // It takes longer than the interval.
+        }
+        var now = _time.GetTimestamp();
+        var parked = Clients().Count(socket => socket.Inspect(now, _options, _time));
+        ParkedMemory.Count(parked);
+        Volatile.Write(ref _isSweeping, 0);
+    }
+}

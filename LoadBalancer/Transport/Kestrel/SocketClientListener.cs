@@ -1,0 +1,103 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
+using System.Threading.Channels;
+using LoadBalancer.Diagnostics;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+
+namespace LoadBalancer.Transport.Kestrel;
+
+/// <summary>
+/// Hands clients to Kestrel on sockets of the framework, through Kestrel's own transport for one connection. What that lacks is added: a
+/// client that takes nothing of what is sent to it is cut (<see cref="SocketClient"/>). Connections are not parked here.
+/// </summary>
+internal sealed class SocketClientListener : IConnectionListener
+{
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+
+    private readonly KestrelTransportOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly SocketConnectionContextFactory _contexts;
+    private readonly Channel<SocketClient> _arrived = Channel.CreateUnbounded<SocketClient>(new() { AllowSynchronousContinuations = true });
+    private readonly ConcurrentDictionary<SocketClient, bool> _clients = new();
+    private readonly SocketAcceptLoop _acceptLoop;
+    private readonly ITimer _sweep;
+
+    /// <summary>Takes over a bound socket and listens on it.</summary>
+    /// <exception cref="SocketException">It cannot listen.</exception>
+    public SocketClientListener(Socket bound, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
+    {
+        (_options, _time) = (options, time);
+        _logger = loggers.CreateLogger<SocketClientListener>();
+        // A flush is over when the system has taken everything, as on event loops: else nobody could see that a client takes nothing.
+        _contexts = new(new() { UnsafePreferInlineScheduling = true, MaxWriteBufferSize = 1 }, _logger);
+        _acceptLoop = SocketAcceptLoop.Start(bound, options.Listener, options.Limit, (socket, _, _) => Deliver(socket), time, _logger);
+        EndPoint = bound.LocalEndPoint!;
+        _sweep = time.CreateTimer(static listener => ((SocketClientListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
+    }
+
+    /// <inheritdoc/>
+    public EndPoint EndPoint { get; }
+
+    /// <inheritdoc/>
+    public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        while (await _arrived.Reader.WaitToReadAsync(cancellationToken))
+        {
+            if (_arrived.Reader.TryRead(out var client))
+            {
+                return client;
+            }
+        }
+        return null;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        _acceptLoop.Dispose();
+        _arrived.Writer.TryComplete();
+        while (_arrived.Reader.TryRead(out var client))
+        {
+            await client.DisposeAsync();
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await UnbindAsync();
+        await _sweep.DisposeAsync();
+        _contexts.Dispose();
+    }
+
+    private void Deliver(Socket socket)
+    {
+        var client = new SocketClient(_contexts.Create(socket), socket, _time, OnClosed);
+        _clients.TryAdd(client, true);
+        if (!_arrived.Writer.TryWrite(client))
+        {
+            client.Abort(new ConnectionAbortedException("it does not listen any more"));
+            BackgroundTask.Run(client.DisposeAsync().AsTask(), _logger, "closing a connection");
+        }
+    }
+
+    private void OnClosed(SocketClient client)
+    {
+        if (_clients.TryRemove(client, out _))
+        {
+            _options.Limit?.Leave();
+        }
+    }
+
+    private void Sweep()
+    {
+        var now = _time.GetTimestamp();
+        foreach (var (client, _) in _clients)
+        {
+            client.Inspect(_time, now, _options.SendTimeout());
+        }
+    }
+}

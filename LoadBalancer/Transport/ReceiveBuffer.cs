@@ -1,0 +1,87 @@
+using System.Buffers;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>
+/// What was received and not yet consumed, in one piece of pooled memory: received into at its end, consumed from its start. It grows with
+/// what has arrived, never with what was announced; while it is empty its memory can be given back. Used by whoever reads lines, ZeroMQ
+/// messages or Kestrel's requests. A backend's HTTP connection keeps memory of its own: a read into it is under way while it is parked.
+/// </summary>
+internal struct ReceiveBuffer()
+{
+    private byte[] _bytes = [];
+    private int _start;
+    private int _end;
+
+    /// <summary>How many bytes are unread.</summary>
+    public readonly int Length => _end - _start;
+
+    /// <summary>Whether nothing is unread.</summary>
+    public readonly bool IsEmpty => _end == _start;
+
+    /// <summary>What is unread; valid until the next <see cref="Room"/> or <see cref="Release"/>, consumed or not.</summary>
+    public readonly ReadOnlyMemory<byte> Memory => _bytes.AsMemory(_start, Length);
+
+    /// <inheritdoc cref="Memory"/>
+    public readonly ReadOnlySpan<byte> Span => _bytes.AsSpan(_start, Length);
+
+    /// <inheritdoc cref="Memory"/>
+    public readonly ReadOnlySequence<byte> Sequence => new(_bytes, _start, Length);
+
+    /// <summary>Where to receive into.</summary>
+    /// <param name="least">How many bytes there must be room for; a system call for fewer is not worth it.</param>
+    /// <param name="size">How much memory to take where there is none, or where a long message has left too much.</param>
+    public Memory<byte> Room(int least, int size)
+    {
+        if (_bytes.Length - _end < least || IsEmpty && _bytes.Length > 2 * size)
+        {
+            MakeRoom(least, size);
+        }
+        return _bytes.AsMemory(_end);
+    }
+
+    /// <summary>So many bytes were received into <see cref="Room"/>.</summary>
+    /// <returns>Whether that was all the room there was: more may wait.</returns>
+    public bool Advance(int count)
+    {
+        _end += count;
+        return _end == _bytes.Length;
+    }
+
+    /// <summary>Drops bytes from the start.</summary>
+    public void Consume(int count) => _start += count;
+
+    /// <summary>Takes bytes out of the middle; what follows them moves up.</summary>
+    public void Remove(int at, int count)
+    {
+        _bytes.AsSpan((_start + at + count).._end).CopyTo(_bytes.AsSpan(_start + at));
+        _end -= count;
+    }
+
+    /// <summary>Gives the memory back, with what is unread.</summary>
+    public void Release()
+    {
+        if (_bytes.Length > 0)
+        {
+            ArrayPool<byte>.Shared.Return(_bytes);
+        }
+        (_bytes, _start, _end) = ([], 0, 0);
+    }
+
+    // In place only where at least half becomes free: else every few bytes of a long message would move all of it.
+    private void MakeRoom(int least, int size)
+    {
+        var unread = Length;
+        var to = _bytes;
+        if (unread > _bytes.Length / 2 || unread + least > _bytes.Length || IsEmpty && _bytes.Length > 2 * size)
+        {
+            to = ArrayPool<byte>.Shared.Rent(Math.Max(Math.Max(size, 2 * unread), unread + least));
+        }
+        _bytes.AsSpan(_start, unread).CopyTo(to);
+        if (to != _bytes)
+        {
+            Release();
+        }
+        (_bytes, _start, _end) = (to, 0, unread);
+    }
+}

@@ -1,0 +1,112 @@
+using System.Net;
+using System.Net.Sockets;
+using LoadBalancer.Diagnostics;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>
+/// Accepts connections on a socket of the framework. Does the same as <see cref="EpollAcceptLoop"/>: keeps some files free for backends
+/// (on Linux, the only system on which a file's number says how many are left), waits a moment where no further file can be opened, and
+/// closes what is beyond the limit at once.
+/// </summary>
+internal sealed class SocketAcceptLoop : IDisposable
+{
+    // The framework hands out at once what has come already; after this many, whatever else waits for this thread comes first.
+    private const int Batch = 64;
+
+    private readonly Socket _listening;
+    private readonly ConnectionLimit? _limit;
+    private readonly Action<Socket, IPEndPoint, IPEndPoint> _accepted;
+    private readonly TimeProvider _time;
+    private readonly AcceptTrouble _trouble;
+    private volatile bool _isDisposed;
+
+    private SocketAcceptLoop(
+        Socket listening, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        AcceptTrouble trouble) =>
+        (_listening, _limit, _accepted, _time, _trouble) = (listening, limit, accepted, time, trouble);
+
+    /// <inheritdoc cref="EpollAcceptLoop.Start"/>
+    public static SocketAcceptLoop Start(
+        Socket bound, string listener, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ILogger logger)
+    {
+        try
+        {
+            bound.Listen(AcceptTrouble.Backlog);
+        }
+        catch
+        {
+            bound.Dispose();
+            throw;
+        }
+        var loop = new SocketAcceptLoop(bound, limit, accepted, time, new AcceptTrouble(listener, time, logger));
+        BackgroundTask.Run(loop.AcceptAllAsync(), logger, $"listener '{listener}': accepting connections");
+        return loop;
+    }
+
+    /// <summary>Accepts nothing more. Open connections go on.</summary>
+    public void Dispose()
+    {
+        _isDisposed = true;
+        _listening.Dispose();
+    }
+
+    private async Task AcceptAllAsync()
+    {
+        for (var count = 1; ; count++)
+        {
+            try
+            {
+                var accepted = await _listening.AcceptAsync();
+                var isShortOfFiles = OperatingSystem.IsLinux() && accepted.Handle >= FileReserve.ClientsEnd;
+                Deliver(accepted);
+                while (isShortOfFiles && OperatingSystem.IsLinux() && FileReserve.IsShort(_listening.SafeHandle))
+                {
+                    await TryAgainLaterAsync(Libc.Error(Libc.TooManyFiles));
+                }
+            }
+            catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted)
+            {
+                // The client had gone already.
+            }
+            catch (Exception e) when (_isDisposed && e is SocketException or ObjectDisposedException)
+            {
+                return;
+            }
+            catch (SocketException e)
+            {
+                await TryAgainLaterAsync(e);
+            }
+            if (count % Batch == 0)
+            {
+                await Task.Yield();
+            }
+        }
+    }
+
+    private void Deliver(Socket accepted)
+    {
+        if (_limit?.TryEnter() == false)
+        {
+            accepted.Dispose();
+            return;
+        }
+        try
+        {
+            accepted.NoDelay = true;
+            _accepted(accepted, (IPEndPoint)accepted.LocalEndPoint!, (IPEndPoint)accepted.RemoteEndPoint!);
+        }
+        catch (SocketException)
+        {
+            accepted.Dispose(); // It was reset before we could look at it.
+            _limit?.Leave();
+        }
+    }
+
+    private async Task TryAgainLaterAsync(SocketException reason)
+    {
+        _trouble.Report(reason);
+        await Task.Delay(AcceptTrouble.RetryDelay, _time);
+    }
+}
