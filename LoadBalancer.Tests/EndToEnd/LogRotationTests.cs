@@ -13,7 +13,8 @@ internal sealed class LogRotationTests
     public async Task Signal_AfterTheFileWasRenamed_LaterLinesGoToANewFileAndNoneIsLost(int signal)
     {
         using var directory = new TemporaryDirectory();
-        var (configuration, file, rotated) = (directory.File("appsettings.json"), directory.File("access.log"), directory.File("access.log.1"));
+        var configuration = directory.File("appsettings.json");
+        var (file, rotated) = (directory.File("access.log"), directory.File("access.log.1"));
         await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         var port = ReservedPorts.Next();
         await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(new

@@ -2,7 +2,6 @@ using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Tests.Support;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LoadBalancer.Tests.Diagnostics.Access;
@@ -13,9 +12,10 @@ internal sealed class AccessLogFileTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
     private readonly FakeClock _clock = new();
-    private readonly LogRecorder _log = new();
 
     private string FilePath => _directory.File("access.log");
+
+    private HttpListenerOptions Options => new() { AccessLog = FilePath };
 
     [Test]
     public async Task Write_TwoNodesOnOneFile_EveryLineIsThereAndWhole()
@@ -56,11 +56,10 @@ internal sealed class AccessLogFileTests : IDisposable
 
     public void Dispose() => _directory.Dispose();
 
-    private AccessLogs Open() => new(
-        new Dictionary<string, ListenerOptions> { ["web"] = new HttpListenerOptions { AccessLog = FilePath } },
-        _clock, LoggerFactory.Create(builder => builder.AddProvider(_log)).CreateLogger<AccessLog>());
+    private AccessLogs Open() =>
+        new(new Dictionary<string, ListenerOptions> { ["web"] = Options }, _clock, NullLogger<AccessLog>.Instance);
 
-    private void Write(AccessLogs logs, string target) => logs.For(new HttpListenerOptions { AccessLog = FilePath })!.Write(
+    private void Write(AccessLogs logs, string target) => logs.For(Options)!.Write(
         new AccessRecord { Client = IPAddress.Loopback, Method = "GET", Target = target, Protocol = "HTTP/1.1" });
 
     private async Task WrittenAsync(int lines) => await Eventually.BeTrueAsync(
@@ -71,5 +70,6 @@ internal sealed class AccessLogFileTests : IDisposable
         },
         "the lines are written");
 
-    private static async Task<IEnumerable<string>> TargetsAsync(string file) => (await File.ReadAllLinesAsync(file)).Select(line => line.Split(' ')[6]);
+    private static async Task<IEnumerable<string>> TargetsAsync(string file) =>
+        (await File.ReadAllLinesAsync(file)).Select(line => line.Split(' ')[6]);
 }

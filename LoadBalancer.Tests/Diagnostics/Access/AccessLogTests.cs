@@ -18,7 +18,8 @@ internal sealed class AccessLogTests
     public void WriteTo_Request_IsOneLineWithoutItsQuery()
     {
         var record = Record("/a b\"c\u00e9?token=secret");
-        (record.Status, record.Bytes, record.Duration, record.Pool, record.Backend) = (200, 104, TimeSpan.FromMilliseconds(1.5), "web", "b1");
+        (record.Status, record.Bytes, record.Duration) = (200, 104, TimeSpan.FromMilliseconds(1.5));
+        (record.Pool, record.Backend) = ("web", "b1");
 
         Line(record).Should().Be("127.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET /a%20b%22c%E9 HTTP/1.1\" 200 104 0.001500 web/b1\n");
     }
@@ -39,7 +40,8 @@ internal sealed class AccessLogTests
             Backend = new string('\u20ac', 1000),
         };
 
-        Line(record).Should().StartWith("1111:").And.Contain(" \"MMMM").And.Contain("%E9 HTTP/1.1\" 999 9223372036854775807 86400000.000000 ppp").And.EndWith("\u20ac\n");
+        Line(record).Should().StartWith("1111:").And.Contain(" \"MMMM")
+            .And.Contain("%E9 HTTP/1.1\" 999 9223372036854775807 86400000.000000 ppp").And.EndWith("\u20ac\n");
     }
 
     [Test]
@@ -65,7 +67,8 @@ internal sealed class AccessLogTests
         line.Should().EndWith("}\n").And.NotContain("secret");
         line.TrimEnd().Should().NotContain("\n");
         JsonDocument.Parse(line).RootElement.EnumerateObject().Select(property => $"{property.Name}={property.Value}").Should().Equal(
-            "time=2025-01-01T00:00:00.000Z", "client=127.0.0.1", "method=GET", "path=/a\"b\u00e9\n", "protocol=HTTP/2", "status=200", "bytes=104", "seconds=0.0015", "backend=web/b1");
+            "time=2025-01-01T00:00:00.000Z", "client=127.0.0.1", "method=GET", "path=/a\"b\u00e9\n", "protocol=HTTP/2",
+            "status=200", "bytes=104", "seconds=0.0015", "backend=web/b1");
     }
 
     [Test]
@@ -153,7 +156,8 @@ internal sealed class AccessLogTests
         }
         await log.StopAsync(CancellationToken.None);
 
-        recorder.Lines.Where(line => line.Contains("lost", StringComparison.Ordinal)).Should().HaveCount(3, "the first, one in ten seconds, and the rest at the end")
+        recorder.Lines.Where(line => line.Contains("lost", StringComparison.Ordinal))
+            .Should().HaveCount(3, "the first, one in ten seconds, and the rest at the end")
             .And.OnlyContain(line => line.Contains("No space left on device", StringComparison.Ordinal));
     }
 
@@ -167,14 +171,17 @@ internal sealed class AccessLogTests
             await using (var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with { AccessLog = file }))
             {
                 await node.Client.GetStringAsync("/one?secret=1");
-                (await node.ExchangeAsync("TRACE /two HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 405");
+                var answer = await node.ExchangeAsync("TRACE /two HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+                answer.Should().StartWith("HTTP/1.1 405");
                 await node.StopAsync();
             }
 
             var lines = await File.ReadAllLinesAsync(file);
             lines.Should().HaveCount(2); // in any order: each core has lines of its own
-            lines.Should().ContainSingle(line => line.Contains("/one")).Which.Should().MatchRegex(@"^127\.0\.0\.1 - - \[.*\] ""GET /one HTTP/1\.1"" 200 2 0\.\d{6} web/b1$");
-            lines.Should().ContainSingle(line => line.Contains("/two")).Which.Should().MatchRegex(@"""TRACE /two HTTP/1\.1"" 405 29 0\.\d{6} -$");
+            lines.Should().ContainSingle(line => line.Contains("/one"))
+                .Which.Should().MatchRegex(@"^127\.0\.0\.1 - - \[.*\] ""GET /one HTTP/1\.1"" 200 2 0\.\d{6} web/b1$");
+            lines.Should().ContainSingle(line => line.Contains("/two"))
+                .Which.Should().MatchRegex(@"""TRACE /two HTTP/1\.1"" 405 29 0\.\d{6} -$");
         }
         finally
         {

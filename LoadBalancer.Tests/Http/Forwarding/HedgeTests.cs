@@ -11,6 +11,8 @@ internal sealed class HedgeTests
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+    private static readonly HedgeOptions After200Ms = new() { After = new HedgeAfter(TimeSpan.FromMilliseconds(200), 0) };
+
     private readonly FakeClock _clock = new();
 
     [Test]
@@ -138,7 +140,8 @@ internal sealed class HedgeTests
         });
         await using var other = RawServer.Answering(Ok);
         await using var node = await StartAsync([slow.Address, other.Address]);
-        using var request = new HttpRequestMessage(new HttpMethod(method), "/") { Content = body.Length > 0 ? new StringContent(body) : null };
+        using var request = new HttpRequestMessage(new HttpMethod(method), "/");
+        request.Content = body.Length > 0 ? new StringContent(body) : null;
 
         var send = node.Client.SendAsync(request);
         await arrived.Task;
@@ -178,7 +181,9 @@ internal sealed class HedgeTests
         {
             await arrived.WaitAsync();
         }
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members.Sum(backend => backend.InFlight) == 40, "ten are hedged, and the leases of the others given back");
+        await Eventually.BeTrueAsync(
+            () => node.Pool.Snapshot.Members.Sum(backend => backend.InFlight) == 40,
+            "ten are hedged, and the leases of the others given back");
         answer.SetResult();
 
         (await Task.WhenAll(gets)).Should().OnlyContain(text => text == "ok");
@@ -189,7 +194,8 @@ internal sealed class HedgeTests
     [Test]
     public async Task Get_ClientLeavesWhileBothAreAsked_BreaksBothOff()
     {
-        var (arrived, brokenOff, secondArrived, secondBrokenOff) = (new TaskCompletionSource(), new TaskCompletionSource(), new TaskCompletionSource(), new TaskCompletionSource());
+        var (arrived, brokenOff) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var (secondArrived, secondBrokenOff) = (new TaskCompletionSource(), new TaskCompletionSource());
         await using var one = Silent(arrived, brokenOff);
         await using var two = Silent(secondArrived, secondBrokenOff);
         await using var node = await StartAsync([one.Address, two.Address]);
@@ -202,7 +208,8 @@ internal sealed class HedgeTests
         client.Reset();
 
         await Task.WhenAll(brokenOff.Task, secondBrokenOff.Task);
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members.All(backend => backend is { InFlight: 0, Failures: 0 }), "both leases are given back");
+        await Eventually.BeTrueAsync(
+            () => node.Pool.Snapshot.Members.All(backend => backend is { InFlight: 0, Failures: 0 }), "both leases are given back");
     }
 
     [Test]
@@ -254,7 +261,7 @@ internal sealed class HedgeTests
         })).ToList();
         await using var node = await TestNode.StartAsync(
             servers.Select(server => server.Address),
-            pool => pool with { Policy = PolicyName.IpHash, Hedge = new HedgeOptions { After = new HedgeAfter(TimeSpan.FromMilliseconds(200), 0) } },
+            pool => pool with { Policy = PolicyName.IpHash, Hedge = After200Ms },
             listener => listener with { TrustedProxies = [IPNetwork.Parse("127.0.0.1/32")] },
             _clock);
         List<(string First, string Second)> asked = [], expected = [];
@@ -271,7 +278,8 @@ internal sealed class HedgeTests
             var second = node.Pool.Snapshot.Members.Single(backend => backend.InFlight == 1 && backend != first);
             asked.Add((first.Name, second.Name));
             peer.Reset();
-            await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members.All(backend => backend.InFlight == 0), "both leases are given back");
+            await Eventually.BeTrueAsync(
+                () => node.Pool.Snapshot.Members.All(backend => backend.InFlight == 0), "both leases are given back");
         }
 
         asked.Should().Equal(expected);
@@ -315,5 +323,5 @@ internal sealed class HedgeTests
     }
 
     private Task<TestNode> StartAsync(IEnumerable<string> backends, HedgeOptions? hedge = null) => TestNode.StartAsync(
-        backends, pool => pool with { Hedge = hedge ?? new HedgeOptions { After = new HedgeAfter(TimeSpan.FromMilliseconds(200), 0) } }, time: _clock);
+        backends, pool => pool with { Hedge = hedge ?? After200Ms }, time: _clock);
 }

@@ -23,11 +23,14 @@ internal sealed class ForwardingFieldsTests
         ("NoHostTrusted", true, "GET / HTTP/1.0\r\nX-Forwarded-Host: shop.example\r\n",
             "X-Forwarded-For: 127.0.0.1|X-Forwarded-Proto: http|X-Forwarded-Host: shop.example|Via: 1.0 loadbalancer"),
         ("Untrusted", false,
-            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\nVia: 1.0 other\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n"
+            + "Forwarded: for=6.6.6.6\r\nVia: 1.0 other\r\n",
             "X-Forwarded-For: 127.0.0.1|X-Forwarded-Proto: http|X-Forwarded-Host: a|Via: 1.0 other, 1.1 loadbalancer"),
         ("Trusted", true,
-            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\nForwarded: for=6.6.6.6\r\nVia: 1.0 b\r\nVia: 2 c\r\n",
-            "X-Forwarded-For: 6.6.6.6, 127.0.0.1|X-Forwarded-Proto: https|X-Forwarded-Host: shop.example|Forwarded: for=6.6.6.6|Via: 1.0 b, 2 c, 1.1 loadbalancer"),
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n"
+            + "Forwarded: for=6.6.6.6\r\nVia: 1.0 b\r\nVia: 2 c\r\n",
+            "X-Forwarded-For: 6.6.6.6, 127.0.0.1|X-Forwarded-Proto: https|X-Forwarded-Host: shop.example|Forwarded: for=6.6.6.6|"
+            + "Via: 1.0 b, 2 c, 1.1 loadbalancer"),
         ("TrustedLines", true, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n",
             "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 127.0.0.1|X-Forwarded-Proto: http|X-Forwarded-Host: a|Via: 1.1 loadbalancer"),
     ];
@@ -41,7 +44,9 @@ internal sealed class ForwardingFieldsTests
         await using var backend = await KestrelBackend.StartAsync(
             context =>
             {
-                seen.AppendJoin('|', Names.Where(context.Request.Headers.ContainsKey).Select(field => $"{field}: {string.Join(" + ", context.Request.Headers[field].ToArray())}"));
+                var headers = context.Request.Headers;
+                seen.AppendJoin(
+                    '|', Names.Where(headers.ContainsKey).Select(field => $"{field}: {string.Join(" + ", headers[field].ToArray())}"));
                 return context.Response.WriteAsync("ok");
             },
             version);

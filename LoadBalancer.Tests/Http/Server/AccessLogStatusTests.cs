@@ -42,24 +42,22 @@ internal sealed class AccessLogStatusTests
     public async Task Status_WhateverThePipelineDoes_IsWhatTheClientSaw(string pipeline, int expected)
     {
         using var directory = new TemporaryDirectory();
-        var options = new HttpListenerOptions
-        {
-            Address = TestNode.Parse("http://127.0.0.1:0"),
-            Pool = "web",
-            AccessLog = directory.File("access.log"),
-        };
+        var (time, file) = (TimeProvider.System, directory.File("access.log"));
+        var options = new HttpListenerOptions { Address = TestNode.Parse("http://127.0.0.1:0"), Pool = "web", AccessLog = file };
         using var logs = new AccessLogs(
-            new Dictionary<string, ListenerOptions> { ["web"] = options }, TimeProvider.System, NullLogger<AccessLog>.Instance);
+            new Dictionary<string, ListenerOptions> { ["web"] = options }, time, NullLogger<AccessLog>.Instance);
         await logs.StartAsync(CancellationToken.None);
         using (var listener = new KestrelListener(
-            "web", options, Pipelines[pipeline], logs.For(options), null, TimeProvider.System, NullLoggerFactory.Instance))
+            "web", options, Pipelines[pipeline], logs.For(options), null, time, NullLoggerFactory.Instance))
         {
             await listener.StartAsync(CancellationToken.None);
-            (await RawPeer.ExchangeAsync(new Uri(listener.Address).Port, "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).Should().StartWith($"HTTP/1.1 {expected} ");
+            var port = new Uri(listener.Address).Port;
+            var answer = await RawPeer.ExchangeAsync(port, "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            answer.Should().StartWith($"HTTP/1.1 {expected} ");
             await listener.StopAsync(CancellationToken.None);
         }
         await logs.StopAsync(CancellationToken.None);
 
-        (await File.ReadAllLinesAsync(options.AccessLog)).Should().ContainSingle().Which.Should().Contain($"\"GET /x HTTP/1.1\" {expected} ");
+        (await File.ReadAllLinesAsync(file)).Should().ContainSingle().Which.Should().Contain($"\"GET /x HTTP/1.1\" {expected} ");
     }
 }

@@ -8,20 +8,10 @@ internal static class BodyCopy
     /// <summary>Copies all pieces. Each is sent to the client before the next is waited for.</summary>
     public static async Task CopyAsync(Exchange from, PipeWriter to, TimeSpan idle)
     {
-        var isUnsent = false;
-        while (true)
+        while (await from.ReadPieceAsync(to) is > 0 and var count)
         {
-            if (isUnsent || !from.IsPieceAtHand())
-            {
-                await FlushAsync(from, to, idle); // The next piece may take long. What was written, if only the head, need not wait for it.
-            }
-            var count = await from.ReadPieceAsync(to);
-            if (count == 0)
-            {
-                return;
-            }
             from.BytesRelayed += count;
-            isUnsent = true;
+            await FlushAsync(from, to, idle);
         }
     }
 

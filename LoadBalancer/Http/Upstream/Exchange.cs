@@ -42,9 +42,6 @@ internal abstract class Exchange : HttpResponseMessage
     /// <returns>Null where the body is complete, or the client is gone; else what the backend did wrong.</returns>
     public abstract ValueTask<string?> CopyBodyAsync(HttpContext context);
 
-    /// <summary>Whether <see cref="ReadPieceAsync"/> need not wait for the backend.</summary>
-    public abstract bool IsPieceAtHand();
-
     /// <summary>Reads the next piece of a body, and writes it for the client, framed where the framing is ours.</summary>
     /// <returns>How many bytes of the body it has; 0 at its end.</returns>
     /// <exception cref="IOException">The body ends too early, or is too long.</exception>

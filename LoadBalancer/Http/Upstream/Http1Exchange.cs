@@ -133,9 +133,6 @@ internal sealed class Http1Exchange : Exchange
     public override ValueTask<string?> CopyBodyAsync(HttpContext context) => ResponseRelay.CopyBodyAsync(this, context, _timeouts.Idle);
 
     /// <inheritdoc/>
-    public override bool IsPieceAtHand() => !Connection.Unread.IsEmpty;
-
-    /// <inheritdoc/>
     public override ValueTask<int> ReadPieceAsync(PipeWriter to) => ResponseRelay.ReadPieceAsync(this, to);
 
     /// <inheritdoc/>

@@ -30,7 +30,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     private Stream? _uploadStream;
     private Stream? _body;
     private byte[] _buffer = [];
-    private ValueTask<int>? _reading;
+    private int? _firstCount; // bytes of the first piece, until they are copied
     private long? _bodyLeft; // null where no Content-Length was announced
     private bool _framed;
     private int _abortCause;
@@ -125,14 +125,10 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     }
 
     /// <inheritdoc/>
-    public override bool IsPieceAtHand() => (_reading ??= _body!.ReadAsync(_buffer, _aborted.Token)).IsCompleted;
-
-    /// <inheritdoc/>
     public override async ValueTask<int> ReadPieceAsync(PipeWriter to)
     {
-        var reading = _reading ?? _body!.ReadAsync(_buffer, _aborted.Token);
-        _reading = null;
-        var count = await reading;
+        var count = _firstCount ?? await _body!.ReadAsync(_buffer, _aborted.Token);
+        _firstCount = null;
         _bodyLeft -= count;
         if (count == 0 && _bodyLeft > 0)
         {
@@ -209,6 +205,12 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         _buffer = GC.AllocateUninitializedArray<byte>(StepSize); // Not from a pool: after an abort a read may still be running.
         _bodyLeft = response.ContentLength;
         _framed = _bodyLeft is null && ClientFraming.BeginChunked(response);
+        var reading = _body.ReadAsync(_buffer, _aborted.Token);
+        if (!reading.IsCompleted)
+        {
+            await BodyCopy.FlushAsync(this, response.BodyWriter, _timeouts.Idle); // The body may take long. The head need not wait for it.
+        }
+        _firstCount = await reading;
         await BodyCopy.CopyAsync(this, response.BodyWriter, _timeouts.Idle);
         ClientFraming.WriteTrailers(Trailers(), response, _framed);
         await BodyCopy.EndAsync(this, response, _timeouts.Idle);

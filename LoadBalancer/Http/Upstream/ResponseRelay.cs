@@ -62,15 +62,13 @@ internal static class ResponseRelay
             switch (HasBody(from, context) ? from.Head.Framing : BodyFraming.None)
             {
                 case BodyFraming.ContentLength:
-                    from.BodyLeft = from.Head.ContentLength;
-                    await BodyCopy.CopyAsync(from, context.Response.BodyWriter, idle);
+                    await CopyAsync(from, context.Response.BodyWriter, from.Head.ContentLength, idle);
                     break;
                 case BodyFraming.Chunked:
                     await CopyChunkedAsync(from, context.Response, idle);
                     break;
                 case BodyFraming.UntilClose:
-                    from.BodyLeft = long.MaxValue;
-                    await BodyCopy.CopyAsync(from, context.Response.BodyWriter, idle);
+                    await CopyAsync(from, context.Response.BodyWriter, long.MaxValue, idle);
                     break;
             }
             await BodyCopy.EndAsync(from, context.Response, idle);
@@ -90,6 +88,16 @@ internal static class ResponseRelay
     {
         var lines = Enumerable.Range(0, fields.Count).Select(i => fields[i]).Where(field => field.Kind == HeaderKind.Connection);
         return HeaderRules.NamedByConnection(new StringValues([.. lines.Select(field => field.Value)]));
+    }
+
+    private static async Task CopyAsync(Http1Exchange from, PipeWriter to, long length, TimeSpan idle)
+    {
+        from.BodyLeft = length;
+        if (from.Connection.Unread.IsEmpty)
+        {
+            await BodyCopy.FlushAsync(from, to, idle); // The body may take long. The head need not wait for it.
+        }
+        await BodyCopy.CopyAsync(from, to, idle);
     }
 
     /// <summary>Reads the next piece of a body that is not chunked; see <see cref="Exchange.ReadPieceAsync"/>.</summary>
