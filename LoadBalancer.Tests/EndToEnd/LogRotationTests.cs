@@ -15,7 +15,7 @@ internal sealed class LogRotationTests
         using var directory = new TemporaryDirectory();
         var (configuration, file, rotated) = (directory.File("appsettings.json"), directory.File("access.log"), directory.File("access.log.1"));
         await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        var port = RawServer.FreePort();
+        var port = ReservedPorts.Next();
         await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(new
         {
             LoadBalancer = new
