@@ -414,6 +414,94 @@ internal sealed class HeartbeatMonitorTests : IDisposable
         Backend("a").Load.Should().Be(0);
     }
 
+    [Test]
+    public void TakeIn_RegistersAgainAfterItsSourceWasConfiguredForAnother_TheOtherKeepsItsSource()
+    {
+        StartTwo();
+        Send("127.0.0.1:7000 127.0.0.1:7001", "127.0.0.1:50000");
+        Configure("b", "udp://127.0.0.1:50000");
+
+        Send("127.0.0.1:7000 127.0.0.1:7001", "127.0.0.1:50001").Should().Be(HeartbeatAnswer.Ok);
+
+        Send("OK", "127.0.0.1:50000").Should().Be(HeartbeatAnswer.None, "the configuration says that this is b");
+        Up().Should().Equal("a", "b");
+        Send("OK", "127.0.0.1:50001").Should().Be(HeartbeatAnswer.None);
+    }
+
+    [Test]
+    public void TakeIn_SourceWasConfiguredForAnotherForAWhile_IsNoLongerRegistered()
+    {
+        StartTwo();
+        Send("127.0.0.1:7000 127.0.0.1:7001", "127.0.0.1:50000");
+
+        Configure("b", "udp://127.0.0.1:50000");
+        Configure("b", "udp://127.0.0.1:7011");
+
+        Send("OK", "127.0.0.1:50000").Should().Be(HeartbeatAnswer.Auth);
+    }
+
+    [TestCase("udp://127.0.0.1:7011")]
+    [TestCase("udp://0.0.0.0:7011")]
+    public void TakeIn_RegistersFromTheConfiguredSourceOfAnother_TheOtherKeepsItsSource(string configured)
+    {
+        StartTwo();
+        Configure("b", configured);
+
+        Send("127.0.0.1:7000 127.0.0.1:7001", "127.0.0.1:7011").Should().Be(HeartbeatAnswer.Ok);
+        Send("OK", "127.0.0.1:7011").Should().Be(HeartbeatAnswer.None);
+
+        Up().Should().Equal("a", "b");
+    }
+
+    [TestCase("udp://127.0.0.1:7001")]
+    [TestCase("udp://0.0.0.0:7001")]
+    public void TakeIn_RegistersAgainFromTheConfiguredSource_TheFormerSourceCountsNoLonger(string configured)
+    {
+        Start(options => options, ("a", "tcp://127.0.0.1:7000", configured));
+        Send("127.0.0.1:7000 127.0.0.1:7001", "127.0.0.1:50000").Should().Be(HeartbeatAnswer.Ok);
+
+        Send("127.0.0.1:7000 127.0.0.1:7001", "127.0.0.1:7001").Should().Be(HeartbeatAnswer.Ok);
+
+        Send("OK", "127.0.0.1:50000").Should().Be(HeartbeatAnswer.Auth);
+        Send("OK", "127.0.0.1:7001").Should().Be(HeartbeatAnswer.None);
+    }
+
+    [Test]
+    public void Dispose_ATickOrADatagramIsUnderWay_ChangesNothingAfterwards()
+    {
+        Start();
+        Send("OK load=90", "127.0.0.1:7001");
+
+        _monitor.Dispose();
+        _monitor.Tick();
+        Send("OK load=80", "127.0.0.1:7001").Should().Be(HeartbeatAnswer.None);
+        _monitor.Tick();
+        Send("OK", "127.0.0.1:50000").Should().Be(HeartbeatAnswer.None, "nobody is asked to register any more");
+
+        Backend("a").Load.Should().Be(0);
+    }
+
+    [Test]
+    public void Apply_HeartbeatsOfABusyBackendAreNoLongerWanted_ItHasItsWholeWeightAgain()
+    {
+        StartTwo();
+        Send("OK load=90", "127.0.0.1:7001");
+
+        _options.Remove("a");
+        _monitor.Apply(new HeartbeatOptions(), _options);
+
+        Backend("a").Load.Should().Be(0);
+    }
+
+    private void StartTwo() => Start(
+        options => options, ("a", "tcp://127.0.0.1:7000", "udp://127.0.0.1:7001"), ("b", "tcp://127.0.0.1:7010", "udp://127.0.0.1:7011"));
+
+    private void Configure(string backend, string heartbeatAddress)
+    {
+        _options[backend] = _options[backend] with { HeartbeatAddress = TestNode.Parse(heartbeatAddress) };
+        _monitor.Apply(new HeartbeatOptions(), _options);
+    }
+
     private void Start(Func<HeartbeatOptions, HeartbeatOptions>? change = null, params (string Name, string Address, string HeartbeatAddress)[] backends)
     {
         backends = backends.Length > 0 ? backends : [("a", "tcp://127.0.0.1:7000", "udp://127.0.0.1:7001")];

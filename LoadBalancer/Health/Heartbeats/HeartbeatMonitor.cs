@@ -45,6 +45,7 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     private HeartbeatSignature? _signature;
     private long _tickedAt;
     private bool _isLate;
+    private bool _isDisposed; // a tick or a datagram may have been under way
     private long _toldAt;
     private IReadOnlyList<(HeartbeatResult Result, long Count)> _told = [];
     private IpPort _lastRefused;
@@ -77,7 +78,7 @@ internal sealed partial class HeartbeatMonitor : IDisposable
                 _signature = options.Key is { } key ? new HeartbeatSignature(HeartbeatOptions.KeyOf(key)!, _time) : null;
             }
             (_options, _backends) = (options, backends);
-            _register.SetMembers(_pool.Snapshot.Members, backends);
+            SetMembers();
         }
     }
 
@@ -88,6 +89,10 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     {
         lock (_gate)
         {
+            if (_isDisposed)
+            {
+                return HeartbeatAnswer.None;
+            }
             var result = Judge(datagram, source);
             Statistics.Count(result);
             if (result > HeartbeatResult.Registered)
@@ -126,6 +131,10 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     {
         lock (_gate)
         {
+            if (_isDisposed)
+            {
+                return;
+            }
             // Where this program itself stood still, datagrams may be waiting to be read; they come first. But where every tick is late,
             // silence must be noticed all the same.
             var wasLate = _isLate;
@@ -161,13 +170,8 @@ internal sealed partial class HeartbeatMonitor : IDisposable
         _pool.MembersChanged -= OnMembersChanged;
         lock (_gate)
         {
-            _pool.Change(() =>
-            {
-                foreach (var member in _register.Members)
-                {
-                    member.Backend.Load = 0;
-                }
-            });
+            _isDisposed = true;
+            ForgetLoads(_register.Members);
         }
     }
 
@@ -238,7 +242,27 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     {
         lock (_gate)
         {
-            _register.SetMembers(pool.Snapshot.Members, _backends);
+            if (!_isDisposed)
+            {
+                SetMembers();
+            }
+        }
+    }
+
+    private void SetMembers()
+    {
+        var before = _register.Members;
+        _register.SetMembers(_pool.Snapshot.Members, _backends);
+        ForgetLoads(before.Where(member => _register.Members.All(now => now.Backend != member.Backend)));
+    }
+
+    // Who is no longer listened to is not busy by what it said once.
+    private void ForgetLoads(IEnumerable<HeartbeatMember> members)
+    {
+        var busy = members.Where(member => member.Backend.Load != 0).ToList();
+        if (busy.Count > 0)
+        {
+            _pool.Change(() => busy.ForEach(member => member.Backend.Load = 0));
         }
     }
 

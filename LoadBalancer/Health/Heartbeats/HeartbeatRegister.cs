@@ -10,8 +10,9 @@ namespace LoadBalancer.Health.Heartbeats;
 internal sealed class HeartbeatRegister(TimeProvider time)
 {
     private readonly LocalAddresses _local = new(time);
-    private readonly Dictionary<IpPort, HeartbeatMember> _bySource = [];
-    private readonly Dictionary<ushort, HeartbeatMember> _byPort = []; // whose heartbeats may come from any local address
+    private readonly Dictionary<IpPort, HeartbeatMember> _configured = [];
+    private readonly Dictionary<ushort, HeartbeatMember> _configuredPorts = []; // heartbeats from any local address with this port
+    private readonly Dictionary<IpPort, HeartbeatMember> _registered = []; // each by its Registered, never a source that is configured
     private int _lastNumber;
 
     /// <summary>Every backend whose heartbeats are wanted.</summary>
@@ -32,32 +33,32 @@ internal sealed class HeartbeatRegister(TimeProvider time)
                select before.FirstOrDefault(member => member.Backend == backend && member.Udp == source)
                       ?? new HeartbeatMember(++_lastNumber, backend, source.Value) { SeenAt = time.GetTimestamp() },
         ];
-        _bySource.Clear();
-        _byPort.Clear();
+        _configured.Clear();
+        _configuredPorts.Clear();
+        _registered.Clear();
         foreach (var member in Members)
         {
             if (member.Udp.IsAny)
             {
-                _byPort.TryAdd(member.Udp.Port, member);
+                _configuredPorts.TryAdd(member.Udp.Port, member);
             }
             else
             {
-                _bySource.TryAdd(member.Udp, member);
+                _configured.TryAdd(member.Udp, member);
             }
         }
         foreach (var member in Members)
         {
             if (member.Registered is { } source)
             {
-                _bySource.TryAdd(source, member);
+                SetRegistered(member, source);
             }
         }
     }
 
     /// <summary>Whose datagrams come from a source; null where that is nobody's.</summary>
     public HeartbeatMember? Find(IpPort source) =>
-        _bySource.GetValueOrDefault(source)
-        ?? (_byPort.TryGetValue(source.Port, out var member) && _local.Contains(source) ? member : null);
+        _configured.GetValueOrDefault(source) ?? _registered.GetValueOrDefault(source) ?? FindByPort(source);
 
     /// <summary>Which backend a registration names; null where there is none. Each of its two addresses must fit.</summary>
     public HeartbeatMember? Find(in HeartbeatMessage registration, IpPort source)
@@ -75,25 +76,30 @@ internal sealed class HeartbeatRegister(TimeProvider time)
     /// <summary>From now on the member's heartbeats come from there too; no longer from where it registered before.</summary>
     public void Register(HeartbeatMember member, IpPort source)
     {
-        if (member.Registered == source || source == member.Udp)
-        {
-            return;
-        }
         if (member.Registered is { } former)
         {
-            _bySource.Remove(former);
+            _registered.Remove(former);
         }
-        if (_bySource.TryGetValue(source, out var other) && other.Registered == source)
-        {
-            other.Registered = null; // A program that says that it is somebody else now.
-        }
-        else if (other is not null)
+        SetRegistered(member, source);
+    }
+
+    // A configured source belongs to its backend whatever others say; where it is the member's own, it needs no registration.
+    private void SetRegistered(HeartbeatMember member, IpPort source)
+    {
+        if (_configured.ContainsKey(source) || FindByPort(source) is not null)
         {
             member.Registered = null;
-            return; // The source is the configured one of another, and stays its.
+            return;
         }
-        (member.Registered, _bySource[source]) = (source, member);
+        if (_registered.GetValueOrDefault(source) is { } other)
+        {
+            other.Registered = null; // The same program says that it is another backend now.
+        }
+        (member.Registered, _registered[source]) = (source, member);
     }
+
+    private HeartbeatMember? FindByPort(IpPort source) =>
+        _configuredPorts.TryGetValue(source.Port, out var member) && _local.Contains(source) ? member : null;
 
     // Where the configuration has a name, it is not looked up: the port and the heartbeat address say enough.
     private bool FitsTcp(HeartbeatMember member, IpPort announced, IpPort source) =>
