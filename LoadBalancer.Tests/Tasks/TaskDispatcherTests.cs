@@ -255,6 +255,20 @@ internal sealed class TaskDispatcherTests : IDisposable
         (changes, _pool.Snapshot.Eligible.Length, _dispatcher.Waiting).Should().Be((1, 0, 20));
     }
 
+    [Test]
+    public async Task Answer_AfterBillionsOfAnswers_IsTakenAndRemembered()
+    {
+        var worker = await RegisterAsync("w");
+        worker.Worker.Answers = int.MaxValue;
+
+        foreach (var id in new[] { "a", "b", "c" })
+        {
+            Add(id);
+            worker.Answer(id, "1").Should().Be(AnswerFate.Taken);
+            worker.Answer(id, "2").Should().Be(AnswerFate.Dropped);
+        }
+    }
+
     private FakeTask Add(string id)
     {
         var task = new FakeTask(id);

@@ -24,7 +24,6 @@ internal sealed class Worker
     private readonly int[] _answered = new int[RememberedAnswers]; // hashes of ids
     private readonly Dictionary<TaskItem, TaskAttempt> _attempts = new(TaskIdComparer.Instance);
     private readonly Dictionary<TaskItem, TaskAttempt>.AlternateLookup<ReadOnlySpan<byte>> _attemptsById;
-    private int _answers;
     private long _taskBytes;
 
     /// <summary>Makes a worker.</summary>
@@ -52,6 +51,9 @@ internal sealed class Worker
     /// <summary>How many tasks it keeps that have taken too long.</summary>
     public int Overdue { get; set; }
 
+    /// <summary>How many times it has answered.</summary>
+    public long Answers { get; set; }
+
     /// <summary>How long the lines of what it works on are together, in bytes; may be read by anybody.</summary>
     public long TaskBytes => Volatile.Read(ref _taskBytes);
 
@@ -77,12 +79,12 @@ internal sealed class Worker
             return null;
         }
         Volatile.Write(ref _taskBytes, _taskBytes - task.Line.Length);
-        _answered[_answers++ % RememberedAnswers] = task.IdHash;
+        _answered[Answers++ % RememberedAnswers] = task.IdHash;
         return attempt;
     }
 
     /// <summary>Whether it has answered this one before, not long ago.</summary>
-    public bool HasAnswered(ReadOnlySpan<byte> id) => _answered.AsSpan(0, Math.Min(_answers, RememberedAnswers)).Contains(TaskIdComparer.HashOf(id));
+    public bool HasAnswered(ReadOnlySpan<byte> id) => _answered.AsSpan(0, (int)Math.Min(Answers, RememberedAnswers)).Contains(TaskIdComparer.HashOf(id));
 
     /// <summary>It works on nothing any more.</summary>
     public void Clear()
