@@ -79,7 +79,17 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
     }
 
     /// <summary>It should serve, and cannot.</summary>
-    public void CannotServe(StartException reason) => LogCannotServe(reason.Message);
+    public void CannotServe(Exception reason)
+    {
+        if (reason is StartException)
+        {
+            LogCannotServe(reason.Message);
+        }
+        else
+        {
+            LogFailed(reason, listener);
+        }
+    }
 
     [LoggerMessage(100, LogLevel.Information, "listener '{Listener}': asks {Peer} whether it serves as the main")]
     private partial void LogAsking(string listener, IPAddress? peer);
@@ -98,6 +108,9 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
 
     [LoggerMessage(105, LogLevel.Error, "{Reason}; it cannot be the main, and goes on as the alternative")]
     private partial void LogCannotServe(string reason);
+
+    [LoggerMessage(113, LogLevel.Error, "listener '{Listener}': an unexpected error; it goes on as the alternative; please report it")]
+    private partial void LogFailed(Exception exception, string listener);
 
     [LoggerMessage(106, LogLevel.Information, "listener '{Listener}': {Address} is the alternative")]
     private partial void LogAlternativeCame(string listener, IPAddress address);

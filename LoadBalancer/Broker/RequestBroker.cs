@@ -355,11 +355,17 @@ internal sealed class RequestBroker : IAsyncDisposable
             return;
         }
         _isDispatching = true;
-        while (_waiting.First is { Value: var request } && TryHand(request))
+        try
         {
-            Withdraw(request);
+            while (_waiting.First is { Value: var request } && TryHand(request))
+            {
+                Withdraw(request);
+            }
         }
-        _isDispatching = false;
+        finally
+        {
+            _isDispatching = false; // after an unexpected error too: the next change tries again
+        }
         if (_isStopping && _atWork == 0)
         {
             _idle.TrySetResult();

@@ -126,15 +126,30 @@ internal sealed class RoleKeeper : IAsyncDisposable
             {
                 await ApplyAsync(what);
             }
-            catch (StartException e) when (!_decided.Task.IsCompleted)
+            catch (Exception e)
             {
-                _decided.SetException(e);
+                await RecoverAsync(e);
             }
-            catch (StartException e)
-            {
-                _log.CannotServe(e);
-                await EnterAsync(BrokerState.Watching);
-            }
+        }
+    }
+
+    // Whatever went wrong, the loop goes on: a broker that has stopped listening to its peer would never take over.
+    private async Task RecoverAsync(Exception error)
+    {
+        if (_decided.TrySetException(error))
+        {
+            return; // StartAsync reports it.
+        }
+        _log.CannotServe(error);
+        try
+        {
+            await EnterAsync(BrokerState.Watching);
+        }
+        catch (Exception e)
+        {
+            _log.CannotServe(e);
+            _state = BrokerState.Watching; // From here it tries again after the next silence.
+            RestartPatience();
         }
     }
 
