@@ -100,20 +100,4 @@ internal sealed class UnexpectedErrorTests : IDisposable
         (await worker.ReceiveAsync()).Reply(ZmtpMessage.Of("PONG"));
         (await answer).ToString().Should().Be("PONG");
     }
-
-    private sealed class FaultyPolicy(Func<bool> fails, Candidates? candidates = null) : IBalancingPolicy
-    {
-        public string Name => "Faulty";
-
-        public IBalancingPolicy Over(Candidates candidates) => new FaultyPolicy(fails, candidates);
-
-        public Backend? Pick(in SelectionContext context)
-        {
-            if (candidates is not { Backends: [var only, ..] } || !context.Admits(only))
-            {
-                return null;
-            }
-            return fails() ? throw new NotSupportedException("it broke") : only;
-        }
-    }
 }

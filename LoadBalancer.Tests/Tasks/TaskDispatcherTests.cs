@@ -269,6 +269,27 @@ internal sealed class TaskDispatcherTests : IDisposable
         }
     }
 
+    [Test]
+    public async Task Register_PoolFailsUnexpectedly_OthersJoinLater()
+    {
+        var errors = 1;
+        var (pool, log) = (new BackendPool("tasks", new FaultyPolicy(() => errors-- > 0), []), new LogRecorder());
+        using var dispatcher = new TaskDispatcher("tasks", pool, new ListenerOptions(), _clock, log);
+        var task = new FakeTask("a");
+        lock (dispatcher.Gate)
+        {
+            dispatcher.TryAdd(task);
+        }
+        Register(dispatcher, "first", 1);
+        await Eventually.BeTrueAsync(
+            () => log.Lines.Any(line => line.StartsWith("Error", StringComparison.Ordinal) && line.Contains("it broke", StringComparison.Ordinal)),
+            "it is logged");
+
+        Register(dispatcher, "second", 1);
+
+        await Eventually.BeTrueAsync(() => pool.Snapshot.Members.Length == 2 && dispatcher.Running == 1, "the second worker joins");
+    }
+
     private FakeTask Add(string id)
     {
         var task = new FakeTask(id);
@@ -288,10 +309,12 @@ internal sealed class TaskDispatcherTests : IDisposable
         return worker;
     }
 
-    private FakeWorker Register(string name, int capacity)
+    private FakeWorker Register(string name, int capacity) => Register(_dispatcher, name, capacity);
+
+    private static FakeWorker Register(TaskDispatcher dispatcher, string name, int capacity)
     {
-        var worker = new FakeWorker(_dispatcher);
-        worker.Worker = _dispatcher.Register(name, capacity, new IPEndPoint(IPAddress.Loopback, 1), worker);
+        var worker = new FakeWorker(dispatcher);
+        worker.Worker = dispatcher.Register(name, capacity, new IPEndPoint(IPAddress.Loopback, 1), worker);
         return worker;
     }
 

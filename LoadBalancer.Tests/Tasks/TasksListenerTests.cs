@@ -96,6 +96,20 @@ internal sealed class TasksListenerTests
     }
 
     [Test]
+    public async Task Register_LinesFollowInTheSamePacket_AckIsFirst()
+    {
+        await using var node = await TasksNode.StartAsync();
+
+        for (var i = 0; i < 20; i++)
+        {
+            using var worker = await LinePeer.ConnectAsync(node.WorkerPort);
+            await worker.SendAsync($"REGISTER|w{i}", "TASK_RESULT|a|1", $"REGISTER|w{i}");
+
+            (await worker.ReadAsync(3)).Should().Equal($"ACK|w{i}", "ERROR|this worker has no such task: a", $"ACK|w{i}");
+        }
+    }
+
+    [Test]
     public async Task Line_TooLong_IsToldAndCut()
     {
         await using var node = await TasksNode.StartAsync(listener => listener with { MaxLineLength = 100 });

@@ -51,7 +51,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     {
         (_listener, _pool, _time, _logger) = (listener, pool, time, logger);
         (_taskTimeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
-        _workers = new WorkerRoster(pool, Gate, worker => Expel(worker, "there are too many workers"));
+        _workers = new WorkerRoster(pool, Gate, worker => Expel(worker, "there are too many workers"), logger);
         _timer = time.CreateTimer(static dispatcher => ((TaskDispatcher)dispatcher!).EndOverdue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         pool.SnapshotChanged += OnSnapshotChanged;
         pool.MembersChanged += OnMembersChanged;
@@ -147,8 +147,8 @@ internal sealed partial class TaskDispatcher : IDisposable
     }
 
     /// <summary>
-    /// Lets a worker take part, in place of any other one of that name. It is acknowledged a moment later, with others that come at the
-    /// same time: thousands that come together are few changes of the pool.
+    /// Lets a worker take part, in place of any other one of that name. It is acknowledged at once, and joins the pool a moment later,
+    /// with others that come at the same time: thousands that come together are few changes of the pool.
     /// </summary>
     public Worker Register(string name, int capacity, IPEndPoint from, IWorkerLink link)
     {

@@ -1,3 +1,4 @@
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Tasks;
@@ -10,7 +11,8 @@ namespace LoadBalancer.Tasks;
 /// <param name="pool">The pool that they join.</param>
 /// <param name="gate">The dispatcher's gate.</param>
 /// <param name="refused">Called, under the gate, for each worker that the pool has no room for.</param>
-internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> refused)
+/// <param name="logger">Gets what fails unexpectedly.</param>
+internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> refused, ILogger logger)
 {
     private readonly Dictionary<string, Worker> _byName = [];
     private readonly Dictionary<Backend, Worker> _byBackend = [];
@@ -27,9 +29,10 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
     /// <summary>Those whose backends were taken out of the pool by somebody else.</summary>
     public List<Worker> Removed() => [.. _byBackend.Values.Where(worker => worker.Backend.IsRemoved)];
 
-    /// <summary>A worker comes. It is acknowledged, and then joins the pool, a moment later.</summary>
+    /// <summary>A worker comes. It is acknowledged at once, before anything else is sent to it, and joins the pool a moment later.</summary>
     public void Add(Worker worker)
     {
+        worker.Link.Acknowledge(worker);
         _byName[worker.Name] = worker;
         _byBackend[worker.Backend] = worker;
         _joining.Add(worker);
@@ -59,11 +62,28 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
         if (!_isChanging)
         {
             _isChanging = true;
-            ThreadPool.UnsafeQueueUserWorkItem(static roster => roster.ChangeNow(), this, preferLocal: false);
+            BackgroundTask.Run(Task.Run(ChangeNow), logger, $"pool '{pool.Name}': adding and removing workers");
         }
     }
 
     private void ChangeNow()
+    {
+        try
+        {
+            ChangeAll();
+        }
+        catch
+        {
+            lock (gate)
+            {
+                _isChanging = false; // The next worker that comes or goes tries again.
+            }
+            throw;
+        }
+        Outbox.Flush();
+    }
+
+    private void ChangeAll()
     {
         while (true)
         {
@@ -74,12 +94,11 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
                 _isChanging = _joining.Count + _leaving.Count > 0;
                 if (!_isChanging)
                 {
-                    break;
+                    return;
                 }
                 (joining, leaving) = ([.. _joining], [.. _leaving]);
                 _joining.Clear();
                 _leaving.Clear();
-                joining.ForEach(worker => worker.Link.Acknowledge(worker)); // before any task
             }
             var gone = leaving.ToHashSet();
             try
@@ -95,6 +114,5 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
                 }
             }
         }
-        Outbox.Flush();
     }
 }
