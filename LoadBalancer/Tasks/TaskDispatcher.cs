@@ -153,7 +153,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     public Worker Register(string name, int capacity, IPEndPoint from, IWorkerLink link)
     {
         var address = new EndpointAddress("tcp", from.Address.Unmap().ToString(), from.Port);
-        var backend = new Backend(name, address, new BackendHealth(Rules, _time), Math.Min(capacity, Backend.MostWeight), capacity);
+        var backend = new Backend(name, address, new BackendHealth(Rules, _time), Math.Min(capacity, Backend.MaxWeight), capacity);
         var worker = new Worker(name, capacity, link, backend);
         lock (Gate)
         {

@@ -90,7 +90,7 @@ internal sealed class HealthCheckerTests
         await SleepsForAsync(Options.Interval);
         _clock.Advance(Options.DownInterval);
 
-        backend.Doubt();
+        backend.Suspect();
         await AnswerAsync(true);
 
         await SleepsForAsync(Options.Interval);
@@ -104,7 +104,7 @@ internal sealed class HealthCheckerTests
         await AnswerAsync(true);
         await SleepsForAsync(Options.Interval);
 
-        backend.Doubt();
+        backend.Suspect();
 
         await SleepsForAsync(Options.DownInterval);
         _probe.Pending.Should().Be(0, "a backend that closes each connection must not be flooded with probes");

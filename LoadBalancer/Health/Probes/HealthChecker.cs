@@ -124,13 +124,13 @@ public sealed class HealthChecker(TimeProvider time, Random random, ILogger<Heal
         void OnDoubt() => questioned.TrySetResult();
 
         pool.HealthFlipped += OnFlip;
-        backend.Doubted += OnDoubt;
+        backend.Suspected += OnDoubt;
         if (backend.Health.IsUp)
         {
             await questioned.Task.WaitAsync(interval, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
         pool.HealthFlipped -= OnFlip;
-        backend.Doubted -= OnDoubt;
+        backend.Suspected -= OnDoubt;
         stoppingToken.ThrowIfCancellationRequested();
         return questioned.Task.IsCompleted || !backend.Health.IsUp;
     }
