@@ -156,7 +156,8 @@ internal sealed class HealthCheckerTests
     private async Task AnswerAsync(bool succeeded) => (await _probe.Calls.ReadAsync()).Result.SetResult(new(succeeded, "scripted"));
 
     private Task SleepsForAsync(TimeSpan interval) =>
-        Eventually.BeTrueAsync(() => _clock.UntilNextTimer is { } left && left > interval * 0.89 && left <= interval, $"the checker sleeps for {interval}");
+        Eventually.BeTrueAsync(
+            () => _clock.UntilNextTimer is { } left && left > interval * 0.89 && left <= interval, $"the checker sleeps for {interval}");
 
     private sealed class ScriptedProbe : IProbe
     {
