@@ -26,14 +26,14 @@ internal sealed class UnexpectedErrorTests : IDisposable
     private readonly LogRecorder _recorder = new();
     private readonly LoggerFactory _loggers = new();
     private readonly BrokerLog _log;
-    private readonly Refusals _refusals;
+    private readonly Rejections _rejections;
     private int _errors; // how many are still to come
 
     public UnexpectedErrorTests()
     {
         _loggers.AddProvider(_recorder);
         _log = new BrokerLog("store", TimeProvider.System, _loggers.CreateLogger<BrokerLog>());
-        _refusals = new Refusals(_log);
+        _rejections = new Rejections(_log);
     }
 
     public void Dispose()
@@ -56,7 +56,7 @@ internal sealed class UnexpectedErrorTests : IDisposable
         await using var alternative = new RoleKeeper(
             options,
             () => _errors-- > 0 ? throw new NotSupportedException("it broke") : new ServingBroker(
-                "store", options, pool, _log, _refusals, new ErrorStatistics(TimeProvider.System), TimeProvider.System),
+                "store", options, pool, _log, _rejections, new ErrorStatistics(TimeProvider.System), TimeProvider.System),
             _log,
             TimeProvider.System);
         await alternative.StartAsync();
@@ -76,7 +76,8 @@ internal sealed class UnexpectedErrorTests : IDisposable
     {
         _errors = 1;
         await using var main = new RoleKeeper(
-            Options with { Role = BrokerRole.Main, MainAddress = null }, () => throw new NotSupportedException("it broke"), _log, TimeProvider.System);
+            Options with { Role = BrokerRole.Main, MainAddress = null }, () =>
+                throw new NotSupportedException("it broke"), _log, TimeProvider.System);
 
         await FluentActions.Awaiting(main.StartAsync).Should().ThrowAsync<NotSupportedException>();
     }
@@ -86,7 +87,7 @@ internal sealed class UnexpectedErrorTests : IDisposable
     {
         var pool = new BackendPool("store", new FaultyPolicy(() => _errors-- > 0), []);
         await using var broker = new RequestBroker(
-            "store", pool, 10, _log, _refusals, new ZmtpLimits(), new ErrorStatistics(TimeProvider.System), TimeProvider.System);
+            "store", pool, 10, _log, _rejections, new ZmtpLimits(), new ErrorStatistics(TimeProvider.System), TimeProvider.System);
         await using var client = new RequestSocket();
         client.Connect(broker.Clients.Bind(new IPEndPoint(IPAddress.Loopback, 0)));
         var answer = client.RequestAsync(ZmtpMessage.Of("client", "PING"));
