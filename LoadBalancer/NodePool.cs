@@ -192,7 +192,7 @@ internal sealed class NodePool : IDisposable
         new(name, options.Address, new BackendHealth(Rules(_options, options), _parts.Time), options.Weight, options.MaxInFlight)
         {
             AdminState = options.AdminState,
-            Ramp = joins && _options.SlowStart > TimeSpan.Zero ? SlowStart.Beginning : 1,
+            Ramp = joins && _options.SlowStart > TimeSpan.Zero ? SlowStart.FirstRamp : 1,
         };
 
     private BackendTrust NewTrust() => new(Pool.Name, _options.Tls, _parts.Time, _parts.Loggers.CreateLogger<BackendTrust>());

@@ -16,7 +16,9 @@ internal sealed class EveryPolicyTests
     public void Pick_AnyState_IsSomebodyAdmittedWhereThereIsOne(PolicyName name, NonEmptyArray<byte> numbers, ulong client)
     {
         var states = numbers.Get;
-        var backends = states.Select((state, i) => Unprobed($"b{i}", weight: state & 3, maxInFlight: ((state >> 2) & 3) is > 0 and var limit ? limit : null)).ToArray();
+        var backends = states.Select(
+            (state, i) => Unprobed(
+            $"b{i}", weight: state & 3, maxInFlight: ((state >> 2) & 3) is > 0 and var limit ? limit : null)).ToArray();
         var pool = PoolOf(TestPolicies.Make(name), backends);
         for (var i = 0; i < states.Length; i++)
         {
@@ -55,12 +57,12 @@ internal sealed class EveryPolicyTests
                 Interlocked.Increment(ref refused);
                 return;
             }
-            var place = lease.Backend.Place;
-            if (Interlocked.Increment(ref inside[place]) > 1 + place % 2)
+            var slot = lease.Backend.Slot;
+            if (Interlocked.Increment(ref inside[slot]) > 1 + slot % 2)
             {
                 Interlocked.Increment(ref tooMany);
             }
-            Interlocked.Decrement(ref inside[place]);
+            Interlocked.Decrement(ref inside[slot]);
             lease.Complete(AttemptOutcome.Succeeded);
         });
 
@@ -71,7 +73,8 @@ internal sealed class EveryPolicyTests
 
     [Test]
     public void Pick_IdleBackends_ShareByWeight(
-        [Values(PolicyName.RoundRobin, PolicyName.LeastConnections, PolicyName.Random, PolicyName.PowerOfTwoChoices, PolicyName.IpHash)] PolicyName name,
+        [Values(PolicyName.RoundRobin, PolicyName.LeastConnections, PolicyName.Random, PolicyName.PowerOfTwoChoices,
+            PolicyName.IpHash)] PolicyName name,
         [Values(1, 5)] int times)
     {
         var weights = Enumerable.Range(0, 4 * times).Select(i => 1 + i % 4).ToArray();
@@ -80,12 +83,14 @@ internal sealed class EveryPolicyTests
         var shares = TestPolicies.Shares(pool, 100_000);
 
         var tolerance = name == PolicyName.IpHash ? 0.35 : 0.1; // 160 points on a ring stray by 8 %
-        shares.Select((share, i) => share / (100_000.0 * weights[i] / weights.Sum())).Should().OnlyContain(ratio => Math.Abs(ratio - 1) < tolerance);
+        shares.Select((share, i) => share / (100_000.0 * weights[i] / weights.Sum())).Should()
+            .OnlyContain(ratio => Math.Abs(ratio - 1) < tolerance);
     }
 
     [Test]
     public void Pick_BusyAndOneAtATime_StarvesNobody(
-        [Values(PolicyName.RoundRobin, PolicyName.LeastConnections, PolicyName.ResponseTime, PolicyName.Random, PolicyName.PowerOfTwoChoices)] PolicyName name,
+        [Values(PolicyName.RoundRobin, PolicyName.LeastConnections, PolicyName.ResponseTime, PolicyName.Random,
+            PolicyName.PowerOfTwoChoices)] PolicyName name,
         [Values(2, 5, 40)] int count)
     {
         var clock = new FakeTimeProvider();
@@ -111,7 +116,7 @@ internal sealed class EveryPolicyTests
         var pool = PoolOf(TestPolicies.Make(name), backends[..40]);
         pool.SetMembers([.. backends[..40].Where((_, i) => i % 3 == 0)]);
         clock.Advance(TimeSpan.FromHours(1));
-        pool.SetMembers([.. pool.Snapshot.Members, .. backends[40..]]); // who take the places of those who left
+        pool.SetMembers([.. pool.Snapshot.Members, .. backends[40..]]); // who take the slots of those who left
 
         var picked = new HashSet<Backend>();
         for (var i = 0; i < 4000; i++)
@@ -135,7 +140,7 @@ internal sealed class EveryPolicyTests
         var policy = pool.Snapshot.Policy;
         foreach (var backend in pool.Snapshot.Members)
         {
-            backend.WithInFlight(backend.Place % 3);
+            backend.WithInFlight(backend.Slot % 3);
         }
         for (var i = 0; i < 1000; i++)
         {

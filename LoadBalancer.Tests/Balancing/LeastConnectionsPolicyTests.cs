@@ -21,7 +21,8 @@ internal sealed class LeastConnectionsPolicyTests
 
         var picked = pool.Snapshot.Policy.Pick(new SelectionContext());
 
-        (picked?.InFlight * 6 / picked?.Weight).Should().Be(pool.Snapshot.Eligible.IsEmpty ? null : pool.Snapshot.Eligible.Min(backend => backend.InFlight * 6 / backend.Weight));
+        (picked?.InFlight * 6 / picked?.Weight).Should()
+            .Be(pool.Snapshot.Eligible.IsEmpty ? null : pool.Snapshot.Eligible.Min(backend => backend.InFlight * 6 / backend.Weight));
     }
 
     [TestCase(4)]
@@ -39,7 +40,8 @@ internal sealed class LeastConnectionsPolicyTests
 
         var shares = TestPolicies.Shares(pool, 30_000);
 
-        var byKind = shares.Select((share, i) => (share, Kind: i % 4)).GroupBy(each => each.Kind).OrderBy(kind => kind.Key).Select(kind => kind.Sum(each => each.share) / 6000.0).ToList();
+        var byKind = shares.Select((share, i) => (share, Kind: i % 4)).GroupBy(each => each.Kind).OrderBy(kind => kind.Key)
+            .Select(kind => kind.Sum(each => each.share) / 6000.0).ToList();
         byKind[0].Should().Be(0);
         byKind[1].Should().BeApproximately(3, 0.15);
         byKind[2].Should().BeApproximately(1, 0.1);

@@ -32,7 +32,8 @@ internal sealed class RoundRobinPolicyTests
 
         var shares = TestPolicies.Shares(PoolOf([.. weights.Select((weight, i) => Unprobed($"b{i}", weight))]), picks);
 
-        shares.Select((share, i) => Math.Abs(share - (double)picks * weights[i] / weights.Sum())).Should().OnlyContain(distance => distance < weights.Length);
+        shares.Select((share, i) => Math.Abs(share - (double)picks * weights[i] / weights.Sum())).Should()
+            .OnlyContain(distance => distance < weights.Length);
     }
 
     [Test]
@@ -76,7 +77,8 @@ internal sealed class RoundRobinPolicyTests
 
         pool.Change(() => a.AdminState = AdminState.Ready);
 
-        pool.Snapshot.Policy.Pick(new SelectionContext()).Should().Be(b, "whoever comes first must not get more for every change of health");
+        pool.Snapshot.Policy.Pick(new SelectionContext()).Should()
+            .Be(b, "whoever comes first must not get more for every change of health");
     }
 
     [Test]

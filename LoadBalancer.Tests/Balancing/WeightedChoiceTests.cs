@@ -46,7 +46,8 @@ internal sealed class WeightedChoiceTests
         var times = Times(6000, 53, () => choice.Draw(context));
 
         times[..50].Should().OnlyContain(count => count == 0);
-        times[50..].Zip([1000, 2000, 3000], (count, expected) => Math.Abs(count - expected)).Should().OnlyContain(difference => difference < 150);
+        times[50..].Zip([1000, 2000, 3000], (count, expected) => Math.Abs(count - expected)).Should()
+            .OnlyContain(difference => difference < 150);
     }
 
     private static int[] Weights(NonEmptyArray<byte> numbers) => [.. numbers.Get.Select(number => number + 1)];

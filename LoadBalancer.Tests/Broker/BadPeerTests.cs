@@ -4,11 +4,14 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Broker;
 
-/// <summary>What peers may do wrong at each port of a whole broker: it costs them their connection, is counted, and nobody else notices.</summary>
+/// <summary>
+/// What peers may do wrong at each port of a whole broker: it costs them their connection, is counted, and nobody else notices.
+/// </summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class BadPeerTests : IAsyncDisposable
 {
-    private static readonly string[] Ports = ["Clients", "Workers", "HealthCheck", "AlternativePing", "WorkerCheckClients", "WorkerCheckWorkers"];
+    private static readonly string[] Ports =
+        ["Clients", "Workers", "HealthCheck", "AlternativePing", "WorkerCheckClients", "WorkerCheckWorkers"];
 
     private readonly FakeTimeProvider _clock = new();
     private BrokerNode _node = null!;
@@ -140,7 +143,8 @@ internal sealed class BadPeerTests : IAsyncDisposable
         _ => "PUB",
     };
 
-    private async Task<RawPeer> ConnectAsync(string port) => await RawPeer.ConnectAsync((int)typeof(LoadBalancer.Configuration.Options.BrokerPorts).GetProperty(port)!.GetValue(_node.Ports)!);
+    private async Task<RawPeer> ConnectAsync(string port) =>
+        await RawPeer.ConnectAsync((int)typeof(LoadBalancer.Configuration.Options.BrokerPorts).GetProperty(port)!.GetValue(_node.Ports)!);
 
     private async Task CutAsync(string port, string bytes)
     {
@@ -151,7 +155,8 @@ internal sealed class BadPeerTests : IAsyncDisposable
 
     private async Task IsCountedAsync(string port, string reason, long count = 1)
     {
-        await Eventually.BeTrueAsync(() => _node.Status.Refused.Contains((port, reason, count)), $"it is counted, not {string.Join(", ", _node.Status.Refused)}");
+        await Eventually.BeTrueAsync(
+            () => _node.Status.Refused.Contains((port, reason, count)), $"it is counted, not {string.Join(", ", _node.Status.Refused)}");
         (await _node.AskAsync("PING")).Should().Be("good: PING", "nobody else notices");
     }
 }

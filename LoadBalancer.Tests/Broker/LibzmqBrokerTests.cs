@@ -95,7 +95,8 @@ internal sealed class LibzmqBrokerTests
         await using var blocker = StartClient(node, "blocker", """s.send_multipart([uuid, b"HANG"]); say("asked"); time.sleep(1000)""");
         (await blocker.ReadLineAsync()).Should().Be("asked");
         (await client.ReadLineAsync()).Should().Be("asked");
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingCount <= 1 && node.Pool.Snapshot.Members[0].InFlight == 1, "the worker is at something");
+        await Eventually.BeTrueAsync(
+            () => node.Pool.WaitingCount <= 1 && node.Pool.Snapshot.Members[0].InFlight == 1, "the worker is at something");
 
         victim.Kill();
         await Eventually.BeTrueAsync(() => node.Status.Workers == 0, "it is gone");
@@ -107,7 +108,8 @@ internal sealed class LibzmqBrokerTests
     [Test]
     public async Task Hcheck_LibzmqSub_ComesInOneFrameEachInterval()
     {
-        await using var node = await BrokerNode.StartAsync(options => options with { PublishInterval = TimeSpan.FromMilliseconds(100), PeerTimeout = TimeSpan.FromSeconds(1) });
+        await using var node = await BrokerNode.StartAsync(
+            options => options with { PublishInterval = TimeSpan.FromMilliseconds(100), PeerTimeout = TimeSpan.FromSeconds(1) });
         await using var listener = PythonZmq.Start(
             """
             health = socket(zmq.SUB, sys.argv[1], SUBSCRIBE=b"HCHECK")
@@ -155,9 +157,11 @@ internal sealed class LibzmqBrokerTests
             """, offset);
         (await broker.ReadLineAsync()).Should().Be("ready");
 
-        await using (ProgramUnderTest.Start("samples/store/StoreWorker", "--port-offset", $"{offset}", "--database", Path.Combine(folder, "store.db"), "--work", "0.01"))
+        await using (ProgramUnderTest.Start(
+            "samples/store/StoreWorker", "--port-offset", $"{offset}", "--database", Path.Combine(folder, "store.db"), "--work", "0.01"))
         {
-            var (exitCode, output, errors) = await ProgramUnderTest.RunAsync("samples/store/StoreClient", "--port-offset", $"{offset}", "--test", "50");
+            var (exitCode, output, errors) =
+                await ProgramUnderTest.RunAsync("samples/store/StoreClient", "--port-offset", $"{offset}", "--test", "50");
 
             exitCode.Should().Be(0, output + errors);
             output.Should().StartWith("50 answers").And.Contain("0 wrong, 0 given up");
@@ -168,7 +172,8 @@ internal sealed class LibzmqBrokerTests
 
     private static async Task<PythonZmq> StartWorkerAsync(BrokerNode node, string name)
     {
-        var worker = PythonZmq.Start(Worker, $"tcp://127.0.0.1:{node.Ports.Workers}", $"tcp://127.0.0.1:{node.Ports.WorkerCheckWorkers}", name);
+        var worker = PythonZmq.Start(
+            Worker, $"tcp://127.0.0.1:{node.Ports.Workers}", $"tcp://127.0.0.1:{node.Ports.WorkerCheckWorkers}", name);
         (await worker.ReadLineAsync()).Should().Be("ready");
         return worker;
     }

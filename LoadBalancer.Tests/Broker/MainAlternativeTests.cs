@@ -12,14 +12,17 @@ internal sealed class MainAlternativeTests
     [TestCase(BrokerState.Waiting, BrokerState.Watching, BrokerState.Waiting, BrokerState.Waiting, BrokerState.Waiting)]
     [TestCase(BrokerState.Watching, BrokerState.Watching, BrokerState.Asking, BrokerState.Watching, BrokerState.Watching)]
     [TestCase(BrokerState.Serving, BrokerState.Serving, BrokerState.Serving, BrokerState.Serving, BrokerState.Asking)]
-    public void Next_EveryEvent_IsAsTheTableSays(BrokerState state, BrokerState heard, BrokerState silent, BrokerState nobodyThere, BrokerState slept) =>
-        new[] { BrokerEvent.Heard, BrokerEvent.Silent, BrokerEvent.NobodyThere, BrokerEvent.Slept }.Select(what => MainAlternative.Next(state, what))
+    public void Next_EveryEvent_IsAsTheTableSays(
+        BrokerState state, BrokerState heard, BrokerState silent, BrokerState nobodyThere, BrokerState slept) =>
+        new[] { BrokerEvent.Heard, BrokerEvent.Silent, BrokerEvent.NobodyThere, BrokerEvent.Slept }.Select(
+            what => MainAlternative.Next(state, what))
             .Should().Equal(heard, silent, nobodyThere, slept);
 
     [TestCase(BrokerRole.Main, false, BrokerState.Serving)]
     [TestCase(BrokerRole.Main, true, BrokerState.Asking)]
     [TestCase(BrokerRole.Alternative, true, BrokerState.Waiting)]
-    public void Begin_EachRole_IsAsConfigured(BrokerRole role, bool knowsAnother, BrokerState expected) => MainAlternative.Begin(role, knowsAnother).Should().Be(expected);
+    public void Begin_EachRole_IsAsConfigured(BrokerRole role, bool knowsAnother, BrokerState expected) =>
+        MainAlternative.Begin(role, knowsAnother).Should().Be(expected);
 
     [TestCase(BrokerState.Asking, BrokerRole.Main, 2.5)]
     [TestCase(BrokerState.Asking, BrokerRole.Alternative, 3)]
@@ -27,7 +30,7 @@ internal sealed class MainAlternativeTests
     [TestCase(BrokerState.Watching, BrokerRole.Main, 5)]
     [TestCase(BrokerState.Serving, BrokerRole.Main, null)]
     public void Patience_EachState_IsLongEnoughToBeSure(BrokerState state, BrokerRole role, double? seconds) =>
-        MainAlternative.Patience(state, role, Interval, PeerTimeout)?.TotalSeconds.Should().Be(seconds);
+        MainAlternative.SilenceTimeout(state, role, Interval, PeerTimeout)?.TotalSeconds.Should().Be(seconds);
 
     // Whatever is lost, late or restarted: as long as who serves is heard by who asks, only one of them serves.
     [Property(MaxTest = 200)]
@@ -41,7 +44,8 @@ internal sealed class MainAlternativeTests
             {
                 if (random.Next(200) == 0)
                 {
-                    pair[i] = pair[i] is null ? new Simulated(i == 0 ? BrokerRole.Main : BrokerRole.Alternative, now) : null; // killed, or started again
+                    // killed, or started again
+                    pair[i] = pair[i] is null ? new Simulated(i == 0 ? BrokerRole.Main : BrokerRole.Alternative, now) : null;
                 }
                 pair[i]?.Step(pair[1 - i], now);
             }
@@ -76,7 +80,8 @@ internal sealed class MainAlternativeTests
             {
                 Apply(BrokerEvent.NobodyThere, now);
             }
-            else if (MainAlternative.Patience(State, role, Interval, PeerTimeout) is { } patience && now - _since >= patience.TotalSeconds * 10)
+            else if (MainAlternative.SilenceTimeout(State, role, Interval, PeerTimeout) is { } patience
+                && now - _since >= patience.TotalSeconds * 10)
             {
                 Apply(BrokerEvent.Silent, now);
             }

@@ -22,7 +22,8 @@ internal sealed class NetMqBrokerTests
             }
         }));
 
-        node.Pool.Snapshot.Members.Select(member => member.Requests).Should().OnlyContain(requests => requests > 0).And.Subject.Sum().Should().Be(400);
+        node.Pool.Snapshot.Members.Select(member => member.Requests).Should().OnlyContain(requests => requests > 0).And.Subject.Sum()
+            .Should().Be(400);
         node.Status.Refused.Should().BeEmpty();
     }
 

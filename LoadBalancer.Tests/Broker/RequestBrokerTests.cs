@@ -34,7 +34,9 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
         answers[..3].Should().BeEquivalentTo("a: PING", "b: PING", "c: PING");
         answers[3..].Should().Equal(answers[..3]);
         _node.Pool.Snapshot.Members.Select(member => member.Name).Should().Equal("worker-1", "worker-2", "worker-3");
-        _node.Pool.Snapshot.Members.Should().OnlyContain(member => member.Requests == 2 && member.InFlight == 0 && member.MaxInFlight == 1 && member.Address.Host == "127.0.0.1");
+        _node.Pool.Snapshot.Members.Should()
+            .OnlyContain(member => member.Requests == 2 && member.InFlight == 0 && member.MaxInFlight == 1
+            && member.Address.Host == "127.0.0.1");
     }
 
     [Test]
@@ -153,12 +155,14 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
     public async Task Answer_ClientHasConnectedAgain_GoesToTheNewConnection()
     {
         var worker = await _node.WorkerAsync();
-        await using var first = new PeerSocket(ZmtpSocketType.Dealer) { Identity = "uuid"u8.ToArray(), Connected = peer => peer.Send(ZmtpMessage.Of("", "uuid", "BUY 1")) };
+        await using var first = new PeerSocket(
+            ZmtpSocketType.Dealer) { Identity = "uuid"u8.ToArray(), Connected = peer => peer.Send(ZmtpMessage.Of("", "uuid", "BUY 1")) };
         first.Connect(_node.At(_node.Ports.Clients));
         var request = await worker.ReceiveAsync();
         await first.DisposeAsync();
         var answered = new TaskCompletionSource<string>();
-        await using var second = new PeerSocket(ZmtpSocketType.Dealer) { Identity = "uuid"u8.ToArray(), Received = (_, message) => answered.SetResult(message.ToString()) };
+        await using var second = new PeerSocket(
+            ZmtpSocketType.Dealer) { Identity = "uuid"u8.ToArray(), Received = (_, message) => answered.SetResult(message.ToString()) };
         second.Connect(_node.At(_node.Ports.Clients));
         await Eventually.BeTrueAsync(() => _node.Status.Clients == 1 && second.Statistics.Handshakes == 1, "it is back");
 
@@ -256,7 +260,9 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
         await _node.AnsweringWorkerAsync("a");
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
 
-        await _node.Client("large").Awaiting(client => client.RequestAsync(ZmtpMessage.Of("large", new string('x', 64 * 1024)), patience.Token)).Should().ThrowAsync<SocketException>();
+        await _node.Client("large")
+            .Awaiting(client => client.RequestAsync(ZmtpMessage.Of("large", new string('x', 64 * 1024)), patience.Token)).Should()
+            .ThrowAsync<SocketException>();
 
         (await _node.AskAsync(new string('x', 60 * 1024))).Should().HaveLength(60 * 1024 + 3);
     }
@@ -326,7 +332,8 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
                 var right = 0;
                 for (var j = 0; j < 100; j++)
                 {
-                    right += (await client.RequestAsync(ZmtpMessage.Of($"client-{i}", $"QUERY {i} {j}"))).ToString().EndsWith($": QUERY {i} {j}", StringComparison.Ordinal) ? 1 : 0;
+                    right += (await client.RequestAsync(ZmtpMessage.Of($"client-{i}", $"QUERY {i} {j}"))).ToString()
+                        .EndsWith($": QUERY {i} {j}", StringComparison.Ordinal) ? 1 : 0;
                 }
                 return right;
             }
@@ -335,6 +342,7 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
         await coming;
 
         answers.Should().OnlyContain(right => right == 100);
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members.Length == 4 && node.Pool.Snapshot.Members.All(member => member.InFlight == 0), "nothing is left over");
+        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members.Length == 4
+            && node.Pool.Snapshot.Members.All(member => member.InFlight == 0), "nothing is left over");
     }
 }

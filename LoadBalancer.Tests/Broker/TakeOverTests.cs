@@ -63,7 +63,8 @@ internal sealed class TakeOverTests
         await using var main = await StartMainAsync();
         main.IsMain.Should().BeFalse("failback is never by accident");
         alternative.IsMain.Should().BeTrue();
-        await Eventually.BeTrueAsync(() => alternative.Status.Peer == "127.0.0.1" && alternative.Status.AlternativePingAge is not null, "it is the alternative now");
+        await Eventually.BeTrueAsync(
+            () => alternative.Status.Peer == "127.0.0.1" && alternative.Status.AlternativePingAge is not null, "it is the alternative now");
 
         await alternative.StopAsync();
         await Eventually.BeTrueAsync(() => main.IsMain, "it takes over in its turn");
@@ -95,9 +96,11 @@ internal sealed class TakeOverTests
     public async Task BothServe_TheyHearEachOther_SayAndCountIt()
     {
         await using var main = await StartMainAsync();
-        await using var other = await StartAsync(options => options with { Address = TestNode.Parse("tcp://127.0.0.2") }); // One that nobody has told of the first.
+        // One that nobody has told of the first.
+        await using var other = await StartAsync(options => options with { Address = TestNode.Parse("tcp://127.0.0.2") });
 
-        await Eventually.BeTrueAsync(() => main.Log.Lines.Any(line => line.Contains("127.0.0.2 serves as the main too", StringComparison.Ordinal)), "it says so");
+        await Eventually.BeTrueAsync(
+            () => main.Log.Lines.Any(line => line.Contains("127.0.0.2 serves as the main too", StringComparison.Ordinal)), "it says so");
 
         main.IsMain.Should().BeTrue();
         main.Status.IsConflict.Should().BeTrue();
@@ -111,7 +114,10 @@ internal sealed class TakeOverTests
 
         var start = () => StartMainAsync();
 
-        (await start.Should().ThrowAsync<StartException>()).WithMessage($"listener 'store': cannot listen on tcp://127.0.0.1:{_ports.WorkerCheckClients} (WorkerCheckClients): the port is taken by another program");
+        (await start.Should().ThrowAsync<StartException>())
+            .WithMessage(
+                $"listener 'store': cannot listen on tcp://127.0.0.1:{_ports.WorkerCheckClients} (WorkerCheckClients): "
+                + "the port is taken by another program");
     }
 
     [Test]
@@ -124,7 +130,10 @@ internal sealed class TakeOverTests
         {
             await Eventually.BeTrueAsync(() => alternative.Status.HealthCheckAge is not null, "the main is heard");
         }
-        await Eventually.BeTrueAsync(() => alternative.Log.Lines.Any(line => line.Contains("(Workers): the port is taken by another program; it cannot be the main", StringComparison.Ordinal)), "it cannot");
+        await Eventually.BeTrueAsync(
+            () => alternative.Log.Lines.Any(
+            line => line.Contains("(Workers): the port is taken by another program; it cannot be the main", StringComparison.Ordinal)),
+            "it cannot");
 
         taken.Stop();
 
@@ -147,7 +156,9 @@ internal sealed class TakeOverTests
         pinging.Connect(new IPEndPoint(First, _ports.AlternativePing));
 
         await Eventually.BeTrueAsync(
-            () => pinging.Publish(ZmtpMessage.Of(ping.Split('|'))) >= 0 && main.Status.Refused.Any(refused => refused is { Port: "AlternativePing", Reason: "NotAnAddress", Count: > 0 }), "it is counted");
+            () => pinging.Publish(ZmtpMessage.Of(ping.Split('|'))) >= 0
+                && main.Status.Refused.Any(refused => refused is { Port: "AlternativePing", Reason: "NotAnAddress", Count: > 0 }),
+                "it is counted");
 
         main.Status.AlternativePingAge.Should().BeNull();
     }
@@ -161,7 +172,8 @@ internal sealed class TakeOverTests
         await using var pinging = new PublishSocket();
         pinging.Connect(new IPEndPoint(First, _ports.AlternativePing));
 
-        await Eventually.BeTrueAsync(() => pinging.Publish(ZmtpMessage.Of(ping.Split('|'))) >= 0 && main.Status is { AlternativePingAge: not null }, "it is known");
+        await Eventually.BeTrueAsync(
+            () => pinging.Publish(ZmtpMessage.Of(ping.Split('|'))) >= 0 && main.Status is { AlternativePingAge: not null }, "it is known");
 
         main.Status.Peer.Should().Be(expected);
     }
@@ -169,7 +181,8 @@ internal sealed class TakeOverTests
     private Task<BrokerNode> StartMainAsync() => StartAsync(options => options with { AlternativeAddress = Second });
 
     private Task<BrokerNode> StartAlternativeAsync() =>
-        StartAsync(options => options with { Address = TestNode.Parse("tcp://127.0.0.2"), Role = BrokerRole.Alternative, MainAddress = First });
+        StartAsync(options =>
+            options with { Address = TestNode.Parse("tcp://127.0.0.2"), Role = BrokerRole.Alternative, MainAddress = First });
 
     private Task<BrokerNode> StartAsync(Func<BrokerListenerOptions, BrokerListenerOptions> options) =>
         BrokerNode.StartAsync(listener => options(listener with { Ports = _ports, PublishInterval = Interval, PeerTimeout = PeerTimeout }));

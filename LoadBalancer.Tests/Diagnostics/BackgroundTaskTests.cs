@@ -60,7 +60,8 @@ internal sealed partial class BackgroundTaskTests
             .Where(file => !file.Contains($"{Path.DirectorySeparatorChar}obj{Path.DirectorySeparatorChar}", StringComparison.Ordinal))
             .ToDictionary(file => Path.GetRelativePath(Repository.Root, file), File.ReadAllLines);
 
-        var discards = sources.SelectMany(source => source.Value.Where(line => Discard().IsMatch(line)).Select(line => $"{source.Key}: {line.Trim()}"));
+        var discards = sources.SelectMany(
+            source => source.Value.Where(line => Discard().IsMatch(line)).Select(line => $"{source.Key}: {line.Trim()}"));
 
         sources.Should().NotBeEmpty();
         discards.Should().ContainSingle("only the helper itself may").Which.Should().Contain("BackgroundTask.cs: _ = ObserveAsync(");

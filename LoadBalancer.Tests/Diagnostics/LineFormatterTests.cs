@@ -14,7 +14,8 @@ internal sealed class LineFormatterTests
     public void Write_Entry_IsOneLineUnlessItIsAnError(LogLevel level, string? exception, string expected)
     {
         using var text = new StringWriter { NewLine = "\n" };
-        var entry = new LogEntry<string>(level, "category", default, "it happened", exception is null ? null : new InvalidOperationException(exception), (state, _) => state);
+        var entry = new LogEntry<string>(level, "category", default, "it happened",
+            exception is null ? null : new InvalidOperationException(exception), (state, _) => state);
 
         new LineFormatter(new FakeTimeProvider(new DateTimeOffset(2025, 1, 1, 0, 0, 0, TimeSpan.Zero))).Write(entry, null, text);
 

@@ -152,7 +152,8 @@ internal sealed class BackendHealthTests
     {
         var health = Health(new());
 
-        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused", 1).Should().Be(HealthChanges.Flipped | HealthChanges.Ejected);
+        health.ObserveAttempt(AttemptOutcome.ConnectFailed, "connection refused", 1).Should()
+            .Be(HealthChanges.Flipped | HealthChanges.Ejected);
         health.IsUp.Should().BeFalse();
 
         health.EndEjection().Should().Be(HealthChanges.Flipped);
@@ -243,7 +244,8 @@ internal sealed class BackendHealthTests
 
         for (var i = 1; i <= 21; i++) // The window begins with the first failure, which is the second attempt.
         {
-            health.ObserveAttempt(i % 2 == 0 ? AttemptOutcome.Failed : AttemptOutcome.Succeeded, "reset", i).Should().Be(HealthChanges.None);
+            health.ObserveAttempt(i % 2 == 0 ? AttemptOutcome.Failed : AttemptOutcome.Succeeded, "reset", i).Should()
+                .Be(HealthChanges.None);
         }
         health.ObserveAttempt(AttemptOutcome.Failed, "reset", 22).Should().Be(HealthChanges.Ejectable);
 
@@ -258,7 +260,8 @@ internal sealed class BackendHealthTests
 
         for (var i = 1; i <= 200; i++)
         {
-            health.ObserveAttempt(i % 2 == 0 ? AttemptOutcome.Failed : AttemptOutcome.Succeeded, "reset", i).Should().Be(HealthChanges.None);
+            health.ObserveAttempt(i % 2 == 0 ? AttemptOutcome.Failed : AttemptOutcome.Succeeded, "reset", i).Should()
+                .Be(HealthChanges.None);
             _clock.Advance(TimeSpan.FromSeconds(1));
         }
     }

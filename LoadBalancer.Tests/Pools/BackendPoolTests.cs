@@ -339,16 +339,16 @@ internal sealed class BackendPoolTests
     {
         var clock = new FakeTimeProvider();
         var pool = PoolOf(Unprobed("a", time: clock));
-        var places = new List<int>();
+        var slots = new List<int>();
         for (var i = 0; i < 10; i++)
         {
             clock.Advance(TimeSpan.FromMinutes(2));
             var next = Unprobed($"b{i}", time: clock);
             pool.SetMembers([next]);
-            places.Add(next.Place);
+            slots.Add(next.Slot);
         }
 
-        places.Max().Should().BeLessThanOrEqualTo(2);
+        slots.Max().Should().BeLessThanOrEqualTo(2);
     }
 
     [Test]

@@ -6,7 +6,9 @@ namespace LoadBalancer.Tests.Pools;
 internal sealed class ClientHashTests
 {
     [Test]
-    public void Of_TheSameAddress_IsTheSameInEveryProcess() => ClientHash.Of(IPAddress.Parse("192.0.2.1")).Should().Be(ClientHash.Of(IPAddress.Parse("::ffff:192.0.2.1"))).And.Be(1573139605416108570);
+    public void Of_TheSameAddress_IsTheSameInEveryProcess() =>
+        ClientHash.Of(IPAddress.Parse("192.0.2.1")).Should().Be(ClientHash.Of(IPAddress.Parse("::ffff:192.0.2.1")))
+        .And.Be(1573139605416108570);
 
     [Test]
     public void Of_NeighbouringAddresses_DifferInHalfOfTheirBits()

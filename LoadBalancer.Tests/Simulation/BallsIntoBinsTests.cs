@@ -46,7 +46,8 @@ internal sealed class BallsIntoBinsTests
 
     private static double Maximum(PolicyName policy, int count) => Enumerable.Range(1, Rounds).Average(seed =>
     {
-        var pool = TestBackends.PoolOf(TestPolicies.Make(policy, new Random(seed)), [.. Enumerable.Range(0, count).Select(i => TestBackends.Unprobed($"b{i}"))]);
+        var pool = TestBackends.PoolOf(
+            TestPolicies.Make(policy, new Random(seed)), [.. Enumerable.Range(0, count).Select(i => TestBackends.Unprobed($"b{i}"))]);
         for (var i = 0; i < count; i++)
         {
             pool.TryAcquire(new SelectionContext(), out _).Should().BeTrue();

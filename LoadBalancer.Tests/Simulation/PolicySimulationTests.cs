@@ -3,7 +3,9 @@ using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Tests.Simulation;
 
-/// <summary>One of a hundred servers ten times slower than the others, one that dies, one that flaps: what docs/policies.md says of them.</summary>
+/// <summary>
+/// One of a hundred servers ten times slower than the others, one that dies, one that flaps: what docs/policies.md says of them.
+/// </summary>
 internal sealed class PolicySimulationTests
 {
     private const int Requests = 200_000;
@@ -14,7 +16,8 @@ internal sealed class PolicySimulationTests
     [Explicit("Prints the tables of docs/policies.md.")]
     public void Run_EveryPolicy_PrintsTheTables([Values] bool withTrouble)
     {
-        var lines = Enum.GetValues<PolicyName>().Where(policy => policy != PolicyName.First).Select(policy => PoolSimulation.Run(policy, Requests, withTrouble).Line);
+        var lines = Enum.GetValues<PolicyName>().Where(policy => policy != PolicyName.First)
+            .Select(policy => PoolSimulation.Run(policy, Requests, withTrouble).Line);
 
         TestContext.Out.WriteLine(string.Join('\n', lines.Prepend(SimulationResult.Head)));
     }
@@ -47,7 +50,8 @@ internal sealed class PolicySimulationTests
     [Test]
     public void Run_LeastConnections_IsTheMostEvenAndTwoChoicesNext()
     {
-        var imbalances = new[] { PolicyName.LeastConnections, PolicyName.PowerOfTwoChoices, PolicyName.Random }.Select(policy => Of(policy).Imbalances.Average());
+        var imbalances = new[] { PolicyName.LeastConnections, PolicyName.PowerOfTwoChoices, PolicyName.Random }.Select(
+            policy => Of(policy).Imbalances.Average());
 
         imbalances.Should().BeInAscendingOrder();
     }

@@ -36,7 +36,8 @@ internal sealed class PoolSimulation
     private PoolSimulation(PolicyName policy, int requests)
     {
         _result = new SimulationResult(policy, requests);
-        _servers = [.. Enumerable.Range(0, Servers).Select(i => new SimulatedServer(TestBackends.Unprobed($"b{i}", time: _clock), Slots, MeanSeconds))];
+        _servers = [.. Enumerable.Range(0, Servers).Select(
+            i => new SimulatedServer(TestBackends.Unprobed($"b{i}", time: _clock), Slots, MeanSeconds))];
         _pool = TestBackends.PoolOf(TestPolicies.Make(policy, new Random(3)), [.. _servers.Select(server => server.Backend)]);
         EjectionTimer.Watch(_pool, _clock, NullLogger.Instance);
         SlowStart.Watch(_pool, TimeSpan.FromSeconds(5), _clock, NullLogger.Instance);
@@ -77,7 +78,8 @@ internal sealed class PoolSimulation
         }
         if (_result.Arrived % 100 == 0)
         {
-            _result.Imbalances.Add(_servers.Max(server => server.Backend.InFlight) / Math.Max(1e-9, _servers.Average(server => server.Backend.InFlight)));
+            _result.Imbalances.Add(
+                _servers.Max(server => server.Backend.InFlight) / Math.Max(1e-9, _servers.Average(server => server.Backend.InFlight)));
         }
         var client = _arrivals.NextDouble() < HotClientShare ? 0 : _arrivals.Next(1, Clients);
         Send(new SimulatedRequest(_now, ClientHash.Mix((ulong)client)));
@@ -87,7 +89,7 @@ internal sealed class PoolSimulation
     {
         while (_pool.TryAcquire(new SelectionContext(request.Tried.Count == 0 ? null : request.Tried, request.Client), out var lease))
         {
-            var server = _servers[lease.Backend.Place];
+            var server = _servers[lease.Backend.Slot];
             if (server.IsUp)
             {
                 Accept(server, new SimulatedAttempt(_number++, server, request, lease));

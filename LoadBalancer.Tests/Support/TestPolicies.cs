@@ -22,14 +22,14 @@ internal static class TestPolicies
         };
     }
 
-    /// <summary>How often each backend is picked, by its place in the pool; nothing is taken, so that all stay as they are.</summary>
+    /// <summary>How often each backend is picked, by its slot in the pool; nothing is taken, so that all stay as they are.</summary>
     public static int[] Shares(BackendPool pool, int picks, Func<int, ulong>? client = null)
     {
         var snapshot = pool.Snapshot;
         var shares = new int[snapshot.Members.Length];
         for (var i = 0; i < picks; i++)
         {
-            shares[snapshot.Policy.Pick(new SelectionContext(null, client?.Invoke(i) ?? ClientHash.Mix((ulong)i)))!.Place]++;
+            shares[snapshot.Policy.Pick(new SelectionContext(null, client?.Invoke(i) ?? ClientHash.Mix((ulong)i)))!.Slot]++;
         }
         return shares;
     }

@@ -76,7 +76,8 @@ internal sealed class RabbitTaskQueueTests
             worker.Reset();
         }
 
-        (await client.ReadAsync()).Should().Be("RESULT|poison|ERROR: no worker has finished the task in 2 attempts; the last worker is gone");
+        (await client.ReadAsync()).Should()
+            .Be("RESULT|poison|ERROR: no worker has finished the task in 2 attempts; the last worker is gone");
         await Eventually.BeTrueAsync(async () => await CountAsync(_queue + ".dead") == 1, "it is kept for people to look at");
     }
 
@@ -84,7 +85,8 @@ internal sealed class RabbitTaskQueueTests
     public async Task Message_ThatIsNoTask_GoesToTheDeadLettersAndHarmsNobody()
     {
         await using var node = await StartAsync();
-        await Eventually.BeTrueAsync(() => node.Log.Lines.Any(line => line.Contains("is at hand", StringComparison.Ordinal)), "it is connected");
+        await Eventually.BeTrueAsync(
+            () => node.Log.Lines.Any(line => line.Contains("is at hand", StringComparison.Ordinal)), "it is connected");
         await using var connection = await _server.ConnectAsync();
         await using var channel = await connection.CreateChannelAsync();
         await channel.BasicPublishAsync("", _queue, "a|b\nTASK_RESULT|x|y"u8.ToArray());
@@ -116,7 +118,8 @@ internal sealed class RabbitTaskQueueTests
         using var helper = await node.RegisterAsync("helper", 8);
         _ = helper.WorkAsync(data => data);
 
-        (await client.ReadAsync(99)).Should().OnlyHaveUniqueItems().And.NotContainNulls().And.NotContain(line => line!.Contains("ERROR", StringComparison.Ordinal));
+        (await client.ReadAsync(99)).Should().OnlyHaveUniqueItems().And.NotContainNulls()
+            .And.NotContain(line => line!.Contains("ERROR", StringComparison.Ordinal));
         node.Log.Lines.Count(line => line.Contains("is out of reach", StringComparison.Ordinal)).Should().Be(1);
         await Eventually.BeTrueAsync(async () => await CountAsync(_queue) == 0, "the queue is empty");
     }

@@ -21,7 +21,8 @@ internal sealed class TaskDispatcherTests : IDisposable
 
     public TaskDispatcherTests()
     {
-        _dispatcher = new TaskDispatcher("tasks", _pool, new TasksListenerOptions { TaskTimeout = TaskTimeout, MaxAttempts = 3 }, _clock, NullLogger.Instance);
+        _dispatcher = new TaskDispatcher(
+            "tasks", _pool, new TasksListenerOptions { TaskTimeout = TaskTimeout, MaxAttempts = 3 }, _clock, NullLogger.Instance);
         _pool.MembersChanged += pool => _members = [.. pool.Snapshot.Members];
     }
 
@@ -35,7 +36,8 @@ internal sealed class TaskDispatcherTests : IDisposable
         var tasks = Enumerable.Range(0, 6).Select(i => Add($"t{i}")).ToList();
 
         (small.Assigned.Count, large.Assigned.Count, _dispatcher.Waiting).Should().Be((1, 3, 2));
-        _pool.Snapshot.Members.Select(member => (member.Name, member.Weight, member.MaxInFlight)).Should().Equal(("small", 1, 1), ("large", 3, 3));
+        _pool.Snapshot.Members.Select(member => (member.Name, member.Weight, member.MaxInFlight)).Should()
+            .Equal(("small", 1, 1), ("large", 3, 3));
         tasks[4].Result.Should().BeNull();
     }
 
@@ -53,16 +55,16 @@ internal sealed class TaskDispatcherTests : IDisposable
     }
 
     [Test]
-    public async Task Answer_Twice_IsDroppedAndForeignIsNotTheirs()
+    public async Task Answer_Twice_IsDroppedAndOneOfAnotherIsUnknown()
     {
         var (one, two) = (await RegisterAsync("one"), await RegisterAsync("two"));
         var (a, b) = (Add("a"), Add("b"));
         var (hasA, hasB) = one.Assigned[0].Contains("|a|", StringComparison.Ordinal) ? (one, two) : (two, one);
 
-        hasA.Answer("b", "stolen").Should().Be(AnswerFate.NotTheirs);
+        hasA.Answer("b", "stolen").Should().Be(AnswerFate.UnknownTask);
         hasA.Answer("a", "1").Should().Be(AnswerFate.Taken);
         hasA.Answer("a", "2").Should().Be(AnswerFate.Dropped);
-        hasA.Answer("never", "3").Should().Be(AnswerFate.NotTheirs);
+        hasA.Answer("never", "3").Should().Be(AnswerFate.UnknownTask);
         hasB.Answer("b", "4").Should().Be(AnswerFate.Taken);
 
         (a.Result, b.Result).Should().Be(("1", "4"));
@@ -95,7 +97,7 @@ internal sealed class TaskDispatcherTests : IDisposable
 
         other.Assigned.Select(line => line.Split('|')[1]).Should().Equal("a", "b", "c");
         _pool.Snapshot.Members.Should().ContainSingle().Which.Name.Should().Be("other");
-        gone.Answer("a", "late").Should().Be(AnswerFate.NotTheirs);
+        gone.Answer("a", "late").Should().Be(AnswerFate.UnknownTask);
         (a.Attempts, b.Attempts, c.Attempts).Should().Be((2, 2, 1));
         _pool.Statistics.Retries.Should().Be(2);
     }
@@ -127,7 +129,8 @@ internal sealed class TaskDispatcherTests : IDisposable
         fast.Assigned.Should().Equal("ASSIGN_TASK|a|data\n");
         var waits = Add("b");
         slow.Assigned.Should().HaveCount(1, "it owes an answer");
-        (_pool.Snapshot.Members[0].Health.IsUp, _pool.Snapshot.Members[0].Health.Reason).Should().Be((false, "has kept a task for more than 00:01:00"));
+        (_pool.Snapshot.Members[0].Health.IsUp, _pool.Snapshot.Members[0].Health.Reason).Should()
+            .Be((false, "has kept a task for more than 00:01:00"));
 
         slow.Answer("a", "late").Should().Be(AnswerFate.Dropped);
         slow.Assigned.Should().Equal("ASSIGN_TASK|a|data\n", "ASSIGN_TASK|b|data\n");
@@ -192,8 +195,8 @@ internal sealed class TaskDispatcherTests : IDisposable
 
         lock (_dispatcher.Gate)
         {
-            _dispatcher.Abandon(running).Should().BeFalse();
-            _dispatcher.Abandon(waiting).Should().BeTrue();
+            _dispatcher.AbandonNeedsLock(running).Should().BeFalse();
+            _dispatcher.AbandonNeedsLock(waiting).Should().BeTrue();
         }
         _dispatcher.Unregister(worker.Worker, "gone");
         var other = await RegisterAsync("other");
@@ -207,8 +210,8 @@ internal sealed class TaskDispatcherTests : IDisposable
     {
         lock (_dispatcher.Gate)
         {
-            _dispatcher.TryAdd(new FakeTask("a"), 1).Should().BeTrue();
-            _dispatcher.TryAdd(new FakeTask("b"), 1).Should().BeFalse();
+            _dispatcher.TryAddNeedsLock(new FakeTask("a"), 1).Should().BeTrue();
+            _dispatcher.TryAddNeedsLock(new FakeTask("b"), 1).Should().BeFalse();
         }
     }
 
@@ -255,12 +258,48 @@ internal sealed class TaskDispatcherTests : IDisposable
         (changes, _pool.Snapshot.Eligible.Length, _dispatcher.Waiting).Should().Be((1, 0, 20));
     }
 
+    [Test]
+    public async Task Answer_AfterBillionsOfAnswers_IsTakenAndRemembered()
+    {
+        var worker = await RegisterAsync("w");
+        worker.Worker.Answers = int.MaxValue;
+
+        foreach (var id in new[] { "a", "b", "c" })
+        {
+            Add(id);
+            worker.Answer(id, "1").Should().Be(AnswerFate.Taken);
+            worker.Answer(id, "2").Should().Be(AnswerFate.Dropped);
+        }
+    }
+
+    [Test]
+    public async Task Register_PoolFailsUnexpectedly_OthersJoinLater()
+    {
+        var errors = 1;
+        var (pool, log) = (new BackendPool("tasks", new FaultyPolicy(() => errors-- > 0), []), new LogRecorder());
+        using var dispatcher = new TaskDispatcher("tasks", pool, new ListenerOptions(), _clock, log);
+        var task = new FakeTask("a");
+        lock (dispatcher.Gate)
+        {
+            dispatcher.TryAddNeedsLock(task);
+        }
+        Register(dispatcher, "first", 1);
+        await Eventually.BeTrueAsync(
+            () => log.Lines.Any(
+                line => line.StartsWith("Error", StringComparison.Ordinal) && line.Contains("it broke", StringComparison.Ordinal)),
+            "it is logged");
+
+        Register(dispatcher, "second", 1);
+
+        await Eventually.BeTrueAsync(() => pool.Snapshot.Members.Length == 2 && dispatcher.Running == 1, "the second worker joins");
+    }
+
     private FakeTask Add(string id)
     {
         var task = new FakeTask(id);
         lock (_dispatcher.Gate)
         {
-            _dispatcher.TryAdd(task);
+            _dispatcher.TryAddNeedsLock(task);
         }
         return task;
     }
@@ -274,10 +313,12 @@ internal sealed class TaskDispatcherTests : IDisposable
         return worker;
     }
 
-    private FakeWorker Register(string name, int capacity)
+    private FakeWorker Register(string name, int capacity) => Register(_dispatcher, name, capacity);
+
+    private static FakeWorker Register(TaskDispatcher dispatcher, string name, int capacity)
     {
-        var worker = new FakeWorker(_dispatcher);
-        worker.Worker = _dispatcher.Register(name, capacity, new IPEndPoint(IPAddress.Loopback, 1), worker);
+        var worker = new FakeWorker(dispatcher);
+        worker.Worker = dispatcher.Register(name, capacity, new IPEndPoint(IPAddress.Loopback, 1), worker);
         return worker;
     }
 
@@ -287,7 +328,7 @@ internal sealed class TaskDispatcherTests : IDisposable
 
         public bool IsFailure { get; private set; }
 
-        public override void Finish(ReadOnlySpan<byte> result, bool isFailure = false)
+        public override void FinishNeedsLock(ReadOnlySpan<byte> result, bool isFailure = false)
         {
             Result.Should().BeNull("there is one result");
             (Result, IsFailure) = (Encoding.UTF8.GetString(result), isFailure);
@@ -304,7 +345,8 @@ internal sealed class TaskDispatcherTests : IDisposable
 
         public string? ClosedBecause { get; private set; }
 
-        public AnswerFate Answer(string id, string result) => dispatcher.Answer(Worker, Encoding.UTF8.GetBytes(id), Encoding.UTF8.GetBytes(result));
+        public AnswerFate Answer(string id, string result) =>
+            dispatcher.Answer(Worker, Encoding.UTF8.GetBytes(id), Encoding.UTF8.GetBytes(result));
 
         public void Acknowledge(Worker worker) => Acknowledged.TrySetResult();
 

@@ -29,7 +29,7 @@ internal sealed class TaskLineTests
     {
         var line = TaskLine.OfClient(Encoding.UTF8.GetBytes(text));
 
-        (line.Kind, line.Fault).Should().Be((TaskLineKind.Malformed, fault));
+        (line.Kind, line.Error).Should().Be((TaskLineKind.Malformed, fault));
     }
 
     [TestCase("REGISTER|w", "w", 1)]
@@ -65,7 +65,7 @@ internal sealed class TaskLineTests
         var line = TaskLine.OfWorker(Encoding.UTF8.GetBytes(text));
 
         line.Kind.Should().Be(TaskLineKind.Malformed);
-        line.Fault.Should().NotBeEmpty();
+        line.Error.Should().NotBeEmpty();
     }
 
     [Test]
@@ -73,8 +73,8 @@ internal sealed class TaskLineTests
     {
         byte[] line = [.. "TASK|a|"u8, 0xff];
 
-        TaskLine.OfClient(line).Fault.Should().Be("the line is not UTF-8");
-        TaskLine.OfWorker(line).Fault.Should().Be("the line is not UTF-8");
+        TaskLine.OfClient(line).Error.Should().Be("the line is not UTF-8");
+        TaskLine.OfWorker(line).Error.Should().Be("the line is not UTF-8");
     }
 
     [Test]
@@ -96,8 +96,8 @@ internal sealed class TaskLineTests
             var worker = TaskLine.OfWorker(line);
             (client.Kind == TaskLineKind.Malformed).Should().Be(client.Id.IsEmpty);
             (worker.Kind == TaskLineKind.Malformed).Should().Be(worker.Id.IsEmpty);
-            (client.Fault.Length > 0).Should().Be(client.Kind == TaskLineKind.Malformed);
-            worker.Capacity.Should().BeInRange(0, TaskLine.MostCapacity);
+            (client.Error.Length > 0).Should().Be(client.Kind == TaskLineKind.Malformed);
+            worker.Capacity.Should().BeInRange(0, TaskLine.MaxCapacity);
         }
     }
 }

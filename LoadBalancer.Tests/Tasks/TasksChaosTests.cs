@@ -128,7 +128,8 @@ internal sealed record NodeProgram(ProgramUnderTest Program, string File, int Cl
         var file = Path.GetTempFileName();
         await System.IO.File.WriteAllTextAsync(file, $$"""
             { "LoadBalancer": {
-                "Listeners": { "tasks": { {{settings}} "Protocol": "Tasks", "Address": "tcp://127.0.0.1:{{clients}}", "WorkerAddress": "tcp://127.0.0.1:{{workers}}", "Pool": "tasks",
+                "Listeners": { "tasks": { {{settings}} "Protocol": "Tasks",
+                  "Address": "tcp://127.0.0.1:{{clients}}", "WorkerAddress": "tcp://127.0.0.1:{{workers}}", "Pool": "tasks",
                     "Queue": { "Engine": "RabbitMq", "Uri": "{{server.Uri}}", "Name": "{{queue}}" } } },
                 "Pools": { "tasks": { } } } }
             """);

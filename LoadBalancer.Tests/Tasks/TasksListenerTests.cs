@@ -87,12 +87,28 @@ internal sealed class TasksListenerTests
 
         await worker.SendAsync("TASK_RESULT|a|1", "HELLO", "REGISTER|w|0", "REGISTER|w");
         (await worker.ReadAsync(4)).Should().Equal(
-            "ERROR|a result came before REGISTER", "ERROR|expected REGISTER|worker, REGISTER|worker|capacity or TASK_RESULT|id|result", "ERROR|the capacity is not a number from 1 to 10000", "ACK|w");
+            "ERROR|a result came before REGISTER", "ERROR|expected REGISTER|worker, REGISTER|worker|capacity or TASK_RESULT|id|result",
+                "ERROR|the capacity is not a number from 1 to 10000", "ACK|w");
         await worker.SendAsync("REGISTER|w", "REGISTER|other", "TASK_RESULT|a|1");
-        (await worker.ReadAsync(3)).Should().Equal("ACK|w", "ERROR|this connection is that of worker w, which takes 1 at once", "ERROR|this worker has no such task: a");
+        (await worker.ReadAsync(3)).Should()
+            .Equal("ACK|w", "ERROR|this connection is that of worker w, which takes 1 at once", "ERROR|this worker has no such task: a");
         await client.SendRawAsync((byte[])[.. "TASK|\xff|1\nTASK|\n"u8, 0xff, (byte)'\n', .. "TASK|a|1\n"u8]);
         (await worker.ReadAsync()).Should().Be("ASSIGN_TASK|ÿ|1");
         (await client.ReadAsync(2)).Should().Equal("ERROR|expected TASK|id|data", "ERROR|the line is not UTF-8");
+    }
+
+    [Test]
+    public async Task Register_LinesFollowInTheSamePacket_AckIsFirst()
+    {
+        await using var node = await TasksNode.StartAsync();
+
+        for (var i = 0; i < 20; i++)
+        {
+            using var worker = await LinePeer.ConnectAsync(node.WorkerPort);
+            await worker.SendAsync($"REGISTER|w{i}", "TASK_RESULT|a|1", $"REGISTER|w{i}");
+
+            (await worker.ReadAsync(3)).Should().Equal($"ACK|w{i}", "ERROR|this worker has no such task: a", $"ACK|w{i}");
+        }
     }
 
     [Test]
@@ -149,7 +165,8 @@ internal sealed class TasksListenerTests
         first.Reset();
 
         (await second.ReadAsync()).Should().Be("ASSIGN_TASK|a|1");
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members.Select(member => member.Name).SequenceEqual(["second"]), "it has left the pool");
+        await Eventually.BeTrueAsync(
+            () => node.Pool.Snapshot.Members.Select(member => member.Name).SequenceEqual(["second"]), "it has left the pool");
     }
 
     [Test]
@@ -200,7 +217,8 @@ internal sealed class TasksListenerTests
         await worker.SendAsync("TASK_RESULT|a|1");
         (await client.ReadAsync()).Should().Be("RESULT|a|1");
         var before = clock.TimersWithin(TimeSpan.FromSeconds(30));
-        var silent = await Task.WhenAll(Enumerable.Range(0, 100).Select(i => i % 2 == 0 ? node.ConnectAsync() : LinePeer.ConnectAsync(node.WorkerPort)));
+        var silent = await Task.WhenAll(
+            Enumerable.Range(0, 100).Select(i => i % 2 == 0 ? node.ConnectAsync() : LinePeer.ConnectAsync(node.WorkerPort)));
         await Eventually.BeTrueAsync(() => clock.TimersWithin(TimeSpan.FromSeconds(30)) >= before + 100, "all were accepted");
 
         clock.Advance(TimeSpan.FromSeconds(30));
@@ -261,7 +279,8 @@ internal sealed class TasksListenerTests
         await using var node = await TasksNode.StartAsync();
         using var worker = await node.RegisterAsync("w");
 
-        node.Listener.Apply(new TasksListenerOptions { Pool = "tasks", QueueLimit = 1, MaxLineLength = 5000 }).Should().Contain("MaxLineLength").And.NotContain("QueueLimit");
+        node.Listener.Apply(new TasksListenerOptions { Pool = "tasks", QueueLimit = 1, MaxLineLength = 5000 }).Should()
+            .Contain("MaxLineLength").And.NotContain("QueueLimit");
 
         using var client = await node.ConnectAsync();
         await client.SendAsync("TASK|a|1", "TASK|b|2", "TASK|c|3");
@@ -336,10 +355,12 @@ internal sealed class TasksListenerTests
     {
         await using var node = await StartWithoutServerAsync("amqp://guest:s3cret@127.0.0.1:1/a/b");
 
-        await Eventually.BeTrueAsync(() => node.Log.Lines.Any(line => line.Contains("is out of reach", StringComparison.Ordinal)), "it is told");
+        await Eventually.BeTrueAsync(
+            () => node.Log.Lines.Any(line => line.Contains("is out of reach", StringComparison.Ordinal)), "it is told");
         node.Log.Lines.Should().NotContain(line => line.Contains("s3cret", StringComparison.Ordinal));
     }
 
     private static Task<TasksNode> StartWithoutServerAsync(string uri) =>
-        TasksNode.StartAsync(listener => listener with { QueueLimit = 2, Queue = new TaskQueueOptions { Engine = TaskQueueEngine.RabbitMq, Uri = uri } });
+        TasksNode.StartAsync(
+            listener => listener with { QueueLimit = 2, Queue = new TaskQueueOptions { Engine = TaskQueueEngine.RabbitMq, Uri = uri } });
 }

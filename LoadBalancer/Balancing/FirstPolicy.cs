@@ -4,14 +4,14 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// The first backend in the order of the configuration; the next one only while the first is out or full. For a primary with
-/// stand-bys. Weights play no part, except that 0 takes a backend out.
+/// The first backend in the order of the configuration; the next one only while the first is down or full. For a primary with
+/// stand-bys. Weights do not matter, except that 0 takes a backend out.
 /// </summary>
 public sealed class FirstPolicy : IBalancingPolicy
 {
     private readonly ImmutableArray<Backend> _eligible;
 
-    /// <summary>A policy over nobody yet.</summary>
+    /// <summary>A policy over no backends yet.</summary>
     public FirstPolicy() : this(Candidates.None)
     {
     }

@@ -4,31 +4,31 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// The points of all candidates on a circle of hashes, in order. What a candidate's points are depends on its name and its weight
-/// alone, so that the coming and going of one moves no other's; the same names make the same ring in every process.
+/// The points of all candidates on a ring of hashes, in order. The points of a candidate depend only on its name and its weight, so that
+/// the points of others stay when one joins or leaves; the same names make the same ring in every process.
 /// </summary>
 internal sealed class HashRing
 {
-    // nginx's and HAProxy's order of magnitude: the shares of equals stray by 1 / sqrt(160), 8 %.
+    // nginx's and HAProxy's order of magnitude: the shares of equal backends vary by 1 / sqrt(160), 8 %.
     private const double PointsPerWeight = 160;
 
     /// <summary>
-    /// How many points a ring has about at the most: it is worked out in a few milliseconds. Beyond that all have fewer, which moves
-    /// some of the others' clients too when the sum of the weights changes.
+    /// About the most points of a ring, which takes a few milliseconds to compute. Beyond that every candidate has fewer points, and then
+    /// some clients of others move too when the sum of the weights changes.
     /// </summary>
-    internal const int MostPoints = 1 << 18;
+    internal const int MaxPoints = 1 << 18;
 
     private readonly Point[] _points;
-    private readonly int[] _starts; // by the upper bits of a hash: its first point
+    private readonly int[] _starts; // index of the first point, by the upper bits of a hash
     private readonly int _shift;
 
-    /// <summary>Makes a ring.</summary>
+    /// <summary>Creates a ring.</summary>
     /// <param name="candidates">The name of each and its weight.</param>
-    /// <param name="unit">What a weight of one is in these weights.</param>
+    /// <param name="unit">The unit of these weights: what a configured weight of 1 is.</param>
     public HashRing(IReadOnlyList<(string Name, int Weight)> candidates, int unit)
     {
         var wanted = candidates.Sum(candidate => candidate.Weight * PointsPerWeight / unit);
-        var perWeight = PointsPerWeight / unit * Math.Min(1, MostPoints / wanted);
+        var perWeight = PointsPerWeight / unit * Math.Min(1, MaxPoints / wanted);
         var counts = candidates.Select(candidate => Math.Max(1, (int)(candidate.Weight * perWeight))).ToArray();
         var bits = Math.Max(1, BitOperations.Log2((uint)Math.Max(1, counts.Sum())));
         _shift = 64 - bits;
@@ -39,7 +39,7 @@ internal sealed class HashRing
     /// <summary>How many points there are.</summary>
     public int Count => _points.Length;
 
-    /// <summary>The first point at or after a hash, all around if need be. There must be one.</summary>
+    /// <summary>The first point at or after a hash; after the last point comes the first one. The ring must not be empty.</summary>
     public int Find(ulong hash)
     {
         var at = _starts[hash >> _shift];
@@ -53,7 +53,7 @@ internal sealed class HashRing
     /// <summary>The point after a point.</summary>
     public int After(int point) => point + 1 < _points.Length ? point + 1 : 0;
 
-    /// <summary>Whose a point is: an index among the candidates.</summary>
+    /// <summary>The owner of a point: an index among the candidates.</summary>
     public int OwnerOf(int point) => _points[point].Owner;
 
     private static Point[] Scatter(IReadOnlyList<(string Name, int Weight)> candidates, int[] counts)
@@ -62,7 +62,8 @@ internal sealed class HashRing
         var next = 0;
         for (var owner = 0; owner < counts.Length; owner++)
         {
-            var name = candidates[owner].Name.Aggregate(0UL, (hash, c) => ClientHash.Mix(hash ^ c)); // not GetHashCode, which is another in each process
+            // Not GetHashCode, which differs in each process.
+            var name = candidates[owner].Name.Aggregate(0UL, (hash, c) => ClientHash.Mix(hash ^ c));
             for (var i = 0; i < counts[owner]; i++)
             {
                 points[next++] = new Point(ClientHash.Mix(name + (uint)i), owner);
@@ -71,7 +72,7 @@ internal sealed class HashRing
         return points;
     }
 
-    // Hashes are spread evenly, so that a bucket for each point leaves next to nothing to sort; and the buckets are what Find needs.
+    // Hashes are spread evenly, so that one bucket for each point leaves almost nothing to sort; and Find needs the buckets.
     private Point[] Sort(Point[] points)
     {
         foreach (var point in points)

@@ -5,27 +5,27 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// A client's hash decides, by a ring on which each backend has points in proportion to its weight: the next point's owner gets the
-/// client. When one of N backends goes, its clients, a part of about 1/N, go to others, and nobody else's move. Nobody gets more than
-/// 1.25 times its share of what is in flight: what is beyond that goes on to the next point's owner (Mirrokni, Thorup and
-/// Zadimoghaddam 2018), so that one hot client cannot drown a backend.
+/// The hash of the client decides, by a ring on which each backend has points in proportion to its weight: the owner of the next point
+/// gets the client. When one of N backends leaves, its clients, about 1/N of all, go to others, and no other clients move. No backend
+/// gets more than 1.25 times its share of what is in flight: the rest goes to the owner of the next point (Mirrokni, Thorup and
+/// Zadimoghaddam 2018), so that one busy client cannot overload a backend.
 /// </summary>
 public sealed class IpHashPolicy : IBalancingPolicy
 {
     private const double LoadFactor = 1.25;
 
-    // With that factor a few steps find somebody; where most are full or were tried it is cheaper to look at all.
+    // With that factor a few steps find a backend; if most are full or were tried, it is cheaper to look at all of them.
     private const int Steps = 64;
 
     private readonly Candidates _candidates;
     private readonly HashRing _ring;
     private readonly LeastConnectionsPolicy _otherwise;
-    private readonly int[] _mask; // by place, as the counts are: all bits where a candidate is
+    private readonly int[] _mask; // by slot, as the counts: all bits set where a candidate is
     private readonly double _loadFactorPerWeight;
 
-    /// <summary>A policy over nobody yet.</summary>
+    /// <summary>A policy over no backends yet.</summary>
     /// <param name="random">
-    /// Breaks ties where hardly anybody may be chosen; must be safe for several threads where the policy is used by several.
+    /// Breaks ties if almost no backend may be chosen; must be thread-safe if several threads use the policy.
     /// </param>
     public IpHashPolicy(Random random) : this(new LeastConnectionsPolicy(random), Candidates.None)
     {
@@ -34,11 +34,12 @@ public sealed class IpHashPolicy : IBalancingPolicy
     private IpHashPolicy(IBalancingPolicy otherwise, Candidates candidates)
     {
         (_candidates, _otherwise) = (candidates, (LeastConnectionsPolicy)otherwise);
-        _ring = new HashRing([.. candidates.Backends.Zip(candidates.Weights, (backend, weight) => (backend.Name, weight))], Backend.WeightUnit);
+        _ring = new HashRing(
+            [.. candidates.Backends.Zip(candidates.Weights, (backend, weight) => (backend.Name, weight))], Backend.WeightUnit);
         _mask = new int[candidates.InFlight.All.Length];
         foreach (var backend in candidates.Backends)
         {
-            _mask[backend.Place] = -1;
+            _mask[backend.Slot] = -1;
         }
         _loadFactorPerWeight = LoadFactor / candidates.Weights.Sum(weight => (double)weight);
     }
@@ -75,7 +76,7 @@ public sealed class IpHashPolicy : IBalancingPolicy
             {
                 total = TotalInFlight();
             }
-            // The same as to have at most ceil(...) with this one.
+            // The same as: at most ceil(...) including this request.
             if (inFlight < (total + 1.0) * _candidates.Weights[owner] * _loadFactorPerWeight)
             {
                 return backend;

@@ -6,15 +6,15 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// The one with the fewest requests in flight for its weight; among equals one at random, in proportion to the weights. Nothing is
-/// kept in order, which would need a lock at each request's begin and end: the counts of all are compared, sixteen at a time.
+/// The backend with the fewest requests in flight for its weight; among equals one at random, in proportion to the weights. Nothing is
+/// kept in order, which would need a lock at the begin and end of each request: the counts of all are compared, sixteen at a time.
 /// </summary>
 public sealed class LeastConnectionsPolicy : IBalancingPolicy
 {
-    // From so many backends on, comparing them all at once is worth its overhead: 21 ns instead of 80 where all are idle.
+    // From this number of backends on, comparing them with vectors is worth its overhead: 21 ns instead of 80 if all are idle.
     private const int Many = 8;
 
-    // Where a tenth are equal that many draws meet one of them more often than not.
+    // If a tenth are equal, this number of draws finds one of them more often than not.
     private const int Draws = 8;
 
     private const int Lanes = 8; // of a Vector256<float>
@@ -23,14 +23,14 @@ public sealed class LeastConnectionsPolicy : IBalancingPolicy
     private readonly Candidates _candidates;
     private readonly WeightedChoice _choice;
 
-    // By place, as the counts are: load = count * perRequest + handicap.
+    // By slot, as the counts are: load = count * perRequest + handicap.
     private readonly float[] _perRequest; // 1 / weight
-    private readonly float[] _handicap;   // infinite where no candidate is, else 0
-    private readonly int[] _indexes;      // among the candidates
-    private readonly int[] _places;       // the other way round
+    private readonly float[] _handicap;   // infinite if the slot has no candidate, else 0
+    private readonly int[] _indexes;      // the index among the candidates
+    private readonly int[] _slots;       // of each candidate
 
-    /// <summary>A policy over nobody yet.</summary>
-    /// <param name="random">Breaks ties; must be safe for several threads where the policy is used by several.</param>
+    /// <summary>A policy over no backends yet.</summary>
+    /// <param name="random">Breaks ties; must be thread-safe if several threads use the policy.</param>
     public LeastConnectionsPolicy(Random random) : this(random, Candidates.None)
     {
     }
@@ -38,13 +38,13 @@ public sealed class LeastConnectionsPolicy : IBalancingPolicy
     private LeastConnectionsPolicy(Random random, Candidates candidates)
     {
         (_random, _candidates, _choice) = (random, candidates, new WeightedChoice(candidates, random));
-        var places = candidates.Backends.Length < Many ? 0 : candidates.InFlight.All.Length;
-        (_perRequest, _handicap, _indexes) = (new float[places], new float[places], new int[places]);
-        _places = [.. candidates.Backends.Select(backend => backend.Place)];
+        var slots = candidates.Backends.Length < Many ? 0 : candidates.InFlight.All.Length;
+        (_perRequest, _handicap, _indexes) = (new float[slots], new float[slots], new int[slots]);
+        _slots = [.. candidates.Backends.Select(backend => backend.Slot)];
         Array.Fill(_handicap, float.PositiveInfinity);
-        for (var i = 0; places > 0 && i < candidates.Backends.Length; i++)
+        for (var i = 0; slots > 0 && i < candidates.Backends.Length; i++)
         {
-            (_perRequest[_places[i]], _handicap[_places[i]], _indexes[_places[i]]) = (1f / candidates.Weights[i], 0, i);
+            (_perRequest[_slots[i]], _handicap[_slots[i]], _indexes[_slots[i]]) = (1f / candidates.Weights[i], 0, i);
         }
     }
 
@@ -86,16 +86,16 @@ public sealed class LeastConnectionsPolicy : IBalancingPolicy
         return least < 0 ? null : _candidates.Backends[least];
     }
 
-    // -1 where the counts moved so fast that none is the least any more.
+    // -1 if the counts changed so fast that none is the least any more.
     private int LeastOfMany()
     {
         var counts = _candidates.InFlight.All;
-        var least = Least(counts) * 1.000001f; // 3 / 300 is to be the same as 1 / 100
+        var least = Least(counts) * 1.000001f; // 3 / 300 must be equal to 1 / 100
         for (var i = 0; i < Draws; i++)
         {
-            // Where many are equal, as when all are idle, drawing from all soon meets one of them, and with the right probability.
+            // If many are equal, for example all idle, drawing from all soon finds one of them, with the right probability.
             var drawn = _choice.Any();
-            if (counts[_places[drawn]] * _perRequest[_places[drawn]] <= least)
+            if (counts[_slots[drawn]] * _perRequest[_slots[drawn]] <= least)
             {
                 return drawn;
             }
@@ -105,14 +105,15 @@ public sealed class LeastConnectionsPolicy : IBalancingPolicy
 
     private float Least(ReadOnlySpan<int> counts)
     {
-        var least = (Vector256.Create(float.PositiveInfinity), Vector256.Create(float.PositiveInfinity)); // two, which do not wait for each other
+        // two that do not depend on each other
+        var least = (Vector256.Create(float.PositiveInfinity), Vector256.Create(float.PositiveInfinity));
         ref var count = ref MemoryMarshal.GetReference(counts);
         ref var perRequest = ref MemoryMarshal.GetArrayDataReference(_perRequest);
         ref var handicap = ref MemoryMarshal.GetArrayDataReference(_handicap);
-        for (var place = 0; place < _perRequest.Length; place += 2 * Lanes)
+        for (var slot = 0; slot < _perRequest.Length; slot += 2 * Lanes)
         {
-            least.Item1 = Vector256.MinNative(least.Item1, Loads(ref count, ref perRequest, ref handicap, place));
-            least.Item2 = Vector256.MinNative(least.Item2, Loads(ref count, ref perRequest, ref handicap, place + Lanes));
+            least.Item1 = Vector256.MinNative(least.Item1, Loads(ref count, ref perRequest, ref handicap, slot));
+            least.Item2 = Vector256.MinNative(least.Item2, Loads(ref count, ref perRequest, ref handicap, slot + Lanes));
         }
         var both = Vector256.MinNative(least.Item1, least.Item2);
         var result = both[0];
@@ -131,11 +132,12 @@ public sealed class LeastConnectionsPolicy : IBalancingPolicy
         ref var count = ref MemoryMarshal.GetReference(counts);
         ref var perRequest = ref MemoryMarshal.GetArrayDataReference(_perRequest);
         ref var handicap = ref MemoryMarshal.GetArrayDataReference(_handicap);
-        for (var place = 0; place < _perRequest.Length; place += Lanes)
+        for (var slot = 0; slot < _perRequest.Length; slot += Lanes)
         {
-            for (var ties = Vector256.LessThanOrEqual(Loads(ref count, ref perRequest, ref handicap, place), limit).ExtractMostSignificantBits(); ties != 0; ties &= ties - 1)
+            var ties = Vector256.LessThanOrEqual(Loads(ref count, ref perRequest, ref handicap, slot), limit).ExtractMostSignificantBits();
+            for (; ties != 0; ties &= ties - 1)
             {
-                var i = _indexes[place + BitOperations.TrailingZeroCount(ties)];
+                var i = _indexes[slot + BitOperations.TrailingZeroCount(ties)];
                 tied += _candidates.Weights[i];
                 random = random * 6364136223846793005 + 1442695040888963407; // Knuth's MMIX
                 if (Math.BigMul(random, (ulong)tied, out _) < (ulong)_candidates.Weights[i])
@@ -147,6 +149,7 @@ public sealed class LeastConnectionsPolicy : IBalancingPolicy
         return drawn;
     }
 
-    private static Vector256<float> Loads(ref int count, ref float perRequest, ref float handicap, int place) =>
-        Vector256.ConvertToSingle(Vector256.LoadUnsafe(ref count, (nuint)place)) * Vector256.LoadUnsafe(ref perRequest, (nuint)place) + Vector256.LoadUnsafe(ref handicap, (nuint)place);
+    private static Vector256<float> Loads(ref int count, ref float perRequest, ref float handicap, int slot) =>
+        Vector256.ConvertToSingle(Vector256.LoadUnsafe(ref count, (nuint)slot)) * Vector256.LoadUnsafe(ref perRequest, (nuint)slot)
+        + Vector256.LoadUnsafe(ref handicap, (nuint)slot);
 }

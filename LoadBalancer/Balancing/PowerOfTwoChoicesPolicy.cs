@@ -3,9 +3,9 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// Two different ones at random, in proportion to the weights, and of these the one with fewer requests in flight for its weight, as
-/// nginx's <c>random two least_conn</c>. The most loaded of n backends has about ln ln n more than its share: nearly as even as to
-/// look at all of them, at the price of two (Mitzenmacher 2001).
+/// Draws two different backends at random, in proportion to the weights, and takes the one with fewer requests in flight for its weight,
+/// as nginx's <c>random two least_conn</c>. The most loaded of n backends has about ln ln n more than its share: nearly as even as
+/// looking at all of them, at the cost of two (Mitzenmacher 2001).
 /// </summary>
 public sealed class PowerOfTwoChoicesPolicy : IBalancingPolicy
 {
@@ -13,8 +13,8 @@ public sealed class PowerOfTwoChoicesPolicy : IBalancingPolicy
     private readonly Candidates _candidates;
     private readonly WeightedChoice _choice;
 
-    /// <summary>A policy over nobody yet.</summary>
-    /// <param name="random">Where the randomness comes from; must be safe for several threads where the policy is used by several.</param>
+    /// <summary>A policy over no backends yet.</summary>
+    /// <param name="random">The source of randomness; must be thread-safe if several threads use the policy.</param>
     public PowerOfTwoChoicesPolicy(Random random) : this(random, Candidates.None)
     {
     }
@@ -37,10 +37,11 @@ public sealed class PowerOfTwoChoicesPolicy : IBalancingPolicy
             return null;
         }
         var second = _choice.Draw(context, except: first);
-        // Where they are even the first has it, who was drawn by weight: while nobody is busy the shares follow the weights.
+        // If they are equal, take the first one, which was drawn by weight: while none is busy the shares follow the weights.
         return _candidates.Backends[second >= 0 && HasLess(second, first) ? second : first];
     }
 
     private bool HasLess(int one, int other) =>
-        (long)_candidates.Backends[one].InFlight * _candidates.Weights[other] < (long)_candidates.Backends[other].InFlight * _candidates.Weights[one];
+        (long)_candidates.Backends[one].InFlight * _candidates.Weights[other]
+        < (long)_candidates.Backends[other].InFlight * _candidates.Weights[one];
 }

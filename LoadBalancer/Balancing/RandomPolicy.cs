@@ -4,8 +4,8 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// Anyone, in proportion to the weights. Nodes that know nothing of each other need no luck to stay out of step, which round robin
-/// does; but the most loaded of n backends has about ln n / ln ln n times its share.
+/// Any backend, in proportion to the weights. Nodes that know nothing of each other never choose in step, as they may with round robin;
+/// but the most loaded of n backends has about ln n / ln ln n times its share.
 /// </summary>
 public sealed class RandomPolicy : IBalancingPolicy
 {
@@ -13,8 +13,8 @@ public sealed class RandomPolicy : IBalancingPolicy
     private readonly ImmutableArray<Backend> _backends;
     private readonly WeightedChoice _choice;
 
-    /// <summary>A policy over nobody yet.</summary>
-    /// <param name="random">Where the randomness comes from; must be safe for several threads where the policy is used by several.</param>
+    /// <summary>A policy over no backends yet.</summary>
+    /// <param name="random">The source of randomness; must be thread-safe if several threads use the policy.</param>
     public RandomPolicy(Random random) : this(random, Candidates.None)
     {
     }

@@ -3,9 +3,10 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// Two different ones at random, in proportion to the weights, and of these the one that is likely to answer first: by its recent
-/// response time, times what it has in flight and one more, by its weight (Finagle's power of two choices with <c>peak_ewma</c>). Nobody
-/// starves: who is not known, or was not heard of for long, is tried; and by two at random even the fastest gets no more than twice its share.
+/// Draws two different backends at random, in proportion to the weights, and takes the one that is likely to respond first: by its recent
+/// response time, times the number in flight plus one, divided by its weight (Finagle's power of two choices with <c>peak_ewma</c>). No
+/// backend starves: one whose response time is unknown or old is tried; and as two are drawn, even the fastest gets at most twice its
+/// share.
 /// </summary>
 public sealed class ResponseTimePolicy : IBalancingPolicy
 {
@@ -13,8 +14,8 @@ public sealed class ResponseTimePolicy : IBalancingPolicy
     private readonly Candidates _candidates;
     private readonly WeightedChoice _choice;
 
-    /// <summary>A policy over nobody yet.</summary>
-    /// <param name="random">Where the randomness comes from; must be safe for several threads where the policy is used by several.</param>
+    /// <summary>A policy over no backends yet.</summary>
+    /// <param name="random">The source of randomness; must be thread-safe if several threads use the policy.</param>
     public ResponseTimePolicy(Random random) : this(random, Candidates.None)
     {
     }
@@ -45,7 +46,7 @@ public sealed class ResponseTimePolicy : IBalancingPolicy
         var (a, b) = (_candidates.Backends[one], _candidates.Backends[other]);
         var (inFlightA, inFlightB) = (a.InFlight, b.InFlight);
         var ratio = a.ResponseTime.RelativeTo(b.ResponseTime);
-        // Who is not known is tried; but by one request, not by all that come until it has answered that one.
+        // A backend of unknown response time is tried, but with one request at a time.
         if ((ratio == 0 && inFlightA > 0) || (double.IsPositiveInfinity(ratio) && inFlightB > 0))
         {
             ratio = 1;

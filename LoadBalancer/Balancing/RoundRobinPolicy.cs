@@ -5,21 +5,21 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// Each in turn, in proportion to the weights and well mixed: 5:1:1 gives a a b a c a a, not five a's in a row. That is nginx's
-/// smooth weighted round robin; but where nginx moves every backend's running weight at each choice, under a lock, the sequence
-/// is worked out once here, when the set changes, and a choice is one step of a shared counter.
+/// Each backend in turn, in proportion to the weights and evenly mixed: 5:1:1 gives a a b a c a a, not five a's in a row. That is nginx's
+/// smooth weighted round robin; but nginx updates the running weight of every backend at each choice, under a lock. Here the sequence is
+/// computed once, when the set changes, and a choice is one step of a shared counter.
 /// </summary>
 public sealed class RoundRobinPolicy : IBalancingPolicy
 {
-    // Working out a sequence of n backends with weights that sum to s takes n * s steps. Four million, a few milliseconds, hold
-    // 2,000 backends of one weight, or 100 with any weights up to 400 each. Beyond that weights are scaled down to fit.
+    // To compute the sequence of n backends whose weights sum to s takes n * s steps. Four million, a few milliseconds, are enough for
+    // 2,000 backends of equal weight, or 100 with any weights up to 400 each. Beyond that, weights are scaled down to fit.
     private const long MaxSteps = 4_000_000;
 
     private readonly ImmutableArray<Backend> _backends;
     private readonly ImmutableArray<Backend> _sequence;
     private readonly Counter _counter;
 
-    /// <summary>A policy over nobody yet.</summary>
+    /// <summary>A policy over no backends yet.</summary>
     public RoundRobinPolicy() : this(Candidates.None, new Counter())
     {
     }
@@ -43,7 +43,7 @@ public sealed class RoundRobinPolicy : IBalancingPolicy
         }
         var start = (int)((ulong)Interlocked.Increment(ref _counter.Value) % (uint)sequence.Length);
         return FirstAdmitted(sequence, start, Math.Min(sequence.Length, 2 * _backends.Length), context)
-            // Most are full or were tried, and the sequence may be many times as long as there are backends.
+            // Most are full or were tried, and the sequence may be many times longer than the list of backends.
             ?? FirstAdmitted(_backends.AsSpan(), start % _backends.Length, _backends.Length, context);
     }
 

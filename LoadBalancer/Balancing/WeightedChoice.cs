@@ -4,20 +4,22 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Balancing;
 
 /// <summary>
-/// Draws among candidates at random, in proportion to their weights, in O(1) expected: a number below the sum of the weights falls
-/// into somebody's part of the running totals, and a guide says where to begin to look (Chen and Asau 1974). Unlike an alias table
-/// it is exact in whole numbers, and by leaving out somebody's part it draws among all the others as exactly.
+/// Draws among candidates at random, in proportion to their weights, in expected O(1): a number below the sum of the weights falls into
+/// the part of one candidate in the running totals, and a guide table says where to begin the search (Chen and Asau 1974). Unlike an
+/// alias table it is exact in integers, and by leaving out one part it draws among all the others as exactly.
 /// </summary>
 internal sealed class WeightedChoice
 {
-    // Where most candidates have room, that many draws find one of them; else it is cheaper to look at all.
+    // If most candidates have room, this number of draws finds one of them; else it is cheaper to look at all.
     private const int Draws = 4;
 
     private readonly ImmutableArray<Backend> _backends;
     private readonly ImmutableArray<int> _weights;
     private readonly Random _random;
-    private readonly long[] _ends; // running totals: who owns the numbers below, down to the end before
-    private readonly int[] _guide; // for each of as many equal parts of the sum as there are candidates: whom its first number may belong to at the earliest
+    private readonly long[] _ends; // running totals: a candidate owns the numbers from the end of the one before it up to its own end
+
+    // The sum is cut into as many equal parts as there are candidates. For each part: the first candidate that may own its first number.
+    private readonly int[] _guide;
     private readonly double _partsPerUnit;
 
     public WeightedChoice(Candidates candidates, Random random)
@@ -43,10 +45,10 @@ internal sealed class WeightedChoice
     /// <summary>One of the candidates, whether it may be chosen or not.</summary>
     public int Any() => At(_random.NextInt64(_ends[^1]));
 
-    /// <summary>One of those whom the context admits.</summary>
-    /// <param name="context">What is chosen for.</param>
-    /// <param name="except">Whom to leave out; -1 is nobody.</param>
-    /// <returns>Its index among the candidates, or -1 where there is none.</returns>
+    /// <summary>One of the candidates that the context admits.</summary>
+    /// <param name="context">The work for which a backend is chosen.</param>
+    /// <param name="except">The candidate to leave out; -1 for none.</param>
+    /// <returns>Its index among the candidates; -1 if there is none.</returns>
     public int Draw(in SelectionContext context, int except = -1)
     {
         if (_ends.Length < (except < 0 ? 1 : 2))
@@ -68,7 +70,7 @@ internal sealed class WeightedChoice
     {
         if (_ends.Length == 2)
         {
-            return 1 - except; // the most usual pool, and nothing to draw
+            return 1 - except; // the most common pool: no need to draw
         }
         var start = except == 0 ? 0 : _ends[except - 1];
         var at = _random.NextInt64(_ends[^1] - _weights[except]);
@@ -87,7 +89,7 @@ internal sealed class WeightedChoice
 
     private int Part(long number) => (int)(number * _partsPerUnit);
 
-    // A reservoir of one: each replaces the one before it with the probability of its share so far.
+    // Reservoir sampling with one item: each candidate replaces the one before it with the probability of its share so far.
     private int DrawFromAdmitted(in SelectionContext context, int except)
     {
         var (drawn, sum) = (-1, 0L);

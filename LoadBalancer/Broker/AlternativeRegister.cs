@@ -5,51 +5,51 @@ using LoadBalancer.Zmtp;
 namespace LoadBalancer.Broker;
 
 /// <summary>
-/// Knows the alternative by the ALTPINGs that it sends, and forgets it when they cease. Where there are several the first is the one,
-/// until it falls silent: everybody must be told of the same.
+/// Knows the alternative from the ALTPINGs that it sends, and forgets it when they cease. If there are several, the first one counts until
+/// it falls silent: all clients and workers must be told of the same one.
 /// </summary>
 internal sealed class AlternativeRegister : IAsyncDisposable
 {
     private readonly TimeProvider _time;
     private readonly TimeSpan _timeout;
     private readonly BrokerLog _log;
-    private readonly Refusals _refusals;
+    private readonly Rejections _rejections;
     private readonly Lock _gate = new();
     private IPAddress? _alternative;
-    private long _heardAt;
+    private long _receivedAt;
 
-    /// <summary>Makes it; it hears from when its socket is bound.</summary>
-    /// <param name="timeout">After how long a silence it is forgotten.</param>
-    /// <param name="log">Told who comes and goes.</param>
-    /// <param name="refusals">Counts what names nobody.</param>
-    /// <param name="limits">Of its socket.</param>
+    /// <summary>Creates it; it receives ALTPINGs from when its socket is bound.</summary>
+    /// <param name="timeout">The silence after which the alternative is forgotten.</param>
+    /// <param name="log">Logs when an alternative appears or disappears.</param>
+    /// <param name="rejections">Counts ALTPINGs without a usable address.</param>
+    /// <param name="limits">The limits of its socket.</param>
     /// <param name="time">The clock.</param>
-    public AlternativeRegister(TimeSpan timeout, BrokerLog log, Refusals refusals, ZmtpLimits limits, TimeProvider time)
+    public AlternativeRegister(TimeSpan timeout, BrokerLog log, Rejections rejections, ZmtpLimits limits, TimeProvider time)
     {
-        (_timeout, _log, _refusals, _time) = (timeout, log, refusals, time);
+        (_timeout, _log, _rejections, _time) = (timeout, log, rejections, time);
         Socket = new SubscribeSocket(ZmtpSocketType.Sub, limits, time) 
         {
-            Received = OnMessage, Faulted = refusals.At(nameof(BrokerPorts.AlternativePing)), Logger = log.Logger,
+            Received = OnMessage, Faulted = rejections.At(nameof(BrokerPorts.AlternativePing)), Logger = log.Logger,
         };
         Socket.Subscribe(PeerMessages.AlternativePingTopic);
     }
 
-    /// <summary>Where alternatives connect: a SUB.</summary>
+    /// <summary>The socket to which alternatives connect: a SUB.</summary>
     public SubscribeSocket Socket { get; }
 
-    /// <summary>The alternative; null where there is none. When it was heard last.</summary>
-    public (IPAddress? Address, long HeardAt) Current
+    /// <summary>The alternative, null if there is none; and the timestamp of its last ALTPING.</summary>
+    public (IPAddress? Address, long ReceivedAt) Current
     {
         get
         {
             lock (_gate)
             {
-                if (_alternative is { } silent && _time.GetElapsedTime(_heardAt) >= _timeout)
+                if (_alternative is { } silent && _time.GetElapsedTime(_receivedAt) >= _timeout)
                 {
                     _alternative = null;
                     _log.AlternativeGone(silent, _timeout);
                 }
-                return (_alternative, _heardAt);
+                return (_alternative, _receivedAt);
             }
         }
     }
@@ -62,7 +62,7 @@ internal sealed class AlternativeRegister : IAsyncDisposable
         var ip = PeerMessages.AlternativeOf(message);
         if (ip is null)
         {
-            _refusals.Count(nameof(BrokerPorts.AlternativePing), Refusals.NotAnAddress);
+            _rejections.Count(nameof(BrokerPorts.AlternativePing), Rejections.NotAnAddress);
             return;
         }
         lock (_gate)
@@ -75,7 +75,7 @@ internal sealed class AlternativeRegister : IAsyncDisposable
             {
                 _log.AlternativeCame(ip);
             }
-            (_alternative, _heardAt) = (ip, _time.GetTimestamp());
+            (_alternative, _receivedAt) = (ip, _time.GetTimestamp());
         }
     }
 }

@@ -7,39 +7,45 @@ using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;
 
-/// <summary>A listener that speaks ZeroMQ: the broker of a store, with an alternative that takes over when it is gone.</summary>
+/// <summary>
+/// A listener that speaks ZeroMQ: a broker between clients and workers, with an alternative that takes over when the main is down.
+/// </summary>
 public sealed class BrokerListener : IListener
 {
     private readonly BackendPool _pool;
     private readonly BrokerListenerOptions _options;
     private readonly TimeProvider _time;
     private readonly RoleKeeper _role;
-    private readonly Refusals _refusals;
+    private readonly Rejections _rejections;
     private readonly ILogger _logger;
     private volatile int _queueLimit;
 
-    /// <summary>Makes it; it listens from <see cref="StartAsync"/> on.</summary>
-    public BrokerListener(string name, BrokerListenerOptions options, BackendPool pool, ErrorStatistics errors, TimeProvider time, ILoggerFactory loggers)
+    /// <summary>Creates it; it listens from <see cref="StartAsync"/> on.</summary>
+    public BrokerListener(
+        string name, BrokerListenerOptions options, BackendPool pool, ErrorStatistics errors, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
         (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => Serving?.Requests.WaitingCount ?? 0);
         var log = new BrokerLog(name, time, loggers.CreateLogger<BrokerLog>());
-        (_logger, _refusals) = (log.Logger, new Refusals(log));
-        _role = new RoleKeeper(options, () => new ServingBroker(name, options with { QueueLimit = _queueLimit }, pool, log, _refusals, errors, time), log, time);
+        (_logger, _rejections) = (log.Logger, new Rejections(log));
+        _role = new RoleKeeper(options, NewBroker, log, time);
+
+        ServingBroker NewBroker() => new(name, options with { QueueLimit = _queueLimit }, pool, log, _rejections, errors, time);
     }
 
     /// <inheritdoc/>
     public string Name { get; }
 
-    /// <summary>Where clients connect; in words where they cannot, because it is the alternative.</summary>
+    /// <summary>The address to which clients connect; words instead if they cannot, because it is the alternative.</summary>
     public string Address => _role is { State: BrokerState.Serving, Broker: { } broker }
         ? new EndpointAddress(_options.Address.Scheme, _options.Address.Host, broker.Ports.Clients).ToString()
         : $"no port yet, as the alternative of {_role.Peer}";
 
     /// <inheritdoc/>
-    public long Refused => _refusals.All.Where(refused => refused.Reason == nameof(ZmtpFault.TooManyConnections)).Sum(refused => refused.Count);
+    public long Refused =>
+        _rejections.All.Where(rejected => rejected.Reason == nameof(ZmtpFault.TooManyConnections)).Sum(rejected => rejected.Count);
 
-    /// <summary>What it is and has counted.</summary>
+    /// <summary>Its present state and counts.</summary>
     public BrokerStatus Status
     {
         get
@@ -51,16 +57,17 @@ public sealed class BrokerListener : IListener
             return new BrokerStatus(
                 Name, _pool.Name, isServing ? "Main" : state == BrokerState.Asking ? "Asking" : "Alternative",
                 (alternative.Address ?? _role.Peer)?.ToString(),
-                Age(isServing ? broker?.Health.PublishedAt : _role.HeardAt), alternative.Address is null ? null : Age(alternative.HeardAt),
+                Age(isServing ? broker?.Health.PublishedAt : _role.HeardAt),
+                alternative.Address is null ? null : Age(alternative.ReceivedAt),
                 broker?.Requests.ClientCount ?? 0, broker?.Requests.WorkerCount ?? 0, _role.TakeOvers,
-                isServing && Age(_role.HeardAt) < _options.PeerTimeout, _refusals.All);
+                isServing && Age(_role.HeardAt) < _options.PeerTimeout, _rejections.All);
         }
     }
 
-    /// <summary>The ports at which it really listens; null where it does not.</summary>
+    /// <summary>The ports at which it really listens; null while it does not.</summary>
     internal BrokerPorts? Ports => _role.Broker?.Ports;
 
-    /// <summary>What serves; null where nothing does.</summary>
+    /// <summary>The broker that serves; null while none does.</summary>
     internal ServingBroker? Serving => _role.Broker;
 
     /// <inheritdoc/>

@@ -5,51 +5,51 @@ using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;
 
-/// <summary>What a broker tells its log. Of peers that misbehave it speaks every ten seconds at the most: they are counted too.</summary>
+/// <summary>The log lines of a broker. Rejected peers are logged once in ten seconds at most; the metrics count all of them.</summary>
 internal sealed partial class BrokerLog(string listener, TimeProvider time, ILogger<BrokerLog> logger)
 {
-    private readonly LogGate _refused = new(time);
-    private readonly LogGate _misplaced = new(time);
+    private readonly LogGate _rejected = new(time);
+    private readonly LogGate _unmatched = new(time);
     private readonly LogGate _conflict = new(time);
 
-    /// <summary>For what works in the background, and for the sockets.</summary>
+    /// <summary>The logger itself, for background tasks and for the sockets.</summary>
     public ILogger Logger => logger;
 
-    /// <summary>A peer has lost its connection through its own fault, or ours.</summary>
-    public void Refused(string port, ZmtpPeer peer, ZmtpFault fault, string reason)
+    /// <summary>A peer was rejected because of an error of its own, or of this program.</summary>
+    public void Rejected(string port, ZmtpPeer peer, ZmtpFault fault, string reason)
     {
         if (fault == ZmtpFault.Internal)
         {
             LogInternal(listener, port, peer.Remote, reason);
         }
-        else if (_refused.TryPass())
+        else if (_rejected.TryPass())
         {
-            LogRefused(listener, port, peer.ToString(), reason);
+            LogRejected(listener, port, peer.ToString(), reason);
         }
     }
 
-    /// <summary>A worker has answered what nobody has asked it.</summary>
-    public void Misplaced(string pool, string worker)
+    /// <summary>A worker has sent an answer without a request.</summary>
+    public void UnmatchedAnswer(string pool, string worker)
     {
-        if (_misplaced.TryPass())
+        if (_unmatched.TryPass())
         {
-            LogMisplaced(pool, worker);
+            LogUnmatchedAnswer(pool, worker);
         }
     }
 
-    /// <summary>A worker has come.</summary>
+    /// <summary>A worker has joined the pool.</summary>
     public void Joined(string pool, string worker, EndpointAddress address) => LogJoined(pool, worker, address);
 
-    /// <summary>A worker has gone.</summary>
+    /// <summary>A worker has left the pool.</summary>
     public void Left(string pool, string worker, EndpointAddress address) => LogLeft(pool, worker, address);
 
-    /// <summary>There is an alternative.</summary>
+    /// <summary>An alternative has appeared.</summary>
     public void AlternativeCame(IPAddress address) => LogAlternativeCame(listener, address);
 
-    /// <summary>There is none any more.</summary>
+    /// <summary>The alternative has fallen silent.</summary>
     public void AlternativeGone(IPAddress address, TimeSpan timeout) => LogAlternativeGone(listener, address, timeout.TotalSeconds);
 
-    /// <summary>The other one serves as well.</summary>
+    /// <summary>The other broker serves as the main too.</summary>
     public void Conflict(IPAddress? peer)
     {
         if (_conflict.TryPass())
@@ -58,7 +58,7 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
         }
     }
 
-    /// <summary>It has come to do something else.</summary>
+    /// <summary>The broker has entered another state.</summary>
     public void Entered(BrokerState state, IPAddress? peer, TimeSpan peerTimeout)
     {
         switch (state)
@@ -78,26 +78,42 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
         }
     }
 
-    /// <summary>It should serve, and cannot.</summary>
-    public void CannotServe(StartException reason) => LogCannotServe(reason.Message);
+    /// <summary>The broker should serve, and cannot.</summary>
+    public void CannotServe(Exception reason)
+    {
+        if (reason is StartException)
+        {
+            LogCannotServe(reason.Message);
+        }
+        else
+        {
+            LogFailed(reason, listener);
+        }
+    }
 
     [LoggerMessage(100, LogLevel.Information, "listener '{Listener}': asks {Peer} whether it serves as the main")]
     private partial void LogAsking(string listener, IPAddress? peer);
 
-    [LoggerMessage(101, LogLevel.Information, "listener '{Listener}': is the alternative of {Peer}, which it has not heard of yet")]
+    [LoggerMessage(101, LogLevel.Information,
+        "listener '{Listener}': is the alternative of {Peer}, from which it has received nothing yet")]
     private partial void LogWaiting(string listener, IPAddress? peer);
 
-    [LoggerMessage(102, LogLevel.Information, "listener '{Listener}': is the alternative of {Peer}, and takes over when it is silent for {Seconds} s")]
+    [LoggerMessage(102, LogLevel.Information,
+        "listener '{Listener}': is the alternative of {Peer}, and takes over when it is silent for {Seconds} s")]
     private partial void LogWatching(string listener, IPAddress? peer, double seconds);
 
     [LoggerMessage(103, LogLevel.Information, "listener '{Listener}': is the main")]
     private partial void LogServing(string listener);
 
-    [LoggerMessage(104, LogLevel.Error, "listener '{Listener}': {Peer} serves as the main too, for the two have not reached each other; stop one of them, and start it again")]
+    [LoggerMessage(104, LogLevel.Error,
+        "listener '{Listener}': {Peer} serves as the main too, because the two could not reach each other; stop one, and start it again")]
     private partial void LogConflict(string listener, IPAddress? peer);
 
     [LoggerMessage(105, LogLevel.Error, "{Reason}; it cannot be the main, and goes on as the alternative")]
     private partial void LogCannotServe(string reason);
+
+    [LoggerMessage(113, LogLevel.Error, "listener '{Listener}': an unexpected error; it goes on as the alternative; please report it")]
+    private partial void LogFailed(Exception exception, string listener);
 
     [LoggerMessage(106, LogLevel.Information, "listener '{Listener}': {Address} is the alternative")]
     private partial void LogAlternativeCame(string listener, IPAddress address);
@@ -111,11 +127,11 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
     [LoggerMessage(109, LogLevel.Information, "pool '{Pool}': '{Worker}' at {Address} has left")]
     private partial void LogLeft(string pool, string worker, EndpointAddress address);
 
-    [LoggerMessage(110, LogLevel.Warning, "listener '{Listener}', {Port}: {Peer} {Reason}; others are counted in the metrics")]
-    private partial void LogRefused(string listener, string port, string peer, string reason);
+    [LoggerMessage(110, LogLevel.Warning, "listener '{Listener}', {Port}: {Peer} {Reason}; the metrics count all of them")]
+    private partial void LogRejected(string listener, string port, string peer, string reason);
 
-    [LoggerMessage(111, LogLevel.Warning, "pool '{Pool}': '{Worker}' has sent what is no answer to anything it was asked: its connection was closed")]
-    private partial void LogMisplaced(string pool, string worker);
+    [LoggerMessage(111, LogLevel.Warning, "pool '{Pool}': '{Worker}' has sent an answer without a request; its connection was closed")]
+    private partial void LogUnmatchedAnswer(string pool, string worker);
 
     [LoggerMessage(112, LogLevel.Error, "listener '{Listener}', {Port}: {Peer} {Reason}")]
     private partial void LogInternal(string listener, string port, EndPoint? peer, string reason);

@@ -4,27 +4,29 @@ using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;
 
-/// <summary>Publishes HCHECK, by which everybody knows that the main is there and who is its alternative.</summary>
-/// <param name="refusals">Told of peers that were refused.</param>
-/// <param name="limits">Of its socket.</param>
+/// <summary>
+/// Publishes HCHECK, which tells clients, workers and the alternative that the main is alive, and who its alternative is.
+/// </summary>
+/// <param name="rejections">Counts rejected peers.</param>
+/// <param name="limits">The limits of its socket.</param>
 /// <param name="time">The clock.</param>
-internal sealed class HealthPublisher(Refusals refusals, ZmtpLimits limits, TimeProvider time) : IAsyncDisposable
+internal sealed class HealthPublisher(Rejections rejections, ZmtpLimits limits, TimeProvider time) : IAsyncDisposable
 {
     private ITimer? _timer;
     private long _publishedAt;
 
-    /// <summary>Where everybody connects: a PUB. Bound, but silent, it only shows that somebody is here.</summary>
+    /// <summary>The socket to which all of them connect: a PUB. Bound but silent, it only shows that a broker is here.</summary>
     public PublishSocket Socket { get; } = new(ZmtpSocketType.Pub, limits, time) 
     {
-        Faulted = refusals.At(nameof(BrokerPorts.HealthCheck)), Logger = refusals.Logger,
+        Faulted = rejections.At(nameof(BrokerPorts.HealthCheck)), Logger = rejections.Logger,
     };
 
-    /// <summary>When it has published last; null where it has not.</summary>
+    /// <summary>Timestamp of the last HCHECK; null if there was none.</summary>
     public long? PublishedAt => Interlocked.Read(ref _publishedAt) is not 0 and var at ? at : null;
 
-    /// <summary>Publishes now, and from now on.</summary>
-    /// <param name="interval">How often.</param>
-    /// <param name="alternative">Who is the alternative; null where there is none.</param>
+    /// <summary>Publishes now, and then in intervals.</summary>
+    /// <param name="interval">The time between two HCHECKs.</param>
+    /// <param name="alternative">Returns the alternative; null if there is none.</param>
     public void Start(TimeSpan interval, Func<IPAddress?> alternative) => _timer = time.CreateTimer(
         _ =>
         {

@@ -2,40 +2,43 @@ using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Broker;
 
-/// <summary>What a broker is doing at the moment.</summary>
+/// <summary>The state of a broker.</summary>
 internal enum BrokerState
 {
-    /// <summary>It finds out whether the other one serves, and holds the HCHECK port meanwhile, so that the other one finds it too.</summary>
+    /// <summary>
+    /// It finds out whether the other broker serves. Meanwhile it holds the HCHECK port, so that the other one finds it too.
+    /// </summary>
     Asking,
 
-    /// <summary>It is the alternative of a main that it has not heard of since it was started.</summary>
+    /// <summary>It is the alternative of a main from which it has received nothing since it was started.</summary>
     Waiting,
 
-    /// <summary>It is the alternative of a main that it has heard of.</summary>
+    /// <summary>It is the alternative of a main from which it has received HCHECK.</summary>
     Watching,
 
     /// <summary>It is the main.</summary>
     Serving,
 }
 
-/// <summary>What can happen to it.</summary>
+/// <summary>What can happen to a broker.</summary>
 internal enum BrokerEvent
 {
-    /// <summary>The other one has published HCHECK: it serves.</summary>
+    /// <summary>HCHECK of the other broker was received: that one serves.</summary>
     Heard,
 
-    /// <summary>Nothing was heard of it for as long as <see cref="MainAlternative.Patience"/> says.</summary>
+    /// <summary>Nothing was received from it for <see cref="MainAlternative.SilenceTimeout"/>.</summary>
     Silent,
 
-    /// <summary>While asking: nobody listens at the other one's HCHECK port.</summary>
+    /// <summary>While asking: nothing listens at the other broker's HCHECK port.</summary>
     NobodyThere,
 
-    /// <summary>This process has stood still for longer than a peer may be silent: the other one may have taken over meanwhile.</summary>
+    /// <summary>This process was suspended for longer than a peer may be silent: the other broker may have taken over meanwhile.</summary>
     Slept,
 }
 
 /// <summary>
-/// Who of two brokers serves: the Binary Star of the ZeroMQ guide (chapter 4), as a state machine without a clock, a socket or a memory.
+/// Decides which of two brokers serves: the Binary Star of the ZeroMQ guide (chapter 4), as a state machine without clock, socket or
+/// memory.
 /// <code>
 ///   state \ event   Heard        Silent       NobodyThere   Slept
 ///   Asking          Watching     Serving      Serving       Asking
@@ -43,26 +46,26 @@ internal enum BrokerEvent
 ///   Watching        Watching     Asking       Watching      Watching
 ///   Serving         Serving      Serving      Serving       Asking
 /// </code>
-/// A configured main begins with Asking where it knows of another one and with Serving where it does not, an alternative with Waiting.
+/// A configured main begins with Asking if it knows another broker, else with Serving; an alternative begins with Waiting.
 /// <para>
-/// Failback is never by accident: who serves goes on serving whoever else comes, and a main that comes back finds that out and watches.
-/// Only where the two cannot reach each other may both serve; when they can again, both go on, and say so in their logs: an operator
-/// stops one. An alternative that has never heard its main does not serve, for it may as well be cut off as alone.
+/// There is no automatic failback: a broker that serves goes on serving when the other one comes back, and that one finds out and watches.
+/// Both serve only if they cannot reach each other. When they can again, both go on and log an error, and an operator stops one of them.
+/// An alternative that has never received anything from its main does not serve: it may be the one that is cut off from the network.
 /// </para>
 /// <para>
-/// Of two that ask at the same time one at least sees the other, for each holds its HCHECK port before it looks for the other's. It
-/// then listens, the alternative for longer (<see cref="Patience"/>), so that the main goes first and is heard in time.
+/// If both ask at the same time, at least one sees the other, because each holds its HCHECK port before it probes the other's port. Then
+/// it waits, the alternative for longer (<see cref="SilenceTimeout"/>), so that the main serves first and is heard in time.
 /// </para>
 /// </summary>
 internal static class MainAlternative
 {
-    /// <summary>What a broker begins as.</summary>
-    /// <param name="role">As configured.</param>
-    /// <param name="knowsAnother">Whether it knows where another one may be.</param>
+    /// <summary>The first state of a broker.</summary>
+    /// <param name="role">The configured role.</param>
+    /// <param name="knowsAnother">Whether the address of another broker is configured.</param>
     public static BrokerState Begin(BrokerRole role, bool knowsAnother) =>
         role == BrokerRole.Alternative ? BrokerState.Waiting : knowsAnother ? BrokerState.Asking : BrokerState.Serving;
 
-    /// <summary>What becomes of it.</summary>
+    /// <summary>The next state.</summary>
     public static BrokerState Next(BrokerState state, BrokerEvent what) => (state, what) switch
     {
         (BrokerState.Serving, BrokerEvent.Slept) => BrokerState.Asking,
@@ -73,10 +76,11 @@ internal static class MainAlternative
         _ => state,
     };
 
-    /// <summary>For how long it hears nothing before it is <see cref="BrokerEvent.Silent"/>; null where that says nothing.</summary>
-    public static TimeSpan? Patience(BrokerState state, BrokerRole role, TimeSpan publishInterval, TimeSpan peerTimeout) => state switch
+    /// <summary>The silence after which <see cref="BrokerEvent.Silent"/> happens; null if silence means nothing in this state.</summary>
+    public static TimeSpan? SilenceTimeout(BrokerState state, BrokerRole role, TimeSpan publishInterval, TimeSpan peerTimeout) =>
+        state switch
     {
-        // Half an interval apart is enough: who serves publishes at once, and who asks is connected by then.
+        // Half an interval apart is enough: a broker that serves publishes at once, and the one that asks is connected by then.
         BrokerState.Asking => publishInterval * (role == BrokerRole.Main ? 2.5 : 3),
         BrokerState.Watching => peerTimeout,
         _ => null,

@@ -4,38 +4,43 @@ using LoadBalancer.Zmtp;
 namespace LoadBalancer.Broker;
 
 /// <summary>
-/// What brokers say of each other: <c>HCHECK NOALT</c>, <c>HCHECK &lt;ip&gt;</c>, <c>ALTPING &lt;ip&gt;</c>. Written in one frame; read in two
-/// as well, for a topic and its content are often sent that way.
+/// The messages between brokers: <c>HCHECK NOALT</c>, <c>HCHECK &lt;ip&gt;</c>, <c>ALTPING &lt;ip&gt;</c>. Written in one frame; two frames
+/// are
+/// accepted too, because a topic and its content are often sent that way.
 /// </summary>
 internal static class PeerMessages
 {
-    /// <summary>What HCHECK begins with.</summary>
+    /// <summary>The topic of HCHECK.</summary>
     public const string HealthCheckTopic = "HCHECK";
 
-    /// <summary>What ALTPING begins with.</summary>
+    /// <summary>The topic of ALTPING.</summary>
     public const string AlternativePingTopic = "ALTPING";
 
     private const string NoAlternative = "NOALT";
 
-    /// <summary>That the main is there, and who is its alternative.</summary>
-    public static ZmtpMessage HealthCheck(IPAddress? alternative) => ZmtpMessage.Of($"{HealthCheckTopic} {alternative?.ToString() ?? NoAlternative}");
+    /// <summary>Makes an HCHECK: the main is alive, and this is its alternative, null for none.</summary>
+    public static ZmtpMessage HealthCheck(IPAddress? alternative) =>
+        ZmtpMessage.Of($"{HealthCheckTopic} {alternative?.ToString() ?? NoAlternative}");
 
-    /// <summary>That an alternative is there.</summary>
+    /// <summary>Makes an ALTPING: an alternative is at this address.</summary>
     public static ZmtpMessage AlternativePing(IPAddress address) => ZmtpMessage.Of($"{AlternativePingTopic} {address}");
 
-    /// <summary>Whether it is an HCHECK.</summary>
+    /// <summary>Whether a message is an HCHECK.</summary>
     public static bool IsHealthCheck(in ZmtpMessage message) => TryRead(message, HealthCheckTopic, out _);
 
-    /// <summary>Reads an ALTPING.</summary>
-    /// <returns>The alternative's address; null where it is no ALTPING, or names nobody who could be connected to.</returns>
+    /// <summary>Parses an ALTPING.</summary>
+    /// <returns>The alternative's address; null if it is no ALTPING, or the address is not one to which one can connect.</returns>
     public static IPAddress? AlternativeOf(in ZmtpMessage message)
     {
-        // "1" would be read as 0.0.0.1, and "0x7f.1" as 127.0.0.1: that is not how anybody writes an address.
-        if (!TryRead(message, AlternativePingTopic, out var text) || !IPAddress.TryParse(text, out var ip) || (!text.Contains(':', StringComparison.Ordinal) && ip.ToString() != text))
+        // IPAddress would parse "1" as 0.0.0.1, and "0x7f.1" as 127.0.0.1: only the usual form is accepted.
+        if (!TryRead(message, AlternativePingTopic, out var text) || !IPAddress.TryParse(text, out var ip)
+            || (!text.Contains(':', StringComparison.Ordinal) && ip.ToString() != text))
         {
             return null;
         }
-        return ip.Equals(IPAddress.Any) || ip.Equals(IPAddress.IPv6Any) || ip.Equals(IPAddress.Broadcast) || ip.IsIPv6Multicast || (ip.GetAddressBytes()[0] & 0xF0) == 0xE0 && !text.Contains(':', StringComparison.Ordinal) ? null : ip;
+        var isIPv4Multicast = (ip.GetAddressBytes()[0] & 0xF0) == 0xE0 && !text.Contains(':', StringComparison.Ordinal);
+        var isUsable = !ip.Equals(IPAddress.Any) && !ip.Equals(IPAddress.IPv6Any) && !ip.Equals(IPAddress.Broadcast);
+        return isUsable && !ip.IsIPv6Multicast && !isIPv4Multicast ? ip : null;
     }
 
     private static bool TryRead(in ZmtpMessage message, string topic, out string content)

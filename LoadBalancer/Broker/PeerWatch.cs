@@ -6,7 +6,7 @@ using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;
 
-/// <summary>What a broker has to do with the other one: it hears that one's HCHECK, sends it ALTPING, and looks whether it is there.</summary>
+/// <summary>The connection of a broker to the other one: receives its HCHECK, sends it ALTPING, and probes whether it is there.</summary>
 internal sealed class PeerWatch : IAsyncDisposable
 {
     private readonly BrokerListenerOptions _options;
@@ -18,17 +18,17 @@ internal sealed class PeerWatch : IAsyncDisposable
     private PublishSocket? _ping;
     private ITimer? _pinging;
 
-    /// <summary>Begins to listen.</summary>
-    /// <param name="address">Where the other one is.</param>
-    /// <param name="self">What this one is called there.</param>
-    /// <param name="options">The listener's.</param>
+    /// <summary>Subscribes to its HCHECK.</summary>
+    /// <param name="address">The address of the other broker.</param>
+    /// <param name="self">The address of this broker, for ALTPING.</param>
+    /// <param name="options">The options of the listener.</param>
     /// <param name="heard">Called with each HCHECK.</param>
     /// <param name="logger">For what works in the background.</param>
     /// <param name="time">The clock.</param>
     public PeerWatch(IPAddress address, IPAddress self, BrokerListenerOptions options, Action heard, ILogger logger, TimeProvider time)
     {
         (Address, _self, _options, _logger, _time) = (address, self, options, logger, time);
-        // Whoever comes back must be heard before it could be taken for gone.
+        // A broker that comes back must be heard before it could be taken for down.
         var soon = options.PublishInterval / 4;
         _limits = new ZmtpLimits { FirstReconnectDelay = soon / 2, LongestReconnectDelay = soon };
         _health = new SubscribeSocket(ZmtpSocketType.Sub, _limits, time)
@@ -46,7 +46,7 @@ internal sealed class PeerWatch : IAsyncDisposable
         _health.Connect(new IPEndPoint(address, options.Ports.HealthCheck));
     }
 
-    /// <summary>Where it is.</summary>
+    /// <summary>The address of the other broker.</summary>
     public IPAddress Address { get; }
 
     /// <summary>Sends ALTPING from now on.</summary>
@@ -62,7 +62,7 @@ internal sealed class PeerWatch : IAsyncDisposable
         _pinging = _time.CreateTimer(socket => ((PublishSocket)socket!).Publish(message), _ping, TimeSpan.Zero, _options.PublishInterval);
     }
 
-    /// <summary>Sends no more.</summary>
+    /// <summary>Stops sending ALTPING.</summary>
     public async Task StopPingingAsync()
     {
         if (_ping is { } ping)
@@ -73,7 +73,7 @@ internal sealed class PeerWatch : IAsyncDisposable
         }
     }
 
-    /// <summary>Looks whether anybody listens at its HCHECK port, in one interval: what cannot be reached cannot be asked.</summary>
+    /// <summary>Probes for one interval whether anything listens at its HCHECK port.</summary>
     public async Task<bool> IsAnybodyThereAsync()
     {
         using var timeout = new CancellationTokenSource(_options.PublishInterval, _time);
@@ -85,7 +85,7 @@ internal sealed class PeerWatch : IAsyncDisposable
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException)
         {
-            return FailureReason.IsLocal(e); // Where the fault is ours we know nothing, and had better listen.
+            return FailureReason.IsLocal(e); // A local error says nothing about the other broker: then it is safer to wait for HCHECK.
         }
     }
 

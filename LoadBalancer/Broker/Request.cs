@@ -4,36 +4,36 @@ using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;
 
-/// <summary>What a client wants done: its identity says where the answer goes, whatever connection it has by then.</summary>
+/// <summary>A request of a client. The client's identity says where the answer goes, whatever connection the client has by then.</summary>
 internal sealed class Request
 {
     private Request(ClientState client, ZmtpMessage message, ZmtpEnvelope envelope, ZmtpMessage body, long arrived) =>
         (Client, Message, Envelope, Body, Arrived) = (client, message, envelope, body, arrived);
 
-    /// <summary>Who asked.</summary>
+    /// <summary>The client.</summary>
     public ClientState Client { get; }
 
-    /// <summary>All of it, envelope included: the one way in which a REP and a DEALER are asked too.</summary>
+    /// <summary>The whole message, including the envelope: the form in which a REP and a DEALER expect it too.</summary>
     public ZmtpMessage Message { get; }
 
-    /// <summary>What the client wants before its answer.</summary>
+    /// <summary>The envelope that the client expects before its answer.</summary>
     public ZmtpEnvelope Envelope { get; }
 
-    /// <summary>The client's id and the command.</summary>
+    /// <summary>The frames with the client's id and the command.</summary>
     public ZmtpMessage Body { get; }
 
-    /// <summary>When it came.</summary>
+    /// <summary>Timestamp of its arrival.</summary>
     public long Arrived { get; }
 
-    /// <summary>How many workers had it.</summary>
+    /// <summary>The number of workers that had it.</summary>
     public int Attempts { get; set; }
 
-    /// <summary>Where it waits; null where it does not.</summary>
-    public LinkedListNode<Request>? Place { get; set; }
+    /// <summary>Its node in the request queue; null if it is not in the queue.</summary>
+    public LinkedListNode<Request>? QueueNode { get; set; }
 
     /// <summary>
-    /// Whether doing it twice does no harm, so that another worker may be asked where one was lost that had it. BUY is not like that; of
-    /// a command that we do not know nobody can say.
+    /// Whether it is idempotent, so that another worker may get it if the connection of one that had it is lost. BUY is not; an unknown
+    /// command may not be.
     /// </summary>
     public bool IsRepeatable
     {
@@ -46,11 +46,11 @@ internal sealed class Request
         }
     }
 
-    /// <summary>Reads a request.</summary>
-    /// <param name="client">Who asks.</param>
-    /// <param name="message">What came: an envelope, the client's id, the command.</param>
-    /// <param name="arrived">When.</param>
-    /// <returns>The request; null where it is none.</returns>
+    /// <summary>Parses a request.</summary>
+    /// <param name="client">The client.</param>
+    /// <param name="message">The message: an envelope, the client's id, the command.</param>
+    /// <param name="arrived">Timestamp of its arrival.</param>
+    /// <returns>The request; null if the message is none.</returns>
     public static Request? TryRead(ClientState client, ZmtpMessage message, long arrived)
     {
         var kept = message.Copy();
@@ -58,40 +58,43 @@ internal sealed class Request
     }
 }
 
-/// <summary>What is known of a connected client.</summary>
+/// <summary>The state of a connected client.</summary>
 /// <param name="peer">Its connection.</param>
 internal sealed class ClientState(ZmtpPeer peer)
 {
     /// <summary>Its connection.</summary>
     public ZmtpPeer Peer => peer;
 
-    /// <summary>What it has in common with others at its address.</summary>
+    /// <summary>The hash of its address.</summary>
     public ulong Hash { get; } = ClientHash.Of((peer.Remote as IPEndPoint)?.Address);
 
-    /// <summary>Whether it has asked anything yet.</summary>
+    /// <summary>Whether it has sent a request on this connection.</summary>
     public bool HasAsked { get; set; }
 
-    /// <summary>What a REQ has asked last: it takes no other answer. Null where that was answered, and for a DEALER, which asks as it likes.</summary>
+    /// <summary>
+    /// The last request of a REQ, which accepts no other answer. Null when it was answered, and always for a DEALER, which may have any
+    /// number of requests.
+    /// </summary>
     public Request? Open { get; set; }
 
-    /// <summary>What of it waits for a worker.</summary>
+    /// <summary>Its requests that wait for a worker.</summary>
     public HashSet<Request> Waiting { get; } = [];
 }
 
-/// <summary>A connected worker, and the request that it is at.</summary>
+/// <summary>A connected worker, and the request that it has.</summary>
 /// <param name="peer">Its connection.</param>
-/// <param name="backend">Its place in the pool.</param>
+/// <param name="backend">Its backend in the pool.</param>
 internal sealed class WorkerState(ZmtpPeer peer, Backend backend)
 {
     /// <summary>Its connection.</summary>
     public ZmtpPeer Peer => peer;
 
-    /// <summary>Its place in the pool.</summary>
+    /// <summary>Its backend in the pool.</summary>
     public Backend Backend => backend;
 
-    /// <summary>What it is at; null where it is free.</summary>
+    /// <summary>The request that it has; null while it is free.</summary>
     public Request? Request { get; set; }
 
-    /// <summary>The lease that goes with it.</summary>
+    /// <summary>The lease for that request.</summary>
     public BackendLease? Lease { get; set; }
 }

@@ -8,20 +8,20 @@ using LoadBalancer.Zmtp;
 namespace LoadBalancer.Broker;
 
 /// <summary>
-/// Hands clients' requests to workers and their answers back. Workers are backends of a pool that join by connecting and have one
-/// request each at the most; while none is free requests wait, first come first served.
+/// Passes requests of clients to workers, and answers back. Workers are backends of a pool that join by connecting and have one request
+/// each at most; while none is free, requests wait in a queue, first come first served.
 /// <para>
-/// A request whose client goes away while it waits is forgotten. One that a worker is at when the worker's connection drops goes to
-/// another worker, before all that wait, where doing it twice does no harm; else nobody is told, and the client decides.
+/// A request is dropped if its client disconnects while it waits. If the connection of a worker that has it is lost, an idempotent request
+/// goes to another worker, before all that wait; for any other one no answer comes, and the client decides.
 /// </para>
 /// </summary>
 internal sealed class RequestBroker : IAsyncDisposable
 {
-    /// <summary>The longest request, in bytes of all its frames: as many as may wait, of that size, are no danger to the machine.</summary>
+    /// <summary>The longest request, in bytes of all its frames: a full queue of such requests still fits into memory.</summary>
     public const int LongestRequest = 64 * 1024;
 
-    // One that has cost so many workers their connections is more likely the cause than the victim.
-    private const int MostAttempts = 5;
+    // A request that was at so many workers when their connections were lost is probably the cause.
+    private const int MaxAttemptsPerRequest = 5;
 
     private static readonly ZmtpMessage Fail = ZmtpMessage.Of("FAIL");
 
@@ -30,26 +30,27 @@ internal sealed class RequestBroker : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ErrorStatistics _errors;
     private readonly BrokerLog _log;
-    private readonly Refusals _refusals;
-    private readonly Lock _gate = new(); // of what follows, and of what clients and workers keep
+    private readonly Rejections _rejections;
+    private readonly Lock _gate = new(); // guards what follows, and the states of clients and workers
     private readonly LinkedList<Request> _waiting = new();
     private readonly Dictionary<Backend, WorkerState> _workers = [];
     private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private int _atWork;
+    private int _busyWorkers;
     private int _clients;
     private bool _isDispatching;
     private bool _isStopping;
 
-    /// <summary>Makes it; it serves from when its sockets are bound.</summary>
-    public RequestBroker(string listener, BackendPool pool, int queueLimit, BrokerLog log, Refusals refusals, ZmtpLimits limits, ErrorStatistics errors, TimeProvider time)
+    /// <summary>Creates it; it serves from when its sockets are bound.</summary>
+    public RequestBroker(string listener, BackendPool pool, int queueLimit, BrokerLog log, Rejections rejections, ZmtpLimits limits,
+        ErrorStatistics errors, TimeProvider time)
     {
-        (_listener, _pool, QueueLimit, _log, _refusals, _errors, _time) = (listener, pool, queueLimit, log, refusals, errors, time);
+        (_listener, _pool, QueueLimit, _log, _rejections, _errors, _time) = (listener, pool, queueLimit, log, rejections, errors, time);
         Clients = new PeerSocket(ZmtpSocketType.Router, limits with { FrameBytes = LongestRequest, MessageBytes = LongestRequest }, time)
         {
             Connected = OnClient,
             Received = OnRequest,
             Disconnected = OnClientGone,
-            Faulted = refusals.At(nameof(BrokerPorts.Clients)),
+            Faulted = rejections.At(nameof(BrokerPorts.Clients)),
             Name = listener,
             Logger = log.Logger,
         };
@@ -58,26 +59,26 @@ internal sealed class RequestBroker : IAsyncDisposable
             Connected = OnWorker,
             Received = OnAnswer,
             Disconnected = OnWorkerGone,
-            Faulted = refusals.At(nameof(BrokerPorts.Workers)),
+            Faulted = rejections.At(nameof(BrokerPorts.Workers)),
             Name = listener,
             Logger = log.Logger,
         };
         _pool.SnapshotChanged += OnPoolChanged;
     }
 
-    /// <summary>How many requests may wait.</summary>
+    /// <summary>The most requests that may wait.</summary>
     public int QueueLimit { get; set; }
 
-    /// <summary>Where clients connect.</summary>
+    /// <summary>The socket to which clients connect.</summary>
     public PeerSocket Clients { get; }
 
-    /// <summary>Where workers connect.</summary>
+    /// <summary>The socket to which workers connect.</summary>
     public PeerSocket Workers { get; }
 
-    /// <summary>How many clients are connected.</summary>
+    /// <summary>The number of connected clients.</summary>
     public int ClientCount => Volatile.Read(ref _clients);
 
-    /// <summary>How many workers are.</summary>
+    /// <summary>The number of connected workers.</summary>
     public int WorkerCount
     {
         get
@@ -89,7 +90,7 @@ internal sealed class RequestBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>How many requests wait.</summary>
+    /// <summary>The number of requests that wait.</summary>
     public int WaitingCount
     {
         get
@@ -102,8 +103,9 @@ internal sealed class RequestBroker : IAsyncDisposable
     }
 
     /// <summary>
-    /// Takes nothing new: what waits, and what comes, is answered FAIL. Completes when no worker is at anything any more, or the token
-    /// is cancelled.
+    /// Accepts no more requests: those that wait, and those that come, are answered FAIL. Completes when no worker has a request any more,
+    /// or
+    /// the token is cancelled.
     /// </summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
@@ -112,10 +114,10 @@ internal sealed class RequestBroker : IAsyncDisposable
             _isStopping = true;
             while (_waiting.First is { Value: var request })
             {
-                Withdraw(request);
-                Refuse(request, "the load balancer stops");
+                DequeueNeedsLock(request);
+                RejectNeedsLock(request, "the load balancer stops");
             }
-            if (_atWork == 0)
+            if (_busyWorkers == 0)
             {
                 _idle.TrySetResult();
             }
@@ -130,7 +132,7 @@ internal sealed class RequestBroker : IAsyncDisposable
         lock (_gate)
         {
             _isStopping = true;
-            _isDispatching = true; // Never again.
+            _isDispatching = true; // so that nothing is dispatched any more
         }
         await Clients.DisposeAsync();
         await Workers.DisposeAsync();
@@ -151,7 +153,7 @@ internal sealed class RequestBroker : IAsyncDisposable
         {
             foreach (var request in ((ClientState)peer.State!).Waiting.ToList())
             {
-                Withdraw(request);
+                DequeueNeedsLock(request);
             }
         }
     }
@@ -161,7 +163,7 @@ internal sealed class RequestBroker : IAsyncDisposable
         var client = (ClientState)peer.State!;
         if (Request.TryRead(client, message, _time.GetTimestamp()) is not { } request)
         {
-            _refusals.Count(nameof(BrokerPorts.Clients), Refusals.NotARequest);
+            _rejections.Count(nameof(BrokerPorts.Clients), Rejections.NotARequest);
             peer.Send(message.TryOpen(out var envelope, out _) ? envelope : ZmtpEnvelope.Empty, Fail);
             return;
         }
@@ -170,59 +172,60 @@ internal sealed class RequestBroker : IAsyncDisposable
             client.HasAsked = true;
             if (peer.Type == ZmtpSocketType.Req)
             {
-                // One that asks before it was answered (ZMQ_REQ_RELAXED) has given the first question up.
-                if (client.Open is { Place: not null } before)
+                // A client that sends a request before it has its answer (ZMQ_REQ_RELAXED) has given up the first one.
+                if (client.Open is { QueueNode: not null } before)
                 {
-                    Withdraw(before);
+                    DequeueNeedsLock(before);
                 }
                 client.Open = request;
             }
             if (_isStopping)
             {
-                Refuse(request, "the load balancer stops");
+                RejectNeedsLock(request, "the load balancer stops");
             }
-            else if (_waiting.Count > 0 || !TryHand(request))
+            else if (_waiting.Count > 0 || !TryAssignNeedsLock(request))
             {
-                Enqueue(request);
+                EnqueueNeedsLock(request);
             }
         }
     }
 
-    private void Enqueue(Request request)
+    private void EnqueueNeedsLock(Request request)
     {
         if (_waiting.Count >= QueueLimit)
         {
             _pool.Statistics.CountQueueRefusal();
-            Refuse(request, $"{QueueLimit} requests wait already (QueueLimit)");
+            RejectNeedsLock(request, $"{QueueLimit} requests wait already (QueueLimit)");
             return;
         }
-        request.Place = _waiting.AddLast(request);
+        request.QueueNode = _waiting.AddLast(request);
         request.Client.Waiting.Add(request);
     }
 
-    // Takes it out of the queue.
-    private void Withdraw(Request request)
+    private void DequeueNeedsLock(Request request)
     {
-        _waiting.Remove(request.Place!);
-        request.Place = null;
+        _waiting.Remove(request.QueueNode!);
+        request.QueueNode = null;
         request.Client.Waiting.Remove(request);
     }
 
-    private void Refuse(Request request, string cause)
+    private void RejectNeedsLock(Request request, string cause)
     {
         var elapsed = _time.GetElapsedTime(request.Arrived);
         _pool.Statistics.CountOwnAnswer(StatusCodes.Status503ServiceUnavailable, elapsed, elapsed);
         _errors.Add(StatusCodes.Status503ServiceUnavailable, $"listener '{_listener}'", null, null, cause);
-        Reply(request, Fail);
+        ReplyNeedsLock(request, Fail);
     }
 
-    // To where its client is now. One that has come back, and has asked something since, is not told of what it asked before.
-    private void Reply(Request request, in ZmtpMessage answer)
+    // Sends to the present connection of the client. A REQ that has reconnected, and has sent another request since, must not get the old
+    // answer.
+    private void ReplyNeedsLock(Request request, in ZmtpMessage answer)
     {
         var client = request.Client;
         if (client.Peer.IsClosed)
         {
-            if (Clients.Find(client.Peer.Identity.Span)?.State is not ClientState now || (now.HasAsked && now.Peer.Type == ZmtpSocketType.Req))
+            if (Clients.Find(client.Peer.Identity.Span)?.State is not ClientState now
+                || (now.HasAsked && now.Peer.Type == ZmtpSocketType.Req))
             {
                 return;
             }
@@ -252,16 +255,18 @@ internal sealed class RequestBroker : IAsyncDisposable
             {
                 _pool.ChangeMembers(members =>
                 {
-                    // The lowest number that is free: names, and with them what is measured by name, do not grow in number with each restart.
+                    // The lowest free number: names, and the metrics with these names, must not grow in number with each restart.
                     var names = members.Select(member => member.Name).ToHashSet();
-                    var name = Enumerable.Range(1, members.Length + 1).Select(number => $"worker-{number}").First(name => !names.Contains(name));
-                    var backend = new Backend(name, new EndpointAddress("tcp", ip.ToString(), remote.Port), new BackendHealth(new HealthRules(), _time), maxInFlight: 1);
+                    var name = Enumerable.Range(1, members.Length + 1).Select(number => $"worker-{number}")
+                        .First(name => !names.Contains(name));
+                    var backend = new Backend(name, new EndpointAddress("tcp", ip.ToString(), remote.Port),
+                        new BackendHealth(new HealthRules(), _time), maxInFlight: 1);
                     peer.State = worker = new WorkerState(peer, backend);
                     _workers.Add(backend, worker);
                     return members.Add(backend);
                 });
             }
-            catch (InvalidOperationException) // The pool is full. OnWorkerGone would have nobody to take out.
+            catch (InvalidOperationException) // The pool is full, so OnWorkerGone must not remove anything.
             {
                 _workers.Remove(worker!.Backend);
                 peer.State = null;
@@ -279,18 +284,18 @@ internal sealed class RequestBroker : IAsyncDisposable
         {
             if (worker is not { Request: { } request, Lease: { } lease } || !message.TryOpen(out _, out var answer) || answer.Count != 1)
             {
-                // It has lost count of what it was asked: nothing it says from here on can be trusted to be an answer to anything.
-                _refusals.Count(nameof(BrokerPorts.Workers), Refusals.NotAnAnswer);
-                _log.Misplaced(_pool.Name, worker.Backend.Name);
+                // The worker is out of step: from here on no answer of it can be matched with a request.
+                _rejections.Count(nameof(BrokerPorts.Workers), Rejections.NotAnAnswer);
+                _log.UnmatchedAnswer(_pool.Name, worker.Backend.Name);
                 peer.Close();
                 return;
             }
             (worker.Request, worker.Lease) = (null, null);
-            _atWork--;
+            _busyWorkers--;
             lease.CountAnswer(StatusCodes.Status200OK, lease.ObserveResponse(), _time.GetElapsedTime(request.Arrived));
-            Reply(request, answer);
+            ReplyNeedsLock(request, answer);
             lease.Complete(AttemptOutcome.Succeeded);
-            Dispatch();
+            DispatchNeedsLock();
         }
     }
 
@@ -298,7 +303,7 @@ internal sealed class RequestBroker : IAsyncDisposable
     {
         if (peer.State is not WorkerState worker)
         {
-            return; // It could not join.
+            return; // It has not joined.
         }
         lock (_gate)
         {
@@ -307,32 +312,34 @@ internal sealed class RequestBroker : IAsyncDisposable
             if (worker is { Request: { } request, Lease: { } lease })
             {
                 (worker.Request, worker.Lease) = (null, null);
-                _atWork--;
+                _busyWorkers--;
                 lease.Complete(AttemptOutcome.Failed, "connection ended before its answer");
-                GiveToAnother(request);
+                RetryNeedsLock(request);
             }
-            Dispatch();
+            DispatchNeedsLock();
         }
         _log.Left(_pool.Name, worker.Backend.Name, worker.Backend.Address);
     }
 
-    private void GiveToAnother(Request request)
+    private void RetryNeedsLock(Request request)
     {
-        if (!request.IsRepeatable || request.Client.Peer.IsClosed || (request.Client.Peer.Type == ZmtpSocketType.Req && request.Client.Open != request))
+        if (!request.IsRepeatable || request.Client.Peer.IsClosed
+            || (request.Client.Peer.Type == ZmtpSocketType.Req && request.Client.Open != request))
         {
             return;
         }
-        if (request.Attempts >= MostAttempts || _isStopping)
+        if (request.Attempts >= MaxAttemptsPerRequest || _isStopping)
         {
-            Refuse(request, _isStopping ? "the load balancer stops" : $"{request.Attempts} workers have lost their connections while they were at it");
+            RejectNeedsLock(request,
+                _isStopping ? "the load balancer stops" : $"{request.Attempts} workers have lost their connections while they had it");
             return;
         }
         _pool.Statistics.CountRetry();
-        request.Place = _waiting.AddFirst(request);
+        request.QueueNode = _waiting.AddFirst(request);
         request.Client.Waiting.Add(request);
     }
 
-    private bool TryHand(Request request)
+    private bool TryAssignNeedsLock(Request request)
     {
         while (_pool.TryAcquire(new SelectionContext(null, request.Client.Hash), out var lease))
         {
@@ -340,29 +347,36 @@ internal sealed class RequestBroker : IAsyncDisposable
             {
                 (worker.Request, worker.Lease) = (request, lease);
                 request.Attempts++;
-                _atWork++;
+                _busyWorkers++;
                 return true;
             }
-            // Its connection has just ended, or an operator has added somebody who is not connected: out for a while, and the next one.
+            // Its connection has just ended, or an operator has added a backend that is not connected: it is ejected, and the next one is
+            // tried.
             lease.Complete(AttemptOutcome.ConnectFailed, "is not connected");
         }
         return false;
     }
 
-    // Under the lock. Giving a lease back may change the pool, which calls for this again.
-    private void Dispatch()
+    // Giving a lease back may change the pool, which calls this again.
+    private void DispatchNeedsLock()
     {
         if (_isDispatching)
         {
             return;
         }
         _isDispatching = true;
-        while (_waiting.First is { Value: var request } && TryHand(request))
+        try
         {
-            Withdraw(request);
+            while (_waiting.First is { Value: var request } && TryAssignNeedsLock(request))
+            {
+                DequeueNeedsLock(request);
+            }
         }
-        _isDispatching = false;
-        if (_isStopping && _atWork == 0)
+        finally
+        {
+            _isDispatching = false; // also after an unexpected error, so that the next change dispatches again
+        }
+        if (_isStopping && _busyWorkers == 0)
         {
             _idle.TrySetResult();
         }
@@ -372,7 +386,7 @@ internal sealed class RequestBroker : IAsyncDisposable
     {
         lock (_gate)
         {
-            Dispatch();
+            DispatchNeedsLock();
         }
     }
 }

@@ -5,7 +5,10 @@ using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Broker;
 
-/// <summary>Keeps a broker what <see cref="MainAlternative"/> says that it is: the clock, and the sockets, of that state machine.</summary>
+/// <summary>
+/// Runs the state machine <see cref="MainAlternative"/> of a broker: its clock, its timers and its sockets. All transitions run in one
+/// loop.
+/// </summary>
 internal sealed class RoleKeeper : IAsyncDisposable
 {
     private readonly BrokerListenerOptions _options;
@@ -13,49 +16,51 @@ internal sealed class RoleKeeper : IAsyncDisposable
     private readonly BrokerLog _log;
     private readonly TimeProvider _time;
     private readonly PeerWatch? _peer;
-    private readonly Channel<(int Turn, BrokerEvent What)> _events = Channel.CreateUnbounded<(int, BrokerEvent)>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly Channel<(int StateNumber, BrokerEvent What)> _events =
+        Channel.CreateUnbounded<(int, BrokerEvent)>(new UnboundedChannelOptions { SingleReader = true });
     private readonly TaskCompletionSource _decided = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private ITimer? _patience;
-    private long _patientSince;
-    private ITimer? _pulse;
+    private ITimer? _silenceTimer;
+    private long _quietSince;
+    private ITimer? _sleepTimer;
     private Task _running = Task.CompletedTask;
     private volatile BrokerState _state;
     private volatile ServingBroker? _broker;
-    private volatile int _turn; // Of each state: that nothing was heard during one before means nothing.
+    private volatile int _stateNumber; // Counts the states entered: an event of a timer of an earlier state is ignored.
     private long _heardAt;
-    private long _pulseAt;
+    private long _checkedAt;
 
-    /// <summary>Makes it; it begins with <see cref="StartAsync"/>.</summary>
-    /// <param name="options">The listener's.</param>
-    /// <param name="newBroker">Makes what serves.</param>
-    /// <param name="log">Told of each change.</param>
+    /// <summary>Creates it; it begins with <see cref="StartAsync"/>.</summary>
+    /// <param name="options">The options of the listener.</param>
+    /// <param name="newBroker">Creates the broker that serves.</param>
+    /// <param name="log">Logs each transition.</param>
     /// <param name="time">The clock.</param>
     public RoleKeeper(BrokerListenerOptions options, Func<ServingBroker> newBroker, BrokerLog log, TimeProvider time)
     {
         (_options, _newBroker, _log, _time) = (options, newBroker, log, time);
         if ((options.MainAddress ?? options.AlternativeAddress) is { } peer)
         {
-            _peer = new PeerWatch(peer, options.AdvertisedAddress ?? IPAddress.Parse(options.Address.Host), options, () => Post(BrokerEvent.Heard), log.Logger, time);
+            _peer = new PeerWatch(peer, options.AdvertisedAddress ?? IPAddress.Parse(options.Address.Host), options,
+                () => Post(BrokerEvent.Heard), log.Logger, time);
         }
     }
 
-    /// <summary>What it is.</summary>
+    /// <summary>The present state.</summary>
     public BrokerState State => _state;
 
-    /// <summary>What serves, or is about to; null where it watches.</summary>
+    /// <summary>The broker that serves, or is about to; null while it watches.</summary>
     public ServingBroker? Broker => _broker;
 
-    /// <summary>Where the other one is, as configured.</summary>
+    /// <summary>The configured address of the other broker; null if there is none.</summary>
     public IPAddress? Peer => _peer?.Address;
 
-    /// <summary>When the other one's HCHECK was heard last; null where it never was.</summary>
+    /// <summary>Timestamp of the last HCHECK of the other broker; null if there was none.</summary>
     public long? HeardAt => Interlocked.Read(ref _heardAt) is not 0 and var at ? at : null;
 
-    /// <summary>How often it has taken over.</summary>
+    /// <summary>The number of take-overs by this broker.</summary>
     public long TakeOvers { get; private set; }
 
-    /// <summary>Begins, and returns when it is known what it is.</summary>
-    /// <exception cref="StartException">It should serve, and cannot.</exception>
+    /// <summary>Starts the state machine, and returns when it serves or watches.</summary>
+    /// <exception cref="StartException">It should serve, and a port cannot be bound.</exception>
     public async Task StartAsync()
     {
         try
@@ -64,8 +69,8 @@ internal sealed class RoleKeeper : IAsyncDisposable
             _running = RunAsync();
             if (_peer is not null)
             {
-                _pulseAt = _time.GetTimestamp();
-                _pulse = _time.CreateTimer(_ => Beat(), null, _options.PublishInterval, _options.PublishInterval);
+                _checkedAt = _time.GetTimestamp();
+                _sleepTimer = _time.CreateTimer(_ => CheckForSleep(), null, _options.PublishInterval, _options.PublishInterval);
             }
             await _decided.Task;
         }
@@ -76,10 +81,10 @@ internal sealed class RoleKeeper : IAsyncDisposable
         }
     }
 
-    /// <summary>Leaves it to others; what workers are at may end until the token is cancelled.</summary>
+    /// <summary>Stops the state machine and the broker; requests that workers have may finish until the token is cancelled.</summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        await EndAsync();
+        await EndLoopAsync();
         if (_broker is { } broker)
         {
             await broker.StopAsync(cancellationToken);
@@ -90,35 +95,35 @@ internal sealed class RoleKeeper : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        await EndAsync();
-        await CeaseAsync();
+        await EndLoopAsync();
+        await CloseBrokerAsync();
     }
 
-    private async Task EndAsync()
+    private async Task EndLoopAsync()
     {
         _events.Writer.TryComplete();
         await _running;
-        await (_patience?.DisposeAsync() ?? ValueTask.CompletedTask);
-        await (_pulse?.DisposeAsync() ?? ValueTask.CompletedTask);
+        await (_silenceTimer?.DisposeAsync() ?? ValueTask.CompletedTask);
+        await (_sleepTimer?.DisposeAsync() ?? ValueTask.CompletedTask);
         await (_peer?.DisposeAsync() ?? ValueTask.CompletedTask);
     }
 
-    private void Post(BrokerEvent what) => _events.Writer.TryWrite((_turn, what));
+    private void Post(BrokerEvent what) => _events.Writer.TryWrite((_stateNumber, what));
 
     private async Task RunAsync()
     {
-        await foreach (var (turn, what) in _events.Reader.ReadAllAsync())
+        await foreach (var (stateNumber, what) in _events.Reader.ReadAllAsync())
         {
             if (what == BrokerEvent.Heard)
             {
-                // Once is no conflict yet: who was asleep may have published before it has noticed that.
+                // One HCHECK is no conflict yet: a main that was suspended may publish before it notices that.
                 if (_state == BrokerState.Serving && HeardAt is { } before && _time.GetElapsedTime(before) < _options.PeerTimeout)
                 {
                     _log.Conflict(Peer);
                 }
                 Interlocked.Exchange(ref _heardAt, _time.GetTimestamp());
             }
-            else if (turn != _turn)
+            else if (stateNumber != _stateNumber)
             {
                 continue;
             }
@@ -126,24 +131,41 @@ internal sealed class RoleKeeper : IAsyncDisposable
             {
                 await ApplyAsync(what);
             }
-            catch (StartException e) when (!_decided.Task.IsCompleted)
+            catch (Exception e)
             {
-                _decided.SetException(e);
+                await RecoverAsync(e);
             }
-            catch (StartException e)
-            {
-                _log.CannotServe(e);
-                await EnterAsync(BrokerState.Watching);
-            }
+        }
+    }
+
+    // The loop goes on after any error: a broker that does not handle events any more would never take over.
+    private async Task RecoverAsync(Exception error)
+    {
+        if (_decided.TrySetException(error))
+        {
+            return; // StartAsync reports it.
+        }
+        _log.CannotServe(error);
+        try
+        {
+            await EnterAsync(BrokerState.Watching);
+        }
+        catch (Exception e)
+        {
+            _log.CannotServe(e);
+            _state = BrokerState.Watching; // It tries again after the next silence.
+            RestartSilenceTimer();
         }
     }
 
     private async Task ApplyAsync(BrokerEvent what)
     {
-        if (what == BrokerEvent.Silent && MainAlternative.Patience(_state, _options.Role, _options.PublishInterval, _options.PeerTimeout) - _time.GetElapsedTime(_patientSince) is { } left
+        if (what == BrokerEvent.Silent
+            && MainAlternative.SilenceTimeout(_state, _options.Role, _options.PublishInterval, _options.PeerTimeout) - _time.GetElapsedTime(
+            _quietSince) is { } left
             && left > TimeSpan.Zero)
         {
-            SetPatience(left + TimeSpan.FromMilliseconds(1)); // Something was heard just before; or a timer was early.
+            SetSilenceTimer(left + TimeSpan.FromMilliseconds(1)); // HCHECK came just before, or the timer was early.
             return;
         }
         var next = MainAlternative.Next(_state, what);
@@ -153,31 +175,31 @@ internal sealed class RoleKeeper : IAsyncDisposable
         }
         else if (what == BrokerEvent.Heard)
         {
-            RestartPatience();
+            RestartSilenceTimer();
         }
     }
 
     private async Task EnterAsync(BrokerState state)
     {
-        _turn++;
+        _stateNumber++;
         _log.Entered(state, Peer, _options.PeerTimeout);
         switch (state)
         {
             case BrokerState.Asking:
-                await CeaseAsync();
+                await CloseBrokerAsync();
                 await _peer!.StopPingingAsync();
                 _broker = _newBroker();
                 _broker.Hold();
                 _state = state;
-                BackgroundTask.Run(LookAsync(_turn), _log.Logger, $"asking whether a broker listens at {Peer}");
+                BackgroundTask.Run(ProbePeerAsync(_stateNumber), _log.Logger, $"asking whether a broker listens at {Peer}");
                 break;
             case BrokerState.Serving:
                 (_broker ??= _newBroker()).Serve();
-                TakeOvers += _options.Role == BrokerRole.Alternative || _decided.Task.IsCompleted ? 1 : 0; // Only where it can.
+                TakeOvers += _options.Role == BrokerRole.Alternative || _decided.Task.IsCompleted ? 1 : 0; // only after it has succeeded
                 _state = state;
                 break;
             default:
-                await CeaseAsync();
+                await CloseBrokerAsync();
                 _state = state;
                 _peer!.StartPinging();
                 break;
@@ -186,40 +208,42 @@ internal sealed class RoleKeeper : IAsyncDisposable
         {
             _decided.TrySetResult();
         }
-        RestartPatience();
+        RestartSilenceTimer();
     }
 
-    private void RestartPatience()
+    private void RestartSilenceTimer()
     {
-        _patientSince = _time.GetTimestamp();
-        SetPatience(MainAlternative.Patience(_state, _options.Role, _options.PublishInterval, _options.PeerTimeout) ?? Timeout.InfiniteTimeSpan);
+        _quietSince = _time.GetTimestamp();
+        SetSilenceTimer(MainAlternative.SilenceTimeout(_state, _options.Role, _options.PublishInterval, _options.PeerTimeout)
+            ?? Timeout.InfiniteTimeSpan);
     }
 
-    private void SetPatience(TimeSpan left)
+    private void SetSilenceTimer(TimeSpan left)
     {
-        _patience?.Dispose();
-        var turn = _turn;
-        _patience = _time.CreateTimer(_ => _events.Writer.TryWrite((turn, BrokerEvent.Silent)), null, left, Timeout.InfiniteTimeSpan);
+        _silenceTimer?.Dispose();
+        var stateNumber = _stateNumber;
+        _silenceTimer =
+            _time.CreateTimer(_ => _events.Writer.TryWrite((stateNumber, BrokerEvent.Silent)), null, left, Timeout.InfiniteTimeSpan);
     }
 
-    private async Task LookAsync(int turn)
+    private async Task ProbePeerAsync(int stateNumber)
     {
         if (!await _peer!.IsAnybodyThereAsync())
         {
-            _events.Writer.TryWrite((turn, BrokerEvent.NobodyThere));
+            _events.Writer.TryWrite((stateNumber, BrokerEvent.NobodyThere));
         }
     }
 
-    private void Beat()
+    private void CheckForSleep()
     {
         var now = _time.GetTimestamp();
-        if (_time.GetElapsedTime(Interlocked.Exchange(ref _pulseAt, now), now) >= _options.PeerTimeout)
+        if (_time.GetElapsedTime(Interlocked.Exchange(ref _checkedAt, now), now) >= _options.PeerTimeout)
         {
             Post(BrokerEvent.Slept);
         }
     }
 
-    private async Task CeaseAsync()
+    private async Task CloseBrokerAsync()
     {
         if (_broker is { } broker)
         {

@@ -8,40 +8,42 @@ using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;
 
-/// <summary>The six ports of a main, and what is done there.</summary>
+/// <summary>A main: its six ports, and the parts that serve them.</summary>
 internal sealed class ServingBroker : IAsyncDisposable
 {
     private readonly string _listener;
     private readonly BrokerListenerOptions _options;
 
-    /// <summary>Makes it; nothing listens yet.</summary>
-    public ServingBroker(string listener, BrokerListenerOptions options, BackendPool pool, BrokerLog log, Refusals refusals, ErrorStatistics errors, TimeProvider time)
+    /// <summary>Creates it; nothing listens yet.</summary>
+    public ServingBroker(string listener, BrokerListenerOptions options, BackendPool pool, BrokerLog log, Rejections rejections,
+        ErrorStatistics errors, TimeProvider time)
     {
         (_listener, _options) = (listener, options);
         var limits = new ZmtpLimits { Connections = options.MaxConnections ?? int.MaxValue };
-        Health = new HealthPublisher(refusals, limits, time);
-        Alternatives = new AlternativeRegister(options.PeerTimeout, log, refusals, limits, time);
-        Check = new WorkerCheck(refusals, limits, time);
-        Requests = new RequestBroker(listener, pool, options.QueueLimit, log, refusals, limits, errors, time);
+        Health = new HealthPublisher(rejections, limits, time);
+        Alternatives = new AlternativeRegister(options.PeerTimeout, log, rejections, limits, time);
+        Check = new WorkerCheck(rejections, limits, time);
+        Requests = new RequestBroker(listener, pool, options.QueueLimit, log, rejections, limits, errors, time);
     }
 
-    /// <summary>HCHECK.</summary>
+    /// <summary>Publishes HCHECK.</summary>
     public HealthPublisher Health { get; }
 
-    /// <summary>ALTPING.</summary>
+    /// <summary>Receives ALTPING.</summary>
     public AlternativeRegister Alternatives { get; }
 
-    /// <summary>What workers say while they work.</summary>
+    /// <summary>Forwards the signs of life of busy workers to clients.</summary>
     public WorkerCheck Check { get; }
 
-    /// <summary>Requests and answers.</summary>
+    /// <summary>Passes requests to workers, and answers to clients.</summary>
     public RequestBroker Requests { get; }
 
-    /// <summary>Where it really listens, of those ports at which it does.</summary>
-    public BrokerPorts Ports { get; private set; } = new() { Clients = 0, Workers = 0, HealthCheck = 0, AlternativePing = 0, WorkerCheckClients = 0, WorkerCheckWorkers = 0 };
+    /// <summary>The ports at which it really listens; 0 for those at which it does not.</summary>
+    public BrokerPorts Ports { get; private set; } =
+        new() { Clients = 0, Workers = 0, HealthCheck = 0, AlternativePing = 0, WorkerCheckClients = 0, WorkerCheckWorkers = 0 };
 
-    /// <summary>Listens at the HCHECK port, and says nothing there; a second call does nothing.</summary>
-    /// <exception cref="StartException">The port cannot be listened on.</exception>
+    /// <summary>Binds the HCHECK port, and publishes nothing; a second call has no effect.</summary>
+    /// <exception cref="StartException">The port cannot be bound.</exception>
     public void Hold()
     {
         if (Ports.HealthCheck == 0)
@@ -50,8 +52,8 @@ internal sealed class ServingBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>Listens at all ports, and says so. Clients come last: when the first request comes the workers may be there.</summary>
-    /// <exception cref="StartException">A port cannot be listened on.</exception>
+    /// <summary>Binds all ports, and publishes HCHECK. Clients come last: when the first request comes, workers may be connected.</summary>
+    /// <exception cref="StartException">A port cannot be bound.</exception>
     public void Serve()
     {
         var wanted = _options.Ports;
@@ -65,8 +67,8 @@ internal sealed class ServingBroker : IAsyncDisposable
     }
 
     /// <summary>
-    /// Falls silent, so that the alternative need not wait any longer than it must; takes nothing new, and lets workers finish what they
-    /// are at until the token is cancelled.
+    /// Stops HCHECK first, so that the alternative takes over as soon as possible; accepts nothing new, and lets workers finish their
+    /// requests until the token is cancelled.
     /// </summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
@@ -99,7 +101,8 @@ internal sealed class ServingBroker : IAsyncDisposable
         }
         catch (SocketException e)
         {
-            throw new StartException($"listener '{_listener}': cannot listen on {new EndpointAddress("tcp", host, port)} ({key}): {ListenAddress.WhyNot(e)}", e);
+            throw new StartException(
+                $"listener '{_listener}': cannot listen on {new EndpointAddress("tcp", host, port)} ({key}): {ListenAddress.WhyNot(e)}", e);
         }
     }
 }

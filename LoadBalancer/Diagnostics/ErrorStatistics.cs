@@ -4,12 +4,12 @@ using Microsoft.AspNetCore.WebUtilities;
 namespace LoadBalancer.Diagnostics;
 
 /// <summary>
-/// The errors that clients saw: those that the load balancer itself answered, and those that backends answered with 5xx. Counted by
-/// type since the start, the last ones kept with where and why. Of a request only method and path are kept: no query, no fields.
+/// The errors that clients saw: responses of the load balancer itself, and 5xx responses of backends. Counted by type since the start;
+/// the last ones are kept with place and cause. Only method and path of a request are kept: no query, no header fields.
 /// </summary>
 public sealed class ErrorStatistics(TimeProvider time)
 {
-    private const int MostRecent = 20;
+    private const int RecentLimit = 20;
     private const int LongestPath = 200;
 
     private readonly Lock _gate = new();
@@ -17,12 +17,12 @@ public sealed class ErrorStatistics(TimeProvider time)
     private readonly Queue<RecordedError> _recent = new();
     private long _total;
 
-    /// <summary>Notes an error that the load balancer answered.</summary>
-    /// <param name="status">The status of the answer.</param>
-    /// <param name="where">Who answered: a listener or a pool, as logs name it.</param>
-    /// <param name="method">The method of the request; null where there was no request that could be understood.</param>
-    /// <param name="target">Its target; the query is dropped.</param>
-    /// <param name="cause">Why, in one line.</param>
+    /// <summary>Records an error that a client saw.</summary>
+    /// <param name="status">The status of the response.</param>
+    /// <param name="where">The listener or pool that responded, as logs name it.</param>
+    /// <param name="method">The method of the request; null if the request could not be parsed.</param>
+    /// <param name="target">The target of the request; its query is dropped.</param>
+    /// <param name="cause">The cause, in one line.</param>
     public void Add(int status, string where, string? method, string? target, string cause)
     {
         var request = method is null ? "" : $"{method} {Path(target)}: ";
@@ -32,14 +32,14 @@ public sealed class ErrorStatistics(TimeProvider time)
             _total++;
             _types[error.Type] = _types.GetValueOrDefault(error.Type) + 1;
             _recent.Enqueue(error);
-            if (_recent.Count > MostRecent)
+            if (_recent.Count > RecentLimit)
             {
                 _recent.Dequeue();
             }
         }
     }
 
-    /// <summary>All there is to know at this moment; the most recent error last.</summary>
+    /// <summary>The present counts and the most recent errors, the latest one last.</summary>
     public ErrorSummary Summary()
     {
         lock (_gate)
@@ -48,11 +48,12 @@ public sealed class ErrorStatistics(TimeProvider time)
         }
     }
 
-    /// <summary>What errors with a status are counted under: <c>502_BAD_GATEWAY</c>.</summary>
+    /// <summary>The type under which errors of a status are counted: <c>502_BAD_GATEWAY</c>.</summary>
     internal static string TypeOf(int status)
     {
         var phrase = ReasonPhrases.GetReasonPhrase(status);
-        var words = phrase.Length == 0 ? "UNKNOWN" : string.Concat(phrase.Where(c => char.IsAsciiLetter(c) || c is ' ' or '-')).Replace(' ', '_').Replace('-', '_').ToUpperInvariant();
+        var letters = string.Concat(phrase.Where(c => char.IsAsciiLetter(c) || c is ' ' or '-'));
+        var words = phrase.Length == 0 ? "UNKNOWN" : letters.Replace(' ', '_').Replace('-', '_').ToUpperInvariant();
         return string.Create(CultureInfo.InvariantCulture, $"{status}_{words}");
     }
 
@@ -65,12 +66,12 @@ public sealed class ErrorStatistics(TimeProvider time)
 
 /// <summary>One error.</summary>
 /// <param name="Type">Such as <c>502_BAD_GATEWAY</c>.</param>
-/// <param name="Message">Where and why, in one line.</param>
+/// <param name="Message">Place and cause, in one line.</param>
 /// <param name="Time">When.</param>
 public sealed record RecordedError(string Type, string Message, DateTimeOffset Time);
 
-/// <summary>The errors until a moment.</summary>
-/// <param name="Total">How many there were.</param>
-/// <param name="Types">How many of each type, by name.</param>
-/// <param name="Recent">The last ones, the most recent last.</param>
+/// <summary>The errors up to one moment.</summary>
+/// <param name="Total">The number of errors.</param>
+/// <param name="Types">The number of each type, ordered by name.</param>
+/// <param name="Recent">The last errors, the most recent one last.</param>
 public sealed record ErrorSummary(long Total, IReadOnlyList<(string Type, long Count)> Types, IReadOnlyList<RecordedError> Recent);

@@ -4,8 +4,8 @@ using Microsoft.Extensions.Logging.Console;
 namespace LoadBalancer.Diagnostics;
 
 /// <summary>
-/// Writes log entries as people read them: one line each, time (UTC) and level first, no category. Only an error may have a stack
-/// trace below it: a client can have Kestrel warn of what it sends as often as it likes.
+/// Writes a log entry as one line: time (UTC) and level first, no category. Only an error may have a stack trace below it, because a
+/// client can make Kestrel log warnings as often as it likes.
 /// </summary>
 internal sealed class LineFormatter(TimeProvider time) : ConsoleFormatter(FormatterName)
 {
@@ -25,7 +25,8 @@ internal sealed class LineFormatter(TimeProvider time) : ConsoleFormatter(Format
         var exception = logEntry.Exception;
         var isError = logEntry.LogLevel >= LogLevel.Error;
         var cause = exception is null || isError ? "" : " " + exception.Message.ReplaceLineEndings(" ");
-        textWriter.WriteLine($"{time.GetUtcNow():yyyy-MM-dd'T'HH:mm:ss.fff'Z'} {level} {logEntry.Formatter(logEntry.State, exception)}{cause}");
+        textWriter.WriteLine(
+            $"{time.GetUtcNow():yyyy-MM-dd'T'HH:mm:ss.fff'Z'} {level} {logEntry.Formatter(logEntry.State, exception)}{cause}");
         if (exception is not null && isError)
         {
             textWriter.WriteLine(exception);

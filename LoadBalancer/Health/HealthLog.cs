@@ -2,7 +2,7 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health;
 
-/// <summary>Logs each change of a backend's health once; probes that only confirm it say nothing.</summary>
+/// <summary>Logs each change of a backend's health once. A probe that only confirms the present state logs nothing.</summary>
 public sealed partial class HealthLog(ILogger<HealthLog> logger)
 {
     /// <summary>Watches a pool for as long as it lives.</summary>

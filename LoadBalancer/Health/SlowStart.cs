@@ -5,25 +5,27 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Health;
 
 /// <summary>
-/// Lets a backend that was down, or has just joined, come by and by: its weight grows from a hundredth to the whole within a time, so
-/// that cold caches and empty connection pools are not met by a full share of the load. When all start together, as with the load
-/// balancer, there is nothing to spare anybody.
+/// Gives a backend that was down, or has just joined, its share step by step: its weight grows from a hundredth to the whole within
+/// <see cref="Duration"/>, so that cold caches and empty connection pools do not get a full share of the load at once. Backends that
+/// start together with the load balancer get their whole weight at once: there is nobody else to take their share.
 /// </summary>
 public sealed class SlowStart
 {
-    /// <summary>How far a backend has come that has not yet begun.</summary>
-    public const double Beginning = 0.01;
+    /// <summary>The ramp of a backend whose slow start has not begun.</summary>
+    public const double FirstRamp = 0.01;
 
     private const int Steps = 20;
 
     private readonly BackendPool _pool;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly ConcurrentDictionary<Backend, object> _climbs = new(); // those under way
+    private readonly ConcurrentDictionary<Backend, object> _climbs = new(); // slow starts under way
 
     private SlowStart(BackendPool pool, TimeProvider time, ILogger logger) => (_pool, _time, _logger) = (pool, time, logger);
 
-    /// <summary>How long it takes until a backend has its whole weight; 0: none at all. Holds for whoever begins from now on.</summary>
+    /// <summary>
+    /// How long it takes until a backend has its whole weight; 0 means no slow start. Holds for slow starts that begin from now on.
+    /// </summary>
     public TimeSpan Duration { get; set; }
 
     /// <summary>Watches a pool for as long as it lives.</summary>
@@ -35,15 +37,15 @@ public sealed class SlowStart
         return slowStart;
     }
 
-    // It is put back to the start when it goes down, not when it comes up: by then it may have been chosen already.
+    // The ramp is reset when the backend goes down, not when it comes up: by then the backend may have been chosen already.
     private void OnFlip(BackendPool pool, Backend backend)
     {
         if (!backend.Health.IsUp && (Duration > TimeSpan.Zero || backend.Ramp < 1))
         {
             _climbs.TryRemove(backend, out _);
-            _pool.Change(() => backend.Ramp = Duration > TimeSpan.Zero ? Beginning : 1);
+            _pool.Change(() => backend.Ramp = Duration > TimeSpan.Zero ? FirstRamp : 1);
         }
-        if (backend.Health.IsUp) // It may have come up in that very moment, on another thread that saw no need to climb.
+        if (backend.Health.IsUp) // It may have come up at this moment, on another thread, which saw the old ramp.
         {
             Begin(backend);
         }
@@ -66,7 +68,8 @@ public sealed class SlowStart
         if (backend.Ramp < 1)
         {
             BackgroundTask.Run(
-                ClimbAsync(backend, _climbs[backend] = new object(), Duration / Steps), _logger, $"pool '{_pool.Name}': slow start of backend '{backend.Name}'");
+                ClimbAsync(backend, _climbs[backend] = new object(), Duration / Steps), _logger,
+                    $"pool '{_pool.Name}': slow start of backend '{backend.Name}'");
         }
     }
 
@@ -77,7 +80,7 @@ public sealed class SlowStart
             await Task.Delay(pause, _time);
             if (_climbs.GetValueOrDefault(backend) != climb)
             {
-                return; // It went down meanwhile, and its next climb begins anew; or it has left.
+                return; // It went down meanwhile, and another slow start has begun; or it has left the pool.
             }
             var ramp = (double)step / Steps;
             _pool.Change(() => backend.Ramp = ramp);

@@ -1,6 +1,6 @@
 namespace LoadBalancer.Pools;
 
-/// <summary>How the work that a lease was taken for ended, as far as it says something about the backend.</summary>
+/// <summary>How the work ended for which a lease was taken, as far as that says something about the backend.</summary>
 public enum AttemptOutcome
 {
     /// <summary>Says nothing about the backend: the client went away, or the work was never tried.</summary>
@@ -12,6 +12,6 @@ public enum AttemptOutcome
     /// <summary>No connection could be opened, so nothing reached the backend.</summary>
     ConnectFailed,
 
-    /// <summary>A connection was there, but the backend broke off, timed out or talked nonsense.</summary>
+    /// <summary>There was a connection, but the backend closed it, timed out or sent an invalid response.</summary>
     Failed,
 }

@@ -1,17 +1,16 @@
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// What was observed of one backend. Each source has a slot of its own, so none overwrites what another saw; the backend is up
-/// when no slot says down:
+/// The observed health of one backend. Each source has a state of its own, so that none overwrites what another one saw; the backend is
+/// up if no source says down:
 /// <code>
 ///   probe \ attempts   up      ejected
 ///   pending            down    down
 ///   up                 up      down
 ///   down               down    down
 /// </code>
-/// and down without regard to that while no heartbeats come. Where no probes run, the probe slot stays up, as does the slot of
-/// heartbeats where none are wanted. Every <c>Observe…</c> returns what changed: only a flip is worth a log line or a
-/// new snapshot.
+/// and it is down in any case while expected heartbeats do not come. A source that is not configured stays up. Every <c>Observe…</c>
+/// returns what has changed: only a flip is worth a log line or a new snapshot.
 /// </summary>
 public sealed class BackendHealth
 {
@@ -19,38 +18,38 @@ public sealed class BackendHealth
     private readonly Lock _gate = new();
 
     private HealthRules _rules;
-    private SlotState _probe;
+    private SourceState _probe;
     private string _probeReason = "";
     private int _probeStreak;           // consecutive probe results that contradict _probe
-    private bool _isSilent;             // heartbeats are wanted, and none come
+    private bool _isSilent;             // heartbeats are expected, and none come
     private string _heartbeatReason = "";
     private bool _ejected;
     private bool _ejectedForFailures;   // rather than because it could not be connected to
     private string _ejectionReason = "";
-    private int _ejections;             // that followed each other soon
-    private long _ejectionEnd;          // timestamp of the last one's
-    private volatile SlotState _state;  // all slots together
+    private int _ejections;             // how many followed each other soon
+    private long _ejectionEnd;          // timestamp of the end of the last one
+    private volatile SourceState _state;  // of all sources together
 
-    /// <summary>Health of a new backend: down where heartbeats are wanted, else pending where probes run, up where none do.</summary>
+    /// <summary>The health of a new backend: down if heartbeats are expected, else pending if probes run, else up.</summary>
     public BackendHealth(HealthRules rules, TimeProvider time)
     {
         _rules = rules;
         Time = time;
         _failures = new FailureWindow(time);
-        _probe = rules.Probed ? SlotState.Pending : SlotState.Up;
+        _probe = rules.Probed ? SourceState.Pending : SourceState.Up;
         (_isSilent, _heartbeatReason) = (rules.Heartbeats, "no heartbeat yet");
-        _state = CombinedState();
+        _state = CombineNeedsLock();
     }
 
-    private enum SlotState { Pending, Up, Down }
+    private enum SourceState { Pending, Up, Down }
 
     /// <summary>Whether no source says that the backend is down.</summary>
-    public bool IsUp => _state == SlotState.Up;
+    public bool IsUp => _state == SourceState.Up;
 
     /// <summary>Whether the first probe is still under way.</summary>
-    public bool IsPending => _state == SlotState.Pending;
+    public bool IsPending => _state == SourceState.Pending;
 
-    /// <summary>Whether it is out for no other reason than that attempts failed: nobody has proved that it is gone.</summary>
+    /// <summary>Whether it is ejected only because attempts failed, which does not prove that it is down.</summary>
     public bool IsOutForFailures
     {
         get
@@ -62,10 +61,10 @@ public sealed class BackendHealth
         }
     }
 
-    /// <summary>How long the ejection lasts that was begun last.</summary>
+    /// <summary>How long the latest ejection lasts.</summary>
     public TimeSpan EjectionTime { get; private set; }
 
-    /// <summary>Why the backend is down, or what the last change to up was; one short phrase for people.</summary>
+    /// <summary>Why the backend is down, or why it came up last; one short phrase for logs and status pages.</summary>
     public string Reason
     {
         get
@@ -73,8 +72,8 @@ public sealed class BackendHealth
             lock (_gate)
             {
                 return _isSilent ? _heartbeatReason
-                    : _probe == SlotState.Pending ? "not probed yet"
-                    : _probe == SlotState.Down ? _probeReason
+                    : _probe == SourceState.Pending ? "not probed yet"
+                    : _probe == SourceState.Down ? _probeReason
                     : _ejected ? _ejectionReason
                     : _probeReason.Length > 0 || !_rules.Heartbeats ? _probeReason
                     : _heartbeatReason;
@@ -86,8 +85,8 @@ public sealed class BackendHealth
     internal TimeProvider Time { get; }
 
     /// <summary>
-    /// Other rules hold from now on; what was observed stays, but that a backend that is no longer probed is not down by a probe, nor one
-    /// whose heartbeats are no longer wanted by their absence. Where they are wanted from now on, there is time for the first one.
+    /// Applies other rules; what was observed stays. But a backend that is no longer probed is not down because of a probe, and one whose
+    /// heartbeats are no longer expected is not down because none come. If heartbeats are expected from now on, the first one has time.
     /// </summary>
     internal HealthChanges SetRules(HealthRules rules)
     {
@@ -95,40 +94,40 @@ public sealed class BackendHealth
         {
             if (_rules.Probed && !rules.Probed)
             {
-                SetProbe(SlotState.Up, "no longer probed");
+                SetProbeNeedsLock(SourceState.Up, "no longer probed");
             }
             if (_rules.Heartbeats && !rules.Heartbeats)
             {
                 _isSilent = false;
             }
             _rules = rules;
-            return Publish();
+            return PublishNeedsLock();
         }
     }
 
-    /// <summary>Takes in the result of one probe.</summary>
+    /// <summary>Records the result of one probe.</summary>
     public HealthChanges ObserveProbe(bool succeeded, string reason)
     {
         lock (_gate)
         {
-            var observed = succeeded ? SlotState.Up : SlotState.Down;
+            var observed = succeeded ? SourceState.Up : SourceState.Down;
             if (_probe == observed)
             {
                 _probeStreak = 0;
                 _probeReason = reason;
                 return HealthChanges.None;
             }
-            var needed = _probe == SlotState.Pending ? 1 : succeeded ? _rules.Rise : _rules.Fall;
+            var needed = _probe == SourceState.Pending ? 1 : succeeded ? _rules.Rise : _rules.Fall;
             if (++_probeStreak < needed)
             {
                 return HealthChanges.None;
             }
-            SetProbe(observed, reason);
-            return Publish();
+            SetProbeNeedsLock(observed, reason);
+            return PublishNeedsLock();
         }
     }
 
-    /// <summary>Takes in a sign of life, or that none came in time; only where heartbeats are wanted.</summary>
+    /// <summary>Records a sign of life, or that none came in time; no effect if heartbeats are not expected.</summary>
     public HealthChanges ObserveHeartbeat(bool isAlive, string reason)
     {
         lock (_gate)
@@ -138,14 +137,14 @@ public sealed class BackendHealth
                 return HealthChanges.None;
             }
             (_isSilent, _heartbeatReason) = (!isAlive, reason);
-            return Publish();
+            return PublishNeedsLock();
         }
     }
 
-    /// <summary>Takes in how one attempt at the backend ended.</summary>
+    /// <summary>Records how one attempt at the backend ended.</summary>
     /// <param name="outcome">How it ended.</param>
     /// <param name="reason">What went wrong.</param>
-    /// <param name="attempts">How many attempts the backend has had in all.</param>
+    /// <param name="attempts">The total number of attempts at the backend.</param>
     public HealthChanges ObserveAttempt(AttemptOutcome outcome, string reason, long attempts)
     {
         switch (outcome)
@@ -160,15 +159,14 @@ public sealed class BackendHealth
             default:
                 lock (_gate)
                 {
-                    return _failures.Add(_rules, attempts, reason) ? HealthChanges.Ejectable : HealthChanges.None;
+                    return _failures.AddNeedsLock(_rules, attempts, reason) ? HealthChanges.Ejectable : HealthChanges.None;
                 }
         }
     }
 
     /// <summary>
-    /// Takes the backend out, because of the failures that <see cref="HealthChanges.Ejectable"/> told of. Each time that follows the
-    /// last one before it has been back for as long as it was out, it is out for twice as long (as Envoy's outlier detection has it,
-    /// but with doubling).
+    /// Ejects the backend because of the failures that <see cref="HealthChanges.Ejectable"/> reported. If it was back for a shorter time
+    /// than its last ejection lasted, the new ejection lasts twice as long (as Envoy's outlier detection does, but with doubling).
     /// </summary>
     public HealthChanges Eject()
     {
@@ -183,58 +181,59 @@ public sealed class BackendHealth
                 _ejections = 0;
             }
             var factor = Math.Pow(2, _ejections++);
-            return Eject(_failures.Summary, true, factor > _rules.LongestEjection / _rules.Ejection ? Longest() : _rules.Ejection * factor);
+            var duration = factor > _rules.LongestEjection / _rules.Ejection ? LongestNeedsLock() : _rules.Ejection * factor;
+            return EjectNeedsLock(_failures.Summary, true, duration);
         }
     }
 
-    /// <summary>Lets an ejected backend back in; its time is over.</summary>
+    /// <summary>Ends the ejection of the backend; its time is over.</summary>
     public HealthChanges EndEjection()
     {
         lock (_gate)
         {
             _ejected = false;
             _ejectionEnd = Time.GetTimestamp();
-            _failures.Clear();
-            if (_probe == SlotState.Up)
+            _failures.ClearNeedsLock();
+            if (_probe == SourceState.Up)
             {
                 _probeReason = "ejection is over";
             }
-            return Publish();
+            return PublishNeedsLock();
         }
     }
 
-    // A refused connect proves as much as a failed probe, without waiting for Fall: where probes run, one of them brings the
-    // backend back; where none do, time does, always the same: to try costs nobody anything.
+    // A refused connection proves as much as a failed probe, without waiting for Fall. If probes run, one of them brings the backend
+    // back. If not, time does, always the same time: another refused connection costs nothing.
     private HealthChanges ObserveConnectFailure(string reason)
     {
         lock (_gate)
         {
             if (_rules.Probed)
             {
-                SetProbe(SlotState.Down, reason);
-                return Publish();
+                SetProbeNeedsLock(SourceState.Down, reason);
+                return PublishNeedsLock();
             }
-            return _ejected ? HealthChanges.None : Eject(reason, false, _rules.Ejection);
+            return _ejected ? HealthChanges.None : EjectNeedsLock(reason, false, _rules.Ejection);
         }
     }
 
-    private HealthChanges Eject(string reason, bool forFailures, TimeSpan duration)
+    private HealthChanges EjectNeedsLock(string reason, bool forFailures, TimeSpan duration)
     {
         (_ejected, _ejectedForFailures, _ejectionReason, EjectionTime) = (true, forFailures, reason, duration);
-        return HealthChanges.Ejected | Publish();
+        return HealthChanges.Ejected | PublishNeedsLock();
     }
 
-    private TimeSpan Longest() => _rules.LongestEjection > _rules.Ejection ? _rules.LongestEjection : _rules.Ejection;
+    private TimeSpan LongestNeedsLock() => _rules.LongestEjection > _rules.Ejection ? _rules.LongestEjection : _rules.Ejection;
 
-    private void SetProbe(SlotState state, string reason) => (_probe, _probeReason, _probeStreak) = (state, reason, 0);
+    private void SetProbeNeedsLock(SourceState state, string reason) => (_probe, _probeReason, _probeStreak) = (state, reason, 0);
 
-    // The end of "pending" is news too, whichever way it goes.
-    private HealthChanges Publish()
+    // The end of "pending" is a change too, in either direction.
+    private HealthChanges PublishNeedsLock()
     {
-        var (before, now) = (_state, CombinedState());
+        var (before, now) = (_state, CombineNeedsLock());
         _state = now;
         return before == now ? HealthChanges.None : HealthChanges.Flipped;
     }
 
-    private SlotState CombinedState() => _isSilent || _probe == SlotState.Up && _ejected ? SlotState.Down : _probe;
+    private SourceState CombineNeedsLock() => _isSilent || _probe == SourceState.Up && _ejected ? SourceState.Down : _probe;
 }

@@ -1,8 +1,8 @@
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// One backend, chosen for one request, connection or task and counted as in flight until the lease is given back: once, by
-/// <see cref="Complete"/>. Disposing a lease that was not completed gives it back as <see cref="AttemptOutcome.Abandoned"/>.
+/// One backend, chosen for one request, connection or task and counted as in flight until the lease is given back, exactly
+/// once, by <see cref="Complete"/>. Disposing a lease that was not completed gives it back as <see cref="AttemptOutcome.Abandoned"/>.
 /// </summary>
 public sealed class BackendLease : IDisposable
 {
@@ -20,7 +20,7 @@ public sealed class BackendLease : IDisposable
     /// <summary>The backend that was chosen.</summary>
     public Backend Backend { get; }
 
-    /// <summary>The backend has answered, which is where its response time ends.</summary>
+    /// <summary>The backend has responded: its response time ends here.</summary>
     /// <returns>The time since the lease was taken.</returns>
     public TimeSpan ObserveResponse()
     {
@@ -29,7 +29,7 @@ public sealed class BackendLease : IDisposable
         return elapsed;
     }
 
-    /// <summary>The backend was not waited for any longer; its answer would have taken at least as long.</summary>
+    /// <summary>The wait for the backend was given up; its response would have taken at least as long.</summary>
     /// <returns>The time since the lease was taken.</returns>
     public TimeSpan ObserveNoResponse()
     {
@@ -41,17 +41,17 @@ public sealed class BackendLease : IDisposable
         return elapsed;
     }
 
-    /// <summary>Counts the backend's answer.</summary>
-    /// <param name="status">Its status.</param>
-    /// <param name="responseTime">Until its head had arrived.</param>
-    /// <param name="duration">From the request's arrival until the answer had ended.</param>
+    /// <summary>Counts a response of the backend.</summary>
+    /// <param name="status">Its status code.</param>
+    /// <param name="responseTime">The time until its head had arrived.</param>
+    /// <param name="duration">The time from the arrival of the request to the end of the response.</param>
     public void CountAnswer(int status, TimeSpan responseTime, TimeSpan duration)
     {
         Backend.Answers.Count(status, responseTime, duration);
         _pool.Statistics.Instruments?.RecordRequest(_pool.Name, Backend.Name, status, duration);
     }
 
-    /// <summary>Gives the backend back and tells the pool how it did. A second call has no effect.</summary>
+    /// <summary>Gives the lease back and reports the outcome to the pool. A second call has no effect.</summary>
     /// <param name="outcome">How the attempt ended.</param>
     /// <param name="reason">For a failure: what went wrong, in one short phrase for logs and status pages.</param>
     public void Complete(AttemptOutcome outcome, string reason = "")

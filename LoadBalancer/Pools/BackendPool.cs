@@ -16,7 +16,7 @@ public sealed class BackendPool
 
     private readonly Lock _gate = new();
     private readonly InFlightCounts _counts = new();
-    private readonly List<(Backend Backend, long At)> _leavers = []; // whose place is not free yet
+    private readonly List<(Backend Backend, long At)> _leavers = []; // whose slot is not free yet
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
 
@@ -164,13 +164,13 @@ public sealed class BackendPool
     /// <exception cref="InvalidOperationException">There would be too many, those included who left in the last minute; nothing has changed.</exception>
     public void ChangeMembers(Func<ImmutableArray<Backend>, ImmutableArray<Backend>> change)
     {
-        ImmutableArray<Backend> ChangePlaces()
+        ImmutableArray<Backend> ChangeSlots()
         {
             var before = _snapshot.Members;
             var members = change(before);
             var joining = members.Except(before).ToList();
-            FreePlaces();
-            _counts.RequirePlaces(joining.Count);
+            FreeSlotsNeedsLock();
+            _counts.RequireSlots(joining.Count);
             foreach (var gone in before.Except(members))
             {
                 gone.IsRemoved = true;
@@ -179,7 +179,7 @@ public sealed class BackendPool
             joining.ForEach(joined => joined.Join(_counts));
             return members;
         }
-        Publish(members: ChangePlaces);
+        Publish(members: ChangeSlots);
         MembersChanged?.Invoke(this);
     }
 
@@ -223,13 +223,13 @@ public sealed class BackendPool
         }
     }
 
-    // Under the lock. Nobody else may count at a place that somebody may still count at.
-    private void FreePlaces()
+    // No other backend may count in a slot in which a lease of the former one may still count.
+    private void FreeSlotsNeedsLock()
     {
         foreach (var leaver in _leavers.Where(leaver => leaver.Backend.InFlight == 0 && leaver.Backend.Health.Time.GetElapsedTime(leaver.At) > Grace).ToList())
         {
             _leavers.Remove(leaver);
-            _counts.LeavePlace(leaver.Backend.Place);
+            _counts.FreeSlot(leaver.Backend.Slot);
         }
     }
 

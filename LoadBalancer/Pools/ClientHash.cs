@@ -4,10 +4,10 @@ using LoadBalancer.Net;
 
 namespace LoadBalancer.Pools;
 
-/// <summary>What equal clients have in common: a hash of their address, the same in every process, so that nodes agree.</summary>
+/// <summary>A hash of a client's address. It is the same in every process, so that all nodes agree.</summary>
 public static class ClientHash
 {
-    /// <summary>The hash of an address; an IPv4 address written as an IPv6 one is the same client.</summary>
+    /// <summary>The hash of an address; an IPv4-mapped IPv6 address has the hash of the IPv4 address; 0 if there is no address.</summary>
     public static ulong Of(IPAddress? address)
     {
         Span<byte> bytes = stackalloc byte[16];

@@ -1,9 +1,10 @@
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// The failed attempts at one backend: whether they are too many in a row, or too large a share of all in a window of time. The
-/// window begins with a failure, so that successes, which are on the request path, need not be written down: they are what the
-/// backend's attempts have grown by since. All but <see cref="EndRun"/> must be called under one lock.
+/// Counts the failed attempts at one backend, and decides whether they are too many in a row, or too large a share of all attempts in
+/// a window of time. The window begins with a failure, so that successes, which are on the request path, need not be recorded: their
+/// number is the growth of the backend's attempts since then. Guarded by the lock of <see cref="BackendHealth"/>, except
+/// <see cref="EndRun"/>.
 /// </summary>
 internal sealed class FailureWindow(TimeProvider time)
 {
@@ -13,15 +14,15 @@ internal sealed class FailureWindow(TimeProvider time)
     private long _windowStart;    // timestamp of its first failure
     private long _attemptsBefore; // attempts before that
 
-    /// <summary>What has happened, in words for people.</summary>
+    /// <summary>What has happened, in words for logs and status pages.</summary>
     public string Summary { get; private set; } = "";
 
     /// <summary>Counts a failure.</summary>
-    /// <param name="rules">How many are too many.</param>
-    /// <param name="attempts">How many attempts the backend has had in all.</param>
+    /// <param name="rules">The limits.</param>
+    /// <param name="attempts">The total number of attempts at the backend.</param>
     /// <param name="reason">What went wrong.</param>
-    /// <returns>Whether it was one too many.</returns>
-    public bool Add(HealthRules rules, long attempts, string reason)
+    /// <returns>Whether a limit is reached.</returns>
+    public bool AddNeedsLock(HealthRules rules, long attempts, string reason)
     {
         var now = time.GetTimestamp();
         if (_run == 0 || time.GetElapsedTime(_runStart, now) > rules.Window)
@@ -48,7 +49,7 @@ internal sealed class FailureWindow(TimeProvider time)
         return false;
     }
 
-    /// <summary>An attempt has succeeded. Takes no lock: that of a failure in the same instant may come before or after it.</summary>
+    /// <summary>An attempt has succeeded. Takes no lock: a failure at the same instant may be counted before or after it.</summary>
     public void EndRun()
     {
         if (Volatile.Read(ref _run) != 0)
@@ -57,6 +58,6 @@ internal sealed class FailureWindow(TimeProvider time)
         }
     }
 
-    /// <summary>Forgets everything.</summary>
-    public void Clear() => (_run, _failures) = (0, 0);
+    /// <summary>Resets all counts.</summary>
+    public void ClearNeedsLock() => (_run, _failures) = (0, 0);
 }

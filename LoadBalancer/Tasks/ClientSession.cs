@@ -3,35 +3,38 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 
-/// <summary>A client's task. Its result goes to the client, if that is still there.</summary>
-internal sealed class ClientTask(ClientSession client, ReadOnlySpan<byte> id, ReadOnlySpan<byte> data) : TaskItem(id, data, client.ClientHash)
+/// <summary>A client's task. Its result goes to the client, if that is still connected.</summary>
+internal sealed class ClientTask(ClientSession client, ReadOnlySpan<byte> id, ReadOnlySpan<byte> data)
+    : TaskItem(id, data, client.ClientHash)
 {
-    /// <summary>What the engine of the queue calls it, where that calls it anything.</summary>
+    /// <summary>The number that the engine of the queue gives it; 0 if it gives none.</summary>
     public long Number { get; set; }
 
     /// <inheritdoc/>
-    public override void Finish(ReadOnlySpan<byte> result, bool isFailure = false) => client.Answer(this, result);
+    public override void FinishNeedsLock(ReadOnlySpan<byte> result, bool isFailure = false) => client.AnswerNeedsLock(this, result);
 }
 
 /// <summary>A connection of a client.</summary>
 internal sealed class ClientSession : LineSession
 {
-    // How often it is looked whether a client that sends nothing more is still there to get its results.
-    private static readonly TimeSpan Look = TimeSpan.FromSeconds(1);
+    // How often a client that sends nothing more is checked for whether it still can get its results.
+    private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(1);
 
     private readonly TaskDispatcher _dispatcher;
     private readonly ITaskQueue _queue;
     private readonly PoolStatistics _statistics;
     private readonly TimeProvider _time;
-    private readonly HashSet<TaskItem> _tasks = new(TaskIdComparer.Instance); // without a result yet; guarded by the gate, as the rest
+    // without a result yet; guarded by the dispatcher's gate, as the rest
+    private readonly HashSet<TaskItem> _tasks = new(TaskIdComparer.Instance);
     private readonly HashSet<TaskItem>.AlternateLookup<ReadOnlySpan<byte>> _tasksById;
     private readonly TaskCompletionSource _allAnswered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _hasFinished;
     private bool _isGone;
-    private bool _hasSpoken;
+    private bool _hasSentLine;
 
     /// <summary>Takes over a connection.</summary>
-    public ClientSession(AcceptedConnection connection, SessionSettings settings, TaskDispatcher dispatcher, ITaskQueue queue, PoolStatistics statistics)
+    public ClientSession(
+        AcceptedConnection connection, SessionSettings settings, TaskDispatcher dispatcher, ITaskQueue queue, PoolStatistics statistics)
         : base(connection, settings)
     {
         (_dispatcher, _queue, _statistics, _time) = (dispatcher, queue, statistics, settings.Time);
@@ -39,17 +42,17 @@ internal sealed class ClientSession : LineSession
         ClientHash = Pools.ClientHash.Of(connection.Remote.Address);
     }
 
-    /// <summary>What equal clients have in common.</summary>
+    /// <summary>The hash of the client's address, for policies that look at it.</summary>
     public ulong ClientHash { get; }
 
-    /// <summary>How many of its tasks have no result yet.</summary>
+    /// <summary>The number of its tasks that have no result yet.</summary>
     public int Unanswered => _tasks.Count;
 
-    /// <summary>Whether new tasks are refused, for the end is near.</summary>
+    /// <summary>Whether new tasks are rejected because the listener stops.</summary>
     public bool IsStopping { get; set; }
 
-    /// <summary>Sends a result. Under the gate; what nobody waits for is dropped.</summary>
-    public void Answer(ClientTask task, ReadOnlySpan<byte> result)
+    /// <summary>Sends a result. A result that nobody waits for is dropped.</summary>
+    public void AnswerNeedsLock(ClientTask task, ReadOnlySpan<byte> result)
     {
         if (_isGone || !_tasks.Remove(task))
         {
@@ -62,28 +65,28 @@ internal sealed class ClientSession : LineSession
         }
     }
 
-    /// <summary>Answers all that has no result yet. Under the gate.</summary>
-    public void AnswerAll(ReadOnlySpan<byte> result)
+    /// <summary>Sends this result for every task that has none yet.</summary>
+    public void AnswerAllNeedsLock(ReadOnlySpan<byte> result)
     {
         foreach (var task in _tasks.Cast<ClientTask>().ToList())
         {
-            _queue.Abandon(task);
-            Answer(task, result);
+            _queue.AbandonNeedsLock(task);
+            AnswerNeedsLock(task, result);
         }
     }
 
     /// <inheritdoc/>
     protected override void OnLine(ReadOnlySpan<byte> line)
     {
-        if (!_hasSpoken)
+        if (!_hasSentLine)
         {
-            _hasSpoken = true;
-            EndProbation();
+            _hasSentLine = true;
+            StopFirstLineTimeout();
         }
         var task = TaskLine.OfClient(line);
         if (task.Kind == TaskLineKind.Malformed)
         {
-            SendError(task.Fault);
+            SendError(task.Error);
             return;
         }
         lock (_dispatcher.Gate)
@@ -94,17 +97,17 @@ internal sealed class ClientSession : LineSession
             }
             else if (IsStopping)
             {
-                Refuse(task.Id, "ERROR: the load balancer is stopping"u8);
+                Reject(task.Id, "ERROR: the load balancer is stopping"u8);
             }
             else
             {
                 var accepted = new ClientTask(this, task.Id, task.Data);
                 _tasks.Add(accepted);
-                if (!_queue.TryAdd(accepted))
+                if (!_queue.TryAddNeedsLock(accepted))
                 {
                     _tasks.Remove(accepted);
                     _statistics.CountQueueRefusal();
-                    Refuse(task.Id, "ERROR: queue is full"u8);
+                    Reject(task.Id, "ERROR: queue is full"u8);
                 }
             }
         }
@@ -123,7 +126,7 @@ internal sealed class ClientSession : LineSession
         }
         while (!_allAnswered.Task.IsCompleted)
         {
-            await Task.WhenAny(_allAnswered.Task, Task.Delay(Look, _time));
+            await Task.WhenAny(_allAnswered.Task, Task.Delay(CheckInterval, _time));
             ObjectDisposedException.ThrowIf(IsBroken, this);
         }
     }
@@ -136,13 +139,13 @@ internal sealed class ClientSession : LineSession
             _isGone = true;
             foreach (var task in _tasks)
             {
-                _queue.Abandon((ClientTask)task);
+                _queue.AbandonNeedsLock((ClientTask)task);
             }
             _tasks.Clear();
         }
     }
 
-    private void Refuse(ReadOnlySpan<byte> id, ReadOnlySpan<byte> result)
+    private void Reject(ReadOnlySpan<byte> id, ReadOnlySpan<byte> result)
     {
         _statistics.CountOwnAnswer(StatusCodes.Status503ServiceUnavailable, TimeSpan.Zero, TimeSpan.Zero);
         SendResult(id, result);

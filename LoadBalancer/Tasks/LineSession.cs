@@ -7,49 +7,51 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 
-/// <summary>What all connections of a listener have in common.</summary>
+/// <summary>The settings that all connections of a listener share.</summary>
 /// <param name="MaxLineLength">The longest line, in bytes without its end.</param>
-/// <param name="FirstLineTimeout">How long a client may take until its first line, and a worker until it has registered.</param>
-/// <param name="SendTimeout">How long a peer may take no byte of what is being sent to it.</param>
+/// <param name="FirstLineTimeout">The time within which a client must send its first line, and a worker must register.</param>
+/// <param name="SendTimeout">How long a peer may accept no byte of what is being sent to it.</param>
 /// <param name="Time">The clock.</param>
 /// <param name="Logger">Gets what fails unexpectedly.</param>
-internal sealed record SessionSettings(int MaxLineLength, TimeSpan FirstLineTimeout, TimeSpan SendTimeout, TimeProvider Time, ILogger Logger);
+internal sealed record SessionSettings(
+    int MaxLineLength, TimeSpan FirstLineTimeout, TimeSpan SendTimeout, TimeProvider Time, ILogger Logger);
 
-/// <summary>A connection over which lines go in both directions.</summary>
+/// <summary>A connection that carries lines of text in both directions.</summary>
 internal abstract class LineSession
 {
-    // Who is told something before the end gets this long to read it: a connection that is closed while something of it is unread is
-    // reset, and a reset throws away what was on its way.
-    private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2);
+    // After its last line a peer has this long to read it: a connection that is closed while received bytes are unread is reset, and a
+    // reset discards what was on its way to the peer.
+    private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2);
 
-    private readonly ISocketConnection _wire;
+    private readonly ISocketConnection _connection;
     private readonly SessionSettings _settings;
     private readonly ITimer _deadline;
-    private volatile string? _ending; // why; nothing that comes is listened to any more
+    private volatile string? _ending; // the reason; from then on received lines are ignored
     private volatile string? _brokenBy;
 
     /// <summary>Takes over a connection.</summary>
     protected LineSession(AcceptedConnection connection, SessionSettings settings)
     {
-        (_wire, Remote, _settings) = (connection.Connection, connection.Remote, settings);
-        _wire.KeepAlive(); // A machine that lost its power says nothing, and a quiet peer is welcome.
-        Writer = new LineWriter(_wire, settings.SendTimeout, Break, settings.Time, settings.Logger);
-        _deadline = settings.Time.CreateTimer(static session => ((LineSession)session!).OnDeadline(), this, settings.FirstLineTimeout, Timeout.InfiniteTimeSpan);
+        (_connection, Remote, _settings) = (connection.Connection, connection.Remote, settings);
+        _connection.KeepAlive(); // A peer may be quiet for long, and a machine that lost power sends nothing.
+        Writer = new LineWriter(_connection, settings.SendTimeout, Break, settings.Time, settings.Logger);
+        _deadline = settings.Time.CreateTimer(
+            static session => ((LineSession)session!).OnDeadline(), this, settings.FirstLineTimeout, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>The peer's end.</summary>
+    /// <summary>The peer's address.</summary>
     public IPEndPoint Remote { get; }
 
-    /// <summary>The lines to the peer.</summary>
+    /// <summary>Writes lines to the peer.</summary>
     protected LineWriter Writer { get; }
 
-    /// <summary>Whether the connection is broken without the peer's having ended it in good order.</summary>
-    protected bool IsBroken => _brokenBy is not null || _wire.IsBroken;
+    /// <summary>Whether the connection was broken rather than closed by the peer.</summary>
+    protected bool IsBroken => _brokenBy is not null || _connection.IsBroken;
 
-    /// <summary>How many bytes may wait for the peer that it has not caused by what it sent, beside those that it has.</summary>
-    protected virtual long Due => 0;
+    /// <summary>The number of bytes that may wait for the peer in addition to the answers to what it has sent.</summary>
+    protected virtual long ExtraAllowance => 0;
 
-    /// <summary>Listens until the connection has ended.</summary>
+    /// <summary>Receives lines until the connection has ended.</summary>
     public async Task RunAsync()
     {
         var lines = new LineBuffer(_settings.MaxLineLength);
@@ -60,14 +62,14 @@ internal abstract class LineSession
             {
                 if (_ending is null)
                 {
-                    Listen(lines);
+                    HandleLines(lines);
                 }
                 else
                 {
                     lines.Dispose();
                 }
                 Outbox.Flush();
-                if (Writer.Waiting > LineWriter.Congestion + Due)
+                if (Writer.Waiting > LineWriter.Congestion + ExtraAllowance)
                 {
                     await Writer.DrainAsync();
                 }
@@ -77,7 +79,7 @@ internal abstract class LineSession
                 await FinishAsync();
             }
             await Writer.DrainAsync();
-            await _wire.EndSendingAsync();
+            await _connection.EndSendingAsync();
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -88,13 +90,17 @@ internal abstract class LineSession
             await _deadline.DisposeAsync();
             lines.Dispose();
             Writer.Dispose();
-            _wire.Dispose();
+            _connection.Dispose();
             OnGone(_ending ?? _brokenBy ?? reason);
             Outbox.Flush();
         }
     }
 
-    /// <summary>Tells the peer why, and ends the connection once it can have read that. Waits for nothing, and sends nothing before the next <see cref="Outbox.Flush"/>.</summary>
+    /// <summary>
+    /// Sends the peer the reason, and ends the connection when the peer had time to read it. Returns at once; the reason is sent with the
+    /// next
+    /// <see cref="Outbox.Flush"/>.
+    /// </summary>
     public void End(string reason, bool isError = true)
     {
         if (Interlocked.CompareExchange(ref _ending, reason, null) is not null)
@@ -105,19 +111,19 @@ internal abstract class LineSession
         {
             SendError(Encoding.UTF8.GetBytes(reason));
         }
-        _deadline.Change(_settings.SendTimeout + Farewell, Timeout.InfiniteTimeSpan);
-        BackgroundTask.Run(SayFarewellAsync(), _settings.Logger, $"ending the connection of {Remote}");
+        _deadline.Change(_settings.SendTimeout + CloseTimeout, Timeout.InfiniteTimeSpan);
+        BackgroundTask.Run(CloseGracefullyAsync(), _settings.Logger, $"ending the connection of {Remote}");
     }
 
-    /// <summary>Cuts the connection.</summary>
+    /// <summary>Closes the connection at once.</summary>
     public void Break(string reason)
     {
         Interlocked.CompareExchange(ref _brokenBy, reason, null);
-        _wire.Dispose();
+        _connection.Dispose();
     }
 
-    /// <summary>The peer has said what it had to say at first: it may be silent for as long as it likes from now on.</summary>
-    protected void EndProbation()
+    /// <summary>The peer has sent its first line: from now on it may be silent for any time.</summary>
+    protected void StopFirstLineTimeout()
     {
         if (_ending is null)
         {
@@ -125,36 +131,37 @@ internal abstract class LineSession
         }
     }
 
-    /// <summary>Tells the peer what it did wrong.</summary>
-    protected void SendError(ReadOnlySpan<byte> reason, ReadOnlySpan<byte> subject = default) => Writer.Append("ERROR|"u8, reason, subject, "\n"u8);
+    /// <summary>Sends the peer an <c>ERROR</c> line that says what it did wrong.</summary>
+    protected void SendError(ReadOnlySpan<byte> reason, ReadOnlySpan<byte> subject = default) =>
+        Writer.Append("ERROR|"u8, reason, subject, "\n"u8);
 
-    /// <summary>The same, in words.</summary>
+    /// <inheritdoc cref="SendError(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>
     protected void SendError(string reason) => SendError(Encoding.UTF8.GetBytes(reason));
 
-    /// <summary>Takes a line that is not empty.</summary>
+    /// <summary>Handles a line that is not empty.</summary>
     protected abstract void OnLine(ReadOnlySpan<byte> line);
 
-    /// <summary>The peer sends nothing more: does what is left to do for it.</summary>
+    /// <summary>The peer sends nothing more: does the work that is left for it.</summary>
     protected abstract Task FinishAsync();
 
     /// <summary>The connection has ended.</summary>
     protected abstract void OnGone(string reason);
 
-    // While there is nothing of a line, none of our memory waits for more.
+    // Holds no buffer while it waits for the first byte of a line.
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> TryReceiveAsync(LineBuffer lines)
     {
         if (lines.IsEmpty)
         {
             lines.Dispose();
-            await _wire.ReceiveAsync(Memory<byte>.Empty);
+            await _connection.ReceiveAsync(Memory<byte>.Empty);
         }
-        var count = await _wire.ReceiveAsync(lines.Room);
+        var count = await _connection.ReceiveAsync(lines.Room);
         lines.Add(count);
         return count > 0;
     }
 
-    private void Listen(LineBuffer lines)
+    private void HandleLines(LineBuffer lines)
     {
         while (_ending is null && lines.TryTake(out var line))
         {
@@ -169,11 +176,11 @@ internal abstract class LineSession
         }
     }
 
-    private async Task SayFarewellAsync()
+    private async Task CloseGracefullyAsync()
     {
         await Writer.DrainAsync();
-        await _wire.EndSendingAsync();
-        _deadline.Change(Farewell, Timeout.InfiniteTimeSpan);
+        await _connection.EndSendingAsync();
+        _deadline.Change(CloseTimeout, Timeout.InfiniteTimeSpan);
     }
 
     private void OnDeadline()

@@ -3,32 +3,34 @@ namespace LoadBalancer.Tasks;
 /// <summary>The neighbours of an item in a <see cref="LinkedQueue{T}"/>.</summary>
 internal struct Links<T> where T : class
 {
-    /// <summary>Who is before it.</summary>
+    /// <summary>The item before it.</summary>
     public T? Previous;
 
-    /// <summary>Who is behind it.</summary>
+    /// <summary>The item after it.</summary>
     public T? Next;
 
     /// <summary>Whether it is in the queue.</summary>
     public bool IsIn;
 }
 
-/// <summary>A queue that anybody can leave from the middle at no cost: its items are its links, so that nothing is allocated.</summary>
-/// <param name="links">Where an item has its links.</param>
+/// <summary>
+/// A queue from whose middle an item can be removed in O(1). The items contain the links, so that nothing is allocated. Not thread-safe.
+/// </summary>
+/// <param name="links">Returns the links of an item.</param>
 internal sealed class LinkedQueue<T>(LinkedQueue<T>.LinksOf links) where T : class
 {
-    /// <summary>Where an item has its links.</summary>
+    /// <summary>Returns the links of an item.</summary>
     public delegate ref Links<T> LinksOf(T item);
 
     private T? _last;
 
-    /// <summary>Who is first.</summary>
+    /// <summary>The first item; null if the queue is empty.</summary>
     public T? First { get; private set; }
 
-    /// <summary>How many there are.</summary>
+    /// <summary>The number of items.</summary>
     public int Count { get; private set; }
 
-    /// <summary>Who is behind an item.</summary>
+    /// <summary>The item after an item.</summary>
     public T? After(T item) => links(item).Next;
 
     /// <summary>Adds an item at the end.</summary>
@@ -37,8 +39,8 @@ internal sealed class LinkedQueue<T>(LinkedQueue<T>.LinksOf links) where T : cla
     /// <summary>Adds an item at the beginning.</summary>
     public void AddFirst(T item) => Insert(item, null, First);
 
-    /// <summary>Takes an item out.</summary>
-    /// <returns>False where it was not in it.</returns>
+    /// <summary>Removes an item.</summary>
+    /// <returns>False if it was not in the queue.</returns>
     public bool Remove(T item)
     {
         ref var own = ref links(item);

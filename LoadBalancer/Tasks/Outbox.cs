@@ -3,8 +3,8 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Tasks;
 
 /// <summary>
-/// The writers that a thread has given lines to while it deals with what has come. On an event loop they send when it has dealt with
-/// everybody who had something to say: under load, many lines go out with one system call. Elsewhere they send when told to.
+/// The writers to which a thread has added lines while it handles what was received. On an event loop they send at the end of the round,
+/// when all events are handled: under load, many lines go out with one system call. On other threads they send at <see cref="Flush"/>.
 /// </summary>
 internal static class Outbox
 {
@@ -22,7 +22,9 @@ internal static class Outbox
         }
     }
 
-    /// <summary>This thread is done with what it had to do. To be called at the end of whatever may have written a line.</summary>
+    /// <summary>
+    /// Sends the lines, unless this is an event loop, which does so itself. To be called after anything that may have written a line.
+    /// </summary>
     public static void Flush()
     {
         if (!IoThread.IsEventLoop)
@@ -33,7 +35,7 @@ internal static class Outbox
 
     private static void Send()
     {
-        // Sending may end in somebody's being gone, and in lines to others.
+        // A failed send may end a session, and that may add lines for others.
         for (var i = 0; _queues is { } queues && i < queues.Count; i++)
         {
             queues[i].Flush();

@@ -7,20 +7,20 @@ using RabbitMQ.Client.Exceptions;
 namespace LoadBalancer.Tasks;
 
 /// <summary>
-/// The connections to a RabbitMQ server, for as long as they hold: one to publish on and one to consume on, since a server that is
-/// short of memory or disk stops reading from those who publish, and acknowledgements must go through even then. What is to be sent is
-/// put in order by whoever wants it sent, and nobody waits. Once anything fails the whole link is lost, and another one is opened.
+/// The connections to a RabbitMQ server, for as long as they last: one to publish and one to consume, because a server that is short of
+/// memory or disk stops reading from publishers, and acknowledgements must go through even then. Callers put what is to be sent into a
+/// queue, and do not wait. When anything fails the whole link is lost, and another one is opened.
 /// </summary>
 internal sealed class RabbitLink : IAsyncDisposable
 {
     private const ushort RepliesAtOnce = 1000;
 
-    // What a node is owed is kept for so long while the node itself does not come for it.
+    // The server keeps the results for a node that is not connected for this long.
     private static readonly TimeSpan ReplyExpiry = TimeSpan.FromHours(1);
-    private static readonly TimeSpan ClosePatience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2);
 
-    // A server that is short of something stops reading for a while; one that has just started may not know yet who leads a queue.
-    private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(30);
+    // A server that is short of memory stops reading for a while; one that has just started may not have elected a queue's leader yet.
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
     private readonly TaskQueueOptions _options;
     private readonly TimeProvider _time;
@@ -30,32 +30,32 @@ internal sealed class RabbitLink : IAsyncDisposable
     private readonly Channel<Func<IChannel, ValueTask>> _toConsume = NewQueue();
     private readonly Lock _gate = new();
     private readonly Dictionary<ulong, Action> _unconfirmed = [];
-    private readonly Dictionary<Worker, string> _consumers = []; // by whose places they fetch
+    private readonly Dictionary<Worker, string> _consumers = []; // the consumer tag of each worker's consumer
     private ulong _published;
-    private ulong _confirmed; // all up to this are
+    private ulong _confirmed; // all up to this number are confirmed
     private IConnection? _publishing;
     private IConnection? _consuming;
     private IChannel? _replies;
 
     private RabbitLink(TaskQueueOptions options, TimeProvider time, ILogger logger) => (_options, _time, _logger) = (options, time, logger);
 
-    /// <summary>Whatever took this name's place would be another queue: where tasks go that no worker has finished.</summary>
+    /// <summary>The name of the queue for tasks that no worker has finished.</summary>
     public static string DeadLetters(string queue) => queue + ".dead";
 
     /// <summary>Cancelled once the link is lost.</summary>
     public CancellationToken Lost => _lost.Token;
 
-    /// <summary>Why it is lost.</summary>
+    /// <summary>Why it is lost; empty while it is not.</summary>
     public string LostBecause { get; private set; } = "";
 
-    /// <summary>Connects, and makes sure that the queues are there.</summary>
-    /// <param name="options">Where to, and what the queue is called.</param>
-    /// <param name="replies">The queue of this node's results.</param>
-    /// <param name="onReply">Given each result, with what the task's node calls it.</param>
+    /// <summary>Connects, and declares the queues.</summary>
+    /// <param name="options">The server, and the name of the queue.</param>
+    /// <param name="replies">The queue for the results of this node.</param>
+    /// <param name="onReply">Called with each result and its correlation id.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets what fails unexpectedly.</param>
-    /// <param name="cancellationToken">Ends the attempt.</param>
-    /// <exception cref="Exception">That failed; see <see cref="IsFault"/>.</exception>
+    /// <param name="cancellationToken">Cancels the attempt.</param>
+    /// <exception cref="Exception">It failed; see <see cref="IsServerFault"/>.</exception>
     public static async Task<RabbitLink> OpenAsync(
         TaskQueueOptions options, string replies, Action<string, ReadOnlyMemory<byte>> onReply, TimeProvider time, ILogger logger,
         CancellationToken cancellationToken)
@@ -73,14 +73,18 @@ internal sealed class RabbitLink : IAsyncDisposable
         }
     }
 
-    /// <summary>Whether an exception says that the server cannot be reached or does not want to, rather than that something is wrong with us.</summary>
-    public static bool IsFault(Exception e) => e is RabbitMQClientException or IOException or System.Net.Sockets.SocketException or TimeoutException or OperationCanceledException or ObjectDisposedException;
+    /// <summary>
+    /// Whether an exception means that the server cannot be reached or has refused something, rather than a bug of this program.
+    /// </summary>
+    public static bool IsServerFault(Exception e) =>
+        e is RabbitMQClientException or IOException or System.Net.Sockets.SocketException or TimeoutException or OperationCanceledException
+            or ObjectDisposedException;
 
     /// <summary>Publishes a message that survives the server's restart.</summary>
-    /// <param name="queue">The queue that it is for.</param>
-    /// <param name="properties">What goes with it.</param>
+    /// <param name="queue">The name of the queue.</param>
+    /// <param name="properties">Its properties.</param>
     /// <param name="body">The message.</param>
-    /// <param name="confirmed">Called when the server has it safe; never, where the link is lost before.</param>
+    /// <param name="confirmed">Called when the server has stored it; never, if the link is lost before that.</param>
     public void Publish(string queue, BasicProperties properties, ReadOnlyMemory<byte> body, Action confirmed)
     {
         properties.DeliveryMode = DeliveryModes.Persistent;
@@ -94,18 +98,22 @@ internal sealed class RabbitLink : IAsyncDisposable
         });
     }
 
-    /// <summary>A task was dealt with and can be forgotten.</summary>
-    public void Acknowledge(ulong delivery) => _toConsume.Writer.TryWrite(channel => channel.BasicAckAsync(delivery, multiple: false, _lost.Token));
+    /// <summary>Tells the server that a task is done and can be deleted.</summary>
+    public void Acknowledge(ulong delivery) =>
+        _toConsume.Writer.TryWrite(channel => channel.BasicAckAsync(delivery, multiple: false, _lost.Token));
 
-    /// <summary>A task goes back to the queue, or to the dead letters.</summary>
-    public void Reject(ulong delivery, bool requeue) => _toConsume.Writer.TryWrite(channel => channel.BasicRejectAsync(delivery, requeue, _lost.Token));
+    /// <summary>Gives a task back to the queue, or moves it to the dead letters.</summary>
+    public void Reject(ulong delivery, bool requeue) =>
+        _toConsume.Writer.TryWrite(channel => channel.BasicRejectAsync(delivery, requeue, _lost.Token));
 
     /// <summary>
-    /// Fetches as many tasks at once as these workers take together: each has a consumer of its own, whose prefetch is what it takes.
+    /// Fetches as many tasks at once as these workers take together: each worker has its own consumer, whose prefetch is its capacity.
     /// </summary>
-    /// <param name="workers">Says who works now.</param>
-    /// <param name="onTask">Given each task: what says it by, its properties and its body, which is only valid for the call.</param>
-    public void FetchFor(Func<IReadOnlyCollection<Worker>> workers, Action<ulong, IReadOnlyBasicProperties, ReadOnlyMemory<byte>> onTask) => _toConsume.Writer.TryWrite(async channel =>
+    /// <param name="workers">Returns the present workers.</param>
+    /// <param name="onTask">Called with each task: its delivery tag, its properties, and its body, which is valid only during the
+    /// call.</param>
+    public void FetchFor(Func<IReadOnlyCollection<Worker>> workers, Action<ulong, IReadOnlyBasicProperties, ReadOnlyMemory<byte>> onTask) =>
+        _toConsume.Writer.TryWrite(async channel =>
     {
         var wanted = workers();
         foreach (var (gone, tag) in _consumers.Where(entry => !wanted.Contains(entry.Key)).ToList())
@@ -115,8 +123,9 @@ internal sealed class RabbitLink : IAsyncDisposable
         }
         foreach (var worker in wanted.Where(worker => !_consumers.ContainsKey(worker)))
         {
-            await channel.BasicQosAsync(0, (ushort)worker.Capacity, global: false, _lost.Token); // of the consumers from here on
-            _consumers[worker] = await channel.BasicConsumeAsync(_options.Name, autoAck: false, new Consumer(channel, this, onTask), _lost.Token);
+            await channel.BasicQosAsync(0, (ushort)worker.Capacity, global: false, _lost.Token); // for the consumers that follow
+            _consumers[worker] =
+                await channel.BasicConsumeAsync(_options.Name, autoAck: false, new Consumer(channel, this, onTask), _lost.Token);
         }
     });
 
@@ -130,18 +139,19 @@ internal sealed class RabbitLink : IAsyncDisposable
             {
                 try
                 {
-                    await connection.CloseAsync(Constants.ReplySuccess, "closed", ClosePatience, abort: true);
+                    await connection.CloseAsync(Constants.ReplySuccess, "closed", CloseTimeout, abort: true);
                     await connection.DisposeAsync();
                 }
-                catch (Exception e) when (IsFault(e))
+                catch (Exception e) when (IsServerFault(e))
                 {
-                    // It is gone all the same.
+                    // It is closed all the same.
                 }
             }
         }
     }
 
-    private static Channel<Func<IChannel, ValueTask>> NewQueue() => Channel.CreateUnbounded<Func<IChannel, ValueTask>>(new UnboundedChannelOptions { SingleReader = true });
+    private static Channel<Func<IChannel, ValueTask>> NewQueue() =>
+        Channel.CreateUnbounded<Func<IChannel, ValueTask>>(new UnboundedChannelOptions { SingleReader = true });
 
     private async Task ConnectAsync(string replies, Action<string, ReadOnlyMemory<byte>> onReply, CancellationToken cancellationToken)
     {
@@ -149,14 +159,15 @@ internal sealed class RabbitLink : IAsyncDisposable
         {
             Uri = new Uri(_options.Uri),
             ClientProvidedName = $"loadbalancer {_options.Name}",
-            AutomaticRecoveryEnabled = false, // A lost link is opened anew, and what was not confirmed is published again.
+            AutomaticRecoveryEnabled = false, // A lost link is opened again, and what was not confirmed is published again.
             TopologyRecoveryEnabled = false,
             RequestedHeartbeat = TimeSpan.FromSeconds(10),
             ContinuationTimeout = TimeSpan.FromSeconds(10),
         };
         _publishing = await OpenAsync(factory, cancellationToken);
         _consuming = await OpenAsync(factory, cancellationToken);
-        var publishing = await _publishing.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true, publisherConfirmationTrackingEnabled: false), cancellationToken);
+        var publishing = await _publishing.CreateChannelAsync(
+            new CreateChannelOptions(publisherConfirmationsEnabled: true, publisherConfirmationTrackingEnabled: false), cancellationToken);
         publishing.BasicAcksAsync += (_, e) => Confirm(e.DeliveryTag, e.Multiple);
         publishing.BasicNacksAsync += (_, _) => Lose("the queue has refused a task");
         var consuming = await _consuming.CreateChannelAsync(null, cancellationToken);
@@ -168,7 +179,8 @@ internal sealed class RabbitLink : IAsyncDisposable
         }
         await DeclareAsync(consuming, cancellationToken);
         var expiry = new Dictionary<string, object?> { ["x-expires"] = (int)ReplyExpiry.TotalMilliseconds };
-        await consuming.QueueDeclareAsync(replies, durable: true, exclusive: false, autoDelete: false, expiry, cancellationToken: cancellationToken);
+        await consuming.QueueDeclareAsync(
+            replies, durable: true, exclusive: false, autoDelete: false, expiry, cancellationToken: cancellationToken);
         await _replies.BasicQosAsync(0, RepliesAtOnce, global: false, cancellationToken);
         await _replies.BasicConsumeAsync(replies, autoAck: false, new Consumer(_replies, this, (delivery, properties, body) =>
         {
@@ -190,9 +202,11 @@ internal sealed class RabbitLink : IAsyncDisposable
     {
         var dead = DeadLetters(_options.Name);
         var quorum = new Dictionary<string, object?> { ["x-queue-type"] = "quorum" };
-        await channel.QueueDeclareAsync(dead, durable: true, exclusive: false, autoDelete: false, quorum, cancellationToken: cancellationToken);
+        await channel.QueueDeclareAsync(
+            dead, durable: true, exclusive: false, autoDelete: false, quorum, cancellationToken: cancellationToken);
         var arguments = new Dictionary<string, object?>(quorum) { ["x-dead-letter-exchange"] = "", ["x-dead-letter-routing-key"] = dead };
-        await channel.QueueDeclareAsync(_options.Name, durable: true, exclusive: false, autoDelete: false, arguments, cancellationToken: cancellationToken);
+        await channel.QueueDeclareAsync(
+            _options.Name, durable: true, exclusive: false, autoDelete: false, arguments, cancellationToken: cancellationToken);
     }
 
     private async Task PumpAsync(ChannelReader<Func<IChannel, ValueTask>> queue, IChannel channel)
@@ -204,17 +218,17 @@ internal sealed class RabbitLink : IAsyncDisposable
                 var sending = send(channel);
                 if (!sending.IsCompletedSuccessfully)
                 {
-                    await sending.AsTask().WaitAsync(AnswerPatience, _time);
+                    await sending.AsTask().WaitAsync(AnswerTimeout, _time);
                 }
             }
         }
-        catch (Exception e) // whatever it is: another link may do better
+        catch (Exception e) // of any kind: another link may work
         {
             await Lose(e.Message);
         }
     }
 
-    // The server confirms one, or all up to one, and not always in order.
+    // The server confirms one message, or all up to one, not always in order.
     private Task Confirm(ulong number, bool multiple)
     {
         var confirmed = new List<Action>();
@@ -246,15 +260,18 @@ internal sealed class RabbitLink : IAsyncDisposable
         return _lost.CancelAsync();
     }
 
-    private sealed class Consumer(IChannel channel, RabbitLink link, Action<ulong, IReadOnlyBasicProperties, ReadOnlyMemory<byte>> onMessage) : AsyncDefaultBasicConsumer(channel)
+    private sealed class Consumer(IChannel channel, RabbitLink link,
+        Action<ulong, IReadOnlyBasicProperties, ReadOnlyMemory<byte>> onMessage) : AsyncDefaultBasicConsumer(channel)
     {
         public override Task HandleBasicDeliverAsync(
-            string consumerTag, ulong deliveryTag, bool redelivered, string exchange, string routingKey, IReadOnlyBasicProperties properties, ReadOnlyMemory<byte> body, CancellationToken cancellationToken = default)
+            string consumerTag, ulong deliveryTag, bool redelivered, string exchange, string routingKey,
+                IReadOnlyBasicProperties properties, ReadOnlyMemory<byte> body, CancellationToken cancellationToken = default)
         {
             onMessage(deliveryTag, properties, body);
             return Task.CompletedTask;
         }
 
-        public override Task HandleBasicCancelAsync(string consumerTag, CancellationToken cancellationToken = default) => link.Lose("the queue was deleted");
+        public override Task HandleBasicCancelAsync(string consumerTag, CancellationToken cancellationToken = default) =>
+            link.Lose("the queue was deleted");
     }
 }

@@ -5,14 +5,14 @@ using RabbitMQ.Client;
 namespace LoadBalancer.Tasks;
 
 /// <summary>
-/// Tasks wait in a queue of a RabbitMQ server that other nodes share, and leave it when their results have been handed on: a node that
-/// dies loses none. Each node fetches as many as its workers take at once. A result goes back to the node that accepted the task,
-/// straight where that is this one. What may have been lost with a connection is published, or worked on, once more; the client gets
-/// the first result, and the others are dropped.
+/// Tasks wait in a queue of a RabbitMQ server that other nodes share, and leave it when their results have been delivered: a node that
+/// dies loses no task. Each node fetches as many tasks as its workers take at once. A result goes back to the node that accepted the
+/// task, directly if that is this node. What may have been lost with a connection is published, or done, once more; the client gets the
+/// first result, and further ones are dropped.
 /// </summary>
 internal sealed partial class RabbitTaskQueue : ITaskQueue
 {
-    private const string AttemptsHeader = "attempts"; // which a task has had at nodes that could not go on with it
+    private const string AttemptsHeader = "attempts"; // how often the task was assigned by nodes that then lost all their workers
 
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
@@ -29,15 +29,17 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
 
     // Guarded by the dispatcher's gate.
     private readonly Dictionary<long, ClientTask> _unanswered = [];
-    private readonly SortedDictionary<long, ClientTask> _unconfirmed = []; // which the server may not have
+    private readonly SortedDictionary<long, ClientTask> _unconfirmed = []; // which the server may not have stored
     private RabbitLink? _link;
     private long _lastNumber;
     private Task _running = Task.CompletedTask;
 
-    /// <summary>Makes the queue; it connects when it is started.</summary>
-    public RabbitTaskQueue(string listener, TaskDispatcher dispatcher, Func<TasksListenerOptions> options, TimeProvider time, ILogger logger)
+    /// <summary>Creates the queue; it connects when it is started.</summary>
+    public RabbitTaskQueue(
+        string listener, TaskDispatcher dispatcher, Func<TasksListenerOptions> options, TimeProvider time, ILogger logger)
     {
-        (_listener, _dispatcher, _listenerOptions, _options, _time, _logger) = (listener, dispatcher, options, options().Queue, time, logger);
+        (_listener, _dispatcher, _listenerOptions, _options, _time, _logger) =
+            (listener, dispatcher, options, options().Queue, time, logger);
         var uri = new Uri(_options.Uri);
         _server = uri.IsDefaultPort ? uri.Host : uri.Authority; // without its user and password
         _replies = $"{_options.Name}.replies.{Guid.NewGuid():N}";
@@ -54,9 +56,9 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
     public void Start() => _running = RunAsync();
 
     /// <inheritdoc/>
-    public bool TryAdd(ClientTask task)
+    public bool TryAddNeedsLock(ClientTask task)
     {
-        // What the server may not have is kept here, be its client still there or not.
+        // A task that the server may not have stored is kept here, even if its client has disconnected.
         if (Math.Max(_unanswered.Count - _dispatcher.Running, _unconfirmed.Count) >= _listenerOptions().QueueLimit)
         {
             return false;
@@ -65,12 +67,12 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
         task.AcceptedAt = _time.GetTimestamp();
         _unanswered.Add(task.Number, task);
         _unconfirmed.Add(task.Number, task);
-        Publish(task);
+        PublishNeedsLock(task);
         return true;
     }
 
-    /// <summary>The client is gone. The task is in the queue, or will be, and is worked on all the same.</summary>
-    public void Abandon(ClientTask task) => _unanswered.Remove(task.Number);
+    /// <summary>The client has disconnected. The task is in the queue, or will be, and is done all the same.</summary>
+    public void AbandonNeedsLock(ClientTask task) => _unanswered.Remove(task.Number);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -81,36 +83,36 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
         _stopping.Dispose();
     }
 
-    // While there is a server: give it what it may not have, fetch, hand on. While there is none: try again, and let tasks wait.
+    // While the server is there: publish what it may not have stored, fetch tasks, deliver results. While it is not: try again; tasks wait.
     private async Task RunAsync()
     {
         await Task.Yield();
         var pause = ShortestPause;
-        var isToldOf = false;
+        var isLogged = false;
         while (!_stopping.IsCancellationRequested)
         {
-            string fault;
+            string reason;
             try
             {
                 await using var link = await RabbitLink.OpenAsync(_options, _replies, OnReply, _time, _logger, _stopping.Token);
                 LogConnected(_listener, _options.Name, _server);
-                (pause, isToldOf) = (ShortestPause, false);
+                (pause, isLogged) = (ShortestPause, false);
                 Begin(link);
                 using var either = CancellationTokenSource.CreateLinkedTokenSource(link.Lost, _stopping.Token);
                 await Task.Delay(Timeout.InfiniteTimeSpan, _time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                fault = link.LostBecause;
+                reason = link.LostBecause;
                 End(link);
             }
-            catch (Exception e) // whatever it is, it must be told, and another attempt may do better
+            catch (Exception e) // of any kind: it is logged, and another attempt may work
             {
-                fault = (e.InnerException ?? e).Message;
+                reason = (e.InnerException ?? e).Message;
             }
             if (!_stopping.IsCancellationRequested)
             {
-                if (!isToldOf)
+                if (!isLogged)
                 {
-                    LogUnreachable(_listener, _options.Name, _server, fault);
-                    isToldOf = true;
+                    LogUnreachable(_listener, _options.Name, _server, reason);
+                    isLogged = true;
                 }
                 await Task.Delay(pause, _time, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
@@ -125,27 +127,27 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
             _link = link;
             foreach (var task in _unconfirmed.Values)
             {
-                Publish(task);
+                PublishNeedsLock(task);
             }
         }
         Fetch(link);
     }
 
-    // What waits here will be delivered again, to whomever. What is being worked on goes on: its result counts if it is the first.
+    // The server will deliver again what waits here, to any node. Tasks that workers have go on: a result counts if it is the first one.
     private void End(RabbitLink link)
     {
         lock (_dispatcher.Gate)
         {
             _link = null;
-            foreach (var task in _dispatcher.TakeWaiting().Cast<FetchedTask>().Where(task => task.Link != link))
+            foreach (var task in _dispatcher.TakeWaitingNeedsLock().Cast<FetchedTask>().Where(task => task.Link != link))
             {
-                _dispatcher.TryAdd(task);
+                _dispatcher.TryAddNeedsLock(task);
             }
         }
         Outbox.Flush();
     }
 
-    private void Publish(ClientTask task)
+    private void PublishNeedsLock(ClientTask task)
     {
         var number = task.Number;
         _link?.Publish(_options.Name, NewProperties(number, task.ClientHash, _replies), Body(task), () =>
@@ -162,7 +164,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
         {
             lock (_dispatcher.Gate)
             {
-                return _dispatcher.EligibleWorkers().ToHashSet();
+                return _dispatcher.EligibleWorkersNeedsLock().ToHashSet();
             }
         },
         (delivery, properties, body) => OnTask(link, delivery, properties, body));
@@ -176,16 +178,16 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
                 Fetch(link);
                 if (!_dispatcher.HasWorkers)
                 {
-                    GiveBackAll();
+                    GiveBackAllNeedsLock();
                 }
             }
         }
     }
 
-    // Under the gate. Nobody is left here; somebody may be elsewhere.
-    private void GiveBackAll()
+    // No worker is left here; other nodes may have some.
+    private void GiveBackAllNeedsLock()
     {
-        foreach (var task in _dispatcher.TakeWaiting().Cast<FetchedTask>())
+        foreach (var task in _dispatcher.TakeWaitingNeedsLock().Cast<FetchedTask>())
         {
             if (task.Attempts == task.AttemptsElsewhere)
             {
@@ -202,24 +204,26 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
     {
         var line = body.Span;
         var end = line.IndexOf((byte)'|');
-        if (end <= 0 || line.ContainsAny((byte)'\n', (byte)'\r') || !TryReadCorrelation(properties.CorrelationId, out var number, out var clientHash))
+        if (end <= 0 || line.ContainsAny((byte)'\n', (byte)'\r')
+            || !TryReadCorrelation(properties.CorrelationId, out var number, out var clientHash))
         {
-            link.Reject(delivery, requeue: false); // Somebody else's: none of our nodes has published that.
+            link.Reject(delivery, requeue: false); // Not published by a node of ours.
             LogNoTask(_listener, _options.Name);
             return;
         }
         var attempts = properties.Headers?.TryGetValue(AttemptsHeader, out var header) == true && header is int count ? count : 0;
-        var task = new FetchedTask(this, link, delivery, number, properties.ReplyTo ?? "", attempts, line[..end], line[(end + 1)..], clientHash) { Attempts = attempts };
+        var task = new FetchedTask(this, link, delivery, number, properties.ReplyTo ?? "", attempts, line[..end], line[(end + 1)..],
+            clientHash) { Attempts = attempts };
         lock (_dispatcher.Gate)
         {
             if (task.ReplyTo == _replies && _unanswered.GetValueOrDefault(number) is { } ours)
             {
                 task.AcceptedAt = ours.AcceptedAt;
             }
-            _dispatcher.TryAdd(task);
+            _dispatcher.TryAddNeedsLock(task);
             if (!_dispatcher.HasWorkers)
             {
-                GiveBackAll();
+                GiveBackAllNeedsLock();
             }
         }
         Outbox.Flush();
@@ -231,25 +235,24 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
         {
             lock (_dispatcher.Gate)
             {
-                Answer(number, result.Span);
+                AnswerNeedsLock(number, result.Span);
             }
             Outbox.Flush();
         }
     }
 
-    // Under the gate. Of several results the first counts.
-    private void Answer(long number, ReadOnlySpan<byte> result)
+    // The first of several results counts.
+    private void AnswerNeedsLock(long number, ReadOnlySpan<byte> result)
     {
         if (_unanswered.Remove(number, out var task))
         {
-            task.Finish(result);
+            task.FinishNeedsLock(result);
         }
     }
 
-    // Under the gate.
-    private void HandOn(FetchedTask task, ReadOnlySpan<byte> result, bool isFailure)
+    private void CompleteNeedsLock(FetchedTask task, ReadOnlySpan<byte> result, bool isFailure)
     {
-        void Settle()
+        void Acknowledge()
         {
             if (isFailure)
             {
@@ -262,16 +265,16 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
         }
         if (task.ReplyTo == _replies)
         {
-            Answer(task.Number, result);
-            Settle();
+            AnswerNeedsLock(task.Number, result);
+            Acknowledge();
         }
         else if (task.ReplyTo.Length == 0)
         {
-            Settle(); // Nobody wants to know.
+            Acknowledge(); // Nobody waits for the result.
         }
         else
         {
-            task.Link.Publish(task.ReplyTo, NewProperties(task.Number, 0, null), result.ToArray(), Settle);
+            task.Link.Publish(task.ReplyTo, NewProperties(task.Number, 0, null), result.ToArray(), Acknowledge);
         }
     }
 
@@ -292,15 +295,17 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
     [LoggerMessage(124, LogLevel.Information, "listener '{Listener}': queue '{Queue}' at {Server} is at hand")]
     private partial void LogConnected(string listener, string queue, string server);
 
-    [LoggerMessage(125, LogLevel.Warning, "listener '{Listener}': queue '{Queue}' at {Server} is out of reach; tasks wait, and it is tried again: {Reason}")]
+    [LoggerMessage(125, LogLevel.Warning,
+        "listener '{Listener}': queue '{Queue}' at {Server} is out of reach; tasks wait, and it is tried again: {Reason}")]
     private partial void LogUnreachable(string listener, string queue, string server, string reason);
 
     [LoggerMessage(126, LogLevel.Warning, "listener '{Listener}': a message in queue '{Queue}' is no task, and goes to the dead letters")]
     private partial void LogNoTask(string listener, string queue);
 
-    /// <summary>A task that was fetched out of the queue, where it is kept until it is acknowledged.</summary>
+    /// <summary>A task that was fetched from the queue; the server keeps it until it is acknowledged.</summary>
     private sealed class FetchedTask(
-        RabbitTaskQueue queue, RabbitLink link, ulong delivery, long number, string replyTo, int attempts, ReadOnlySpan<byte> id, ReadOnlySpan<byte> data, ulong clientHash) : TaskItem(id, data, clientHash)
+        RabbitTaskQueue queue, RabbitLink link, ulong delivery, long number, string replyTo, int attempts, ReadOnlySpan<byte> id,
+            ReadOnlySpan<byte> data, ulong clientHash) : TaskItem(id, data, clientHash)
     {
         public RabbitLink Link => link;
 
@@ -312,6 +317,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
 
         public int AttemptsElsewhere => attempts;
 
-        public override void Finish(ReadOnlySpan<byte> result, bool isFailure = false) => queue.HandOn(this, result, isFailure);
+        public override void FinishNeedsLock(ReadOnlySpan<byte> result, bool isFailure = false) =>
+            queue.CompleteNeedsLock(this, result, isFailure);
     }
 }

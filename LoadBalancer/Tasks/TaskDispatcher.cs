@@ -6,31 +6,31 @@ using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Tasks;
 
-/// <summary>What became of a worker's answer.</summary>
+/// <summary>What happened to a worker's answer.</summary>
 internal enum AnswerFate
 {
-    /// <summary>It was that of a task that the worker was working on.</summary>
+    /// <summary>It was the result of a task that the worker had.</summary>
     Taken,
 
-    /// <summary>It came late, or for the second time.</summary>
+    /// <summary>It came too late, or twice.</summary>
     Dropped,
 
     /// <summary>The worker has no such task.</summary>
-    NotTheirs,
+    UnknownTask,
 }
 
 /// <summary>
-/// Gives tasks to workers, and takes them away from who is gone or takes too long. Workers are backends of the pool: they join it by
-/// registering, have as many places as they take tasks at once, and are chosen as every backend is. One gate guards all; it is held for
-/// a moment and nobody waits under it.
+/// Assigns tasks to workers, and takes them back from workers that disconnect or take too long. Workers are backends of the pool: they
+/// join it by registering, their limit in flight is their capacity, and they are chosen as every backend is. One lock, <see cref="Gate"/>,
+/// guards everything; it is held only for a moment, and nothing waits while it is held.
 /// </summary>
 internal sealed partial class TaskDispatcher : IDisposable
 {
-    // Among tasks that cannot be had because the workers with room have one of the same id, so many are passed over.
-    private const int MostPassedOver = 128;
-    private const int MostTried = 16;
+    // A task cannot be assigned if all workers with room have one of the same id. At most this number of such tasks are passed over.
+    private const int MaxPassedOver = 128;
+    private const int MaxTried = 16;
 
-    // A worker that does not do its work well is not spared: others may do no better, and it is held back while it owes an answer.
+    // Failed tasks do not eject a worker: others may fail too, and a worker that is late gets nothing until it has answered.
     private static readonly HealthRules Rules = new() { Failures = int.MaxValue, FailureShare = 2 };
 
     private readonly string _listener;
@@ -40,81 +40,82 @@ internal sealed partial class TaskDispatcher : IDisposable
     private readonly ITimer _timer;
     private readonly WorkerRoster _workers;
     private readonly LinkedQueue<TaskItem> _waiting = new(static task => ref task.Waiting);
-    private readonly LinkedQueue<TaskAttempt> _running = new(static attempt => ref attempt.Running); // the longest first
+    private readonly LinkedQueue<TaskAttempt> _running = new(static attempt => ref attempt.Running); // the oldest first
     private bool _isTimerSet;
-    private bool _mayHaveRoom; // though tasks wait, for they have the ids of others
+    private bool _mayHaveRoom; // although tasks wait, because workers have others of the same ids
     private TimeSpan _taskTimeout;
     private int _maxAttempts;
 
-    /// <summary>Makes a dispatcher over a pool that no other one uses.</summary>
+    /// <summary>Creates a dispatcher for a pool that no other one uses.</summary>
     public TaskDispatcher(string listener, BackendPool pool, TasksListenerOptions options, TimeProvider time, ILogger logger)
     {
         (_listener, _pool, _time, _logger) = (listener, pool, time, logger);
         (_taskTimeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
-        _workers = new WorkerRoster(pool, Gate, worker => Expel(worker, "there are too many workers"));
-        _timer = time.CreateTimer(static dispatcher => ((TaskDispatcher)dispatcher!).EndOverdue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _workers = new WorkerRoster(pool, Gate, worker => EvictNeedsLock(worker, "there are too many workers"), logger);
+        _timer = time.CreateTimer(
+            static dispatcher => ((TaskDispatcher)dispatcher!).EndOverdue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         pool.SnapshotChanged += OnSnapshotChanged;
         pool.MembersChanged += OnMembersChanged;
     }
 
-    /// <summary>Raised when somebody eligible may have come or gone; perhaps under the gate, and handlers must not block.</summary>
+    /// <summary>Raised when the set of eligible workers may have changed; the gate may be held, and handlers must not block.</summary>
     public event Action? WorkersChanged;
 
-    /// <summary>Guards this, its tasks, its workers, and whoever else belongs to it.</summary>
+    /// <summary>The lock that guards this dispatcher, its tasks, its workers, its queue and its sessions.</summary>
     public Lock Gate { get; } = new();
 
-    /// <summary>How many tasks wait for a worker.</summary>
+    /// <summary>The number of tasks that wait for a worker.</summary>
     public int Waiting => _waiting.Count;
 
-    /// <summary>How many tasks are being worked on, without those that have taken too long.</summary>
+    /// <summary>The number of tasks that workers have, without those that have taken too long.</summary>
     public int Running => _running.Count;
 
     /// <summary>How long tasks have waited for a worker.</summary>
     public DurationHistogram Waits { get; } = new();
 
-    /// <summary>How long workers have taken.</summary>
+    /// <summary>How long workers have taken for a task.</summary>
     public DurationHistogram Runs { get; } = new();
 
     /// <summary>Attempts that ended without a result.</summary>
     public long Lost { get; private set; }
 
-    /// <summary>Tasks that no worker has finished.</summary>
+    /// <summary>Tasks that were given up because no worker has finished them.</summary>
     public long Failed { get; private set; }
 
-    /// <summary>Whether some worker is eligible, with room or without.</summary>
+    /// <summary>Whether any worker is eligible, even if it is full.</summary>
     public bool HasWorkers => !_pool.Snapshot.Eligible.IsEmpty;
 
-    /// <summary>Those who are eligible, with what they take at once.</summary>
-    public IEnumerable<Worker> EligibleWorkers()
+    /// <summary>The eligible workers.</summary>
+    public IEnumerable<Worker> EligibleWorkersNeedsLock()
     {
         foreach (var backend in _pool.Snapshot.Eligible)
         {
-            if (_workers.Find(backend) is { } worker)
+            if (_workers.FindNeedsLock(backend) is { } worker)
             {
                 yield return worker;
             }
         }
     }
 
-    /// <summary>Other limits hold from now on.</summary>
+    /// <summary>Applies other limits.</summary>
     public void Apply(TasksListenerOptions options)
     {
         lock (Gate)
         {
             (_taskTimeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
             _isTimerSet = false;
-            SetTimer();
+            SetTimerNeedsLock();
         }
     }
 
-    /// <summary>Gives a task to a worker, or lets it wait for one. Under the gate.</summary>
+    /// <summary>Assigns a task to a worker, or lets it wait for one.</summary>
     /// <param name="task">The task.</param>
-    /// <param name="limit">How many may wait.</param>
-    /// <returns>False where it would have to wait, and enough do.</returns>
-    public bool TryAdd(TaskItem task, int limit = int.MaxValue)
+    /// <param name="limit">The most tasks that may wait.</param>
+    /// <returns>False if it would have to wait and the limit is reached.</returns>
+    public bool TryAddNeedsLock(TaskItem task, int limit = int.MaxValue)
     {
         task.AcceptedAt = task.AcceptedAt == 0 ? _time.GetTimestamp() : task.AcceptedAt;
-        if ((_waiting.First is null || _mayHaveRoom) && TryAssign(task))
+        if ((_waiting.First is null || _mayHaveRoom) && TryAssignNeedsLock(task))
         {
             return true;
         }
@@ -126,16 +127,18 @@ internal sealed partial class TaskDispatcher : IDisposable
         return true;
     }
 
-    /// <summary>Nobody wants a task's result any more: if it waits, it is gone; if it is being worked on, that is its last attempt. Under the gate.</summary>
+    /// <summary>
+    /// The result of a task is no longer wanted: a waiting task is removed, one that a worker has gets no further attempt.
+    /// </summary>
     /// <returns>Whether it was waiting.</returns>
-    public bool Abandon(TaskItem task)
+    public bool AbandonNeedsLock(TaskItem task)
     {
         task.IsAbandoned = true;
         return _waiting.Remove(task);
     }
 
-    /// <summary>Takes all out that wait. Under the gate.</summary>
-    public List<TaskItem> TakeWaiting()
+    /// <summary>Removes all tasks that wait, and returns them.</summary>
+    public List<TaskItem> TakeWaitingNeedsLock()
     {
         var all = new List<TaskItem>(_waiting.Count);
         while (_waiting.First is { } task)
@@ -147,46 +150,47 @@ internal sealed partial class TaskDispatcher : IDisposable
     }
 
     /// <summary>
-    /// Lets a worker take part, in place of any other one of that name. It is acknowledged a moment later, with others that come at the
-    /// same time: thousands that come together are few changes of the pool.
+    /// Registers a worker, in place of any other one of that name. It is acknowledged at once, and joins the pool a moment later, together
+    /// with others that register at the same time: thousands of workers are few changes of the pool.
     /// </summary>
     public Worker Register(string name, int capacity, IPEndPoint from, IWorkerLink link)
     {
         var address = new EndpointAddress("tcp", from.Address.Unmap().ToString(), from.Port);
-        var backend = new Backend(name, address, new BackendHealth(Rules, _time), Math.Min(capacity, Backend.MostWeight), capacity);
+        var backend = new Backend(name, address, new BackendHealth(Rules, _time), Math.Min(capacity, Backend.MaxWeight), capacity);
         var worker = new Worker(name, capacity, link, backend);
         lock (Gate)
         {
-            if (_workers.Find(name) is { } older)
+            if (_workers.FindNeedsLock(name) is { } older)
             {
-                // What an operator wants of it holds for the worker, not for its connection.
-                (backend.AdminState, backend.Weight) = (older.Backend.AdminState, older.Capacity == capacity ? older.Backend.Weight : backend.Weight);
-                Expel(older, "another connection has registered under this name");
+                // The operator's settings belong to the worker, not to its connection.
+                backend.AdminState = older.Backend.AdminState;
+                backend.Weight = older.Capacity == capacity ? older.Backend.Weight : backend.Weight;
+                EvictNeedsLock(older, "another connection has registered under this name");
             }
-            _workers.Add(worker);
+            _workers.AddNeedsLock(worker);
         }
         LogRegistered(_listener, name, address.Authority, capacity);
         return worker;
     }
 
-    /// <summary>A worker's connection has ended: what it was working on goes to others.</summary>
+    /// <summary>A worker's connection has ended: its tasks go to other workers.</summary>
     public void Unregister(Worker worker, string reason)
     {
         lock (Gate)
         {
-            End(worker, reason);
+            RemoveNeedsLock(worker, reason);
         }
         Outbox.Flush();
     }
 
-    /// <summary>Takes a worker's answer.</summary>
+    /// <summary>Handles a worker's answer.</summary>
     public AnswerFate Answer(Worker worker, ReadOnlySpan<byte> id, ReadOnlySpan<byte> result)
     {
         lock (Gate)
         {
             if (worker.End(id) is not { } attempt)
             {
-                return worker.HasAnswered(id) ? AnswerFate.Dropped : AnswerFate.NotTheirs;
+                return worker.HasAnswered(id) ? AnswerFate.Dropped : AnswerFate.UnknownTask;
             }
             if (attempt.IsOverdue)
             {
@@ -198,9 +202,9 @@ internal sealed partial class TaskDispatcher : IDisposable
             }
             else
             {
-                Finish(attempt, result);
+                FinishNeedsLock(attempt, result);
             }
-            GiveTo(worker);
+            AssignWaitingToNeedsLock(worker);
             return attempt.IsOverdue ? AnswerFate.Dropped : AnswerFate.Taken;
         }
     }
@@ -213,7 +217,7 @@ internal sealed partial class TaskDispatcher : IDisposable
         _pool.MembersChanged -= OnMembersChanged;
     }
 
-    private void Finish(TaskAttempt attempt, ReadOnlySpan<byte> result)
+    private void FinishNeedsLock(TaskAttempt attempt, ReadOnlySpan<byte> result)
     {
         var task = attempt.Task;
         _running.Remove(attempt);
@@ -223,22 +227,22 @@ internal sealed partial class TaskDispatcher : IDisposable
         Runs.Count(run);
         _pool.Statistics.Instruments?.RecordTaskRun(_pool.Name, run);
         attempt.Lease.CountAnswer(StatusCodes.Status200OK, run, _time.GetElapsedTime(task.AcceptedAt));
-        task.Finish(result);
+        task.FinishNeedsLock(result);
     }
 
-    private bool TryAssign(TaskItem task)
+    private bool TryAssignNeedsLock(TaskItem task)
     {
         List<Backend>? tried = null;
         while (_pool.TryAcquire(new SelectionContext(tried, task.ClientHash), out var lease))
         {
-            if (_workers.Find(lease.Backend) is { } worker && !worker.Has(task))
+            if (_workers.FindNeedsLock(lease.Backend) is { } worker && !worker.Has(task))
             {
-                Assign(task, worker, lease);
+                AssignNeedsLock(task, worker, lease);
                 return true;
             }
             lease.Dispose();
             (tried ??= []).Add(lease.Backend);
-            if (tried.Count == MostTried)
+            if (tried.Count == MaxTried)
             {
                 break;
             }
@@ -247,7 +251,7 @@ internal sealed partial class TaskDispatcher : IDisposable
         return false;
     }
 
-    private void Assign(TaskItem task, Worker worker, BackendLease lease)
+    private void AssignNeedsLock(TaskItem task, Worker worker, BackendLease lease)
     {
         var now = _time.GetTimestamp();
         if (task.Attempts++ == 0)
@@ -264,22 +268,22 @@ internal sealed partial class TaskDispatcher : IDisposable
         task.Attempt = attempt;
         worker.Begin(attempt);
         _running.AddLast(attempt);
-        SetTimer();
+        SetTimerNeedsLock();
         worker.Link.Assign(task);
     }
 
-    // Somebody may have room.
-    private void GiveOut()
+    // Called when any worker may have room.
+    private void AssignWaitingNeedsLock()
     {
         var passedOver = 0;
         for (var task = _waiting.First; task is not null;)
         {
             var next = _waiting.After(task);
-            if (TryAssign(task))
+            if (TryAssignNeedsLock(task))
             {
                 _waiting.Remove(task);
             }
-            else if (!_mayHaveRoom || ++passedOver == MostPassedOver)
+            else if (!_mayHaveRoom || ++passedOver == MaxPassedOver)
             {
                 break;
             }
@@ -288,11 +292,12 @@ internal sealed partial class TaskDispatcher : IDisposable
         _mayHaveRoom = passedOver > 0;
     }
 
-    // This one has room, and nobody else can have for a task that waits, or it would have been given out: there is no need to look at all.
-    private void GiveTo(Worker worker)
+    // Only this worker can have room for a waiting task, or the task would have been assigned before: there is no need to look at all
+    // workers.
+    private void AssignWaitingToNeedsLock(Worker worker)
     {
         var passedOver = 0;
-        for (var task = _waiting.First; task is not null && passedOver < MostPassedOver && worker.Backend.IsEligible;)
+        for (var task = _waiting.First; task is not null && passedOver < MaxPassedOver && worker.Backend.IsEligible;)
         {
             var next = _waiting.After(task);
             if (worker.Has(task))
@@ -302,7 +307,7 @@ internal sealed partial class TaskDispatcher : IDisposable
             else if (_pool.TryAcquire(worker.Backend, out var lease))
             {
                 _waiting.Remove(task);
-                Assign(task, worker, lease);
+                AssignNeedsLock(task, worker, lease);
             }
             else
             {
@@ -313,21 +318,19 @@ internal sealed partial class TaskDispatcher : IDisposable
         _mayHaveRoom |= passedOver > 0;
     }
 
-    // Under the gate.
-    private void Expel(Worker worker, string reason)
+    private void EvictNeedsLock(Worker worker, string reason)
     {
-        End(worker, reason);
+        RemoveNeedsLock(worker, reason);
         worker.Link.Close(reason);
     }
 
-    // Under the gate.
-    private void End(Worker worker, string reason)
+    private void RemoveNeedsLock(Worker worker, string reason)
     {
         if (worker.IsGone)
         {
             return;
         }
-        _workers.Remove(worker);
+        _workers.RemoveNeedsLock(worker);
         var lost = worker.Attempts.Where(attempt => !attempt.IsOverdue).OrderBy(attempt => attempt.StartedAt).Reverse().ToList();
         foreach (var attempt in worker.Attempts)
         {
@@ -337,13 +340,13 @@ internal sealed partial class TaskDispatcher : IDisposable
         foreach (var attempt in lost)
         {
             _running.Remove(attempt);
-            PutBack(attempt.Task, "worker is gone");
+            RequeueNeedsLock(attempt.Task, "worker is gone");
         }
-        GiveOut();
+        AssignWaitingNeedsLock();
         LogGone(_listener, worker.Name, reason, lost.Count);
     }
 
-    private void PutBack(TaskItem task, string reason)
+    private void RequeueNeedsLock(TaskItem task, string reason)
     {
         Lost++;
         task.Attempt = null;
@@ -353,15 +356,17 @@ internal sealed partial class TaskDispatcher : IDisposable
         }
         if (task.Attempts < _maxAttempts)
         {
-            _waiting.AddFirst(task); // It came before all who wait.
+            _waiting.AddFirst(task); // It is older than all that wait.
             return;
         }
         Failed++;
         _pool.Statistics.CountOwnAnswer(StatusCodes.Status502BadGateway, TimeSpan.Zero, _time.GetElapsedTime(task.AcceptedAt));
-        task.Finish(System.Text.Encoding.UTF8.GetBytes($"ERROR: no worker has finished the task in {task.Attempts} {(task.Attempts == 1 ? "attempt" : "attempts")}; the last {reason}"), isFailure: true);
+        var attempts = task.Attempts == 1 ? "1 attempt" : $"{task.Attempts} attempts";
+        var result = $"ERROR: no worker has finished the task in {attempts}; the last {reason}";
+        task.FinishNeedsLock(System.Text.Encoding.UTF8.GetBytes(result), isFailure: true);
     }
 
-    private void SetTimer()
+    private void SetTimerNeedsLock()
     {
         if (!_isTimerSet && _running.First is { } longest)
         {
@@ -392,13 +397,13 @@ internal sealed partial class TaskDispatcher : IDisposable
             _pool.ObserveProbes(late, false, $"has kept a task for more than {_taskTimeout}");
             for (var i = overdue.Count - 1; i >= 0; i--)
             {
-                PutBack(overdue[i].Task, $"kept it for more than {_taskTimeout}");
+                RequeueNeedsLock(overdue[i].Task, $"kept it for more than {_taskTimeout}");
             }
             if (overdue.Count > 0)
             {
-                GiveOut();
+                AssignWaitingNeedsLock();
             }
-            SetTimer();
+            SetTimerNeedsLock();
         }
         Outbox.Flush();
     }
@@ -407,23 +412,23 @@ internal sealed partial class TaskDispatcher : IDisposable
     {
         lock (Gate)
         {
-            GiveOut();
+            AssignWaitingNeedsLock();
         }
         WorkersChanged?.Invoke();
         FlushUnlessHeld();
     }
 
-    // An operator has removed a worker, once it had nothing left to do.
+    // An operator has removed a worker; the pool has waited until it had nothing in flight.
     private void OnMembersChanged(BackendPool pool)
     {
         lock (Gate)
         {
-            _workers.Removed().ForEach(worker => Expel(worker, "an operator has removed this worker"));
+            _workers.FindRemovedNeedsLock().ForEach(worker => EvictNeedsLock(worker, "an operator has removed this worker"));
         }
         FlushUnlessHeld();
     }
 
-    // Else whoever holds the gate does so afterwards: nothing is sent under it, for that might end in somebody's being gone.
+    // If the gate is held, its holder flushes afterwards: nothing is sent while it is held, because a failed send ends a session.
     private void FlushUnlessHeld()
     {
         if (!Gate.IsHeldByCurrentThread)
@@ -432,9 +437,11 @@ internal sealed partial class TaskDispatcher : IDisposable
         }
     }
 
-    [LoggerMessage(120, LogLevel.Information, "listener '{Listener}': worker '{Worker}' has registered from {From} and takes {Capacity} at once")]
+    [LoggerMessage(120, LogLevel.Information,
+        "listener '{Listener}': worker '{Worker}' has registered from {From} and takes {Capacity} at once")]
     private partial void LogRegistered(string listener, string worker, string from, int capacity);
 
-    [LoggerMessage(121, LogLevel.Information, "listener '{Listener}': worker '{Worker}' is gone: {Reason}; {Count} of its tasks go to others")]
+    [LoggerMessage(121, LogLevel.Information,
+        "listener '{Listener}': worker '{Worker}' is gone: {Reason}; {Count} of its tasks go to others")]
     private partial void LogGone(string listener, string worker, string reason, int count);
 }

@@ -1,14 +1,14 @@
 namespace LoadBalancer.Tasks;
 
-/// <summary>One task on its way to a result. What of it changes is guarded by the dispatcher's gate.</summary>
+/// <summary>One task until its result. Its mutable state is guarded by the dispatcher's gate.</summary>
 internal abstract class TaskItem
 {
     private readonly int _idLength;
 
-    /// <summary>Makes a task.</summary>
-    /// <param name="id">What its client calls it.</param>
-    /// <param name="data">What is to be worked on.</param>
-    /// <param name="clientHash">What equal clients have in common.</param>
+    /// <summary>Creates a task.</summary>
+    /// <param name="id">The id that its client has given it.</param>
+    /// <param name="data">The data for the worker.</param>
+    /// <param name="clientHash">The hash of the client's address.</param>
     protected TaskItem(ReadOnlySpan<byte> id, ReadOnlySpan<byte> data, ulong clientHash)
     {
         var command = "ASSIGN_TASK|"u8;
@@ -21,71 +21,71 @@ internal abstract class TaskItem
         (_idLength, ClientHash, IdHash) = (id.Length, clientHash, TaskIdComparer.HashOf(id));
     }
 
-    /// <summary>What a worker is sent: <c>ASSIGN_TASK|id|data</c> with its end.</summary>
+    /// <summary>The line for the worker: <c>ASSIGN_TASK|id|data</c> with its line end.</summary>
     public byte[] Line { get; }
 
-    /// <summary>What its client calls it; other clients may call theirs the same.</summary>
+    /// <summary>The id that its client has given it; other clients may use the same id.</summary>
     public ReadOnlySpan<byte> Id => Line.AsSpan("ASSIGN_TASK|".Length, _idLength);
 
-    /// <summary>What is to be worked on.</summary>
+    /// <summary>The data for the worker.</summary>
     public ReadOnlySpan<byte> Data => Line.AsSpan(("ASSIGN_TASK|".Length + _idLength + 1)..^1);
 
-    /// <summary>What equal ids have in common.</summary>
+    /// <summary>The hash of the id.</summary>
     public int IdHash { get; }
 
-    /// <summary>What equal clients have in common.</summary>
+    /// <summary>The hash of the client's address.</summary>
     public ulong ClientHash { get; }
 
-    /// <summary>How many workers it was given to.</summary>
+    /// <summary>How many times it was assigned to a worker.</summary>
     public int Attempts { get; set; }
 
-    /// <summary>The attempt under way; null while it waits.</summary>
+    /// <summary>The present attempt; null while it waits.</summary>
     public TaskAttempt? Attempt { get; set; }
 
-    /// <summary>When it was accepted: a timestamp; 0 where that is not known yet.</summary>
+    /// <summary>Timestamp of when it was accepted; 0 if that is not known yet.</summary>
     public long AcceptedAt { get; set; }
 
-    /// <summary>Whether nobody wants its result any more.</summary>
+    /// <summary>Whether its result is no longer wanted.</summary>
     public bool IsAbandoned { get; set; }
 
-    /// <summary>Its neighbours among those that wait.</summary>
+    /// <summary>Its links in the queue of waiting tasks.</summary>
     public Links<TaskItem> Waiting;
 
-    /// <summary>It has come to its end. Under the dispatcher's gate: must not wait for anything.</summary>
+    /// <summary>Called when the task is over; the dispatcher's gate is held, so it must not block.</summary>
     /// <param name="result">Its result, or <c>ERROR: …</c>.</param>
-    /// <param name="isFailure">Whether no worker has finished it.</param>
-    public abstract void Finish(ReadOnlySpan<byte> result, bool isFailure = false);
+    /// <param name="isFailure">Whether it was given up.</param>
+    public abstract void FinishNeedsLock(ReadOnlySpan<byte> result, bool isFailure = false);
 }
 
-/// <summary>A task at one worker.</summary>
+/// <summary>The assignment of a task to one worker.</summary>
 internal sealed class TaskAttempt(TaskItem task, Worker worker, Pools.BackendLease lease, long startedAt)
 {
     /// <summary>The task.</summary>
     public TaskItem Task => task;
 
-    /// <summary>Who works on it.</summary>
+    /// <summary>The worker that has it.</summary>
     public Worker Worker => worker;
 
-    /// <summary>The worker's place that it takes.</summary>
+    /// <summary>The lease on the worker.</summary>
     public Pools.BackendLease Lease => lease;
 
-    /// <summary>When it began: a timestamp.</summary>
+    /// <summary>Timestamp of when it began.</summary>
     public long StartedAt => startedAt;
 
     /// <summary>Whether it has taken too long, so that the task has gone to another worker, or has failed.</summary>
     public bool IsOverdue { get; set; }
 
-    /// <summary>Its neighbours among those under way.</summary>
+    /// <summary>Its links in the queue of running attempts.</summary>
     public Links<TaskAttempt> Running;
 }
 
-/// <summary>Tells tasks apart by what their clients call them; they can be looked for by the bytes of an id.</summary>
+/// <summary>Compares tasks by id; a task can be found by the bytes of its id.</summary>
 internal sealed class TaskIdComparer : IEqualityComparer<TaskItem>, IAlternateEqualityComparer<ReadOnlySpan<byte>, TaskItem>
 {
-    /// <summary>The only one.</summary>
+    /// <summary>The only instance.</summary>
     public static TaskIdComparer Instance { get; } = new();
 
-    /// <summary>The hash of an id; another one in each process, so that nobody can choose ids of the same hash.</summary>
+    /// <summary>The hash of an id. Its seed differs in each process, so that nobody can choose ids with equal hashes.</summary>
     public static int HashOf(ReadOnlySpan<byte> id)
     {
         var hash = new HashCode();
@@ -94,7 +94,8 @@ internal sealed class TaskIdComparer : IEqualityComparer<TaskItem>, IAlternateEq
     }
 
     /// <inheritdoc/>
-    public bool Equals(TaskItem? x, TaskItem? y) => ReferenceEquals(x, y) || x is not null && y is not null && x.IdHash == y.IdHash && x.Id.SequenceEqual(y.Id);
+    public bool Equals(TaskItem? x, TaskItem? y) =>
+        ReferenceEquals(x, y) || x is not null && y is not null && x.IdHash == y.IdHash && x.Id.SequenceEqual(y.Id);
 
     /// <inheritdoc/>
     public int GetHashCode(TaskItem obj) => obj.IdHash;

@@ -4,10 +4,10 @@ using System.Text.Unicode;
 
 namespace LoadBalancer.Tasks;
 
-/// <summary>What a line says.</summary>
+/// <summary>What kind of line it is.</summary>
 internal enum TaskLineKind
 {
-    /// <summary>Nothing that is known; <see cref="TaskLine.Fault"/> says why.</summary>
+    /// <summary>Not a line of the protocol; <see cref="TaskLine.Error"/> says why.</summary>
     Malformed,
 
     /// <summary>A client's <c>TASK|id|data</c>.</summary>
@@ -21,15 +21,15 @@ internal enum TaskLineKind
 }
 
 /// <summary>
-/// One line of the protocol, without its end. Its parts lie in the bytes that it was read from. <c>|</c> separates, but for the last
-/// part, which may have any number of it; everything is UTF-8.
+/// One line of the protocol, without its line end. Its parts are slices of the bytes from which it was parsed. <c>|</c> separates the
+/// parts; the last part may contain <c>|</c> itself; everything is UTF-8.
 /// </summary>
 internal readonly ref struct TaskLine
 {
-    /// <summary>The most tasks that a worker may say it takes at once.</summary>
-    public const int MostCapacity = 10_000;
+    /// <summary>The largest capacity with which a worker may register.</summary>
+    public const int MaxCapacity = 10_000;
 
-    /// <summary>The longest name of a worker, in bytes: it is shown and logged.</summary>
+    /// <summary>The longest name of a worker, in bytes; names are shown and logged.</summary>
     public const int LongestName = 255;
 
     private const byte Separator = (byte)'|';
@@ -40,12 +40,12 @@ internal readonly ref struct TaskLine
         Id = id;
         Data = data;
         Capacity = capacity;
-        Fault = "";
+        Error = "";
     }
 
-    private TaskLine(string fault) => (Kind, Fault) = (TaskLineKind.Malformed, fault);
+    private TaskLine(string error) => (Kind, Error) = (TaskLineKind.Malformed, error);
 
-    /// <summary>What it says.</summary>
+    /// <summary>What kind of line it is.</summary>
     public TaskLineKind Kind { get; }
 
     /// <summary>The task's id, or the worker's name; never empty.</summary>
@@ -54,13 +54,13 @@ internal readonly ref struct TaskLine
     /// <summary>The data of a task, or its result; may be empty.</summary>
     public ReadOnlySpan<byte> Data { get; }
 
-    /// <summary>How many tasks a worker takes at once, 1 to <see cref="MostCapacity"/>.</summary>
+    /// <summary>The capacity of a worker: how many tasks it takes at once, 1 to <see cref="MaxCapacity"/>.</summary>
     public int Capacity { get; }
 
-    /// <summary>What is wrong with a malformed line, in words for whoever sent it.</summary>
-    public string Fault { get; }
+    /// <summary>What is wrong with a malformed line, in words for its sender.</summary>
+    public string Error { get; }
 
-    /// <summary>Reads what a client sent.</summary>
+    /// <summary>Parses a line from a client.</summary>
     public static TaskLine OfClient(ReadOnlySpan<byte> line)
     {
         const string Expected = "expected TASK|id|data";
@@ -69,11 +69,12 @@ internal readonly ref struct TaskLine
             : OfTask(TaskLineKind.Task, rest, Expected);
     }
 
-    /// <summary>Reads what a worker sent.</summary>
+    /// <summary>Parses a line from a worker.</summary>
     public static TaskLine OfWorker(ReadOnlySpan<byte> line)
     {
         return !Utf8.IsValid(line) ? new("the line is not UTF-8")
-            : !TrySplit(line, out var command, out var rest) ? new("expected REGISTER|worker, REGISTER|worker|capacity or TASK_RESULT|id|result")
+            : !TrySplit(line, out var command, out var rest)
+                ? new("expected REGISTER|worker, REGISTER|worker|capacity or TASK_RESULT|id|result")
             : command.SequenceEqual("TASK_RESULT"u8) ? OfTask(TaskLineKind.Result, rest, "expected TASK_RESULT|id|result")
             : command.SequenceEqual("REGISTER"u8) ? OfRegistration(rest)
             : new("expected REGISTER|worker, REGISTER|worker|capacity or TASK_RESULT|id|result");
@@ -100,19 +101,22 @@ internal readonly ref struct TaskLine
             return new($"the worker's name has control characters or more than {LongestName} bytes");
         }
         var capacity = 1;
-        return hasCapacity && (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out capacity) || capacity is < 1 or > MostCapacity)
-            ? new($"the capacity is not a number from 1 to {MostCapacity}")
+        var isValid = !hasCapacity
+            || int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out capacity) && capacity is >= 1 and <= MaxCapacity;
+        return !isValid
+            ? new($"the capacity is not a number from 1 to {MaxCapacity}")
             : new(TaskLineKind.Register, name, default, capacity);
     }
 
-    // It must not write lines of its own into our log.
+    // A name must not add lines to our log.
     private static bool ContainsControl(ReadOnlySpan<byte> name)
     {
         while (!name.IsEmpty)
         {
             Rune.DecodeFromUtf8(name, out var rune, out var length);
             name = name[length..];
-            if (Rune.IsControl(rune) || Rune.GetUnicodeCategory(rune) is UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator)
+            if (Rune.IsControl(rune)
+                || Rune.GetUnicodeCategory(rune) is UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator)
             {
                 return true;
             }

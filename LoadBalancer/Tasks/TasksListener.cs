@@ -9,11 +9,12 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
 
-/// <summary>A listener to which clients send tasks and at which workers register to do them.</summary>
+/// <summary>A listener with two ports: clients send tasks to one, and workers register at the other.</summary>
 internal sealed partial class TasksListener : IListener
 {
     private static readonly TimeSpan StopPoll = TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2.5); // What the last connections have to take what is on its way to them.
+    // After the stop, the last connections have this long to read what is on its way to them.
+    private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2.5);
 
     private readonly BackendPool _pool;
     private readonly TimeProvider _time;
@@ -28,14 +29,15 @@ internal sealed partial class TasksListener : IListener
     private volatile TasksListenerOptions _options;
     private volatile bool _isStopping;
 
-    /// <summary>Makes the listener; its workers will be the backends of the pool, which nobody else uses.</summary>
+    /// <summary>Creates the listener; its workers will be the backends of the pool, which no other listener may use.</summary>
     /// <param name="name">Its name in the configuration.</param>
     /// <param name="options">Its options, which must be valid.</param>
     /// <param name="pool">The pool that workers join.</param>
-    /// <param name="sendTimeout">How long a peer may take no byte of what is sent to it.</param>
+    /// <param name="sendTimeout">How long a peer may accept no byte of what is sent to it.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="loggers">Make its loggers.</param>
-    public TasksListener(string name, TasksListenerOptions options, BackendPool pool, TimeSpan sendTimeout, TimeProvider time, ILoggerFactory loggers)
+    /// <param name="loggers">Create its loggers.</param>
+    public TasksListener(
+        string name, TasksListenerOptions options, BackendPool pool, TimeSpan sendTimeout, TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _logger) = (name, options, pool, time, loggers.CreateLogger<TasksListener>());
         _serving = $"listener '{name}': serving a connection";
@@ -45,8 +47,11 @@ internal sealed partial class TasksListener : IListener
             ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
             : new RabbitTaskQueue(name, _dispatcher, () => _options, time, _logger);
         (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => _queue.Waiting);
-        _clientAcceptor = new Acceptor(name, options.Address, options.MaxConnections, connection => Begin(new ClientSession(connection, _settings, _dispatcher, _queue, pool.Statistics)), time, loggers);
-        _workerAcceptor = new Acceptor(name, options.WorkerAddress, null, connection => Begin(new WorkerSession(connection, _settings, _dispatcher)), time, loggers);
+        _clientAcceptor = new Acceptor(
+            name, options.Address, options.MaxConnections,
+            connection => Begin(new ClientSession(connection, _settings, _dispatcher, _queue, pool.Statistics)), time, loggers);
+        _workerAcceptor = new Acceptor(
+            name, options.WorkerAddress, null, connection => Begin(new WorkerSession(connection, _settings, _dispatcher)), time, loggers);
     }
 
     /// <inheritdoc/>
@@ -55,20 +60,22 @@ internal sealed partial class TasksListener : IListener
     /// <inheritdoc/>
     public string Address => _clientAcceptor.Address.ToString();
 
-    /// <summary>Where workers register.</summary>
+    /// <summary>The address at which workers register.</summary>
     public EndpointAddress WorkerAddress => _workerAcceptor.Address;
 
     /// <inheritdoc/>
     public long Refused => _clientAcceptor.Refused;
 
-    /// <summary>What it counts.</summary>
+    /// <summary>Its present counts.</summary>
     public TaskCounts Counts
     {
         get
         {
             lock (_dispatcher.Gate)
             {
-                return new TaskCounts(_pool.Name, _queue.Waiting, _dispatcher.Running, _dispatcher.Lost, _dispatcher.Failed, _dispatcher.Waits.Read(), _dispatcher.Runs.Read());
+                return new TaskCounts(
+                    _pool.Name, _queue.Waiting, _dispatcher.Running, _dispatcher.Lost, _dispatcher.Failed, _dispatcher.Waits.Read(),
+                    _dispatcher.Runs.Read());
             }
         }
     }
@@ -104,8 +111,8 @@ internal sealed partial class TasksListener : IListener
     }
 
     /// <summary>
-    /// Accepts nothing more, neither connections nor tasks; those that were accepted go on until the token is cancelled, as long as
-    /// there is anybody to do them. Then everybody is told, and cut.
+    /// Accepts no more connections and no more tasks. Accepted tasks go on until the token is cancelled, as long as there are workers for
+    /// them. Then tasks that are left get an error as their result, and all connections are closed.
     /// </summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
@@ -115,7 +122,7 @@ internal sealed partial class TasksListener : IListener
             _isStopping = true;
             Clients.ForEach(client => client.IsStopping = true);
         }
-        while (IsAnythingLeft() && !cancellationToken.IsCancellationRequested)
+        while (HasWorkLeft() && !cancellationToken.IsCancellationRequested)
         {
             await Task.Delay(StopPoll, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
@@ -124,7 +131,7 @@ internal sealed partial class TasksListener : IListener
         {
             if (!_queue.IsDurable)
             {
-                Clients.ForEach(client => client.AnswerAll("ERROR: the load balancer is stopping"u8));
+                Clients.ForEach(client => client.AnswerAllNeedsLock("ERROR: the load balancer is stopping"u8));
             }
         }
         foreach (var session in _sessions.Keys)
@@ -133,7 +140,8 @@ internal sealed partial class TasksListener : IListener
         }
         Outbox.Flush();
         await _queue.DisposeAsync();
-        await Task.WhenAll(_sessions.Values).WaitAsync(Farewell, _time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(_sessions.Values).WaitAsync(CloseTimeout, _time, CancellationToken.None)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Dispose();
     }
 
@@ -151,8 +159,8 @@ internal sealed partial class TasksListener : IListener
 
     private List<ClientSession> Clients => [.. _sessions.Keys.OfType<ClientSession>()];
 
-    // What waits for workers that are not there any more waits for nothing.
-    private bool IsAnythingLeft()
+    // Tasks that wait while there are no workers would wait for nothing.
+    private bool HasWorkLeft()
     {
         lock (_dispatcher.Gate)
         {
@@ -162,7 +170,7 @@ internal sealed partial class TasksListener : IListener
 
     private void Begin(LineSession session)
     {
-        // First it must be known that it is there, or it might have ended before.
+        // Registered first, because the session may end at once.
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_dispatcher.Gate)
         {
@@ -170,7 +178,7 @@ internal sealed partial class TasksListener : IListener
             {
                 client.IsStopping = _isStopping;
             }
-            _sessions[session] = ended.Task; // or who comes while the stop begins would be told of it by nobody
+            _sessions[session] = ended.Task; // under the gate, or StopAsync could miss a session that begins now
         }
         BackgroundTask.Run(ServeAsync(session, ended), _logger, _serving);
     }
@@ -192,6 +200,7 @@ internal sealed partial class TasksListener : IListener
     [LoggerMessage(122, LogLevel.Information, "listener '{Listener}': workers register at {Address}")]
     private partial void LogRegisterAt(string listener, string address);
 
-    [LoggerMessage(123, LogLevel.Error, "listener '{Listener}': the connection from {Remote} has ended by a fault of ours")]
+    [LoggerMessage(123, LogLevel.Error,
+        "listener '{Listener}': the connection from {Remote} has ended by an unexpected error; please report it")]
     private partial void LogFailed(Exception exception, string listener, string remote);
 }

@@ -1,16 +1,17 @@
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Tasks;
 
 /// <summary>
-/// Who works: the workers by name, and their coming to and going from the pool. That takes a look at all members, so that it is done
-/// aside, for all together who have come and gone meanwhile: thousands that come at once are few changes. All but what it does aside
-/// is under the dispatcher's gate.
+/// The workers by name, and by backend. Workers join and leave the pool in the background, because a change of the pool looks at all
+/// members: one change takes in all workers that have come and gone meanwhile, so that thousands at once are few changes.
 /// </summary>
 /// <param name="pool">The pool that they join.</param>
-/// <param name="gate">The dispatcher's gate.</param>
-/// <param name="refused">Called, under the gate, for each worker that the pool has no room for.</param>
-internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> refused)
+/// <param name="gate">The dispatcher's gate, which guards this too.</param>
+/// <param name="refused">Called for each worker for which the pool has no room; the gate is held.</param>
+/// <param name="logger">Gets what fails unexpectedly.</param>
+internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> refused, ILogger logger)
 {
     private readonly Dictionary<string, Worker> _byName = [];
     private readonly Dictionary<Backend, Worker> _byBackend = [];
@@ -18,30 +19,31 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
     private readonly List<Backend> _leaving = [];
     private bool _isChanging;
 
-    /// <summary>The worker of a name.</summary>
-    public Worker? Find(string name) => _byName.GetValueOrDefault(name);
+    /// <summary>The worker with a name; null if there is none.</summary>
+    public Worker? FindNeedsLock(string name) => _byName.GetValueOrDefault(name);
 
-    /// <summary>The worker behind a backend; null where it is gone.</summary>
-    public Worker? Find(Backend backend) => _byBackend.GetValueOrDefault(backend);
+    /// <summary>The worker of a backend; null if it was removed.</summary>
+    public Worker? FindNeedsLock(Backend backend) => _byBackend.GetValueOrDefault(backend);
 
-    /// <summary>Those whose backends were taken out of the pool by somebody else.</summary>
-    public List<Worker> Removed() => [.. _byBackend.Values.Where(worker => worker.Backend.IsRemoved)];
+    /// <summary>The workers whose backends an operator has removed from the pool.</summary>
+    public List<Worker> FindRemovedNeedsLock() => [.. _byBackend.Values.Where(worker => worker.Backend.IsRemoved)];
 
-    /// <summary>A worker comes. It is acknowledged, and then joins the pool, a moment later.</summary>
-    public void Add(Worker worker)
+    /// <summary>Adds a worker. It is acknowledged at once, before anything else is sent to it, and joins the pool a moment later.</summary>
+    public void AddNeedsLock(Worker worker)
     {
+        worker.Link.Acknowledge(worker);
         _byName[worker.Name] = worker;
         _byBackend[worker.Backend] = worker;
         _joining.Add(worker);
-        Change();
+        StartChangeNeedsLock();
     }
 
-    /// <summary>A worker is gone; from now on nobody chooses it.</summary>
-    public void Remove(Worker worker)
+    /// <summary>Removes a worker; from now on it is not chosen any more.</summary>
+    public void RemoveNeedsLock(Worker worker)
     {
         worker.IsGone = true;
         worker.Backend.MaxInFlight = 0; // until it has left the pool
-        if (Find(worker.Name) == worker)
+        if (FindNeedsLock(worker.Name) == worker)
         {
             _byName.Remove(worker.Name);
         }
@@ -49,21 +51,38 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
         if (!_joining.Remove(worker))
         {
             _leaving.Add(worker.Backend);
-            Change();
+            StartChangeNeedsLock();
         }
     }
 
-    // Who comes or goes while the pool is being changed is part of the next change.
-    private void Change()
+    // Workers that come or go while the pool is being changed are part of the next change.
+    private void StartChangeNeedsLock()
     {
         if (!_isChanging)
         {
             _isChanging = true;
-            ThreadPool.UnsafeQueueUserWorkItem(static roster => roster.ChangeNow(), this, preferLocal: false);
+            BackgroundTask.Run(Task.Run(ChangeNow), logger, $"pool '{pool.Name}': adding and removing workers");
         }
     }
 
     private void ChangeNow()
+    {
+        try
+        {
+            ChangeAll();
+        }
+        catch
+        {
+            lock (gate)
+            {
+                _isChanging = false; // The next worker that comes or goes starts a change again.
+            }
+            throw;
+        }
+        Outbox.Flush();
+    }
+
+    private void ChangeAll()
     {
         while (true)
         {
@@ -74,19 +93,19 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
                 _isChanging = _joining.Count + _leaving.Count > 0;
                 if (!_isChanging)
                 {
-                    break;
+                    return;
                 }
                 (joining, leaving) = ([.. _joining], [.. _leaving]);
                 _joining.Clear();
                 _leaving.Clear();
-                joining.ForEach(worker => worker.Link.Acknowledge(worker)); // before any task
             }
             var gone = leaving.ToHashSet();
             try
             {
-                pool.ChangeMembers(members => [.. members.Where(member => !gone.Contains(member)), .. joining.Select(worker => worker.Backend)]);
+                pool.ChangeMembers(
+                    members => [.. members.Where(member => !gone.Contains(member)), .. joining.Select(worker => worker.Backend)]);
             }
-            catch (InvalidOperationException) // There are too many.
+            catch (InvalidOperationException) // The pool is full.
             {
                 pool.ChangeMembers(members => [.. members.Where(member => !gone.Contains(member))]);
                 lock (gate)
@@ -95,6 +114,5 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
                 }
             }
         }
-        Outbox.Flush();
     }
 }

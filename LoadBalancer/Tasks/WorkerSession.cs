@@ -4,13 +4,15 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Tasks;
 
 /// <summary>A connection of a worker.</summary>
-internal sealed class WorkerSession(AcceptedConnection connection, SessionSettings settings, TaskDispatcher dispatcher) : LineSession(connection, settings), IWorkerLink
+internal sealed class WorkerSession(AcceptedConnection connection, SessionSettings settings, TaskDispatcher dispatcher)
+    : LineSession(connection, settings), IWorkerLink
 {
-    private Worker? _worker; // once it has registered
+    private Worker? _worker; // null until it has registered
 
-    // Who is not listened to while it has not read its tasks may read none before its answers are taken: each would wait for the other.
+    // Without this allowance both sides could wait for each other: we read no results while the worker has not read its tasks, and a worker
+    // may read no task while we have not read its results.
     /// <inheritdoc/>
-    protected override long Due => _worker?.TaskBytes ?? 0;
+    protected override long ExtraAllowance => _worker?.TaskBytes ?? 0;
 
     /// <inheritdoc/>
     public void Acknowledge(Worker worker) => Writer.Append("ACK|"u8, Encoding.UTF8.GetBytes(worker.Name), "\n"u8);
@@ -24,27 +26,27 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
     /// <inheritdoc/>
     protected override void OnLine(ReadOnlySpan<byte> line)
     {
-        var said = TaskLine.OfWorker(line);
-        switch (said.Kind)
+        var message = TaskLine.OfWorker(line);
+        switch (message.Kind)
         {
             case TaskLineKind.Register when _worker is null:
-                EndProbation();
-                _worker = dispatcher.Register(Encoding.UTF8.GetString(said.Id), said.Capacity, Remote, this);
+                StopFirstLineTimeout();
+                _worker = dispatcher.Register(Encoding.UTF8.GetString(message.Id), message.Capacity, Remote, this);
                 break;
             case TaskLineKind.Register:
-                Repeat(said);
+                Repeat(message);
                 break;
             case TaskLineKind.Result when _worker is null:
                 SendError("a result came before REGISTER");
                 break;
             case TaskLineKind.Result:
-                if (dispatcher.Answer(_worker, said.Id, said.Data) == AnswerFate.NotTheirs)
+                if (dispatcher.Answer(_worker, message.Id, message.Data) == AnswerFate.UnknownTask)
                 {
-                    SendError("this worker has no such task: "u8, said.Id);
+                    SendError("this worker has no such task: "u8, message.Id);
                 }
                 break;
             default:
-                SendError(said.Fault);
+                SendError(message.Error);
                 break;
         }
     }
@@ -52,7 +54,7 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
     /// <inheritdoc/>
     protected override Task FinishAsync()
     {
-        // A worker that can send nothing can do nothing, however long it takes to read what was on its way to it.
+        // A worker that sends nothing more can finish no task, whatever it still reads.
         OnGone("it has ended its sending half");
         return Task.CompletedTask;
     }
@@ -66,9 +68,9 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
         }
     }
 
-    private void Repeat(TaskLine said)
+    private void Repeat(TaskLine message)
     {
-        if (said.Capacity == _worker!.Capacity && said.Id.SequenceEqual(Encoding.UTF8.GetBytes(_worker.Name)))
+        if (message.Capacity == _worker!.Capacity && message.Id.SequenceEqual(Encoding.UTF8.GetBytes(_worker.Name)))
         {
             Acknowledge(_worker);
         }

@@ -15,7 +15,7 @@ public sealed class RequestSocket(ZmtpLimits? limits = null, TimeProvider? time 
     private TaskCompletionSource _connected = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private TaskCompletionSource<ZmtpMessage>? _answer;
     private ZmtpPeer? _asked;
-    private int _next;
+    private uint _next;
 
     /// <summary>Asks, and waits for the answer; before that for a connection, where there is none.</summary>
     /// <param name="question">Without an envelope.</param>
@@ -111,7 +111,7 @@ public sealed class RequestSocket(ZmtpLimits? limits = null, TimeProvider? time 
                 connected = _connected.Task;
                 for (var i = _peers.Count; i > 0; i--)
                 {
-                    var peer = _peers[_next++ % _peers.Count];
+                    var peer = _peers[(int)(_next++ % (uint)_peers.Count)];
                     if (peer.Send(ZmtpEnvelope.Empty, question))
                     {
                         _asked = peer;

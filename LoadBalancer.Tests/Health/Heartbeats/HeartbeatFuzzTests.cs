@@ -17,19 +17,22 @@ internal sealed class HeartbeatFuzzTests
 
     private static readonly byte[][] Valid =
     [
-        .. new[] { "OK", "OK load=35", "127.0.0.1:7000 127.0.0.1:7001", "[::1]:7000 [fe80::1%3]:7001", "0.0.0.0:7000 0.0.0.0:7001\n\0", "OK t=1735689600000 mac=" + new string('a', 64) }.Select(Encoding.UTF8.GetBytes),
+        .. new[] { "OK", "OK load=35", "127.0.0.1:7000 127.0.0.1:7001", "[::1]:7000 [fe80::1%3]:7001", "0.0.0.0:7000 0.0.0.0:7001\n\0",
+            "OK t=1735689600000 mac=" + new string('a', 64) }.Select(Encoding.UTF8.GetBytes),
     ];
 
     [Test]
     public void TakeIn_MillionDatagrams_NeverThrowsAndCountsEachOnce([Values] bool isSigned)
     {
         var clock = new FakeTimeProvider();
-        var backend = new Backend("a", TestNode.Parse("tcp://127.0.0.1:7000"), new BackendHealth(new HealthRules { Heartbeats = true }, clock));
+        var backend = new Backend(
+            "a", TestNode.Parse("tcp://127.0.0.1:7000"), new BackendHealth(new HealthRules { Heartbeats = true }, clock));
         var pool = new BackendPool("logic", new RoundRobinPolicy(), [backend]);
         using var monitor = new HeartbeatMonitor(pool, clock, NullLogger.Instance);
         monitor.Apply(
             new HeartbeatOptions { Key = isSigned ? Convert.ToBase64String(new byte[32]) : null },
-            new Dictionary<string, BackendOptions> { ["a"] = new() { Address = backend.Address, HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001") } });
+            new Dictionary<string, BackendOptions> { ["a"] = new() { Address = backend.Address,
+                HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001") } });
         var signature = new HeartbeatSignature(new byte[32], clock);
         var random = new Random(Seed);
         var buffer = new byte[700];
@@ -69,9 +72,12 @@ internal sealed class HeartbeatFuzzTests
     public void TakeIn_Steadily_AllocatesNothing()
     {
         var clock = new FakeTimeProvider();
-        var backend = new Backend("a", TestNode.Parse("tcp://127.0.0.1:7000"), new BackendHealth(new HealthRules { Heartbeats = true }, clock));
+        var backend = new Backend(
+            "a", TestNode.Parse("tcp://127.0.0.1:7000"), new BackendHealth(new HealthRules { Heartbeats = true }, clock));
         using var monitor = new HeartbeatMonitor(new BackendPool("logic", new RoundRobinPolicy(), [backend]), clock, NullLogger.Instance);
-        monitor.Apply(new HeartbeatOptions(), new Dictionary<string, BackendOptions> { ["a"] = new() { Address = backend.Address, HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001") } });
+        monitor.Apply(new HeartbeatOptions(),
+            new Dictionary<string, BackendOptions> { ["a"] = new() { Address = backend.Address,
+            HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001") } });
         var local = new IpPort(IpPort.Of(System.Net.IPAddress.Loopback), 7001);
         void TakeAll()
         {

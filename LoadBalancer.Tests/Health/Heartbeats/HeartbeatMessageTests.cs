@@ -21,7 +21,8 @@ internal sealed class HeartbeatMessageTests
     [TestCase("OK load=NaN", null)]
     [TestCase("OK load=high", null)]
     [TestCase("OK load=3 5", null)]
-    public void Parse_SignOfLife_HasItsLoad(string datagram, int? load) => Parse(datagram).Should().Be(new HeartbeatMessage(HeartbeatKind.Alive, load));
+    public void Parse_SignOfLife_HasItsLoad(string datagram, int? load) =>
+        Parse(datagram).Should().Be(new HeartbeatMessage(HeartbeatKind.Alive, load));
 
     [TestCase("127.0.0.1:7000 127.0.0.1:7001", "127.0.0.1:7000", "127.0.0.1:7001")]
     [TestCase(" 0.0.0.0:1\t255.255.255.255:65535\n\0", "0.0.0.0:1", "255.255.255.255:65535")]
@@ -61,7 +62,9 @@ internal sealed class HeartbeatMessageTests
     public void Parse_AnythingElse_IsMalformed(string datagram) => Parse(datagram).Should().Be(default(HeartbeatMessage));
 
     [Test]
-    public void Parse_NotUtf8_IsMalformed() => HeartbeatMessage.Parse([(byte)'O', (byte)'K', 0xFF, 0xC0]).Kind.Should().Be(HeartbeatKind.Malformed);
+    public void Parse_NotUtf8_IsMalformed() =>
+        HeartbeatMessage.Parse([(byte)'O', (byte)'K', 0xFF, 0xC0]).Kind.Should().Be(HeartbeatKind.Malformed);
 
-    private static HeartbeatMessage Parse(string datagram) => HeartbeatMessage.Parse(HeartbeatMessage.Trim(Encoding.UTF8.GetBytes(datagram)));
+    private static HeartbeatMessage Parse(string datagram) =>
+        HeartbeatMessage.Parse(HeartbeatMessage.Trim(Encoding.UTF8.GetBytes(datagram)));
 }

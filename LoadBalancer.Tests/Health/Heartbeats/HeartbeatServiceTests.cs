@@ -14,7 +14,10 @@ internal sealed class HeartbeatServiceTests : IDisposable
 {
     // A soak through LOADBALANCER_SOAK_SECONDS, as for RobustnessTests.
     private static readonly TimeSpan Flood =
-        TimeSpan.FromSeconds(double.Parse(Environment.GetEnvironmentVariable("LOADBALANCER_SOAK_SECONDS") is { } soak ? Math.Min(10, double.Parse(soak, CultureInfo.InvariantCulture)).ToString(CultureInfo.InvariantCulture) : "3", CultureInfo.InvariantCulture));
+        TimeSpan.FromSeconds(
+            double.Parse(Environment.GetEnvironmentVariable("LOADBALANCER_SOAK_SECONDS") is { } soak
+            ? Math.Min(10, double.Parse(soak, CultureInfo.InvariantCulture)).ToString(CultureInfo.InvariantCulture) : "3",
+            CultureInfo.InvariantCulture));
 
     private readonly int _port = ReservedPorts.Next();
     private readonly UdpClient _backend = new(new IPEndPoint(IPAddress.Loopback, 0));
@@ -41,12 +44,16 @@ internal sealed class HeartbeatServiceTests : IDisposable
         ((bool)backend["healthy"]!, (int)backend["load"]!, (string)backend["reason"]!).Should().Be((true, 30, $"registered from {Source}"));
         string[] expected =
         [
-            "loadbalancer_heartbeats_total{pool=\"web\",result=\"auth\"} 1", "loadbalancer_heartbeats_total{pool=\"web\",result=\"registered\"} 1",
-            "loadbalancer_heartbeats_total{pool=\"web\",result=\"ok\"} 1", "loadbalancer_heartbeats_total{pool=\"web\",result=\"load_ignored\"} 1",
-            "loadbalancer_heartbeats_total{pool=\"web\",result=\"too_long\"} 1", "loadbalancer_heartbeats_total{pool=\"web\",result=\"malformed\"} 1",
+            "loadbalancer_heartbeats_total{pool=\"web\",result=\"auth\"} 1",
+            "loadbalancer_heartbeats_total{pool=\"web\",result=\"registered\"} 1",
+            "loadbalancer_heartbeats_total{pool=\"web\",result=\"ok\"} 1",
+            "loadbalancer_heartbeats_total{pool=\"web\",result=\"load_ignored\"} 1",
+            "loadbalancer_heartbeats_total{pool=\"web\",result=\"too_long\"} 1",
+            "loadbalancer_heartbeats_total{pool=\"web\",result=\"malformed\"} 1",
             "loadbalancer_backend_load{pool=\"web\",backend=\"b1\"} 30",
         ];
-        await Eventually.BeTrueAsync(async () => expected.All((await node.Management.GetStringAsync("/metrics")).Contains), "everything is counted");
+        await Eventually.BeTrueAsync(
+            async () => expected.All((await node.Management.GetStringAsync("/metrics")).Contains), "everything is counted");
         await node.Log.SaysAsync($"Information: pool 'web': backend 'b1' is up: registered from {Source}");
     }
 
@@ -71,7 +78,8 @@ internal sealed class HeartbeatServiceTests : IDisposable
             await node.ReloadedAsync(() => node.WriteAsync(Pools(timeout: "00:01:00")));
             node.Reloader.Refused.Should().Be(refused + 1);
             await node.Log.SaysAsync(
-                "Error: configuration: ", $"cannot be applied: pool 'web': cannot take heartbeats on udp://127.0.0.1:{_port}: the port is taken by another program");
+                "Error: configuration: ",
+                    $"cannot be applied: pool 'web': cannot take heartbeats on udp://127.0.0.1:{_port}: the port is taken by another program");
         }
         await SendAsync("OK load=3", other);
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].Load == 3, "what ran goes on");
@@ -170,7 +178,8 @@ internal sealed class HeartbeatServiceTests : IDisposable
         await over.CancelAsync();
         (await flood).Should().BeGreaterThan(1000);
         node.Pool.Snapshot.Members[0].Health.IsUp.Should().BeTrue();
-        node.Log.Lines.Count(line => line.Contains("of no use", StringComparison.Ordinal)).Should().BeLessThanOrEqualTo(1 + (int)(started.Elapsed.TotalSeconds / 10));
+        node.Log.Lines.Count(line => line.Contains("of no use", StringComparison.Ordinal)).Should()
+            .BeLessThanOrEqualTo(1 + (int)(started.Elapsed.TotalSeconds / 10));
     }
 
     private async Task<long> FloodAsync(CancellationToken over)
@@ -193,17 +202,29 @@ internal sealed class HeartbeatServiceTests : IDisposable
         return sent;
     }
 
-    private string Pools(string timeout = "00:00:02", int? port = null, bool heartbeat = true, string host = "127.0.0.1", string backend = "127.0.0.1", int? next = null) =>
+    private string Pools(string timeout = "00:00:02", int? port = null, bool heartbeat = true, string host = "127.0.0.1",
+        string backend = "127.0.0.1", int? next = null) =>
         heartbeat
-            ? $$"""{ "web": { "Heartbeat": { "Address": "udp://{{host}}:{{port ?? _port}}", "Timeout": "{{timeout}}" }, "Backends": { "b1": { "Address": "http://{{backend}}:7000", "HeartbeatAddress": "udp://{{backend}}:7001" } } }{{(next is { } other ? Next(other) : "")}} }"""
+            ? $$"""
+              {
+                "web": {
+                  "Heartbeat": { "Address": "udp://{{host}}:{{port ?? _port}}", "Timeout": "{{timeout}}" },
+                  "Backends": { "b1": { "Address": "http://{{backend}}:7000", "HeartbeatAddress": "udp://{{backend}}:7001" } }
+                }{{(next is { } other ? Next(other) : "")}}
+              }
+              """
             : $$"""{ "web": { "Backends": { "b1": { "Address": "http://{{backend}}:7000" } } } }""";
 
     private static string Next(int port) =>
         $$"""
-        , "next": { "Heartbeat": { "Address": "udp://127.0.0.1:{{port}}" }, "Backends": { "n1": { "Address": "http://127.0.0.1:8000", "HeartbeatAddress": "udp://127.0.0.1:8001" } } }
+        , "next": {
+          "Heartbeat": { "Address": "udp://127.0.0.1:{{port}}" },
+          "Backends": { "n1": { "Address": "http://127.0.0.1:8000", "HeartbeatAddress": "udp://127.0.0.1:8001" } }
+        }
         """;
 
-    private async Task SendAsync(string text, int? port = null) => await _backend.SendAsync(Encoding.UTF8.GetBytes(text), new IPEndPoint(IPAddress.Loopback, port ?? _port));
+    private async Task SendAsync(string text, int? port = null) =>
+        await _backend.SendAsync(Encoding.UTF8.GetBytes(text), new IPEndPoint(IPAddress.Loopback, port ?? _port));
 
     private async Task<string> AskAsync(string text)
     {

@@ -90,7 +90,7 @@ internal sealed class HealthCheckerTests
         await SleepsForAsync(Options.Interval);
         _clock.Advance(Options.DownInterval);
 
-        backend.Doubt();
+        backend.Suspect();
         await AnswerAsync(true);
 
         await SleepsForAsync(Options.Interval);
@@ -104,7 +104,7 @@ internal sealed class HealthCheckerTests
         await AnswerAsync(true);
         await SleepsForAsync(Options.Interval);
 
-        backend.Doubt();
+        backend.Suspect();
 
         await SleepsForAsync(Options.DownInterval);
         _probe.Pending.Should().Be(0, "a backend that closes each connection must not be flooded with probes");
@@ -156,7 +156,8 @@ internal sealed class HealthCheckerTests
     private async Task AnswerAsync(bool succeeded) => (await _probe.Calls.ReadAsync()).Result.SetResult(new(succeeded, "scripted"));
 
     private Task SleepsForAsync(TimeSpan interval) =>
-        Eventually.BeTrueAsync(() => _clock.UntilNextTimer is { } left && left > interval * 0.89 && left <= interval, $"the checker sleeps for {interval}");
+        Eventually.BeTrueAsync(
+            () => _clock.UntilNextTimer is { } left && left > interval * 0.89 && left <= interval, $"the checker sleeps for {interval}");
 
     private sealed class ScriptedProbe : IProbe
     {

@@ -83,6 +83,7 @@ internal sealed class HttpProbeTests
     private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null)
     {
         var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
-        return new HttpProbe(_client, new HealthCheckOptions { Path = "/healthz?deep=1" }, System.Net.HttpVersion.Version11, time ?? TimeProvider.System).ProbeAsync(backend, CancellationToken.None);
+        return new HttpProbe(_client, new HealthCheckOptions { Path = "/healthz?deep=1" }, System.Net.HttpVersion.Version11,
+            time ?? TimeProvider.System).ProbeAsync(backend, CancellationToken.None);
     }
 }

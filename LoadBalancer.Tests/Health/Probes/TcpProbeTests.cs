@@ -38,7 +38,8 @@ internal sealed class TcpProbeTests
     {
         await using var backend = RawServer.Answering("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
         await using var node = await TestNode.StartAsync(
-            [backend.Address], pool => pool with { HealthCheck = new HealthCheckOptions { Type = ProbeType.Tcp, DownInterval = TimeSpan.FromMilliseconds(50) } });
+            [backend.Address], pool =>
+                pool with { HealthCheck = new HealthCheckOptions { Type = ProbeType.Tcp, DownInterval = TimeSpan.FromMilliseconds(50) } });
 
         using (var answer = await node.Client.GetAsync("/"))
         {
@@ -50,6 +51,8 @@ internal sealed class TcpProbeTests
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].Health.IsUp, "it is up again");
     }
 
-    private static Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null) => new TcpProbe(new HealthCheckOptions(), time ?? TimeProvider.System)
-        .ProbeAsync(new Backend("a", new EndpointAddress("tcp", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System)), default);
+    private static Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null) =>
+        new TcpProbe(new HealthCheckOptions(), time ?? TimeProvider.System)
+        .ProbeAsync(new Backend("a", new EndpointAddress("tcp", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System)),
+            default);
 }

@@ -19,10 +19,12 @@ internal sealed class TimeBucketsTests
     [TestCase(-1, 0)]
     [TestCase(0, 0)]
     [TestCase(1_000_000, TimeBuckets.Count - 1)]
-    public void IndexOf_TheExtremes_AreInTheFirstAndTheLast(double seconds, int index) => TimeBuckets.IndexOf(TimeSpan.FromSeconds(seconds)).Should().Be(index);
+    public void IndexOf_TheExtremes_AreInTheFirstAndTheLast(double seconds, int index) =>
+        TimeBuckets.IndexOf(TimeSpan.FromSeconds(seconds)).Should().Be(index);
 
     [Test]
-    public void UpperBound_OfTheLast_IsAHundredSeconds() => TimeBuckets.UpperBound(TimeBuckets.Count - 1).Should().Be(TimeSpan.FromSeconds(100));
+    public void UpperBound_OfTheLast_IsAHundredSeconds() =>
+        TimeBuckets.UpperBound(TimeBuckets.Count - 1).Should().Be(TimeSpan.FromSeconds(100));
 
     [Test]
     public void Percentile_OfNothing_IsNull() => TimeBuckets.Percentile(new long[TimeBuckets.Count], 99).Should().BeNull();

@@ -16,8 +16,8 @@ internal static class BackendValidator
     public static void Check(BackendOptions backend, PoolOptions pool, ListenerProtocol protocol, SectionValidator section)
     {
         CheckAddress(backend.Address, protocol, section);
-        section.Require(backend.Weight is >= 0 and <= Backend.MostWeight, "Weight",
-            $"'{backend.Weight}' is out of range; expected 0 to {Backend.MostWeight}");
+        section.Require(backend.Weight is >= 0 and <= Backend.MaxWeight, "Weight",
+            $"'{backend.Weight}' is out of range; expected 0 to {Backend.MaxWeight}");
         section.RequireAtLeast(1, backend.MaxInFlight, "MaxInFlight", orElse: "null for no limit");
         CheckHeartbeatAddress(backend.HeartbeatAddress, pool, section);
     }

@@ -45,7 +45,7 @@ internal static class PoolValidator
 
     private static void CheckBackends(PoolOptions pool, ListenerProtocol protocol, SectionValidator section)
     {
-        var (count, most) = (pool.Backends.Count, InFlightCounts.MostPlaces);
+        var (count, most) = (pool.Backends.Count, InFlightCounts.MaxSlots);
         section.Require(count > 0 || IsJoined(protocol), "Backends", "no backend is defined; expected at least one");
         section.Require(count == 0 || !IsJoined(protocol), "Backends",
             $"is for backends that are known beforehand; the workers of a {protocol} listener register themselves");

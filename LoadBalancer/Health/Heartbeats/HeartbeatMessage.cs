@@ -4,46 +4,46 @@ using LoadBalancer.Net;
 
 namespace LoadBalancer.Health.Heartbeats;
 
-/// <summary>What kind of thing a datagram says.</summary>
+/// <summary>What kind of message a datagram is.</summary>
 internal enum HeartbeatKind
 {
-    /// <summary>Nothing that is understood.</summary>
+    /// <summary>Not a message of this protocol.</summary>
     Malformed,
 
-    /// <summary>That its sender is there.</summary>
+    /// <summary>A sign of life of its sender.</summary>
     Alive,
 
-    /// <summary>Which backend its sender is.</summary>
+    /// <summary>Says which backend its sender is.</summary>
     Registration,
 }
 
 /// <summary>
-/// What a datagram from a backend says, in UTF-8, with or without blanks, line ends and zeros around it:
+/// The text of a datagram from a backend, UTF-8, with or without blanks, line ends and zero bytes around it:
 /// <code>
-///   OK                               it is there, and not busy
-///   OK load=35                       it is there, and so busy, in percent
+///   OK                               it is alive, with load 0
+///   OK load=35                       it is alive, with this load in percent
 ///   127.0.0.1:7000 127.0.0.1:7001    it is the backend of this address and this heartbeat address
 /// </code>
-/// Reading it makes no object, but for an IPv6 address.
+/// Parsing allocates nothing, except for an IPv6 address.
 /// </summary>
-/// <param name="Kind">What kind of thing.</param>
-/// <param name="Load">How busy, 0..100; null where it says something else of its load.</param>
-/// <param name="Tcp">Where the backend serves.</param>
-/// <param name="Udp">Where its heartbeats come from.</param>
+/// <param name="Kind">What kind of message.</param>
+/// <param name="Load">The load in percent, 0..100; null if it is missing or not such a number.</param>
+/// <param name="Tcp">The address at which the backend serves.</param>
+/// <param name="Udp">The address from which its heartbeats come.</param>
 internal readonly record struct HeartbeatMessage(HeartbeatKind Kind, int? Load = null, IpPort Tcp = default, IpPort Udp = default)
 {
-    /// <summary>How long a datagram may be, in bytes, blanks and signature included.</summary>
-    public const int MostBytes = 512;
+    /// <summary>The longest datagram, in bytes, including blanks and signature.</summary>
+    public const int MaxBytes = 512;
 
     private static readonly SearchValues<byte> AnyBlank = SearchValues.Create(Blanks);
 
-    // The end of a string too, which C programs send.
+    // The zero that ends a string too: C programs send it.
     private static ReadOnlySpan<byte> Blanks => " \t\r\n\v\f\0"u8;
 
-    /// <summary>A datagram without what stands around its text.</summary>
+    /// <summary>Removes blanks, line ends and zero bytes around the text.</summary>
     public static ReadOnlySpan<byte> Trim(ReadOnlySpan<byte> datagram) => datagram.Trim(Blanks);
 
-    /// <summary>Reads a text that is trimmed; never fails.</summary>
+    /// <summary>Parses a trimmed text; never fails.</summary>
     public static HeartbeatMessage Parse(ReadOnlySpan<byte> text)
     {
         var end = text.IndexOfAny(AnyBlank);
@@ -55,10 +55,14 @@ internal readonly record struct HeartbeatMessage(HeartbeatKind Kind, int? Load =
                 : rest.StartsWith("load="u8) ? new(HeartbeatKind.Alive, ReadLoad(rest["load="u8.Length..]))
                 : default;
         }
-        return IpPort.TryParse(first, out var tcp) && IpPort.TryParse(rest, out var udp) ? new(HeartbeatKind.Registration, null, tcp, udp) : default;
+        return IpPort.TryParse(first, out var tcp) && IpPort.TryParse(rest, out var udp)
+            ? new(HeartbeatKind.Registration, null, tcp, udp)
+            : default;
     }
 
-    // A fraction of a percent is a number too, and what many libraries measure.
+    // Fractions of a percent are accepted: many libraries measure them.
     private static int? ReadLoad(ReadOnlySpan<byte> text) =>
-        double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var load) && load is >= 0 and <= 100 ? (int)Math.Round(load) : null;
+        double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var load) && load is >= 0 and <= 100
+            ? (int)Math.Round(load)
+            : null;
 }

@@ -5,30 +5,30 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health.Heartbeats;
 
-/// <summary>What a datagram is answered.</summary>
+/// <summary>The answer to a datagram.</summary>
 internal enum HeartbeatAnswer
 {
-    /// <summary>Nothing.</summary>
+    /// <summary>No answer.</summary>
     None,
 
-    /// <summary><c>OK</c>: you are registered.</summary>
+    /// <summary><c>OK</c>: the backend is registered.</summary>
     Ok,
 
-    /// <summary><c>AUTH</c>: register.</summary>
+    /// <summary><c>AUTH</c>: the backend must register.</summary>
     Auth,
 }
 
 /// <summary>
-/// Makes of datagrams what a pool is to know: who is there, who has fallen silent, who is how busy. Owns no socket and no timer:
-/// <see cref="TakeIn"/> is called with each datagram, <see cref="Tick"/> ten times a second.
+/// Turns datagrams into what a pool must know: which backends are alive, which have fallen silent, and how busy each is. Owns no socket
+/// and no timer: <see cref="TakeIn"/> is called with each datagram, <see cref="Tick"/> ten times a second.
 /// </summary>
 internal sealed partial class HeartbeatMonitor : IDisposable
 {
-    /// <summary>How often <see cref="Tick"/> wants to be called.</summary>
+    /// <summary>How often <see cref="Tick"/> must be called.</summary>
     public static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(100);
 
-    // Who sends once a second and loses one datagram is heard again just when the time-out of two seconds is over: it is given a little
-    // more. With a tick, and one more for a late one, that stays below the half second within which silence must be noticed.
+    // A backend that sends once a second and loses one datagram is heard again just when the time-out of two seconds ends, so it gets a
+    // little more. With one tick, and one late tick, that stays below the half second within which silence must be noticed.
     private static readonly TimeSpan Grace = TimeSpan.FromMilliseconds(200);
 
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
@@ -45,29 +45,30 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     private HeartbeatSignature? _signature;
     private long _tickedAt;
     private bool _isLate;
-    private long _toldAt;
-    private IReadOnlyList<(HeartbeatResult Result, long Count)> _told = [];
-    private IpPort _lastRefused;
+    private bool _isDisposed; // a tick or a datagram may have been under way
+    private long _loggedAt;
+    private IReadOnlyList<(HeartbeatResult Result, long Count)> _logged = [];
+    private IpPort _lastRejected;
 
-    /// <summary>Watches the heartbeats of a pool from its first options on.</summary>
+    /// <summary>Watches the heartbeats of a pool; nothing is expected before <see cref="Apply"/>.</summary>
     public HeartbeatMonitor(BackendPool pool, TimeProvider time, ILogger logger)
     {
         (_pool, _time, _logger) = (pool, time, logger);
         (_register, _replays, _answers) = (new HeartbeatRegister(time), new ReplayMemory(time), new AnswerLimit(time));
         _tickedAt = time.GetTimestamp();
-        _toldAt = _tickedAt - (long)(LogInterval.TotalSeconds * time.TimestampFrequency);
+        _loggedAt = _tickedAt - (long)(LogInterval.TotalSeconds * time.TimestampFrequency);
         pool.MembersChanged += OnMembersChanged;
     }
 
     /// <summary>The pool's name.</summary>
     public string PoolName => _pool.Name;
 
-    /// <summary>What has come.</summary>
+    /// <summary>Counts the datagrams by what became of them.</summary>
     public HeartbeatStatistics Statistics { get; } = new();
 
-    /// <summary>Takes up other options. What is known of a backend stays, unless it is another now.</summary>
+    /// <summary>Applies other options. What is known of a backend stays, unless its addresses have changed.</summary>
     /// <param name="options">The pool's options.</param>
-    /// <param name="backends">Its backends by the configuration.</param>
+    /// <param name="backends">What the configuration says about its backends, by name.</param>
     public void Apply(HeartbeatOptions options, IReadOnlyDictionary<string, BackendOptions> backends)
     {
         lock (_gate)
@@ -77,22 +78,26 @@ internal sealed partial class HeartbeatMonitor : IDisposable
                 _signature = options.Key is { } key ? new HeartbeatSignature(HeartbeatOptions.KeyOf(key)!, _time) : null;
             }
             (_options, _backends) = (options, backends);
-            _register.SetMembers(_pool.Snapshot.Members, backends);
+            SetMembersNeedsLock();
         }
     }
 
-    /// <summary>Takes in a datagram, whatever it holds.</summary>
-    /// <param name="datagram">The datagram; of one that is too long it may be the beginning, if that is too long itself.</param>
-    /// <param name="source">Where it came from.</param>
+    /// <summary>Handles a datagram, whatever it contains.</summary>
+    /// <param name="datagram">The datagram; one that is too long may be cut, as long as the rest is too long itself.</param>
+    /// <param name="source">The address from which it came.</param>
     public HeartbeatAnswer TakeIn(ReadOnlySpan<byte> datagram, IpPort source)
     {
         lock (_gate)
         {
-            var result = Judge(datagram, source);
+            if (_isDisposed)
+            {
+                return HeartbeatAnswer.None;
+            }
+            var result = HandleNeedsLock(datagram, source);
             Statistics.Count(result);
             if (result > HeartbeatResult.Registered)
             {
-                _lastRefused = source;
+                _lastRejected = source;
             }
             return result switch
             {
@@ -103,8 +108,8 @@ internal sealed partial class HeartbeatMonitor : IDisposable
         }
     }
 
-    /// <summary>Writes an answer, signed where datagrams are.</summary>
-    /// <returns>How many bytes that are.</returns>
+    /// <summary>Writes an answer, signed if the pool has a key.</summary>
+    /// <returns>The length of the answer in bytes.</returns>
     public int Write(HeartbeatAnswer answer, Span<byte> into)
     {
         var text = answer == HeartbeatAnswer.Ok ? "OK"u8 : "AUTH"u8;
@@ -121,26 +126,33 @@ internal sealed partial class HeartbeatMonitor : IDisposable
         }
     }
 
-    /// <summary>Looks who has been silent for too long, and lets changed loads count.</summary>
+    /// <summary>Takes down backends that have been silent for too long, and publishes changed loads.</summary>
     public void Tick()
     {
         lock (_gate)
         {
-            // Where this program itself stood still, datagrams may be waiting to be read; they come first. But where every tick is late,
+            if (_isDisposed)
+            {
+                return;
+            }
+            // If this process itself was suspended, datagrams may be waiting to be read, and they come first. But if every tick is late,
             // silence must be noticed all the same.
             var wasLate = _isLate;
             _isLate = _time.GetElapsedTime(_tickedAt) > 2 * TickInterval;
             _tickedAt = _time.GetTimestamp();
             foreach (var member in _register.Members)
             {
-                if ((!_isLate || wasLate) && member.State != HeartbeatState.Silent && _time.GetElapsedTime(member.SeenAt) >= _options.Timeout + Grace)
+                if ((!_isLate || wasLate) && member.State != HeartbeatState.Silent
+                    && _time.GetElapsedTime(member.SeenAt) >= _options.Timeout + Grace)
                 {
-                    var reason = member.State == HeartbeatState.Awaited ? "no heartbeat yet" : string.Create(CultureInfo.InvariantCulture, $"no heartbeat for {_options.Timeout.TotalSeconds} s");
+                    var reason = member.State == HeartbeatState.Awaited
+                        ? "no heartbeat yet"
+                        : string.Create(CultureInfo.InvariantCulture, $"no heartbeat for {_options.Timeout.TotalSeconds} s");
                     member.State = HeartbeatState.Silent;
                     _pool.ObserveHeartbeat(member.Backend, isAlive: false, reason);
                 }
             }
-            // Not with each datagram: whoever can send them could have the pool count anew all the time.
+            // Not with each datagram: a sender could otherwise make the pool publish all the time.
             if (_register.Members.Any(member => member.Load != member.Backend.Load))
             {
                 _pool.Change(() =>
@@ -151,29 +163,24 @@ internal sealed partial class HeartbeatMonitor : IDisposable
                     }
                 });
             }
-            TellOfRefused();
+            LogRejectedNeedsLock();
         }
     }
 
-    /// <summary>Heartbeats are no longer wanted, so that nobody is busy by what it has said.</summary>
+    /// <summary>Heartbeats are no longer expected: no load that a backend has reported counts any more.</summary>
     public void Dispose()
     {
         _pool.MembersChanged -= OnMembersChanged;
         lock (_gate)
         {
-            _pool.Change(() =>
-            {
-                foreach (var member in _register.Members)
-                {
-                    member.Backend.Load = 0;
-                }
-            });
+            _isDisposed = true;
+            ClearLoadsNeedsLock(_register.Members);
         }
     }
 
-    private HeartbeatResult Judge(ReadOnlySpan<byte> datagram, IpPort source)
+    private HeartbeatResult HandleNeedsLock(ReadOnlySpan<byte> datagram, IpPort source)
     {
-        if (datagram.Length > HeartbeatMessage.MostBytes)
+        if (datagram.Length > HeartbeatMessage.MaxBytes)
         {
             return HeartbeatResult.TooLong;
         }
@@ -195,7 +202,7 @@ internal sealed partial class HeartbeatMonitor : IDisposable
                     return copied;
                 }
                 _register.Register(registered, source);
-                NoteLife(registered, "registered from", source);
+                MarkAliveNeedsLock(registered, "registered from", source);
                 return HeartbeatResult.Registered;
             case HeartbeatKind.Alive:
                 var member = _register.Find(source);
@@ -208,28 +215,28 @@ internal sealed partial class HeartbeatMonitor : IDisposable
                     return _answers.TryTake(source) ? HeartbeatResult.Auth : HeartbeatResult.AuthWithheld;
                 }
                 member.Load = message.Load ?? member.Load;
-                NoteLife(member, "heartbeat from", source);
+                MarkAliveNeedsLock(member, "heartbeat from", source);
                 return message.Load is null ? HeartbeatResult.LoadIgnored : HeartbeatResult.Ok;
             default:
                 return HeartbeatResult.Malformed;
         }
     }
 
-    private void NoteLife(HeartbeatMember member, string what, IpPort source)
+    private void MarkAliveNeedsLock(HeartbeatMember member, string what, IpPort source)
     {
         member.SeenAt = _time.GetTimestamp();
         if (member.State != HeartbeatState.Alive)
         {
-            BringUp(member, $"{what} {source}");
+            BringUpNeedsLock(member, $"{what} {source}");
         }
     }
 
-    private void BringUp(HeartbeatMember member, string reason)
+    private void BringUpNeedsLock(HeartbeatMember member, string reason)
     {
         member.State = HeartbeatState.Alive;
         if (member.Load != member.Backend.Load)
         {
-            _pool.Change(() => member.Backend.Load = member.Load); // Before anybody is sent there.
+            _pool.Change(() => member.Backend.Load = member.Load); // before it is eligible
         }
         _pool.ObserveHeartbeat(member.Backend, isAlive: true, reason);
     }
@@ -238,23 +245,48 @@ internal sealed partial class HeartbeatMonitor : IDisposable
     {
         lock (_gate)
         {
-            _register.SetMembers(pool.Snapshot.Members, _backends);
+            if (!_isDisposed)
+            {
+                SetMembersNeedsLock();
+            }
         }
     }
 
-    // One line for all of ten seconds, however many there were.
-    private void TellOfRefused()
+    private void SetMembersNeedsLock()
     {
-        if (_time.GetElapsedTime(_toldAt) < LogInterval)
+        var before = _register.Members;
+        _register.SetMembers(_pool.Snapshot.Members, _backends);
+        ClearLoadsNeedsLock(before.Where(member => _register.Members.All(now => now.Backend != member.Backend)));
+    }
+
+    // The load of a backend that no longer reports one would stay for ever.
+    private void ClearLoadsNeedsLock(IEnumerable<HeartbeatMember> members)
+    {
+        var busy = members.Where(member => member.Backend.Load != 0).ToList();
+        if (busy.Count > 0)
+        {
+            _pool.Change(() => busy.ForEach(member => member.Backend.Load = 0));
+        }
+    }
+
+    // One line in ten seconds, however many datagrams were rejected.
+    private void LogRejectedNeedsLock()
+    {
+        if (_time.GetElapsedTime(_loggedAt) < LogInterval)
         {
             return;
         }
         var counts = Statistics.Counts;
-        var news = counts.Where(now => now.Result > HeartbeatResult.Registered).Select(now => (now.Result, Count: now.Count - _told.FirstOrDefault(then => then.Result == now.Result).Count)).Where(now => now.Count > 0).ToList();
-        if (news.Count > 0)
+        var rejected = (from now in counts
+                        where now.Result > HeartbeatResult.Registered
+                        let before = _logged.FirstOrDefault(before => before.Result == now.Result).Count
+                        where now.Count > before
+                        select (now.Result, Count: now.Count - before)).ToList();
+        if (rejected.Count > 0)
         {
-            (_toldAt, _told) = (_time.GetTimestamp(), counts);
-            LogRefused(_pool.Name, news.Sum(now => now.Count), string.Join(", ", news.Select(now => $"{Words(now.Result)} {now.Count}")), _lastRefused.ToString());
+            (_loggedAt, _logged) = (_time.GetTimestamp(), counts);
+            var results = string.Join(", ", rejected.Select(now => $"{Words(now.Result)} {now.Count}"));
+            LogRejected(_pool.Name, rejected.Sum(now => now.Count), results, _lastRejected.ToString());
         }
     }
 
@@ -270,6 +302,7 @@ internal sealed partial class HeartbeatMonitor : IDisposable
         _ => "not understood:",
     };
 
-    [LoggerMessage(84, LogLevel.Warning, "pool '{Pool}': {Count} heartbeat datagrams were of no use ({Results}); the last came from {Source}")]
-    private partial void LogRefused(string pool, long count, string results, string source);
+    [LoggerMessage(84, LogLevel.Warning,
+        "pool '{Pool}': {Count} heartbeat datagrams were of no use ({Results}); the last came from {Source}")]
+    private partial void LogRejected(string pool, long count, string results, string source);
 }

@@ -5,61 +5,69 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health.Heartbeats;
 
-/// <summary>Knows which backend a datagram comes from: by its configured heartbeat address, or by the source that it has registered from.</summary>
+/// <summary>
+/// Finds the backend that a datagram comes from: by its configured heartbeat address, or by the source address from which it has
+/// registered. Not thread-safe: guarded by the lock of the <see cref="HeartbeatMonitor"/>.
+/// </summary>
 /// <param name="time">The clock.</param>
 internal sealed class HeartbeatRegister(TimeProvider time)
 {
     private readonly LocalAddresses _local = new(time);
-    private readonly Dictionary<IpPort, HeartbeatMember> _bySource = [];
-    private readonly Dictionary<ushort, HeartbeatMember> _byPort = []; // whose heartbeats may come from any local address
+    private readonly Dictionary<IpPort, HeartbeatMember> _configured = [];
+    private readonly Dictionary<ushort, HeartbeatMember> _configuredPorts = []; // heartbeats from any local address with this port
+    private readonly Dictionary<IpPort, HeartbeatMember> _registered = []; // each by its Registered, never a source that is configured
     private int _lastNumber;
 
-    /// <summary>Every backend whose heartbeats are wanted.</summary>
+    /// <summary>Every backend whose heartbeats are expected.</summary>
     public ImmutableArray<HeartbeatMember> Members { get; private set; } = [];
 
-    /// <summary>Takes up who is in the pool. Who stays as it was keeps all that is known of it.</summary>
+    /// <summary>Takes over the members of the pool. What is known of a backend stays, unless its addresses have changed.</summary>
     /// <param name="backends">The pool's members.</param>
-    /// <param name="options">What the configuration says of them, by name.</param>
+    /// <param name="options">What the configuration says about them, by name.</param>
     public void SetMembers(IEnumerable<Backend> backends, IReadOnlyDictionary<string, BackendOptions> options)
     {
         var before = Members;
-        // Another backend of the same name may have been put there at run time; nobody knows where its heartbeats come from.
+        // An operator may have put another backend of the same name there at run time; where its heartbeats come from is not known.
+        IpPort? SourceOf(Backend backend) =>
+            options.GetValueOrDefault(backend.Name) is { HeartbeatAddress: { } wanted } known && known.Address == backend.Address
+                ? IpPort.Of(wanted)
+                : null;
         Members =
         [
             .. from backend in backends
-               let source = options.GetValueOrDefault(backend.Name) is { HeartbeatAddress: { } wanted } known && known.Address == backend.Address ? IpPort.Of(wanted) : null
+               let source = SourceOf(backend)
                where source is not null
                select before.FirstOrDefault(member => member.Backend == backend && member.Udp == source)
                       ?? new HeartbeatMember(++_lastNumber, backend, source.Value) { SeenAt = time.GetTimestamp() },
         ];
-        _bySource.Clear();
-        _byPort.Clear();
+        _configured.Clear();
+        _configuredPorts.Clear();
+        _registered.Clear();
         foreach (var member in Members)
         {
             if (member.Udp.IsAny)
             {
-                _byPort.TryAdd(member.Udp.Port, member);
+                _configuredPorts.TryAdd(member.Udp.Port, member);
             }
             else
             {
-                _bySource.TryAdd(member.Udp, member);
+                _configured.TryAdd(member.Udp, member);
             }
         }
         foreach (var member in Members)
         {
             if (member.Registered is { } source)
             {
-                _bySource.TryAdd(source, member);
+                SetRegistered(member, source);
             }
         }
     }
 
-    /// <summary>Whose datagrams come from a source; null where that is nobody's.</summary>
+    /// <summary>The backend whose heartbeats come from a source address; null if there is none.</summary>
     public HeartbeatMember? Find(IpPort source) =>
-        _bySource.GetValueOrDefault(source)
-        ?? (_byPort.TryGetValue(source.Port, out var member) && _local.Contains(source) ? member : null);
+        _configured.GetValueOrDefault(source) ?? _registered.GetValueOrDefault(source) ?? FindByPort(source);
 
-    /// <summary>Which backend a registration names; null where there is none. Each of its two addresses must fit.</summary>
+    /// <summary>The backend that a registration names; null if there is none. Both of its addresses must fit.</summary>
     public HeartbeatMember? Find(in HeartbeatMessage registration, IpPort source)
     {
         foreach (var member in Members)
@@ -72,34 +80,41 @@ internal sealed class HeartbeatRegister(TimeProvider time)
         return null;
     }
 
-    /// <summary>From now on the member's heartbeats come from there too; no longer from where it registered before.</summary>
+    /// <summary>
+    /// From now on the member's heartbeats may come from this source too, and no longer from the one from which it registered before.
+    /// </summary>
     public void Register(HeartbeatMember member, IpPort source)
     {
-        if (member.Registered == source || source == member.Udp)
-        {
-            return;
-        }
         if (member.Registered is { } former)
         {
-            _bySource.Remove(former);
+            _registered.Remove(former);
         }
-        if (_bySource.TryGetValue(source, out var other) && other.Registered == source)
-        {
-            other.Registered = null; // A program that says that it is somebody else now.
-        }
-        else if (other is not null)
-        {
-            member.Registered = null;
-            return; // The source is the configured one of another, and stays its.
-        }
-        (member.Registered, _bySource[source]) = (source, member);
+        SetRegistered(member, source);
     }
 
-    // Where the configuration has a name, it is not looked up: the port and the heartbeat address say enough.
+    // A configured source belongs to its backend whatever others say; where it is the member's own, it needs no registration.
+    private void SetRegistered(HeartbeatMember member, IpPort source)
+    {
+        if (_configured.ContainsKey(source) || FindByPort(source) is not null)
+        {
+            member.Registered = null;
+            return;
+        }
+        if (_registered.GetValueOrDefault(source) is { } other)
+        {
+            other.Registered = null; // The same program says that it is another backend now.
+        }
+        (member.Registered, _registered[source]) = (source, member);
+    }
+
+    private HeartbeatMember? FindByPort(IpPort source) =>
+        _configuredPorts.TryGetValue(source.Port, out var member) && _local.Contains(source) ? member : null;
+
+    // A host name in the configuration is not looked up: the port and the heartbeat address say enough.
     private bool FitsTcp(HeartbeatMember member, IpPort announced, IpPort source) =>
         member.Tcp is { } configured ? Fits(configured, announced, source) : announced.Port == member.Backend.Address.Port;
 
-    // 0.0.0.0 is any local address: in the configuration, of this machine; in what is announced, of the sender's.
+    // 0.0.0.0 means any local address: of this machine in the configuration, of the sender's machine in a registration.
     private bool Fits(IpPort configured, IpPort announced, IpPort source) =>
         configured.Port == announced.Port
         && (configured.Ip == announced.Ip && !configured.IsAny
@@ -107,10 +122,10 @@ internal sealed class HeartbeatRegister(TimeProvider time)
             || announced.IsAny && (configured.Ip == source.Ip || _local.Contains(configured) && _local.Contains(source)));
 }
 
-/// <summary>A backend whose heartbeats are wanted, and what has come of them.</summary>
-/// <param name="number">A number that no other member of the pool ever has, above 0.</param>
+/// <summary>A backend whose heartbeats are expected, and what is known from them.</summary>
+/// <param name="number">A number above 0 that no other member of the pool ever has.</param>
 /// <param name="backend">The backend.</param>
-/// <param name="udp">Where its heartbeats come from, by the configuration.</param>
+/// <param name="udp">The configured source address of its heartbeats.</param>
 internal sealed class HeartbeatMember(int number, Backend backend, IpPort udp)
 {
     public int Number { get; } = number;
@@ -119,30 +134,30 @@ internal sealed class HeartbeatMember(int number, Backend backend, IpPort udp)
 
     public IpPort Udp { get; } = udp;
 
-    /// <summary>Where it serves; null where the configuration has a name.</summary>
+    /// <summary>The address at which it serves; null if the configuration has a host name.</summary>
     public IpPort? Tcp { get; } = IpPort.Of(backend.Address);
 
-    /// <summary>Where it has registered from, if that is elsewhere.</summary>
+    /// <summary>The source address from which it has registered, if that is not a configured one.</summary>
     public IpPort? Registered { get; set; }
 
     public HeartbeatState State { get; set; }
 
-    /// <summary>When the last sign of life came; before the first one, when they began to be wanted.</summary>
+    /// <summary>Timestamp of the last sign of life; before the first one, of when heartbeats began to be expected.</summary>
     public long SeenAt { get; set; }
 
-    /// <summary>How busy it said last that it is.</summary>
+    /// <summary>The load that it reported last, in percent.</summary>
     public int Load { get; set; }
 }
 
-/// <summary>What the heartbeats of a backend have told its pool.</summary>
+/// <summary>What the pool was last told about the heartbeats of a backend.</summary>
 internal enum HeartbeatState
 {
-    /// <summary>Nothing yet.</summary>
+    /// <summary>Nothing yet: the first one is awaited.</summary>
     Awaited,
 
-    /// <summary>That it is there.</summary>
+    /// <summary>That it is alive.</summary>
     Alive,
 
-    /// <summary>That it has fallen silent.</summary>
+    /// <summary>That none came in time.</summary>
     Silent,
 }

@@ -5,13 +5,15 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health.Heartbeats;
 
-/// <summary>A pool whose backends say by datagrams that they are there.</summary>
+/// <summary>A pool whose backends send heartbeats.</summary>
 /// <param name="Pool">The pool.</param>
-/// <param name="Options">Where and how.</param>
-/// <param name="Backends">Its backends by the configuration, by name.</param>
+/// <param name="Options">Where they arrive, and what is expected.</param>
+/// <param name="Backends">What the configuration says about its backends, by name.</param>
 public sealed record HeartbeatPool(BackendPool Pool, HeartbeatOptions Options, IReadOnlyDictionary<string, BackendOptions> Backends);
 
-/// <summary>Takes the heartbeats of every pool that has some, each on a socket of its own, and looks who falls silent.</summary>
+/// <summary>
+/// Receives the heartbeats of every pool that wants them, each pool on its own socket, and notices which backends fall silent.
+/// </summary>
 public sealed partial class HeartbeatService(TimeProvider time, ILogger<HeartbeatService> logger) : IHostedService, IDisposable
 {
     private readonly Lock _gate = new();
@@ -19,21 +21,25 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
     private readonly Dictionary<string, HeartbeatSocket> _sockets = new(StringComparer.OrdinalIgnoreCase); // by pool
     private readonly Dictionary<string, HeartbeatSocket> _reserved = new(StringComparer.OrdinalIgnoreCase);
     private IReadOnlyList<HeartbeatPool> _pools = [];
-    private ITimer? _ticks; // from the start to the end
+    private ITimer? _ticks; // null before the start
 
-    /// <summary>What has come, by pool.</summary>
+    /// <summary>The statistics of each pool that wants heartbeats.</summary>
     public IReadOnlyList<(string Pool, HeartbeatStatistics Statistics)> Statistics
     {
         get
         {
             lock (_gate)
             {
-                return [.. _monitors.Select(monitor => (monitor.Key.Name, monitor.Value.Statistics)).OrderBy(entry => entry.Name, StringComparer.OrdinalIgnoreCase)];
+                return
+                [
+                    .. _monitors.Select(monitor => (monitor.Key.Name, monitor.Value.Statistics))
+                        .OrderBy(entry => entry.Name, StringComparer.OrdinalIgnoreCase),
+                ];
             }
         }
     }
 
-    /// <summary>Where the heartbeats of a pool really arrive; null where it takes none now.</summary>
+    /// <summary>The address at which the heartbeats of a pool really arrive; null if it receives none now.</summary>
     public EndpointAddress? AddressOf(string pool)
     {
         lock (_gate)
@@ -43,10 +49,10 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
     }
 
     /// <summary>
-    /// Binds the sockets that these pools will need beyond those that there are, for <see cref="Watch"/> to take up; before the start, none.
-    /// An address that goes from one pool to another keeps its socket.
+    /// Binds the additional sockets that these pools will need; <see cref="Watch"/> takes them over. Before the start it binds none. An
+    /// address that moves from one pool to another keeps its socket.
     /// </summary>
-    /// <exception cref="StartException">One of them cannot be had; none is kept.</exception>
+    /// <exception cref="StartException">An address cannot be bound; no new socket is kept.</exception>
     public void Reserve(IEnumerable<(string Pool, HeartbeatOptions Options)> pools)
     {
         lock (_gate)
@@ -57,10 +63,13 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
             }
             try
             {
-                foreach (var (pool, options) in pools.Where(wanted => _sockets.GetValueOrDefault(wanted.Pool)?.Configured != wanted.Options.Address))
+                foreach (var (pool, options) in pools.Where(wanted =>
+                    _sockets.GetValueOrDefault(wanted.Pool)?.Configured != wanted.Options.Address))
                 {
-                    // Port 0 is another one for each.
-                    _reserved[pool] = _sockets.Values.FirstOrDefault(socket => socket.Configured == options.Address && socket.Configured.Port != 0) ?? new HeartbeatSocket(pool, options.Address!, time, logger);
+                    // Port 0 is a different port for each pool.
+                    var existing = _sockets.Values.FirstOrDefault(socket =>
+                        socket.Configured == options.Address && socket.Configured.Port != 0);
+                    _reserved[pool] = existing ?? new HeartbeatSocket(pool, options.Address!, time, logger);
                 }
             }
             catch (StartException)
@@ -72,7 +81,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         }
     }
 
-    /// <summary>Takes the heartbeats of these pools, and no others, from now on; or from the start on, where that is to come.</summary>
+    /// <summary>Receives the heartbeats of these pools, and no others, from now on; before the start: from the start on.</summary>
     public void Watch(IReadOnlyList<HeartbeatPool> pools)
     {
         lock (_gate)
@@ -93,22 +102,22 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
                 }
                 monitor.Apply(wanted.Options, wanted.Backends);
             }
-            TakeUpReserved();
-            TickWhereNeeded();
+            StartReservedNeedsLock();
+            SetTimerNeedsLock();
             DisposeOf(sockets.Except(_sockets.Values));
         }
     }
 
     /// <inheritdoc/>
-    /// <exception cref="StartException">An address cannot be had.</exception>
+    /// <exception cref="StartException">An address cannot be bound.</exception>
     public Task StartAsync(CancellationToken cancellationToken)
     {
         lock (_gate)
         {
             _ticks = time.CreateTimer(_ => Tick(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
             Reserve(_pools.Select(pool => (pool.Pool.Name, pool.Options)));
-            TakeUpReserved();
-            TickWhereNeeded();
+            StartReservedNeedsLock();
+            SetTimerNeedsLock();
         }
         return Task.CompletedTask;
     }
@@ -132,7 +141,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         }
     }
 
-    private void TakeUpReserved()
+    private void StartReservedNeedsLock()
     {
         foreach (var wanted in _pools)
         {
@@ -145,7 +154,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         }
     }
 
-    private void TickWhereNeeded()
+    private void SetTimerNeedsLock()
     {
         var interval = _monitors.Count > 0 ? HeartbeatMonitor.TickInterval : Timeout.InfiniteTimeSpan;
         _ticks?.Change(interval, interval);

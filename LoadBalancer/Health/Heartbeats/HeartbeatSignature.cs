@@ -6,14 +6,17 @@ using System.Security.Cryptography;
 namespace LoadBalancer.Health.Heartbeats;
 
 /// <summary>
-/// Signs datagrams, and tells those that bear the signature: <c>OK t=1764230000000 mac=9f86…</c>, where <c>t</c> is the time of
-/// sending in Unix milliseconds and <c>mac</c> is HMAC-SHA256 over everything before <c> mac=</c>, in hex.
+/// Signs datagrams, and verifies signatures: <c>OK t=1764230000000 mac=9f86…</c>, where <c>t</c> is the time of sending in Unix
+/// milliseconds and <c>mac</c> is HMAC-SHA256 (RFC 2104) over everything before <c> mac=</c>, in hex.
 /// </summary>
 /// <param name="key">The secret.</param>
 /// <param name="time">The clock.</param>
 internal sealed class HeartbeatSignature(byte[] key, TimeProvider time)
 {
-    /// <summary>How far off the time of sending may be, in milliseconds, in either direction: clocks differ, and what is older may be a copy.</summary>
+    /// <summary>
+    /// How far the time of sending may be from now, in milliseconds, in either direction: clocks differ, and an older datagram may be a
+    /// copy.
+    /// </summary>
     public const long Window = 10_000;
 
     private const int MacBytes = HMACSHA256.HashSizeInBytes;
@@ -22,10 +25,10 @@ internal sealed class HeartbeatSignature(byte[] key, TimeProvider time)
 
     private static ReadOnlySpan<byte> MacMark => " mac="u8;
 
-    /// <summary>Looks whether a datagram was signed with the key, and lately.</summary>
-    /// <param name="datagram">All of it, trimmed.</param>
-    /// <param name="signed">What it says, and when it was signed; only where the result is null.</param>
-    /// <returns>What is wrong with it; null where nothing is.</returns>
+    /// <summary>Verifies that a datagram was signed with the key, not long ago.</summary>
+    /// <param name="datagram">The whole datagram, trimmed.</param>
+    /// <param name="signed">Its text, and when it was signed; valid only if the result is null.</param>
+    /// <returns>What is wrong with it; null if it is valid.</returns>
     public HeartbeatResult? Verify(ReadOnlySpan<byte> datagram, out SignedText signed)
     {
         signed = default;
@@ -36,11 +39,12 @@ internal sealed class HeartbeatSignature(byte[] key, TimeProvider time)
         }
         var body = datagram[..(macStart - MacMark.Length)];
         var mark = body.LastIndexOf(TimeMark);
-        if (mark < 0 || !Utf8Parser.TryParse(body[(mark + TimeMark.Length)..], out ulong at, out var digits) || mark + TimeMark.Length + digits != body.Length || at > long.MaxValue / 2)
+        if (mark < 0 || !Utf8Parser.TryParse(body[(mark + TimeMark.Length)..], out ulong at, out var digits)
+            || mark + TimeMark.Length + digits != body.Length || at > long.MaxValue / 2)
         {
             return HeartbeatResult.BadMac;
         }
-        // Before the hash, which costs more than all the rest together.
+        // Before the hash, which costs more than everything else together.
         if (Math.Abs((long)at - time.GetUtcNow().ToUnixTimeMilliseconds()) > Window)
         {
             return HeartbeatResult.Stale;
@@ -59,11 +63,11 @@ internal sealed class HeartbeatSignature(byte[] key, TimeProvider time)
         return null;
     }
 
-    /// <summary>Writes a text with its signature.</summary>
-    /// <param name="text">What to say.</param>
-    /// <param name="into">Where to.</param>
-    /// <param name="signed">The same, as <see cref="Verify"/> would find it.</param>
-    /// <returns>How many bytes that are.</returns>
+    /// <summary>Writes a text and its signature.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="into">Where to write to.</param>
+    /// <param name="signed">The signed text, as <see cref="Verify"/> would return it.</param>
+    /// <returns>The length in bytes.</returns>
     public int Sign(ReadOnlySpan<byte> text, Span<byte> into, out SignedText signed)
     {
         var at = time.GetUtcNow().ToUnixTimeMilliseconds();
@@ -81,10 +85,10 @@ internal sealed class HeartbeatSignature(byte[] key, TimeProvider time)
     }
 }
 
-/// <summary>What a signed datagram says, without its signature.</summary>
-/// <param name="text">What it says.</param>
+/// <summary>The text of a signed datagram, without its signature.</summary>
+/// <param name="text">The text.</param>
 /// <param name="at">When it was signed, in Unix milliseconds.</param>
-/// <param name="id">The first half of its mac: no two texts or times have the same.</param>
+/// <param name="id">The first half of its mac; different for every text and time.</param>
 internal readonly ref struct SignedText(ReadOnlySpan<byte> text, long at, UInt128 id)
 {
     public ReadOnlySpan<byte> Text { get; } = HeartbeatMessage.Trim(text);

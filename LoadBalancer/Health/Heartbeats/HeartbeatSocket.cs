@@ -6,20 +6,20 @@ using LoadBalancer.Net;
 namespace LoadBalancer.Health.Heartbeats;
 
 /// <summary>
-/// Where the heartbeats of a pool arrive: reads datagrams as fast as they come, and goes on whatever they hold and whatever the network
-/// reports.
+/// The UDP socket on which the heartbeats of a pool arrive: reads datagrams as fast as they come, and goes on whatever they contain and
+/// whatever the network reports.
 /// </summary>
 internal sealed class HeartbeatSocket : IDisposable
 {
-    // As much as the system lets us have: what comes while this program is not on a processor must find room.
+    // As much as the system allows: what arrives while this process is not running must find room.
     private const int ReceiveBuffer = 4 * 1024 * 1024;
 
-    // So many in a row, then others that wait for a thread have their turn.
+    // After so many datagrams in a row, other work gets the thread.
     private const int Batch = 64;
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
 
-    // Windows: tells no receiver that somebody whom we had answered was not there (SIO_UDP_CONNRESET, which .NET has no name for).
+    // Windows: do not report to the receiver that an answer could not be delivered (SIO_UDP_CONNRESET, for which .NET has no name).
     private const int ConnectionResetControl = unchecked((int)0x9800000C);
 
     private readonly Socket _socket;
@@ -29,7 +29,7 @@ internal sealed class HeartbeatSocket : IDisposable
     private volatile bool _isDisposed;
 
     /// <summary>Binds to an address; datagrams are read from <see cref="Start"/> on.</summary>
-    /// <exception cref="StartException">It cannot be had.</exception>
+    /// <exception cref="StartException">The address cannot be bound.</exception>
     public HeartbeatSocket(string pool, EndpointAddress address, TimeProvider time, ILogger logger)
     {
         (Configured, _time, _logger) = (address, time, logger);
@@ -47,7 +47,7 @@ internal sealed class HeartbeatSocket : IDisposable
                 _socket.IOControl(ConnectionResetControl, [0], null);
             }
             _socket.ReceiveBufferSize = ReceiveBuffer;
-            _socket.Blocking = false; // An answer that finds no room is lost, like any datagram may be.
+            _socket.Blocking = false; // An answer that finds no room is lost, as any datagram may be.
             _socket.Bind(new IPEndPoint(ip, address.Port));
         }
         catch (SocketException e)
@@ -60,10 +60,10 @@ internal sealed class HeartbeatSocket : IDisposable
     /// <summary>The address as it was configured.</summary>
     public EndpointAddress Configured { get; }
 
-    /// <summary>Where it really is, which the configuration does not say where its port is 0.</summary>
+    /// <summary>Where it really listens; that differs from the configuration if the configured port is 0.</summary>
     public EndpointAddress Address => Configured with { Port = ((IPEndPoint)_socket.LocalEndPoint!).Port };
 
-    /// <summary>Reads datagrams until disposed: for this pool from now on, whichever it was before.</summary>
+    /// <summary>Reads datagrams until disposed: for the pool of this monitor from now on, even if it was for another pool before.</summary>
     public void Start(HeartbeatMonitor monitor)
     {
         var isReading = _monitor is not null;
@@ -83,8 +83,8 @@ internal sealed class HeartbeatSocket : IDisposable
 
     private async Task ReceiveAsync()
     {
-        var buffer = new byte[HeartbeatMessage.MostBytes + 1];
-        var answer = new byte[HeartbeatMessage.MostBytes];
+        var buffer = new byte[HeartbeatMessage.MaxBytes + 1];
+        var answer = new byte[HeartbeatMessage.MaxBytes];
         var from = new SocketAddress(_socket.AddressFamily);
         for (var count = 1; !_isDisposed; count++)
         {
@@ -95,11 +95,11 @@ internal sealed class HeartbeatSocket : IDisposable
             }
             catch (SocketException e) when (e.SocketErrorCode == SocketError.MessageSize)
             {
-                Take(buffer, from, answer); // Windows says so of one that did not fit; elsewhere its end is missing.
+                Take(buffer, from, answer); // Windows reports a datagram that does not fit; other systems cut it.
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                // Disposed of; or something came back from where an answer went. Should it go on, it must not keep a processor busy.
+                // Disposed; or an answer could not be delivered. If that repeats, it must not keep a processor busy.
                 if (!_isDisposed)
                 {
                     await Task.Delay(Pause, _time);
@@ -126,7 +126,7 @@ internal sealed class HeartbeatSocket : IDisposable
         }
         catch (SocketException)
         {
-            // A forged source that nothing can be sent to, or no room: the sender asks again.
+            // A forged source to which nothing can be sent, or no room: the sender asks again.
         }
     }
 }

@@ -24,7 +24,7 @@ public enum HeartbeatResult
     /// <summary>Not a heartbeat and not a registration.</summary>
     Malformed,
 
-    /// <summary>More than <see cref="HeartbeatMessage.MostBytes"/>.</summary>
+    /// <summary>More than <see cref="HeartbeatMessage.MaxBytes"/>.</summary>
     TooLong,
 
     /// <summary>Not signed, or with another key.</summary>

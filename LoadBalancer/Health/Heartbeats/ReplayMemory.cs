@@ -1,37 +1,38 @@
 namespace LoadBalancer.Health.Heartbeats;
 
 /// <summary>
-/// Remembers which signed datagrams have come, for as long as a copy of one could pass for new. Only what bears a valid mac is
-/// remembered, so that a flood of anything else costs no memory; what holders of the key can fill is bounded: when it is full, the older
-/// half is forgotten and nothing that was signed before its end is taken any more, rather than a copy of it.
+/// Remembers which signed datagrams have arrived, for as long as a copy of one could be taken for new. Only datagrams with a valid mac
+/// are remembered, so that a flood of others costs no memory. The memory is bounded: when it is full, the older half is forgotten, and
+/// nothing that was signed before the end of that half is accepted any more, so that no copy of it is accepted either.
 /// </summary>
 /// <remarks>
-/// Two backends that say the same in the same millisecond send the same bytes, which programs started by one script do for minutes. So an
-/// OK counts once for each backend from whose source it comes; from anywhere else it counts only if nobody has seen it.
+/// Two backends that send the same text in the same millisecond send the same bytes, and programs started by one script do so for
+/// minutes. So an OK counts once for each backend from whose source it comes; from any other source it counts only if it is new.
 /// </remarks>
 /// <param name="time">The clock.</param>
-/// <param name="most">How many are remembered in each half.</param>
+/// <param name="most">The capacity of each half, in datagrams.</param>
 internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
 {
-    /// <summary>Who said it: nobody in particular.</summary>
+    /// <summary>The sender is not known.</summary>
     public const int Anybody = 0;
 
-    /// <summary>Who said it: the load balancer itself.</summary>
+    /// <summary>The sender is the load balancer itself.</summary>
     public const int Ourselves = -1;
 
-    // From the first moment at which it may be taken to the last.
+    // From the first moment at which a datagram is accepted to the last one.
     private static readonly TimeSpan Lifetime = TimeSpan.FromMilliseconds(2 * HeartbeatSignature.Window);
 
     private HashSet<(UInt128 Id, int Sender)> _older = [], _newer = [];
-    private long _newest = long.MinValue;      // when the newest of the newer half was signed
-    private long _olderNewest = long.MinValue; // of the older half
-    private long _since = time.GetTimestamp(); // not the time of day, which may be put back
-    private long _floor = long.MinValue;       // nothing that was signed at or before this is taken
+    private long _newest = long.MinValue;      // when the newest datagram of the newer half was signed
+    private long _olderNewest = long.MinValue; // the same of the older half
+    private long _since = time.GetTimestamp(); // a timestamp, because the time of day may be set back
+    private long _floor = long.MinValue;       // nothing that was signed at or before this is accepted
 
-    /// <summary>Takes in what was said.</summary>
-    /// <param name="signed">What bears a valid mac.</param>
-    /// <param name="sender">The backend from whose source it came, by a number above 0; <see cref="Anybody"/>, or <see cref="Ourselves"/>.</param>
-    /// <returns>What is wrong with it; null where it was not said before.</returns>
+    /// <summary>Remembers a datagram, unless it is a copy.</summary>
+    /// <param name="signed">The datagram, whose mac is valid.</param>
+    /// <param name="sender">The number (above 0) of the backend from whose source it came; <see cref="Anybody"/> or <see
+    /// cref="Ourselves"/>.</param>
+    /// <returns>What is wrong with it; null if it is new.</returns>
     public HeartbeatResult? TakeIn(in SignedText signed, int sender)
     {
         Age();
@@ -46,7 +47,7 @@ internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
         }
         if (sender == Ourselves)
         {
-            Add(signed.Id, sender); // Our OK reads like a backend's.
+            Add(signed.Id, sender); // An OK of ours looks like one of a backend.
         }
         _newest = Math.Max(_newest, signed.At);
         return null;
@@ -61,8 +62,9 @@ internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
         }
         if (!isOld)
         {
-            // It is forgotten before its time. Where the clock was put back since it was signed, what is signed from now on is not older for that.
-            _floor = Math.Max(_floor, Math.Min(_olderNewest, time.GetUtcNow().ToUnixTimeMilliseconds() + HeartbeatSignature.Window));
+            // This half is forgotten early. If the clock was set back meanwhile, what is signed from now on must not be taken for older.
+            var latest = time.GetUtcNow().ToUnixTimeMilliseconds() + HeartbeatSignature.Window;
+            _floor = Math.Max(_floor, Math.Min(_olderNewest, latest));
         }
         (_older, _newer) = (_newer, _older);
         _newer.Clear();

@@ -8,11 +8,11 @@ namespace LoadBalancer.Health.Probes;
 public sealed record ProbedPool(BackendPool Pool, HealthCheckOptions Options, IProbe Probe);
 
 /// <summary>
-/// Polls the backends of each pool: all at once at the start, then a healthy one every <see cref="HealthCheckOptions.Interval"/> and
-/// an unhealthy one every <see cref="HealthCheckOptions.DownInterval"/>, each up to 10 % early at random, so that many load
-/// balancers started together do not probe together. The long interval ends early when a request finds the backend down, or when
-/// there is reason to doubt it: then the next probe follows at once, but never sooner than DownInterval after the last. Backends that
-/// join are polled from then on, those that leave no longer.
+/// Probes the backends of each pool: all at once at the start, then a healthy one every <see cref="HealthCheckOptions.Interval"/> and
+/// an unhealthy one every <see cref="HealthCheckOptions.DownInterval"/>, each up to 10 % early at random, so that load balancers
+/// that were started together do not probe together. The long interval ends early when a request finds the backend down, or when
+/// the backend is suspected to be down: then the next probe follows at once, but never sooner than DownInterval after the last one.
+/// Backends that join are probed from then on, backends that leave no longer.
 /// </summary>
 public sealed class HealthChecker(TimeProvider time, Random random, ILogger<HealthChecker> logger) : BackgroundService
 {
@@ -21,7 +21,7 @@ public sealed class HealthChecker(TimeProvider time, Random random, ILogger<Heal
     private IReadOnlyList<ProbedPool> _pools = [];
     private CancellationToken? _stopping; // null before the start
 
-    /// <summary>Polls the backends of these pools, and no others, from now on; or from the start on, where that is to come.</summary>
+    /// <summary>Probes the backends of these pools, and no others, from now on; before the start: from the start on.</summary>
     public void Watch(IReadOnlyList<ProbedPool> pools)
     {
         lock (_gate)
@@ -35,7 +35,7 @@ public sealed class HealthChecker(TimeProvider time, Random random, ILogger<Heal
                 watched.Pool.MembersChanged += OnMembersChanged;
             }
             _pools = pools;
-            StartAndStopPollings();
+            UpdatePollingNeedsLock();
         }
     }
 
@@ -45,7 +45,7 @@ public sealed class HealthChecker(TimeProvider time, Random random, ILogger<Heal
         lock (_gate)
         {
             _stopping = stoppingToken;
-            StartAndStopPollings();
+            UpdatePollingNeedsLock();
         }
         await Task.Delay(Timeout.InfiniteTimeSpan, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         lock (_gate)
@@ -61,11 +61,11 @@ public sealed class HealthChecker(TimeProvider time, Random random, ILogger<Heal
     {
         lock (_gate)
         {
-            StartAndStopPollings();
+            UpdatePollingNeedsLock();
         }
     }
 
-    private void StartAndStopPollings()
+    private void UpdatePollingNeedsLock()
     {
         if (_stopping is not { IsCancellationRequested: false })
         {
@@ -79,9 +79,10 @@ public sealed class HealthChecker(TimeProvider time, Random random, ILogger<Heal
         }
         foreach (var (backend, probed) in wanted.Where(entry => !_pollings.ContainsKey(entry.Key)))
         {
-            var stop = new CancellationTokenSource(); // has no timer and is linked to nothing: it need not be disposed of
+            var stop = new CancellationTokenSource(); // needs no Dispose: it has no timer and no linked token
             _pollings[backend] = new Polling(probed, stop);
-            BackgroundTask.Run(PollAsync(probed, backend, stop.Token), logger, $"pool '{probed.Pool.Name}': probing backend '{backend.Name}'");
+            BackgroundTask.Run(
+                PollAsync(probed, backend, stop.Token), logger, $"pool '{probed.Pool.Name}': probing backend '{backend.Name}'");
         }
     }
 
@@ -97,42 +98,42 @@ public sealed class HealthChecker(TimeProvider time, Random random, ILogger<Heal
                     probed.Pool.ObserveProbe(backend, result.Succeeded, result.Reason);
                 }
 
-                if (await IsQuestionedWithinAsync(WithJitter(probed.Options.Interval), probed.Pool, backend, stoppingToken))
+                if (await IsSuspectWithinAsync(WithJitter(probed.Options.Interval), probed.Pool, backend, stoppingToken))
                 {
-                    var rest = WithJitter(probed.Options.DownInterval) - time.GetElapsedTime(probedAt);
-                    await Task.Delay(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, time, stoppingToken);
+                    var left = WithJitter(probed.Options.DownInterval) - time.GetElapsedTime(probedAt);
+                    await Task.Delay(left > TimeSpan.Zero ? left : TimeSpan.Zero, time, stoppingToken);
                 }
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            // The load balancer stops, or the backend has left.
+            // The load balancer stops, or the backend has left the pool.
         }
     }
 
-    // Sleeps for the interval, but no longer than the backend is up and beyond doubt.
-    private async Task<bool> IsQuestionedWithinAsync(TimeSpan interval, BackendPool pool, Backend backend, CancellationToken stoppingToken)
+    // Waits for the interval, but no longer than the backend is up and nothing is suspected.
+    private async Task<bool> IsSuspectWithinAsync(TimeSpan interval, BackendPool pool, Backend backend, CancellationToken stoppingToken)
     {
-        var questioned = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var suspect = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         void OnFlip(BackendPool _, Backend flipped)
         {
             if (flipped == backend && !backend.Health.IsUp)
             {
-                questioned.TrySetResult();
+                suspect.TrySetResult();
             }
         }
-        void OnDoubt() => questioned.TrySetResult();
+        void OnSuspected() => suspect.TrySetResult();
 
         pool.HealthFlipped += OnFlip;
-        backend.Doubted += OnDoubt;
+        backend.Suspected += OnSuspected;
         if (backend.Health.IsUp)
         {
-            await questioned.Task.WaitAsync(interval, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await suspect.Task.WaitAsync(interval, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
         pool.HealthFlipped -= OnFlip;
-        backend.Doubted -= OnDoubt;
+        backend.Suspected -= OnSuspected;
         stoppingToken.ThrowIfCancellationRequested();
-        return questioned.Task.IsCompleted || !backend.Health.IsUp;
+        return suspect.Task.IsCompleted || !backend.Health.IsUp;
     }
 
     private TimeSpan WithJitter(TimeSpan interval) => interval * (1 - 0.1 * random.NextDouble());

@@ -7,18 +7,18 @@ using LoadBalancer.Tls;
 
 namespace LoadBalancer.Health.Probes;
 
-/// <summary>GET the health check's path; any 2xx is success. Reads no further than the head of the answer.</summary>
+/// <summary>Sends GET for the path of the health check; any 2xx is success. Reads only the head of the response.</summary>
 /// <param name="client">Sends the probes; made over <see cref="CreateHandler"/>.</param>
 /// <param name="options">The pool's health check.</param>
-/// <param name="version">What is spoken to http:// backends; with https:// ones it is negotiated.</param>
+/// <param name="version">The HTTP version for http:// backends; https:// backends negotiate it.</param>
 /// <param name="time">The clock of the time-out.</param>
 public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Version version, TimeProvider time) : IProbe
 {
     /// <summary>
-    /// The handler for probes: each opens a connection of its own, for a server that no longer accepts any is not well, however
-    /// many old ones it still serves.
+    /// The handler for probes. Each probe opens its own connection: a server that accepts no new connections is not healthy, even if it
+    /// still serves old ones.
     /// </summary>
-    /// <param name="trust">Has https:// backends prove who they are.</param>
+    /// <param name="trust">Verifies the certificates of https:// backends.</param>
     public static HttpMessageHandler CreateHandler(BackendTrust trust) => new SocketsHttpHandler
     {
         ConnectCallback = (context, cancellationToken) => ConnectAsync(context, trust, cancellationToken),
@@ -48,7 +48,8 @@ public sealed class HttpProbe(HttpClient client, HealthCheckOptions options, Ver
         time,
         cancellationToken);
 
-    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, BackendTrust trust, CancellationToken cancellationToken)
+    private static async ValueTask<Stream> ConnectAsync(
+        SocketsHttpConnectionContext context, BackendTrust trust, CancellationToken cancellationToken)
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try

@@ -4,20 +4,20 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health.Probes;
 
-/// <summary>Asks a backend once whether it is well.</summary>
+/// <summary>Checks once whether a backend is healthy.</summary>
 public interface IProbe
 {
     /// <summary>
-    /// Sends the probe. Every failure is a result, never an exception, unless the token itself is cancelled; null where it could not
-    /// even be sent, for a reason that is none of the backend's.
+    /// Sends the probe. Every failure is a result, never an exception, unless <paramref name="cancellationToken"/> is cancelled.
+    /// Null if the probe could not be sent for a local reason, such as no free file descriptor: that says nothing about the backend.
     /// </summary>
     Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken);
 
-    /// <summary>Runs a probe and makes a result of whatever it throws.</summary>
-    /// <param name="probe">The probe; its token is cancelled when its time is over.</param>
+    /// <summary>Runs a probe with a time-out, and turns what it throws into a result.</summary>
+    /// <param name="probe">The probe; its token is cancelled after <paramref name="timeout"/>.</param>
     /// <param name="timeout">How long it may take.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="cancellationToken">Cancelled when nobody wants to know any longer.</param>
+    /// <param name="cancellationToken">Cancelled when the result is no longer wanted.</param>
     protected static async Task<ProbeResult?> InTimeAsync(
         Func<CancellationToken, Task<ProbeResult>> probe, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
     {
@@ -38,6 +38,6 @@ public interface IProbe
 }
 
 /// <summary>What a probe found.</summary>
-/// <param name="Succeeded">Whether the backend is well.</param>
-/// <param name="Reason">Why, in one short phrase.</param>
+/// <param name="Succeeded">Whether the backend is healthy.</param>
+/// <param name="Reason">The reason, in one short phrase for logs and status pages.</param>
 public readonly record struct ProbeResult(bool Succeeded, string Reason);

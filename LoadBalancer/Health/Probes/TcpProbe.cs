@@ -4,7 +4,7 @@ using LoadBalancer.Pools;
 
 namespace LoadBalancer.Health.Probes;
 
-/// <summary>Opens a connection and closes it again: whoever accepts is well.</summary>
+/// <summary>Opens a connection and closes it again: a backend that accepts it is healthy.</summary>
 /// <param name="options">The pool's health check.</param>
 /// <param name="time">The clock of the time-out.</param>
 public sealed class TcpProbe(HealthCheckOptions options, TimeProvider time) : IProbe

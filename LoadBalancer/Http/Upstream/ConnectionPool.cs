@@ -169,7 +169,7 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
     private void OnClosed(BackendConnection connection)
     {
         Drop(connection);
-        backend.Doubt();
+        backend.Suspect();
     }
 
     /// <summary>The idle connections of one thread, the one used last on top.</summary>
