@@ -4,7 +4,6 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Listeners;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
-using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tasks;
