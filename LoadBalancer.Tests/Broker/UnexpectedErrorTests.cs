@@ -13,9 +13,8 @@ namespace LoadBalancer.Tests.Broker;
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class UnexpectedErrorTests : IDisposable
 {
-    private static readonly ListenerOptions Options = new()
+    private static readonly BrokerListenerOptions Options = new()
     {
-        Protocol = ListenerProtocol.Broker,
         Address = TestNode.Parse("tcp://127.0.0.2"),
         Role = BrokerRole.Alternative,
         MainAddress = IPAddress.Loopback,

@@ -277,7 +277,7 @@ internal sealed class TaskDispatcherTests : IDisposable
     {
         var errors = 1;
         var (pool, log) = (new BackendPool("tasks", new FaultyPolicy(() => errors-- > 0), []), new LogRecorder());
-        using var dispatcher = new TaskDispatcher("tasks", pool, new ListenerOptions(), _clock, log);
+        using var dispatcher = new TaskDispatcher("tasks", pool, new TasksListenerOptions(), _clock, log);
         var task = new FakeTask("a");
         lock (dispatcher.Gate)
         {
