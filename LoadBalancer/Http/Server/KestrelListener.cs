@@ -46,8 +46,8 @@ public sealed class KestrelListener : IListener
     /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
     public KestrelListener(
-        string name, HttpListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors, TimeProvider time,
-        ILoggerFactory loggers)
+        string name, HttpListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors,
+        TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options) = (name, options);
         _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time);
