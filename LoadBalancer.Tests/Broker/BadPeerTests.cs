@@ -110,7 +110,7 @@ internal sealed class BadPeerTests : IAsyncDisposable
         {
             while (!_node.Status.Refused.Any(refused => refused is { Port: "Clients", Reason: "NotReading" }))
             {
-                await peer.SendAsync(requests).WaitAsync(TimeSpan.FromSeconds(1));
+                await peer.SendAsync(requests).WaitAsync(TimeLimits.Event);
                 (await _node.AskAsync("PING", $"client-{answered}")).Should().Be("good: PING");
                 answered++;
             }

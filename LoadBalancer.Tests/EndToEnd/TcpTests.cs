@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -21,13 +22,14 @@ internal sealed class TcpTests
         File.Delete(file);
         await EchoAsync(port);
 
+        var shortage = Stopwatch.StartNew();
         var clients = await Task.WhenAll(Enumerable.Range(0, Files).Select(_ => RawPeer.ConnectAsync(port))); // The system's queue holds those that wait.
         await Eventually.BeTrueAsync(() => Complaints(program) > 0, "there are no files left");
-        var before = program.ProcessorTime;
+        var (before, started) = (program.ProcessorTime, Stopwatch.StartNew());
         await Task.Delay(TimeSpan.FromSeconds(1), TimeProvider.System);
 
-        (program.ProcessorTime - before).Should().BeLessThan(TimeSpan.FromSeconds(0.5), "it tries again ten times a second, and no more");
-        Complaints(program).Should().Be(1, "not every try is told");
+        (program.ProcessorTime - before).Should().BeLessThan(started.Elapsed / 2, "it tries again ten times a second, and no more");
+        Complaints(program).Should().BeLessThanOrEqualTo(1 + (int)(shortage.Elapsed.TotalSeconds / 10), "not every try is told");
         await clients[0].SendAsync("hello");
         (await clients[0].ReadAsync(5)).Should().Be("hello", "who is in is served");
         foreach (var client in clients)
