@@ -45,7 +45,11 @@ internal sealed class CertificateSelectorTests
     public void Select_TwoCertificatesWithAName_GivesTheFirst()
     {
         var selector = new CertificateSelector(
-            [PemCertificate.Read(_certificates.Issue("1", "a.test")), PemCertificate.Read(_certificates.Issue("2", "b.test", "a.test"))], []);
+            [
+                PemCertificate.Read(_certificates.Issue("1", "a.test")),
+                PemCertificate.Read(_certificates.Issue("2", "b.test", "a.test")),
+            ],
+            []);
 
         selector.Select("a.test").ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=a.test");
     }

@@ -30,7 +30,6 @@ internal sealed class ZmtpListener : IAsyncDisposable
         return ValueTask.CompletedTask;
     }
 
-    // A socket for both families says ::ffff:127.0.0.1, which nobody wants to read in a log.
-    private static IPEndPoint Plain(IPEndPoint address) =>
-        address.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(address.Address.MapToIPv4(), address.Port) : address;
+    // For logs: a socket for both families names IPv4 peers ::ffff:127.0.0.1.
+    private static IPEndPoint Plain(IPEndPoint address) => new(address.Address.Unmap(), address.Port);
 }

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
-using LoadBalancer.Http.Messages;
 using LoadBalancer.Net;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
