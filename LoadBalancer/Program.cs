@@ -1,4 +1,5 @@
 using LoadBalancer.CommandLine;
+using LoadBalancer.Composition;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 
@@ -19,17 +20,17 @@ internal static class Program
     /// <returns>The exit code: 0, or 1 where a listener could not start.</returns>
     private static async Task<int> RunAsync(LoadedConfiguration configuration)
     {
-        using var host = Node.Build(configuration, TimeProvider.System);
         try
         {
-            await host.StartAsync();
+            using var node = Node.Build(configuration, TimeProvider.System);
+            await node.StartAsync();
+            await node.WaitForShutdownAsync();
+            return 0;
         }
         catch (StartException e)
         {
             await Console.Error.WriteLineAsync(e.Message);
             return 1;
         }
-        await host.WaitForShutdownAsync();
-        return 0;
     }
 }

@@ -8,6 +8,23 @@ internal sealed class BackendHealthTests
 {
     private readonly FakeTimeProvider _clock = new();
 
+    [TestCase(true, false)]
+    [TestCase(false, false)]
+    [TestCase(null, true)]
+    public void New_AddressIsKnownFromProbes_GoesOnFromThere(bool? wasUp, bool isPending)
+    {
+        var known = new BackendHealth(new HealthRules { Probed = true }, new FakeClock());
+        if (wasUp is { } succeeded)
+        {
+            known.ObserveProbe(succeeded, "observed");
+        }
+
+        var health = new BackendHealth(new HealthRules { Probed = true }, new FakeClock(), known);
+
+        (health.IsUp, health.IsPending, health.Reason).Should().Be((wasUp == true, isPending, isPending ? "not probed yet" : "observed"));
+        new BackendHealth(new HealthRules(), new FakeClock(), known).IsUp.Should().BeTrue("where nobody probes it is up");
+    }
+
     [Test]
     public void IsUp_WithoutProbes_IsTrueFromTheStart() => Health(new()).IsUp.Should().BeTrue();
 

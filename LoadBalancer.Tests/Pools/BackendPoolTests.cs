@@ -367,7 +367,8 @@ internal sealed class BackendPoolTests
 
         for (var i = 0; i < 5_000 && !choosing.IsCompleted; i++)
         {
-            pool.SetPolicy(i % 2 == 0 ? new LoadBalancer.Balancing.FirstPolicy() : new LoadBalancer.Balancing.RoundRobinPolicy());
+            IBalancingPolicy policy = i % 2 == 0 ? new LoadBalancer.Balancing.FirstPolicy() : new LoadBalancer.Balancing.RoundRobinPolicy();
+            pool.Update(update => update.Policy = policy);
             pool.SetMembers(i % 2 == 0 ? [a] : [a, Unprobed("c")]);
         }
         await done.CancelAsync();
@@ -382,9 +383,93 @@ internal sealed class BackendPoolTests
         var pool = PoolOf(backend);
         pool.ObserveProbe(backend, false, "down");
 
-        pool.SetRules(backend, new HealthRules());
+        pool.Update(update => update.SetRules(backend, new HealthRules()));
 
         Acquire(pool).Backend.Should().Be(backend);
+    }
+
+    [Test]
+    public void Update_OfEverything_IsOneSnapshot()
+    {
+        var (a, b, c) = (Unprobed("a"), Probed("b"), Unprobed("c"));
+        var pool = PoolOf(a, b);
+        pool.ObserveProbe(b, false, "down");
+        var (snapshots, flips) = (new List<PoolSnapshot>(), new List<Backend>());
+        pool.SnapshotChanged += changed => snapshots.Add(changed.Snapshot);
+        pool.HealthFlipped += (_, backend) => flips.Add(backend);
+
+        pool.Update(update =>
+        {
+            (a.AdminState, b.Weight) = (AdminState.Disabled, 7);
+            update.SetRules(b, new HealthRules());
+            update.Policy = new LoadBalancer.Balancing.FirstPolicy();
+            update.Members = [b, c];
+        });
+
+        snapshots.Should().ContainSingle().Which.Should().Be(pool.Snapshot);
+        pool.Snapshot.Members.Should().Equal(b, c);
+        pool.Snapshot.Eligible.Should().Equal(b, c);
+        pool.Snapshot.Policy.Name.Should().Be("First");
+        (a.IsRemoved, b.Weight).Should().Be((true, 7));
+        flips.Should().Equal(b);
+    }
+
+    [Test]
+    public async Task Update_OnlyBackendIsDisabledAndAnotherJoins_SomebodyIsAlwaysThere()
+    {
+        var backend = Unprobed("a");
+        var pool = PoolOf(backend);
+        using var done = new CancellationTokenSource();
+        var choosing = Task.Run(() =>
+        {
+            while (!done.IsCancellationRequested)
+            {
+                Acquire(pool).Dispose();
+            }
+        });
+
+        for (var i = 0; i < 5_000 && !choosing.IsCompleted; i++)
+        {
+            var (before, next) = (backend, Unprobed("a"));
+            pool.Update(update =>
+            {
+                before.AdminState = AdminState.Disabled;
+                update.Members = [before, next];
+            });
+            backend = next;
+        }
+        await done.CancelAsync();
+
+        await choosing;
+    }
+
+    [Test]
+    public void SetMembers_TooManyMembers_KeepsThoseThatThereAre()
+    {
+        var pool = PoolOf(Unprobed("a"));
+        var before = pool.Snapshot;
+
+        var change = () => pool.SetMembers([.. Enumerable.Range(0, InFlightCounts.MaxSlots + 1).Select(i => Unprobed($"n{i}"))]);
+
+        change.Should().Throw<InvalidOperationException>();
+        pool.Snapshot.Should().BeSameAs(before);
+        pool.Invoking(it => it.RequireSlots(InFlightCounts.MaxSlots)).Should().Throw<InvalidOperationException>();
+        pool.Invoking(it => it.RequireSlots(InFlightCounts.MaxSlots - 1)).Should().NotThrow();
+    }
+
+    [Test]
+    public void IsIdle_InFlightAtAMemberOrAtOneThatHasLeft_IsFalse()
+    {
+        var pool = PoolOf(Unprobed("a"));
+        pool.IsIdle.Should().BeTrue();
+
+        var lease = Acquire(pool);
+        pool.IsIdle.Should().BeFalse();
+        pool.SetMembers([]);
+        pool.IsIdle.Should().BeFalse();
+
+        lease.Dispose();
+        pool.IsIdle.Should().BeTrue();
     }
 
     private static BackendLease Acquire(BackendPool pool)

@@ -45,7 +45,8 @@ internal sealed class WaitingRoomTests
     {
         var pool = RoomyPool(2, Unprobed("a", maxInFlight: 1));
         var served = Acquire(pool);
-        var (first, second) = (pool.WaitingRoom.TryEnter(new SelectionContext(), default)!, pool.WaitingRoom.TryEnter(new SelectionContext(), default)!);
+        var first = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+        var second = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
 
         served.Complete(AttemptOutcome.Succeeded);
 
@@ -122,7 +123,9 @@ internal sealed class WaitingRoomTests
         {
             for (var i = 0; i < 2_000; i++)
             {
-                var lease = pool.TryAcquire(new SelectionContext(), out var free) ? free : await pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+                var lease = pool.TryAcquire(new SelectionContext(), out var free)
+                    ? free
+                    : await pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
                 backend.InFlight.Should().BeInRange(1, 2);
                 lease!.Complete(AttemptOutcome.Succeeded);
             }
@@ -131,7 +134,9 @@ internal sealed class WaitingRoomTests
         (backend.InFlight, backend.Requests, pool.WaitingRoom.Count).Should().Be((0, 32_000, 0));
     }
 
-    private static BackendPool RoomyPool(int places, params Backend[] backends) => new("pool", new RoundRobinPolicy(), [.. backends], places);
+    private static BackendPool RoomyPool(int places, params Backend[] backends) =>
+        new("pool", new RoundRobinPolicy(), [.. backends], places);
 
-    private static BackendLease Acquire(BackendPool pool) => pool.TryAcquire(new SelectionContext(), out var lease) ? lease : throw new AssertionException("nobody had room");
+    private static BackendLease Acquire(BackendPool pool) =>
+        pool.TryAcquire(new SelectionContext(), out var lease) ? lease : throw new AssertionException("no backend had room");
 }

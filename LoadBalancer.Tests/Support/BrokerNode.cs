@@ -1,13 +1,12 @@
 using System.Net;
 using System.Text;
 using LoadBalancer.Broker;
+using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Listeners;
 using LoadBalancer.Pools;
 using LoadBalancer.Zmtp;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace LoadBalancer.Tests.Support;
@@ -15,22 +14,22 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>A node in this process with a broker as its only listener, and peers for it.</summary>
 internal sealed class BrokerNode : IAsyncDisposable
 {
-    private readonly IHost _host;
+    private readonly Node _host;
     private readonly List<IAsyncDisposable> _peers = [];
     private bool _isStopped;
 
-    private BrokerNode(IHost host, LogRecorder log) => (_host, Log) = (host, log);
+    private BrokerNode(Node host, LogRecorder log) => (_host, Log) = (host, log);
 
     public LogRecorder Log { get; }
 
-    public BackendPool Pool => _host.Services.GetRequiredService<NodePools>().Find("store")!;
+    public BackendPool Pool => _host.Pools.Find("store")!;
 
-    public ErrorStatistics Errors => _host.Services.GetRequiredService<ErrorStatistics>();
+    public ErrorStatistics Errors => _host.Errors;
 
-    public BrokerListener Listener => (BrokerListener)_host.Services.GetRequiredService<ListenerService>().Listeners[0];
+    public BrokerListener Listener => (BrokerListener)_host.Listeners[0];
 
     /// <summary>Where its dashboard is.</summary>
-    public string Dashboard => _host.Services.GetRequiredService<ManagementListener>().Address;
+    public string Dashboard => _host.Management!.Address;
 
     public BrokerStatus Status => Listener.Status;
 

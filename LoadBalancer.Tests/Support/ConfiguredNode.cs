@@ -1,8 +1,8 @@
+using LoadBalancer.Composition;
 using LoadBalancer.Configuration;
 using LoadBalancer.Listeners;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace LoadBalancer.Tests.Support;
@@ -11,17 +11,24 @@ namespace LoadBalancer.Tests.Support;
 internal sealed class ConfiguredNode : IAsyncDisposable
 {
     private readonly string _file;
-    private readonly IHost _host;
+    private readonly Node _host;
 
-    private ConfiguredNode(string file, IHost host)
+    private ConfiguredNode(string file, Node host)
     {
         (_file, _host) = (file, host);
-        Client = NewClient(host.Services.GetRequiredService<ListenerService>().Listeners[0].Address);
-        Management = host.Services.GetService<ManagementListener>() is { } management ? NewClient(management.Address) : null!;
+        Port = new Uri(host.Listeners[0].Address).Port;
+        Client = NewClient($"http://127.0.0.1:{Port}");
+        Management = host.Management is { } management ? NewClient(management.Address) : null!;
     }
+
+    /// <summary>Where the first listener is.</summary>
+    public int Port { get; }
 
     /// <summary>Asks the first listener.</summary>
     public HttpClient Client { get; }
+
+    /// <summary>The first listener.</summary>
+    public IListener Listener => _host.Listeners[0];
 
     /// <summary>Asks the management listener.</summary>
     public HttpClient Management { get; }
@@ -31,16 +38,20 @@ internal sealed class ConfiguredNode : IAsyncDisposable
 
     public BackendPool Pool => FindPool("web")!;
 
-    public ConfigurationReloader Reloader => _host.Services.GetRequiredService<ConfigurationReloader>();
+    public ConfigurationReloader Reloader => _host.Reloader!;
 
     /// <summary>Starts a node.</summary>
     /// <param name="pools">The value of <c>Pools</c>.</param>
     /// <param name="listener">Further settings of the listener, each with a comma behind it.</param>
     /// <param name="management">The value of <c>Management</c>.</param>
-    public static async Task<ConfiguredNode> StartAsync(string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""")
+    public static Task<ConfiguredNode> StartAsync(string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""") =>
+        StartRawAsync(Json(pools, listener, management));
+
+    /// <summary>Starts a node of which the text is the whole configuration.</summary>
+    public static async Task<ConfiguredNode> StartRawAsync(string text)
     {
         var file = Path.GetTempFileName();
-        await File.WriteAllTextAsync(file, Json(pools, listener, management));
+        await File.WriteAllTextAsync(file, text);
         var loaded = ConfigurationLoader.Load(file);
         loaded.Errors.Should().BeEmpty();
         var host = Node.Build(loaded, TimeProvider.System);
@@ -50,7 +61,7 @@ internal sealed class ConfiguredNode : IAsyncDisposable
         return new ConfiguredNode(file, host) { Log = log };
     }
 
-    public BackendPool? FindPool(string name) => _host.Services.GetRequiredService<NodePools>().Find(name);
+    public BackendPool? FindPool(string name) => _host.Pools.Find(name);
 
     /// <summary>Replaces the configuration.</summary>
     public Task WriteAsync(string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""") => WriteRawAsync(Json(pools, listener, management));
@@ -60,6 +71,17 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     {
         await File.WriteAllTextAsync(_file + ".new", text);
         File.Move(_file + ".new", _file, overwrite: true);
+    }
+
+    /// <summary>Applies a configuration without a file, which is sooner than the file is looked at.</summary>
+    public void Apply(string text)
+    {
+        var file = Path.GetTempFileName();
+        File.WriteAllText(file, text);
+        var loaded = ConfigurationLoader.Load(file);
+        File.Delete(file);
+        loaded.Errors.Should().BeEmpty();
+        _host.Apply(loaded.Options);
     }
 
     /// <summary>Waits until a changed file has been applied or refused.</summary>

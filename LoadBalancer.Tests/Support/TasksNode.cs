@@ -1,10 +1,9 @@
+using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Listeners;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tasks;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace LoadBalancer.Tests.Support;
@@ -12,10 +11,10 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>A whole node in this process with one listener of tasks on free ports.</summary>
 internal sealed class TasksNode : IAsyncDisposable
 {
-    private readonly IHost _host;
+    private readonly Node _host;
     private readonly ErrorLog _errors;
 
-    private TasksNode(IHost host, ErrorLog errors, LogRecorder log) => (_host, _errors, Log) = (host, errors, log);
+    private TasksNode(Node host, ErrorLog errors, LogRecorder log) => (_host, _errors, Log) = (host, errors, log);
 
     public int ClientPort => new Uri(Listener.Address).Port;
 
@@ -24,9 +23,9 @@ internal sealed class TasksNode : IAsyncDisposable
     /// <summary>Everything that was logged.</summary>
     public LogRecorder Log { get; }
 
-    public TasksListener Listener => (TasksListener)_host.Services.GetRequiredService<ListenerService>().Listeners[0];
+    public TasksListener Listener => (TasksListener)_host.Listeners[0];
 
-    public BackendPool Pool => _host.Services.GetRequiredService<NodePools>().Find("tasks")!;
+    public BackendPool Pool => _host.Pools.Find("tasks")!;
 
     /// <summary>Starts a node.</summary>
     public static async Task<TasksNode> StartAsync(Func<TasksListenerOptions, TasksListenerOptions>? listener = null, Func<PoolOptions, PoolOptions>? pool = null, TimeProvider? time = null)

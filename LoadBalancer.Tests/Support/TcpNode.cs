@@ -1,11 +1,10 @@
+using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Listeners;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tcp;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 
@@ -14,10 +13,10 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>A whole node in this process with one TCP listener on a free port, in front of one pool.</summary>
 internal sealed class TcpNode : IAsyncDisposable
 {
-    private readonly IHost _host;
+    private readonly Node _host;
     private readonly ErrorLog _errors;
 
-    private TcpNode(IHost host, ErrorLog errors, LogRecorder log)
+    private TcpNode(Node host, ErrorLog errors, LogRecorder log)
     {
         (_host, _errors, Log) = (host, errors, log);
         Port = new Uri(Listener.Address).Port;
@@ -28,9 +27,9 @@ internal sealed class TcpNode : IAsyncDisposable
     /// <summary>Everything that was logged.</summary>
     public LogRecorder Log { get; }
 
-    public TcpRelayListener Listener => (TcpRelayListener)_host.Services.GetRequiredService<ListenerService>().Listeners[0];
+    public TcpRelayListener Listener => (TcpRelayListener)_host.Listeners[0];
 
-    public BackendPool Pool => _host.Services.GetRequiredService<NodePools>().Find("logic")!;
+    public BackendPool Pool => _host.Pools.Find("logic")!;
 
     /// <summary>Starts a node in front of these backends, which are named b1, b2, …</summary>
     public static async Task<TcpNode> StartAsync(

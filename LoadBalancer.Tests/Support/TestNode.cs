@@ -1,6 +1,6 @@
+using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Server;
-using LoadBalancer.Listeners;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.DependencyInjection;
@@ -12,13 +12,13 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>A whole node in this process, listening on a free port, with one listener and one pool.</summary>
 internal sealed class TestNode : IAsyncDisposable
 {
-    private readonly IHost _host;
+    private readonly Node _host;
     private readonly ErrorLog _log;
 
-    private TestNode(IHost host, ErrorLog log)
+    private TestNode(Node host, ErrorLog log)
     {
         (_host, _log) = (host, log);
-        var address = new Uri(host.Services.GetRequiredService<ListenerService>().Listeners[0].Address);
+        var address = new Uri(host.Listeners[0].Address);
         Port = address.Port;
         Client = new HttpClient(NewHandler()) { BaseAddress = address };
     }
@@ -27,9 +27,9 @@ internal sealed class TestNode : IAsyncDisposable
 
     public HttpClient Client { get; }
 
-    public KestrelListener Listener => (KestrelListener)_host.Services.GetRequiredService<ListenerService>().Listeners[0];
+    public KestrelListener Listener => (KestrelListener)_host.Listeners[0];
 
-    public BackendPool Pool => _host.Services.GetRequiredService<NodePools>().Find("web")!;
+    public BackendPool Pool => _host.Pools.Find("web")!;
 
     /// <summary>Starts a node in front of these backends.</summary>
     /// <param name="backends">Their addresses; they are named b1, b2, …</param>

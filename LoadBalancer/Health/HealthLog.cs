@@ -5,8 +5,13 @@ namespace LoadBalancer.Health;
 /// <summary>Logs each change of a backend's health once. A probe that only confirms the present state logs nothing.</summary>
 public sealed partial class HealthLog(ILogger<HealthLog> logger)
 {
-    /// <summary>Watches a pool for as long as it lives.</summary>
-    public void Watch(BackendPool pool) => pool.HealthFlipped += (_, backend) =>
+    /// <summary>Logs the changes of a pool from now on.</summary>
+    public void Watch(BackendPool pool) => pool.HealthFlipped += OnFlip;
+
+    /// <summary>Logs them no longer.</summary>
+    public void Unwatch(BackendPool pool) => pool.HealthFlipped -= OnFlip;
+
+    private void OnFlip(BackendPool pool, Backend backend)
     {
         if (backend.Health.IsUp)
         {
@@ -16,7 +21,7 @@ public sealed partial class HealthLog(ILogger<HealthLog> logger)
         {
             LogDown(pool.Name, backend.Name, backend.Health.Reason);
         }
-    };
+    }
 
     [LoggerMessage(1, LogLevel.Information, "pool '{Pool}': backend '{Backend}' is up: {Reason}")]
     private partial void LogUp(string pool, string backend, string reason);

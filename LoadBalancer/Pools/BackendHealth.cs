@@ -30,14 +30,34 @@ public sealed class BackendHealth
     private long _ejectionEnd;          // timestamp of the end of the last one
     private volatile SourceState _state;  // of all sources together
 
-    /// <summary>The health of a new backend: down if heartbeats are expected, else pending if probes run, else up.</summary>
-    public BackendHealth(HealthRules rules, TimeProvider time)
+    /// <summary>
+    /// The health of a new backend: down if heartbeats are expected, else pending if probes run, else up. If something was observed already
+    /// at its address, probes and heartbeats go on from there.
+    /// </summary>
+    /// <param name="rules">When observations turn into a change.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="known">The health of a backend of another pool at the same address; null if there is none.</param>
+    public BackendHealth(HealthRules rules, TimeProvider time, BackendHealth? known = null)
     {
         _rules = rules;
         Time = time;
         _failures = new FailureWindow(time);
         _probe = rules.Probed ? SourceState.Pending : SourceState.Up;
         (_isSilent, _heartbeatReason) = (rules.Heartbeats, "no heartbeat yet");
+        if (known is not null)
+        {
+            lock (known._gate)
+            {
+                if (rules.Probed && known._rules.Probed)
+                {
+                    (_probe, _probeReason) = (known._probe, known._probeReason);
+                }
+                if (rules.Heartbeats && known._rules.Heartbeats)
+                {
+                    (_isSilent, _heartbeatReason) = (known._isSilent, known._heartbeatReason);
+                }
+            }
+        }
         _state = CombineNeedsLock();
     }
 

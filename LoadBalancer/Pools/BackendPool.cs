@@ -5,26 +5,28 @@ using LoadBalancer.Pools.Statistics;
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// A named group of backends. Owns who is in it, what is in flight, who waits and the published snapshot; owns no I/O, no timer, no
-/// retry and no protocol. Everything that chooses a server does so by <see cref="TryAcquire(in SelectionContext, out BackendLease?)"/>
-/// and gives it back by <see cref="BackendLease.Complete"/>.
+/// A named group of backends. It owns its members, what is in flight, what waits and the published snapshot. It owns no I/O, no retry,
+/// no protocol, and no timer but that of a wait. Every choice of a backend is made by
+/// <see cref="TryAcquire(in SelectionContext, out BackendLease?)"/>, or by <see cref="AcquireAsync"/> where the work can wait, and ends
+/// with <see cref="BackendLease.Complete"/>.
 /// </summary>
 public sealed class BackendPool
 {
-    // Within this time whoever chose a backend just before it left has counted itself in.
+    // A request that chose a backend just before it left has been counted within this time.
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
 
     private readonly Lock _gate = new();
     private readonly InFlightCounts _counts = new();
     private readonly List<(Backend Backend, long At)> _leavers = []; // whose slot is not free yet
+    private int _unsettled; // what waits until it is known whether a backend can serve
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
 
-    /// <summary>Makes a pool of these backends; its health is settled once each was probed, or where none of them is.</summary>
+    /// <summary>Makes a pool of these backends.</summary>
     /// <param name="name">Its name in the configuration.</param>
-    /// <param name="policy">How backends are chosen; over nobody yet.</param>
+    /// <param name="policy">How backends are chosen; over no backends yet.</param>
     /// <param name="backends">Its members, in the order of the configuration; they belong to this pool alone.</param>
-    /// <param name="waitingRoom">How many may wait in its <see cref="WaitingRoom"/>.</param>
+    /// <param name="waitingRoom">How many requests may wait in its <see cref="WaitingRoom"/>.</param>
     public BackendPool(string name, IBalancingPolicy policy, ImmutableArray<Backend> backends, int waitingRoom = 0)
     {
         Name = name;
@@ -34,11 +36,13 @@ public sealed class BackendPool
         SetMembers(backends);
     }
 
-    /// <summary>Raised after a backend went up or down, the first time too, on the thread that observed it; handlers must not block.</summary>
+    /// <summary>
+    /// Raised after a backend went up or down, the first time too, on the thread that observed it; handlers must not block.
+    /// </summary>
     public event Action<BackendPool, Backend>? HealthFlipped;
 
     /// <summary>
-    /// Raised after a backend was ejected, on the thread that observed it; handlers must not block. Somebody has to call
+    /// Raised after a backend was ejected, on the thread that observed it; handlers must not block. One of them has to call
     /// <see cref="EndEjection"/> when <see cref="BackendHealth.EjectionTime"/> is over.
     /// </summary>
     public event Action<BackendPool, Backend>? Ejected;
@@ -52,30 +56,38 @@ public sealed class BackendPool
     /// <summary>The pool's name in the configuration.</summary>
     public string Name { get; }
 
-    /// <summary>Whether its leases are for connections that are relayed, rather than for requests: status pages then show bytes instead of answers.</summary>
+    /// <summary>
+    /// Whether its leases are for connections that are relayed, and not for requests: status pages then show bytes, not responses.
+    /// </summary>
     public bool IsRelayed { get; set; }
 
     /// <summary>What it has done.</summary>
     public PoolStatistics Statistics { get; }
 
-    /// <summary>Where work waits while all who could do it are full.</summary>
+    /// <summary>Where work waits while every backend that could do it is at its limit.</summary>
     public WaitingRoom WaitingRoom { get; }
 
-    /// <summary>Whether its backends are workers that join it by themselves, so that nobody else can add one. Default false.</summary>
+    /// <summary>Whether its backends are workers that join it by themselves, so that an operator cannot add one. Default false.</summary>
     public bool IsJoinedByWorkers { get; set; }
 
-    /// <summary>Says how much waits for it in a listener's own queue; on any thread. Null where there is none.</summary>
+    /// <summary>Counts what waits for it in a listener's own queue; called on any thread. Null where there is no such queue.</summary>
     public Func<int>? Backlog { get; set; }
 
-    /// <summary>How much work waits for a backend, in its own room or in a listener's queue.</summary>
+    /// <summary>How much work waits for a backend, in <see cref="WaitingRoom"/> or in a listener's queue.</summary>
     public int WaitingCount => WaitingRoom.Count + (Backlog?.Invoke() ?? 0);
+
+    /// <summary>
+    /// Whether nothing is in flight, backends that have left included, and nothing waits. Between two attempts work is neither, for a
+    /// moment.
+    /// </summary>
+    public bool IsIdle => Volatile.Read(ref _unsettled) == 0 && WaitingCount == 0 && !_counts.All.ContainsAnyExcept(0);
 
     /// <summary>The pool as it is now. Read it once and use that: the next read may see another.</summary>
     public PoolSnapshot Snapshot => _snapshot;
 
     /// <summary>
-    /// Completed while it is known whether anybody can serve: some backend is eligible, or every one has had its first probe.
-    /// Otherwise "nobody is eligible" only means "not everybody was asked yet", and the task completes when that has changed.
+    /// Completed while it is known whether a backend can serve: one is eligible, or all have had their first probe. Otherwise some
+    /// backends were not probed yet, and the task completes when that has changed.
     /// </summary>
     public Task Settled => _settled.Task;
 
@@ -91,21 +103,74 @@ public sealed class BackendPool
                 lease = new BackendLease(this, backend);
                 return true;
             }
-            // Somebody else took its last place in between; it no longer has room, so the next pick is another one.
+            // Another thread has taken its last free lease in between: it no longer has room, so the next pick is another backend.
         }
         lease = null;
         return false;
     }
 
+    /// <summary>The same, but only while nothing waits: a backend that has just become free goes to work that waits.</summary>
+    /// <returns>Whether there was one, and nothing waits.</returns>
+    public bool TryAcquireInTurn(in SelectionContext context, [NotNullWhen(true)] out BackendLease? lease)
+    {
+        lease = null;
+        return WaitingRoom.Count == 0 && TryAcquire(context, out lease);
+    }
+
+    /// <summary>
+    /// Chooses an eligible backend in turn, see <see cref="TryAcquireInTurn"/>. Where there is none it waits: without limit for the
+    /// first probes, which may be under way when the node has just started; then in the queue, while every backend is full that this
+    /// work was not tried at.
+    /// </summary>
+    /// <param name="context">What the work is, and where it was tried.</param>
+    /// <param name="queueTimeout">How long it may wait in the queue.</param>
+    /// <param name="time">The clock of that.</param>
+    /// <param name="cancellationToken">Ends either wait.</param>
+    public async ValueTask<Admission> AcquireAsync(
+        SelectionContext context, TimeSpan queueTimeout, TimeProvider time, CancellationToken cancellationToken)
+    {
+        if (TryAcquireInTurn(context, out var free))
+        {
+            return new(free, Rejection.None);
+        }
+        if (!Settled.IsCompleted)
+        {
+            Interlocked.Increment(ref _unsettled);
+            await Settled.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Interlocked.Decrement(ref _unsettled);
+            if (!cancellationToken.IsCancellationRequested && TryAcquireInTurn(context, out var settled))
+            {
+                return new(settled, Rejection.None);
+            }
+        }
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return new(null, Rejection.Cancelled);
+        }
+        if (!HasUntried(context))
+        {
+            return new(null, Rejection.NoBackend);
+        }
+        using var late = new CancellationTokenSource(queueTimeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
+        if (WaitingRoom.TryEnter(context, either.Token) is not { } waiting)
+        {
+            return new(null, Rejection.QueueFull);
+        }
+        return await waiting is { } lease ? new(lease, Rejection.None)
+            : cancellationToken.IsCancellationRequested ? new(null, Rejection.Cancelled)
+            : new(null, late.IsCancellationRequested ? Rejection.QueueTimeout : Rejection.NoBackend);
+    }
+
     /// <summary>Takes this backend, for work that belongs to it: also while it drains, not while it is down, disabled or full.</summary>
-    /// <returns>Whether it could be had.</returns>
+    /// <returns>Whether that was possible.</returns>
     public bool TryAcquire(Backend backend, [NotNullWhen(true)] out BackendLease? lease)
     {
         lease = backend.IsOpenToItsOwn && backend.TryEnter() ? new BackendLease(this, backend) : null;
         return lease is not null;
     }
 
-    /// <summary>Whether somebody eligible is left whom this work was not tried at, with room or without.</summary>
+    /// <summary>Whether an eligible backend is left that this work was not tried at, with room or without.</summary>
     public bool HasUntried(in SelectionContext context)
     {
         foreach (var backend in _snapshot.Eligible)
@@ -118,22 +183,23 @@ public sealed class BackendPool
         return false;
     }
 
-    /// <summary>Takes in the result of one probe.</summary>
+    /// <summary>Observes the result of one probe.</summary>
     public void ObserveProbe(Backend backend, bool succeeded, string reason) =>
         Apply(backend, backend.Health.ObserveProbe(succeeded, reason));
 
-    /// <summary>Takes in the same result for several backends at once: one change of the pool, however many they are.</summary>
+    /// <summary>Observes the same result for several backends at once: one change of the pool, however many they are.</summary>
     public void ObserveProbes(IReadOnlyCollection<Backend> backends, bool succeeded, string reason)
     {
-        var flipped = backends.Where(backend => backend.Health.ObserveProbe(succeeded, reason).HasFlag(HealthChanges.Flipped) && !backend.IsRemoved).ToList();
+        bool Flips(Backend backend) => backend.Health.ObserveProbe(succeeded, reason).HasFlag(HealthChanges.Flipped);
+        var flipped = backends.Where(backend => Flips(backend) && !backend.IsRemoved).ToList();
         if (flipped.Count > 0)
         {
-            Publish();
+            Update(_ => { });
             flipped.ForEach(backend => HealthFlipped?.Invoke(this, backend));
         }
     }
 
-    /// <summary>Takes in a sign of life of a backend, or that none came in time.</summary>
+    /// <summary>Observes a heartbeat of a backend, or that none came in time.</summary>
     public void ObserveHeartbeat(Backend backend, bool isAlive, string reason) =>
         Apply(backend, backend.Health.ObserveHeartbeat(isAlive, reason));
 
@@ -141,46 +207,66 @@ public sealed class BackendPool
     public void EndEjection(Backend backend) => Apply(backend, backend.Health.EndEjection());
 
     /// <summary>
-    /// Changes one or several properties of the pool's backends together: weight, admin state, slow start, limit. Holds for the next choice.
+    /// Changes properties of the pool's backends together: weight, admin state, slow start, limit. Holds for the next choice.
     /// </summary>
-    public void Change(Action change) => Publish(change);
+    /// <param name="change">Sets them; must not call the pool.</param>
+    public void Change(Action change) => Update(_ => change());
 
-    /// <summary>Chooses in another way from now on.</summary>
-    /// <param name="policy">Over nobody yet.</param>
-    public void SetPolicy(IBalancingPolicy policy) => Publish(policy: policy);
+    /// <summary>Changes the members, starting from the present ones: workers join and leave at any time.</summary>
+    /// <param name="change">Makes the new members out of the present ones; must not call the pool.</param>
+    /// <exception cref="InvalidOperationException">See <see cref="RequireSlots"/>; nothing has changed.</exception>
+    public void ChangeMembers(Func<ImmutableArray<Backend>, ImmutableArray<Backend>> change) =>
+        Update(update => update.Members = change(update.Members));
 
-    /// <summary>Applies other rules to what is observed of a backend.</summary>
-    public void SetRules(Backend backend, HealthRules rules) => Apply(backend, backend.Health.SetRules(rules));
+    /// <summary>Sets the members, in order.</summary>
+    /// <exception cref="InvalidOperationException">See <see cref="RequireSlots"/>; nothing has changed.</exception>
+    public void SetMembers(ImmutableArray<Backend> members) => Update(update => update.Members = members);
 
     /// <summary>
-    /// Changes who is in the pool. Who stays keeps everything; who goes finishes what is in flight and gets nothing new. Nobody comes
-    /// back: a backend that is to be a member again is a new one.
+    /// Changes any number of things together: members, policy, rules, and properties of backends. They are published at once: each choice
+    /// of a backend sees the pool before the change, or after it. A choice that was made before holds.
     /// </summary>
-    /// <param name="members">All members, in order.</param>
-    public void SetMembers(ImmutableArray<Backend> members) => ChangeMembers(_ => members);
-
-    /// <summary>Changes who is in the pool, see <see cref="SetMembers"/>, from what it is then: workers join and leave whenever they like.</summary>
-    /// <param name="change">Makes the members of those that there are; must not call the pool.</param>
-    /// <exception cref="InvalidOperationException">There would be too many, those included who left in the last minute; nothing has changed.</exception>
-    public void ChangeMembers(Func<ImmutableArray<Backend>, ImmutableArray<Backend>> change)
+    /// <param name="change">Sets them; must not call the pool.</param>
+    /// <exception cref="InvalidOperationException">
+    /// There would be too many members, see <see cref="RequireSlots"/>; they stay as they were.
+    /// </exception>
+    public void Update(Action<PoolUpdate> change)
     {
-        ImmutableArray<Backend> ChangeSlots()
+        PoolUpdate update;
+        bool isJoinedOrLeft;
+        lock (_gate)
         {
             var before = _snapshot.Members;
-            var members = change(before);
-            var joining = members.Except(before).ToList();
-            FreeSlotsNeedsLock();
-            _counts.RequireSlots(joining.Count);
-            foreach (var gone in before.Except(members))
+            update = new PoolUpdate(_snapshot);
+            change(update);
+            isJoinedOrLeft = update.Members != before;
+            if (isJoinedOrLeft)
             {
-                gone.IsRemoved = true;
-                _leavers.Add((gone, gone.Health.Time.GetTimestamp()));
+                ChangeSlotsNeedsLock(before, update.Members);
             }
-            joining.ForEach(joined => joined.Join(_counts));
-            return members;
+            PublishNeedsLock(update.Members, update.Policy);
         }
-        Publish(members: ChangeSlots);
-        MembersChanged?.Invoke(this);
+        WaitingRoom.Serve();
+        SnapshotChanged?.Invoke(this);
+        if (isJoinedOrLeft)
+        {
+            MembersChanged?.Invoke(this);
+        }
+        foreach (var backend in update.Flipped.Where(backend => !backend.IsRemoved))
+        {
+            HealthFlipped?.Invoke(this, backend);
+        }
+    }
+
+    /// <summary>Makes sure that so many backends can join.</summary>
+    /// <exception cref="InvalidOperationException">There would be too many, including those that left in the last minute.</exception>
+    public void RequireSlots(int joining)
+    {
+        lock (_gate)
+        {
+            FreeSlotsNeedsLock();
+            _counts.RequireSlots(joining);
+        }
     }
 
     internal void Return(Backend backend, AttemptOutcome outcome, string reason)
@@ -194,15 +280,15 @@ public sealed class BackendPool
         WaitingRoom.Serve();
     }
 
-    // Failures alone are weak evidence: where many backends fail, the fault may well be with what they are asked, and whoever is left
-    // would be drowned. So they take out half of the members at the most, and never the last; probes and refused connects may take out all.
+    // Failures alone are weak evidence: where many backends fail, the cause may be the requests, and the remaining backends would be
+    // overloaded. So they eject half of the members at most, and never the last one. Probes and refused connects may take out all.
     private HealthChanges EjectIfSpared(Backend backend)
     {
         lock (_gate)
         {
             var (members, eligible) = (_snapshot.Members, _snapshot.Eligible);
-            var isSpared = members.Count(member => member.Health.IsOutForFailures) + 1 <= members.Length / 2 && eligible.Any(other => other != backend);
-            return isSpared ? backend.Health.Eject() : HealthChanges.None;
+            var ejected = members.Count(member => member.Health.IsOutForFailures) + 1;
+            return ejected <= members.Length / 2 && eligible.Any(other => other != backend) ? backend.Health.Eject() : HealthChanges.None;
         }
     }
 
@@ -210,11 +296,11 @@ public sealed class BackendPool
     {
         if (backend.IsRemoved)
         {
-            return; // Its health is nobody's concern any more.
+            return; // Its health no longer matters.
         }
         if (changes.HasFlag(HealthChanges.Flipped))
         {
-            Publish();
+            Update(_ => { });
             HealthFlipped?.Invoke(this, backend);
         }
         if (changes.HasFlag(HealthChanges.Ejected))
@@ -223,29 +309,32 @@ public sealed class BackendPool
         }
     }
 
+    private void ChangeSlotsNeedsLock(ImmutableArray<Backend> before, ImmutableArray<Backend> members)
+    {
+        var joining = members.Except(before).ToList();
+        FreeSlotsNeedsLock();
+        _counts.RequireSlots(joining.Count);
+        foreach (var gone in before.Except(members))
+        {
+            gone.IsRemoved = true;
+            _leavers.Add((gone, gone.Health.Time.GetTimestamp()));
+        }
+        joining.ForEach(joined => joined.Join(_counts));
+    }
+
     // No other backend may count in a slot in which a lease of the former one may still count.
     private void FreeSlotsNeedsLock()
     {
-        foreach (var leaver in _leavers.Where(leaver => leaver.Backend.InFlight == 0 && leaver.Backend.Health.Time.GetElapsedTime(leaver.At) > Grace).ToList())
+        bool IsFree((Backend Backend, long At) leaver) =>
+            leaver.Backend.InFlight == 0 && leaver.Backend.Health.Time.GetElapsedTime(leaver.At) > Grace;
+        foreach (var leaver in _leavers.Where(IsFree).ToList())
         {
             _leavers.Remove(leaver);
             _counts.FreeSlot(leaver.Backend.Slot);
         }
     }
 
-    // Whoever reads the snapshot sees the one before or the one after, and nothing in between.
-    private void Publish(Action? change = null, Func<ImmutableArray<Backend>>? members = null, IBalancingPolicy? policy = null)
-    {
-        lock (_gate)
-        {
-            change?.Invoke();
-            Publish(members?.Invoke() ?? _snapshot.Members, policy ?? _snapshot.Policy);
-        }
-        WaitingRoom.Serve();
-        SnapshotChanged?.Invoke(this);
-    }
-
-    private void Publish(ImmutableArray<Backend> members, IBalancingPolicy policy)
+    private void PublishNeedsLock(ImmutableArray<Backend> members, IBalancingPolicy policy)
     {
         var eligible = members.Where(backend => backend.IsEligible).ToImmutableArray();
         var candidates = new Candidates(eligible, [.. eligible.Select(backend => backend.EffectiveWeight)], _counts);

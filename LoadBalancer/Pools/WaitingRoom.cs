@@ -1,8 +1,8 @@
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// Where work waits while every backend that could do it is full, first come first served. It has no clock: whoever waits says how
-/// long by a token, and leaves at once when that is cancelled.
+/// The queue in which work waits while every backend that could do it is at its limit, first in, first out. It has no clock: the caller
+/// limits the wait by a token, and leaves the queue at once when that is cancelled.
 /// </summary>
 public sealed class WaitingRoom
 {
@@ -13,17 +13,18 @@ public sealed class WaitingRoom
 
     internal WaitingRoom(BackendPool pool, int limit) => (_pool, Limit) = (pool, limit);
 
-    /// <summary>How many may wait at once.</summary>
+    /// <summary>How many may wait at the same time.</summary>
     public int Limit { get; set; }
 
     /// <summary>How many wait now.</summary>
     public int Count => Volatile.Read(ref _count);
 
     /// <summary>Waits until it is this work's turn and a backend has room for it.</summary>
-    /// <param name="context">What the work is chosen for; where all that it admits are gone it is not worth waiting.</param>
+    /// <param name="context">The work; when no eligible backend is left that it was not tried at, the wait ends.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>
-    /// The lease; null where nobody is left who could do the work, or the token was cancelled. Null instead of a task where the room is full.
+    /// The lease; null where no backend is left that could do the work, or the token was cancelled. Null instead of a task where the queue
+    /// is full.
     /// </returns>
     public Task<BackendLease?>? TryEnter(SelectionContext context, CancellationToken cancellationToken)
     {
@@ -32,7 +33,7 @@ public sealed class WaitingRoom
         {
             if (_waiters.Count >= Limit)
             {
-                // Room may have come just now; and those who wait may all wait for somebody in particular, having been tried elsewhere.
+                // A backend may have become free just now. Or all that waits was tried elsewhere, and waits for one backend in particular.
                 var isFree = _waiters.First is null || _waiters.First.Value.Context.HasTriedAny;
                 return isFree && _pool.TryAcquire(context, out var lease) ? Task.FromResult<BackendLease?>(lease) : null;
             }
@@ -40,11 +41,13 @@ public sealed class WaitingRoom
             waiter.Place = _waiters.AddLast(waiter);
             Volatile.Write(ref _count, _waiters.Count);
         }
-        Serve(); // What was given back just before was not offered to it.
+        Serve(); // A lease that ended just before was not offered to it.
         return waiter.Task.IsCompleted ? waiter.Task : AwaitAsync(waiter, cancellationToken);
     }
 
-    /// <summary>Gives what room there is to those who wait; to be called when some may have become free, or nobody may be left.</summary>
+    /// <summary>
+    /// Gives backends with room to the work that waits. Called when one may have become free, or when none may be left to wait for.
+    /// </summary>
     internal void Serve()
     {
         if (Count == 0)
@@ -53,18 +56,18 @@ public sealed class WaitingRoom
         }
         lock (_gate)
         {
-            // Nearly always the first takes what is free and the second finds nothing; only who was tried elsewhere before may be passed over.
+            // Nearly always the first takes what is free and the second finds nothing. Only work that was tried before may be passed over.
             for (var place = _waiters.First; place is not null;)
             {
                 var (waiter, next) = (place.Value, place.Next);
                 if (_pool.TryAcquire(waiter.Context, out var lease) || !_pool.HasUntried(waiter.Context))
                 {
-                    Remove(waiter);
+                    RemoveNeedsLock(waiter);
                     waiter.SetResult(lease);
                 }
                 else if (!waiter.Context.HasTriedAny)
                 {
-                    return; // Whoever comes later finds nothing either.
+                    return; // What comes later finds nothing either.
                 }
                 place = next;
             }
@@ -77,15 +80,15 @@ public sealed class WaitingRoom
         return await waiter.Task;
     }
 
-    // Under the lock.
-    private void Remove(Waiter waiter)
+    private void RemoveNeedsLock(Waiter waiter)
     {
         _waiters.Remove(waiter.Place!);
         Volatile.Write(ref _count, _waiters.Count);
     }
 
-    /// <summary>Somebody who waits. Goes on elsewhere: whoever gives room back is in the middle of something.</summary>
-    private sealed class Waiter(WaitingRoom room, SelectionContext context) : TaskCompletionSource<BackendLease?>(TaskCreationOptions.RunContinuationsAsynchronously)
+    /// <summary>Work that waits. It goes on on another thread: the one that ends a lease has other things to do.</summary>
+    private sealed class Waiter(WaitingRoom room, SelectionContext context)
+        : TaskCompletionSource<BackendLease?>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         public SelectionContext Context { get; } = context;
 
@@ -97,7 +100,7 @@ public sealed class WaitingRoom
             {
                 if (TrySetResult(null))
                 {
-                    room.Remove(this);
+                    room.RemoveNeedsLock(this);
                 }
             }
         }

@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 using LoadBalancer.Diagnostics;
@@ -31,7 +30,7 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
         {
             // 1. Choose a backend that was not tried yet; wait for one where all are full.
             var selection = new SelectionContext(tried, hash);
-            if (!TryChoose(selection, out var lease) && (lease = await WaitForBackendAsync(selection)) is null)
+            if (!target.Pool.TryAcquireInTurn(selection, out var lease) && (lease = await WaitForBackendAsync(selection)) is null)
             {
                 return null;
             }
@@ -91,43 +90,17 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
         }
     }
 
-    // Who waits goes first: nobody takes what has just become free from under them.
-    private bool TryChoose(in SelectionContext selection, [NotNullWhen(true)] out BackendLease? lease)
-    {
-        lease = null;
-        return target.Pool.WaitingRoom.Count == 0 && target.Pool.TryAcquire(selection, out lease);
-    }
-
-    /// <summary>
-    /// Waits for the first probes or heartbeats, which may be under way when the node has just started, and for room where everybody is
-    /// full.
-    /// </summary>
     private async Task<BackendLease?> WaitForBackendAsync(SelectionContext selection)
     {
-        var pool = target.Pool;
+        using var wait = Begin(Timeout.InfiniteTimeSpan);
         try
         {
-            if (!pool.Settled.IsCompleted)
+            var admission = await target.Pool.AcquireAsync(selection, target.PoolOptions.Queue.Timeout, time, wait.Token);
+            if (admission.Rejection is Rejection.QueueFull or Rejection.QueueTimeout)
             {
-                using var settling = Begin(Timeout.InfiniteTimeSpan);
-                await pool.Settled.WaitAsync(settling.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                if (!_isGivenUp && TryChoose(selection, out var settled))
-                {
-                    return settled;
-                }
+                target.Pool.Statistics.CountQueueRefusal();
             }
-            if (_isGivenUp || !pool.HasUntried(selection))
-            {
-                return null;
-            }
-            using var patience = Begin(target.PoolOptions.Queue.Timeout);
-            var waiting = pool.WaitingRoom.TryEnter(selection, patience.Token);
-            var lease = waiting is null ? null : await waiting;
-            if (lease is null && (waiting is null || patience.IsCancellationRequested) && !_isGivenUp)
-            {
-                pool.Statistics.CountQueueRefusal();
-            }
-            return lease;
+            return admission.Lease;
         }
         finally
         {

@@ -1,10 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using BenchmarkDotNet.Attributes;
+using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Listeners;
 using LoadBalancer.Net;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
 namespace LoadBalancer.Bench;
@@ -24,7 +23,7 @@ public class ForwardBenchmark
     private byte[] _request = [];
     private byte[] _response = [];
     private Socket _client = null!;
-    private IHost _node = null!;
+    private Node _node = null!;
 
     [Params("GET", "POST of 1 kB", "GET of chunks")]
     public string Kind { get; set; } = "";
@@ -66,7 +65,7 @@ public class ForwardBenchmark
             TimeProvider.System);
         await _node.StartAsync();
         _client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        var address = _node.Services.GetRequiredService<ListenerService>().Listeners[0].Address;
+        var address = _node.Listeners[0].Address;
         await _client.ConnectAsync(IPAddress.Loopback, new Uri(address).Port);
     }
 

@@ -12,9 +12,7 @@ namespace LoadBalancer.Tests.Health.Probes;
 internal sealed class HttpProbeTests
 {
     private readonly BackendTrust _trust = new("web", new(), TimeProvider.System, NullLogger<BackendTrust>.Instance);
-    private readonly HttpClient _client;
-
-    public HttpProbeTests() => _client = new(HttpProbe.CreateHandler(_trust));
+    private readonly HttpClient _client = new(new ProbeHandler());
 
     [OneTimeTearDown]
     public void CloseClient()
@@ -83,7 +81,8 @@ internal sealed class HttpProbeTests
     private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null)
     {
         var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
-        return new HttpProbe(_client, new HealthCheckOptions { Path = "/healthz?deep=1" }, System.Net.HttpVersion.Version11,
-            time ?? TimeProvider.System).ProbeAsync(backend, CancellationToken.None);
+        var options = new HealthCheckOptions { Path = "/healthz?deep=1" };
+        return new HttpProbe(_client, _trust, options, System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
+            .ProbeAsync(backend, CancellationToken.None);
     }
 }

@@ -19,7 +19,6 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
     private readonly Lock _gate = new();
     private readonly Dictionary<BackendPool, HeartbeatMonitor> _monitors = [];
     private readonly Dictionary<string, HeartbeatSocket> _sockets = new(StringComparer.OrdinalIgnoreCase); // by pool
-    private readonly Dictionary<string, HeartbeatSocket> _reserved = new(StringComparer.OrdinalIgnoreCase);
     private IReadOnlyList<HeartbeatPool> _pools = [];
     private ITimer? _ticks; // null before the start
 
@@ -49,40 +48,45 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
     }
 
     /// <summary>
-    /// Binds the additional sockets that these pools will need; <see cref="Watch"/> takes them over. Before the start it binds none. An
-    /// address that moves from one pool to another keeps its socket.
+    /// Binds the additional sockets that these pools will need, for <see cref="Watch"/>. Before the start it binds none. An address that
+    /// moves from one pool to another keeps its socket.
     /// </summary>
+    /// <returns>The sockets; disposing of it closes those that were not taken over.</returns>
     /// <exception cref="StartException">An address cannot be bound; no new socket is kept.</exception>
-    public void Reserve(IEnumerable<(string Pool, HeartbeatOptions Options)> pools)
+    public HeartbeatReservation Reserve(IEnumerable<(string Pool, HeartbeatOptions Options)> pools)
     {
+        var reservation = new HeartbeatReservation();
         lock (_gate)
         {
             if (_ticks is null)
             {
-                return;
+                return reservation;
             }
             try
             {
-                foreach (var (pool, options) in pools.Where(wanted =>
-                    _sockets.GetValueOrDefault(wanted.Pool)?.Configured != wanted.Options.Address))
+                bool IsMissing((string Pool, HeartbeatOptions Options) wanted) =>
+                    _sockets.GetValueOrDefault(wanted.Pool)?.Configured != wanted.Options.Address;
+                foreach (var (pool, options) in pools.Where(IsMissing))
                 {
                     // Port 0 is a different port for each pool.
-                    var existing = _sockets.Values.FirstOrDefault(socket =>
-                        socket.Configured == options.Address && socket.Configured.Port != 0);
-                    _reserved[pool] = existing ?? new HeartbeatSocket(pool, options.Address!, time, logger);
+                    var existing = _sockets.Values.FirstOrDefault(
+                        socket => socket.Configured == options.Address && socket.Configured.Port != 0);
+                    reservation.Add(pool, existing ?? new HeartbeatSocket(pool, options.Address!, time, logger), isNew: existing is null);
                 }
             }
-            catch (StartException)
+            catch
             {
-                DisposeOf(_reserved.Values.Except(_sockets.Values));
-                _reserved.Clear();
+                reservation.Dispose();
                 throw;
             }
         }
+        return reservation;
     }
 
     /// <summary>Receives the heartbeats of these pools, and no others, from now on; before the start: from the start on.</summary>
-    public void Watch(IReadOnlyList<HeartbeatPool> pools)
+    /// <param name="pools">The pools.</param>
+    /// <param name="reservation">The sockets that were bound for them.</param>
+    public void Watch(IReadOnlyList<HeartbeatPool> pools, HeartbeatReservation reservation)
     {
         lock (_gate)
         {
@@ -102,7 +106,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
                 }
                 monitor.Apply(wanted.Options, wanted.Backends);
             }
-            StartReservedNeedsLock();
+            StartReservedNeedsLock(reservation);
             SetTimerNeedsLock();
             DisposeOf(sockets.Except(_sockets.Values));
         }
@@ -115,8 +119,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         lock (_gate)
         {
             _ticks = time.CreateTimer(_ => Tick(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-            Reserve(_pools.Select(pool => (pool.Pool.Name, pool.Options)));
-            StartReservedNeedsLock();
+            StartReservedNeedsLock(Reserve(_pools.Select(pool => (pool.Pool.Name, pool.Options))));
             SetTimerNeedsLock();
         }
         return Task.CompletedTask;
@@ -135,17 +138,16 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
         lock (_gate)
         {
             _ticks?.Dispose();
-            DisposeOf(_sockets.Values.Union(_reserved.Values));
+            DisposeOf(_sockets.Values);
             _sockets.Clear();
-            _reserved.Clear();
         }
     }
 
-    private void StartReservedNeedsLock()
+    private void StartReservedNeedsLock(HeartbeatReservation reservation)
     {
         foreach (var wanted in _pools)
         {
-            if (_reserved.Remove(wanted.Pool.Name, out var socket))
+            if (reservation.TryTake(wanted.Pool.Name, out var socket))
             {
                 _sockets[wanted.Pool.Name] = socket;
                 socket.Start(_monitors[wanted.Pool]);

@@ -85,12 +85,13 @@ public sealed partial class HttpForwarder
             var selection = new SelectionContext(tried, clientHash);
             if (!TryChoose(selection, own, out var lease))
             {
-                (lease, var reason) = await WaitForBackendAsync(selection, context.RequestAborted);
-                if (lease is null)
+                var admission = await _pool.AcquireAsync(selection, _options.Queue.Timeout, _time, context.RequestAborted);
+                if (!admission.IsAdmitted)
                 {
-                    error = tried is null ? reason : error; // What became of the request itself says more.
+                    error = tried is null ? ErrorOf(admission.Rejection) : error; // What became of the request itself says more.
                     break;
                 }
+                lease = admission.Lease;
             }
 
             if (tried is not null)
@@ -129,44 +130,16 @@ public sealed partial class HttpForwarder
         await RespondWithErrorAsync(context, error, start, cause);
     }
 
-    // Who waits goes first: nobody takes what has just become free from under them.
-    private bool TryChoose(in SelectionContext selection, Backend? own, [NotNullWhen(true)] out BackendLease? lease)
-    {
-        if (own is not null && !selection.HasTriedAny && _pool.TryAcquire(own, out lease))
-        {
-            return true;
-        }
-        lease = null;
-        return _pool.WaitingRoom.Count == 0 && _pool.TryAcquire(selection, out lease);
-    }
+    private bool TryChoose(in SelectionContext selection, Backend? own, [NotNullWhen(true)] out BackendLease? lease) =>
+        own is not null && !selection.HasTriedAny && _pool.TryAcquire(own, out lease) || _pool.TryAcquireInTurn(selection, out lease);
 
-    /// <summary>Waits for the first probes, which may be under way when the node has just started, and for room where everybody is full.</summary>
-    private async ValueTask<(BackendLease? Lease, ForwardError Error)> WaitForBackendAsync(SelectionContext selection, CancellationToken aborted)
+    private static ForwardError ErrorOf(Rejection rejection) => rejection switch
     {
-        if (!_pool.Settled.IsCompleted)
-        {
-            await _pool.Settled.WaitAsync(aborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!aborted.IsCancellationRequested && TryChoose(selection, null, out var settled))
-            {
-                return (settled, default);
-            }
-        }
-        if (aborted.IsCancellationRequested)
-        {
-            return (null, ForwardError.ClientGone);
-        }
-        if (!_pool.HasUntried(selection))
-        {
-            return (null, ForwardError.NoBackend);
-        }
-        using var patience = new CancellationTokenSource(_options.Queue.Timeout, _time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, aborted);
-        if (_pool.WaitingRoom.TryEnter(selection, either.Token) is not { } waiting)
-        {
-            return (null, ForwardError.Busy);
-        }
-        return (await waiting, aborted.IsCancellationRequested ? ForwardError.ClientGone : patience.IsCancellationRequested ? ForwardError.QueueTimeout : ForwardError.NoBackend);
-    }
+        Rejection.QueueFull => ForwardError.Busy,
+        Rejection.QueueTimeout => ForwardError.QueueTimeout,
+        Rejection.Cancelled => ForwardError.ClientGone,
+        _ => ForwardError.NoBackend,
+    };
 
     /// <summary>Sends the request to the backend of a lease, and waits for the head of its response.</summary>
     /// <param name="context">The client's request.</param>
@@ -218,7 +191,7 @@ public sealed partial class HttpForwarder
         await ((Task)first).WaitAsync(delay, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         var selection = new SelectionContext([.. tried, lease.Backend], clientHash);
         if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.WaitingRoom.Count > 0 || !_budget.TryTakeRetry()
-            || !_pool.TryAcquire(selection, out var otherLease))
+            || !_pool.TryAcquireInTurn(selection, out var otherLease))
         {
             return await first;
         }

@@ -1,10 +1,8 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Diagnostics.Metrics;
 using LoadBalancer.Http.Server;
-using LoadBalancer.Management;
 
-namespace LoadBalancer;
+namespace LoadBalancer.Composition;
 
 /// <summary>The listener for operators: a server like those for clients, with other endpoints.</summary>
 internal sealed partial class ManagementListener : IHostedService, IDisposable
@@ -16,16 +14,11 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
     private readonly ILogger _logger;
 
     /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
-    public ManagementListener(ManagementOptions options, IServiceProvider provider)
+    public ManagementListener(ManagementOptions options, RequestDelegate endpoints, TimeProvider time, ILoggerFactory loggers)
     {
-        var pools = provider.GetRequiredService<NodePools>();
-        var administration = new PoolAdministration(pools.Put, pools.Delete, provider.GetRequiredService<ILogger<PoolAdministration>>());
-        var endpoints = new ManagementEndpoints(
-            new ManagementGuard(options), () => pools.All, administration, provider.GetRequiredService<EventHub>(), provider.GetRequiredService<ErrorStatistics>(),
-            () => PrometheusText.Of(provider.GetRequiredService<NodeMetrics>()), provider.GetRequiredService<IHostApplicationLifetime>());
         var listener = new HttpListenerOptions { Address = options.Address, MaxRequestBodySize = LargestBody };
-        _listener = new KestrelListener(Name, listener, endpoints.InvokeAsync, null, null, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>());
-        _logger = provider.GetRequiredService<ILogger<ManagementListener>>();
+        _listener = new KestrelListener(Name, listener, endpoints, null, null, time, loggers);
+        _logger = loggers.CreateLogger<ManagementListener>();
     }
 
     /// <summary>Where it really listens.</summary>

@@ -1,0 +1,186 @@
+using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Diagnostics.Metrics;
+using LoadBalancer.Health;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Health.Probes;
+using LoadBalancer.Listeners;
+using LoadBalancer.Management;
+using LoadBalancer.Tasks;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Http;
+using Microsoft.Extensions.Options;
+
+namespace LoadBalancer.Composition;
+
+/// <summary>A node, put together out of its parts: the only place that sees them all.</summary>
+internal sealed class Node : IHost
+{
+    private const string Probes = "probes";
+
+    private readonly LoadBalancerOptions _started;
+    private readonly IHost _host;
+    private readonly List<IHostedService> _services = []; // in the order in which the host starts them
+    private readonly Stack<IDisposable> _parts = new(); // disposed of with the node, the last first
+    private readonly HeartbeatService _heartbeats;
+    private readonly AccessLogs _accessLogs;
+    private readonly NodeListeners _listeners;
+
+    private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration)
+    {
+        _started = options;
+        try
+        {
+            // 1. What only the container of the host has.
+            _host = Own(NewHost(options, time));
+            var loggers = Services.GetRequiredService<ILoggerFactory>();
+            var lifetime = Services.GetRequiredService<IHostApplicationLifetime>();
+            var probes = Services.GetRequiredService<IHttpClientFactory>().CreateClient(Probes);
+
+            // 2. What is counted. Metrics read it when they are asked, by when all of it is there.
+            Errors = new ErrorStatistics(time);
+            bool Has(ListenerProtocol protocol) => options.Listeners.Values.Any(listener => listener.Protocol == protocol);
+            var metrics = Own(new NodeMetrics(() => Pools!.All, Counts, Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks)));
+
+            // 3. Pools, and what watches their health.
+            var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
+            _heartbeats = Own(new HeartbeatService(time, loggers.CreateLogger<HeartbeatService>()));
+            var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
+            var poolParts = new NodePoolParts(time, healthLog, probes, Errors, metrics.Durations, loggers, lifetime.ApplicationStopping);
+            Pools = Own(new NodePools(poolParts, health, _heartbeats));
+            using var pools = Pools.Prepare(options.Pools, []);
+            Pools.Commit(pools);
+
+            // 4. Listeners, which lead to them.
+            _accessLogs = Own(new AccessLogs(options.Listeners, time, loggers.CreateLogger<AccessLog>()));
+            _listeners = Own(new NodeListeners(options, pools, Pools, _accessLogs, Errors, lifetime, time, loggers));
+            var listening = new ListenerService(Listeners, loggers.CreateLogger<ListenerService>());
+
+            // 5. What operators see and change: events, the configuration file, the management listener, OTLP.
+            var eventLogger = loggers.CreateLogger<EventHub>();
+            var events = Own(new EventHub(() => Pools.All, () => _listeners.Brokers, Errors, time, eventLogger));
+            if (configuration is not null)
+            {
+                var reloaderLogger = loggers.CreateLogger<ConfigurationReloader>();
+                Reloader = Own(new ConfigurationReloader(configuration, Apply, events.Note, time, reloaderLogger));
+            }
+            if (options.Management is { } management)
+            {
+                var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
+                var guard = new ManagementGuard(management);
+                var endpoints = new ManagementEndpoints(
+                    guard, () => Pools.All, administration, events, Errors, () => PrometheusText.Of(metrics), lifetime);
+                Management = Own(new ManagementListener(management, endpoints.InvokeAsync, time, loggers));
+            }
+            var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
+
+            // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
+            IHostedService?[] services =
+                [Management is null ? null : events, Management, otlp, health, _heartbeats, _accessLogs, listening, Reloader];
+            _services.AddRange(services.OfType<IHostedService>());
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public IServiceProvider Services => _host.Services;
+
+    /// <summary>Its pools.</summary>
+    public NodePools Pools { get; }
+
+    /// <summary>Its listeners for clients, in the order of the configuration.</summary>
+    public IReadOnlyList<IListener> Listeners => _listeners.Listeners;
+
+    /// <summary>The listener for operators; null where there is none.</summary>
+    public ManagementListener? Management { get; }
+
+    /// <summary>Takes up changes of the configuration file; null where there is no file.</summary>
+    public ConfigurationReloader? Reloader { get; }
+
+    /// <summary>The errors that clients have seen.</summary>
+    public ErrorStatistics Errors { get; }
+
+    /// <summary>Puts a node together that goes with its configuration file; the options in it must be valid.</summary>
+    /// <exception cref="StartException">A file that the options name cannot be used.</exception>
+    public static Node Build(LoadedConfiguration configuration, TimeProvider time) => new(configuration.Options, time, configuration);
+
+    /// <summary>Puts a node together whose options never change; they must be valid.</summary>
+    /// <exception cref="StartException">A file that the options name cannot be used.</exception>
+    public static Node Build(LoadBalancerOptions options, TimeProvider time) => new(options, time, null);
+
+    /// <summary>
+    /// Applies other options, which must be valid, while clients are served. A request that looks up its pool or its backend meanwhile
+    /// finds the old one or the new one, and both can serve it.
+    /// </summary>
+    /// <returns>What of them needs a restart, in words for the log.</returns>
+    /// <exception cref="StartException">They cannot be applied; nothing has changed.</exception>
+    public IEnumerable<string> Apply(LoadBalancerOptions options)
+    {
+        lock (Pools.Gate)
+        {
+            // 1. Make everything that is new. Only this can fail: then it is given back, and nothing has changed.
+            using var pools = Pools.Prepare(options.Pools, _listeners.PoolsInUse(options));
+            var routes = _listeners.Prepare(options, pools);
+
+            // 2. Publish new and changed pools, lead the listeners there, and only then retire what nothing leads to any more.
+            Pools.Commit(pools);
+            routes.ForEach(switchTo => switchTo());
+            Pools.Retire(pools);
+        }
+        Services.GetRequiredService<IOptions<HostOptions>>().Value.ShutdownTimeout = options.ShutdownTimeout;
+        var needed = _listeners.Apply(options);
+        return options.Management == _started.Management ? needed : needed.Append("Management has changed");
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="StartException">A listener cannot listen.</exception>
+    public Task StartAsync(CancellationToken cancellationToken = default) => _host.StartAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken = default) => _host.StopAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        while (_parts.TryPop(out var part))
+        {
+            part.Dispose();
+        }
+    }
+
+    private NodeCounts Counts() => new(
+        Reloader?.Applied ?? 0, Reloader?.Refused ?? 0, _accessLogs.Dropped,
+        [.. Listeners.Select(listener => (listener.Name, listener.Refused))])
+    {
+        Heartbeats = _heartbeats.Statistics,
+        Brokers = _listeners.Brokers,
+        Tasks = [.. Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
+    };
+
+    // The host handles signals and logging, and starts and stops the services.
+    private IHost NewHost(LoadBalancerOptions options, TimeProvider time)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
+        builder.Services.AddSingleton(time); // of the log's lines
+        ConsoleLogging.AddTo(builder.Logging);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
+        builder.Services.AddHttpClient(Probes, client => client.Timeout = Timeout.InfiniteTimeSpan) // each probe has a time-out of its own
+            .ConfigurePrimaryHttpMessageHandler(() => new ProbeHandler())
+            .SetHandlerLifetime(Timeout.InfiniteTimeSpan); // the handler holds no connections
+        builder.Services.RemoveAll<IHttpMessageHandlerBuilderFilter>(); // which would log every probe
+        builder.Services.AddSingleton<IEnumerable<IHostedService>>(_services); // read when the host starts, when the list is complete
+        return builder.Build();
+    }
+
+    private T Own<T>(T part) where T : IDisposable
+    {
+        _parts.Push(part);
+        return part;
+    }
+}

@@ -1,0 +1,154 @@
+using LoadBalancer.Broker;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Http.Server;
+using LoadBalancer.Listeners;
+using LoadBalancer.Management;
+using LoadBalancer.Tasks;
+using LoadBalancer.Tcp;
+
+namespace LoadBalancer.Composition;
+
+/// <summary>The listeners of a node, each with its pipeline; what of them can change without a restart does.</summary>
+internal sealed class NodeListeners : IDisposable
+{
+    private readonly NodePools _pools;
+    private readonly AccessLogs _accessLogs;
+    private readonly ErrorStatistics _errors;
+    private readonly IHostApplicationLifetime _lifetime;
+    private readonly TimeProvider _time;
+    private readonly ILoggerFactory _loggers;
+    private readonly Dictionary<string, Routing> _routing = new(StringComparer.OrdinalIgnoreCase);
+    private readonly Dictionary<string, ListenerOptions> _routedBy = new(StringComparer.OrdinalIgnoreCase); // name the pools in use
+    private readonly List<IListener> _listeners = [];
+
+    /// <summary>Makes the listeners; the options must be valid.</summary>
+    /// <exception cref="StartException">One of them cannot do its work; none is left.</exception>
+    public NodeListeners(
+        LoadBalancerOptions options, PoolsChange change, NodePools pools, AccessLogs accessLogs, ErrorStatistics errors,
+        IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
+    {
+        (_pools, _accessLogs, _errors, _lifetime, _time, _loggers) = (pools, accessLogs, errors, lifetime, time, loggers);
+        try
+        {
+            foreach (var (name, listener) in options.Listeners)
+            {
+                _listeners.Add(NewListener(name, listener, options, change));
+                _routedBy[name] = listener;
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The listeners, in the order of the configuration.</summary>
+    public IReadOnlyList<IListener> Listeners => _listeners;
+
+    /// <summary>What the brokers among them are and have counted.</summary>
+    public IReadOnlyList<BrokerStatus> Brokers => [.. _listeners.OfType<BrokerListener>().Select(broker => broker.Status)];
+
+    /// <summary>
+    /// The names of the pools that listeners go on using whatever other options say: those listeners need a restart, and go on as they are
+    /// until then.
+    /// </summary>
+    public IReadOnlyCollection<string> PoolsInUse(LoadBalancerOptions options) =>
+    [
+        .. from listener in _listeners
+           where !CanBeRerouted(listener, options)
+           from pool in _routedBy[listener.Name].PoolNames
+           select pool,
+    ];
+
+    /// <summary>Makes the routing tables and relay targets of other options. Nothing has changed yet.</summary>
+    /// <param name="options">The options, which must be valid.</param>
+    /// <param name="change">The pools that there will be.</param>
+    /// <returns>What puts them in place; it cannot fail.</returns>
+    public List<Action> Prepare(LoadBalancerOptions options, PoolsChange change)
+    {
+        var forwarders = change.Forwarders();
+        var switches = new List<Action>();
+        foreach (var listener in _listeners.Where(listener => CanBeRerouted(listener, options)))
+        {
+            var now = options.Listeners[listener.Name];
+            switches.Add(() => _routedBy[listener.Name] = now);
+            if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
+            {
+                var (routing, table) = (_routing[http.Name], new RoutingTable(httpNow, forwarders));
+                switches.Add(() => (routing.Current, http.SendTimeout) = (table, SendTimeout(options)));
+            }
+            else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
+            {
+                var target = Target(tcpNow, options, change);
+                switches.Add(() => (tcp.Target, target.Pool.IsRelayed) = (target, true));
+            }
+        }
+        return switches;
+    }
+
+    /// <summary>Applies what other options set of the listeners themselves: who is trusted, the limits.</summary>
+    /// <returns>What of them needs a restart, in words for the log.</returns>
+    public IReadOnlyList<string> Apply(LoadBalancerOptions options)
+    {
+        var needed = new List<string>();
+        foreach (var listener in _listeners)
+        {
+            needed.AddRange(options.Listeners.GetValueOrDefault(listener.Name) is { } now
+                ? listener.Apply(now).Select(setting => $"listener '{listener.Name}': {setting} has changed")
+                : [$"listener '{listener.Name}' was removed"]);
+        }
+        needed.AddRange(options.Listeners.Keys.Where(name => !_routedBy.ContainsKey(name)).Select(name => $"listener '{name}' was added"));
+        return needed;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _listeners.ForEach(listener => listener.Dispose());
+
+    private IListener NewListener(string name, ListenerOptions listener, LoadBalancerOptions options, PoolsChange change)
+    {
+        var pool = change.Find(listener.Pool);
+        switch (listener)
+        {
+            case HttpListenerOptions http:
+                var log = _accessLogs.For(http);
+                _routing[name] = new Routing(new RoutingTable(http, change.Forwarders()));
+                var pipeline = Pipeline(name, http, log is not null, options);
+                return new KestrelListener(name, http, pipeline, log, _errors, _time, _loggers) { SendTimeout = SendTimeout(options) };
+            case TcpListenerOptions tcp:
+                pool.IsRelayed = true;
+                return new TcpRelayListener(name, tcp, Target(tcp, options, change), _time, _loggers);
+            case BrokerListenerOptions broker:
+                return new BrokerListener(name, broker, pool, _errors, _time, _loggers);
+            case TasksListenerOptions tasks:
+                return new TasksListener(name, tasks, pool, options.Pools[tasks.Pool].Timeouts.Idle, _time, _loggers);
+            default:
+                throw new InvalidOperationException($"no listener speaks {listener.Protocol}");
+        }
+    }
+
+    // A request goes through it from the last line to the first.
+    private RequestDelegate Pipeline(string name, HttpListenerOptions listener, bool hasAccessLog, LoadBalancerOptions options)
+    {
+        RequestDelegate next = new ProxyMiddleware(_routing[name], hasAccessLog).InvokeAsync;
+        next = HttpsMiddleware.IsNeeded(listener) ? new HttpsMiddleware(next, listener, HttpsPort(options)).InvokeAsync : next;
+        return listener.StatusEndpoints ? new StatusMiddleware(next, () => _pools.All, _lifetime).InvokeAsync : next;
+    }
+
+    // Not a listener for tasks, nor a broker: its workers have joined the pool that it began with.
+    private static bool CanBeRerouted(IListener listener, LoadBalancerOptions options) =>
+        (listener, options.Listeners.GetValueOrDefault(listener.Name)) is
+            (KestrelListener, HttpListenerOptions) or (TcpRelayListener, TcpListenerOptions);
+
+    private static RelayTarget Target(TcpListenerOptions listener, LoadBalancerOptions options, PoolsChange change) =>
+        new(listener, change.Find(listener.Pool), options.Pools[listener.Pool]);
+
+    // A client that takes nothing is one more reason for which no byte of a message moves.
+    private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);
+
+    private static int HttpsPort(LoadBalancerOptions options) =>
+        options.Listeners.Values.Select(listener => listener.Address).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;
+}

@@ -1,0 +1,337 @@
+using System.Collections.Immutable;
+using LoadBalancer.Balancing;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Health;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Health.Probes;
+using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Net;
+using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
+using LoadBalancer.Tls;
+
+namespace LoadBalancer.Composition;
+
+/// <summary>
+/// A pool of a node with all that belongs to it: its forwarder, its probes, its connections. Other options come in two steps:
+/// <see cref="Prepare"/> makes what may fail, <see cref="Commit"/> puts it in place. Changes come one at a time, under
+/// <see cref="NodePoolParts.Gate"/>.
+/// </summary>
+internal sealed class NodePool : IDisposable
+{
+    // Work that uses a pool is neither in flight nor in its queue for less than this: between two attempts for a moment, in a client's TLS
+    // handshake for ten seconds.
+    private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
+
+    private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(100);
+
+    private readonly NodePoolParts _parts;
+    private readonly ILogger _logger;
+    private readonly SlowStart _slowStart;
+    private readonly HashSet<Backend> _leaving = []; // they drain, and are removed then
+    private PoolState _state;
+
+    /// <summary>Makes a pool; the options must be valid.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="options">Its options.</param>
+    /// <param name="parts">What the pools of a node have in common.</param>
+    /// <param name="knownHealth">What is known already of who listens at an address; null where nothing is.</param>
+    /// <exception cref="StartException">The file of its sticky key cannot be used.</exception>
+    public NodePool(string name, PoolOptions options, NodePoolParts parts, Func<EndpointAddress, BackendHealth?> knownHealth)
+    {
+        (_parts, _logger) = (parts, parts.Loggers.CreateLogger<NodePool>());
+        var backends = options.Backends.Select(entry => NewBackend(entry.Key, entry.Value, options, knownHealth(entry.Value.Address)));
+        Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
+        Pool.Statistics.Instruments = parts.Durations;
+        parts.HealthLog.Watch(Pool);
+        EjectionTimer.Watch(Pool, parts.Time, _logger);
+        _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
+        _state = NewState(options, null);
+    }
+
+    /// <summary>The pool itself.</summary>
+    public BackendPool Pool { get; }
+
+    /// <summary>Forwards requests to it.</summary>
+    public HttpForwarder Forwarder => _state.Forwarder;
+
+    /// <summary>How it is probed; null where it is not.</summary>
+    public ProbedPool? Probed => _state.Probed;
+
+    /// <summary>How it takes heartbeats; null where it takes none.</summary>
+    public HeartbeatPool? Heartbeats =>
+        _state.Options.Heartbeat is { } heartbeat ? new HeartbeatPool(Pool, heartbeat, _state.Options.Backends) : null;
+
+    /// <summary>Makes what other options need, for <see cref="Commit"/> or <see cref="Discard"/>. Nothing changes yet.</summary>
+    /// <exception cref="StartException">The file of its sticky key cannot be used, or there are too many backends.</exception>
+    public PoolState Prepare(PoolOptions options)
+    {
+        var members = Pool.Snapshot.Members.Select(member => (member.Name, member.Address)).ToHashSet();
+        try
+        {
+            Pool.RequireSlots(options.Backends.Count(entry => !members.Contains((entry.Key, entry.Value.Address))));
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new StartException($"pool '{Pool.Name}': {e.Message}, those included that left in the last minute", e);
+        }
+        return NewState(options, _state);
+    }
+
+    /// <summary>
+    /// Puts other options in place. A backend of the same name and address keeps its health, its counters and its connections, and what
+    /// an operator has set of it at run time unless the options say something else of it than before; others come and go.
+    /// </summary>
+    public void Commit(PoolState next)
+    {
+        var (before, options) = (_state, next.Options);
+        _state = next;
+        HashSet<Backend> stay = [.. _leaving];
+        _leaving.Clear();
+        Pool.WaitingRoom.Limit = options.Queue.Limit;
+        _slowStart.Duration = options.SlowStart;
+        Pool.Update(update => Update(update, before.Options, options, stay));
+        if (before.Trust != next.Trust)
+        {
+            before.Trust.Dispose(); // What it has read stays good for connections under way.
+        }
+        if (before.Handler != next.Handler)
+        {
+            BackgroundTask.Run(DisposeLaterAsync(before.Handler), _logger, $"pool '{Pool.Name}': closing old connections");
+        }
+    }
+
+    /// <summary>Gives back what was made for options that are not put in place.</summary>
+    public void Discard(PoolState next)
+    {
+        if (next.Trust != _state.Trust)
+        {
+            next.Trust.Dispose();
+        }
+        if (next.Handler != _state.Handler)
+        {
+            next.Handler.Dispose();
+        }
+    }
+
+    /// <summary>Adds a backend, or replaces the one of that name if its address is another, until the next <see cref="Commit"/>.</summary>
+    public Backend Put(string name, EndpointAddress address, int weight)
+    {
+        var existing = Pool.Snapshot.Members.FirstOrDefault(member => member.Name == name);
+        if (existing?.Address == address)
+        {
+            var state = existing.AdminState == AdminState.Draining ? AdminState.Ready : existing.AdminState;
+            Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, state));
+            return existing;
+        }
+        var backend = NewJoining(name, new BackendOptions { Address = address, Weight = weight }, _state.Options);
+        Pool.ChangeMembers(members =>
+            existing is not null && members.Contains(existing) ? members.Replace(existing, backend) : members.Add(backend));
+        return backend;
+    }
+
+    /// <summary>
+    /// Lets a backend finish what it has in flight, and removes it, unless <see cref="Commit"/> says before that it is to stay.
+    /// </summary>
+    public void Delete(Backend backend) =>
+        BackgroundTask.Run(DeleteAsync(backend), _logger, $"pool '{Pool.Name}': removing backend '{backend.Name}'");
+
+    /// <summary>
+    /// Retires the pool, to which nothing leads any more. Its backends stay until nothing has used it for a minute: a request that looked
+    /// it up before, that waits in its queue or that is tried again is still served. Connections that are relayed may last for hours.
+    /// </summary>
+    /// <returns>Whether it has ended and was disposed of; false where it was cancelled.</returns>
+    public async Task<bool> DrainAsync(CancellationToken cancellationToken)
+    {
+        _parts.HealthLog.Unwatch(Pool);
+        long before;
+        do
+        {
+            before = Requests();
+            await Task.Delay(Grace, _parts.Time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (cancellationToken.IsCancellationRequested)
+            {
+                return false;
+            }
+        }
+        while (!Pool.IsIdle || Requests() != before);
+        Pool.SetMembers([]);
+        Dispose();
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _state.Trust.Dispose();
+        _state.Handler.Dispose();
+    }
+
+    private async Task DeleteAsync(Backend backend)
+    {
+        lock (_parts.Gate)
+        {
+            Pool.Change(() => backend.AdminState = AdminState.Draining);
+            if (!_leaving.Add(backend))
+            {
+                return; // It is on its way already.
+            }
+        }
+        while (backend.InFlight > 0 && backend.AdminState == AdminState.Draining)
+        {
+            await Task.Delay(DrainPoll, _parts.Time);
+        }
+        lock (_parts.Gate)
+        {
+            // Unless an operator has made it Ready again.
+            if (_leaving.Remove(backend) && backend.AdminState == AdminState.Draining)
+            {
+                Pool.ChangeMembers(members => members.Remove(backend));
+            }
+        }
+    }
+
+    // A request that has just looked up its forwarder may still want a connection of the former handler.
+    private async Task DisposeLaterAsync(HttpMessageHandler handler)
+    {
+        await Task.Delay(Grace, _parts.Time);
+        handler.Dispose();
+    }
+
+    private long Requests() => Pool.Snapshot.Members.Sum(member => member.Requests);
+
+    private void Update(PoolUpdate update, PoolOptions before, PoolOptions options, HashSet<Backend> stay)
+    {
+        var byName = update.Members.ToLookup(member => member.Name);
+        var members = new List<Backend>(options.Backends.Count);
+        foreach (var (name, wanted) in options.Backends)
+        {
+            var member = byName[name].FirstOrDefault(member => member.Address == wanted.Address);
+            members.Add(member ?? NewJoining(name, wanted, options));
+            if (member is not null)
+            {
+                var was = before.Backends.GetValueOrDefault(name);
+                var rules = Rules(options, wanted);
+                if (was is null || rules != Rules(before, was))
+                {
+                    update.SetRules(member, rules);
+                }
+                Change(member, stay.Contains(member) ? null : was, wanted);
+            }
+        }
+        if (options.Policy != before.Policy)
+        {
+            update.Policy = Policy(options.Policy);
+        }
+        if (!IsJoined(before, options) && !members.SequenceEqual(update.Members))
+        {
+            update.Members = [.. members];
+        }
+    }
+
+    private static void Change(Backend backend, BackendOptions? was, BackendOptions now)
+    {
+        backend.Weight = was?.Weight == now.Weight ? backend.Weight : now.Weight;
+        backend.AdminState = was?.AdminState == now.AdminState ? backend.AdminState : now.AdminState;
+        backend.MaxInFlight = now.MaxInFlight;
+    }
+
+    private Backend NewBackend(string name, BackendOptions options, PoolOptions pool, BackendHealth? known)
+    {
+        var health = new BackendHealth(Rules(pool, options), _parts.Time, known);
+        return new(name, options.Address, health, options.Weight, options.MaxInFlight) { AdminState = options.AdminState };
+    }
+
+    // One that joins others that are at work starts slowly, where that is wanted.
+    private Backend NewJoining(string name, BackendOptions options, PoolOptions pool)
+    {
+        var backend = NewBackend(name, options, pool, null);
+        backend.Ramp = pool.SlowStart > TimeSpan.Zero ? SlowStart.FirstRamp : 1;
+        return backend;
+    }
+
+    // Connections are kept across a change of options unless they would be made in another way.
+    private PoolState NewState(PoolOptions options, PoolState? before)
+    {
+        var key = StickyKeyFor(options, before); // First what may fail.
+        var trust = before is not null && options.Tls == before.Options.Tls
+            ? before.Trust
+            : new BackendTrust(Pool.Name, options.Tls, _parts.Time, _parts.Loggers.CreateLogger<BackendTrust>());
+        var isSameUpstream = before is not null && trust == before.Trust && options.HttpVersion == before.Options.HttpVersion;
+        var keepsConnections = isSameUpstream && options.Timeouts == before!.Options.Timeouts;
+        var handler = keepsConnections ? before!.Handler : HttpForwarder.CreateHandler(options, trust, _parts.Time);
+        // Not from IHttpClientFactory, which keeps a handler for each name: this handler is the pool's own, and goes with it. Time-outs are
+        // the handler's, so that a slow message that moves is never cut.
+        var client = keepsConnections
+            ? before!.Client
+            : new HttpClient(handler, disposeHandler: false) { Timeout = Timeout.InfiniteTimeSpan };
+        var logger = _parts.Loggers.CreateLogger<HttpForwarder>();
+        var forwarder = new HttpForwarder(
+            Pool, options, key, client, _parts.Time, _parts.Errors, logger, _parts.Stopping, before?.Forwarder);
+        var keepsProbes = isSameUpstream && options.HealthCheck == before!.Options.HealthCheck;
+        return new PoolState(options, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));
+    }
+
+    // The one that it has, unless its options are others now.
+    private byte[]? StickyKeyFor(PoolOptions options, PoolState? before) =>
+        options.StickySession is not { } sticky ? null
+        : before is { StickyKey: { } key } && before.Options.StickySession == sticky ? key
+        : StickyKey.Load(Pool.Name, sticky.KeyFile, _parts.Loggers.CreateLogger<HttpForwarder>());
+
+    private ProbedPool? NewProbed(PoolOptions options, BackendTrust trust)
+    {
+        if (options.HealthCheck is not { } check)
+        {
+            return null;
+        }
+        IProbe probe = (check.Type ?? (options.IsHttp ? ProbeType.Http : ProbeType.Tcp)) == ProbeType.Http
+            ? new HttpProbe(_parts.Probes, trust, check, options.HttpVersion, _parts.Time)
+            : new TcpProbe(check, _parts.Time);
+        return new ProbedPool(Pool, check, probe);
+    }
+
+    // Its members are workers, which come and go by themselves.
+    private static bool IsJoined(PoolOptions before, PoolOptions now) => before.Backends.Count == 0 && now.Backends.Count == 0;
+
+    private static HealthRules Rules(PoolOptions options, BackendOptions backend) => new()
+    {
+        Probed = options.HealthCheck is not null,
+        Heartbeats = options.Heartbeat is not null && backend.HeartbeatAddress is not null,
+        Rise = options.HealthCheck?.Rise ?? 1,
+        Fall = options.HealthCheck?.Fall ?? 1,
+        Failures = options.PassiveHealth.Failures,
+        FailureShare = options.PassiveHealth.FailureShare,
+        Window = options.PassiveHealth.Window,
+        Ejection = options.PassiveHealth.Ejection,
+        LongestEjection = options.PassiveHealth.LongestEjection,
+    };
+
+    /// <summary>The policy of a name, over nobody yet.</summary>
+    internal static IBalancingPolicy Policy(PolicyName name) => name switch
+    {
+        PolicyName.RoundRobin => new RoundRobinPolicy(),
+        PolicyName.LeastConnections => new LeastConnectionsPolicy(Random.Shared),
+        PolicyName.ResponseTime => new ResponseTimePolicy(Random.Shared),
+        PolicyName.IpHash => new IpHashPolicy(Random.Shared),
+        PolicyName.Random => new RandomPolicy(Random.Shared),
+        PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(Random.Shared),
+        PolicyName.First => new FirstPolicy(),
+    };
+}
+
+/// <summary>What the pools of a node have in common.</summary>
+/// <param name="Time">The clock.</param>
+/// <param name="HealthLog">Told of each change of health.</param>
+/// <param name="Probes">Sends HTTP probes.</param>
+/// <param name="Errors">Told of each error that a client sees.</param>
+/// <param name="Durations">Record the durations of requests and tasks for readers that must hear of each one.</param>
+/// <param name="Loggers">Make loggers.</param>
+/// <param name="Stopping">Cancelled when the node is to stop.</param>
+internal sealed record NodePoolParts(
+    TimeProvider Time, HealthLog HealthLog, HttpClient Probes, ErrorStatistics Errors, DurationInstruments Durations,
+    ILoggerFactory Loggers, CancellationToken Stopping)
+{
+    /// <summary>Held while the members of any pool change: by a new configuration, or by an operator.</summary>
+    public Lock Gate { get; } = new();
+}

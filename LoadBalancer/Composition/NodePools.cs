@@ -1,0 +1,144 @@
+using System.Collections.Immutable;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Health.Probes;
+using LoadBalancer.Net;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Composition;
+
+/// <summary>
+/// The pools of a node, which come, go and change with its configuration: <see cref="Prepare"/>, <see cref="Commit"/>,
+/// <see cref="Retire"/>, under <see cref="Gate"/> from the first to the last.
+/// </summary>
+internal sealed class NodePools(NodePoolParts parts, HealthChecker health, HeartbeatService heartbeats) : IDisposable
+{
+    private readonly ILogger _logger = parts.Loggers.CreateLogger<NodePools>();
+    private readonly CancellationTokenSource _disposed = new();
+    private readonly List<NodePool> _draining = []; // retired, and still in use
+    private volatile ImmutableSortedDictionary<string, NodePool> _pools =
+        ImmutableSortedDictionary.Create<string, NodePool>(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Held while pools change: changes come one at a time.</summary>
+    public Lock Gate => parts.Gate;
+
+    /// <summary>Every pool, in the order of their names.</summary>
+    public IReadOnlyList<BackendPool> All => [.. _pools.Values.Select(pool => pool.Pool)];
+
+    /// <summary>A pool by name; null where there is none.</summary>
+    public BackendPool? Find(string name) => _pools.GetValueOrDefault(name)?.Pool;
+
+    /// <summary>Makes what the pools of other options need, which may fail. Nothing has changed yet.</summary>
+    /// <param name="options">The options, which must be valid.</param>
+    /// <param name="inUse">The names of pools that stay as they are, even if the options have none of the name.</param>
+    /// <exception cref="StartException">Something cannot be had; nothing that was made is left.</exception>
+    public PoolsChange Prepare(IReadOnlyDictionary<string, PoolOptions> options, IReadOnlyCollection<string> inUse)
+    {
+        var before = _pools;
+        var change = new PoolsChange(before);
+        try
+        {
+            change.Heartbeats = heartbeats.Reserve(
+                options.Where(entry => entry.Value.Heartbeat is not null).Select(entry => (entry.Key, entry.Value.Heartbeat!)));
+            change.Pools = before.RemoveRange(before.Keys.Except([.. options.Keys, .. inUse], StringComparer.OrdinalIgnoreCase));
+            // So that a pool that only gets another name need not wait for the first probes and heartbeats again.
+            var known = change.Gone.SelectMany(pool => pool.Pool.Snapshot.Members).DistinctBy(backend => backend.Address)
+                .ToDictionary(backend => backend.Address, backend => backend.Health);
+            foreach (var (name, pool) in options)
+            {
+                if (before.TryGetValue(name, out var existing))
+                {
+                    (IsEmpty(pool) ? change.Emptied : change.Changed).Add((existing, existing.Prepare(pool)));
+                }
+                else
+                {
+                    change.Added.Add(new NodePool(name, pool, parts, address => known.GetValueOrDefault(address)));
+                    change.Pools = change.Pools.Add(name, change.Added[^1]);
+                }
+            }
+            return change;
+        }
+        catch
+        {
+            change.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Puts new pools in place, and the options of those that stay: one new snapshot for each.</summary>
+    public void Commit(PoolsChange change)
+    {
+        _pools = change.Pools;
+        change.Added.Clear();
+        CommitAll(change.Changed);
+        Watch(change.Heartbeats);
+    }
+
+    /// <summary>
+    /// Takes away what listeners no longer use: the backends of pools that are left with none that could serve, and pools that are gone.
+    /// </summary>
+    public void Retire(PoolsChange change)
+    {
+        var gone = change.Gone.ToList();
+        _draining.AddRange(gone);
+        CommitAll(change.Emptied);
+        Watch(change.Heartbeats);
+        gone.ForEach(pool => BackgroundTask.Run(DrainAsync(pool), _logger, $"pool '{pool.Pool.Name}': draining"));
+    }
+
+    /// <summary>Adds or replaces a backend of a pool that there is, until the next change of the configuration.</summary>
+    /// <returns>The backend; null where the pool is gone.</returns>
+    public Backend? Put(BackendPool pool, string name, EndpointAddress address, int weight)
+    {
+        lock (parts.Gate)
+        {
+            return _pools.GetValueOrDefault(pool.Name)?.Put(name, address, weight);
+        }
+    }
+
+    /// <summary>Lets a backend finish what it has in flight, and removes it, until the next change of the configuration.</summary>
+    public void Delete(BackendPool pool, Backend backend) => _pools.GetValueOrDefault(pool.Name)?.Delete(backend);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        lock (parts.Gate)
+        {
+            _disposed.Cancel();
+            foreach (var pool in _pools.Values.Concat(_draining))
+            {
+                pool.Dispose();
+            }
+        }
+    }
+
+    private static void CommitAll(List<(NodePool Pool, PoolState Next)> changes)
+    {
+        changes.ForEach(change => change.Pool.Commit(change.Next));
+        changes.Clear();
+    }
+
+    private static bool IsEmpty(PoolOptions options) =>
+        options.Backends.Count > 0 && !options.Backends.Values.Any(backend => backend.AdminState == AdminState.Ready && backend.Weight > 0);
+
+    // A pool that drains is probed as before: requests may still wait for the result, and must not be sent to a backend that is down.
+    private void Watch(HeartbeatReservation reservation)
+    {
+        health.Watch([.. _pools.Values.Concat(_draining).Select(pool => pool.Probed).OfType<ProbedPool>()]);
+        heartbeats.Watch([.. _pools.Values.Select(pool => pool.Heartbeats).OfType<HeartbeatPool>()], reservation);
+    }
+
+    private async Task DrainAsync(NodePool pool)
+    {
+        if (await pool.DrainAsync(_disposed.Token))
+        {
+            lock (parts.Gate)
+            {
+                _draining.Remove(pool);
+                using var none = new HeartbeatReservation();
+                Watch(none);
+            }
+        }
+    }
+}
