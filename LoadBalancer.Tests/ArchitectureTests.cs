@@ -27,7 +27,8 @@ internal sealed class ArchitectureTests
         .GroupBy(type => FolderOf(type)!)
         .ToDictionary(
             folder => folder.Key,
-            folder => folder.SelectMany(Named).Select(FolderOf).OfType<string>().Distinct().Where(used => used != folder.Key).Order().ToArray());
+            folder =>
+                folder.SelectMany(Named).Select(FolderOf).OfType<string>().Distinct().Where(used => used != folder.Key).Order().ToArray());
 
     [TestCaseSource(nameof(Folders))]
     public void Folder_Always_UsesWhatTheDocumentSays(string folder) =>
@@ -78,7 +79,8 @@ internal sealed class ArchitectureTests
         return new[] { type.BaseType }
             .Concat(type.GetInterfaces())
             .Concat(type.GetFields(All).Select(field => field.FieldType))
-            .Concat(type.GetMembers(All).Prepend(type).SelectMany(member => member.CustomAttributes).Select(attribute => attribute.AttributeType))
+            .Concat(type.GetMembers(All).Prepend(type).SelectMany(member => member.CustomAttributes)
+            .Select(attribute => attribute.AttributeType))
             .Concat(methods.SelectMany(method => method.GetParameters().Select(parameter => parameter.ParameterType)))
             .Concat(methods.OfType<MethodInfo>().Select(method => method.ReturnType))
             .Concat(methods.SelectMany(method => method.GetMethodBody()?.LocalVariables ?? []).Select(local => local.LocalType))

@@ -14,7 +14,8 @@ internal sealed class TestNameTests
         var names = Leaves(assembly).Select(test => test.FullName).ToList();
 
         names.Should().HaveCountGreaterThan(1000).And.OnlyHaveUniqueItems();
-        names.Where(name => name.Any(c => char.IsControl(c) || char.IsSurrogate(c))).Should().BeEmpty("a filter passes such a test over without a word; see ByteCaseAttribute");
+        names.Where(name => name.Any(c => char.IsControl(c) || char.IsSurrogate(c)))
+            .Should().BeEmpty("a filter passes such a test over without a word; see ByteCaseAttribute");
     }
 
     private static IEnumerable<ITest> Leaves(ITest test) => test.HasChildren ? test.Tests.SelectMany(Leaves) : [test];

@@ -131,7 +131,8 @@ internal sealed class EveryPolicyTests
     public void Pick_Nobody_IsNull([Values] PolicyName name) => TestPolicies.Make(name).Pick(new SelectionContext()).Should().BeNull();
 
     [Test]
-    public void Name_Always_IsThatOfTheConfiguration([Values] PolicyName name) => LoadBalancer.Composition.NodePool.Policy(name).Name.Should().Be(name.ToString());
+    public void Name_Always_IsThatOfTheConfiguration([Values] PolicyName name) =>
+        LoadBalancer.Composition.NodePool.Policy(name).Name.Should().Be(name.ToString());
 
     [Test]
     public void Pick_Always_AllocatesNothing([Values] PolicyName name, [Values(2, 100)] int count)

@@ -49,7 +49,8 @@ internal sealed class ChatRoomTests : IDisposable
 
         (await ExchangeAsync(_ports[0])).Should().Be((NoBackendFl, false));
         await client.SendAsync("b");
-        (await client.ReadAsync(11)).Should().Be(answer.Replace("hears a", "hears b", StringComparison.Ordinal), "who is connected is left alone");
+        (await client.ReadAsync(11)).Should().Be(
+            answer.Replace("hears a", "hears b", StringComparison.Ordinal), "who is connected is left alone");
         client.EndSending();
         (await client.ReadToItsEndAsync()).Should().Be(("", false));
         (await second.TerminateAsync()).Should().Be(0);
@@ -64,12 +65,17 @@ internal sealed class ChatRoomTests : IDisposable
         await File.WriteAllTextAsync(_file, $$"""
             {
               "mode": "ld",
-              "logic_servers_tcp_listening_addr": "127.0.0.1:{{_ports[0]}}", "logic_servers_heartbeat_udp_addr": "127.0.0.1:{{_ports[1]}}", "logic_servers": [ "{{logic.Announced}}" ],
-              "data_servers_tcp_listening_addr": "127.0.0.1:{{_ports[2]}}", "data_servers_hearbeat_udp_addr": "127.0.0.1:{{_ports[3]}}", "data_servers": [ "{{data.Announced}}" ]
+              "logic_servers_tcp_listening_addr": "127.0.0.1:{{_ports[0]}}",
+              "logic_servers_heartbeat_udp_addr": "127.0.0.1:{{_ports[1]}}",
+              "logic_servers": [ "{{logic.Announced}}" ],
+              "data_servers_tcp_listening_addr": "127.0.0.1:{{_ports[2]}}",
+              "data_servers_hearbeat_udp_addr": "127.0.0.1:{{_ports[3]}}",
+              "data_servers": [ "{{data.Announced}}" ]
             }
             """);
         await using var program = await ProgramUnderTest.StartAsync(
-            "LoadBalancer", "--config", _file, "--LoadBalancer:Pools:logic:Heartbeat:Timeout=00:00:03", "--LoadBalancer:Pools:data:Heartbeat:Timeout=00:00:03");
+            "LoadBalancer", "--config", _file, "--LoadBalancer:Pools:logic:Heartbeat:Timeout=00:00:03",
+                "--LoadBalancer:Pools:data:Heartbeat:Timeout=00:00:03");
         await SaysAsync(program, $"listens on tcp://127.0.0.1:{_ports[2]}");
         (await ExchangeAsync(_ports[0])).Should().Be((NoBackendLd, false));
         (await ExchangeAsync(_ports[2])).Should().Be((NoFrontendLd, false));
@@ -100,7 +106,10 @@ internal sealed class ChatRoomTests : IDisposable
     [Test]
     public async Task Check_BrokenFile_TellsEverythingAtOnceByItsPathInTheFile()
     {
-        await File.WriteAllTextAsync(_file, """{ "mode": "fl", "client_tcp_listening_addr": "localhost:1", "logic_heartbeat_udp_addr": "127.0.0.1", "logic_server": [ "127.0.0.1:1 127.0.0.1:2" ] }""");
+        await File.WriteAllTextAsync(_file, """
+            { "mode": "fl", "client_tcp_listening_addr": "localhost:1", "logic_heartbeat_udp_addr": "127.0.0.1",
+              "logic_server": [ "127.0.0.1:1 127.0.0.1:2" ] }
+            """);
 
         (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", _file)).Should().Be((1, "", """
             logic_server: unknown key; did you mean 'logic_servers'?
@@ -120,14 +129,20 @@ internal sealed class ChatRoomTests : IDisposable
             (1, "", $"pool 'logic': cannot take heartbeats on udp://127.0.0.1:{_ports[1]}: the port is taken by another program"));
     }
 
-    private Task WriteFlAsync(params Backend[] backends) => File.WriteAllTextAsync(_file, $$"""
-        {
-          "mode": "fl",
-          "client_tcp_listening_addr": "127.0.0.1:{{_ports[0]}}",
-          "logic_heartbeat_udp_addr": "127.0.0.1:{{_ports[1]}}",
-          "logic_servers": [ "{{(backends.Length == 0 ? "127.0.0.1:1 127.0.0.1:2" : string.Join("\", \"", backends.Select(backend => backend.Configured)))}}" ]
-        }
-        """);
+    private Task WriteFlAsync(params Backend[] backends)
+    {
+        var servers = backends.Length == 0
+            ? "127.0.0.1:1 127.0.0.1:2"
+            : string.Join("\", \"", backends.Select(backend => backend.Configured));
+        return File.WriteAllTextAsync(_file, $$"""
+            {
+              "mode": "fl",
+              "client_tcp_listening_addr": "127.0.0.1:{{_ports[0]}}",
+              "logic_heartbeat_udp_addr": "127.0.0.1:{{_ports[1]}}",
+              "logic_servers": [ "{{servers}}" ]
+            }
+            """);
+    }
 
     // As one who has something to say, so that what it sent lies unread when it is turned away.
     private static async Task<(string Text, bool IsReset)> ExchangeAsync(int port)
@@ -146,7 +161,8 @@ internal sealed class ChatRoomTests : IDisposable
     }
 
     private static Task SaysAsync(ProgramUnderTest program, string text) => Eventually.BeTrueAsync(
-        () => program.Output.Any(line => line.Contains(text, StringComparison.Ordinal)), $"it says '{text}', not {string.Join('\n', program.Output.Concat(program.Errors))}");
+        () => program.Output.Any(line => line.Contains(text, StringComparison.Ordinal)),
+            $"it says '{text}', not {string.Join('\n', program.Output.Concat(program.Errors))}");
 
     /// <summary>Says what it hears. Registers with its two addresses, waits for OK, then sends OK again and again.</summary>
     private sealed class Backend : IAsyncDisposable

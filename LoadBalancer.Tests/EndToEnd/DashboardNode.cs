@@ -18,11 +18,14 @@ internal sealed class DashboardNode : IAsyncDisposable
 
     public static async Task<DashboardNode> StartAsync(string[] backends, string? token = null)
     {
-        var (address, dashboard, file) = ($"http://127.0.0.1:{ReservedPorts.Next()}", $"http://127.0.0.1:{ReservedPorts.Next()}", Path.GetTempFileName());
-        var pool = new { HealthCheck = new { Path = "/" }, Backends = backends.Index().ToDictionary(entry => $"backend{entry.Index + 1}", entry => new { Address = entry.Item }) };
+        var (address, dashboard, file) =
+            ($"http://127.0.0.1:{ReservedPorts.Next()}", $"http://127.0.0.1:{ReservedPorts.Next()}", Path.GetTempFileName());
+        var pool = new { HealthCheck = new { Path = "/" }, Backends = backends.Index()
+            .ToDictionary(entry => $"backend{entry.Index + 1}", entry => new { Address = entry.Item }) };
         await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new
         {
-            LoadBalancer = new { Listeners = new { web = new { Address = address, Pool = "web" } }, Pools = new { web = pool }, Management = new { Address = dashboard } },
+            LoadBalancer = new { Listeners = new { web = new { Address = address, Pool = "web" } }, Pools = new { web = pool },
+                Management = new { Address = dashboard } },
         }));
         return new DashboardNode(file, address, dashboard, await RunAsync(file, token));
     }
@@ -40,5 +43,6 @@ internal sealed class DashboardNode : IAsyncDisposable
     }
 
     private static Task<ProgramUnderTest> RunAsync(string file, string? token) =>
-        ProgramUnderTest.StartAsync("LoadBalancer", token is null ? ["--config", file] : ["--config", file, $"--LoadBalancer:Management:Token={token}"]);
+        ProgramUnderTest.StartAsync("LoadBalancer", token is null
+        ? ["--config", file] : ["--config", file, $"--LoadBalancer:Management:Token={token}"]);
 }

@@ -42,7 +42,8 @@ internal sealed class DashboardPictures
 
         await window.Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend2" }).ClickAsync();
         await window.Page.Mouse.MoveAsync(0, 0);
-        await Expect(window.Page.Locator("#totals .p99Ms dd")).ToHaveTextAsync(new Regex(@"^\d{1,2}(\.\d)? ms"), new() { Timeout = 60_000 });
+        await Expect(window.Page.Locator("#totals .p99Ms dd"))
+            .ToHaveTextAsync(new Regex(@"^\d{1,2}(\.\d)? ms"), new() { Timeout = 60_000 });
         await TakeAsync(window, node, "dashboard-drained.png", isOpen: true);
     }
 

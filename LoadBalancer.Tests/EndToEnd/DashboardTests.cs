@@ -68,7 +68,8 @@ internal sealed partial class DashboardTests
         await Page.GotoAsync(_node.Dashboard);
 
         await Expect(Page.GetByRole(AriaRole.Heading, new() { Name = "web" })).ToBeVisibleAsync();
-        string[] columns = ["Backend", "Health", "Admin state", "Weight", "In flight", "Requests/s", "Errors", "p50", "p99", "Last 5 minutes"];
+        string[] columns = ["Backend", "Health", "Admin state", "Weight", "In flight", "Requests/s", "Errors", "p50", "p99",
+            "Last 5 minutes"];
         await Expect(Page.GetByRole(AriaRole.Columnheader)).ToContainTextAsync(columns);
         foreach (var name in (string[])["backend1", "backend2", "backend3"])
         {
@@ -128,14 +129,17 @@ internal sealed partial class DashboardTests
 
         await weight.FillAsync("1001");
         await weight.PressAsync("Enter");
-        (await weight.EvaluateAsync<bool>("input => input.validity.rangeOverflow")).Should().BeTrue("the browser refuses it before the node has to");
+        (await weight.EvaluateAsync<bool>("input => input.validity.rangeOverflow"))
+            .Should().BeTrue("the browser refuses it before the node has to");
         await weight.PressAsync("Escape");
         await Expect(weight).ToHaveValueAsync("7");
 
-        await Page.RouteAsync("**/backends/*", route => route.FulfillAsync(new() { Status = 400, Body = "weight 8 is not valid; expected something else\n" }));
+        await Page.RouteAsync("**/backends/*", route =>
+            route.FulfillAsync(new() { Status = 400, Body = "weight 8 is not valid; expected something else\n" }));
         await weight.FillAsync("8");
         await weight.PressAsync("Enter");
-        await Expect(Page.Locator("#toast")).ToContainTextAsync("web/backend1 was not changed: weight 8 is not valid; expected something else");
+        await Expect(
+            Page.Locator("#toast")).ToContainTextAsync("web/backend1 was not changed: weight 8 is not valid; expected something else");
         await Expect(weight).ToHaveValueAsync("7");
         await Page.UnrouteAllAsync();
 
@@ -199,8 +203,10 @@ internal sealed partial class DashboardTests
     [Test]
     public async Task Backends_ThatStandOut_AreNamedAndMarked()
     {
-        await ShowAsync([Pool("web", Backend("quick") with { P99Ms = 20 }, Backend("slow") with { P99Ms = 240 }, Backend("usual") with { P99Ms = 24 },
-            Backend("gone") with { Healthy = false, Reason = "connection refused", P99Ms = null }, Backend("resting") with { AdminState = "Draining", InFlight = 3, P99Ms = null })]);
+        await ShowAsync([Pool(
+            "web", Backend("quick") with { P99Ms = 20 }, Backend("slow") with { P99Ms = 240 }, Backend("usual") with { P99Ms = 24 },
+            Backend("gone") with { Healthy = false, Reason = "connection refused", P99Ms = null },
+                Backend("resting") with { AdminState = "Draining", InFlight = 3, P99Ms = null })]);
 
         string[] findings = ["▼ down: gone", "▲ slow: slow (p99 12× the others)", "◐ draining: resting"];
         await Expect(Page.Locator(".findings li")).ToHaveTextAsync(findings);
@@ -227,7 +233,8 @@ internal sealed partial class DashboardTests
     [Test]
     public async Task Columns_OfWhichAPoolKnowsNothing_AreLeftOut()
     {
-        await ShowAsync([new { name = "chat", policy = "First", backends = new[] { new { name = "logic1", healthy = true, reason = "", adminState = "Ready", inFlight = 3 } } }]);
+        await ShowAsync([new { name = "chat", policy = "First",
+            backends = new[] { new { name = "logic1", healthy = true, reason = "", adminState = "Ready", inFlight = 3 } } }]);
 
         string[] columns = ["Backend", "Health", "Admin state", "In flight"];
         await Expect(Page.GetByRole(AriaRole.Columnheader)).ToHaveTextAsync(columns);
@@ -241,7 +248,8 @@ internal sealed partial class DashboardTests
     {
         var longName = string.Concat(Enumerable.Repeat("ip-10-0-113-201.", 10));
         await Page.SetViewportSizeAsync(width, 800);
-        await ShowAsync([Pool(longName, Backend(longName) with { Reason = longName, P99Ms = 123_456, RequestsPerSecond = 123_456 }, Backend("b"))]);
+        await ShowAsync([Pool(
+            longName, Backend(longName) with { Reason = longName, P99Ms = 123_456, RequestsPerSecond = 123_456 }, Backend("b"))]);
         await Expect(Row("b")).ToBeVisibleAsync();
 
         (await Page.EvaluateAsync<int>("document.documentElement.scrollWidth")).Should().Be(width);
@@ -252,7 +260,8 @@ internal sealed partial class DashboardTests
     private static object Pool(string name, params BackendLine[] backends) =>
         new { name, policy = "RoundRobin", queueLength = 0, requestsPerSecond = 1, errorShare = 0, p50Ms = 1, p99Ms = 2, backends };
 
-    private ILocator Row(string backend) => Page.GetByRole(AriaRole.Row).Filter(new() { Has = Page.GetByRole(AriaRole.Rowheader).GetByText(backend, new() { Exact = true }).First });
+    private ILocator Row(string backend) => Page.GetByRole(AriaRole.Row)
+        .Filter(new() { Has = Page.GetByRole(AriaRole.Rowheader).GetByText(backend, new() { Exact = true }).First });
 
     private async Task LogInAsync(string token)
     {
@@ -272,7 +281,8 @@ internal sealed partial class DashboardTests
             errors = new { total_errors = errors?.Length ?? 0, error_types = new { }, recent_errors = errors ?? [] },
             pools,
         };
-        var stream = $"event: hello\ndata: {JsonSerializer.Serialize(hello, JsonSerializerOptions.Web)}\n\nevent: snapshot\ndata: {JsonSerializer.Serialize(snapshot, JsonSerializerOptions.Web)}\n\n";
+        var stream = $"event: hello\ndata: {JsonSerializer.Serialize(hello, JsonSerializerOptions.Web)}\n\nevent: snapshot\ndata: " +
+            $"{JsonSerializer.Serialize(snapshot, JsonSerializerOptions.Web)}\n\n";
         await Page.RouteAsync("**/api/events", route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = stream }));
         if (reload)
         {

@@ -9,7 +9,8 @@ namespace LoadBalancer.Tests.EndToEnd;
 internal sealed class OutOfFilesTests
 {
     private const int Files = 300;
-    private const string Complaint = "listener 'web': connections wait to be accepted, for no more files can be opened; raise the limit (ulimit -n)";
+    private const string Complaint =
+        "listener 'web': connections wait to be accepted, for no more files can be opened; raise the limit (ulimit -n)";
 
     [Test]
     public async Task Files_RunOut_IsToldAndPassesWithoutABusyLoop()
@@ -22,7 +23,8 @@ internal sealed class OutOfFilesTests
             LoadBalancer = new
             {
                 Listeners = new { web = new { Address = $"http://127.0.0.1:{port}", Pool = "web" } },
-                Pools = new { web = new { PassiveHealth = new { Ejection = "00:00:01" }, Backends = new { b1 = new { backend.Address } } } },
+                Pools = new { web = new { PassiveHealth = new { Ejection = "00:00:01" },
+                    Backends = new { b1 = new { backend.Address } } } },
             },
         }));
         await using var program = await ProgramUnderTest.StartWithFilesAsync(Files, "LoadBalancer", "--config", file);
@@ -30,7 +32,8 @@ internal sealed class OutOfFilesTests
         (await AskAsync(port)).Should().EndWith("ok");
 
         var shortage = Stopwatch.StartNew();
-        var clients = await Task.WhenAll(Enumerable.Range(0, Files).Select(_ => RawPeer.ConnectAsync(port))); // The system's queue holds those that wait.
+        // The system's queue holds those that wait.
+        var clients = await Task.WhenAll(Enumerable.Range(0, Files).Select(_ => RawPeer.ConnectAsync(port)));
         await Eventually.BeTrueAsync(() => Complaints(program) > 0, "there are no files left");
         var (before, started) = (program.ProcessorTime, Stopwatch.StartNew());
         await Task.Delay(TimeSpan.FromSeconds(1), TimeProvider.System);
@@ -47,7 +50,8 @@ internal sealed class OutOfFilesTests
         program.Errors.Where(line => line.Length > 0).Should().BeEmpty();
     }
 
-    private static int Complaints(ProgramUnderTest program) => program.Output.Count(line => line.EndsWith(Complaint, StringComparison.Ordinal));
+    private static int Complaints(ProgramUnderTest program) =>
+        program.Output.Count(line => line.EndsWith(Complaint, StringComparison.Ordinal));
 
     private static Task<string> AskAsync(int port) => RawPeer.ExchangeAsync(port, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
 }

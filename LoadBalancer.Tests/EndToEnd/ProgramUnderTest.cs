@@ -21,8 +21,10 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     private ProgramUnderTest(string name, string[] args, int? files = null)
     {
         // Each project is built into the same place below its own folder.
-        var path = Path.Combine(AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), Path.GetFileName(name) + ".dll");
-        var start = files is null ? new ProcessStartInfo("dotnet", [path, .. args]) : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec dotnet \"$0\" \"$@\"", path, .. args]);
+        var path = Path.Combine(
+            AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), Path.GetFileName(name) + ".dll");
+        var start = files is null ? new ProcessStartInfo("dotnet", [path, .. args])
+            : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec dotnet \"$0\" \"$@\"", path, .. args]);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(StartupHook).Assembly.Location;
         _process = new Process { StartInfo = start };
@@ -39,9 +41,13 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     /// <summary>Lines written to standard error so far.</summary>
     public ConcurrentQueue<string> Errors { get; } = [];
 
-    /// <summary>What it has open (Linux): sockets, pipes and files, but for those that hold its code, which are opened as they are needed and stay open.</summary>
+    /// <summary>
+    /// What it has open (Linux): sockets, pipes and files, but for those that hold its code, which are opened as they are needed and stay
+    /// open.
+    /// </summary>
     public string[] OpenFiles =>
-        [.. Directory.GetFiles($"/proc/{_process.Id}/fd").Select(path => new FileInfo(path).LinkTarget ?? "").Where(name => name.Length > 0 && Path.GetExtension(name) is not (".dll" or ".pdb"))];
+        [.. Directory.GetFiles($"/proc/{_process.Id}/fd").Select(path => new FileInfo(path).LinkTarget ?? "")
+            .Where(name => name.Length > 0 && Path.GetExtension(name) is not (".dll" or ".pdb"))];
 
     /// <summary>How much of the processor it has used, in user and system.</summary>
     public TimeSpan ProcessorTime
@@ -54,7 +60,8 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     }
 
     /// <summary>Starts a program and waits until it says that it listens.</summary>
-    public static Task<ProgramUnderTest> StartAsync(string name, params string[] args) => UntilItListensAsync(name, new ProgramUnderTest(name, args));
+    public static Task<ProgramUnderTest> StartAsync(string name, params string[] args) =>
+        UntilItListensAsync(name, new ProgramUnderTest(name, args));
 
     /// <summary>Starts a program, and does not wait.</summary>
     public static ProgramUnderTest Start(string name, params string[] args) => new(name, args);
@@ -66,7 +73,8 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     private static async Task<ProgramUnderTest> UntilItListensAsync(string name, ProgramUnderTest program)
     {
         await Eventually.BeTrueAsync(
-            () => program._process.HasExited || program.Output.Any(line => line.Contains("listens on", StringComparison.Ordinal)), $"{name} listens");
+            () => program._process.HasExited || program.Output.Any(line => line.Contains("listens on", StringComparison.Ordinal)),
+                $"{name} listens");
         program._process.HasExited.Should().BeFalse(string.Join('\n', program.Errors));
         return program;
     }

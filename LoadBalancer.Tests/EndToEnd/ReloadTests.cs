@@ -71,7 +71,8 @@ internal sealed class ReloadTests
 
         await node.ReloadedAsync(() => node.WriteAsync(Pool($"{Backend("b1", _one, ", \"Weight\": 3")}, {Backend("b2", _two)}")));
         (await AnswersAsync(node, 8)).Count(answer => answer == "one").Should().Be(6);
-        await node.ReloadedAsync(() => node.WriteAsync(Pool($"{Backend("b1", _one, ", \"AdminState\": \"Draining\"")}, {Backend("b2", _two)}")));
+        await node.ReloadedAsync(() =>
+            node.WriteAsync(Pool($"{Backend("b1", _one, ", \"AdminState\": \"Draining\"")}, {Backend("b2", _two)}")));
         (await AnswersAsync(node, 4)).Should().OnlyContain(answer => answer == "two");
         await node.ReloadedAsync(() => node.WriteAsync(Pool($"{Backend("b2", _two)}, {Backend("b1", _one)}", "\"Policy\": \"First\",")));
         (await AnswersAsync(node, 4)).Should().OnlyContain(answer => answer == "two");
@@ -96,7 +97,8 @@ internal sealed class ReloadTests
     public async Task Change_RoutesAndPools_AreFollowed()
     {
         await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));
-        var pools = $"{{ \"web\": {{ \"Backends\": {{ {Backend("b1", _one)} }} }}, \"api\": {{ \"Backends\": {{ {Backend("b2", _two)} }} }} }}";
+        var pools = $"{{ \"web\": {{ \"Backends\": {{ {Backend("b1", _one)} }} }}, \"api\": {{ \"Backends\": {{ {Backend("b2", _two)} }} " +
+            $"}} }}";
 
         await node.ReloadedAsync(() => node.WriteAsync(pools, "\"Routes\": [ { \"Path\": \"/api\", \"Pool\": \"api\" } ],"));
 
@@ -130,7 +132,8 @@ internal sealed class ReloadTests
         await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));
 
         await node.ReloadedAsync(() => node.WriteAsync(
-            $"{{ \"web\": {{ \"Backends\": {{ {Backend("b2", _two)} }} }}, \"zzz\": {{ \"StickySession\": {{ \"KeyFile\": \"/dev/null\" }}, \"Backends\": {{ {Backend("b2", _two)} }} }} }}"));
+            $"{{ \"web\": {{ \"Backends\": {{ {Backend("b2", _two)} }} }}, \"zzz\": {{ \"StickySession\": {{ \"KeyFile\": \"/dev/null\" " +
+                $"}}, \"Backends\": {{ {Backend("b2", _two)} }} }} }}"));
 
         node.Reloader.Refused.Should().Be(1);
         (await AnswersAsync(node, 2)).Should().Equal("one", "one");
@@ -143,7 +146,8 @@ internal sealed class ReloadTests
     {
         await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));
 
-        await node.ReloadedAsync(() => node.WriteAsync(Pool(Backend("b1", _one)), management: "{ \"Address\": \"http://127.0.0.1:0\", \"Token\": \"new\" }"));
+        await node.ReloadedAsync(() =>
+            node.WriteAsync(Pool(Backend("b1", _one)), management: "{ \"Address\": \"http://127.0.0.1:0\", \"Token\": \"new\" }"));
 
         node.Log.Lines.Should().Contain("Warning: configuration: Management has changed, which needs a restart");
     }
@@ -207,7 +211,8 @@ internal sealed class ReloadTests
 
         string[] files =
         [
-            Pool(Backend("b1", _one)), Pool($"{Backend("b1", _one, ", \"Weight\": 9")}, {Backend("b2", _two)}"), Pool($"{Backend("b1", _one)}, {Backend("b3", _two)}", "\"Policy\": \"LeastConnections\","),
+            Pool(Backend("b1", _one)), Pool($"{Backend("b1", _one, ", \"Weight\": 9")}, {Backend("b2", _two)}"),
+                Pool($"{Backend("b1", _one)}, {Backend("b3", _two)}", "\"Policy\": \"LeastConnections\","),
             Pool($"{Backend("b1", _one)}, {Backend("b2", _two)}", "\"Timeouts\": { \"Connect\": \"00:00:03\" }, \"HealthCheck\": {},"),
         ];
         for (var i = 0; i < 8; i++)
@@ -224,7 +229,8 @@ internal sealed class ReloadTests
 
     private static RawServer Named(string name) => RawServer.Answering($"HTTP/1.1 200 OK\r\nContent-Length: {name.Length}\r\n\r\n{name}");
 
-    private static string Backend(string name, RawServer server, string more = "") => $"\"{name}\": {{ \"Address\": \"{server.Address}\"{more} }}";
+    private static string Backend(string name, RawServer server, string more = "") =>
+        $"\"{name}\": {{ \"Address\": \"{server.Address}\"{more} }}";
 
     private static string Pool(string backends, string settings = "") => $"{{ \"web\": {{ {settings} \"Backends\": {{ {backends} }} }} }}";
 

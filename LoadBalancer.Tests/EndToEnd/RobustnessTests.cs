@@ -16,7 +16,8 @@ internal sealed class RobustnessTests
 {
     // 60 for a soak, through LOADBALANCER_SOAK_SECONDS.
     private static readonly TimeSpan Soak =
-        TimeSpan.FromSeconds(double.Parse(Environment.GetEnvironmentVariable("LOADBALANCER_SOAK_SECONDS") ?? "8", CultureInfo.InvariantCulture));
+        TimeSpan.FromSeconds(double.Parse(
+        Environment.GetEnvironmentVariable("LOADBALANCER_SOAK_SECONDS") ?? "8", CultureInfo.InvariantCulture));
 
     private readonly HttpClient _http = new();
     private readonly string _file = Path.GetTempFileName();
@@ -38,7 +39,8 @@ internal sealed class RobustnessTests
             {
                 Listeners = new
                 {
-                    web = new { Address = $"http://127.0.0.1:{_port}", Pool = "web", StatusEndpoints = true, RequestHeadersTimeout = "00:00:02" },
+                    web = new { Address = $"http://127.0.0.1:{_port}", Pool = "web", StatusEndpoints = true,
+                        RequestHeadersTimeout = "00:00:02" },
                 },
                 Pools = new
                 {
@@ -60,7 +62,8 @@ internal sealed class RobustnessTests
     {
         if (TestContext.CurrentContext.Result.Outcome.Status == NUnit.Framework.Interfaces.TestStatus.Failed)
         {
-            await TestContext.Out.WriteLineAsync(string.Join('\n', _program.Output.Where(line => !line.Contains(" warn  pool ", StringComparison.Ordinal)).TakeLast(20)));
+            await TestContext.Out.WriteLineAsync(string.Join(
+                '\n', _program.Output.Where(line => !line.Contains(" warn  pool ", StringComparison.Ordinal)).TakeLast(20)));
             await TestContext.Out.WriteLineAsync("open: " + string.Join(' ', _program.OpenFiles));
         }
         await _program.DisposeAsync();
@@ -146,7 +149,8 @@ internal sealed class RobustnessTests
             while (TimeProvider.System.GetElapsedTime(over) < Soak)
             {
                 // Good ones mostly, or all would be waiting for those that stall.
-                Note(await client.AskAsync(random.Next(10) switch { 0 => ChaosServer.Headless, 1 => ChaosServer.Broken, _ => ChaosServer.Good }));
+                Note(await client.AskAsync(random.Next(
+                    10) switch { 0 => ChaosServer.Headless, 1 => ChaosServer.Broken, _ => ChaosServer.Good }));
             }
         }));
 
@@ -186,7 +190,8 @@ internal sealed class RobustnessTests
         }));
 
         await ExpectPeaceAsync();
-        (await BackendsAsync()).Sum(backend => (int)backend!["failures"]!).Should().Be(0, "a client's fault never counts against a backend");
+        (await BackendsAsync()).Sum(backend => (int)backend!["failures"]!)
+            .Should().Be(0, "a client's fault never counts against a backend");
         await ExpectOpenFilesAsync(before);
     }
 
@@ -268,7 +273,8 @@ internal sealed class RobustnessTests
         _backends.SelectMany(backend => backend.Violations).Should().BeEmpty();
         await Eventually.BeTrueAsync(async () => (await BackendsAsync()).All(backend => (int)backend!["inFlight"]! == 0), "no lease leaks");
         _program.Errors.Where(line => line.Length > 0).Should().BeEmpty();
-        _program.Output.Should().NotContain(line => line.Contains(" error ", StringComparison.Ordinal) || line.Contains("Exception", StringComparison.Ordinal));
+        _program.Output.Should().NotContain(
+            line => line.Contains(" error ", StringComparison.Ordinal) || line.Contains("Exception", StringComparison.Ordinal));
     }
 
     // Threads and what they poll with come into being under load, and stay. Idle connections stay too, so each side lets go of its own.

@@ -10,7 +10,8 @@ namespace LoadBalancer.Tests.EndToEnd;
 internal sealed class TcpTests
 {
     private const int Files = 256;
-    private const string Complaint = "listener 'chat': connections wait to be accepted, for no more files can be opened; raise the limit (ulimit -n)";
+    private const string Complaint =
+        "listener 'chat': connections wait to be accepted, for no more files can be opened; raise the limit (ulimit -n)";
 
     [Test]
     [Platform("Linux")]
@@ -23,7 +24,8 @@ internal sealed class TcpTests
         await EchoAsync(port);
 
         var shortage = Stopwatch.StartNew();
-        var clients = await Task.WhenAll(Enumerable.Range(0, Files).Select(_ => RawPeer.ConnectAsync(port))); // The system's queue holds those that wait.
+        // The system's queue holds those that wait.
+        var clients = await Task.WhenAll(Enumerable.Range(0, Files).Select(_ => RawPeer.ConnectAsync(port)));
         await Eventually.BeTrueAsync(() => Complaints(program) > 0, "there are no files left");
         var (before, started) = (program.ProcessorTime, Stopwatch.StartNew());
         await Task.Delay(TimeSpan.FromSeconds(1), TimeProvider.System);
@@ -57,7 +59,8 @@ internal sealed class TcpTests
         var (port, file) = await WriteAsync(well.Port, dying.Port);
         await using var program = await ProgramUnderTest.StartAsync("LoadBalancer", "--config", file);
         File.Delete(file);
-        using var management = new HttpClient { BaseAddress = new Uri(program.Output.First(line => line.Contains("dashboard")).Split(' ')[^1]) };
+        using var management =
+            new HttpClient { BaseAddress = new Uri(program.Output.First(line => line.Contains("dashboard")).Split(' ')[^1]) };
         await management.GetStringAsync("/metrics");
         await EndInEveryWayAsync(port, 20);
         await QuietAsync(management);
@@ -73,7 +76,8 @@ internal sealed class TcpTests
             .And.Contain("loadbalancer_connections_total{pool=\"logic\",backend=\"b2\",result=\"backend_reset\"}")
             .And.Contain("loadbalancer_bytes_total{pool=\"logic\",backend=\"b1\",direction=\"in\"}");
         var pool = JsonNode.Parse(await management.GetStringAsync("/api/pools"))!["pools"]![0]!;
-        (pool["requestsPerSecond"] is null, pool["bytesInPerSecond"] is null, pool["backends"]![0]!["bytesIn"]!.GetValue<long>() > 0).Should().Be((true, false, true));
+        (pool["requestsPerSecond"] is null, pool["bytesInPerSecond"] is null, pool["backends"]![0]!["bytesIn"]!.GetValue<long>() > 0)
+            .Should().Be((true, false, true));
         (await program.TerminateAsync()).Should().Be(0);
         program.Errors.Where(line => line.Length > 0).Should().BeEmpty();
     }
@@ -149,9 +153,11 @@ internal sealed class TcpTests
     }));
 
     private static async Task QuietAsync(HttpClient management) => await Eventually.BeTrueAsync(
-        async () => JsonNode.Parse(await management.GetStringAsync("/api/pools"))!["pools"]![0]!["backends"]!.AsArray().All(backend => backend!["inFlight"]!.GetValue<int>() == 0), "nothing is in flight");
+        async () => JsonNode.Parse(await management.GetStringAsync("/api/pools"))!["pools"]![0]!["backends"]!.AsArray()
+            .All(backend => backend!["inFlight"]!.GetValue<int>() == 0), "nothing is in flight");
 
-    private static int Complaints(ProgramUnderTest program) => program.Output.Count(line => line.EndsWith(Complaint, StringComparison.Ordinal));
+    private static int Complaints(ProgramUnderTest program) =>
+        program.Output.Count(line => line.EndsWith(Complaint, StringComparison.Ordinal));
 
     private static async Task EchoAsync(int port)
     {
@@ -178,7 +184,8 @@ internal sealed class TcpTests
                 [pool] = new
                 {
                     PassiveHealth = new { Failures = 1_000_000, Ejection = "00:00:01" },
-                    Backends = backends.Index().ToDictionary(entry => $"b{entry.Index + 1}", entry => new { Address = $"tcp://127.0.0.1:{entry.Item}" }),
+                    Backends = backends.Index().ToDictionary(
+                        entry => $"b{entry.Index + 1}", entry => new { Address = $"tcp://127.0.0.1:{entry.Item}" }),
                 },
             },
             Management = new { Address = "http://127.0.0.1:0" },

@@ -25,10 +25,12 @@ internal sealed class TourTests
         await using var balancer = await ProgramUnderTest.StartAsync("LoadBalancer", Settings());
         (await GetAsync()).Should().Be((HttpStatusCode.ServiceUnavailable, "No backend available\n"));
 
-        await Eventually.BeTrueAsync(() => balancer.Output.Count(line => line.Contains("is down", StringComparison.Ordinal)) == 2, "both are missed");
+        await Eventually.BeTrueAsync(() =>
+            balancer.Output.Count(line => line.Contains("is down", StringComparison.Ordinal)) == 2, "both are missed");
         await using var backend1 = await ProgramUnderTest.StartAsync("Backend1", "--urls", $"http://127.0.0.1:{_port1}");
         await using var backend2 = await ProgramUnderTest.StartAsync("Backend2", "--urls", $"http://127.0.0.1:{_port2}");
-        await Eventually.BeTrueAsync(async () => (await BodiesAsync(4)).Distinct().Order().SequenceEqual(["Hello from backend1: GET /\n", "Hello from backend2: GET /\n"]), "probes find both");
+        await Eventually.BeTrueAsync(async () => (await BodiesAsync(4)).Distinct().Order()
+            .SequenceEqual(["Hello from backend1: GET /\n", "Hello from backend2: GET /\n"]), "probes find both");
         var bodies = await BodiesAsync(4);
         bodies.Distinct().Should().BeEquivalentTo("Hello from backend1: GET /\n", "Hello from backend2: GET /\n");
         bodies[2..].Should().Equal(bodies[..2], "they take turns");
@@ -38,7 +40,8 @@ internal sealed class TourTests
 
         await backend2.KillAsync();
         await Eventually.BeTrueAsync(
-            () => balancer.Output.Count(line => line.Contains("'backend2' is down: connection refused", StringComparison.Ordinal)) == 2, "it is noticed without a request");
+            () => balancer.Output.Count(line => line.Contains("'backend2' is down: connection refused", StringComparison.Ordinal)) == 2,
+                "it is noticed without a request");
         (await GetAsync()).Should().Be((HttpStatusCode.ServiceUnavailable, "No backend available\n"));
 
         await using var again = await ProgramUnderTest.StartAsync("Backend1", "--urls", $"http://127.0.0.1:{_port1}");
@@ -46,8 +49,10 @@ internal sealed class TourTests
 
         (await balancer.TerminateAsync()).Should().Be(0);
         var log = string.Join('\n', balancer.Output);
-        log.Should().Contain("pool 'web': backend 'backend1' is down: connection refused").And.Contain("pool 'web': backend 'backend1' is up: GET / answered 200");
-        balancer.Output.Count(line => line.Contains("backend 'backend1' is up", StringComparison.Ordinal)).Should().Be(2, "only changes are logged");
+        log.Should().Contain("pool 'web': backend 'backend1' is down: connection refused")
+            .And.Contain("pool 'web': backend 'backend1' is up: GET / answered 200");
+        balancer.Output.Count(line => line.Contains("backend 'backend1' is up", StringComparison.Ordinal))
+            .Should().Be(2, "only changes are logged");
         balancer.Errors.Where(line => line.Length > 0).Should().BeEmpty();
     }
 
@@ -71,7 +76,8 @@ internal sealed class TourTests
         var get = _client.GetStringAsync($"http://127.0.0.1:{_port}/slow");
         await received.Task;
         balancer.BeginTerminate();
-        await Eventually.BeTrueAsync(() => balancer.Output.Any(line => line.Contains("stopping", StringComparison.Ordinal)), "it is stopping");
+        await Eventually.BeTrueAsync(() =>
+            balancer.Output.Any(line => line.Contains("stopping", StringComparison.Ordinal)), "it is stopping");
         answer.SetResult();
 
         (await get).Should().Be("ok");
@@ -95,7 +101,8 @@ internal sealed class TourTests
             await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         });
         _port1 = _port2 = backend.Port;
-        await using var balancer = await ProgramUnderTest.StartAsync("LoadBalancer", [.. Settings(), "--LoadBalancer:ShutdownTimeout=00:00:01"]);
+        await using var balancer =
+            await ProgramUnderTest.StartAsync("LoadBalancer", [.. Settings(), "--LoadBalancer:ShutdownTimeout=00:00:01"]);
         using var client = await RawPeer.ConnectAsync(_port);
         await client.SendAsync("GET /endless HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
         await received.Task;
@@ -122,13 +129,15 @@ internal sealed class TourTests
     public async Task Start_InvalidConfiguration_ReportsEveryErrorAndStartsNothing()
     {
         var (exitCode, output, errors) = await ProgramUnderTest.RunAsync(
-            "LoadBalancer", [.. Settings(), "--LoadBalancer:Pools:web:Polcy=First", "--LoadBalancer:Pools:web:Backends:backend1:Address=htp://x"]);
+            "LoadBalancer", [.. Settings(), "--LoadBalancer:Pools:web:Polcy=First",
+                "--LoadBalancer:Pools:web:Backends:backend1:Address=htp://x"]);
 
         exitCode.Should().Be(1);
         output.Should().BeEmpty();
         errors.Split('\n').Should().BeEquivalentTo(
             "LoadBalancer:Pools:web:Polcy: unknown key; did you mean 'Policy'?",
-            "LoadBalancer:Pools:web:Backends:backend1:Address: 'htp://x' is not a valid address; expected http://, https:// or tcp://host:port");
+            "LoadBalancer:Pools:web:Backends:backend1:Address: 'htp://x' is not a valid address; expected http://, https:// or " +
+                "tcp://host:port");
     }
 
     [Test]
@@ -137,7 +146,8 @@ internal sealed class TourTests
 
     [Test]
     public async Task Check_NoSuchFile_SaysSo() =>
-        (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", "/nowhere.json")).Should().Be((1, "", $"{Path.GetFullPath("/nowhere.json")}: no such file"));
+        (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", "/nowhere.json"))
+        .Should().Be((1, "", $"{Path.GetFullPath("/nowhere.json")}: no such file"));
 
     [Test]
     public async Task Version_Always_IsOneLine() =>

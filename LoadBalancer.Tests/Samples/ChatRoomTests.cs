@@ -4,7 +4,9 @@ using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Samples;
 
-/// <summary>The chat-room system of samples/, with its real programs: a load balancer in each mode, two logic servers, two data servers.</summary>
+/// <summary>
+/// The chat-room system of samples/, with its real programs: a load balancer in each mode, two logic servers, two data servers.
+/// </summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class ChatRoomTests : IAsyncDisposable
 {
@@ -28,19 +30,29 @@ internal sealed class ChatRoomTests : IAsyncDisposable
         int[] tcp = ports[6..10], udp = ports[10..];
         string logic = Servers(0), data = Servers(2), management = $"http://127.0.0.1:{ReservedPorts.Next()}";
         var balancers = await Task.WhenAll(
-            StartBalancerAsync("fl", $$"""{ "mode": "fl", "client_tcp_listening_addr": "127.0.0.1:{{clients}}", "logic_heartbeat_udp_addr": "127.0.0.1:{{beatsFl}}", "logic_servers": {{logic}} }""", "logic"),
+            StartBalancerAsync(
+                "fl",
+                $$"""
+                { "mode": "fl", "client_tcp_listening_addr": "127.0.0.1:{{clients}}",
+                  "logic_heartbeat_udp_addr": "127.0.0.1:{{beatsFl}}", "logic_servers": {{logic}} }
+                """,
+                "logic"),
             StartBalancerAsync(
                 "ld",
                 $$"""
-                { "mode": "ld", "logic_servers_tcp_listening_addr": "127.0.0.1:{{logicSide}}", "logic_servers_heartbeat_udp_addr": "127.0.0.1:{{beatsLogic}}", "logic_servers": {{logic}},
-                  "data_servers_tcp_listening_addr": "127.0.0.1:{{dataSide}}", "data_servers_hearbeat_udp_addr": "127.0.0.1:{{beatsData}}", "data_servers": {{data}} }
+                { "mode": "ld", "logic_servers_tcp_listening_addr": "127.0.0.1:{{logicSide}}",
+                  "logic_servers_heartbeat_udp_addr": "127.0.0.1:{{beatsLogic}}", "logic_servers": {{logic}},
+                  "data_servers_tcp_listening_addr": "127.0.0.1:{{dataSide}}",
+                  "data_servers_hearbeat_udp_addr": "127.0.0.1:{{beatsData}}", "data_servers": {{data}} }
                 """,
                 "logic",
                 "data",
                 management));
-        var dataServers = await Task.WhenAll(Enumerable.Range(2, 2).Select(i => StartAsync("DataServer", i, $"127.0.0.1:{beatsData}", "--other", $"127.0.0.1:{tcp[5 - i]}")));
+        var dataServers = await Task.WhenAll(Enumerable.Range(2, 2)
+            .Select(i => StartAsync("DataServer", i, $"127.0.0.1:{beatsData}", "--other", $"127.0.0.1:{tcp[5 - i]}")));
         await SaysAsync(balancers[1], "'data1' is up", "'data2' is up");
-        await Task.WhenAll(Enumerable.Range(0, 2).Select(i => StartAsync("LogicServer", i, $"127.0.0.1:{beatsFl},127.0.0.1:{beatsLogic}", "--data", $"127.0.0.1:{logicSide}")));
+        await Task.WhenAll(Enumerable.Range(0, 2)
+            .Select(i => StartAsync("LogicServer", i, $"127.0.0.1:{beatsFl},127.0.0.1:{beatsLogic}", "--data", $"127.0.0.1:{logicSide}")));
         await SaysAsync(balancers[0], "'logic1' is up", "'logic2' is up");
         using var http = new HttpClient { BaseAddress = new Uri(management) };
         await Eventually.BeTrueAsync(async () => await InFlightAsync() is [1, 1], "each logic server is at a data server of its own");
@@ -79,24 +91,31 @@ internal sealed class ChatRoomTests : IAsyncDisposable
                 while (!both.IsCancellationRequested)
                 {
                     await speaker.SendAsync($"say kitchen {text}");
-                    await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, both.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                    await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, both.Token)
+                        .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 }
             }
         }
 
-        string Servers(int first) => $"""[ "127.0.0.1:{tcp[first]} 127.0.0.1:{udp[first]}", "127.0.0.1:{tcp[first + 1]} 127.0.0.1:{udp[first + 1]}" ]""";
+        string Servers(int first) =>
+            $"""[ "127.0.0.1:{tcp[first]} 127.0.0.1:{udp[first]}", "127.0.0.1:{tcp[first + 1]} 127.0.0.1:{udp[first + 1]}" ]""";
 
-        Task<ProgramUnderTest> StartAsync(string project, int i, string beatsTo, params string[] args) => KeepAsync(ProgramUnderTest.StartAsync(
-            Sample + project, ["--listen", $"127.0.0.1:{tcp[i]}", "--heartbeat-from", $"127.0.0.1:{udp[i]}", "--heartbeat-to", beatsTo, "--key", Key, .. args]));
+        Task<ProgramUnderTest> StartAsync(string project, int i, string beatsTo, params string[] args) =>
+            KeepAsync(ProgramUnderTest.StartAsync(
+            Sample + project, ["--listen", $"127.0.0.1:{tcp[i]}", "--heartbeat-from", $"127.0.0.1:{udp[i]}", "--heartbeat-to", beatsTo,
+                "--key", Key, .. args]));
 
         async Task<int[]> InFlightAsync() =>
-            [.. JsonNode.Parse(await http.GetStringAsync("/api/pools"))!["pools"]!.AsArray().Single(pool => (string)pool!["name"]! == "data")!["backends"]!.AsArray().Select(backend => (int)backend!["inFlight"]!)];
+            [.. JsonNode.Parse(await http.GetStringAsync("/api/pools"))!["pools"]!.AsArray()
+                .Single(pool => (string)pool!["name"]! == "data")!["backends"]!.AsArray().Select(backend => (int)backend!["inFlight"]!)];
     }
 
     [TestCase("fl.json")]
     [TestCase("ld.json")]
     public async Task Check_FilesOfTheSample_AreValid(string file) =>
-        (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], Sample, file))).Should().Be((0, "configuration is valid", ""));
+        (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config",
+        Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], Sample, file)))
+        .Should().Be((0, "configuration is valid", ""));
 
     // What has been said more than once is passed over.
     private static async Task<string> HearsAsync(LinePeer peer, string start)
@@ -112,13 +131,15 @@ internal sealed class ChatRoomTests : IAsyncDisposable
         }
     }
 
-    private async Task<ProgramUnderTest> StartBalancerAsync(string name, string configuration, string pool, string? other = null, string? management = null)
+    private async Task<ProgramUnderTest> StartBalancerAsync(string name, string configuration, string pool, string? other = null,
+        string? management = null)
     {
         var file = Path.Combine(_folder, $"{name}.json");
         await File.WriteAllTextAsync(file, configuration);
         return await KeepAsync(ProgramUnderTest.StartAsync(
             "LoadBalancer",
-            ["--config", file, $"--LoadBalancer:Pools:{pool}:Heartbeat:Key={Key}", .. other is null ? [] : new[] { $"--LoadBalancer:Pools:{other}:Heartbeat:Key={Key}", $"--LoadBalancer:Management:Address={management}" }]));
+            ["--config", file, $"--LoadBalancer:Pools:{pool}:Heartbeat:Key={Key}", .. other is null
+                ? [] : new[] { $"--LoadBalancer:Pools:{other}:Heartbeat:Key={Key}", $"--LoadBalancer:Management:Address={management}" }]));
     }
 
     private async Task<ProgramUnderTest> KeepAsync(Task<ProgramUnderTest> starting)
@@ -136,7 +157,8 @@ internal sealed class ChatRoomTests : IAsyncDisposable
         foreach (var text in texts)
         {
             await Eventually.BeTrueAsync(
-                () => program.Output.Any(line => line.Contains(text, StringComparison.Ordinal)), $"it says '{text}', not {string.Join('\n', program.Output.Concat(program.Errors))}");
+                () => program.Output.Any(line => line.Contains(text, StringComparison.Ordinal)),
+                    $"it says '{text}', not {string.Join('\n', program.Output.Concat(program.Errors))}");
         }
     }
 }

@@ -70,20 +70,26 @@ internal sealed class StoreTests : IAsyncDisposable
     public async Task MainIsKilled_ClientsUnderWay_NoneGivesUp()
     {
         using var management = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{ReservedPorts.Next()}") };
-        var main = await StartNodeAsync("127.0.0.1", "--LoadBalancer:Listeners:store:AlternativeAddress=127.0.0.2", $"--LoadBalancer:Management:Address={management.BaseAddress}");
-        var alternative = await StartNodeAsync("127.0.0.2", "--LoadBalancer:Listeners:store:Role=Alternative", "--LoadBalancer:Listeners:store:MainAddress=127.0.0.1");
+        var main = await StartNodeAsync("127.0.0.1", "--LoadBalancer:Listeners:store:AlternativeAddress=127.0.0.2",
+            $"--LoadBalancer:Management:Address={management.BaseAddress}");
+        var alternative = await StartNodeAsync(
+            "127.0.0.2", "--LoadBalancer:Listeners:store:Role=Alternative", "--LoadBalancer:Listeners:store:MainAddress=127.0.0.1");
         await SaysAsync(main, "127.0.0.2 is the alternative");
         await StartWorkersAsync(3, "--database", Path.Combine(_folder, "store.db"), "--peer-timeout", "1");
-        var client = Start(Client, "--port-offset", $"{_offset}", "--peer-timeout", "1", "--test", "400", "--clients", "4", "--pause", "0.05");
-        await Eventually.BeTrueAsync(() => main.Output.Count(line => line.Contains("has joined", StringComparison.Ordinal)) == 3, "the workers join");
-        await Eventually.BeTrueAsync(async () => (await WorkersAsync(management)).Sum(worker => (int)worker!["requests"]!) > 20, "clients are under way");
+        var client = Start(
+            Client, "--port-offset", $"{_offset}", "--peer-timeout", "1", "--test", "400", "--clients", "4", "--pause", "0.05");
+        await Eventually.BeTrueAsync(() =>
+            main.Output.Count(line => line.Contains("has joined", StringComparison.Ordinal)) == 3, "the workers join");
+        await Eventually.BeTrueAsync(async () =>
+            (await WorkersAsync(management)).Sum(worker => (int)worker!["requests"]!) > 20, "clients are under way");
         await HealthChecksAsync(5); // Everybody has heard who the alternative is, and clients are in the middle of it.
 
         await main.KillAsync();
 
         (await client.EndAsync()).Should().Be(0, string.Join('\n', client.Output));
         client.Output.Should().Contain(line => line.Contains("going to 127.0.0.2", StringComparison.Ordinal))
-            .And.Contain(line => line.StartsWith("400 answers", StringComparison.Ordinal) && line.Contains("0 wrong, 0 given up", StringComparison.Ordinal));
+            .And.Contain(line =>
+            line.StartsWith("400 answers", StringComparison.Ordinal) && line.Contains("0 wrong, 0 given up", StringComparison.Ordinal));
 
         (await alternative.TerminateAsync()).Should().Be(0);
     }
@@ -99,7 +105,8 @@ internal sealed class StoreTests : IAsyncDisposable
         await SetStateAsync("Disabled");
         await using var stuck = new ReplySocket();
         stuck.Connect(new System.Net.IPEndPoint(System.Net.IPAddress.Loopback, 5560 + _offset));
-        var client = Start(Client, "--port-offset", $"{_offset}", "--worker-timeout", "1", "--test", "1", "--clients", "1", "--command", "BUY 1");
+        var client = Start(
+            Client, "--port-offset", $"{_offset}", "--worker-timeout", "1", "--test", "1", "--clients", "1", "--command", "BUY 1");
         await stuck.ReceiveAsync();
         await SetStateAsync("Ready");
 
@@ -109,7 +116,8 @@ internal sealed class StoreTests : IAsyncDisposable
 
         async Task SetStateAsync(string state)
         {
-            using var response = await management.PatchAsync($"/api/pools/store/backends/{good}", new StringContent($$"""{"adminState":"{{state}}"}"""));
+            using var response = await management.PatchAsync(
+                $"/api/pools/store/backends/{good}", new StringContent($$"""{"adminState":"{{state}}"}"""));
             response.IsSuccessStatusCode.Should().BeTrue(await response.Content.ReadAsStringAsync());
         }
     }
@@ -167,8 +175,10 @@ internal sealed class StoreTests : IAsyncDisposable
         var file = Path.Combine(_folder, $"{Guid.NewGuid():n}.json");
         await File.WriteAllTextAsync(file, $$"""
             { "LoadBalancer": {
-                "Listeners": { "store": { "Protocol": "Broker", "Address": "tcp://{{host}}", "Pool": "store", "PublishInterval": "00:00:00.100", "PeerTimeout": "00:00:01",
-                  "Ports": { "Clients": {{5550 + _offset}}, "Workers": {{5560 + _offset}}, "HealthCheck": {{5570 + _offset}}, "AlternativePing": {{5571 + _offset}},
+                "Listeners": { "store": { "Protocol": "Broker", "Address": "tcp://{{host}}", "Pool": "store",
+                  "PublishInterval": "00:00:00.100", "PeerTimeout": "00:00:01",
+                  "Ports": { "Clients": {{5550 + _offset}}, "Workers": {{5560 + _offset}},
+                             "HealthCheck": {{5570 + _offset}}, "AlternativePing": {{5571 + _offset}},
                              "WorkerCheckClients": {{5572 + _offset}}, "WorkerCheckWorkers": {{5573 + _offset}} } } },
                 "Pools": { "store": {} } } }
             """);
@@ -178,5 +188,6 @@ internal sealed class StoreTests : IAsyncDisposable
     }
 
     private static Task SaysAsync(ProgramUnderTest program, string text) => Eventually.BeTrueAsync(
-        () => program.Output.Any(line => line.Contains(text, StringComparison.Ordinal)), $"it says '{text}', not {string.Join('\n', program.Output.Concat(program.Errors))}");
+        () => program.Output.Any(line => line.Contains(text, StringComparison.Ordinal)),
+            $"it says '{text}', not {string.Join('\n', program.Output.Concat(program.Errors))}");
 }

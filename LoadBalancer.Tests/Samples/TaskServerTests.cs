@@ -40,12 +40,14 @@ internal sealed class TaskServerTests
     [Test]
     public async Task Post_ManyAtOnceToBothServers_EveryIdIsUniqueAndEveryTaskIsThere()
     {
-        var stored = await Task.WhenAll(Enumerable.Range(0, 240).Select(async i => (Id: await AddAsync(i % 2, $"task {i}"), Titulo: $"task {i}")));
+        var stored = await Task.WhenAll(
+            Enumerable.Range(0, 240).Select(async i => (Id: await AddAsync(i % 2, $"task {i}"), Titulo: $"task {i}")));
 
         stored.Select(task => task.Id).Order().Should().Equal(Enumerable.Range(1, 240).Select(id => (long?)id));
         foreach (var port in _ports)
         {
-            (await TasksAsync($"http://127.0.0.1:{port}/tareas")).Should().BeEquivalentTo(stored.ToDictionary(task => task.Id!.Value, task => task.Titulo));
+            (await TasksAsync($"http://127.0.0.1:{port}/tareas"))
+                .Should().BeEquivalentTo(stored.ToDictionary(task => task.Id!.Value, task => task.Titulo));
         }
     }
 
@@ -53,7 +55,8 @@ internal sealed class TaskServerTests
     public async Task Post_ServerIsKilledAgainAndAgain_FileIsWholeAndWhatWasAcknowledgedIsThere()
     {
         // Big enough for a write to take longer than everything else.
-        await File.WriteAllTextAsync(TaskFile, $"[{string.Join(',', Enumerable.Range(1, 3000).Select(id => $$"""{"id":{{id}},"titulo":"old"}"""))}]");
+        var items = Enumerable.Range(1, 3000).Select(id => $$"""{"id":{{id}},"titulo":"old"}""");
+        await File.WriteAllTextAsync(TaskFile, $"[{string.Join(',', items)}]");
         var acknowledged = new ConcurrentDictionary<long, string>();
         using var enough = new CancellationTokenSource();
         var clients = Enumerable.Range(0, 16).Select(async client =>
@@ -95,7 +98,8 @@ internal sealed class TaskServerTests
     public async Task Requests_OfEveryKind_AreAnsweredAsTheReadmeSays()
     {
         (await SendAsync("GET", "/tareas")).Should().Be((200, "[]"));
-        (await SendAsync("POST", "/tareas", """{"titulo":"mañana","hora":9,"id":7}""")).Should().Be((201, """{"id":1,"titulo":"mañana","hora":9}"""));
+        (await SendAsync("POST", "/tareas", """{"titulo":"mañana","hora":9,"id":7}"""))
+            .Should().Be((201, """{"id":1,"titulo":"mañana","hora":9}"""));
         (await SendAsync("GET", "/tareas")).Should().Be((200, """[{"id":1,"titulo":"mañana","hora":9}]"""));
         (await SendAsync("GET", "/tareas/1")).Should().Be((200, """{"id":1,"titulo":"mañana","hora":9}"""));
         (await SendAsync("HEAD", "/tareas/1")).Should().Be((200, ""));
@@ -127,7 +131,8 @@ internal sealed class TaskServerTests
     [Test]
     public async Task Post_NestedTooDeepForTheFile_IsRefused([Values(62, 63, 64)] int depth)
     {
-        var (status, _) = await SendAsync("POST", "/tareas", $$"""{"titulo":"x","y":{{new string('[', depth)}}{{new string(']', depth)}}}""");
+        var (status, _) = await SendAsync(
+            "POST", "/tareas", $$"""{"titulo":"x","y":{{new string('[', depth)}}{{new string(']', depth)}}}""");
 
         status.Should().Be(depth == 62 ? 201 : 400);
         (await SendAsync("GET", "/tareas")).Status.Should().Be(200);
@@ -173,15 +178,19 @@ internal sealed class TaskServerTests
         var port = ReservedPorts.Next();
         await using var balancer = await ProgramUnderTest.StartAsync(
             "LoadBalancer", "--config", Configuration(), $"--LoadBalancer:Listeners:web:Address=http://127.0.0.1:{port}",
-            $"--LoadBalancer:Pools:web:Backends:server1:Address=http://127.0.0.1:{_ports[0]}", $"--LoadBalancer:Pools:web:Backends:server2:Address=http://127.0.0.1:{_ports[1]}");
+            $"--LoadBalancer:Pools:web:Backends:server1:Address=http://127.0.0.1:{_ports[0]}",
+                $"--LoadBalancer:Pools:web:Backends:server2:Address=http://127.0.0.1:{_ports[1]}");
 
         var (exitCode, output, errors) = await ProgramUnderTest.RunAsync(
-            Sample + "ClientEmulator", "--name", "client1", "--url", $"http://127.0.0.1:{port}", "--requests", "200", "--concurrency", "20");
+            Sample + "ClientEmulator", "--name", "client1", "--url", $"http://127.0.0.1:{port}", "--requests", "200", "--concurrency",
+                "20");
 
         (exitCode, errors).Should().Be((0, ""));
-        output.Should().StartWith($"client1: 200 requests to http://127.0.0.1:{port}, 20 at a time\n  rate ", "there is no progress line in a pipe")
+        output.Should().StartWith(
+            $"client1: 200 requests to http://127.0.0.1:{port}, 20 at a time\n  rate ", "there is no progress line in a pipe")
             .And.ContainAll(
-                "100.0 % answered as expected", "p50 ", "p95 ", "p99 ", "answers     200: 80, 201: 80, 400: 20, 404: 20", "forced      400: 20 of 20, 404: 20 of 20",
+                "100.0 % answered as expected", "p50 ", "p95 ", "p99 ", "answers     200: 80, 201: 80, 400: 20, 404: 20",
+                "forced      400: 20 of 20, 404: 20 of 20",
                 "unexpected  none", "tasks       80 stored, every one is there");
     }
 
@@ -190,7 +199,8 @@ internal sealed class TaskServerTests
     {
         var port = ReservedPorts.Next();
 
-        var (exitCode, output, errors) = await ProgramUnderTest.RunAsync(Sample + "ClientEmulator", "--url", $"http://127.0.0.1:{port}", "--wait", "1");
+        var (exitCode, output, errors) =
+            await ProgramUnderTest.RunAsync(Sample + "ClientEmulator", "--url", $"http://127.0.0.1:{port}", "--wait", "1");
 
         (exitCode, output).Should().Be((1, ""));
         errors.Should().StartWith($"client: nobody serves at http://127.0.0.1:{port} after 1 s: ");
@@ -198,13 +208,16 @@ internal sealed class TaskServerTests
 
     [Test]
     public async Task Start_PortTaken_IsOneLine() =>
-        (await ProgramUnderTest.RunAsync(Sample + "TaskServer", Arguments(0))).Should().Be((1, "", $"Failed to bind to address http://127.0.0.1:{_ports[0]}: address already in use."));
+        (await ProgramUnderTest.RunAsync(Sample + "TaskServer", Arguments(0)))
+        .Should().Be((1, "", $"Failed to bind to address http://127.0.0.1:{_ports[0]}: address already in use."));
 
     [Test]
     public async Task Check_ConfigurationOfTheSample_IsValid() =>
-        (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", Configuration())).Should().Be((0, "configuration is valid", ""));
+        (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", Configuration()))
+        .Should().Be((0, "configuration is valid", ""));
 
-    private static string Configuration() => Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], Sample, "loadbalancer.json");
+    private static string Configuration() =>
+        Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], Sample, "loadbalancer.json");
 
     private string[] Arguments(int server) => ["--urls", $"http://127.0.0.1:{_ports[server]}", "--tasks", TaskFile];
 
@@ -212,7 +225,8 @@ internal sealed class TaskServerTests
 
     private async Task<(int Status, string Body)> SendAsync(string method, string target, string? body = null)
     {
-        using var request = new HttpRequestMessage(new HttpMethod(method), $"http://127.0.0.1:{_ports[0]}{target}") { Content = body is null ? null : new StringContent(body) };
+        using var request = new HttpRequestMessage(
+            new HttpMethod(method), $"http://127.0.0.1:{_ports[0]}{target}") { Content = body is null ? null : new StringContent(body) };
         using var response = await _client.SendAsync(request);
         return ((int)response.StatusCode, await response.Content.ReadAsStringAsync());
     }
@@ -235,7 +249,8 @@ internal sealed class TaskServerTests
     // From a server, or as the file has them at this moment.
     private async Task<Dictionary<long, string>> TasksAsync(string source)
     {
-        var json = source.StartsWith("http", StringComparison.Ordinal) ? await _client.GetStringAsync(source) : await File.ReadAllTextAsync(source);
+        var json = source.StartsWith("http", StringComparison.Ordinal)
+            ? await _client.GetStringAsync(source) : await File.ReadAllTextAsync(source);
         return JsonNode.Parse(json)!.AsArray().ToDictionary(task => (long)task!["id"]!, task => (string)task!["titulo"]!);
     }
 }

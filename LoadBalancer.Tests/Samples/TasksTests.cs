@@ -14,12 +14,14 @@ internal sealed class TasksTests
     private readonly int[] _ports = [ReservedPorts.Next(), ReservedPorts.Next(), ReservedPorts.Next()];
     private ProgramUnderTest _balancer = null!;
 
-    private static string Configuration => Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], Sample, "loadbalancer.json");
+    private static string Configuration =>
+        Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], Sample, "loadbalancer.json");
 
     [SetUp]
     public async Task StartBalancer() => _balancer = await ProgramUnderTest.StartAsync(
         "LoadBalancer", "--config", Configuration, $"--LoadBalancer:Listeners:tasks:Address=tcp://127.0.0.1:{_ports[0]}",
-        $"--LoadBalancer:Listeners:tasks:WorkerAddress=tcp://127.0.0.1:{_ports[1]}", $"--LoadBalancer:Management:Address=http://127.0.0.1:{_ports[2]}");
+        $"--LoadBalancer:Listeners:tasks:WorkerAddress=tcp://127.0.0.1:{_ports[1]}",
+            $"--LoadBalancer:Management:Address=http://127.0.0.1:{_ports[2]}");
 
     [TearDown]
     public async Task StopBalancer() => await _balancer.DisposeAsync();
@@ -32,19 +34,25 @@ internal sealed class TasksTests
         var (exitCode, output, errors) = await RunClientAsync();
 
         (exitCode, errors).Should().Be((0, ""));
-        output.Should().MatchRegex(@"\[CLIENT\] Enviando tarea task_\w+: 1,2,3,4,5").And.MatchRegex(@"\[CLIENT\] Resultado recibido para tarea task_\w+: 15\n").And.Contain(": 60").And.Contain(": 1000");
-        await Eventually.BeTrueAsync(() => worker.Output.Count(line => line.Contains("Resultado enviado", StringComparison.Ordinal)) == 3, "it has said so");
+        output.Should().MatchRegex(@"\[CLIENT\] Enviando tarea task_\w+: 1,2,3,4,5")
+            .And.MatchRegex(@"\[CLIENT\] Resultado recibido para tarea task_\w+: 15\n").And.Contain(": 60").And.Contain(": 1000");
+        await Eventually.BeTrueAsync(() =>
+            worker.Output.Count(line => line.Contains("Resultado enviado", StringComparison.Ordinal)) == 3, "it has said so");
         string.Join('\n', worker.Output).Should().ContainAll(
-            $"[WORKER w1] Conectado al balanceador en 127.0.0.1:{_ports[1]}", "[WORKER w1] Registrado como disponible", "[WORKER w1] Registro confirmado por balanceador",
+            $"[WORKER w1] Conectado al balanceador en 127.0.0.1:{_ports[1]}", "[WORKER w1] Registrado como disponible",
+                "[WORKER w1] Registro confirmado por balanceador",
             "[WORKER w1] Listo para procesar tareas", ", datos: 1,2,3,4,5", "[WORKER w1] Tarea procesada: suma de [1, 2, 3, 4, 5] = 15");
     }
 
     [Test]
     public async Task Client_RandomTasksWhileAWorkerIsKilled_AreAllRight()
     {
-        await using var doomed = ProgramUnderTest.Start(Sample + "Worker", "--name", "doomed", "--port", $"{_ports[1]}", "--capacity", "4", "--quiet");
-        await using var worker = ProgramUnderTest.Start(Sample + "Worker", "--name", "w2", "--port", $"{_ports[1]}", "--capacity", "4", "--quiet");
-        await Eventually.BeTrueAsync(() => _balancer.Output.Count(line => line.Contains("has registered", StringComparison.Ordinal)) == 2, "both have registered");
+        await using var doomed =
+            ProgramUnderTest.Start(Sample + "Worker", "--name", "doomed", "--port", $"{_ports[1]}", "--capacity", "4", "--quiet");
+        await using var worker =
+            ProgramUnderTest.Start(Sample + "Worker", "--name", "w2", "--port", $"{_ports[1]}", "--capacity", "4", "--quiet");
+        await Eventually.BeTrueAsync(() =>
+            _balancer.Output.Count(line => line.Contains("has registered", StringComparison.Ordinal)) == 2, "both have registered");
 
         var running = RunClientAsync("--random", "20000");
         await Eventually.BeTrueAsync(async () => (await MetricAsync("loadbalancer_task_run_seconds_count")) > 1000, "it is under way");
@@ -74,7 +82,8 @@ internal sealed class TasksTests
     [Test]
     public async Task Worker_OfTheDocumentation_InPython_Works()
     {
-        var documentation = await File.ReadAllTextAsync(Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], "docs/tasks.md"));
+        var documentation = await File.ReadAllTextAsync(
+            Path.Combine(AppContext.BaseDirectory.Split("LoadBalancer.Tests")[0], "docs/tasks.md"));
         var program = documentation.Split("```python\n")[1].Split("```")[0].Replace("8889", $"{_ports[1]}", StringComparison.Ordinal);
         using var python = StartPython(program);
 
@@ -92,11 +101,13 @@ internal sealed class TasksTests
         await worker.SendAsync("REGISTER|w1|4");
         (await worker.ReadAsync()).Should().Be("ACK|w1");
         using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{_ports[2]}") };
-        await Eventually.BeTrueAsync(async () => (await http.GetStringAsync("/api/pools")).Contains("\"name\":\"w1\"", StringComparison.Ordinal), "it is a backend");
+        await Eventually.BeTrueAsync(async () =>
+            (await http.GetStringAsync("/api/pools")).Contains("\"name\":\"w1\"", StringComparison.Ordinal), "it is a backend");
 
         using var put = await http.PutAsync("/api/pools/tasks/backends/w2", new StringContent("""{"address":"tcp://127.0.0.1:1"}"""));
         ((int)put.StatusCode, (await put.Content.ReadAsStringAsync()).TrimEnd()).Should().Be(
-            (400, "the backends of pool 'tasks' are workers that join it by themselves; expected another pool, or a worker that registers as 'w2'"));
+            (400, "the backends of pool 'tasks' are workers that join it by themselves; expected another pool, or a worker that " +
+                "registers as 'w2'"));
         (await http.DeleteAsync("/api/pools/tasks/backends/w1")).IsSuccessStatusCode.Should().BeTrue();
 
         (await worker.ReadAsync(2)).Should().Equal("ERROR|an operator has removed this worker", null);
@@ -104,7 +115,8 @@ internal sealed class TasksTests
 
     [Test]
     public async Task Check_ConfigurationOfTheSample_IsValid() =>
-        (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", Configuration)).Should().Be((0, "configuration is valid", ""));
+        (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", Configuration))
+        .Should().Be((0, "configuration is valid", ""));
 
     private static Process StartPython(string program)
     {
@@ -119,12 +131,14 @@ internal sealed class TasksTests
         }
     }
 
-    private Task<(int ExitCode, string Output, string Errors)> RunClientAsync(params string[] args) => ProgramUnderTest.RunAsync(Sample + "Client", ["--port", $"{_ports[0]}", .. args]);
+    private Task<(int ExitCode, string Output, string Errors)> RunClientAsync(params string[] args) =>
+        ProgramUnderTest.RunAsync(Sample + "Client", ["--port", $"{_ports[0]}", .. args]);
 
     private async Task<double> MetricAsync(string name)
     {
         using var http = new HttpClient();
         var metrics = await http.GetStringAsync($"http://127.0.0.1:{_ports[2]}/metrics");
-        return double.Parse(metrics.Split('\n').Single(line => line.StartsWith(name + "{", StringComparison.Ordinal)).Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
+        return double.Parse(metrics.Split('\n').Single(line => line.StartsWith(name + "{", StringComparison.Ordinal))
+            .Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
     }
 }

@@ -36,7 +36,8 @@ internal sealed class BallsIntoBinsTests
         foreach (var count in new[] { 10, 100, 1_000, 10_000, 60_000 })
         {
             TestContext.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"| {count:N0} | {Maximum(PolicyName.Random, count):0.0} | {OfRandom(count):0.0} | {Maximum(PolicyName.PowerOfTwoChoices, count):0.0} | {OfTwoChoices(count):0.0} |"));
+                $"| {count:N0} | {Maximum(PolicyName.Random, count):0.0} | {OfRandom(count):0.0} | " +
+                    $"{Maximum(PolicyName.PowerOfTwoChoices, count):0.0} | {OfTwoChoices(count):0.0} |"));
         }
     }
 

@@ -34,7 +34,8 @@ internal sealed class SimulationResult(PolicyName policy, int requests)
 
     /// <summary>The line of the table.</summary>
     public string Line => string.Create(CultureInfo.InvariantCulture,
-        $"| {policy} | {Percentile(50):0} | {Percentile(99):0} | {Percentile(99.9):0} | {Errors} | {Imbalances.Average():0.0} | {100 * SlowShare:0.00} % |");
+        $"| {policy} | {Percentile(50):0} | {Percentile(99):0} | {Percentile(99.9):0} | {Errors} | {Imbalances.Average():0.0} | " +
+            $"{100 * SlowShare:0.00} % |");
 
     public void Answer(double seconds) => _times.Add(seconds);
 

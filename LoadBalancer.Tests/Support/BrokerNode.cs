@@ -44,13 +44,15 @@ internal sealed class BrokerNode : IAsyncDisposable
     /// <param name="options">Changes them.</param>
     /// <param name="time">The node's clock.</param>
     /// <param name="isManaged">Whether it has a dashboard.</param>
-    public static async Task<BrokerNode> StartAsync(Func<BrokerListenerOptions, BrokerListenerOptions>? options = null, TimeProvider? time = null, bool isManaged = false)
+    public static async Task<BrokerNode> StartAsync(Func<BrokerListenerOptions, BrokerListenerOptions>? options = null,
+        TimeProvider? time = null, bool isManaged = false)
     {
         var listener = new BrokerListenerOptions
         {
             Address = TestNode.Parse("tcp://127.0.0.1"),
             Pool = "store",
-            Ports = new BrokerPorts { Clients = 0, Workers = 0, HealthCheck = 0, AlternativePing = 0, WorkerCheckClients = 0, WorkerCheckWorkers = 0 },
+            Ports = new BrokerPorts { Clients = 0, Workers = 0, HealthCheck = 0, AlternativePing = 0, WorkerCheckClients = 0,
+                WorkerCheckWorkers = 0 },
         };
         var host = Node.Build(
             new LoadBalancerOptions
@@ -163,6 +165,7 @@ internal sealed class BrokerNode : IAsyncDisposable
             await _host.StopAsync(now.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
         _host.Dispose();
-        Log.Lines.Should().NotContain(line => line.Contains("could not be", StringComparison.Ordinal), "nothing that comes from outside may end in an exception");
+        Log.Lines.Should().NotContain(
+            line => line.Contains("could not be", StringComparison.Ordinal), "nothing that comes from outside may end in an exception");
     }
 }

@@ -3,12 +3,15 @@ using Microsoft.Playwright;
 
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>The machine's Chromium, without a window. Nothing is downloaded: where there is none, the tests that want one are left out.</summary>
+/// <summary>
+/// The machine's Chromium, without a window. Nothing is downloaded: where there is none, the tests that want one are left out.
+/// </summary>
 internal sealed class Browser : IAsyncDisposable
 {
     // The last ones keep a browser that nobody watches from talking to its maker.
     private static readonly string[] Arguments =
-        ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+        ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync"];
 
     private readonly IPlaywright _playwright;
     private readonly IBrowser _browser;
@@ -18,7 +21,8 @@ internal sealed class Browser : IAsyncDisposable
     /// <summary>Starts it, or ignores the tests that are about to run.</summary>
     public static async Task<Browser> StartAsync()
     {
-        string?[] candidates = [Environment.GetEnvironmentVariable("CHROMIUM"), "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+        string?[] candidates =
+            [Environment.GetEnvironmentVariable("CHROMIUM"), "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
         if (candidates.FirstOrDefault(File.Exists) is not { } path)
         {
             Assert.Ignore("there is no Chromium here; install Debian's package chromium, or name one in the environment variable CHROMIUM");
@@ -26,13 +30,15 @@ internal sealed class Browser : IAsyncDisposable
         }
         Assertions.SetDefaultExpectTimeout((float)TimeLimits.Event.TotalMilliseconds);
         var playwright = await Playwright.CreateAsync();
-        return new Browser(playwright, await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions { ExecutablePath = path, Args = Arguments }));
+        return new Browser(playwright, await playwright.Chromium.LaunchAsync(
+            new BrowserTypeLaunchOptions { ExecutablePath = path, Args = Arguments }));
     }
 
     /// <summary>Opens a window of its own, with no cookie yet.</summary>
     public async Task<BrowserWindow> OpenAsync(int width = 1280, int height = 800, ColorScheme colors = ColorScheme.Light)
     {
-        var context = await _browser.NewContextAsync(new BrowserNewContextOptions { ViewportSize = new ViewportSize { Width = width, Height = height }, ColorScheme = colors });
+        var context = await _browser.NewContextAsync(
+            new BrowserNewContextOptions { ViewportSize = new ViewportSize { Width = width, Height = height }, ColorScheme = colors });
         context.SetDefaultTimeout((float)TimeLimits.Event.TotalMilliseconds);
         return new BrowserWindow(await context.NewPageAsync());
     }
@@ -44,7 +50,9 @@ internal sealed class Browser : IAsyncDisposable
     }
 }
 
-/// <summary>A page, and what it complained about on its console: exceptions, violations of its security policy, what it could not load.</summary>
+/// <summary>
+/// A page, and what it complained about on its console: exceptions, violations of its security policy, what it could not load.
+/// </summary>
 internal sealed class BrowserWindow : IAsyncDisposable
 {
     public BrowserWindow(IPage page)

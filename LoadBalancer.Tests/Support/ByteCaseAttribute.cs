@@ -13,7 +13,8 @@ internal sealed class ByteCaseAttribute : TestCaseAttribute
         : base(arguments) => TestName = $"{{m}}({string.Join(',', arguments.Select(Display))})";
 
     private static string Display(object? argument) =>
-        argument is string text ? $"\"{string.Concat(text.Select(Display))}\"" : Convert.ToString(argument, CultureInfo.InvariantCulture) ?? "null";
+        argument is string text ? $"\"{string.Concat(text.Select(Display))}\"" : Convert.ToString(argument, CultureInfo.InvariantCulture)
+        ?? "null";
 
     private static string Display(char c) => c switch
     {

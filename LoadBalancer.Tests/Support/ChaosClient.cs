@@ -26,7 +26,8 @@ internal sealed class ChaosClient(int port, int seed) : IDisposable
     {
         var behaviour = behaviours[_random.Next(behaviours.Length)];
         var method = _random.Next(8) switch { 0 => "HEAD", 1 or 2 => "POST", _ => "GET" };
-        var (id, length) = (Interlocked.Increment(ref _lastId), behaviour is "drip" or "surplus" ? _random.Next(100) : (int)Math.Pow(10, _random.NextDouble() * 5));
+        var (id, length) = (Interlocked.Increment(ref _lastId), behaviour is "drip" or "surplus"
+            ? _random.Next(100) : (int)Math.Pow(10, _random.NextDouble() * 5));
         string result;
         string? wrong;
         try
@@ -130,7 +131,8 @@ internal sealed class ChaosClient(int port, int seed) : IDisposable
         }
         var isExpected = ChaosServer.Headless.Contains(behaviour) && answer.Status == (behaviour == "stall" ? 504 : 502);
         // A POST must not be sent twice, so it may meet a connection that its backend closes at that moment.
-        return answer["Proxy-Status"] is not null && (isExpected || method == "POST" && answer.Status == 502) ? null : "unexpected: " + answer;
+        return answer["Proxy-Status"] is not null && (isExpected || method == "POST" && answer.Status == 502)
+            ? null : "unexpected: " + answer;
     }
 
     private void Disconnect()

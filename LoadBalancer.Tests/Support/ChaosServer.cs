@@ -15,7 +15,8 @@ internal sealed class ChaosServer : IAsyncDisposable
     public static readonly string[] Headless = ["stall", "reset", "hangup", "garbage", "lengths", "half-head"];
 
     /// <summary>Answers that begin well and never end well.</summary>
-    public static readonly string[] Broken = ["short", "short-reset", "mid-chunk", "bad-chunk", "no-last-chunk", "close-reset", "stall-body"];
+    public static readonly string[] Broken =
+        ["short", "short-reset", "mid-chunk", "bad-chunk", "no-last-chunk", "close-reset", "stall-body"];
 
     private readonly RawServer _server;
 
@@ -51,12 +52,14 @@ internal sealed class ChaosServer : IAsyncDisposable
             var reader = new WireReader(stream);
             while (await reader.ReadRequestHeadAsync() is { } head)
             {
-                if (head["Via"]?.EndsWith("1.1 loadbalancer", StringComparison.Ordinal) != true && head["Via"]?.EndsWith("1.0 loadbalancer", StringComparison.Ordinal) != true)
+                if (head["Via"]?.EndsWith("1.1 loadbalancer", StringComparison.Ordinal) != true
+                    && head["Via"]?.EndsWith("1.0 loadbalancer", StringComparison.Ordinal) != true)
                 {
                     throw new MalformedWireException("a request that did not come through the load balancer: " + head);
                 }
                 var path = head.StartLine.Split(' ')[1].Split('/');
-                var (behaviour, id, length) = path.Length == 4 && int.TryParse(path[2], out var number) && int.TryParse(path[3], out var count) && count is >= 0 and < 1_000_000
+                var (behaviour, id, length) = path.Length == 4 && int.TryParse(path[2], out var number)
+                    && int.TryParse(path[3], out var count) && count is >= 0 and < 1_000_000
                     ? (path[1], number, count)
                     : ("length", 0, 0);
                 var isHead = head.StartLine.StartsWith("HEAD ", StringComparison.Ordinal);

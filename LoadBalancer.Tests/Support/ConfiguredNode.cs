@@ -44,7 +44,8 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     /// <param name="pools">The value of <c>Pools</c>.</param>
     /// <param name="listener">Further settings of the listener, each with a comma behind it.</param>
     /// <param name="management">The value of <c>Management</c>.</param>
-    public static Task<ConfiguredNode> StartAsync(string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""") =>
+    public static Task<ConfiguredNode> StartAsync(
+        string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""") =>
         StartRawAsync(Json(pools, listener, management));
 
     /// <summary>Starts a node of which the text is the whole configuration.</summary>
@@ -64,7 +65,8 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     public BackendPool? FindPool(string name) => _host.Pools.Find(name);
 
     /// <summary>Replaces the configuration.</summary>
-    public Task WriteAsync(string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""") => WriteRawAsync(Json(pools, listener, management));
+    public Task WriteAsync(string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""") =>
+        WriteRawAsync(Json(pools, listener, management));
 
     /// <summary>Replaces the file's text, at once as an editor does.</summary>
     public async Task WriteRawAsync(string text)

@@ -12,13 +12,15 @@ internal sealed class ErrorLog : ILoggerProvider, ILogger
 {
     public ConcurrentQueue<string> Errors { get; } = [];
 
-    public ILogger CreateLogger(string categoryName) => categoryName.StartsWith("Microsoft.", StringComparison.Ordinal) ? this : NullLogger.Instance;
+    public ILogger CreateLogger(string categoryName) =>
+        categoryName.StartsWith("Microsoft.", StringComparison.Ordinal) ? this : NullLogger.Instance;
 
     public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
 
     public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?,
+        string> formatter)
     {
         if (IsEnabled(logLevel) && eventId.Name != "Http2QueueOperationsExceeded") // That is how Kestrel says that it has ended a flood.
         {

@@ -5,7 +5,8 @@ namespace LoadBalancer.Tests.Support;
 /// <summary>Waits for what must become true, where only real time can make it so.</summary>
 internal static class Eventually
 {
-    public static async Task BeTrueAsync(Func<bool> condition, string because) => await BeTrueAsync(() => Task.FromResult(condition()), because);
+    public static async Task BeTrueAsync(Func<bool> condition, string because) =>
+        await BeTrueAsync(() => Task.FromResult(condition()), because);
 
     public static async Task BeTrueAsync(Func<Task<bool>> condition, string because)
     {

@@ -70,7 +70,8 @@ internal sealed class FakeClock : FakeTimeProvider
         return timer;
     }
 
-    private ITimer CreateUnwatched(TimerCallback callback) => base.CreateTimer(callback, null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    private ITimer CreateUnwatched(TimerCallback callback) =>
+        base.CreateTimer(callback, null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
 
     private sealed class WatchedTimer : ITimer
     {

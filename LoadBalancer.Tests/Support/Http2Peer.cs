@@ -21,13 +21,15 @@ internal sealed class Http2Peer(RawPeer peer) : IDisposable
     }
 
     /// <summary>Sends a request without a body: its fields as they stand, pseudo-fields too.</summary>
-    public Task SendRequestAsync(int stream, params (string Name, string Value)[] fields) => SendFrameAsync(Headers, EndStream | EndHeaders, stream, Encode(fields));
+    public Task SendRequestAsync(int stream, params (string Name, string Value)[] fields) =>
+        SendFrameAsync(Headers, EndStream | EndHeaders, stream, Encode(fields));
 
     /// <summary>Sends a frame.</summary>
     public Task SendFrameAsync(byte type, byte flags, int stream, string payload)
     {
         var length = payload.Length;
-        return SendTextAsync($"{(char)(length >> 16)}{(char)(length >> 8 & 255)}{(char)(length & 255)}{(char)type}{(char)flags}\0{(char)(stream >> 16 & 255)}{(char)(stream >> 8 & 255)}{(char)(stream & 255)}{payload}");
+        var head = $"{(char)(length >> 16)}{(char)(length >> 8 & 255)}{(char)(length & 255)}{(char)type}{(char)flags}";
+        return SendTextAsync($"{head}\0{(char)(stream >> 16 & 255)}{(char)(stream >> 8 & 255)}{(char)(stream & 255)}{payload}");
     }
 
     /// <summary>Reads frames until one of these types comes, and returns it; null where the connection ends first.</summary>

@@ -28,7 +28,8 @@ internal sealed class KestrelBackend : IAsyncDisposable
     /// <param name="protocols">What it speaks.</param>
     /// <param name="certificate">Makes it an https server.</param>
     /// <param name="port">Where; 0 for a free port.</param>
-    public static async Task<KestrelBackend> StartAsync(RequestDelegate handle, HttpProtocols protocols, CertificateOptions? certificate = null, int port = 0)
+    public static async Task<KestrelBackend> StartAsync(RequestDelegate handle, HttpProtocols protocols,
+        CertificateOptions? certificate = null, int port = 0)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Logging.ClearProviders();
@@ -51,7 +52,8 @@ internal sealed class KestrelBackend : IAsyncDisposable
         {
             lock (server.Requests)
             {
-                server.Requests.Add($"{context.Request.Protocol} {context.Request.Method} {context.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpRequestFeature>()!.RawTarget}");
+                server.Requests.Add($"{context.Request.Protocol} {context.Request.Method} " +
+                    $"{context.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpRequestFeature>()!.RawTarget}");
             }
             return handle(context);
         });

@@ -13,7 +13,8 @@ internal sealed class Load : IAsyncDisposable
     /// <summary>Starts four clients.</summary>
     /// <param name="address">Whom they ask.</param>
     /// <param name="pause">How long each of them thinks between an answer and its next request.</param>
-    public Load(string address, TimeSpan pause = default) => _clients = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(() => AskAsync(address, pause)))];
+    public Load(string address, TimeSpan pause = default) =>
+        _clients = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(() => AskAsync(address, pause)))];
 
     /// <summary>What they were answered so far.</summary>
     public ConcurrentQueue<HttpStatusCode> Statuses { get; } = [];

@@ -10,7 +10,8 @@ internal sealed class LogRecorder : ILoggerProvider, ILogger
 
     /// <summary>Waits for a line that has all of these in it: what a node does may be seen before it is logged.</summary>
     public Task SaysAsync(params string[] parts) => Eventually.BeTrueAsync(
-        () => Lines.Any(line => parts.All(part => line.Contains(part, StringComparison.Ordinal))), $"it logs '{string.Join(" … ", parts)}'");
+        () => Lines.Any(line => parts.All(part => line.Contains(part, StringComparison.Ordinal))),
+            $"it logs '{string.Join(" … ", parts)}'");
 
     public ILogger CreateLogger(string categoryName) => this;
 
@@ -18,7 +19,8 @@ internal sealed class LogRecorder : ILoggerProvider, ILogger
 
     public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Information;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?,
+        string> formatter) =>
         Lines.Enqueue($"{logLevel}: {formatter(state, exception)}{exception}");
 
     public void Dispose()

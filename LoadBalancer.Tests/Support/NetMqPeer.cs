@@ -40,7 +40,8 @@ internal sealed class NetMqPeer : IAsyncDisposable
     public string? TryReceive(TimeSpan patience)
     {
         var message = new NetMQMessage();
-        return _socket.TryReceiveMultipartMessage(patience, ref message) ? string.Join('|', message.Select(frame => frame.ConvertToString(Encoding.UTF8))) : null;
+        return _socket.TryReceiveMultipartMessage(patience, ref message)
+            ? string.Join('|', message.Select(frame => frame.ConvertToString(Encoding.UTF8))) : null;
     }
 
     /// <summary>Sends a message and waits for the answer.</summary>

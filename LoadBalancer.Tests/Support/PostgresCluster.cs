@@ -2,13 +2,16 @@ using System.Diagnostics;
 
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>A PostgreSQL server of its own, in a temporary folder; the test that wants it is left out where the programs are not there.</summary>
+/// <summary>
+/// A PostgreSQL server of its own, in a temporary folder; the test that wants it is left out where the programs are not there.
+/// </summary>
 internal sealed class PostgresCluster : IAsyncDisposable
 {
     private readonly string _programs;
     private readonly string _folder;
 
-    private PostgresCluster(string programs, string folder, string connectionString) => (_programs, _folder, ConnectionString) = (programs, folder, connectionString);
+    private PostgresCluster(string programs, string folder, string connectionString) =>
+        (_programs, _folder, ConnectionString) = (programs, folder, connectionString);
 
     public string ConnectionString { get; }
 
@@ -16,7 +19,9 @@ internal sealed class PostgresCluster : IAsyncDisposable
     public static async Task<PostgresCluster> StartAsync()
     {
         const string Installed = "/usr/lib/postgresql";
-        var programs = Directory.Exists(Installed) ? Directory.GetDirectories(Installed).Order().Select(version => Path.Combine(version, "bin")).LastOrDefault(bin => File.Exists(Path.Combine(bin, "initdb"))) : null;
+        var programs = Directory.Exists(Installed)
+            ? Directory.GetDirectories(Installed).Order().Select(version => Path.Combine(version, "bin"))
+            .LastOrDefault(bin => File.Exists(Path.Combine(bin, "initdb"))) : null;
         if (programs is null)
         {
             Assert.Ignore("there is no PostgreSQL here; install Debian's package postgresql");
@@ -33,7 +38,8 @@ internal sealed class PostgresCluster : IAsyncDisposable
         }
         var port = ReservedPorts.Next();
         var cluster = new PostgresCluster(programs!, folder, $"Host=127.0.0.1;Port={port};Username=postgres;Database=postgres");
-        (await cluster.RunProgramAsync("initdb", "--pgdata", cluster.Data, "--username", "postgres", "--auth", "trust", "--no-sync")).Should().Be(0);
+        (await cluster.RunProgramAsync("initdb", "--pgdata", cluster.Data, "--username", "postgres", "--auth", "trust", "--no-sync"))
+            .Should().Be(0);
         (await cluster.RunProgramAsync("pg_ctl", "start", "--wait", "--pgdata", cluster.Data, "--log", Path.Combine(folder, "log"),
             "--options", $"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off")).Should().Be(0);
         return cluster;
@@ -56,7 +62,8 @@ internal sealed class PostgresCluster : IAsyncDisposable
     // Its output goes nowhere: what it starts would keep a pipe open.
     private static async Task<int> RunAsync(string program, params string[] args)
     {
-        using var process = Process.Start(new ProcessStartInfo("sh", ["-c", "exec \"$0\" \"$@\" > /dev/null 2>&1 < /dev/null", program, .. args]) { WorkingDirectory = "/" })!;
+        using var process = Process.Start(new ProcessStartInfo(
+            "sh", ["-c", "exec \"$0\" \"$@\" > /dev/null 2>&1 < /dev/null", program, .. args]) { WorkingDirectory = "/" })!;
         await process.WaitForExitAsync();
         return process.ExitCode;
     }

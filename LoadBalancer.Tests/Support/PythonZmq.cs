@@ -51,7 +51,8 @@ internal sealed class PythonZmq : IAsyncDisposable
 
     /// <summary>The next line that it says.</summary>
     public async Task<string> ReadLineAsync() =>
-        await _process.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("the Python program has ended: " + await _errors);
+        await _process.StandardOutput.ReadLineAsync()
+        ?? throw new InvalidOperationException("the Python program has ended: " + await _errors);
 
     /// <summary>Everything that it says until it ends.</summary>
     public async Task<string[]> ReadToEndAsync()

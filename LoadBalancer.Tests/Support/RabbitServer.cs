@@ -53,7 +53,8 @@ internal sealed class RabbitServer
         if (_shared is { } server)
         {
             await server.KillAsync();
-            using var names = Process.Start(new ProcessStartInfo(NamePort, ["-port", $"{server._namePort}", "-kill"]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            using var names = Process.Start(new ProcessStartInfo(
+                NamePort, ["-port", $"{server._namePort}", "-kill"]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
             await names.WaitForExitAsync();
             Directory.Delete(server._folder, recursive: true);
         }
@@ -135,5 +136,6 @@ internal sealed class RabbitServer
     }
 
     /// <summary>A connection to it.</summary>
-    public Task<IConnection> ConnectAsync() => new ConnectionFactory { Uri = new Uri(Uri), AutomaticRecoveryEnabled = false }.CreateConnectionAsync();
+    public Task<IConnection> ConnectAsync() =>
+        new ConnectionFactory { Uri = new Uri(Uri), AutomaticRecoveryEnabled = false }.CreateConnectionAsync();
 }

@@ -257,7 +257,8 @@ internal sealed class RawPeer(Socket socket) : IDisposable
     public async Task<string> ReadResponseAsync()
     {
         var head = await ReadHeadAsync() ?? "";
-        var length = head.Split("\r\n").Where(line => line.StartsWith("Content-Length:", StringComparison.OrdinalIgnoreCase)).Select(line => line[15..].Trim()).FirstOrDefault("0");
+        var length = head.Split("\r\n").Where(line => line.StartsWith("Content-Length:", StringComparison.OrdinalIgnoreCase))
+            .Select(line => line[15..].Trim()).FirstOrDefault("0");
         return head + await ReadAsync(int.Parse(length, System.Globalization.CultureInfo.InvariantCulture));
     }
 

@@ -13,18 +13,25 @@ internal sealed class RequestMutator(int seed)
         "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST /length/1/5 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
         "POST /length/1/5 HTTP/1.1\r\nHost: a\r\nContent-Length: 39\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n",
-        "POST /length/1/5 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\r\n5\r\nhello\r\n6;x=\"y\"\r\n world\r\n0\r\nX-Sum: 1\r\n\r\n",
-        "POST /length/1/5 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n27\r\nGET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n\r\n0\r\n\r\n",
+        "POST /length/1/5 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\r\n5\r\nhello\r\n6;x=\"y\"\r\n world\r\n" +
+            "0\r\nX-Sum: 1\r\n\r\n",
+        "POST /length/1/5 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n27\r\nGET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n\r\n" +
+            "0\r\n\r\n",
         "PUT /length/1/5 HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
-        "GET /length/1/5 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
-        "GET /length/1/5 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nCookie: a=b; c=d\r\n\r\nGET /length/2/5 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /length/1/5 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n" +
+            "\r\n",
+        "GET /length/1/5 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nCookie: a=b; c=d\r\n\r\nGET /length/2/5 HTTP/1.1\r\nHost: " +
+            "a\r\n\r\n",
     ];
 
     private static readonly string[] Pieces =
     [
-        "\r\n", "\n", "\r", "\0", "\t", " ", ":", ";", ",", "/", "?", "%", "\u007f", "\u0080", "\u00ff", "0", "-1", "+", "x", "\r\n ", "\r\n\r\n", "\u000b", "\u000c", "HTTP/1.0", "HTTP/1.1",
-        "\r\nContent-Length: 3", "\r\nContent-Length : 3", "\r\nTransfer-Encoding: chunked", "\r\nTransfer-Encoding: identity", "\r\nTransfer_Encoding: chunked", "\r\nTransfer-Encoding:\u000bchunked",
-        "\r\nConnection: Content-Length, Host, Via", "\r\nConnection: close", "\r\nHost: b", "\r\nX-Content-Length: 3", "\r\nExpect: 100-continue", "\r\nUpgrade: h2c", "GET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n",
+        "\r\n", "\n", "\r", "\0", "\t", " ", ":", ";", ",", "/", "?", "%", "\u007f", "\u0080", "\u00ff", "0", "-1", "+", "x", "\r\n ",
+            "\r\n\r\n", "\u000b", "\u000c", "HTTP/1.0", "HTTP/1.1",
+        "\r\nContent-Length: 3", "\r\nContent-Length : 3", "\r\nTransfer-Encoding: chunked", "\r\nTransfer-Encoding: identity",
+            "\r\nTransfer_Encoding: chunked", "\r\nTransfer-Encoding:\u000bchunked",
+        "\r\nConnection: Content-Length, Host, Via", "\r\nConnection: close", "\r\nHost: b", "\r\nX-Content-Length: 3",
+            "\r\nExpect: 100-continue", "\r\nUpgrade: h2c", "GET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n",
     ];
 
     private readonly Random _random = new(seed);

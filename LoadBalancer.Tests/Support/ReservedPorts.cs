@@ -60,7 +60,8 @@ internal static class ReservedPorts
             }
         }
         throw new InvalidOperationException(
-            $"every block of {BlockSize} ports from {FirstPort} is taken; end other test runs (ports {FirstPort}, {FirstPort + BlockSize}, … mark their blocks)");
+            $"every block of {BlockSize} ports from {FirstPort} is taken; end other test runs (ports {FirstPort}, " +
+                $"{FirstPort + BlockSize}, … mark their blocks)");
     }
 
     private static bool IsFree(int port)
@@ -107,6 +108,7 @@ internal static class ReservedPorts
         const string Range = "/proc/sys/net/ipv4/ip_local_port_range";
         const int Usual = 32_768;
         var start = File.Exists(Range) ? int.Parse(File.ReadAllText(Range).Split()[0], CultureInfo.InvariantCulture) : Usual;
-        return start >= FirstPort + (4 * BlockSize) ? Math.Min(start, Usual) : Usual; // The system takes from everywhere: then there is no safe place.
+        // The system takes from everywhere: then there is no safe place.
+        return start >= FirstPort + (4 * BlockSize) ? Math.Min(start, Usual) : Usual;
     }
 }

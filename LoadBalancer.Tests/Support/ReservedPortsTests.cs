@@ -25,7 +25,8 @@ internal sealed class ReservedPortsTests
     public void Next_AnotherProgramHasThePort_PassesItOver(string host, ProtocolType protocol)
     {
         var taken = ReservedPorts.Next() + 1;
-        using var other = new Socket(AddressFamily.InterNetwork, protocol == ProtocolType.Tcp ? SocketType.Stream : SocketType.Dgram, protocol);
+        using var other = new Socket(
+            AddressFamily.InterNetwork, protocol == ProtocolType.Tcp ? SocketType.Stream : SocketType.Dgram, protocol);
         other.Bind(new IPEndPoint(IPAddress.Parse(host), taken));
         if (protocol == ProtocolType.Tcp)
         {

@@ -28,7 +28,8 @@ internal sealed class TasksNode : IAsyncDisposable
     public BackendPool Pool => _host.Pools.Find("tasks")!;
 
     /// <summary>Starts a node.</summary>
-    public static async Task<TasksNode> StartAsync(Func<TasksListenerOptions, TasksListenerOptions>? listener = null, Func<PoolOptions, PoolOptions>? pool = null, TimeProvider? time = null)
+    public static async Task<TasksNode> StartAsync(Func<TasksListenerOptions, TasksListenerOptions>? listener = null, Func<PoolOptions,
+        PoolOptions>? pool = null, TimeProvider? time = null)
     {
         var any = new EndpointAddress("tcp", "127.0.0.1", 0);
         var options = new TasksListenerOptions { Address = any, WorkerAddress = any, Pool = "tasks" };
@@ -55,7 +56,8 @@ internal sealed class TasksNode : IAsyncDisposable
         var worker = await LinePeer.ConnectAsync(WorkerPort);
         await worker.SendAsync(capacity is null ? $"REGISTER|{name}" : $"REGISTER|{name}|{capacity}");
         (await worker.ReadAsync()).Should().Be($"ACK|{name}");
-        await Eventually.BeTrueAsync(() => Pool.Snapshot.Members.Any(member => member.Name == name && !member.IsRemoved), "it is a member of the pool");
+        await Eventually.BeTrueAsync(() =>
+            Pool.Snapshot.Members.Any(member => member.Name == name && !member.IsRemoved), "it is a member of the pool");
         return worker;
     }
 
@@ -69,6 +71,7 @@ internal sealed class TasksNode : IAsyncDisposable
         await _host.StopAsync(now.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _host.Dispose();
         _errors.Errors.Should().BeEmpty();
-        Log.Lines.Should().NotContain(line => line.StartsWith("Error", StringComparison.Ordinal), "nothing that comes from outside may end in an exception");
+        Log.Lines.Should().NotContain(
+            line => line.StartsWith("Error", StringComparison.Ordinal), "nothing that comes from outside may end in an exception");
     }
 }

@@ -33,9 +33,12 @@ internal sealed class TcpNode : IAsyncDisposable
 
     /// <summary>Starts a node in front of these backends, which are named b1, b2, …</summary>
     public static async Task<TcpNode> StartAsync(
-        IEnumerable<int> ports, Func<PoolOptions, PoolOptions>? pool = null, Func<TcpListenerOptions, TcpListenerOptions>? listener = null, TimeProvider? time = null)
+        IEnumerable<int> ports, Func<PoolOptions, PoolOptions>? pool = null, Func<TcpListenerOptions, TcpListenerOptions>? listener = null,
+            TimeProvider? time = null)
     {
-        var poolOptions = new PoolOptions { Backends = ports.Index().ToDictionary(entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = new EndpointAddress("tcp", "127.0.0.1", entry.Item) }) };
+        var poolOptions = new PoolOptions { Backends = ports.Index()
+            .ToDictionary(entry => $"b{entry.Index + 1}",
+            entry => new BackendOptions { Address = new EndpointAddress("tcp", "127.0.0.1", entry.Item) }) };
         var listenerOptions = new TcpListenerOptions { Address = new EndpointAddress("tcp", "127.0.0.1", 0), Pool = "logic" };
         var host = Node.Build(
             new LoadBalancerOptions
@@ -75,7 +78,8 @@ internal sealed class TcpNode : IAsyncDisposable
     }
 
     /// <summary>How many connections have ended so, whoever the backend was.</summary>
-    public long Ended(ConnectionEnd end) => Pool.Snapshot.Members.Sum(backend => backend.Connections.Ended(end)) + Pool.Statistics.Connections.Ended(end);
+    public long Ended(ConnectionEnd end) =>
+        Pool.Snapshot.Members.Sum(backend => backend.Connections.Ended(end)) + Pool.Statistics.Connections.Ended(end);
 
     /// <summary>Orders the node to stop, and returns when it has.</summary>
     public Task StopAsync(CancellationToken cancellationToken = default) => _host.StopAsync(cancellationToken);

@@ -19,5 +19,6 @@ internal static class TestBackends
     public static BackendPool PoolOf(IBalancingPolicy policy, params Backend[] backends) => new("pool", policy, [.. backends]);
 
     private static Backend Make(string name, HealthRules rules, int weight, int? maxInFlight, TimeProvider? time) =>
-        new(name, new EndpointAddress("http", "127.0.0.1", 1), new BackendHealth(rules, time ?? new FakeTimeProvider()), weight, maxInFlight);
+        new(name, new EndpointAddress("http", "127.0.0.1", 1), new BackendHealth(rules, time ?? new FakeTimeProvider()), weight,
+        maxInFlight);
 }

@@ -23,7 +23,9 @@ internal sealed class TestCertificates : IDisposable
 
     private static DateTimeOffset Yesterday => TimeProvider.System.GetUtcNow().AddDays(-1);
 
-    /// <summary>Issues a certificate for these names (or addresses) and writes it and its key, over earlier ones of that file name.</summary>
+    /// <summary>
+    /// Issues a certificate for these names (or addresses) and writes it and its key, over earlier ones of that file name.
+    /// </summary>
     public CertificateOptions Issue(string file, params string[] names) => Issue(_authority, file, names);
 
     /// <summary>Issues a certificate through an authority in between, whose own certificate follows in the file.</summary>

@@ -39,7 +39,8 @@ internal sealed class TestNode : IAsyncDisposable
     /// <param name="otherPools">Further pools, by name, of one backend each.</param>
     /// <param name="otherListeners">Further listeners, by name.</param>
     public static async Task<TestNode> StartAsync(
-        IEnumerable<string> backends, Func<PoolOptions, PoolOptions>? pool = null, Func<HttpListenerOptions, HttpListenerOptions>? listener = null, TimeProvider? time = null,
+        IEnumerable<string> backends, Func<PoolOptions, PoolOptions>? pool = null, Func<HttpListenerOptions,
+            HttpListenerOptions>? listener = null, TimeProvider? time = null,
         Dictionary<string, string>? otherPools = null, Dictionary<string, ListenerOptions>? otherListeners = null)
     {
         var poolOptions = PoolOf(backends);
@@ -47,9 +48,11 @@ internal sealed class TestNode : IAsyncDisposable
         var host = Node.Build(
             new LoadBalancerOptions
             {
-                Listeners = new Dictionary<string, ListenerOptions>((otherListeners ?? []).Prepend(KeyValuePair.Create<string, ListenerOptions>("web", listener?.Invoke(listenerOptions) ?? listenerOptions))),
+                Listeners = new Dictionary<string, ListenerOptions>((otherListeners ?? [])
+                    .Prepend(KeyValuePair.Create<string, ListenerOptions>("web", listener?.Invoke(listenerOptions) ?? listenerOptions))),
                 Pools = new Dictionary<string, PoolOptions>(
-                    (otherPools ?? []).Select(entry => KeyValuePair.Create(entry.Key, PoolOf([entry.Value]))).Append(KeyValuePair.Create("web", pool?.Invoke(poolOptions) ?? poolOptions))),
+                    (otherPools ?? []).Select(entry => KeyValuePair.Create(entry.Key, PoolOf([entry.Value])))
+                        .Append(KeyValuePair.Create("web", pool?.Invoke(poolOptions) ?? poolOptions))),
             },
             time ?? TimeProvider.System);
         var log = new ErrorLog();
@@ -91,7 +94,9 @@ internal sealed class TestNode : IAsyncDisposable
     }
 
     private static PoolOptions PoolOf(IEnumerable<string> backends) =>
-        new() { Backends = backends.Index().ToDictionary(entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = Parse(entry.Item) }) };
+        new() { Backends = backends.Index().ToDictionary(
+        entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = Parse(entry.Item) }) };
 
-    internal static EndpointAddress Parse(string text) => EndpointAddress.TryParse(text, out var address, out var error) ? address : throw new ArgumentException(error);
+    internal static EndpointAddress Parse(string text) =>
+        EndpointAddress.TryParse(text, out var address, out var error) ? address : throw new ArgumentException(error);
 }

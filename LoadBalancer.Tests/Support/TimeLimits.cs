@@ -16,7 +16,8 @@ internal static class TimeLimits
     public const int TestSeconds = 300;
 
     private static readonly double Patience = double.Parse(
-        Environment.GetEnvironmentVariable("LOADBALANCER_TEST_PATIENCE") is { Length: > 0 } text ? text : "1", CultureInfo.InvariantCulture);
+        Environment.GetEnvironmentVariable("LOADBALANCER_TEST_PATIENCE") is { Length: > 0 } text
+            ? text : "1", CultureInfo.InvariantCulture);
 
     /// <summary>For one event within a test.</summary>
     public static TimeSpan Event { get; } = Of(60);
@@ -28,7 +29,9 @@ internal static class TimeLimits
     public static TimeSpan Of(int seconds) => TimeSpan.FromSeconds(seconds * Patience);
 }
 
-/// <summary>Ends a test after so many seconds, which are multiplied as <see cref="TimeLimits"/> says; of an assembly, each of its tests.</summary>
+/// <summary>
+/// Ends a test after so many seconds, which are multiplied as <see cref="TimeLimits"/> says; of an assembly, each of its tests.
+/// </summary>
 [AttributeUsage(AttributeTargets.Assembly | AttributeTargets.Class | AttributeTargets.Method)]
 internal sealed class TimeLimitAttribute(int seconds) : NUnitAttribute, IApplyToContext
 {

@@ -13,8 +13,10 @@ internal sealed record WireMessage(string StartLine, IReadOnlyList<(string Name,
     {
         get
         {
-            var values = Fields.Where(field => field.Name.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(field => field.Value).ToList();
-            return values.Count switch { 0 => null, 1 => values[0], _ => throw new MalformedWireException($"{values.Count} fields {name} in: {this}") };
+            var values = Fields.Where(field => field.Name.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(field => field.Value)
+                .ToList();
+            return values.Count switch { 0 =>
+                null, 1 => values[0], _ => throw new MalformedWireException($"{values.Count} fields {name} in: {this}") };
         }
     }
 
@@ -23,7 +25,9 @@ internal sealed record WireMessage(string StartLine, IReadOnlyList<(string Name,
     public override string ToString() => string.Join("\\r\\n", Fields.Select(field => $"{field.Name}: {field.Value}").Prepend(StartLine));
 }
 
-/// <summary>Reads HTTP/1.1 messages as strictly as the RFCs write them, and takes nothing for whole that is not: the reader that finds every slip.</summary>
+/// <summary>
+/// Reads HTTP/1.1 messages as strictly as the RFCs write them, and takes nothing for whole that is not: the reader that finds every slip.
+/// </summary>
 internal sealed partial class WireReader(Stream stream)
 {
     private readonly byte[] _buffer = new byte[16 * 1024];
@@ -75,7 +79,8 @@ internal sealed partial class WireReader(Stream stream)
         while (await ReadLineAsync() is { Length: > 0 } line)
         {
             var match = Field().Match(line);
-            fields.Add(match.Success ? (match.Groups[1].Value, match.Groups[2].Value) : throw new MalformedWireException("an invalid field: " + line));
+            fields.Add(match.Success ? (match.Groups[1].Value, match.Groups[2].Value)
+                : throw new MalformedWireException("an invalid field: " + line));
         }
         return fields;
     }

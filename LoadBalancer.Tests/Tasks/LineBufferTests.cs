@@ -11,7 +11,9 @@ internal sealed class LineBufferTests
         for (var seed = 0; seed < 200; seed++)
         {
             var random = new Random(seed);
-            var lines = Enumerable.Range(0, random.Next(1, 60)).Select(_ => new string((char)random.Next('a', 'z'), random.Next(10) == 0 ? random.Next(30_000) : random.Next(100))).ToList();
+            var lines = Enumerable.Range(0, random.Next(1, 60))
+                .Select(_ => new string((char)random.Next('a', 'z'), random.Next(10) == 0 ? random.Next(30_000) : random.Next(100)))
+                .ToList();
             var bytes = Encoding.UTF8.GetBytes(string.Concat(lines.Select(line => line + (random.Next(2) == 0 ? "\n" : "\r\n"))));
 
             using var buffer = new LineBuffer(30_000);

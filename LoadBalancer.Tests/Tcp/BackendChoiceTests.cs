@@ -29,9 +29,11 @@ internal sealed class BackendChoiceTests
 
         await node.QuietAsync();
         var refusing = node.Pool.Snapshot.Members[0];
-        (refusing.Health.IsUp, refusing.Failures, node.Pool.Statistics.Retries).Should().Be((false, 1, 1), "it is out until its ejection is over");
+        (refusing.Health.IsUp, refusing.Failures, node.Pool.Statistics.Retries)
+            .Should().Be((false, 1, 1), "it is out until its ejection is over");
         await node.Log.SaysAsync("could not be connected to");
-        node.Log.Lines.Should().ContainSingle(line => line.Contains("could not be connected to")).Which.Should().Be("Warning: pool 'logic': backend 'b1' could not be connected to: connection refused");
+        node.Log.Lines.Should().ContainSingle(line => line.Contains("could not be connected to")).Which.Should()
+            .Be("Warning: pool 'logic': backend 'b1' could not be connected to: connection refused");
     }
 
     [Test]
@@ -61,7 +63,9 @@ internal sealed class BackendChoiceTests
     [TestCase("a question that nobody will read")]
     public async Task Backend_NoneAnswers_ClientIsToldWhole(string question)
     {
-        await using var node = await TcpNode.StartAsync([ReservedPorts.Next(), ReservedPorts.Next()], listener: listener => listener with { UnavailableMessage = Unavailable });
+        await using var node =
+            await TcpNode.StartAsync([ReservedPorts.Next(), ReservedPorts.Next()],
+            listener: listener => listener with { UnavailableMessage = Unavailable });
 
         for (var i = 0; i < 10; i++) // the first by trying, the others because nobody is eligible
         {
@@ -79,7 +83,9 @@ internal sealed class BackendChoiceTests
     public async Task Backend_NoneAnswers_ClientThatSendsOnAndOnIsToldAndCut()
     {
         var clock = new FakeTimeProvider();
-        await using var node = await TcpNode.StartAsync([ReservedPorts.Next()], listener: listener => listener with { UnavailableMessage = Unavailable }, time: clock);
+        await using var node =
+            await TcpNode.StartAsync([ReservedPorts.Next()], listener: listener => listener with { UnavailableMessage = Unavailable },
+            time: clock);
         using var client = await node.ConnectAsync();
         await client.SendAsync(new string('x', 100_000));
         (await client.ReadAsync(Unavailable.Length)).Should().Be(Unavailable);
@@ -103,7 +109,9 @@ internal sealed class BackendChoiceTests
     public async Task MaxInFlight_EverybodyFull_WaitsForItsTurn()
     {
         await using var backend = RawServer.Echoing();
-        await using var node = await TcpNode.StartAsync([backend.Port], pool => OneAtATime(pool) with { Queue = new() { Limit = 1 } }, listener => listener with { UnavailableMessage = Unavailable });
+        await using var node =
+            await TcpNode.StartAsync([backend.Port], pool => OneAtATime(pool) with { Queue = new() { Limit = 1 } },
+            listener => listener with { UnavailableMessage = Unavailable });
         using var first = await node.ConnectAsync();
         await first.SendAsync("x");
         await first.ReadAsync(1);
@@ -125,7 +133,8 @@ internal sealed class BackendChoiceTests
         var clock = new FakeTimeProvider();
         await using var backend = RawServer.Echoing();
         await using var node = await TcpNode.StartAsync(
-            [backend.Port], pool => OneAtATime(pool) with { Queue = new() { Limit = 1 } }, listener => listener with { UnavailableMessage = Unavailable }, clock);
+            [backend.Port], pool => OneAtATime(pool) with { Queue = new() { Limit = 1 } },
+                listener => listener with { UnavailableMessage = Unavailable }, clock);
         using var first = await node.ConnectAsync();
         await first.SendAsync("x");
         await first.ReadAsync(1);
@@ -143,7 +152,9 @@ internal sealed class BackendChoiceTests
     {
         var clock = new FakeTimeProvider();
         await using var backend = RawServer.Echoing();
-        await using var node = await TcpNode.StartAsync([backend.Port], pool => OneAtATime(pool) with { Queue = new() { Limit = 1, Timeout = TimeSpan.FromDays(1) } }, time: clock);
+        await using var node =
+            await TcpNode.StartAsync([backend.Port],
+            pool => OneAtATime(pool) with { Queue = new() { Limit = 1, Timeout = TimeSpan.FromDays(1) } }, time: clock);
         using var first = await node.ConnectAsync();
         await first.SendAsync("x");
         await first.ReadAsync(1);
@@ -167,7 +178,8 @@ internal sealed class BackendChoiceTests
     {
         var clock = new FakeTimeProvider();
         using var hole = new BlackHole();
-        await using var node = await TcpNode.StartAsync([hole.Port], pool => pool with { Timeouts = new() { Connect = TimeSpan.FromDays(1) } }, time: clock);
+        await using var node =
+            await TcpNode.StartAsync([hole.Port], pool => pool with { Timeouts = new() { Connect = TimeSpan.FromDays(1) } }, time: clock);
         using var client = await node.ConnectAsync();
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 1, "it is tried");
 
@@ -209,7 +221,8 @@ internal sealed class BackendChoiceTests
         await using var node = await TcpNode.StartAsync([probed.Port], pool => pool with
         {
             HealthCheck = new() { Type = ProbeType.Http },
-            Backends = new Dictionary<string, BackendOptions> { ["b1"] = new() { Address = new EndpointAddress("http", "127.0.0.1", probed.Port) } },
+            Backends = new Dictionary<string, BackendOptions> { ["b1"] =
+                new() { Address = new EndpointAddress("http", "127.0.0.1", probed.Port) } },
         });
         using var client = await node.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\n\r\n");
@@ -225,7 +238,8 @@ internal sealed class BackendChoiceTests
     {
         await using var first = RawServer.Echoing();
         await using var second = RawServer.Echoing();
-        await using var node = await TcpNode.StartAsync([first.Port, second.Port], pool => pool with { Policy = PolicyName.LeastConnections });
+        await using var node =
+            await TcpNode.StartAsync([first.Port, second.Port], pool => pool with { Policy = PolicyName.LeastConnections });
         var clients = new List<RawPeer>();
         for (var i = 0; i < 10; i++)
         {

@@ -13,11 +13,13 @@ internal sealed class ProxyHeaderTests
     [ByteCase("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", "192.0.2.1:56324", "198.51.100.2:443")]
     [ByteCase("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", "255.255.255.255:65535", "255.255.255.255:65535")]
     [ByteCase("PROXY TCP6 2001:db8::1 ::1 1 0\r\n", "[2001:db8::1]:1", "[::1]:0")]
-    [ByteCase("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")]
+    [ByteCase("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+        "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")]
     [ByteCase("PROXY UNKNOWN\r\n", null, null)]
     [ByteCase("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n", null, null)]
     [ByteCase(Signature + "\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb", "1.2.3.4:4660", "5.6.7.8:443")]
-    [ByteCase(Signature + "\x21\x11\0\x10\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb\x04\0\x01x", "1.2.3.4:4660", "5.6.7.8:443")] // and something more
+    // And something more
+    [ByteCase(Signature + "\x21\x11\0\x10\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb\x04\0\x01x", "1.2.3.4:4660", "5.6.7.8:443")]
     [ByteCase(Signature + "\x20\0\0\0", null, null)] // LOCAL
     [ByteCase(Signature + "\x20\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb", null, null)]
     [ByteCase(Signature + "\x21\0\0\0", null, null)] // of no kind
@@ -60,7 +62,9 @@ internal sealed class ProxyHeaderTests
     [Test]
     public void Needed_OfEveryBeginning_IsNeverMoreThanThereIs()
     {
-        foreach (var header in new[] { "PROXY UNKNOWN\r\n", "PROXY TCP4 1.1.1.1 2.2.2.2 1 1\r\n", "PROXY TCP6 2001:db8::1 2001:db8::2 50000 443\r\n", Signature + "\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb" })
+        foreach (var header in new[] { "PROXY UNKNOWN\r\n", "PROXY TCP4 1.1.1.1 2.2.2.2 1 1\r\n",
+            "PROXY TCP6 2001:db8::1 2001:db8::2 50000 443\r\n", Signature
+            + "\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb" })
         {
             var bytes = Encoding.Latin1.GetBytes(header);
             for (var length = 0; length < bytes.Length; length++)

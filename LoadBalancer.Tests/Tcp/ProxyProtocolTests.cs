@@ -11,7 +11,8 @@ namespace LoadBalancer.Tests.Tcp;
 /// <summary>Who a client is, as proxies in front say and backends are told.</summary>
 internal sealed class ProxyProtocolTests
 {
-    private static readonly Func<TcpListenerOptions, TcpListenerOptions> Accepting = listener => listener with { AcceptProxyProtocol = true, TrustedProxies = [IPNetwork.Parse("127.0.0.0/8")] };
+    private static readonly Func<TcpListenerOptions, TcpListenerOptions> Accepting = listener =>
+        listener with { AcceptProxyProtocol = true, TrustedProxies = [IPNetwork.Parse("127.0.0.0/8")] };
 
     [Test]
     public async Task Send_Always_IsBeforeTheFirstByte()
@@ -63,7 +64,9 @@ internal sealed class ProxyProtocolTests
     public async Task Accept_NotTrusted_BytesPassAsTheyAre()
     {
         await using var backend = RawServer.Echoing();
-        await using var node = await TcpNode.StartAsync([backend.Port], listener: listener => Accepting(listener) with { TrustedProxies = [IPNetwork.Parse("192.0.2.0/24")] });
+        await using var node =
+            await TcpNode.StartAsync([backend.Port],
+            listener: listener => Accepting(listener) with { TrustedProxies = [IPNetwork.Parse("192.0.2.0/24")] });
         using var client = await node.ConnectAsync();
 
         await client.SendAsync("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\nhello");
@@ -90,7 +93,8 @@ internal sealed class ProxyProtocolTests
         node.Pool.Statistics.Connections.Ended(ConnectionEnd.Rejected).Should().Be(5);
         await node.Log.SaysAsync("Warning");
         node.Log.Lines.Should().ContainSingle(line => line.StartsWith("Warning")).Which.Should()
-            .Be("Warning: listener 'chat': 1 connections of trusted proxies were closed, for they did not begin with a PROXY header; the last came from 127.0.0.1");
+            .Be("Warning: listener 'chat': 1 connections of trusted proxies were closed, for they did not begin with a PROXY header; the " +
+                "last came from 127.0.0.1");
     }
 
     [Test]
@@ -117,7 +121,8 @@ internal sealed class ProxyProtocolTests
         await using var backend = RawServer.Echoing();
         await using var node = await TcpNode.StartAsync(
             [backend.Port],
-            pool => pool with { Backends = pool.Backends.ToDictionary(entry => entry.Key, entry => entry.Value with { MaxInFlight = 1 }), Queue = new() { Limit = 1, Timeout = TimeSpan.FromDays(1) } },
+            pool => pool with { Backends = pool.Backends.ToDictionary(entry => entry.Key, entry => entry.Value with { MaxInFlight = 1 }),
+                Queue = new() { Limit = 1, Timeout = TimeSpan.FromDays(1) } },
             listener => Accepting(listener) with { IdleTimeout = 10 * second },
             clock);
         using var busy = await node.ConnectAsync();
@@ -162,7 +167,8 @@ internal sealed class ProxyProtocolTests
     {
         await using var first = Naming("1");
         await using var second = Naming("2");
-        await using var node = await TcpNode.StartAsync([first.Port, second.Port], pool => pool with { Policy = PolicyName.IpHash }, Accepting);
+        await using var node =
+            await TcpNode.StartAsync([first.Port, second.Port], pool => pool with { Policy = PolicyName.IpHash }, Accepting);
         var seen = new HashSet<string>();
         for (var i = 0; i < 16; i++)
         {

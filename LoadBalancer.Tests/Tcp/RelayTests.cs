@@ -190,7 +190,8 @@ internal sealed class RelayTests
         await using var node = await TcpNode.StartAsync([backend.Port]);
         using var client = await node.ConnectAsync();
 
-        (await StandstillAsync(() => Interlocked.Read(ref sent))).Should().BeLessThan(32 * Mega, "what the system's buffers hold, and no more");
+        (await StandstillAsync(() => Interlocked.Read(ref sent)))
+            .Should().BeLessThan(32 * Mega, "what the system's buffers hold, and no more");
         (await client.ReadAsync(Mega)).Should().HaveLength(Mega);
         client.Reset();
         await node.QuietAsync();
@@ -227,7 +228,9 @@ internal sealed class RelayTests
             await peer.SendAsync(await peer.ReadAsync(1));
             heard.SetResult(await peer.ReadToItsEndAsync());
         });
-        await using var node = await TcpNode.StartAsync([backend.Port], listener: listener => listener with { IdleTimeout = TimeSpan.FromSeconds(10) }, time: clock);
+        await using var node =
+            await TcpNode.StartAsync([backend.Port], listener: listener => listener with { IdleTimeout = TimeSpan.FromSeconds(10) },
+            time: clock);
         using var client = await node.ConnectAsync();
         await client.SendAsync("x");
         await client.ReadAsync(1);
@@ -261,7 +264,9 @@ internal sealed class RelayTests
             await peer.SendAsync(new string('x', 16 * Mega));
             await peer.ReadSomeAsync();
         });
-        await using var node = await TcpNode.StartAsync([backend.Port], listener: listener => listener with { IdleTimeout = TimeSpan.FromSeconds(3) }, time: clock);
+        await using var node =
+            await TcpNode.StartAsync([backend.Port], listener: listener => listener with { IdleTimeout = TimeSpan.FromSeconds(3) },
+            time: clock);
         using var client = await node.ConnectAsync();
 
         for (var i = 0; i < 10; i++)
@@ -283,7 +288,9 @@ internal sealed class RelayTests
         {
             await peer.SendAsync(new string('x', 64 * Mega));
         });
-        await using var node = await TcpNode.StartAsync([backend.Port], listener: listener => listener with { IdleTimeout = TimeSpan.FromSeconds(3) }, time: clock);
+        await using var node =
+            await TcpNode.StartAsync([backend.Port], listener: listener => listener with { IdleTimeout = TimeSpan.FromSeconds(3) },
+            time: clock);
         using var client = await node.ConnectAsync();
         await StandstillAsync(() => node.Pool.Snapshot.Members[0].Connections.BytesOut);
 

@@ -129,7 +129,8 @@ internal sealed class TlsTests : IDisposable
     public async Task Backend_NoneAnswers_ClientIsToldThroughTls()
     {
         await using var node = await TcpNode.StartAsync(
-            [ReservedPorts.Next()], listener: listener => listener with { Certificates = [_certificates.Issue("chat", "chat.test")], UnavailableMessage = "nobody is there" });
+            [ReservedPorts.Next()], listener: listener =>
+                listener with { Certificates = [_certificates.Issue("chat", "chat.test")], UnavailableMessage = "nobody is there" });
         using var client = await node.ConnectAsync();
         await using var tls = await HandshakeAsync(client);
 
@@ -151,5 +152,6 @@ internal sealed class TlsTests : IDisposable
     }
 
     private Task<TcpNode> StartAsync(RawServer backend, TimeProvider? time = null) =>
-        TcpNode.StartAsync([backend.Port], listener: listener => listener with { Certificates = [_certificates.Issue("chat", "chat.test")] }, time: time);
+        TcpNode.StartAsync([backend.Port], listener: listener =>
+        listener with { Certificates = [_certificates.Issue("chat", "chat.test")] }, time: time);
 }

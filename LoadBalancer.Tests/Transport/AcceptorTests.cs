@@ -71,7 +71,9 @@ internal sealed class AcceptorTests : IDisposable
         taken.ToString().Should().Be($"tcp://127.0.0.1:{taken.Port}").And.NotEndWith(":0");
         using var other = new Acceptor("second", taken, null, _ => { }, TimeProvider.System, NullLoggerFactory.Instance);
 
-        other.Invoking(acceptor => acceptor.Start()).Should().Throw<StartException>().WithMessage($"listener 'second': cannot listen on {taken}: the port is taken by another program");
+        other.Invoking(acceptor => acceptor.Start())
+            .Should().Throw<StartException>().WithMessage(
+            $"listener 'second': cannot listen on {taken}: the port is taken by another program");
     }
 
     [Test]
@@ -142,7 +144,8 @@ internal sealed class AcceptorTests : IDisposable
 
     private EndpointAddress Start(string host = "127.0.0.1", int port = 0, int? most = null)
     {
-        _acceptor = new Acceptor("first", new EndpointAddress("tcp", host, port), most, _accepted.Enqueue, TimeProvider.System, NullLoggerFactory.Instance);
+        _acceptor = new Acceptor(
+            "first", new EndpointAddress("tcp", host, port), most, _accepted.Enqueue, TimeProvider.System, NullLoggerFactory.Instance);
         _acceptor.Start();
         return _acceptor.Address;
     }

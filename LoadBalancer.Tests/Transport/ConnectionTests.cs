@@ -106,7 +106,8 @@ internal sealed class ConnectionTests(string transport)
 
         backend.Close(0);
 
-        (await FluentActions.Awaiting(() => receiving).Should().ThrowAsync<SocketException>()).Which.SocketErrorCode.Should().Be(SocketError.ConnectionReset);
+        (await FluentActions.Awaiting(() => receiving).Should().ThrowAsync<SocketException>()).Which.SocketErrorCode.Should()
+            .Be(SocketError.ConnectionReset);
     }
 
     [Test]
@@ -276,7 +277,8 @@ internal sealed class ConnectionTests(string transport)
     private int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
 
     private static async Task ShouldFailAsync(Task task) =>
-        (await FluentActions.Awaiting(() => task).Should().ThrowAsync<Exception>()).Which.Should().Match(e => e is SocketException || e is ObjectDisposedException);
+        (await FluentActions.Awaiting(() => task).Should().ThrowAsync<Exception>()).Which.Should()
+        .Match(e => e is SocketException || e is ObjectDisposedException);
 
     private Task<ISocketConnection> OpenAsync(string host = "127.0.0.1") => OpenAsync(Port, CancellationToken.None, host);
 

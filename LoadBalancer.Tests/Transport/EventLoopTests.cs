@@ -54,7 +54,8 @@ internal sealed class EventLoopTests
     [Test]
     public async Task Read_ClientAlwaysHasMore_OthersAreServed()
     {
-        await using var listener = await new KestrelTransport(true, Listen, new(), TimeProvider.System, NullLoggerFactory.Instance).BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
+        await using var listener = await new KestrelTransport(true, Listen, new(), TimeProvider.System, NullLoggerFactory.Instance)
+            .BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
         using var client = new Socket(SocketType.Stream, ProtocolType.Tcp) { SendBufferSize = LargeBuffer, NoDelay = true };
         await client.ConnectAsync(listener.EndPoint);
         client.Blocking = false;
@@ -104,7 +105,8 @@ internal sealed class EventLoopTests
 
     private async Task<(ISocketConnection Connection, Socket Backend)> OpenAsync()
     {
-        var connection = await Connector.OpenAsync(true, new EndpointAddress("tcp", "127.0.0.1", ((IPEndPoint)_listener.LocalEndPoint!).Port), CancellationToken.None);
+        var connection = await Connector.OpenAsync(
+            true, new EndpointAddress("tcp", "127.0.0.1", ((IPEndPoint)_listener.LocalEndPoint!).Port), CancellationToken.None);
         var backend = _listener.Accept();
         backend.NoDelay = true;
         _opened.AddRange([connection, backend]);

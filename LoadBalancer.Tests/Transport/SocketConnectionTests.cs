@@ -4,7 +4,9 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tests.Transport;
 
-/// <summary>What a connection on a socket of the framework owes the others of its thread; on event loops see <see cref="EventLoopTests"/>.</summary>
+/// <summary>
+/// What a connection on a socket of the framework owes the others of its thread; on event loops see <see cref="EventLoopTests"/>.
+/// </summary>
 internal sealed class SocketConnectionTests
 {
     [Test]

@@ -63,12 +63,14 @@ internal sealed class CommandTests
     [ByteCase("\0")]
     [ByteCase("\x06READY")]
     public void Parse_WithoutAName_IsRefused(string body) =>
-        FluentActions.Invoking(() => Command.Parse(Bytes(body)).Is("x"u8)).Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Command);
+        FluentActions.Invoking(() => Command.Parse(Bytes(body)).Is("x"u8))
+        .Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Command);
 
     [TestCase(1)]
     [TestCase(19)]
     public void Pong_PingOfWrongLength_IsRefused(int length) =>
-        FluentActions.Invoking(() => Command.Pong(new byte[length])).Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Command);
+        FluentActions.Invoking(() => Command.Pong(new byte[length]))
+        .Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Command);
 
     [ByteCase("", "")]
     [ByteCase("\x05no", "no")]
@@ -80,14 +82,17 @@ internal sealed class CommandTests
     [Test]
     public void MayTalkTo_EachPair_IsTheTableOfRfc23()
     {
-        var pairs = from ours in Enum.GetValues<ZmtpSocketType>() from theirs in Enum.GetValues<ZmtpSocketType>() where ours.MayTalkTo(theirs) select $"{ours.Name()}-{theirs.Name()}";
+        var pairs = from ours in Enum.GetValues<ZmtpSocketType>() from theirs in Enum.GetValues<ZmtpSocketType>()
+            where ours.MayTalkTo(theirs) select $"{ours.Name()}-{theirs.Name()}";
 
         pairs.Should().BeEquivalentTo(
-            "REQ-REP", "REQ-ROUTER", "REP-REQ", "REP-DEALER", "DEALER-REP", "DEALER-DEALER", "DEALER-ROUTER", "ROUTER-REQ", "ROUTER-DEALER", "ROUTER-ROUTER",
+            "REQ-REP", "REQ-ROUTER", "REP-REQ", "REP-DEALER", "DEALER-REP", "DEALER-DEALER", "DEALER-ROUTER", "ROUTER-REQ",
+                "ROUTER-DEALER", "ROUTER-ROUTER",
             "PUB-SUB", "PUB-XSUB", "XPUB-SUB", "XPUB-XSUB", "SUB-PUB", "SUB-XPUB", "XSUB-PUB", "XSUB-XPUB");
     }
 
-    private static (ZmtpSocketType? Type, string TypeName, byte[] Identity) Read(string data) => Command.Parse(Bytes("\x05READY" + data)).ReadReady();
+    private static (ZmtpSocketType? Type, string TypeName, byte[] Identity) Read(string data) =>
+        Command.Parse(Bytes("\x05READY" + data)).ReadReady();
 
     private static string Text(ReadOnlySpan<byte> bytes) => Encoding.Latin1.GetString(bytes);
 }

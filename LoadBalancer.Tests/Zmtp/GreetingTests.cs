@@ -60,6 +60,7 @@ internal sealed class GreetingTests
     {
         var bytes = Bytes("\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01" + mechanism.PadRight(52, '\0'));
 
-        FluentActions.Invoking(() => Greeting.TryRead(bytes, out _)).Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Mechanism);
+        FluentActions.Invoking(() => Greeting.TryRead(bytes, out _))
+            .Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Mechanism);
     }
 }

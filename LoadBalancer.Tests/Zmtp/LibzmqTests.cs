@@ -17,7 +17,8 @@ internal sealed class LibzmqTests
         await using var router = new PeerSocket(ZmtpSocketType.Router)
         {
             Connected = peer => identities.Enqueue(peer.ToString()),
-            Received = (peer, message) => peer.Send(message.TryOpen(out var envelope, out var body) ? envelope : default, ZmtpMessage.Of($"{body.Text(1)}!")),
+            Received = (peer, message) =>
+                peer.Send(message.TryOpen(out var envelope, out var body) ? envelope : default, ZmtpMessage.Of($"{body.Text(1)}!")),
         };
         var address = router.Bind(Any);
         await using var client = PythonZmq.Start(
@@ -165,7 +166,8 @@ internal sealed class LibzmqTests
             while True: s.send_multipart(s.recv_multipart()[::-1])
             """);
         await using var req = new RequestSocket();
-        req.Connect(new IPEndPoint(IPAddress.Loopback, int.Parse(await rep.ReadLineAsync(), System.Globalization.CultureInfo.InvariantCulture)));
+        req.Connect(new IPEndPoint(
+            IPAddress.Loopback, int.Parse(await rep.ReadLineAsync(), System.Globalization.CultureInfo.InvariantCulture)));
 
         (await req.RequestAsync(ZmtpMessage.Of("a", "b"))).ToString().Should().Be("b|a");
         (await req.RequestAsync(ZmtpMessage.Of("", new string('x', 300)))).ToString().Should().Be(new string('x', 300) + "|");
@@ -185,7 +187,8 @@ internal sealed class LibzmqTests
             """);
         var clients = await proxy.ReadLineAsync();
         await using var rep = new ReplySocket();
-        rep.Connect(new IPEndPoint(IPAddress.Loopback, int.Parse(await proxy.ReadLineAsync(), System.Globalization.CultureInfo.InvariantCulture)));
+        rep.Connect(new IPEndPoint(
+            IPAddress.Loopback, int.Parse(await proxy.ReadLineAsync(), System.Globalization.CultureInfo.InvariantCulture)));
         await using var client = PythonZmq.Start(
             """
             s = socket(zmq.REQ, sys.argv[1])

@@ -11,11 +11,14 @@ internal sealed class MessageReaderTests
 
     // Every kind of frame there is, a command between the frames of a message included.
     private static readonly string Stream =
-        MessageOf("a") + MessageOf("") + MessageOf("", "uuid", "LIST") + MessageOf(new string('x', 255)) + MessageOf(new string('y', 256), "")
-        + CommandOf("PING", "\0\0ctx") + FrameOf("first", '\x01') + CommandOf("PONG", "") + FrameOf(new string('z', 700), '\0') + "\x02\0\0\0\0\0\0\0\x02hi";
+        MessageOf("a") + MessageOf("") + MessageOf("", "uuid", "LIST") + MessageOf(new string('x', 255))
+        + MessageOf(new string('y', 256), "")
+        + CommandOf("PING", "\0\0ctx") + FrameOf("first", '\x01') + CommandOf("PONG", "") + FrameOf(new string('z', 700), '\0')
+            + "\x02\0\0\0\0\0\0\0\x02hi";
 
     private static readonly string[] Expected =
-        ["a", "", "|uuid|LIST", new string('x', 255), new string('y', 256) + "|", "command \x04PING\0\0ctx", "command \x04PONG", "first|" + new string('z', 700), "hi"];
+        ["a", "", "|uuid|LIST", new string('x', 255), new string('y', 256) + "|", "command \x04PING\0\0ctx", "command \x04PONG", "first|"
+            + new string('z', 700), "hi"];
 
     [Test]
     public void Read_AllAtOnce_FindsEverything() => Decode(Bytes(Stream), int.MaxValue).Should().Equal(Expected);
@@ -65,7 +68,8 @@ internal sealed class MessageReaderTests
     {
         var text = FrameOf(new string('a', 1000), '\x01') + FrameOf(new string('b', 1000), '\x01') + "\x02\0\0\0\0\0\0\x01\xf5";
 
-        FluentActions.Invoking(() => Decode(Bytes(text), 100, Small)).Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.MessageBytes);
+        FluentActions.Invoking(() => Decode(Bytes(text), 100, Small))
+            .Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.MessageBytes);
     }
 
     [Test]

@@ -7,7 +7,9 @@ using Theirs = NetMQ.Sockets;
 
 namespace LoadBalancer.Tests.Zmtp;
 
-/// <summary>Each of our sockets with the one of NetMQ that it is made for: a peer that shares no code with libzmq, and needs no other program.</summary>
+/// <summary>
+/// Each of our sockets with the one of NetMQ that it is made for: a peer that shares no code with libzmq, and needs no other program.
+/// </summary>
 internal sealed class NetMqTests
 {
     private static readonly IPEndPoint Any = new(IPAddress.Loopback, 0);
@@ -19,7 +21,8 @@ internal sealed class NetMqTests
         await using var router = new PeerSocket(ZmtpSocketType.Router)
         {
             Connected = peer => identities.Enqueue(peer.ToString()),
-            Received = (peer, message) => peer.Send(message.TryOpen(out var envelope, out var body) ? envelope : default, ZmtpMessage.Of($"{body.Text(1)}!")),
+            Received = (peer, message) =>
+                peer.Send(message.TryOpen(out var envelope, out var body) ? envelope : default, ZmtpMessage.Of($"{body.Text(1)}!")),
         };
         var address = router.Bind(Any);
         await using (var client = new NetMqPeer(new Theirs.RequestSocket(), $"tcp://{address}", "uuid-1"))
@@ -39,7 +42,9 @@ internal sealed class NetMqTests
     {
         var workers = new ConcurrentQueue<ZmtpPeer>();
         var answers = new ConcurrentQueue<string>();
-        await using var dealer = new PeerSocket(ZmtpSocketType.Dealer) { Connected = workers.Enqueue, Received = (_, message) => answers.Enqueue(message.ToString()) };
+        await using var dealer =
+            new PeerSocket(ZmtpSocketType.Dealer) { Connected = workers.Enqueue,
+            Received = (_, message) => answers.Enqueue(message.ToString()) };
         var address = dealer.Bind(Any);
         await using var first = Worker("first");
         await Eventually.BeTrueAsync(() => workers.Count == 1, "the first worker connects");

@@ -40,7 +40,8 @@ internal sealed class PublishSubscribeTests : IAsyncDisposable
 
         _xpub.Publish(ZmtpMessage.Of("old news")).Should().Be(2);
         _xpub.Publish(ZmtpMessage.Of("new")).Should().Be(1);
-        await modern.SendAsync(CommandOf("CANCEL", "new") + MessageOf("\0newer") + MessageOf("\0nothing") + MessageOf("\x05") + MessageOf("\x01" + "a", "b") + MessageOf(""));
+        await modern.SendAsync(CommandOf("CANCEL", "new") + MessageOf("\0newer") + MessageOf("\0nothing") + MessageOf("\x05")
+            + MessageOf("\x01" + "a", "b") + MessageOf(""));
         await Eventually.BeTrueAsync(() => _changes.Count == 5, "it has cancelled");
         _xpub.Publish(ZmtpMessage.Of("newer")).Should().Be(0);
         modern.Dispose();
@@ -125,7 +126,8 @@ internal sealed class PublishSubscribeTests : IAsyncDisposable
         await using var sub = new SubscribeSocket(limits: new ZmtpLimits { QueueMessages = 2 });
         sub.Subscribe("a");
         using var peer = await RawPeer.ConnectAsync(sub.Bind(Any).Port);
-        await peer.SendAsync(LibzmqGreeting + Ready("PUB") + MessageOf("b") + MessageOf("a1") + MessageOf("c", "a") + MessageOf("a2") + MessageOf("a3"));
+        await peer.SendAsync(LibzmqGreeting + Ready("PUB") + MessageOf("b") + MessageOf("a1") + MessageOf("c", "a") + MessageOf("a2")
+            + MessageOf("a3"));
 
         await Eventually.BeTrueAsync(() => sub.Statistics.Dropped == 1, "two wait, and the third is too many");
         (await sub.ReceiveAsync()).Text(0).Should().Be("a1");

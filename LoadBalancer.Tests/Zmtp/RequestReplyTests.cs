@@ -32,7 +32,8 @@ internal sealed class RequestReplyTests
         await using var req = new RequestSocket();
         req.Connect(address);
         var answer = req.RequestAsync(ZmtpMessage.Of("x"));
-        await FluentActions.Awaiting(() => req.RequestAsync(ZmtpMessage.Of("y"))).Should().ThrowAsync<InvalidOperationException>("one at a time");
+        await FluentActions.Awaiting(() => req.RequestAsync(ZmtpMessage.Of("y")))
+            .Should().ThrowAsync<InvalidOperationException>("one at a time");
         await using var rep = new ReplySocket();
         rep.Bind(address);
         await AnswerAsync(rep, 1);

@@ -93,7 +93,8 @@ internal sealed class SubscriptionTableTests
                     model.Add((peer, prefix));
                     break;
                 case < 7:
-                    table.Remove(peer, Encoding.ASCII.GetBytes(prefix)).Should().Be(model.Remove((peer, prefix)) && model.TrueForAll(entry => entry.Prefix != prefix));
+                    table.Remove(peer, Encoding.ASCII.GetBytes(prefix))
+                    .Should().Be(model.Remove((peer, prefix)) && model.TrueForAll(entry => entry.Prefix != prefix));
                     break;
                 default:
                     var before = model.Select(entry => entry.Prefix).ToHashSet();
@@ -104,7 +105,8 @@ internal sealed class SubscriptionTableTests
             }
             var (topic, chosen) = (Text(6), new List<Subscriber>());
             table.Match(Encoding.ASCII.GetBytes(topic), chosen);
-            var expected = model.Where(entry => topic.StartsWith(entry.Prefix, StringComparison.Ordinal)).Select(entry => entry.Peer).Distinct().ToList();
+            var expected = model.Where(entry => topic.StartsWith(entry.Prefix, StringComparison.Ordinal)).Select(entry => entry.Peer)
+                .Distinct().ToList();
             (chosen.Count == expected.Count && chosen.All(expected.Contains)).Should().BeTrue();
             table.IsWanted(Encoding.ASCII.GetBytes(topic)).Should().Be(expected.Count > 0);
         }
@@ -118,5 +120,6 @@ internal sealed class SubscriptionTableTests
     }
 
     private void Refused(Subscriber subscriber, string prefix) =>
-        FluentActions.Invoking(() => _table.Add(subscriber, Encoding.ASCII.GetBytes(prefix))).Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Subscriptions);
+        FluentActions.Invoking(() => _table.Add(subscriber, Encoding.ASCII.GetBytes(prefix)))
+        .Should().Throw<ZmtpException>().Which.Fault.Should().Be(ZmtpFault.Subscriptions);
 }

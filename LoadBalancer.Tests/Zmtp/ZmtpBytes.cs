@@ -26,10 +26,12 @@ internal static class ZmtpBytes
     /// <summary>A frame with the shortest head that holds its length.</summary>
     public static string FrameOf(string body, char flags) =>
         body.Length < 256 ? $"{flags}{(char)body.Length}{body}"
-        : $"{(char)(flags | 2)}\0\0\0\0{(char)(body.Length >> 24)}{(char)(body.Length >> 16 & 255)}{(char)(body.Length >> 8 & 255)}{(char)(body.Length & 255)}{body}";
+        : $"{(char)(flags | 2)}\0\0\0\0{(char)(body.Length >> 24)}" +
+            $"{(char)(body.Length >> 16 & 255)}{(char)(body.Length >> 8 & 255)}{(char)(body.Length & 255)}{body}";
 
     /// <summary>A property of a READY.</summary>
-    public static string Property(string name, string value) => $"{(char)name.Length}{name}\0\0{(char)(value.Length >> 8)}{(char)(value.Length & 255)}{value}";
+    public static string Property(string name, string value) =>
+        $"{(char)name.Length}{name}\0\0{(char)(value.Length >> 8)}{(char)(value.Length & 255)}{value}";
 
     public static byte[] Bytes(string text) => Encoding.Latin1.GetBytes(text);
 

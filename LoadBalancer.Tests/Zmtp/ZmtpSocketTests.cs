@@ -45,7 +45,8 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
         using var peer = await RawPeer.ConnectAsync(_port);
         await peer.SendByteByByteAsync(LibzmqGreeting + Ready("REQ", "me") + MessageOf("", "hello"));
 
-        (await peer.ReadAsync(64 + 43)).Should().Be(LibzmqGreeting.Replace("\x01\x7f", "\0\x7f", StringComparison.Ordinal) + Ready("ROUTER", ""));
+        (await peer.ReadAsync(64 + 43)).Should().Be(
+            LibzmqGreeting.Replace("\x01\x7f", "\0\x7f", StringComparison.Ordinal) + Ready("ROUTER", ""));
         (await peer.ReadAsync(9)).Should().Be(MessageOf("", "hello"));
         _events.Should().Equal("+me", "me: |hello");
     }
@@ -78,7 +79,8 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
         using var innocent = await ConnectAsync("REQ", "innocent");
         using var peer = await RawPeer.ConnectAsync(_port);
         var hello = LibzmqGreeting + Ready("REQ", "me");
-        await peer.SendAsync(text.Replace("HELLO", hello, StringComparison.Ordinal).Replace("GREETING", LibzmqGreeting, StringComparison.Ordinal));
+        await peer.SendAsync(text.Replace("HELLO", hello, StringComparison.Ordinal)
+            .Replace("GREETING", LibzmqGreeting, StringComparison.Ordinal));
 
         await peer.ReadToEndAsync();
         _router.Statistics.Faults(fault).Should().Be(1);
@@ -95,7 +97,8 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
             var peer = await RawPeer.ConnectAsync(_port);
             await peer.SendAsync(LibzmqGreeting.Replace("NULL", "NULK", StringComparison.Ordinal));
             peer.Reset();
-            await Eventually.BeTrueAsync(() => Count(ZmtpFault.Mechanism) + Count(ZmtpFault.HandshakeBroken) == i + 1, "it is counted, as what came first");
+            await Eventually.BeTrueAsync(() =>
+                Count(ZmtpFault.Mechanism) + Count(ZmtpFault.HandshakeBroken) == i + 1, "it is counted, as what came first");
         }
 
         long Count(ZmtpFault fault) => _router.Statistics.Faults(fault);
@@ -184,7 +187,8 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
     public async Task Connection_AnotherThatNeverStopsSending_StillHasItsTurn()
     {
         using var stop = new CancellationTokenSource();
-        await using var dealer = new PeerSocket(ZmtpSocketType.Dealer) { Received = (peer, message) => _ = message[0].Length > 1 || peer.Send(message) };
+        await using var dealer =
+            new PeerSocket(ZmtpSocketType.Dealer) { Received = (peer, message) => _ = message[0].Length > 1 || peer.Send(message) };
         var port = dealer.Bind(Any).Port;
         var hello = LibzmqGreeting + Ready("REP");
         var floods = Enumerable.Range(0, 2 * Environment.ProcessorCount).Select(async _ =>
@@ -238,7 +242,8 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
             return peer;
         }));
 
-        await Eventually.BeTrueAsync(() => router.Statistics.Handshakes == 50 && router.ConnectionCount == 1, "each replaces the one before");
+        await Eventually.BeTrueAsync(() =>
+            router.Statistics.Handshakes == 50 && router.ConnectionCount == 1, "each replaces the one before");
         await Eventually.BeTrueAsync(() => _events.Count % 2 == 1, "the last has come");
         _events.Should().Equal(Enumerable.Range(0, _events.Count).Select(i => i % 2 == 0 ? "+" : "-"), "there is never more than one");
         Array.ForEach(peers, peer => peer.Dispose());
@@ -268,7 +273,8 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
         var message = ZmtpMessage.Of(new string('x', 90_000));
         FluentActions.Invoking(() => found.Send(default)).Should().Throw<ArgumentException>("it is no message");
 
-        Enumerable.Range(0, 1000).TakeWhile(_ => found.Send(message)).Count().Should().BeInRange(100, 500, "what the system takes, and a hundred");
+        Enumerable.Range(0, 1000).TakeWhile(_ => found.Send(message)).Count()
+            .Should().BeInRange(100, 500, "what the system takes, and a hundred");
 
         found.Fault.Should().Be(ZmtpFault.NotReading);
         await Eventually.BeTrueAsync(() => _events.Contains("-me NotReading"), "the owner is told");

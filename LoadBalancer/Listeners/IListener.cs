@@ -3,7 +3,9 @@ using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Listeners;
 
-/// <summary>Where clients connect: one entry of <c>Listeners</c>, whatever it speaks. It listens from <see cref="StartAsync"/> on.</summary>
+/// <summary>
+/// Where clients connect: one entry of <c>Listeners</c>, whatever it speaks. It listens from <see cref="StartAsync"/> on.
+/// </summary>
 public interface IListener : IDisposable
 {
     /// <summary>Its name in the configuration.</summary>

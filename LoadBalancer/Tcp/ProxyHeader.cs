@@ -15,7 +15,10 @@ namespace LoadBalancer.Tcp;
 /// <param name="Destination">What the client connected to; null likewise.</param>
 internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Destination)
 {
-    /// <summary>The longest header that is taken. The specification's own limit is 64 KiB; what a proxy may add beside addresses is rarely a hundredth of that.</summary>
+    /// <summary>
+    /// The longest header that is taken. The specification's own limit is 64 KiB; what a proxy may add beside addresses is rarely a
+    /// hundredth of that.
+    /// </summary>
     public const int MaxLength = 4096;
 
     /// <summary>What <see cref="Needed"/> says of something that is no header.</summary>
@@ -106,7 +109,8 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         }
         parsed = new ProxyHeader(
             new IPEndPoint(new IPAddress(rest[..size]), BinaryPrimitives.ReadUInt16BigEndian(rest[(2 * size)..])),
-            new IPEndPoint(new IPAddress(rest[size..(2 * size)]), BinaryPrimitives.ReadUInt16BigEndian(rest[(2 * size + sizeof(ushort))..])));
+            new IPEndPoint(new IPAddress(rest[size..(2 * size)]),
+                BinaryPrimitives.ReadUInt16BigEndian(rest[(2 * size + sizeof(ushort))..])));
         return true;
     }
 
@@ -124,7 +128,8 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
             return true; // Whatever follows is to be ignored.
         }
         if (words.Length != 6 || words[1] is not ("TCP4" or "TCP6")
-            || !TryParse(words[2], words[4], words[1] == "TCP4", out var source) || !TryParse(words[3], words[5], words[1] == "TCP4", out var destination))
+            || !TryParse(words[2], words[4], words[1] == "TCP4", out var source)
+            || !TryParse(words[3], words[5], words[1] == "TCP4", out var destination))
         {
             return false;
         }
@@ -137,9 +142,11 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         endPoint = null;
         var isValid = IPAddress.TryParse(address, out var ip)
             && (isInet
-                ? ip.AddressFamily == AddressFamily.InterNetwork && ip.ToString() == address // Not 1.2 or 010.0.0.1, which others take for something else.
+                // Not 1.2 or 010.0.0.1, which others take for something else.
+                ? ip.AddressFamily == AddressFamily.InterNetwork && ip.ToString() == address
                 : ip.AddressFamily == AddressFamily.InterNetworkV6 && !address.AsSpan().ContainsAny("[]%/"))
-            && ushort.TryParse(port, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number.ToString(CultureInfo.InvariantCulture) == port;
+            && ushort.TryParse(port, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            && number.ToString(CultureInfo.InvariantCulture) == port;
         if (isValid)
         {
             endPoint = new IPEndPoint(ip!, ushort.Parse(port, CultureInfo.InvariantCulture));

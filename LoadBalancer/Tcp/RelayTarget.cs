@@ -22,7 +22,8 @@ internal sealed class RelayTarget(TcpListenerOptions listener, BackendPool pool,
     public TimeSpan IdleTimeout => listener.IdleTimeout;
 
     /// <summary>What a client is sent where no backend can be had; null where that is nothing.</summary>
-    public byte[]? UnavailableMessage { get; } = string.IsNullOrEmpty(listener.UnavailableMessage) ? null : Encoding.UTF8.GetBytes(listener.UnavailableMessage);
+    public byte[]? UnavailableMessage { get; } = string.IsNullOrEmpty(listener.UnavailableMessage)
+        ? null : Encoding.UTF8.GetBytes(listener.UnavailableMessage);
 
     /// <summary>Whether a peer begins with a PROXY header, and is believed.</summary>
     public bool IsProxy(IPAddress peer)

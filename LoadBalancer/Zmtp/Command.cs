@@ -102,7 +102,8 @@ internal readonly ref struct Command
     }
 
     /// <summary>Reads the reason of an ERROR; what is not printable ASCII is left out.</summary>
-    public string ReadError() => Data.IsEmpty ? "" : Printable(Encoding.Latin1.GetString(Data.Slice(1, Math.Min(Data[0], Data.Length - 1))));
+    public string ReadError() =>
+        Data.IsEmpty ? "" : Printable(Encoding.Latin1.GetString(Data.Slice(1, Math.Min(Data[0], Data.Length - 1))));
 
     private static byte[] Write(ReadOnlySpan<byte> name, ReadOnlySpan<byte> data)
     {

@@ -17,7 +17,8 @@ internal readonly record struct Greeting(byte Minor)
     /// <summary>Ours: 3.1, NULL.</summary>
     public static ReadOnlySpan<byte> Ours =>
     [
-        0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0x7F, Major, 1, (byte)'N', (byte)'U', (byte)'L', (byte)'L', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0x7F, Major, 1, (byte)'N', (byte)'U', (byte)'L', (byte)'L', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
 

@@ -8,7 +8,8 @@ public sealed class ZmtpRequest
     private readonly ZmtpPeer _peer;
     private readonly ZmtpEnvelope _envelope;
 
-    internal ZmtpRequest(ZmtpPeer peer, ZmtpEnvelope envelope, ZmtpMessage message) => (_peer, _envelope, Message) = (peer, envelope, message);
+    internal ZmtpRequest(ZmtpPeer peer, ZmtpEnvelope envelope, ZmtpMessage message) =>
+        (_peer, _envelope, Message) = (peer, envelope, message);
 
     /// <summary>What is asked, without its envelope.</summary>
     public ZmtpMessage Message { get; }
@@ -39,7 +40,8 @@ public sealed class ReplySocket : ZmtpSocket
     internal override void OnMessage(ZmtpPeer peer, in ZmtpMessage message)
     {
         // Without an envelope there is no question (RFC 28).
-        if (!message.TryOpen(out var envelope, out var body) || !_inbox.Writer.TryWrite(new ZmtpRequest(peer, envelope.Copy(), body.Copy())))
+        if (!message.TryOpen(out var envelope, out var body)
+            || !_inbox.Writer.TryWrite(new ZmtpRequest(peer, envelope.Copy(), body.Copy())))
         {
             Statistics.CountDropped();
         }

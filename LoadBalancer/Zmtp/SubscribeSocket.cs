@@ -32,7 +32,9 @@ public sealed class SubscribeSocket : ZmtpSocket
     /// <summary>Called with each message, which is only good until the call returns.</summary>
     public Action<ZmtpPeer, ZmtpMessage>? Received { get; init; }
 
-    /// <summary>Subscribes to all that begins so; an empty prefix is everything. Twice takes <see cref="Unsubscribe(ReadOnlySpan{byte})"/> twice.</summary>
+    /// <summary>
+    /// Subscribes to all that begins so; an empty prefix is everything. Twice takes <see cref="Unsubscribe(ReadOnlySpan{byte})"/> twice.
+    /// </summary>
     /// <exception cref="ZmtpException">It is too long, or there are too many.</exception>
     public void Subscribe(ReadOnlySpan<byte> prefix)
     {

@@ -57,7 +57,8 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
         if (subscriber.Topics.Count >= limits.SubscriptionsPerPeer || (!isKnown && _topics.Count >= limits.Subscriptions))
         {
             throw new ZmtpException(ZmtpFault.Subscriptions,
-                $"subscribed to too much: there may be {limits.SubscriptionsPerPeer} subscriptions of a peer, and {limits.Subscriptions} in all");
+                $"subscribed to too much: there may be {limits.SubscriptionsPerPeer} subscriptions of a peer, and {limits.Subscriptions} " +
+                    $"in all");
         }
         if (topic is null)
         {
@@ -74,7 +75,8 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
     /// <returns>Whether it was the last one to the prefix.</returns>
     public bool Remove(Subscriber subscriber, ReadOnlySpan<byte> prefix)
     {
-        if (!_topics.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(prefix, out var topic) || !subscriber.Topics.TryGetValue(topic, out var times))
+        if (!_topics.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(prefix, out var topic)
+            || !subscriber.Topics.TryGetValue(topic, out var times))
         {
             return false;
         }

@@ -30,7 +30,9 @@ public enum ZmtpFault
     /// <summary>A frame's flags had a bit set that means nothing, or two that exclude each other.</summary>
     Flags,
 
-    /// <summary>A frame was longer than <see cref="ZmtpLimits.FrameBytes"/>, or a command longer than <see cref="ZmtpLimits.CommandBytes"/>.</summary>
+    /// <summary>
+    /// A frame was longer than <see cref="ZmtpLimits.FrameBytes"/>, or a command longer than <see cref="ZmtpLimits.CommandBytes"/>.
+    /// </summary>
     FrameBytes,
 
     /// <summary>A message had more frames than <see cref="ZmtpLimits.FramesPerMessage"/>.</summary>

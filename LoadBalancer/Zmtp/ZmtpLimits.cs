@@ -1,6 +1,8 @@
 namespace LoadBalancer.Zmtp;
 
-/// <summary>How much a socket takes from its peers, and keeps for them. Whoever goes beyond loses the connection, except where it says otherwise.</summary>
+/// <summary>
+/// How much a socket takes from its peers, and keeps for them. Whoever goes beyond loses the connection, except where it says otherwise.
+/// </summary>
 public sealed record ZmtpLimits
 {
     /// <summary>The longest frame of a message, in bytes; 1 MiB.</summary>

@@ -100,7 +100,8 @@ public readonly struct ZmtpMessage
     public override string ToString() => string.Join('|', Enumerable.Range(0, Count).Select(Text));
 
     // Read once already, or written by us.
-    private Frame FrameAt(int start) => Frame.TryRead(Wire.Span[start..], out var frame) ? frame : throw new InvalidOperationException("not a message");
+    private Frame FrameAt(int start) =>
+        Frame.TryRead(Wire.Span[start..], out var frame) ? frame : throw new InvalidOperationException("not a message");
 
     private int StartOf(int index)
     {

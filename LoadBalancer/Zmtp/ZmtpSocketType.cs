@@ -50,7 +50,8 @@ internal static class ZmtpSocketTypes
     };
 
     /// <summary>Whether it tells its peers an identity (RFC 23: only these do).</summary>
-    public static bool HasIdentity(this ZmtpSocketType type) => type is ZmtpSocketType.Req or ZmtpSocketType.Dealer or ZmtpSocketType.Router;
+    public static bool HasIdentity(this ZmtpSocketType type) =>
+        type is ZmtpSocketType.Req or ZmtpSocketType.Dealer or ZmtpSocketType.Router;
 
     /// <summary>Whether it publishes.</summary>
     public static bool Publishes(this ZmtpSocketType type) => type is ZmtpSocketType.Pub or ZmtpSocketType.XPub;

@@ -129,7 +129,8 @@ internal sealed class HeartbeatMonitorTests : HeartbeatMonitorFixture
         Log.Lines.Should().HaveCount(1);
         Log.Lines.First().Should()
             .MatchRegex(
-            "^Warning: pool 'logic': [0-9]+ heartbeat datagrams were of no use \\(OK from where nobody is registered, answered AUTH: [0-9]+, "
+            "^Warning: pool 'logic': [0-9]+ heartbeat datagrams were of no use \\(OK from where nobody is registered, answered AUTH: " +
+                "[0-9]+, "
             + "not understood: [0-9]+\\); the last came from 192.0.2.1:5000$");
         Pass(10);
         Log.Lines.Should().HaveCount(2);

@@ -79,7 +79,8 @@ internal sealed class HeartbeatServiceTests : IDisposable
             node.Reloader.Refused.Should().Be(refused + 1);
             await node.Log.SaysAsync(
                 "Error: configuration: ",
-                    $"cannot be applied: pool 'web': cannot take heartbeats on udp://127.0.0.1:{_port}: the port is taken by another program");
+                    $"cannot be applied: pool 'web': cannot take heartbeats on udp://127.0.0.1:{_port}: the port is taken by another " +
+                        $"program");
         }
         await SendAsync("OK load=3", other);
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].Load == 3, "what ran goes on");

@@ -16,7 +16,8 @@ internal sealed class FailoverTests
     public async Task Get_NobodyIsThere_Is503AtOnce()
     {
         await using var node = await TestNode.StartAsync(
-            [$"http://127.0.0.1:{ReservedPorts.Next()}", $"http://127.0.0.1:{ReservedPorts.Next()}"], pool => pool with { HealthCheck = Check });
+            [$"http://127.0.0.1:{ReservedPorts.Next()}", $"http://127.0.0.1:{ReservedPorts.Next()}"], pool =>
+                pool with { HealthCheck = Check });
 
         using var answer = await node.Client.GetAsync("/");
 
@@ -115,18 +116,23 @@ internal sealed class FailoverTests
     {
         await using var backend = RawServer.Answering(Ok);
         var gone = $"http://127.0.0.1:{ReservedPorts.Next()}";
-        await using var node = await TestNode.StartAsync([backend.Address, gone], pool => pool with { HealthCheck = Check }, listener => listener with { StatusEndpoints = true });
+        await using var node =
+            await TestNode.StartAsync([backend.Address, gone], pool => pool with { HealthCheck = Check },
+            listener => listener with { StatusEndpoints = true });
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members.All(member => !member.Health.IsPending), "both were probed");
 
-        (await node.Client.GetStringAsync("/health")).Should().Be("{\"status\":\"ok\",\"backends\":{\"" + backend.Address + "\":true,\"" + gone + "\":false}}");
-        (await node.Client.GetStringAsync("/status")).Should().Contain("\"reason\":\"connection refused\"").And.Contain("\"policy\":\"RoundRobin\"");
+        (await node.Client.GetStringAsync("/health"))
+            .Should().Be("{\"status\":\"ok\",\"backends\":{\"" + backend.Address + "\":true,\"" + gone + "\":false}}");
+        (await node.Client.GetStringAsync("/status"))
+            .Should().Contain("\"reason\":\"connection refused\"").And.Contain("\"policy\":\"RoundRobin\"");
     }
 
     [Test]
     public async Task Health_NobodyEligible_Is503()
     {
         await using var node = await TestNode.StartAsync(
-            [$"http://127.0.0.1:{ReservedPorts.Next()}"], pool => pool with { HealthCheck = Check }, listener => listener with { StatusEndpoints = true });
+            [$"http://127.0.0.1:{ReservedPorts.Next()}"], pool =>
+                pool with { HealthCheck = Check }, listener => listener with { StatusEndpoints = true });
         await node.Pool.Settled;
 
         using var answer = await node.Client.GetAsync("/health");

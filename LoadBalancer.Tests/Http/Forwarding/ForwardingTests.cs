@@ -13,10 +13,12 @@ internal sealed class ForwardingTests
     [Test]
     public async Task Request_Get_ReachesTheBackendAsSent()
     {
-        var seen = await RequestSeenAsync("GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example:81\r\nX-Empty:\r\nX_under: 1\r\nX-Byte: caf\u00e9\r\nConnection: close\r\n\r\n");
+        var seen = await RequestSeenAsync("GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example:81\r\nX-Empty:\r\nX_under: 1\r\n" +
+            "X-Byte: caf\u00e9\r\nConnection: close\r\n\r\n");
 
         seen.Should().Be("GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example:81\r\nX-Empty: \r\nX_under: 1\r\nX-Byte: caf\u00e9\r\n"
-            + "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: shop.example:81\r\nVia: 1.1 loadbalancer\r\n\r\n");
+            + "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: shop.example:81\r\nVia: 1.1 loadbalancer\r\n" +
+                "\r\n");
     }
 
     [TestCase("/?")]
@@ -29,32 +31,39 @@ internal sealed class ForwardingTests
     [TestCase("/|{}\"<>^`\\[]'$!*()~@:,=&")]
     [TestCase("/x#fragment")]
     public async Task Request_Target_ReachesTheBackendAsSent(string target) =>
-        (await RequestSeenAsync($"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).Should().StartWith($"GET {target} HTTP/1.1\r\n");
+        (await RequestSeenAsync($"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+        .Should().StartWith($"GET {target} HTTP/1.1\r\n");
 
     [Test]
     public async Task Request_RepeatedFields_KeepTheirNumberAndOrder()
     {
         var seen = await RequestSeenAsync(
-            "GET / HTTP/1.1\r\nHost: a\r\nX-Many: 1\r\nAccept: x\r\nX-Many:\r\nCookie: c=1\r\nX-Many: 1\r\nAccept: y, z\r\nCookie: d=2\r\nConnection: close\r\n\r\n");
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Many: 1\r\nAccept: x\r\nX-Many:\r\nCookie: c=1\r\nX-Many: 1\r\nAccept: y, z\r\nCookie: " +
+                "d=2\r\nConnection: close\r\n\r\n");
 
-        seen.Should().Contain("\r\nX-Many: 1\r\nX-Many: \r\nX-Many: 1\r\n").And.Contain("\r\nAccept: x\r\nAccept: y, z\r\n").And.Contain("\r\nCookie: c=1\r\nCookie: d=2\r\n");
+        seen.Should().Contain("\r\nX-Many: 1\r\nX-Many: \r\nX-Many: 1\r\n").And.Contain("\r\nAccept: x\r\nAccept: y, z\r\n")
+            .And.Contain("\r\nCookie: c=1\r\nCookie: d=2\r\n");
     }
 
     [Test]
     public async Task Request_UnderscoreNames_FrameNothing()
     {
-        var seen = await RequestSeenAsync("GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 99\r\nTransfer_Encoding: chunked\r\nConnection: close\r\n\r\n");
+        var seen = await RequestSeenAsync(
+            "GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 99\r\nTransfer_Encoding: chunked\r\nConnection: close\r\n\r\n");
 
-        seen.Should().Contain("\r\nContent_Length: 99\r\nTransfer_Encoding: chunked\r\n").And.NotContain("Content-Length").And.NotContain("Transfer-Encoding");
+        seen.Should().Contain("\r\nContent_Length: 99\r\nTransfer_Encoding: chunked\r\n").And.NotContain("Content-Length")
+            .And.NotContain("Transfer-Encoding");
     }
 
     [Test]
     public async Task Request_Forwarding_NamesTheClientAndTheProxy()
     {
         var seen = await RequestSeenAsync(
-            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\nVia: 1.0 other\r\nConnection: close\r\n\r\n");
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: " +
+                "for=6.6.6.6\r\nVia: 1.0 other\r\nConnection: close\r\n\r\n");
 
-        seen.Should().Contain("\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nVia: 1.0 other, 1.1 loadbalancer\r\n")
+        seen.Should().Contain(
+            "\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nVia: 1.0 other, 1.1 loadbalancer\r\n")
             .And.NotContain("6.6.6.6").And.NotContain("evil");
     }
 
@@ -70,19 +79,22 @@ internal sealed class ForwardingTests
     public async Task Request_HopByHopFields_AreRemoved(string connection)
     {
         var seen = await RequestSeenAsync(
-            $"GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nProxy-Authenticate: x\r\nTE: gzip\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nX-Kept: 1\r\n\r\n");
+            $"GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n" +
+                $"Proxy-Authorization: x\r\nProxy-Authenticate: x\r\nTE: gzip\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nX-Kept: 1\r\n\r\n");
 
         seen.Should().StartWith("GET / HTTP/1.1\r\nHost: a\r\nX-Kept: 1\r\nX-Forwarded-For:");
     }
 
     [TestCase("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello", "Content-Length: 5", "\r\n\r\nhello")]
     [TestCase("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "Content-Length: 0", "\r\n\r\n")]
-    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n")]
+    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n")]
     public async Task Request_Body_KeepsItsFraming(string request, string framing, string end)
     {
         var seen = await RequestSeenAsync(request, end);
 
-        seen.Should().Contain($"\r\n{framing}\r\n").And.EndWith(end).And.NotContain(framing.StartsWith('C') ? "Transfer-Encoding" : "Content-Length");
+        seen.Should().Contain($"\r\n{framing}\r\n").And.EndWith(end)
+            .And.NotContain(framing.StartsWith('C') ? "Transfer-Encoding" : "Content-Length");
     }
 
     [Test]
@@ -92,15 +104,18 @@ internal sealed class ForwardingTests
         await using var node = await TestNode.StartAsync([backend.Address]);
         var via = string.Join(", ", Enumerable.Repeat("1.1 loadbalancer", 9));
 
-        (await node.ExchangeAsync($"GET / HTTP/1.1\r\nHost: a\r\nVia: {via}\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 200");
-        (await node.ExchangeAsync($"GET / HTTP/1.1\r\nHost: a\r\nVia: {via}\r\nVia: 1.1 loadbalancer\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 508");
+        (await node.ExchangeAsync($"GET / HTTP/1.1\r\nHost: a\r\nVia: {via}\r\nConnection: close\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 200");
+        (await node.ExchangeAsync($"GET / HTTP/1.1\r\nHost: a\r\nVia: {via}\r\nVia: 1.1 loadbalancer\r\nConnection: close\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 508");
         backend.Accepted.Should().Be(1);
     }
 
     [Test]
     public async Task Response_Fields_ComeBackInNumberAndOrder()
     {
-        var response = await ResponseToAsync("HTTP/1.1 201 Quite new\r\nSet-Cookie: a=1\r\nServer: mine\r\nX-Empty:\r\nSet-Cookie: b=2\r\nX-Byte: caf\u00e9\r\nContent-Length: 2\r\n\r\nok");
+        var response = await ResponseToAsync("HTTP/1.1 201 Quite new\r\nSet-Cookie: a=1\r\nServer: mine\r\nX-Empty:\r\nSet-Cookie: " +
+            "b=2\r\nX-Byte: caf\u00e9\r\nContent-Length: 2\r\n\r\nok");
 
         response.Should().StartWith("HTTP/1.1 201 Quite new\r\n").And.Contain("Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n")
             .And.Contain("Server: mine\r\n").And.Contain("X-Empty: \r\n").And.Contain("X-Byte: caf\u00e9\r\n").And.EndWith("\r\n\r\nok");
@@ -111,9 +126,11 @@ internal sealed class ForwardingTests
     public async Task Response_HopByHopFields_AreRemoved()
     {
         var response = await ResponseToAsync(
-            "HTTP/1.1 200 OK\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authenticate: x\r\nProxy-Authorization: x\r\nTE: x\r\nUpgrade: h2c\r\nX-Kept: 1\r\nContent-Length: 2\r\n\r\nok");
+            "HTTP/1.1 200 OK\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authenticate: x\r\nProxy-Authorization: x\r\nTE: x\r\n" +
+                "Upgrade: h2c\r\nX-Kept: 1\r\nContent-Length: 2\r\n\r\nok");
 
-        response.Should().MatchRegex(@"^HTTP/1\.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\nDate: [^\r]+\r\nX-Kept: 1\r\n\r\nok$");
+        response.Should().MatchRegex(
+            @"^HTTP/1\.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\nDate: [^\r]+\r\nX-Kept: 1\r\n\r\nok$");
     }
 
     [TestCase("Connection: X-Hop\r\nConnection: close")]
@@ -121,7 +138,8 @@ internal sealed class ForwardingTests
     [TestCase("Connection: X-Hop\r\nConnection: keep-alive")]
     [TestCase("Connection: X-Hop\r\nConnection:")]
     public async Task Response_FieldsNamedByConnection_AreRemoved(string connection) =>
-        (await ResponseToAsync($"HTTP/1.1 200 OK\r\n{connection}\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nok")).Should().NotContain("X-Hop").And.EndWith("ok");
+        (await ResponseToAsync($"HTTP/1.1 200 OK\r\n{connection}\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nok"))
+        .Should().NotContain("X-Hop").And.EndWith("ok");
 
     [Test]
     public async Task Response_Date_IsKeptAndNotDoubled()
@@ -171,7 +189,8 @@ internal sealed class ForwardingTests
             var head = await client.ReadHeadAsync();
             head.Should().StartWith(response[..12]).And.NotContain("Connection: close");
             // RFC 9110 section 8.6: a 204 has no length.
-            var length = response.StartsWith("HTTP/1.1 204", StringComparison.Ordinal) ? "" : Regex.Match(response, "Content-Length: .*\r\n").Value;
+            var length = response.StartsWith("HTTP/1.1 204", StringComparison.Ordinal)
+                ? "" : Regex.Match(response, "Content-Length: .*\r\n").Value;
             Regex.Match(head!, "Content-Length: .*\r\n").Value.Should().Be(length);
         }
         backend.Accepted.Should().Be(1);
@@ -264,7 +283,8 @@ internal sealed class ForwardingTests
         // What is chunked has no last chunk, and what has a length is shorter: nobody can take it for the whole.
         seen.Should().MatchRegex("(?i)(Content-Length: 100|Transfer-Encoding: chunked)\r\n");
         (await client.ReadToEndAsync()).Should().BeOneOf("", "\r\n");
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 1 }, "the lease is given back as failed");
+        await Eventually.BeTrueAsync(() =>
+            node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 1 }, "the lease is given back as failed");
     }
 
     [Test]
@@ -294,7 +314,8 @@ internal sealed class ForwardingTests
 
     [TestCase("garbage\r\n\r\n", HttpStatusCode.BadGateway, "http_protocol_error")]
     [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", HttpStatusCode.BadGateway, "http_protocol_error")]
-    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", HttpStatusCode.BadGateway, "http_protocol_error")]
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", HttpStatusCode.BadGateway,
+        "http_protocol_error")]
     [TestCase("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", HttpStatusCode.BadGateway, "http_protocol_error")]
     [TestCase("", HttpStatusCode.BadGateway, "connection_terminated")]
     [TestCase("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", HttpStatusCode.BadGateway, "connection_terminated")]
@@ -317,7 +338,8 @@ internal sealed class ForwardingTests
     [Test]
     public async Task Backend_InterimResponses_ArePassedOver()
     {
-        (await ResponseToAsync("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + Ok)).Should().StartWith("HTTP/1.1 200").And.NotContain("Link").And.EndWith("\r\n\r\nok");
+        (await ResponseToAsync("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + Ok))
+            .Should().StartWith("HTTP/1.1 200").And.NotContain("Link").And.EndWith("\r\n\r\nok");
     }
 
     [Test]
@@ -333,7 +355,8 @@ internal sealed class ForwardingTests
         });
         await using var node = await TestNode.StartAsync([backend.Address], time: new FakeTimeProvider()); // No deadline passes.
 
-        (await node.ExchangeAsync("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")).Should().StartWith("HTTP/1.1 502").And.Contain("error=http_protocol_error");
+        (await node.ExchangeAsync("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 502").And.Contain("error=http_protocol_error");
     }
 
     private static async Task<string> RequestSeenAsync(string request, string end = "\r\n\r\n")

@@ -160,7 +160,8 @@ internal sealed class QueueTests : IDisposable
         }
     });
 
-    private static Task<TestNode> StartAsync(IEnumerable<string> backends, int limit, int maxInFlight = 1, TimeProvider? time = null) => TestNode.StartAsync(
+    private static Task<TestNode> StartAsync(IEnumerable<string> backends, int limit, int maxInFlight = 1, TimeProvider? time = null) =>
+        TestNode.StartAsync(
         backends,
         pool => pool with
         {

@@ -71,7 +71,8 @@ internal sealed class RetryTests
         await using var one = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
         await using var two = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
         await using var three = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
-        await using var node = await TestNode.StartAsync([one.Address, two.Address, three.Address], pool => pool with { Retry = new() { Attempts = 10 } });
+        await using var node =
+            await TestNode.StartAsync([one.Address, two.Address, three.Address], pool => pool with { Retry = new() { Attempts = 10 } });
 
         using var answer = await node.Client.GetAsync("/");
 
@@ -88,7 +89,8 @@ internal sealed class RetryTests
         using var answer = await node.Client.PostAsync("/", new StringContent("hello"));
 
         answer.StatusCode.Should().Be(HttpStatusCode.BadGateway);
-        node.Pool.Snapshot.Members.Should().OnlyContain(backend => backend.Requests == 1 && backend.Failures == 1, "a refused connect is no attempt, but nobody is asked twice");
+        node.Pool.Snapshot.Members.Should().OnlyContain(
+            backend => backend.Requests == 1 && backend.Failures == 1, "a refused connect is no attempt, but nobody is asked twice");
     }
 
     [Test]
@@ -96,7 +98,9 @@ internal sealed class RetryTests
     {
         await using var dies = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
         await using var raves = RawServer.Answering("nonsense\r\n\r\n");
-        await using var node = await TestNode.StartAsync([dies.Address, raves.Address, $"http://127.0.0.1:{ReservedPorts.Next()}"], pool => pool with { Policy = PolicyName.First });
+        await using var node =
+            await TestNode.StartAsync([dies.Address, raves.Address, $"http://127.0.0.1:{ReservedPorts.Next()}"],
+            pool => pool with { Policy = PolicyName.First });
 
         using var answer = await node.Client.GetAsync("/");
 
@@ -144,7 +148,9 @@ internal sealed class RetryTests
             await peer.SendAsync(Ok);
             await peer.ReadHeadAsync(); // Only then: it cannot be seen before.
         });
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Retry = new() { Attempts = 1 }, PassiveHealth = new() { Failures = 1 } });
+        await using var node =
+            await TestNode.StartAsync([backend.Address],
+            pool => pool with { Retry = new() { Attempts = 1 }, PassiveHealth = new() { Failures = 1 } });
 
         for (var i = 0; i < 5; i++)
         {
@@ -210,7 +216,8 @@ internal sealed class RetryTests
         await using var one = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
         await using var two = new RawServer(async (peer, _) => await peer.ReadHeadAsync());
         await using var node = await TestNode.StartAsync(
-            [one.Address, two.Address], pool => pool with { Retry = new() { Budget = 0 }, PassiveHealth = new() { Failures = 1000 } }, time: new FakeTimeProvider());
+            [one.Address, two.Address], pool =>
+                pool with { Retry = new() { Budget = 0 }, PassiveHealth = new() { Failures = 1000 } }, time: new FakeTimeProvider());
 
         for (var i = 0; i < 20; i++)
         {

@@ -150,10 +150,12 @@ internal sealed class StickySessionTests
         var file = Path.Combine(_directory, "short");
         await File.WriteAllTextAsync(file, "c2hvcnQ=");
 
-        var start = async () => await TestNode.StartAsync([one.Address], pool => pool with { StickySession = new StickySessionOptions { KeyFile = file } });
+        var start = async () =>
+            await TestNode.StartAsync([one.Address], pool => pool with { StickySession = new StickySessionOptions { KeyFile = file } });
 
         (await start.Should().ThrowAsync<StartException>()).WithMessage(
-            $"pool 'web': the key of its sticky sessions cannot be read from '{file}' or written there: expected 32 bytes or more in base64, found 5");
+            $"pool 'web': the key of its sticky sessions cannot be read from '{file}' or written there: expected 32 bytes or more in " +
+                $"base64, found 5");
     }
 
     [Test]
@@ -169,14 +171,16 @@ internal sealed class StickySessionTests
         answer.Headers.GetValues("Set-Cookie").Should().ContainSingle().Which.Should().EndWith("; SameSite=Lax; Secure");
     }
 
-    private static RawServer Named(string name, string fields = "") => RawServer.Answering($"HTTP/1.1 200 OK\r\nServer: {name}\r\n{fields}Content-Length: 0\r\n\r\n");
+    private static RawServer Named(string name, string fields = "") =>
+        RawServer.Answering($"HTTP/1.1 200 OK\r\nServer: {name}\r\n{fields}Content-Length: 0\r\n\r\n");
 
     private static async Task<(string Server, string[] Cookies)> GetAsync(TestNode node, string? cookie)
     {
         using var client = await node.ConnectAsync();
         await client.SendAsync($"GET / HTTP/1.1\r\nHost: a\r\n{(cookie is null ? "" : $"Cookie: {cookie}\r\n")}\r\n");
         var lines = (await client.ReadResponseAsync()).Split("\r\n");
-        return (lines.Single(line => line.StartsWith("Server: "))[8..], [.. lines.Where(line => line.StartsWith("Set-Cookie: ")).Select(line => line[12..])]);
+        return (lines.Single(line => line.StartsWith("Server: "))[8..],
+            [.. lines.Where(line => line.StartsWith("Set-Cookie: ")).Select(line => line[12..])]);
     }
 
     private static async Task ExpectAsync(TestNode node, string cookie, string server, params string[] cookies)
@@ -186,7 +190,8 @@ internal sealed class StickySessionTests
         answer.Cookies.Should().Equal(cookies);
     }
 
-    private Task<TestNode> StartAsync(IEnumerable<string> backends, int? maxInFlight = null) => TestNode.StartAsync(backends, Sticky(maxInFlight));
+    private Task<TestNode> StartAsync(IEnumerable<string> backends, int? maxInFlight = null) =>
+        TestNode.StartAsync(backends, Sticky(maxInFlight));
 
     private Func<PoolOptions, PoolOptions> Sticky(int? maxInFlight) => pool => pool with
     {

@@ -34,7 +34,8 @@ internal sealed class TimeoutTests
     public async Task Connect_ClientGoesAway_EndsAtOnceWithoutBlame()
     {
         using var hole = new BlackHole();
-        await using var node = await TestNode.StartAsync([hole.Address], time: new FakeTimeProvider()); // No time passes, so no deadline does.
+        // No time passes, so no deadline does.
+        await using var node = await TestNode.StartAsync([hole.Address], time: new FakeTimeProvider());
         using (var client = await node.ConnectAsync())
         {
             await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -56,7 +57,9 @@ internal sealed class TimeoutTests
             using var hole = new BlackHole();
             await using var other = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
             await using (var node = await TestNode.StartAsync(
-                [hole.Address], listener: listener => listener with { AccessLog = file, Routes = [new() { Path = "/phantom", Pool = "other" }] }, time: new FakeTimeProvider(), otherPools: new() { ["other"] = other.Address }))
+                [hole.Address], listener: listener =>
+                    listener with { AccessLog = file, Routes = [new() { Path = "/phantom", Pool = "other" }] },
+                    time: new FakeTimeProvider(), otherPools: new() { ["other"] = other.Address }))
             {
                 for (var i = 0; i < 10; i++)
                 {
@@ -87,7 +90,8 @@ internal sealed class TimeoutTests
         {
             await using var backend = new RawServer(async (peer, _) => await peer.ReadToEndAsync());
             await using var node = await TestNode.StartAsync(
-                [backend.Address], pool => pool with { HealthCheck = new() { Timeout = TimeSpan.FromHours(1) } }, listener => listener with { AccessLog = file });
+                [backend.Address], pool =>
+                    pool with { HealthCheck = new() { Timeout = TimeSpan.FromHours(1) } }, listener => listener with { AccessLog = file });
             using (var client = await node.ConnectAsync())
             {
                 await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -158,7 +162,8 @@ internal sealed class TimeoutTests
         await using var backend = new RawServer(async (peer, _) =>
         {
             await peer.ReadHeadAsync();
-            await peer.SendAsync(chunked ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" : "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
+            await peer.SendAsync(chunked ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                : "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
             for (var i = 0; i < 10; i++)
             {
                 await next.WaitAsync();
@@ -224,7 +229,8 @@ internal sealed class TimeoutTests
             begun.SetResult(await peer.ReadAsync(4));
             seen.SetResult(await peer.ReadToEndAsync());
         });
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { PassiveHealth = new() { Failures = 1 } }, time: clock);
+        await using var node =
+            await TestNode.StartAsync([backend.Address], pool => pool with { PassiveHealth = new() { Failures = 1 } }, time: clock);
         using var client = await node.ConnectAsync();
         await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
         (await begun.Task).Should().Be("half");

@@ -43,7 +43,8 @@ internal sealed class FramingTests
     [ByteCase("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n", "400")]
     [ByteCase("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400")]
     [ByteCase("POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400")]
-    [ByteCase("POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400")]
+    [ByteCase("POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "400")]
     [ByteCase("GET /a\rX-Inj:1 HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
     [ByteCase("GET /a\u0001b HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
     [ByteCase("GET /caf\u00e9 HTTP/1.1\r\nHost: a\r\n\r\n", "400")]
@@ -121,7 +122,8 @@ internal sealed class FramingTests
         await using var backend = new RawServer(async (peer, _) => seen.SetResult(await peer.ReadToEndAsync()));
         await using var node = await TestNode.StartAsync([backend.Address]);
 
-        var answer = await node.ExchangeAsync($"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n{trailer}\r\n\r\n" + Smuggled);
+        var answer = await node.ExchangeAsync(
+            $"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n{trailer}\r\n\r\n" + Smuggled);
 
         answer.Should().StartWith("HTTP/1.1 400").And.Contain("Connection: close\r\n");
         (await seen.Task).Should().EndWith("5\r\nhello\r\n");
@@ -142,7 +144,8 @@ internal sealed class FramingTests
         await using var backend = RawServer.Answering(Ok);
         await using var node = await TestNode.StartAsync([backend.Address]);
 
-        (await node.ExchangeAsync("HEAD / HTTP/1.1\r\n\r\n")).Should().StartWith("HTTP/1.1 400").And.Contain("Content-Length: 25\r\n").And.EndWith("\r\n\r\n");
+        (await node.ExchangeAsync("HEAD / HTTP/1.1\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 400").And.Contain("Content-Length: 25\r\n").And.EndWith("\r\n\r\n");
     }
 
     [Test]
@@ -151,7 +154,8 @@ internal sealed class FramingTests
         await using var backend = RawServer.Answering(Ok);
         await using var node = await TestNode.StartAsync([backend.Address]);
 
-        (await node.ExchangeAsync("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")).Should().EndWith("\0\0\0\u000d", "that is GOAWAY with HTTP_1_1_REQUIRED");
+        (await node.ExchangeAsync("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+            .Should().EndWith("\0\0\0\u000d", "that is GOAWAY with HTTP_1_1_REQUIRED");
     }
 
     [Test]
@@ -188,7 +192,8 @@ internal sealed class FramingTests
     }
 
     [TestCase("GET http://other.example:99/x?y HTTP/1.1", "GET /x?y HTTP/1.1\r\nHost: other.example:99\r\n")]
-    [TestCase("GET http://other.example/a%2Fb/../c//d?x=%7e&&y HTTP/1.1", "GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: other.example\r\n")]
+    [TestCase("GET http://other.example/a%2Fb/../c//d?x=%7e&&y HTTP/1.1",
+        "GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: other.example\r\n")]
     [TestCase("GET http://other.example HTTP/1.1", "GET / HTTP/1.1\r\nHost: other.example\r\n")]
     [TestCase("OPTIONS * HTTP/1.1", "OPTIONS * HTTP/1.1\r\nHost: a\r\n")]
     public async Task Request_OtherFormsOfTarget_AreUnderstood(string line, string seen)
@@ -220,8 +225,10 @@ internal sealed class FramingTests
     // Whoever refuses, Kestrel or we: one line of text, and the cause.
     private static void ShouldSayWhy(string answer)
     {
-        var (head, body) = (answer[..answer.LastIndexOf("\r\n\r\n", StringComparison.Ordinal)], answer[(answer.LastIndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..]);
-        head.Should().Contain("\r\nProxy-Status: loadbalancer; error=http_request_error").And.Contain("\r\nContent-Type: text/plain; charset=utf-8")
+        var (head, body) = (answer[..answer.LastIndexOf("\r\n\r\n", StringComparison.Ordinal)],
+            answer[(answer.LastIndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..]);
+        head.Should().Contain("\r\nProxy-Status: loadbalancer; error=http_request_error")
+            .And.Contain("\r\nContent-Type: text/plain; charset=utf-8")
             .And.Contain($"\r\nContent-Length: {body.Length}\r\n");
         body.Should().MatchRegex("^The |^This ").And.EndWith("\n");
     }

@@ -11,7 +11,8 @@ internal sealed class Http2ClientTests
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-    private static readonly (string, string)[] Get = [(":method", "GET"), (":scheme", "http"), (":authority", "shop.example"), (":path", "/a%2Fb/../c//d?x=%7e&&y")];
+    private static readonly (string, string)[] Get =
+        [(":method", "GET"), (":scheme", "http"), (":authority", "shop.example"), (":path", "/a%2Fb/../c//d?x=%7e&&y")];
 
     [Test]
     public async Task Request_Fields_BecomeThoseOfHttp11()
@@ -25,11 +26,13 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendRequestAsync(1, [.. Get, ("cookie", "a=1"), ("x-high", "\u00e9"), ("cookie", "b=2"), ("te", "trailers"), ("via", "1.1 other")]);
+        await client.SendRequestAsync(1, [.. Get, ("cookie", "a=1"), ("x-high", "\u00e9"), ("cookie", "b=2"), ("te", "trailers"),
+            ("via", "1.1 other")]);
 
         (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Should().Be((1, "ok"));
         head.Should().StartWith("GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example\r\n")
-            .And.MatchRegex("(?i)\r\ncookie: a=1; b=2\r\n").And.MatchRegex("(?i)\r\nx-high: \u00e9\r\n").And.Contain("Connection: TE\r\nTE: trailers\r\n").And.Contain("Via: 1.1 other, 2 loadbalancer\r\n")
+            .And.MatchRegex("(?i)\r\ncookie: a=1; b=2\r\n").And.MatchRegex("(?i)\r\nx-high: \u00e9\r\n")
+            .And.Contain("Connection: TE\r\nTE: trailers\r\n").And.Contain("Via: 1.1 other, 2 loadbalancer\r\n")
             .And.NotContain(":method");
     }
 
@@ -90,7 +93,8 @@ internal sealed class Http2ClientTests
     [Test]
     public async Task Response_Trailers_ReachTheClient()
     {
-        await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n");
+        await using var backend =
+            RawServer.Answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n");
         await using var node = await StartAsync(backend);
         using var client = Client(node);
 
@@ -113,12 +117,14 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, 4, 1, "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
+        await client.SendFrameAsync(Http2Peer.Headers, 4, 1,
+            "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
         await client.SendFrameAsync(Http2Peer.Data, 0, 1, "hello");
         await client.SendFrameAsync(Http2Peer.Headers, 5, 1, "\0\u0005x-sum\u000242");
 
         (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Payload.Should().Be("ok");
-        seen.Should().StartWith("POST / HTTP/1.1\r\nHost: a\r\n").And.Contain("Transfer-Encoding: chunked\r\n").And.MatchRegex("(?i)\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 42\r\n\r\n$");
+        seen.Should().StartWith("POST / HTTP/1.1\r\nHost: a\r\n").And.Contain("Transfer-Encoding: chunked\r\n")
+            .And.MatchRegex("(?i)\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 42\r\n\r\n$");
     }
 
     [ByteCase("\0\u0003x-t\u0019v\r\n\r\nGET /2 HTTP/1.1\r\n\r\n")]
@@ -135,12 +141,14 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, 4, 1, "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
+        await client.SendFrameAsync(Http2Peer.Headers, 4, 1,
+            "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
         await client.SendFrameAsync(Http2Peer.Data, 0, 1, "hello");
         await client.SendFrameAsync(Http2Peer.Headers, 5, 1, trailers);
 
         await ShouldBeRefusedAsync(client);
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "the lease is given back, without blame");
+        await Eventually.BeTrueAsync(() =>
+            node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "the lease is given back, without blame");
         seen.Should().NotContain("x-t").And.NotContain("0\r\n");
     }
 
@@ -153,7 +161,8 @@ internal sealed class Http2ClientTests
 
         await client.SendFrameAsync(
             Http2Peer.Headers, 4, 1,
-            "\0\u0007:method\u0007CONNECT\0\u0009:protocol\u0009websocket\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/\0\u000econtent-length\u000240");
+            "\0\u0007:method\u0007CONNECT\0\u0009:protocol\u0009websocket" +
+            "\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/\0\u000econtent-length\u000240");
 
         await ShouldBeRefusedAsync(client);
         backend.Received.Should().BeEmpty();
@@ -177,7 +186,8 @@ internal sealed class Http2ClientTests
         await client.SendFrameAsync(Http2Peer.RstStream, 0, 1, "\0\0\0\u0008");
 
         await ended.Task;
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "the lease is given back, without blame");
+        await Eventually.BeTrueAsync(() =>
+            node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "the lease is given back, without blame");
     }
 
     [Test]
@@ -210,7 +220,8 @@ internal sealed class Http2ClientTests
         await client.SendRequestAsync(1, [.. Get.SkipLast(1), (":path", "/fine")]);
 
         (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Should().Be((1, "ok"));
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "every lease is given back, without blame");
+        await Eventually.BeTrueAsync(() =>
+            node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "every lease is given back, without blame");
     }
 
     [Test]
@@ -220,10 +231,13 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, 1, 1, "\0\u0007:method\u0003GET\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
-        for (var i = 0; i < 2; i++) // Of 32 KB, Kestrel's limit, each has more than half, so that nothing is left unread, which would reset the connection.
+        await client.SendFrameAsync(Http2Peer.Headers, 1, 1,
+            "\0\u0007:method\u0003GET\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
+        // Of 32 KB, Kestrel's limit, each has more than half, so that nothing is left unread, which would reset the connection.
+        for (var i = 0; i < 2; i++)
         {
-            await client.SendFrameAsync(Http2Peer.Continuation, 0, 1, string.Concat(Enumerable.Repeat("\0\u0001x\u0064" + new string('y', 100), 155)));
+            await client.SendFrameAsync(Http2Peer.Continuation, 0, 1,
+                string.Concat(Enumerable.Repeat("\0\u0001x\u0064" + new string('y', 100), 155)));
         }
 
         (await client.ReadFrameAsync(Http2Peer.GoAway)).Should().NotBeNull();
@@ -261,13 +275,15 @@ internal sealed class Http2ClientTests
         await using var backend = new RawServer(async (peer, _) =>
         {
             head = await peer.ReadHeadAsync() ?? "";
-            await peer.SendAsync("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n\u0081\u0002hi");
+            await peer.SendAsync("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " +
+                "x\r\n\r\n\u0081\u0002hi");
             await peer.ReadAsync(8);
             await peer.SendAsync("\u0088\u0000");
         });
         await using var node = await StartAsync(backend);
         using var handler = new HttpMessageInvoker(TestNode.NewHandler());
-        using var socket = new ClientWebSocket { Options = { HttpVersion = HttpVersion.Version20, HttpVersionPolicy = HttpVersionPolicy.RequestVersionExact } };
+        using var socket = new ClientWebSocket { Options =
+            { HttpVersion = HttpVersion.Version20, HttpVersionPolicy = HttpVersionPolicy.RequestVersionExact } };
 
         await socket.ConnectAsync(new Uri($"ws://127.0.0.1:{node.Port}/chat"), handler, CancellationToken.None);
         var buffer = new byte[16];
@@ -276,7 +292,8 @@ internal sealed class Http2ClientTests
 
         Encoding.ASCII.GetString(buffer, 0, received.Count).Should().Be("hi");
         (await socket.ReceiveAsync(buffer, CancellationToken.None)).MessageType.Should().Be(WebSocketMessageType.Close);
-        head.Should().StartWith("GET /chat HTTP/1.1\r\n").And.Contain("Connection: Upgrade\r\nUpgrade: websocket\r\n").And.MatchRegex("\r\nSec-WebSocket-Key: [A-Za-z0-9+/]{22}==\r\n")
+        head.Should().StartWith("GET /chat HTTP/1.1\r\n").And.Contain("Connection: Upgrade\r\nUpgrade: websocket\r\n")
+            .And.MatchRegex("\r\nSec-WebSocket-Key: [A-Za-z0-9+/]{22}==\r\n")
             .And.NotContain("Transfer-Encoding");
     }
 
@@ -287,15 +304,19 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, 4, 1, "\0\u0007:method\u0007CONNECT\0\u0009:protocol\u0009websocket\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
+        await client.SendFrameAsync(Http2Peer.Headers, 4, 1,
+            "\0\u0007:method\u0007CONNECT\0\u0009:protocol\u0009websocket" +
+            "\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
 
         (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Payload.Should().Be("The backend sent an invalid answer\n");
     }
 
-    private static Task<TestNode> StartAsync(RawServer backend) => TestNode.StartAsync([backend.Address], listener: listener => listener with { HttpVersion = HttpVersion.Version20 });
+    private static Task<TestNode> StartAsync(RawServer backend) =>
+        TestNode.StartAsync([backend.Address], listener: listener => listener with { HttpVersion = HttpVersion.Version20 });
 
     private static HttpClient Client(TestNode node) =>
-        new(TestNode.NewHandler()) { BaseAddress = node.Client.BaseAddress, DefaultRequestVersion = HttpVersion.Version20, DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        new(TestNode.NewHandler()) { BaseAddress = node.Client.BaseAddress, DefaultRequestVersion = HttpVersion.Version20,
+        DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact };
 
     // By an answer of 400, by the end of the stream, or by that of the connection.
     private static async Task ShouldBeRefusedAsync(Http2Peer client)

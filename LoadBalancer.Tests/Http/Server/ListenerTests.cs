@@ -40,15 +40,18 @@ internal sealed class ListenerTests
             },
             otherPools: new() { ["api"] = api.Address, ["wild"] = wild.Address });
 
-        (await node.ExchangeAsync($"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).Should().EndWith($"\r\n\r\n{pool}");
+        (await node.ExchangeAsync($"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+            .Should().EndWith($"\r\n\r\n{pool}");
     }
 
     [Test]
     public async Task TrustedProxies_PeerIsOne_ItsWordIsKept()
     {
-        var head = await HeadSeenAsync(listener => listener with { TrustedProxies = [IPNetwork.Parse("10.0.0.0/8"), IPNetwork.Parse("127.0.0.0/8")] });
+        var head = await HeadSeenAsync(
+            listener => listener with { TrustedProxies = [IPNetwork.Parse("10.0.0.0/8"), IPNetwork.Parse("127.0.0.0/8")] });
 
-        head.Should().Contain("X-Forwarded-For: 1.2.3.4, 5.6.7.8, 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\nForwarded: for=1.2.3.4\r\n");
+        head.Should().Contain("X-Forwarded-For: 1.2.3.4, 5.6.7.8, 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: " +
+            "shop.example\r\nForwarded: for=1.2.3.4\r\n");
     }
 
     [Test]
@@ -87,14 +90,17 @@ internal sealed class ListenerTests
         (await second.ReadToEndAsync()).Should().BeEmpty();
         node.Listener.Refused.Should().Be(1);
         first.Dispose();
-        await Eventually.BeTrueAsync(async () => (await node.ExchangeAsync("GET / HTTP/1.0\r\nHost: a\r\n\r\n")).EndsWith("ok", StringComparison.Ordinal), "its place is free again");
+        await Eventually.BeTrueAsync(async () => (await node.ExchangeAsync("GET / HTTP/1.0\r\nHost: a\r\n\r\n"))
+            .EndsWith("ok", StringComparison.Ordinal), "its place is free again");
     }
 
     [Test]
     public async Task RequestHeadersTimeout_SlowHead_Is408()
     {
         await using var backend = RawServer.Answering(Ok);
-        await using var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with { RequestHeadersTimeout = TimeSpan.FromSeconds(1) });
+        await using var node =
+            await TestNode.StartAsync([backend.Address],
+            listener: listener => listener with { RequestHeadersTimeout = TimeSpan.FromSeconds(1) });
 
         (await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\n")).Should().StartWith("HTTP/1.1 408");
     }
@@ -113,8 +119,10 @@ internal sealed class ListenerTests
 
         var lines = await File.ReadAllLinesAsync(file);
         File.Delete(file);
-        lines.Should().HaveCount(2).And.Contain(line => line.StartsWith("127.0.0.1 - - [", StringComparison.Ordinal) && line.Contains("\" 400 ", StringComparison.Ordinal))
-            .And.Contain(line => line.Contains("\"GET / HTTP/1.1\" 200 2 ", StringComparison.Ordinal) && line.EndsWith(" web/b1", StringComparison.Ordinal));
+        lines.Should().HaveCount(2).And.Contain(
+            line => line.StartsWith("127.0.0.1 - - [", StringComparison.Ordinal) && line.Contains("\" 400 ", StringComparison.Ordinal))
+            .And.Contain(line =>
+            line.Contains("\"GET / HTTP/1.1\" 200 2 ", StringComparison.Ordinal) && line.EndsWith(" web/b1", StringComparison.Ordinal));
     }
 
     private static string Answer(string body) => $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}";
@@ -129,7 +137,8 @@ internal sealed class ListenerTests
         });
         await using var node = await TestNode.StartAsync([backend.Address], listener: listener);
         await node.ExchangeAsync(
-            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\nForwarded: for=1.2.3.4\r\nConnection: close\r\n\r\n");
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: " +
+                "shop.example\r\nForwarded: for=1.2.3.4\r\nConnection: close\r\n\r\n");
         return head;
     }
 }

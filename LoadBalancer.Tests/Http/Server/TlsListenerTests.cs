@@ -117,7 +117,8 @@ internal sealed class TlsListenerTests
 
         await tls.WriteAsync("nonsense\r\n\r\n"u8.ToArray());
 
-        (await reader.ReadToEndAsync()).Should().StartWith("HTTP/1.1 400").And.Contain("\r\nProxy-Status: loadbalancer; error=http_request_error\r\n").And.EndWith("\r\n\r\nThe request is malformed\n");
+        (await reader.ReadToEndAsync()).Should().StartWith("HTTP/1.1 400")
+            .And.Contain("\r\nProxy-Status: loadbalancer; error=http_request_error\r\n").And.EndWith("\r\n\r\nThe request is malformed\n");
     }
 
     [TestCase("1.1")]
@@ -131,14 +132,17 @@ internal sealed class TlsListenerTests
             await peer.SendAsync(Ok);
         });
         await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
-        var target = new Uri($"https://127.0.0.1:{node.Port}/a%2Fb/../c//d?x=%7e&&y", new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
-        using var request = new HttpRequestMessage(HttpMethod.Get, target) { Version = Version.Parse(version), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        var target = new Uri($"https://127.0.0.1:{node.Port}/a%2Fb/../c//d?x=%7e&&y",
+            new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
+        using var request = new HttpRequestMessage(
+            HttpMethod.Get, target) { Version = Version.Parse(version), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
 
         using var response = await node.Client.SendAsync(request);
 
         (await response.Content.ReadAsStringAsync()).Should().Be("ok");
         response.Version.Should().Be(Version.Parse(version));
-        head.Should().StartWith("GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: ").And.Contain("X-Forwarded-Proto: https\r\n").And.Contain($"Via: {version.Replace(".0", "", StringComparison.Ordinal)} loadbalancer\r\n");
+        head.Should().StartWith("GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: ").And.Contain("X-Forwarded-Proto: https\r\n")
+            .And.Contain($"Via: {version.Replace(".0", "", StringComparison.Ordinal)} loadbalancer\r\n");
     }
 
     [Test]
@@ -148,12 +152,17 @@ internal sealed class TlsListenerTests
         var certificate = _certificates.Issue("it", "it.test");
         var port = ReservedPorts.Next();
         await using var node = await TestNode.StartAsync(
-            [backend.Address], listener: listener => listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.2/32")] },
-            otherListeners: new() { ["tls"] = new HttpListenerOptions { Address = TestNode.Parse($"https://127.0.0.1:{port}"), Certificates = [certificate], Pool = "web" } });
+            [backend.Address], listener: listener =>
+                listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.2/32")] },
+            otherListeners: new() { ["tls"] =
+                new HttpListenerOptions { Address = TestNode.Parse($"https://127.0.0.1:{port}"), Certificates = [certificate],
+                Pool = "web" } });
 
-        var answer = await node.ExchangeAsync("POST /a%2Fb/../c?x=%7e HTTP/1.1\r\nHost: it.test:8080\r\nX-Forwarded-Proto: https\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        var answer = await node.ExchangeAsync("POST /a%2Fb/../c?x=%7e HTTP/1.1\r\nHost: it.test:8080\r\nX-Forwarded-Proto: https\r\n" +
+            "Content-Length: 0\r\nConnection: close\r\n\r\n");
 
-        answer.Should().StartWith("HTTP/1.1 308 Permanent Redirect\r\n").And.Contain($"Location: https://it.test:{port}/a%2Fb/../c?x=%7e\r\n");
+        answer.Should().StartWith("HTTP/1.1 308 Permanent Redirect\r\n")
+            .And.Contain($"Location: https://it.test:{port}/a%2Fb/../c?x=%7e\r\n");
         backend.Accepted.Should().Be(0);
     }
 
@@ -162,30 +171,37 @@ internal sealed class TlsListenerTests
     {
         await using var backend = RawServer.Answering(Ok);
         await using var node = await TestNode.StartAsync(
-            [backend.Address], listener: listener => listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.1/32")] });
+            [backend.Address], listener: listener =>
+                listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.1/32")] });
 
-        (await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 200");
-        (await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a:8080\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 308").And.Contain("Location: https://a/\r\n");
+        (await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 200");
+        (await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a:8080\r\nConnection: close\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 308").And.Contain("Location: https://a/\r\n");
     }
 
     [TestCase("", "max-age=60")]
     [TestCase("Strict-Transport-Security: max-age=1\r\n", "max-age=1")]
     public async Task Hsts_TlsListener_IsAddedUnlessTheBackendSentIt(string field, string expected)
     {
-        await using var backend = RawServer.Answering($"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\n{field}Set-Cookie: b\r\nContent-Length: 2\r\n\r\nok");
+        await using var backend =
+            RawServer.Answering($"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\n{field}Set-Cookie: b\r\nContent-Length: 2\r\n\r\nok");
         var certificate = _certificates.Issue("it", "it.test");
         await using var node = await TestNode.StartAsync(
-            [backend.Address], listener: listener => listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = [certificate], Hsts = "max-age=60" });
+            [backend.Address], listener: listener =>
+                listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = [certificate], Hsts = "max-age=60" });
 
         using var response = await node.Client.GetAsync(new Uri("/", UriKind.Relative));
 
         response.Headers.GetValues("Strict-Transport-Security").Should().Equal(expected);
     }
 
-    private static Task<TestNode> StartAsync(RawServer backend, params CertificateOptions[] certificates) => StartAsync(backend, TimeProvider.System, certificates);
+    private static Task<TestNode> StartAsync(RawServer backend, params CertificateOptions[] certificates) =>
+        StartAsync(backend, TimeProvider.System, certificates);
 
     private static Task<TestNode> StartAsync(RawServer backend, TimeProvider time, params CertificateOptions[] certificates) =>
-        TestNode.StartAsync([backend.Address], listener: listener => listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = certificates }, time: time);
+        TestNode.StartAsync([backend.Address], listener: listener =>
+        listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = certificates }, time: time);
 
     private static async Task<string> SubjectAsync(TestNode node, string serverName)
     {
@@ -193,7 +209,8 @@ internal sealed class TlsListenerTests
         return new X509Certificate2(tls.RemoteCertificate!).GetNameInfo(X509NameType.SimpleName, false);
     }
 
-    private static async Task<SslStream> HandshakeAsync(TestNode node, string serverName, SslProtocols protocols, RemoteCertificateValidationCallback? check = null)
+    private static async Task<SslStream> HandshakeAsync(TestNode node, string serverName, SslProtocols protocols,
+        RemoteCertificateValidationCallback? check = null)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(IPAddress.Loopback, node.Port);

@@ -65,7 +65,9 @@ internal sealed class ChunkedDecoderTests
 
     [Test]
     public void Decode_EndlessTrailers_AreRefused() =>
-        FluentActions.Invoking(() => Decode("0\r\n" + string.Concat(Enumerable.Repeat("X: " + new string('y', 1000) + "\r\n", 70)), 100_000)).Should().Throw<MalformedResponseException>();
+        FluentActions.Invoking(() =>
+        Decode("0\r\n" + string.Concat(Enumerable.Repeat("X: " + new string('y', 1000) + "\r\n", 70)), 100_000))
+        .Should().Throw<MalformedResponseException>();
 
     // Hands the decoder what has come so far, in steps, the way a connection does.
     private static (string Data, bool Done, int Left) Decode(string coded, int step, HeaderLines? trailers = null)

@@ -18,20 +18,24 @@ internal sealed class Http2BackendTests
         await using var backend = await KestrelBackend.StartAsync(
             context =>
             {
-                seen = context.Request.Headers.ToDictionary(field => field.Key, field => string.Join("|", field.Value.ToArray()), StringComparer.OrdinalIgnoreCase);
+                seen = context.Request.Headers.ToDictionary(field =>
+                    field.Key, field => string.Join("|", field.Value.ToArray()), StringComparer.OrdinalIgnoreCase);
                 return context.Response.WriteAsync("ok");
             },
             HttpProtocols.Http2);
         await using var node = await StartAsync(backend);
 
         var answer = await node.ExchangeAsync(
-            "POST /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example\r\nX-Two: 1\r\nX-Two: 2\r\nX-High: \u00e9\r\nConnection: X-Hop, close\r\nX-Hop: 1\r\nTE: gzip, trailers\r\nKeep-Alive: 5\r\n"
+            "POST /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example\r\nX-Two: 1\r\nX-Two: 2\r\nX-High: \u00e9\r\nConnection: X-Hop, " +
+                "close\r\nX-Hop: 1\r\nTE: gzip, trailers\r\nKeep-Alive: 5\r\n"
             + "Content-Type: text/x\r\nContent-Length: 0\r\nVia: 1.0 other\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n");
 
         answer.Should().StartWith("HTTP/1.1 200 OK\r\n").And.EndWith("\r\n2\r\nok\r\n0\r\n\r\n");
         backend.Requests.Should().Equal("HTTP/2 POST /a%2Fb/../c//d?x=%7e&&y");
-        seen.Should().Contain("Host", "shop.example").And.Contain("X-Two", "1, 2").And.Contain("TE", "trailers").And.Contain("Via", "1.0 other, 1.1 loadbalancer")
-            .And.Contain("X-Forwarded-For", "127.0.0.1").And.Contain("X-Forwarded-Proto", "http").And.Contain("X-Forwarded-Host", "shop.example");
+        seen.Should().Contain("Host", "shop.example").And.Contain("X-Two", "1, 2").And.Contain("TE", "trailers")
+            .And.Contain("Via", "1.0 other, 1.1 loadbalancer")
+            .And.Contain("X-Forwarded-For", "127.0.0.1").And.Contain("X-Forwarded-Proto", "http")
+            .And.Contain("X-Forwarded-Host", "shop.example");
         seen.Should().NotContainKeys("X-Hop", "Keep-Alive", "Connection", "User-Agent", "Accept");
     }
 
@@ -67,19 +71,23 @@ internal sealed class Http2BackendTests
             async context =>
             {
                 using var body = new StreamReader(context.Request.Body);
-                seen = await body.ReadToEndAsync() + string.Join("", context.Request.GetTrailer("X-Sum").ToArray()) + context.Request.Headers["X-Sum"] + context.Request.Headers.Trailer;
+                seen = await body.ReadToEndAsync() + string.Join("", context.Request.GetTrailer("X-Sum").ToArray())
+                    + context.Request.Headers["X-Sum"] + context.Request.Headers.Trailer;
             },
             HttpProtocols.Http2);
         await using var node = await StartAsync(backend, version);
 
         if (version == "1.1")
         {
-            (await node.ExchangeAsync("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n")).Should().StartWith("HTTP/1.1 200");
+            (await node.ExchangeAsync("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTrailer: X-Sum\r\nTransfer-Encoding: " +
+                "chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n")).Should().StartWith("HTTP/1.1 200");
         }
         else
         {
             using var client = await Http2Peer.ConnectAsync(node.Port);
-            await client.SendFrameAsync(Http2Peer.Headers, 4, 1, "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/\0\u0007trailer\u0005x-sum");
+            await client.SendFrameAsync(Http2Peer.Headers, 4, 1,
+                "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a" +
+                "\0\u0005:path\u0001/\0\u0007trailer\u0005x-sum");
             await client.SendFrameAsync(Http2Peer.Data, 0, 1, "hello");
             await client.SendFrameAsync(Http2Peer.Headers, 5, 1, "\0\u0005x-sum\u000242");
             (await client.ReadFrameAsync(Http2Peer.Headers)).Should().NotBeNull();
@@ -107,7 +115,8 @@ internal sealed class Http2BackendTests
         await using var node = await StartAsync(backend, "2.0");
         using var client = Client(node, "2.0");
         using var content = new DuplexContent();
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/chat.Chat/Talk") { Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact, Content = content };
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/chat.Chat/Talk") { Version = HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact, Content = content };
 
         using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         var (up, down) = (await content.Stream, await response.Content.ReadAsStreamAsync());
@@ -182,7 +191,9 @@ internal sealed class Http2BackendTests
     [Test]
     public async Task Get_NobodyListens_Is502AndSaysWhy()
     {
-        await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{ReservedPorts.Next()}"], pool => pool with { HttpVersion = HttpVersion.Version20 });
+        await using var node =
+            await TestNode.StartAsync([$"http://127.0.0.1:{ReservedPorts.Next()}"],
+            pool => pool with { HttpVersion = HttpVersion.Version20 });
 
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 502").And.Contain("connection_refused");
         node.Pool.Snapshot.Members[0].Health.Reason.Should().Be("connection refused");
@@ -209,7 +220,8 @@ internal sealed class Http2BackendTests
                 await ended.Task;
             },
             HttpProtocols.Http2);
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { HttpVersion = HttpVersion.Version20 }, time: clock);
+        await using var node =
+            await TestNode.StartAsync([backend.Address], pool => pool with { HttpVersion = HttpVersion.Version20 }, time: clock);
 
         var answer = node.ExchangeAsync(Get);
         await Eventually.BeTrueAsync(() => backend.Requests.Count == 1, "the request is under way");
@@ -319,7 +331,8 @@ internal sealed class Http2BackendTests
     [Test]
     public async Task Request_OneMegabyteEitherWay_ArrivesWhole()
     {
-        await using var backend = await KestrelBackend.StartAsync(context => context.Request.Body.CopyToAsync(context.Response.Body), HttpProtocols.Http2);
+        await using var backend =
+            await KestrelBackend.StartAsync(context => context.Request.Body.CopyToAsync(context.Response.Body), HttpProtocols.Http2);
         await using var node = await StartAsync(backend);
         var sent = new byte[1024 * 1024];
         new Random(1).NextBytes(sent);
@@ -333,17 +346,21 @@ internal sealed class Http2BackendTests
     public async Task Probe_BackendWithPriorKnowledge_SpeaksItToo()
     {
         await using var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2);
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { HttpVersion = HttpVersion.Version20, HealthCheck = new() { Path = "/healthz" } });
+        await using var node =
+            await TestNode.StartAsync([backend.Address],
+            pool => pool with { HttpVersion = HttpVersion.Version20, HealthCheck = new() { Path = "/healthz" } });
 
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200");
         backend.Requests[0].Should().Be("HTTP/2 GET /healthz");
     }
 
     private static Task<TestNode> StartAsync(KestrelBackend backend, string clientVersion = "1.1") => TestNode.StartAsync(
-        [backend.Address], pool => pool with { HttpVersion = HttpVersion.Version20 }, listener => listener with { HttpVersion = Version.Parse(clientVersion) });
+        [backend.Address], pool =>
+            pool with { HttpVersion = HttpVersion.Version20 }, listener => listener with { HttpVersion = Version.Parse(clientVersion) });
 
     private static HttpClient Client(TestNode node, string version) =>
-        new(TestNode.NewHandler()) { BaseAddress = node.Client.BaseAddress, DefaultRequestVersion = Version.Parse(version), DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        new(TestNode.NewHandler()) { BaseAddress = node.Client.BaseAddress, DefaultRequestVersion = Version.Parse(version),
+        DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact };
 
     /// <summary>A body that goes out piece by piece while the answer already comes in.</summary>
     private sealed class DuplexContent : HttpContent

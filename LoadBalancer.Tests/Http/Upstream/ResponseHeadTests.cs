@@ -90,7 +90,8 @@ internal sealed class ResponseHeadTests
 
     [Test]
     public void TryParse_EndlessHead_IsRefused() =>
-        FluentActions.Invoking(() => Parse("HTTP/1.1 200 OK\r\n" + new string('a', ResponseHead.MaxSize))).Should().Throw<MalformedResponseException>();
+        FluentActions.Invoking(() => Parse("HTTP/1.1 200 OK\r\n" + new string('a', ResponseHead.MaxSize)))
+        .Should().Throw<MalformedResponseException>();
 
     [Test]
     public void TryParse_SameFieldAsBefore_IsTheSameObject()
@@ -121,7 +122,8 @@ internal sealed class ResponseHeadTests
     [Test]
     public void TryParse_MoreFieldsThanAreRemembered_AreAllThere()
     {
-        var head = "HTTP/1.1 200 OK\r\n" + string.Concat(Enumerable.Range(0, HeaderLines.KnownLines * 2).Select(i => $"X-{i}: {i}\r\n")) + "\r\n";
+        var head = "HTTP/1.1 200 OK\r\n" + string.Concat(Enumerable.Range(0, HeaderLines.KnownLines * 2).Select(i => $"X-{i}: {i}\r\n"))
+            + "\r\n";
 
         for (var i = 0; i < 2; i++)
         {
@@ -136,5 +138,6 @@ internal sealed class ResponseHeadTests
         return parsed;
     }
 
-    private List<(string Name, string Value)> Fields() => [.. Enumerable.Range(0, _fields.Count).Select(i => (_fields[i].Name, _fields[i].Value))];
+    private List<(string Name, string Value)> Fields() =>
+        [.. Enumerable.Range(0, _fields.Count).Select(i => (_fields[i].Name, _fields[i].Value))];
 }

@@ -2,6 +2,7 @@ using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Time.Testing;
 
@@ -29,7 +30,8 @@ internal sealed class SecureBackendTests
     public async Task Get_SecureBackend_SpeaksWhatIsNegotiated(HttpProtocols spoken, string protocol)
     {
         await using var backend = await KestrelBackend.StartAsync(
-            context => context.Response.WriteAsync($"{context.Request.Scheme} {context.Request.Host}"), spoken, _certificates.Issue("b", "127.0.0.1"));
+            context => context.Response.WriteAsync($"{context.Request.Scheme} {context.Request.Host}"), spoken,
+                _certificates.Issue("b", "127.0.0.1"));
         await using var node = await StartAsync(backend, new() { AuthorityFile = _certificates.AuthorityFile });
 
         for (var i = 0; i < 3; i++)
@@ -46,9 +48,12 @@ internal sealed class SecureBackendTests
         await using var backend = await KestrelBackend.StartAsync(
             async context => await context.Response.WriteAsync(context.Request.Path), spoken, _certificates.Issue("b", "127.0.0.1"));
         await using var node = await TestNode.StartAsync(
-            [backend.Address], pool => pool with { Tls = new() { AuthorityFile = _certificates.AuthorityFile } }, time: new FakeTimeProvider()); // However slow the machine, no handshake is too late.
+            // However slow the machine, no handshake is too late.
+            [backend.Address], pool =>
+                pool with { Tls = new() { AuthorityFile = _certificates.AuthorityFile } }, time: new FakeTimeProvider());
 
-        var answers = await Task.WhenAll(Enumerable.Range(0, 300).Select(i => node.Client.GetStringAsync(new Uri($"/{i}", UriKind.Relative))));
+        var answers = await Task.WhenAll(
+            Enumerable.Range(0, 300).Select(i => node.Client.GetStringAsync(new Uri($"/{i}", UriKind.Relative))));
 
         answers.Should().Equal(Enumerable.Range(0, 300).Select(i => $"/{i}"));
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "every lease is given back");
@@ -61,16 +66,20 @@ internal sealed class SecureBackendTests
     [TestCase(true, false, "c.example", "502")] // it bears another name
     public async Task Get_SecureBackend_MustProveWhoItIs(bool isAuthorityGiven, bool isBlind, string? serverName, string status)
     {
-        await using var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("ok"), HttpProtocols.Http1, _certificates.Issue("b", "127.0.0.1", "b.example"));
+        await using var backend =
+            await KestrelBackend.StartAsync(context => context.Response.WriteAsync("ok"), HttpProtocols.Http1,
+            _certificates.Issue("b", "127.0.0.1", "b.example"));
         await using var node = await StartAsync(
-            backend, new() { AuthorityFile = isAuthorityGiven ? _certificates.AuthorityFile : null, Verify = !isBlind, ServerName = serverName });
+            backend, new() { AuthorityFile = isAuthorityGiven
+                ? _certificates.AuthorityFile : null, Verify = !isBlind, ServerName = serverName });
 
         var answer = await node.ExchangeAsync(Get);
 
         answer.Should().StartWith($"HTTP/1.1 {status}");
         if (status == "502")
         {
-            answer.Should().Contain("Proxy-Status: loadbalancer; error=tls_certificate_error\r\n").And.EndWith("\r\n\r\nNo secure connection to the backend\n");
+            answer.Should().Contain("Proxy-Status: loadbalancer; error=tls_certificate_error\r\n")
+                .And.EndWith("\r\n\r\nNo secure connection to the backend\n");
             backend.Requests.Should().BeEmpty();
         }
     }
@@ -79,7 +88,9 @@ internal sealed class SecureBackendTests
     public async Task Get_BackendSpeaksNoTls_Is502()
     {
         await using var backend = new RawServer((peer, _) => peer.SendAsync("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
-        await using var node = await TestNode.StartAsync([backend.Address.Replace("http:", "https:", StringComparison.Ordinal)], pool => pool with { Tls = new() { Verify = false } });
+        await using var node =
+            await TestNode.StartAsync([backend.Address.Replace("http:", "https:", StringComparison.Ordinal)],
+            pool => pool with { Tls = new() { Verify = false } });
 
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 502");
     }
@@ -90,11 +101,13 @@ internal sealed class SecureBackendTests
         await using var backend = await KestrelBackend.StartAsync(
             context => context.Response.WriteAsync(context.Connection.Id), HttpProtocols.Http1, _certificates.Issue("b", "127.0.0.1"));
         await using var node = await TestNode.StartAsync(
-            [backend.Address], pool => pool with { Tls = new() { Verify = false } }, listener => listener with { Routes = [new() { Path = "/strict", Pool = "strict" }] },
+            [backend.Address], pool => pool with { Tls = new() { Verify = false } },
+                listener => listener with { Routes = [new() { Path = "/strict", Pool = "strict" }] },
             otherPools: new() { ["strict"] = backend.Address });
 
         (await node.Client.GetAsync(new Uri("/", UriKind.Relative))).StatusCode.Should().Be(HttpStatusCode.OK);
-        (await node.Client.GetAsync(new Uri("/strict", UriKind.Relative))).StatusCode.Should().Be(HttpStatusCode.BadGateway, "what one pool trusts blindly another does not");
+        (await node.Client.GetAsync(new Uri("/strict", UriKind.Relative))).StatusCode.Should()
+            .Be(HttpStatusCode.BadGateway, "what one pool trusts blindly another does not");
     }
 
     [Test]
@@ -102,12 +115,14 @@ internal sealed class SecureBackendTests
     {
         var port = ReservedPorts.Next();
         var certificate = _certificates.Issue("b", "127.0.0.1");
-        var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("one"), HttpProtocols.Http1, certificate, port);
+        var backend = await KestrelBackend.StartAsync(
+            context => context.Response.WriteAsync("one"), HttpProtocols.Http1, certificate, port);
         await using var node = await StartAsync(backend, new() { Verify = false });
         (await node.Client.GetStringAsync(new Uri("/", UriKind.Relative))).Should().Be("one");
 
         await backend.DisposeAsync();
-        await using var successor = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("two"), HttpProtocols.Http1, certificate, port);
+        await using var successor =
+            await KestrelBackend.StartAsync(context => context.Response.WriteAsync("two"), HttpProtocols.Http1, certificate, port);
 
         (await node.Client.GetStringAsync(new Uri("/", UriKind.Relative))).Should().Be("two");
     }
@@ -118,7 +133,7 @@ internal sealed class SecureBackendTests
         await using var backend = await KestrelBackend.StartAsync(
             async context =>
             {
-                if (context.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpUpgradeFeature>() is not { IsUpgradableRequest: true } upgrade)
+                if (context.Features.Get<IHttpUpgradeFeature>() is not { IsUpgradableRequest: true } upgrade)
                 {
                     await context.Response.WriteAsync("plain");
                     return;
@@ -162,7 +177,9 @@ internal sealed class SecureBackendTests
         var file = _certificates.AuthorityFile;
         var port = ReservedPorts.Next();
         var backend = await StartClosingAsync(_certificates.Issue("b", "127.0.0.1"), port);
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { AuthorityFile = file }, HealthCheck = new() }, time: clock);
+        await using var node =
+            await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { AuthorityFile = file }, HealthCheck = new() },
+            time: clock);
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200");
 
         _certificates.Write("authority.pem", "-----BEGIN CERTIFICATE-----\nMIIB");
@@ -188,9 +205,11 @@ internal sealed class SecureBackendTests
     [Test]
     public async Task Probe_SecureBackendOfAnHttp2PoolThatSpeaksHttp1_IsWell()
     {
-        await using var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http1, _certificates.Issue("b", "127.0.0.1"));
+        await using var backend =
+            await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http1, _certificates.Issue("b", "127.0.0.1"));
         await using var node = await TestNode.StartAsync(
-            [backend.Address], pool => pool with { HttpVersion = HttpVersion.Version20, Tls = new() { Verify = false }, HealthCheck = new() });
+            [backend.Address], pool =>
+                pool with { HttpVersion = HttpVersion.Version20, Tls = new() { Verify = false }, HealthCheck = new() });
 
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200", "with https the version is negotiated");
     }
@@ -203,7 +222,8 @@ internal sealed class SecureBackendTests
         var port = ReservedPorts.Next();
         var certificate = _certificates.Issue("b", "127.0.0.1");
         var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2, certificate, port);
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
+        await using var node =
+            await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
         (await node.ExchangeAsync(NotForHttp2)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
         clock.Advance(TimeSpan.FromSeconds(1)); // From now on there is no connection that a request could be lost on.
 
@@ -225,13 +245,16 @@ internal sealed class SecureBackendTests
         var clock = new FakeTimeProvider();
         var port = ReservedPorts.Next();
         var certificate = _certificates.Issue("b", "127.0.0.1");
-        var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("one"), HttpProtocols.Http2, certificate, port);
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
+        var backend = await KestrelBackend.StartAsync(
+            context => context.Response.WriteAsync("one"), HttpProtocols.Http2, certificate, port);
+        await using var node =
+            await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
         (await node.ExchangeAsync(NotForHttp2)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
 
         clock.Advance(TimeSpan.FromSeconds(1));
         await backend.DisposeAsync();
-        await using var successor = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("two"), HttpProtocols.Http2, certificate, port);
+        await using var successor =
+            await KestrelBackend.StartAsync(context => context.Response.WriteAsync("two"), HttpProtocols.Http2, certificate, port);
 
         (await node.ExchangeAsync(Get)).Should().Contain("two");
     }
@@ -244,5 +267,6 @@ internal sealed class SecureBackendTests
         },
         HttpProtocols.Http1, certificate, port);
 
-    private static Task<TestNode> StartAsync(KestrelBackend backend, BackendTlsOptions tls) => TestNode.StartAsync([backend.Address], pool => pool with { Tls = tls });
+    private static Task<TestNode> StartAsync(KestrelBackend backend, BackendTlsOptions tls) =>
+        TestNode.StartAsync([backend.Address], pool => pool with { Tls = tls });
 }

@@ -87,7 +87,8 @@ internal sealed class StreamingTests
                 await peer.SendAsync(megabyte);
             }
         });
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { PassiveHealth = new() { Failures = 1 } }, time: clock);
+        await using var node =
+            await TestNode.StartAsync([backend.Address], pool => pool with { PassiveHealth = new() { Failures = 1 } }, time: clock);
         using var client = await node.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         await client.ReadHeadAsync();
@@ -107,7 +108,8 @@ internal sealed class StreamingTests
     public async Task Response_Trailers_ReachAnHttp11Client()
     {
         await using var backend = RawServer.Answering(
-            "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\nContent-Length: 7\r\nTransfer-Encoding: gzip\r\n\r\n");
+            "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\nContent-Length: 7\r\n" +
+                "Transfer-Encoding: gzip\r\n\r\n");
         await using var node = await TestNode.StartAsync([backend.Address]);
         using var client = await node.ConnectAsync();
 
@@ -115,7 +117,8 @@ internal sealed class StreamingTests
         {
             await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n");
             (await client.ReadHeadAsync()).Should().Contain("Transfer-Encoding: chunked\r\n").And.Contain("Trailer: X-Sum\r\n");
-            (await client.ReadHeadAsync()).Should().Be("5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n", "fields that frame messages are no trailers");
+            (await client.ReadHeadAsync()).Should().Be(
+                "5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n", "fields that frame messages are no trailers");
         }
         backend.Accepted.Should().Be(1);
     }
@@ -123,7 +126,8 @@ internal sealed class StreamingTests
     [Test]
     public async Task Response_ChunkedToAnHttp10Client_EndsWithTheConnection()
     {
-        await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n");
+        await using var backend =
+            RawServer.Answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n");
         await using var node = await TestNode.StartAsync([backend.Address]);
 
         var response = await node.ExchangeAsync("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
@@ -271,7 +275,8 @@ internal sealed class StreamingTests
 
         await client.SendAsync("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
 
-        (await client.ReadResponseAsync()).Should().StartWith("HTTP/1.1 401 Unauthorized\r\n").And.Contain("Connection: close\r\n").And.EndWith("no").And.NotContain("100 Continue");
+        (await client.ReadResponseAsync()).Should().StartWith("HTTP/1.1 401 Unauthorized\r\n").And.Contain("Connection: close\r\n")
+            .And.EndWith("no").And.NotContain("100 Continue");
         (await body.Task).Should().BeEmpty("the connection is closed, for its backend waits for a body");
     }
 

@@ -11,8 +11,11 @@ namespace LoadBalancer.Tests.Http.Upstream;
 internal sealed class UpgradeTests
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    private const string WebSocketRequest = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n";
-    private const string Switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\n";
+    private const string WebSocketRequest =
+        "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n";
+    private const string Switching =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n" +
+            "\r\n";
 
     [Test]
     public async Task Upgrade_Accepted_IsARawTunnel()
@@ -45,7 +48,8 @@ internal sealed class UpgradeTests
 
         client.Dispose();
         await ended.Task;
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "the tunnel ends with its client");
+        await Eventually.BeTrueAsync(() =>
+            node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "the tunnel ends with its client");
     }
 
     [Test]
@@ -96,7 +100,8 @@ internal sealed class UpgradeTests
         });
         await using var node = await TestNode.StartAsync([backend.Address]);
 
-        var answer = await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n");
+        var answer = await node.ExchangeAsync(
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n");
 
         answer.Should().StartWith("HTTP/1.1 200 OK");
         head.Should().StartWith("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For:").And.NotContainAny("Upgrade", "HTTP2-Settings");
@@ -139,7 +144,8 @@ internal sealed class UpgradeTests
 #pragma warning disable CA5350 // SHA-1 is what RFC 6455 wants.
             var accept = Convert.ToBase64String(SHA1.HashData(Encoding.ASCII.GetBytes(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
 #pragma warning restore CA5350
-            await peer.SendAsync($"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n");
+            await peer.SendAsync($"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+                $"Sec-WebSocket-Accept: {accept}\r\n\r\n");
             using var server = WebSocket.CreateFromStream(peer.Stream, new WebSocketCreationOptions { IsServer = true });
             var buffer = new byte[200_000];
             while (await server.ReceiveAsync(buffer, CancellationToken.None) is { MessageType: not WebSocketMessageType.Close } piece)
@@ -196,9 +202,11 @@ internal sealed class UpgradeTests
         await using var node = await TestNode.StartAsync([backend.Address]);
 
         var answer = await node.ExchangeAsync(
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, X-Mine\r\nConnection:\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nUpgrade: irc/6.9, telepathy/2\r\n\r\n");
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, X-Mine\r\nConnection:\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nUpgrade: irc/6.9, " +
+                "telepathy/2\r\n\r\n");
 
         head.Should().Contain("\r\nConnection: Upgrade\r\nUpgrade: irc/6.9, telepathy/2\r\n").And.NotContainAny("X-Mine", "Keep-Alive");
-        answer.Should().StartWith("HTTP/1.1 101").And.Contain("\r\nConnection: Upgrade\r\n").And.Contain("\r\nUpgrade: telepathy/2\r\n").And.EndWith("\r\n\r\nhm");
+        answer.Should().StartWith("HTTP/1.1 101").And.Contain("\r\nConnection: Upgrade\r\n").And.Contain("\r\nUpgrade: telepathy/2\r\n")
+            .And.EndWith("\r\n\r\nhm");
     }
 }

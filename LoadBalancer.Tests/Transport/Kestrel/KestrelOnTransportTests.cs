@@ -41,7 +41,8 @@ internal sealed class KestrelOnTransportTests(string transport)
             await context.Response.BodyWriter.WriteAsync(body.ToArray());
         });
         await app.StartAsync();
-        using var handler = new SocketsHttpHandler { SslOptions = { RemoteCertificateValidationCallback = (_, presented, _, _) => certificate.Equals(presented) } };
+        using var handler = new SocketsHttpHandler { SslOptions =
+            { RemoteCertificateValidationCallback = (_, presented, _, _) => certificate.Equals(presented) } };
         using var client = new HttpClient(handler)
         {
             BaseAddress = new Uri(app.Urls.Single()),
@@ -61,9 +62,11 @@ internal sealed class KestrelOnTransportTests(string transport)
     private WebApplication Build(Action<ListenOptions> configure)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, configure));
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration()
+            .ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, configure));
         builder.Services.AddSingleton<IConnectionListenerFactory>(
-            new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new(), TimeProvider.System, NullLoggerFactory.Instance));
+            new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new(), TimeProvider.System,
+                NullLoggerFactory.Instance));
         return builder.Build();
     }
 }

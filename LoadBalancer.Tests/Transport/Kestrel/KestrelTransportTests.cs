@@ -347,7 +347,8 @@ internal sealed class KestrelTransportTests(string transport)
     }
 
     private async Task<IConnectionListener> ListenAsync(IPEndPoint address) =>
-        await new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new(), TimeProvider.System, NullLoggerFactory.Instance).BindAsync(address);
+        await new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new(), TimeProvider.System,
+        NullLoggerFactory.Instance).BindAsync(address);
 
     private async Task<Socket> ConnectAsync()
     {

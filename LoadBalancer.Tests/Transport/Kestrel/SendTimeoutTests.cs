@@ -23,7 +23,8 @@ internal sealed class SendTimeoutTests(string transport)
 
     [SetUp]
     public async Task SetUp() =>
-        _listener = await new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new() { SendTimeout = () => SendTimeout }, _clock, NullLoggerFactory.Instance)
+        _listener = await new KestrelTransport(
+        transport == Transports.Epoll, ListenAddress.Bind, new() { SendTimeout = () => SendTimeout }, _clock, NullLoggerFactory.Instance)
             .BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
 
     [TearDown]
@@ -42,7 +43,8 @@ internal sealed class SendTimeoutTests(string transport)
 
         (await flushing).IsCompleted.Should().BeTrue();
         await FluentActions.Awaiting(() => ReadToEndAsync(client)).Should().ThrowAsync<SocketException>();
-        await FluentActions.Awaiting(async () => await server.Transport.Input.ReadAsync()).Should().ThrowAsync<ConnectionAbortedException>();
+        await FluentActions.Awaiting(async () => await server.Transport.Input.ReadAsync())
+            .Should().ThrowAsync<ConnectionAbortedException>();
     }
 
     [Test]
@@ -85,14 +87,17 @@ internal sealed class SendTimeoutTests(string transport)
     [Test]
     public async Task Requests_PipelinedAndNoAnswerEverRead_AreCutInTheEnd()
     {
-        await using var node = await TestNode.StartAsync([$"http://127.0.0.1:{ReservedPorts.Next()}"], listener: listener => listener with { StatusEndpoints = true, MaxConnections = 1 }, time: _clock);
+        await using var node =
+            await TestNode.StartAsync([$"http://127.0.0.1:{ReservedPorts.Next()}"],
+            listener: listener => listener with { StatusEndpoints = true, MaxConnections = 1 }, time: _clock);
         using var client = await node.ConnectAsync();
         var sending = SendForEverAsync(client);
 
         await AdvanceUntilAsync(sending);
 
         await Eventually.BeTrueAsync(
-            async () => (await node.ExchangeAsync("GET /health HTTP/1.0\r\nHost: a\r\n\r\n")).StartsWith("HTTP/1.1", StringComparison.Ordinal), "its place is free");
+            async () => (await node.ExchangeAsync("GET /health HTTP/1.0\r\nHost: a\r\n\r\n"))
+                .StartsWith("HTTP/1.1", StringComparison.Ordinal), "its place is free");
     }
 
     // Something may still be on its way at first.

@@ -21,7 +21,8 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
 
     /// <summary>Opens a connection without TLS, as a socket of the framework.</summary>
     /// <inheritdoc cref="OpenWireAsync"/>
-    public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) => InTimeAsync(token => Connector.OpenSocketAsync(address, token), cancellationToken);
+    public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) =>
+        InTimeAsync(token => Connector.OpenSocketAsync(address, token), cancellationToken);
 
     /// <summary>Opens a connection with TLS.</summary>
     /// <param name="protocols">What to offer for negotiation (ALPN).</param>
