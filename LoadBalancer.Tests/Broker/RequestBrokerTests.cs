@@ -156,13 +156,15 @@ internal sealed class RequestBrokerTests : IAsyncDisposable
     {
         var worker = await _node.WorkerAsync();
         await using var first = new PeerSocket(
-            ZmtpSocketType.Dealer) { Identity = "uuid"u8.ToArray(), Connected = peer => peer.Send(ZmtpMessage.Of("", "uuid", "BUY 1")) };
+            ZmtpSocketType.Dealer)
+        { Identity = "uuid"u8.ToArray(), Connected = peer => peer.Send(ZmtpMessage.Of("", "uuid", "BUY 1")) };
         first.Connect(_node.At(_node.Ports.Clients));
         var request = await worker.ReceiveAsync();
         await first.DisposeAsync();
         var answered = new TaskCompletionSource<string>();
         await using var second = new PeerSocket(
-            ZmtpSocketType.Dealer) { Identity = "uuid"u8.ToArray(), Received = (_, message) => answered.SetResult(message.ToString()) };
+            ZmtpSocketType.Dealer)
+        { Identity = "uuid"u8.ToArray(), Received = (_, message) => answered.SetResult(message.ToString()) };
         second.Connect(_node.At(_node.Ports.Clients));
         await Eventually.BeTrueAsync(() => _node.Status.Clients == 1 && second.Statistics.Handshakes == 1, "it is back");
 

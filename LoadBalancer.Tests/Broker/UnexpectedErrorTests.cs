@@ -49,7 +49,11 @@ internal sealed class UnexpectedErrorTests : IDisposable
         var ports = new BrokerPorts
         {
             HealthCheck = main.Bind(new IPEndPoint(IPAddress.Loopback, 0)).Port,
-            Clients = 0, Workers = 0, AlternativePing = 0, WorkerCheckClients = 0, WorkerCheckWorkers = 0,
+            Clients = 0,
+            Workers = 0,
+            AlternativePing = 0,
+            WorkerCheckClients = 0,
+            WorkerCheckWorkers = 0,
         };
         var options = Options with { Ports = ports };
         await using var alternative = new RoleKeeper(

@@ -7,10 +7,12 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.Diagnostics;
 
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed partial class BackgroundTaskTests
+internal sealed partial class BackgroundTaskTests : IDisposable
 {
     private readonly LogRecorder _log = new();
     private readonly TaskCompletionSource _work = new(); // continues on the thread that completes it
+
+    public void Dispose() => _log.Dispose();
 
     [Test]
     public void Run_UnexpectedError_IsLoggedWithWhatWasDone()

@@ -1,5 +1,4 @@
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Diagnostics;

@@ -1,5 +1,4 @@
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;

@@ -20,12 +20,20 @@ internal sealed class DashboardNode : IAsyncDisposable
     {
         var (address, dashboard, file) =
             ($"http://127.0.0.1:{ReservedPorts.Next()}", $"http://127.0.0.1:{ReservedPorts.Next()}", Path.GetTempFileName());
-        var pool = new { HealthCheck = new { Path = "/" }, Backends = backends.Index()
-            .ToDictionary(entry => $"backend{entry.Index + 1}", entry => new { Address = entry.Item }) };
+        var pool = new
+        {
+            HealthCheck = new { Path = "/" },
+            Backends = backends.Index()
+            .ToDictionary(entry => $"backend{entry.Index + 1}", entry => new { Address = entry.Item })
+        };
         await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new
         {
-            LoadBalancer = new { Listeners = new { web = new { Address = address, Pool = "web" } }, Pools = new { web = pool },
-                Management = new { Address = dashboard } },
+            LoadBalancer = new
+            {
+                Listeners = new { web = new { Address = address, Pool = "web" } },
+                Pools = new { web = pool },
+                Management = new { Address = dashboard }
+            },
         }));
         return new DashboardNode(file, address, dashboard, await RunAsync(file, token));
     }

@@ -23,8 +23,14 @@ internal sealed class OutOfFilesTests
             LoadBalancer = new
             {
                 Listeners = new { web = new { Address = $"http://127.0.0.1:{port}", Pool = "web" } },
-                Pools = new { web = new { PassiveHealth = new { Ejection = "00:00:01" },
-                    Backends = new { b1 = new { backend.Address } } } },
+                Pools = new
+                {
+                    web = new
+                    {
+                        PassiveHealth = new { Ejection = "00:00:01" },
+                        Backends = new { b1 = new { backend.Address } }
+                    }
+                },
             },
         }));
         await using var program = await ProgramUnderTest.StartWithFilesAsync(Files, "LoadBalancer", "--config", file);

@@ -39,8 +39,13 @@ internal sealed class RobustnessTests
             {
                 Listeners = new
                 {
-                    web = new { Address = $"http://127.0.0.1:{_port}", Pool = "web", StatusEndpoints = true,
-                        RequestHeadersTimeout = "00:00:02" },
+                    web = new
+                    {
+                        Address = $"http://127.0.0.1:{_port}",
+                        Pool = "web",
+                        StatusEndpoints = true,
+                        RequestHeadersTimeout = "00:00:02"
+                    },
                 },
                 Pools = new
                 {
@@ -150,7 +155,8 @@ internal sealed class RobustnessTests
             {
                 // Good ones mostly, or all would be waiting for those that stall.
                 Note(await client.AskAsync(random.Next(
-                    10) switch { 0 => ChaosServer.Headless, 1 => ChaosServer.Broken, _ => ChaosServer.Good }));
+                    10) switch
+                { 0 => ChaosServer.Headless, 1 => ChaosServer.Broken, _ => ChaosServer.Good }));
             }
         }));
 

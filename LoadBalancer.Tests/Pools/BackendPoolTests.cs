@@ -1,5 +1,4 @@
 using LoadBalancer.Pools;
-using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
 
 using static LoadBalancer.Tests.Support.TestBackends;

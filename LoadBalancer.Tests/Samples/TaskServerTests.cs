@@ -226,7 +226,8 @@ internal sealed class TaskServerTests
     private async Task<(int Status, string Body)> SendAsync(string method, string target, string? body = null)
     {
         using var request = new HttpRequestMessage(
-            new HttpMethod(method), $"http://127.0.0.1:{_ports[0]}{target}") { Content = body is null ? null : new StringContent(body) };
+            new HttpMethod(method), $"http://127.0.0.1:{_ports[0]}{target}")
+        { Content = body is null ? null : new StringContent(body) };
         using var response = await _client.SendAsync(request);
         return ((int)response.StatusCode, await response.Content.ReadAsStringAsync());
     }

@@ -51,8 +51,15 @@ internal sealed class BrokerNode : IAsyncDisposable
         {
             Address = TestNode.Parse("tcp://127.0.0.1"),
             Pool = "store",
-            Ports = new BrokerPorts { Clients = 0, Workers = 0, HealthCheck = 0, AlternativePing = 0, WorkerCheckClients = 0,
-                WorkerCheckWorkers = 0 },
+            Ports = new BrokerPorts
+            {
+                Clients = 0,
+                Workers = 0,
+                HealthCheck = 0,
+                AlternativePing = 0,
+                WorkerCheckClients = 0,
+                WorkerCheckWorkers = 0
+            },
         };
         var host = Node.Build(
             new LoadBalancerOptions

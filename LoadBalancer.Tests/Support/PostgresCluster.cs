@@ -63,7 +63,8 @@ internal sealed class PostgresCluster : IAsyncDisposable
     private static async Task<int> RunAsync(string program, params string[] args)
     {
         using var process = Process.Start(new ProcessStartInfo(
-            "sh", ["-c", "exec \"$0\" \"$@\" > /dev/null 2>&1 < /dev/null", program, .. args]) { WorkingDirectory = "/" })!;
+            "sh", ["-c", "exec \"$0\" \"$@\" > /dev/null 2>&1 < /dev/null", program, .. args])
+        { WorkingDirectory = "/" })!;
         await process.WaitForExitAsync();
         return process.ExitCode;
     }

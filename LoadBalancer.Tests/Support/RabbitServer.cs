@@ -54,7 +54,8 @@ internal sealed class RabbitServer
         {
             await server.KillAsync();
             using var names = Process.Start(new ProcessStartInfo(
-                NamePort, ["-port", $"{server._namePort}", "-kill"]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+                NamePort, ["-port", $"{server._namePort}", "-kill"])
+            { RedirectStandardOutput = true, RedirectStandardError = true })!;
             await names.WaitForExitAsync();
             Directory.Delete(server._folder, recursive: true);
         }

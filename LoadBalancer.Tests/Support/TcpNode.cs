@@ -36,9 +36,12 @@ internal sealed class TcpNode : IAsyncDisposable
         IEnumerable<int> ports, Func<PoolOptions, PoolOptions>? pool = null, Func<TcpListenerOptions, TcpListenerOptions>? listener = null,
             TimeProvider? time = null)
     {
-        var poolOptions = new PoolOptions { Backends = ports.Index()
+        var poolOptions = new PoolOptions
+        {
+            Backends = ports.Index()
             .ToDictionary(entry => $"b{entry.Index + 1}",
-            entry => new BackendOptions { Address = new EndpointAddress("tcp", "127.0.0.1", entry.Item) }) };
+            entry => new BackendOptions { Address = new EndpointAddress("tcp", "127.0.0.1", entry.Item) })
+        };
         var listenerOptions = new TcpListenerOptions { Address = new EndpointAddress("tcp", "127.0.0.1", 0), Pool = "logic" };
         var host = Node.Build(
             new LoadBalancerOptions

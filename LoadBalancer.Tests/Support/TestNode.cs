@@ -94,8 +94,11 @@ internal sealed class TestNode : IAsyncDisposable
     }
 
     private static PoolOptions PoolOf(IEnumerable<string> backends) =>
-        new() { Backends = backends.Index().ToDictionary(
-        entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = Parse(entry.Item) }) };
+        new()
+        {
+            Backends = backends.Index().ToDictionary(
+        entry => $"b{entry.Index + 1}", entry => new BackendOptions { Address = Parse(entry.Item) })
+        };
 
     internal static EndpointAddress Parse(string text) =>
         EndpointAddress.TryParse(text, out var address, out var error) ? address : throw new ArgumentException(error);

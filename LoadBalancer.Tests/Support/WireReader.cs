@@ -15,8 +15,13 @@ internal sealed record WireMessage(string StartLine, IReadOnlyList<(string Name,
         {
             var values = Fields.Where(field => field.Name.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(field => field.Value)
                 .ToList();
-            return values.Count switch { 0 =>
-                null, 1 => values[0], _ => throw new MalformedWireException($"{values.Count} fields {name} in: {this}") };
+            return values.Count switch
+            {
+                0 =>
+                null,
+                1 => values[0],
+                _ => throw new MalformedWireException($"{values.Count} fields {name} in: {this}")
+            };
         }
     }
 

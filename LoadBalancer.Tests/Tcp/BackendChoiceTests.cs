@@ -221,8 +221,11 @@ internal sealed class BackendChoiceTests
         await using var node = await TcpNode.StartAsync([probed.Port], pool => pool with
         {
             HealthCheck = new() { Type = ProbeType.Http },
-            Backends = new Dictionary<string, BackendOptions> { ["b1"] =
-                new() { Address = new EndpointAddress("http", "127.0.0.1", probed.Port) } },
+            Backends = new Dictionary<string, BackendOptions>
+            {
+                ["b1"] =
+                new() { Address = new EndpointAddress("http", "127.0.0.1", probed.Port) }
+            },
         });
         using var client = await node.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\n\r\n");

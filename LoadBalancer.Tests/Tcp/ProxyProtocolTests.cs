@@ -121,8 +121,11 @@ internal sealed class ProxyProtocolTests
         await using var backend = RawServer.Echoing();
         await using var node = await TcpNode.StartAsync(
             [backend.Port],
-            pool => pool with { Backends = pool.Backends.ToDictionary(entry => entry.Key, entry => entry.Value with { MaxInFlight = 1 }),
-                Queue = new() { Limit = 1, Timeout = TimeSpan.FromDays(1) } },
+            pool => pool with
+            {
+                Backends = pool.Backends.ToDictionary(entry => entry.Key, entry => entry.Value with { MaxInFlight = 1 }),
+                Queue = new() { Limit = 1, Timeout = TimeSpan.FromDays(1) }
+            },
             listener => Accepting(listener) with { IdleTimeout = 10 * second },
             clock);
         using var busy = await node.ConnectAsync();

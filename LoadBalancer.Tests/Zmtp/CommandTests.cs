@@ -82,8 +82,10 @@ internal sealed class CommandTests
     [Test]
     public void MayTalkTo_EachPair_IsTheTableOfRfc23()
     {
-        var pairs = from ours in Enum.GetValues<ZmtpSocketType>() from theirs in Enum.GetValues<ZmtpSocketType>()
-            where ours.MayTalkTo(theirs) select $"{ours.Name()}-{theirs.Name()}";
+        var pairs = from ours in Enum.GetValues<ZmtpSocketType>()
+                    from theirs in Enum.GetValues<ZmtpSocketType>()
+                    where ours.MayTalkTo(theirs)
+                    select $"{ours.Name()}-{theirs.Name()}";
 
         pairs.Should().BeEquivalentTo(
             "REQ-REP", "REQ-ROUTER", "REP-REQ", "REP-DEALER", "DEALER-REP", "DEALER-DEALER", "DEALER-ROUTER", "ROUTER-REQ",

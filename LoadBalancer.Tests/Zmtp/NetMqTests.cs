@@ -43,8 +43,11 @@ internal sealed class NetMqTests
         var workers = new ConcurrentQueue<ZmtpPeer>();
         var answers = new ConcurrentQueue<string>();
         await using var dealer =
-            new PeerSocket(ZmtpSocketType.Dealer) { Connected = workers.Enqueue,
-            Received = (_, message) => answers.Enqueue(message.ToString()) };
+            new PeerSocket(ZmtpSocketType.Dealer)
+            {
+                Connected = workers.Enqueue,
+                Received = (_, message) => answers.Enqueue(message.ToString())
+            };
         var address = dealer.Bind(Any);
         await using var first = Worker("first");
         await Eventually.BeTrueAsync(() => workers.Count == 1, "the first worker connects");

@@ -27,9 +27,11 @@ internal sealed class AlternativeRegister : IAsyncDisposable
     public AlternativeRegister(TimeSpan timeout, BrokerLog log, Rejections rejections, ZmtpLimits limits, TimeProvider time)
     {
         (_timeout, _log, _rejections, _time) = (timeout, log, rejections, time);
-        Socket = new SubscribeSocket(ZmtpSocketType.Sub, limits, time) 
+        Socket = new SubscribeSocket(ZmtpSocketType.Sub, limits, time)
         {
-            Received = OnMessage, Faulted = rejections.At(nameof(BrokerPorts.AlternativePing)), Logger = log.Logger,
+            Received = OnMessage,
+            Faulted = rejections.At(nameof(BrokerPorts.AlternativePing)),
+            Logger = log.Logger,
         };
         Socket.Subscribe(PeerMessages.AlternativePingTopic);
     }

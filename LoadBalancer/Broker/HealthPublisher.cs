@@ -16,9 +16,10 @@ internal sealed class HealthPublisher(Rejections rejections, ZmtpLimits limits, 
     private long _publishedAt;
 
     /// <summary>The socket to which all of them connect: a PUB. Bound but silent, it only shows that a broker is here.</summary>
-    public PublishSocket Socket { get; } = new(ZmtpSocketType.Pub, limits, time) 
+    public PublishSocket Socket { get; } = new(ZmtpSocketType.Pub, limits, time)
     {
-        Faulted = rejections.At(nameof(BrokerPorts.HealthCheck)), Logger = rejections.Logger,
+        Faulted = rejections.At(nameof(BrokerPorts.HealthCheck)),
+        Logger = rejections.Logger,
     };
 
     /// <summary>Timestamp of the last HCHECK; null if there was none.</summary>

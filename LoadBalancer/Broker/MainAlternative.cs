@@ -79,10 +79,10 @@ internal static class MainAlternative
     /// <summary>The silence after which <see cref="BrokerEvent.Silent"/> happens; null if silence means nothing in this state.</summary>
     public static TimeSpan? SilenceTimeout(BrokerState state, BrokerRole role, TimeSpan publishInterval, TimeSpan peerTimeout) =>
         state switch
-    {
-        // Half an interval apart is enough: a broker that serves publishes at once, and the one that asks is connected by then.
-        BrokerState.Asking => publishInterval * (role == BrokerRole.Main ? 2.5 : 3),
-        BrokerState.Watching => peerTimeout,
-        _ => null,
-    };
+        {
+            // Half an interval apart is enough: a broker that serves publishes at once, and the one that asks is connected by then.
+            BrokerState.Asking => publishInterval * (role == BrokerRole.Main ? 2.5 : 3),
+            BrokerState.Watching => peerTimeout,
+            _ => null,
+        };
 }

@@ -12,12 +12,13 @@ internal sealed class WorkerCheck : IAsyncDisposable
     /// <summary>Creates it; it forwards from when its sockets are bound.</summary>
     public WorkerCheck(Rejections rejections, ZmtpLimits limits, TimeProvider time)
     {
-        Clients = new PublishSocket(ZmtpSocketType.XPub, limits, time) 
+        Clients = new PublishSocket(ZmtpSocketType.XPub, limits, time)
         {
-            SubscriptionChanged = OnSubscription, Faulted = rejections.At(nameof(BrokerPorts.WorkerCheckClients)),
+            SubscriptionChanged = OnSubscription,
+            Faulted = rejections.At(nameof(BrokerPorts.WorkerCheckClients)),
             Logger = rejections.Logger,
         };
-        Workers = new SubscribeSocket(ZmtpSocketType.XSub, limits, time) 
+        Workers = new SubscribeSocket(ZmtpSocketType.XSub, limits, time)
         {
             Received = (_, message) => Clients.Publish(message),
             Faulted = rejections.At(nameof(BrokerPorts.WorkerCheckWorkers)),

@@ -213,7 +213,8 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
         }
         var attempts = properties.Headers?.TryGetValue(AttemptsHeader, out var header) == true && header is int count ? count : 0;
         var task = new FetchedTask(this, link, delivery, number, properties.ReplyTo ?? "", attempts, line[..end], line[(end + 1)..],
-            clientHash) { Attempts = attempts };
+            clientHash)
+        { Attempts = attempts };
         lock (_dispatcher.Gate)
         {
             if (task.ReplyTo == _replies && _unanswered.GetValueOrDefault(number) is { } ours)

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.Versioning;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
 
@@ -91,16 +92,19 @@ internal sealed class Acceptor : IDisposable
         Socket bound, string listener, ConnectionLimit? limit, Action<AcceptedConnection> accepted, TimeProvider time, ILogger logger)
     {
         Action? closed = limit is null ? null : limit.Leave;
-        if (TransportChoice.IsEpoll)
-        {
-            return EpollAcceptLoop.Start(
+        return TransportChoice.IsEpoll
+            ? AcceptOnLoops(bound, listener, limit, accepted, closed, time, logger)
+            : SocketAcceptLoop.Start(
                 bound, listener, limit,
-                (file, local, remote) => accepted(new(new EpollConnection(file, EventLoop.Next(), closed), local, remote)),
+                (socket, local, remote) => accepted(new(new SocketConnection(socket, closed), local, remote)),
                 time, logger);
-        }
-        return SocketAcceptLoop.Start(
-            bound, listener, limit,
-            (socket, local, remote) => accepted(new(new SocketConnection(socket, closed), local, remote)),
-            time, logger);
     }
+
+    [SupportedOSPlatform("linux")]
+    private static EpollAcceptLoop AcceptOnLoops(
+        Socket bound, string listener, ConnectionLimit? limit, Action<AcceptedConnection> accepted, Action? closed, TimeProvider time,
+        ILogger logger) => EpollAcceptLoop.Start(
+            bound, listener, limit,
+            (file, local, remote) => accepted(new(new EpollConnection(file, EventLoop.Next(), closed), local, remote)),
+            time, logger);
 }

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.Versioning;
 using LoadBalancer.Net;
 
 namespace LoadBalancer.Transport;
@@ -30,6 +31,13 @@ internal static class Connector
             return FirstAsync<ISocketConnection>(
                 address, async ip => new SocketConnection(await ConnectAsync(ip, cancellationToken)), cancellationToken);
         }
+        return OpenOnLoopAsync(address, near, cancellationToken);
+    }
+
+    [SupportedOSPlatform("linux")]
+    private static Task<ISocketConnection> OpenOnLoopAsync(
+        EndpointAddress address, ISocketConnection? near, CancellationToken cancellationToken)
+    {
         var loop = near is EpollConnection connection ? connection.Loop : EventLoop.Current ?? EventLoop.Next();
         return FirstAsync<ISocketConnection>(
             address, async ip => await EpollConnection.OpenAsync(ip, loop, cancellationToken), cancellationToken);

@@ -30,6 +30,7 @@ internal sealed unsafe class EventLoop
     private readonly Queue<EpollSocket> _yielded = new(); // of the loop's thread only, as the next two
     private readonly Queue<Action> _afterRound = new();
     private int _budget;
+    private long _rounds;
     private readonly int _epoll;
     private EpollSocket?[] _sockets = new EpollSocket?[256]; // by slot; replaced when it grows
     private int _slots;
@@ -57,6 +58,9 @@ internal sealed unsafe class EventLoop
 
     /// <summary>Every socket that has joined a loop.</summary>
     public static IEnumerable<EpollSocket> Sockets => All.SelectMany(loop => Volatile.Read(ref loop._sockets)).OfType<EpollSocket>();
+
+    /// <summary>How many rounds with events all loops have had; it stands still where nothing happens.</summary>
+    public static long Rounds => All.Sum(loop => Volatile.Read(ref loop._rounds));
 
     /// <summary>Its number, from 0.</summary>
     public int Index { get; }
@@ -130,6 +134,10 @@ internal sealed unsafe class EventLoop
         while (true)
         {
             var count = Libc.EpollWait(_epoll, events, BatchSize, _yielded.Count > 0 ? 0 : -1);
+            if (count > 0)
+            {
+                Volatile.Write(ref _rounds, _rounds + 1);
+            }
             for (var i = 0; i < count; i++) // none where a signal came between
             {
                 var @event = events + i * Libc.EventSize;

@@ -6,7 +6,9 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Zmtp;
 
 /// <summary>A connection to a peer: the handshake, then messages in both directions.</summary>
+#pragma warning disable CA1001 // Its queue is disposed of when its connection is closed.
 public sealed class ZmtpPeer
+#pragma warning restore CA1001
 {
     private readonly ZmtpSocket _socket;
     private readonly IConnection _connection;

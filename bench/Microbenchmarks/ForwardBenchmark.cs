@@ -4,7 +4,6 @@ using BenchmarkDotNet.Attributes;
 using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Net;
-using Microsoft.Extensions.Hosting;
 
 namespace LoadBalancer.Bench;
 

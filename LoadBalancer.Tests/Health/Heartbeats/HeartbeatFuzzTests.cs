@@ -31,8 +31,14 @@ internal sealed class HeartbeatFuzzTests
         using var monitor = new HeartbeatMonitor(pool, clock, NullLogger.Instance);
         monitor.Apply(
             new HeartbeatOptions { Key = isSigned ? Convert.ToBase64String(new byte[32]) : null },
-            new Dictionary<string, BackendOptions> { ["a"] = new() { Address = backend.Address,
-                HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001") } });
+            new Dictionary<string, BackendOptions>
+            {
+                ["a"] = new()
+                {
+                    Address = backend.Address,
+                    HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001")
+                }
+            });
         var signature = new HeartbeatSignature(new byte[32], clock);
         var random = new Random(Seed);
         var buffer = new byte[700];
@@ -76,8 +82,14 @@ internal sealed class HeartbeatFuzzTests
             "a", TestNode.Parse("tcp://127.0.0.1:7000"), new BackendHealth(new HealthRules { Heartbeats = true }, clock));
         using var monitor = new HeartbeatMonitor(new BackendPool("logic", new RoundRobinPolicy(), [backend]), clock, NullLogger.Instance);
         monitor.Apply(new HeartbeatOptions(),
-            new Dictionary<string, BackendOptions> { ["a"] = new() { Address = backend.Address,
-            HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001") } });
+            new Dictionary<string, BackendOptions>
+            {
+                ["a"] = new()
+                {
+                    Address = backend.Address,
+                    HeartbeatAddress = TestNode.Parse("udp://127.0.0.1:7001")
+                }
+            });
         var local = new IpPort(IpPort.Of(System.Net.IPAddress.Loopback), 7001);
         void TakeAll()
         {

@@ -1,14 +1,6 @@
-using System.Globalization;
-using System.Net;
-using System.Security.Cryptography;
-using System.Text;
-using LoadBalancer.Balancing;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Health.Heartbeats;
-using LoadBalancer.Net;
-using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
-using Microsoft.Extensions.Logging;
 
 namespace LoadBalancer.Tests.Health.Heartbeats;
 

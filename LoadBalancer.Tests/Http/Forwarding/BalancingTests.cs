@@ -35,8 +35,11 @@ internal sealed class BalancingTests
         int[] weights = [5, 3, 1, 0];
         await using var node = await TestNode.StartAsync(
             [one.Address, two.Address, three.Address, none.Address],
-            pool => pool with { Backends = pool.Backends.Zip(weights)
-                .ToDictionary(pair => pair.First.Key, pair => pair.First.Value with { Weight = pair.Second }) });
+            pool => pool with
+            {
+                Backends = pool.Backends.Zip(weights)
+                .ToDictionary(pair => pair.First.Key, pair => pair.First.Value with { Weight = pair.Second })
+            });
 
         await Task.WhenAll(Enumerable.Range(0, 8).Select(async _ =>
         {
@@ -65,8 +68,11 @@ internal sealed class BalancingTests
         await using var two = new RawServer(serve);
         await using var node = await TestNode.StartAsync(
             [one.Address, two.Address],
-            pool => pool with { Policy = PolicyName.First,
-                Backends = pool.Backends.ToDictionary(entry => entry.Key, entry => entry.Value with { MaxInFlight = 2 }) });
+            pool => pool with
+            {
+                Policy = PolicyName.First,
+                Backends = pool.Backends.ToDictionary(entry => entry.Key, entry => entry.Value with { MaxInFlight = 2 })
+            });
 
         var gets = Enumerable.Range(0, 4).Select(_ => node.Client.GetStringAsync("/")).ToList();
         await Eventually.BeTrueAsync(() => (one.Accepted, two.Accepted) == (2, 2), "each has what it takes");

@@ -1,5 +1,4 @@
 using LoadBalancer.Http.Forwarding;
-using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http.Forwarding;

@@ -1,4 +1,3 @@
-using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Server;

@@ -282,8 +282,11 @@ internal sealed class Http2ClientTests
         });
         await using var node = await StartAsync(backend);
         using var handler = new HttpMessageInvoker(TestNode.NewHandler());
-        using var socket = new ClientWebSocket { Options =
-            { HttpVersion = HttpVersion.Version20, HttpVersionPolicy = HttpVersionPolicy.RequestVersionExact } };
+        using var socket = new ClientWebSocket
+        {
+            Options =
+            { HttpVersion = HttpVersion.Version20, HttpVersionPolicy = HttpVersionPolicy.RequestVersionExact }
+        };
 
         await socket.ConnectAsync(new Uri($"ws://127.0.0.1:{node.Port}/chat"), handler, CancellationToken.None);
         var buffer = new byte[16];
@@ -315,8 +318,12 @@ internal sealed class Http2ClientTests
         TestNode.StartAsync([backend.Address], listener: listener => listener with { HttpVersion = HttpVersion.Version20 });
 
     private static HttpClient Client(TestNode node) =>
-        new(TestNode.NewHandler()) { BaseAddress = node.Client.BaseAddress, DefaultRequestVersion = HttpVersion.Version20,
-        DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        new(TestNode.NewHandler())
+        {
+            BaseAddress = node.Client.BaseAddress,
+            DefaultRequestVersion = HttpVersion.Version20,
+            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact
+        };
 
     // By an answer of 400, by the end of the stream, or by that of the connection.
     private static async Task ShouldBeRefusedAsync(Http2Peer client)

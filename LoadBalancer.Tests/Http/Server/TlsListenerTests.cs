@@ -135,7 +135,8 @@ internal sealed class TlsListenerTests
         var target = new Uri($"https://127.0.0.1:{node.Port}/a%2Fb/../c//d?x=%7e&&y",
             new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
         using var request = new HttpRequestMessage(
-            HttpMethod.Get, target) { Version = Version.Parse(version), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+            HttpMethod.Get, target)
+        { Version = Version.Parse(version), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
 
         using var response = await node.Client.SendAsync(request);
 
@@ -154,9 +155,16 @@ internal sealed class TlsListenerTests
         await using var node = await TestNode.StartAsync(
             [backend.Address], listener: listener =>
                 listener with { RedirectToHttps = true, TrustedProxies = [IPNetwork.Parse("127.0.0.2/32")] },
-            otherListeners: new() { ["tls"] =
-                new HttpListenerOptions { Address = TestNode.Parse($"https://127.0.0.1:{port}"), Certificates = [certificate],
-                Pool = "web" } });
+            otherListeners: new()
+            {
+                ["tls"] =
+                new HttpListenerOptions
+                {
+                    Address = TestNode.Parse($"https://127.0.0.1:{port}"),
+                    Certificates = [certificate],
+                    Pool = "web"
+                }
+            });
 
         var answer = await node.ExchangeAsync("POST /a%2Fb/../c?x=%7e HTTP/1.1\r\nHost: it.test:8080\r\nX-Forwarded-Proto: https\r\n" +
             "Content-Length: 0\r\nConnection: close\r\n\r\n");

@@ -115,8 +115,12 @@ internal sealed class Http2BackendTests
         await using var node = await StartAsync(backend, "2.0");
         using var client = Client(node, "2.0");
         using var content = new DuplexContent();
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/chat.Chat/Talk") { Version = HttpVersion.Version20,
-            VersionPolicy = HttpVersionPolicy.RequestVersionExact, Content = content };
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/chat.Chat/Talk")
+        {
+            Version = HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            Content = content
+        };
 
         using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         var (up, down) = (await content.Stream, await response.Content.ReadAsStreamAsync());
@@ -359,8 +363,12 @@ internal sealed class Http2BackendTests
             pool with { HttpVersion = HttpVersion.Version20 }, listener => listener with { HttpVersion = Version.Parse(clientVersion) });
 
     private static HttpClient Client(TestNode node, string version) =>
-        new(TestNode.NewHandler()) { BaseAddress = node.Client.BaseAddress, DefaultRequestVersion = Version.Parse(version),
-        DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        new(TestNode.NewHandler())
+        {
+            BaseAddress = node.Client.BaseAddress,
+            DefaultRequestVersion = Version.Parse(version),
+            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact
+        };
 
     /// <summary>A body that goes out piece by piece while the answer already comes in.</summary>
     private sealed class DuplexContent : HttpContent

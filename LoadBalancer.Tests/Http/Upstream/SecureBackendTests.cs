@@ -70,8 +70,13 @@ internal sealed class SecureBackendTests
             await KestrelBackend.StartAsync(context => context.Response.WriteAsync("ok"), HttpProtocols.Http1,
             _certificates.Issue("b", "127.0.0.1", "b.example"));
         await using var node = await StartAsync(
-            backend, new() { AuthorityFile = isAuthorityGiven
-                ? _certificates.AuthorityFile : null, Verify = !isBlind, ServerName = serverName });
+            backend, new()
+            {
+                AuthorityFile = isAuthorityGiven
+                ? _certificates.AuthorityFile : null,
+                Verify = !isBlind,
+                ServerName = serverName
+            });
 
         var answer = await node.ExchangeAsync(Get);
 

@@ -1,5 +1,4 @@
 using LoadBalancer.Pools.Statistics;
-using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Pools.Statistics;

@@ -41,8 +41,11 @@ internal sealed class KestrelOnTransportTests(string transport)
             await context.Response.BodyWriter.WriteAsync(body.ToArray());
         });
         await app.StartAsync();
-        using var handler = new SocketsHttpHandler { SslOptions =
-            { RemoteCertificateValidationCallback = (_, presented, _, _) => certificate.Equals(presented) } };
+        using var handler = new SocketsHttpHandler
+        {
+            SslOptions =
+            { RemoteCertificateValidationCallback = (_, presented, _, _) => certificate.Equals(presented) }
+        };
         using var client = new HttpClient(handler)
         {
             BaseAddress = new Uri(app.Urls.Single()),

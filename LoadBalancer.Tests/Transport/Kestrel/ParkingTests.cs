@@ -214,7 +214,8 @@ internal sealed class ParkingTests
         await using var backend = RawServer.Answering(Ok);
         await using var node = await StartAsync(backend, listener => listener with { HttpVersion = HttpVersion.Version20 });
         using var request = new HttpRequestMessage(
-            HttpMethod.Get, "/") { Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+            HttpMethod.Get, "/")
+        { Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
         (await node.Client.SendAsync(request)).StatusCode.Should().Be(HttpStatusCode.OK);
 
         await ExpectNotParkedAsync(node);

@@ -98,7 +98,7 @@ internal sealed class EpollClientListener : IConnectionListener
         }
         var now = _time.GetTimestamp();
         var parked = Clients().Count(socket => socket.Inspect(now, _options, _time));
-        ParkedMemory.Count(parked);
+        ParkedMemory.OfProcess.Count(parked, _time);
         Volatile.Write(ref _isSweeping, 0);
     }
 }

@@ -122,6 +122,7 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
         finally
         {
             _closed(this);
+            await base.DisposeAsync();
         }
     }
 
