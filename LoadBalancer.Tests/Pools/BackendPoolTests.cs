@@ -1,6 +1,5 @@
 using LoadBalancer.Pools;
 using Microsoft.Extensions.Time.Testing;
-
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Pools;
