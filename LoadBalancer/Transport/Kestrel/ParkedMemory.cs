@@ -5,8 +5,8 @@ namespace LoadBalancer.Transport.Kestrel;
 /// <summary>
 /// Gives back the memory of connections that were parked. The collector would not: it works when memory is asked for, and nothing asks
 /// for any while connections are idle. Only a blocking collection gives memory back to the system, and it stops every thread, so it runs
-/// only after no event loop has had an event for some seconds: there is nothing to stop then. Where events never cease, the collections that
-/// they cause free the memory for use within the process.
+/// only after no event loop has had an event for some seconds: there is nothing to stop then. Where events never cease, the collections
+/// that they cause free the memory for use within the process.
 /// </summary>
 /// <param name="rounds">How many rounds with events all event loops have had.</param>
 /// <param name="collect">Collects, and gives memory back to the system.</param>
