@@ -228,9 +228,9 @@ internal sealed class RoleKeeper : IAsyncDisposable
 
     private async Task ProbePeerAsync(int stateNumber)
     {
-        if (!await _peer!.IsAnybodyThereAsync())
+        if (!await _peer!.IsReachableAsync())
         {
-            _events.Writer.TryWrite((stateNumber, BrokerEvent.NobodyThere));
+            _events.Writer.TryWrite((stateNumber, BrokerEvent.Unreachable));
         }
     }
 

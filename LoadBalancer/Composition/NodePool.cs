@@ -89,7 +89,7 @@ internal sealed class NodePool : IDisposable
         _state = next;
         HashSet<Backend> stay = [.. _leaving];
         _leaving.Clear();
-        Pool.WaitingRoom.Limit = options.Queue.Limit;
+        Pool.RequestQueue.Limit = options.Queue.Limit;
         _slowStart.Duration = options.SlowStart;
         Pool.Update(update => Update(update, before.Options, options, stay));
         if (before.Trust != next.Trust)

@@ -72,7 +72,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
         _pools = change.Pools;
         change.Added.Clear();
         CommitAll(change.Changed);
-        Watch(change.Heartbeats);
+        WatchNeedsLock(change.Heartbeats);
     }
 
     /// <summary>
@@ -83,7 +83,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
         var gone = change.Gone.ToList();
         _draining.AddRange(gone);
         CommitAll(change.Emptied);
-        Watch(change.Heartbeats);
+        WatchNeedsLock(change.Heartbeats);
         gone.ForEach(pool => BackgroundTask.Run(DrainAsync(pool), _logger, $"pool '{pool.Pool.Name}': draining"));
     }
 
@@ -123,7 +123,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
         options.Backends.Count > 0 && !options.Backends.Values.Any(backend => backend.AdminState == AdminState.Ready && backend.Weight > 0);
 
     // A pool that drains is probed as before: requests may still wait for the result, and must not be sent to a backend that is down.
-    private void Watch(HeartbeatReservation reservation)
+    private void WatchNeedsLock(HeartbeatReservation reservation)
     {
         health.Watch([.. _pools.Values.Concat(_draining).Select(pool => pool.Probed).OfType<ProbedPool>()]);
         heartbeats.Watch([.. _pools.Values.Select(pool => pool.Heartbeats).OfType<HeartbeatPool>()], reservation);
@@ -137,7 +137,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
             {
                 _draining.Remove(pool);
                 using var none = new HeartbeatReservation();
-                Watch(none);
+                WatchNeedsLock(none);
             }
         }
     }

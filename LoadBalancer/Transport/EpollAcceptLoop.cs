@@ -90,7 +90,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
         {
             do
             {
-                while (!HasUsedItsShare && TryAccept() is var (file, local, remote))
+                while (!HasUsedItsReadBudget && TryAccept() is var (file, local, remote))
                 {
                     _accepted(file, local, remote);
                 }
@@ -106,7 +106,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
     /// <returns>False where there may be a connection to accept already.</returns>
     private bool TryAwaitArrival()
     {
-        if (!HasUsedItsShare)
+        if (!HasUsedItsReadBudget)
         {
             return TryAwaitReadable();
         }

@@ -91,10 +91,10 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> memory)
     {
-        var hasUsedItsShare = HasUsedItsShare;
+        var hasUsedItsReadBudget = HasUsedItsReadBudget;
         try
         {
-            if (!hasUsedItsShare && TryReceive(memory) is not WouldBlock and var count)
+            if (!hasUsedItsReadBudget && TryReceive(memory) is not WouldBlock and var count)
             {
                 return new(count);
             }
@@ -106,7 +106,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         _memory = memory;
         _received.Reset();
         var version = _received.Version; // Once it waits, another thread may complete it.
-        if (hasUsedItsShare)
+        if (hasUsedItsReadBudget)
         {
             Yield();
         }

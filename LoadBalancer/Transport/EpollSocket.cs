@@ -55,7 +55,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// Whether there may be something to read, but this thread's loop has read so much in one go that its other sockets come first: see
     /// <see cref="Yield"/>.
     /// </summary>
-    public bool HasUsedItsShare => IsReadable && EventLoop.Current is { HasUsedItsShare: true };
+    public bool HasUsedItsReadBudget => IsReadable && EventLoop.Current is { HasUsedItsReadBudget: true };
 
     /// <summary>Receives what is there, without waiting.</summary>
     /// <param name="into">Where to.</param>
@@ -156,7 +156,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <returns>False where there is something already.</returns>
     public bool TryAwaitReadable() => TryAwait(ref _readable);
 
-    /// <summary>Waits for the loop's next round, where <see cref="HasUsedItsShare"/>; <see cref="OnReadable"/> is called once.</summary>
+    /// <summary>Waits for the loop's next round, where <see cref="HasUsedItsReadBudget"/>; <see cref="OnReadable"/> is called once.</summary>
     public void Yield()
     {
         Volatile.Write(ref _readable, Awaited);

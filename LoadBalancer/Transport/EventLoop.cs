@@ -54,7 +54,7 @@ internal sealed unsafe class EventLoop
     /// Whether the socket that is being handled has used its read budget, so that the loop's other sockets come first. Everything continues
     /// on this thread, so two ends that both keep up with us would hold the loop for ever.
     /// </summary>
-    public bool HasUsedItsShare => _budget <= 0;
+    public bool HasUsedItsReadBudget => _budget <= 0;
 
     /// <summary>Every socket that has joined a loop.</summary>
     public static IEnumerable<EpollSocket> Sockets => All.SelectMany(loop => Volatile.Read(ref loop._sockets)).OfType<EpollSocket>();

@@ -42,7 +42,7 @@ public sealed class SubscribeSocket : ZmtpSocket
         {
             if (_subscriptions.Add(_self, prefix))
             {
-                Tell(prefix, isCancelled: false);
+                TellPublishersNeedsLock(prefix, isCancelled: false);
             }
         }
     }
@@ -57,7 +57,7 @@ public sealed class SubscribeSocket : ZmtpSocket
         {
             if (_subscriptions.Remove(_self, prefix))
             {
-                Tell(prefix, isCancelled: true);
+                TellPublishersNeedsLock(prefix, isCancelled: true);
             }
         }
     }
@@ -124,7 +124,7 @@ public sealed class SubscribeSocket : ZmtpSocket
         }
     }
 
-    private void Tell(ReadOnlySpan<byte> prefix, bool isCancelled)
+    private void TellPublishersNeedsLock(ReadOnlySpan<byte> prefix, bool isCancelled)
     {
         foreach (var publisher in _publishers)
         {

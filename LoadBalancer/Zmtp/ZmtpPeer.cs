@@ -117,7 +117,7 @@ public sealed class ZmtpPeer
     {
         if (!IsClosed || _isBroken)
         {
-            TellFault(fault, reason);
+            ReportFault(fault, reason);
         }
         Close();
     }
@@ -327,7 +327,7 @@ public sealed class ZmtpPeer
     {
         if (!IsClosed || _isBroken)
         {
-            TellFault(e.Fault, e.Message);
+            ReportFault(e.Fault, e.Message);
         }
         if (!IsEstablished && e.Fault is not (ZmtpFault.NotZmtp or ZmtpFault.Version or ZmtpFault.RefusedByPeer))
         {
@@ -336,7 +336,7 @@ public sealed class ZmtpPeer
         Close();
     }
 
-    private void TellFault(ZmtpFault fault, string reason)
+    private void ReportFault(ZmtpFault fault, string reason)
     {
         lock (_ended)
         {

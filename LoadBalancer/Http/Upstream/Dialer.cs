@@ -16,11 +16,11 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
     /// <summary>Opens a connection without TLS.</summary>
     /// <param name="cancellationToken">Cancelled when the connection is no longer needed.</param>
     /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
-    public Task<IReusableConnection> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IReusableConnection>(
+    public Task<IReusableConnection> OpenAsync(CancellationToken cancellationToken) => InTimeAsync<IReusableConnection>(
         async token => await Connector.OpenAsync(address, token), cancellationToken);
 
     /// <summary>Opens a connection without TLS, as a socket of the framework.</summary>
-    /// <inheritdoc cref="OpenWireAsync"/>
+    /// <inheritdoc cref="OpenAsync"/>
     public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) =>
         InTimeAsync(token => Connector.OpenSocketAsync(address, token), cancellationToken);
 

@@ -64,10 +64,10 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             return ValueTask.FromCanceled<ReadResult>(cancellationToken);
         }
-        var hasUsedItsShare = !_hasNews && !_isAtEnd && !_isCompleted && socket.HasUsedItsShare;
+        var hasUsedItsReadBudget = !_hasNews && !_isAtEnd && !_isCompleted && socket.HasUsedItsReadBudget;
         try
         {
-            if (!hasUsedItsShare && TryRead(out var result))
+            if (!hasUsedItsReadBudget && TryRead(out var result))
             {
                 return new(result);
             }
@@ -83,7 +83,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             _registration = cancellationToken.UnsafeRegister(static state => ((SocketReader)state!).Interrupt(), this);
         }
-        if (hasUsedItsShare)
+        if (hasUsedItsReadBudget)
         {
             socket.Yield();
         }

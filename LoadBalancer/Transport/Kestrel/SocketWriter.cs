@@ -54,7 +54,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
             var size = _current.IsEmpty ? SmallPiece : LargePiece;
             lock (_gate)
             {
-                Enqueue();
+                EnqueueNeedsLock();
             }
             _current = new Piece(ArrayPool<byte>.Shared.Rent(Math.Max(sizeHint, size)));
         }
@@ -83,7 +83,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         lock (_gate)
         {
             _unflushed = 0;
-            Send();
+            SendNeedsLock();
             if (!_isSending || _cancelRequested)
             {
                 var result = new FlushResult(_cancelRequested, _isBroken || _isCompleted);
@@ -120,9 +120,9 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
             }
             if (exception is not null)
             {
-                Break();
+                BreakNeedsLock();
             }
-            Send();
+            SendNeedsLock();
             _isCompleted = true;
         }
     }
@@ -143,7 +143,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         bool wasFlushing;
         lock (_gate)
         {
-            SendUnsent();
+            SendUnsentNeedsLock();
             if (_isSending)
             {
                 return;
@@ -193,28 +193,28 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     }
 
     // Nearly always one piece is all there is, and the kernel takes it.
-    private void Send()
+    private void SendNeedsLock()
     {
-        if (!_isSending && _rest is null or { Count: 0 } && TrySend(ref _current, false))
+        if (!_isSending && _rest is null or { Count: 0 } && TrySendNeedsLock(ref _current, false))
         {
             _current.Return();
             return;
         }
         var isAwaited = _isSending || _rest is null or { Count: 0 };
-        Enqueue();
+        EnqueueNeedsLock();
         _isSending = true;
         if (!isAwaited)
         {
-            SendUnsent();
+            SendUnsentNeedsLock();
         }
     }
 
     // Until nothing is left, or there is to be an event.
-    private void SendUnsent()
+    private void SendUnsentNeedsLock()
     {
         do
         {
-            if (!TrySend(ref _head, _rest!.Count > 0))
+            if (!TrySendNeedsLock(ref _head, _rest!.Count > 0))
             {
                 return;
             }
@@ -225,7 +225,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     }
 
     /// <returns>False where it was not all: there is to be an event.</returns>
-    private bool TrySend(ref Piece piece, bool moreFollows)
+    private bool TrySendNeedsLock(ref Piece piece, bool moreFollows)
     {
         try
         {
@@ -242,12 +242,12 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            Break();
+            BreakNeedsLock();
         }
         return true;
     }
 
-    private void Enqueue()
+    private void EnqueueNeedsLock()
     {
         if (_current.IsEmpty || _isBroken)
         {
@@ -261,7 +261,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     }
 
     // Nobody will read it.
-    private void Break()
+    private void BreakNeedsLock()
     {
         _isBroken = true;
         while (_rest is not null && _rest.TryDequeue(out var piece))
