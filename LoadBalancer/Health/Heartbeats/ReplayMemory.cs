@@ -30,8 +30,8 @@ internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
 
     /// <summary>Remembers a datagram, unless it is a copy.</summary>
     /// <param name="signed">The datagram, whose mac is valid.</param>
-    /// <param name="sender">The number (above 0) of the backend from whose source it came; <see cref="UnknownSender"/> or <see
-    /// cref="Ourselves"/>.</param>
+    /// <param name="sender">The number (above 0) of the backend from whose source it came;
+    /// <see cref="UnknownSender"/> or <see cref="Ourselves"/>.</param>
     /// <returns>What is wrong with it; null if it is new.</returns>
     public HeartbeatResult? TakeIn(in SignedText signed, int sender)
     {
