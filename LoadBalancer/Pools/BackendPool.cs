@@ -161,8 +161,8 @@ public sealed class BackendPool
             : new(null, late.IsCancellationRequested ? Rejection.QueueTimeout : Rejection.NoBackend);
     }
 
-    /// <summary>Takes this backend, for work that is bound to it (a sticky session): also while it drains, but not while it is down, disabled or full.</summary>
-    /// <returns>Whether that was possible.</returns>
+    /// <summary>Takes this backend, for work that is bound to it (a sticky session): also while it drains.</summary>
+    /// <returns>False if the backend is down, disabled or full.</returns>
     public bool TryAcquire(Backend backend, [NotNullWhen(true)] out BackendLease? lease)
     {
         lease = backend.IsOpenToItsOwn && backend.TryEnter() ? new BackendLease(this, backend) : null;

@@ -34,7 +34,7 @@ internal sealed class MessageReader(ZmtpLimits limits)
     /// <summary>Whether a part of a message or command has arrived.</summary>
     public bool IsInTheMiddle => !_received.IsEmpty;
 
-    /// <summary>The memory for the next bytes, after all complete messages were read. Messages that were read before become invalid.</summary>
+    /// <summary>The memory for the next bytes, after all complete messages were read. Earlier messages become invalid.</summary>
     public Memory<byte> Room() => _received.Room(LeastRoom, _step);
 
     /// <summary>This many bytes were received into <see cref="Room"/>.</summary>
