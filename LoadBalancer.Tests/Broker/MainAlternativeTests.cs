@@ -14,7 +14,7 @@ internal sealed class MainAlternativeTests
     [TestCase(BrokerState.Serving, BrokerState.Serving, BrokerState.Serving, BrokerState.Serving, BrokerState.Asking)]
     public void Next_EveryEvent_IsAsTheTableSays(
         BrokerState state, BrokerState heard, BrokerState silent, BrokerState nobodyThere, BrokerState slept) =>
-        new[] { BrokerEvent.Heard, BrokerEvent.Silent, BrokerEvent.NobodyThere, BrokerEvent.Slept }.Select(
+        new[] { BrokerEvent.Heard, BrokerEvent.Silent, BrokerEvent.Unreachable, BrokerEvent.Slept }.Select(
             what => MainAlternative.Next(state, what))
             .Should().Equal(heard, silent, nobodyThere, slept);
 
@@ -78,7 +78,7 @@ internal sealed class MainAlternativeTests
             }
             else if (State == BrokerState.Asking && other?.Listens != true)
             {
-                Apply(BrokerEvent.NobodyThere, now);
+                Apply(BrokerEvent.Unreachable, now);
             }
             else if (MainAlternative.SilenceTimeout(State, role, Interval, PeerTimeout) is { } patience
                 && now - _since >= patience.TotalSeconds * 10)

@@ -84,7 +84,7 @@ internal sealed class ReloadUnderLoadTests
         var first = node.Client.GetStringAsync("/");
         await arrived.Task;
         var second = node.Client.GetStringAsync("/");
-        await Eventually.BeTrueAsync(() => old.WaitingRoom.Count == 1, "the second waits");
+        await Eventually.BeTrueAsync(() => old.RequestQueue.Count == 1, "the second waits");
 
         node.Apply(Json("Http", "new", Pool("new", Backend("b2", _two, "Http"))));
         (await node.Client.GetStringAsync("/")).Should().Be("two");
@@ -125,7 +125,7 @@ internal sealed class ReloadUnderLoadTests
         (await first.ReadResponseAsync()).Should().EndWith("one");
         using var second = await RawPeer.ConnectAsync(node.Port);
         await second.SendAsync("GET / HTTP/1.1\r\n\r\n");
-        await Eventually.BeTrueAsync(() => old.WaitingRoom.Count == 1, "the second waits");
+        await Eventually.BeTrueAsync(() => old.RequestQueue.Count == 1, "the second waits");
 
         node.Apply(Json("Tcp", "new", Pool("new", Backend("b2", _two, "Tcp"))));
         first.EndSending();

@@ -118,7 +118,7 @@ internal sealed class BackendChoiceTests
 
         using var second = await node.ConnectAsync();
         await second.SendAsync("kept until then");
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "it waits");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 1, "it waits");
         using var third = await node.ConnectAsync();
         (await third.ReadToItsEndAsync()).Should().Be((Unavailable, false), "one may wait");
         first.EndSending();
@@ -139,12 +139,12 @@ internal sealed class BackendChoiceTests
         await first.SendAsync("x");
         await first.ReadAsync(1);
         using var second = await node.ConnectAsync();
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "it waits");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 1, "it waits");
 
         clock.Advance(5 * Second);
 
         (await second.ReadToItsEndAsync()).Should().Be((Unavailable, false));
-        node.Pool.WaitingRoom.Count.Should().Be(0);
+        node.Pool.RequestQueue.Count.Should().Be(0);
     }
 
     [Test]
@@ -159,7 +159,7 @@ internal sealed class BackendChoiceTests
         await first.SendAsync("x");
         await first.ReadAsync(1);
         using var second = await node.ConnectAsync();
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "it waits");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 1, "it waits");
 
         second.Reset();
 
@@ -167,7 +167,7 @@ internal sealed class BackendChoiceTests
             () =>
             {
                 clock.Advance(Second);
-                return node.Pool.WaitingRoom.Count == 0;
+                return node.Pool.RequestQueue.Count == 0;
             },
             "it is noticed");
         node.Ended(ConnectionEnd.ClientReset).Should().Be(1);

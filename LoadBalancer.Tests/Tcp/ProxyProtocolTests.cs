@@ -135,7 +135,7 @@ internal sealed class ProxyProtocolTests
         await Eventually.BeTrueAsync(() => node.Listener.Connections == 2, "it is there");
         clock.Advance(second);
         await patient.SendAsync(Header);
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "it waits");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 1, "it waits");
         for (var i = 0; i < 12; i++)
         {
             await busy.SendAsync("x");

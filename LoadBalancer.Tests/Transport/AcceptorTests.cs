@@ -110,28 +110,28 @@ internal sealed class AcceptorTests : IDisposable
     public async Task EndSending_Always_IsTheEndForTheClientAloneInOneDirection()
     {
         using var client = await ConnectAsync(Start());
-        using var wire = (await TakeAsync()).Connection;
+        using var connection = (await TakeAsync()).Connection;
 
-        await wire.EndSendingAsync();
+        await connection.EndSendingAsync();
 
         (await client.ReceiveAsync(new byte[1])).Should().Be(0);
         await client.SendAsync("x"u8.ToArray());
-        (await wire.ReceiveAsync(default)).Should().Be(0, "with no memory it only waits");
-        (await wire.ReceiveAsync(new byte[16])).Should().Be(1);
+        (await connection.ReceiveAsync(default)).Should().Be(0, "with no memory it only waits");
+        (await connection.ReceiveAsync(new byte[16])).Should().Be(1);
     }
 
     [Test]
     public async Task Reset_Wire_IsAResetForTheClient()
     {
         using var client = await ConnectAsync(Start());
-        using var wire = (await TakeAsync()).Connection;
-        var receiving = wire.ReceiveAsync(default).AsTask();
+        using var connection = (await TakeAsync()).Connection;
+        var receiving = connection.ReceiveAsync(default).AsTask();
 
-        wire.Reset();
+        connection.Reset();
 
         await FluentActions.Awaiting(() => client.ReceiveAsync(new byte[1])).Should().ThrowAsync<SocketException>();
         await ((Task)receiving).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await FluentActions.Awaiting(() => wire.ReceiveAsync(new byte[1]).AsTask()).Should().ThrowAsync<Exception>();
+        await FluentActions.Awaiting(() => connection.ReceiveAsync(new byte[1]).AsTask()).Should().ThrowAsync<Exception>();
     }
 
     private static async Task<Socket> ConnectAsync(EndpointAddress address)

@@ -28,17 +28,17 @@ internal sealed class ConnectionTests(string transport)
     [TestCase("localhost")]
     public async Task Open_SomebodyListens_CarriesBytesBothWays(string host)
     {
-        using var wire = await OpenAsync(host);
+        using var connection = await OpenAsync(host);
         using var backend = await _listener.AcceptAsync();
 
-        await wire.SendAsync("ping"u8.ToArray());
+        await connection.SendAsync("ping"u8.ToArray());
         (await backend.ReceiveAsync(_buffer)).Should().Be(4);
-        var receiving = wire.ReceiveAsync(_buffer);
+        var receiving = connection.ReceiveAsync(_buffer);
         await backend.SendAsync("pong!"u8.ToArray());
 
         (await receiving).Should().Be(5);
         backend.Shutdown(SocketShutdown.Send);
-        (await wire.ReceiveAsync(_buffer)).Should().Be(0);
+        (await connection.ReceiveAsync(_buffer)).Should().Be(0);
     }
 
     [Test]
@@ -80,12 +80,12 @@ internal sealed class ConnectionTests(string transport)
     [Test]
     public async Task Send_MoreThanIsTaken_ArrivesWhole()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
         var data = new byte[32 * 1024 * 1024];
         Random.Shared.NextBytes(data);
 
-        var sending = wire.SendAsync(data).AsTask();
+        var sending = connection.SendAsync(data).AsTask();
         sending.IsCompleted.Should().BeFalse("nobody has received yet");
         var received = new byte[data.Length];
         for (var count = 0; count < data.Length;)
@@ -100,9 +100,9 @@ internal sealed class ConnectionTests(string transport)
     [Test]
     public async Task Receive_Reset_Throws()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        var receiving = wire.ReceiveAsync(_buffer).AsTask();
+        var receiving = connection.ReceiveAsync(_buffer).AsTask();
 
         backend.Close(0);
 
@@ -113,21 +113,21 @@ internal sealed class ConnectionTests(string transport)
     [Test]
     public async Task Dispose_BothWait_EndsBothAndAllThatFollows()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        var receiving = wire.ReceiveAsync(_buffer).AsTask();
-        var sending = wire.SendAsync(new byte[32 * 1024 * 1024]).AsTask();
+        var receiving = connection.ReceiveAsync(_buffer).AsTask();
+        var sending = connection.SendAsync(new byte[32 * 1024 * 1024]).AsTask();
 
-        wire.Dispose();
+        connection.Dispose();
 
         await ShouldFailAsync(receiving);
         await ShouldFailAsync(sending);
         for (var i = 0; i < 3; i++)
         {
-            await ShouldFailAsync(wire.ReceiveAsync(_buffer).AsTask());
-            await ShouldFailAsync(wire.SendAsync(_buffer).AsTask());
+            await ShouldFailAsync(connection.ReceiveAsync(_buffer).AsTask());
+            await ShouldFailAsync(connection.SendAsync(_buffer).AsTask());
         }
-        wire.TryPark(_buffer, () => { }).Should().BeFalse();
+        connection.TryPark(_buffer, () => { }).Should().BeFalse();
     }
 
     [TestCase("end")]
@@ -135,10 +135,10 @@ internal sealed class ConnectionTests(string transport)
     [TestCase("bytes")]
     public async Task Rest_SomethingHappens_HasClosed(string what)
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
         var closed = new TaskCompletionSource();
-        wire.TryPark(_buffer, closed.SetResult).Should().BeTrue();
+        connection.TryPark(_buffer, closed.SetResult).Should().BeTrue();
 
         switch (what)
         {
@@ -154,41 +154,41 @@ internal sealed class ConnectionTests(string transport)
         }
 
         await closed.Task;
-        wire.TryResume().Should().BeFalse();
+        connection.TryResume().Should().BeFalse();
     }
 
     [Test]
     public async Task Rest_ClosedBefore_IsRefused()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
         await backend.SendAsync("x"u8.ToArray());
         backend.Shutdown(SocketShutdown.Send);
-        (await wire.ReceiveAsync(_buffer)).Should().Be(1);
+        (await connection.ReceiveAsync(_buffer)).Should().Be(1);
 
         // The end may be a little later than the byte.
         var closed = new TaskCompletionSource();
-        if (wire.TryPark(_buffer, closed.SetResult))
+        if (connection.TryPark(_buffer, closed.SetResult))
         {
             await closed.Task;
         }
-        wire.TryResume().Should().BeFalse();
+        connection.TryResume().Should().BeFalse();
     }
 
     [Test]
     public async Task Rest_WokenAgainAndAgain_ServesAndNeverCloses()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
         var answer = new byte[_buffer.Length]; // Exactly as much as is asked for: more might follow.
         for (var i = 0; i < 100; i++)
         {
-            wire.TryPark(_buffer, () => Assert.Fail("it has not closed")).Should().BeTrue();
-            wire.TryResume().Should().BeTrue();
+            connection.TryPark(_buffer, () => Assert.Fail("it has not closed")).Should().BeTrue();
+            connection.TryResume().Should().BeTrue();
             await backend.SendAsync(answer);
             for (var count = 0; count < answer.Length;)
             {
-                count += await wire.ReceiveAsync(_buffer.AsMemory(count));
+                count += await connection.ReceiveAsync(_buffer.AsMemory(count));
             }
         }
     }
@@ -196,11 +196,11 @@ internal sealed class ConnectionTests(string transport)
     [Test]
     public async Task Dispose_AtRest_DoesNotBlameTheBackend()
     {
-        var wire = await OpenAsync();
+        var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        wire.TryPark(_buffer, () => Assert.Fail("it was ourselves")).Should().BeTrue();
+        connection.TryPark(_buffer, () => Assert.Fail("it was ourselves")).Should().BeTrue();
 
-        wire.Dispose();
+        connection.Dispose();
 
         (await backend.ReceiveAsync(_buffer)).Should().Be(0);
     }
@@ -208,52 +208,52 @@ internal sealed class ConnectionTests(string transport)
     [Test]
     public async Task IsBroken_PeerResets_IsSeenThoughNobodyReceives()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        wire.Watch();
+        connection.Watch();
         await backend.SendAsync("unread"u8.ToArray());
-        wire.IsBroken.Should().BeFalse();
+        connection.IsBroken.Should().BeFalse();
 
         backend.Close(0);
 
-        await Eventually.BeTrueAsync(() => wire.IsBroken, "the reset has come");
+        await Eventually.BeTrueAsync(() => connection.IsBroken, "the reset has come");
     }
 
     [Test]
     public async Task IsBroken_PeerEndsInGoodOrder_IsFalse()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        wire.Watch();
+        connection.Watch();
 
         backend.Shutdown(SocketShutdown.Both);
 
-        (await wire.ReceiveAsync(_buffer)).Should().Be(0);
-        wire.IsBroken.Should().BeFalse();
+        (await connection.ReceiveAsync(_buffer)).Should().Be(0);
+        connection.IsBroken.Should().BeFalse();
     }
 
     [Test]
     public async Task IsBroken_UrgentByte_IsFalse()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        wire.Watch();
+        connection.Watch();
 
         backend.Send("!"u8.ToArray(), SocketFlags.OutOfBand);
         await backend.SendAsync("x"u8.ToArray());
 
-        (await wire.ReceiveAsync(_buffer)).Should().BePositive();
-        wire.IsBroken.Should().BeFalse();
+        (await connection.ReceiveAsync(_buffer)).Should().BePositive();
+        connection.IsBroken.Should().BeFalse();
     }
 
     [Test]
     public async Task Dispose_SomebodyReceives_IsAnEndAndNotAReset()
     {
-        var wire = await OpenAsync();
+        var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        var receiving = wire.ReceiveAsync(_buffer).AsTask();
+        var receiving = connection.ReceiveAsync(_buffer).AsTask();
 
-        wire.Dispose();
+        connection.Dispose();
 
         (await backend.ReceiveAsync(_buffer)).Should().Be(0);
         await ShouldFailAsync(receiving);
@@ -262,15 +262,15 @@ internal sealed class ConnectionTests(string transport)
     [Test]
     public async Task UnsentBytes_PeerDoesNotRead_AreCounted()
     {
-        using var wire = await OpenAsync();
+        using var connection = await OpenAsync();
         using var backend = await _listener.AcceptAsync();
-        (wire.UnsentBytes, wire.UnacknowledgedBytes).Should().Be((0, 0));
+        (connection.UnsentBytes, connection.UnacknowledgedBytes).Should().Be((0, 0));
 
-        var sending = wire.SendAsync(new byte[32 * 1024 * 1024]).AsTask();
+        var sending = connection.SendAsync(new byte[32 * 1024 * 1024]).AsTask();
 
-        wire.UnsentBytes.Should().BePositive();
-        wire.UnacknowledgedBytes.Should().BeGreaterThanOrEqualTo(wire.UnsentBytes);
-        wire.Dispose();
+        connection.UnsentBytes.Should().BePositive();
+        connection.UnacknowledgedBytes.Should().BeGreaterThanOrEqualTo(connection.UnsentBytes);
+        connection.Dispose();
         await ShouldFailAsync(sending);
     }
 

@@ -6,7 +6,7 @@ namespace LoadBalancer.Broker;
 
 /// <summary>
 /// Knows the alternative from the ALTPINGs that it sends, and forgets it when they cease. If there are several, the first one counts until
-/// it falls silent: all clients and workers must be told of the same one.
+/// it falls silent: all clients and workers must use the same one.
 /// </summary>
 internal sealed class AlternativeRegister : IAsyncDisposable
 {

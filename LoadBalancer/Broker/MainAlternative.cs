@@ -30,7 +30,7 @@ internal enum BrokerEvent
     Silent,
 
     /// <summary>While asking: nothing listens at the other broker's HCHECK port.</summary>
-    NobodyThere,
+    Unreachable,
 
     /// <summary>This process was suspended for longer than a peer may be silent: the other broker may have taken over meanwhile.</summary>
     Slept,
@@ -40,7 +40,7 @@ internal enum BrokerEvent
 /// Decides which of two brokers serves: the Binary Star of the ZeroMQ guide (chapter 4), as a state machine without clock, socket or
 /// memory.
 /// <code>
-///   state \ event   Heard        Silent       NobodyThere   Slept
+///   state \ event   Heard        Silent       Unreachable   Slept
 ///   Asking          Watching     Serving      Serving       Asking
 ///   Waiting         Watching     Waiting      Waiting       Waiting
 ///   Watching        Watching     Asking       Watching      Watching
@@ -71,7 +71,7 @@ internal static class MainAlternative
         (BrokerState.Serving, BrokerEvent.Slept) => BrokerState.Asking,
         (BrokerState.Serving, _) => BrokerState.Serving,
         (_, BrokerEvent.Heard) => BrokerState.Watching,
-        (BrokerState.Asking, BrokerEvent.Silent or BrokerEvent.NobodyThere) => BrokerState.Serving,
+        (BrokerState.Asking, BrokerEvent.Silent or BrokerEvent.Unreachable) => BrokerState.Serving,
         (BrokerState.Watching, BrokerEvent.Silent) => BrokerState.Asking,
         _ => state,
     };

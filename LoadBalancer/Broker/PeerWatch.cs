@@ -74,7 +74,7 @@ internal sealed class PeerWatch : IAsyncDisposable
     }
 
     /// <summary>Probes for one interval whether anything listens at its HCHECK port.</summary>
-    public async Task<bool> IsAnybodyThereAsync()
+    public async Task<bool> IsReachableAsync()
     {
         using var timeout = new CancellationTokenSource(_options.PublishInterval, _time);
         using var socket = new Socket(Address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);

@@ -160,10 +160,8 @@ internal sealed class RoleKeeper : IAsyncDisposable
 
     private async Task ApplyAsync(BrokerEvent what)
     {
-        if (what == BrokerEvent.Silent
-            && MainAlternative.SilenceTimeout(_state, _options.Role, _options.PublishInterval, _options.PeerTimeout) - _time.GetElapsedTime(
-            _quietSince) is { } left
-            && left > TimeSpan.Zero)
+        var timeout = MainAlternative.SilenceTimeout(_state, _options.Role, _options.PublishInterval, _options.PeerTimeout);
+        if (what == BrokerEvent.Silent && timeout - _time.GetElapsedTime(_quietSince) is { } left && left > TimeSpan.Zero)
         {
             SetSilenceTimer(left + TimeSpan.FromMilliseconds(1)); // HCHECK came just before, or the timer was early.
             return;
@@ -228,9 +226,9 @@ internal sealed class RoleKeeper : IAsyncDisposable
 
     private async Task ProbePeerAsync(int stateNumber)
     {
-        if (!await _peer!.IsAnybodyThereAsync())
+        if (!await _peer!.IsReachableAsync())
         {
-            _events.Writer.TryWrite((stateNumber, BrokerEvent.NobodyThere));
+            _events.Writer.TryWrite((stateNumber, BrokerEvent.Unreachable));
         }
     }
 

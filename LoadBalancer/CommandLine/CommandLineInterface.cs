@@ -11,8 +11,8 @@ internal static class CommandLineInterface
 {
     private const string SettingPrefix = "--" + LoadBalancerOptions.SectionName + ":";
 
-    /// <summary>Reads the command line and does what it says; an invalid configuration is reported and nothing else happens.</summary>
-    /// <returns>The exit code: 0, or 1 where something is wrong.</returns>
+    /// <summary>Reads the command line and does what it says; if the configuration is invalid, only its errors are printed.</summary>
+    /// <returns>The exit code: 0, or 1 after an error.</returns>
     public static async Task<int> InvokeAsync(string[] args, Func<LoadedConfiguration, Task<int>> runAsync)
     {
         // Settings may be anywhere and have any name, so they are taken out before the rest is parsed.

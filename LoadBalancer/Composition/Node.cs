@@ -15,7 +15,7 @@ using Microsoft.Extensions.Options;
 
 namespace LoadBalancer.Composition;
 
-/// <summary>A node, put together out of its parts: the only place that sees them all.</summary>
+/// <summary>A node, composed from its parts: the only type that knows all of them.</summary>
 internal sealed class Node : IHost
 {
     private const string Probes = "probes";
@@ -39,12 +39,12 @@ internal sealed class Node : IHost
             var lifetime = Services.GetRequiredService<IHostApplicationLifetime>();
             var probes = Services.GetRequiredService<IHttpClientFactory>().CreateClient(Probes);
 
-            // 2. What is counted. Metrics read it when they are asked, by when all of it is there.
+            // 2. Counters. Metrics read them later, when all parts exist.
             Errors = new ErrorStatistics(time);
             bool Has(ListenerProtocol protocol) => options.Listeners.Values.Any(listener => listener.Protocol == protocol);
             var metrics = Own(new NodeMetrics(() => Pools!.All, Counts, Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks)));
 
-            // 3. Pools, and what watches their health.
+            // 3. Pools and their health checks.
             var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
             _heartbeats = Own(new HeartbeatService(time, loggers.CreateLogger<HeartbeatService>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
@@ -53,7 +53,7 @@ internal sealed class Node : IHost
             using var pools = Pools.Prepare(options.Pools, []);
             Pools.Commit(pools);
 
-            // 4. Listeners, which lead to them.
+            // 4. Listeners, which use the pools.
             _accessLogs = Own(new AccessLogs(options.Listeners, time, loggers.CreateLogger<AccessLog>()));
             _listeners = Own(new NodeListeners(options, pools, Pools, _accessLogs, Errors, lifetime, time, loggers));
             var listening = new ListenerService(Listeners, loggers.CreateLogger<ListenerService>());
@@ -100,17 +100,17 @@ internal sealed class Node : IHost
     /// <summary>The listener for operators; null where there is none.</summary>
     public ManagementListener? Management { get; }
 
-    /// <summary>Takes up changes of the configuration file; null where there is no file.</summary>
+    /// <summary>Applies changes of the configuration file; null if there is no file.</summary>
     public ConfigurationReloader? Reloader { get; }
 
     /// <summary>The errors that clients have seen.</summary>
     public ErrorStatistics Errors { get; }
 
-    /// <summary>Puts a node together that goes with its configuration file; the options in it must be valid.</summary>
+    /// <summary>Composes a node that follows its configuration file; the options in it must be valid.</summary>
     /// <exception cref="StartException">A file that the options name cannot be used.</exception>
     public static Node Build(LoadedConfiguration configuration, TimeProvider time) => new(configuration.Options, time, configuration);
 
-    /// <summary>Puts a node together whose options never change; they must be valid.</summary>
+    /// <summary>Composes a node whose options never change; they must be valid.</summary>
     /// <exception cref="StartException">A file that the options name cannot be used.</exception>
     public static Node Build(LoadBalancerOptions options, TimeProvider time) => new(options, time, null);
 
@@ -118,17 +118,17 @@ internal sealed class Node : IHost
     /// Applies other options, which must be valid, while clients are served. A request that looks up its pool or its backend meanwhile
     /// finds the old one or the new one, and both can serve it.
     /// </summary>
-    /// <returns>What of them needs a restart, in words for the log.</returns>
+    /// <returns>The settings that need a restart, as text for the log.</returns>
     /// <exception cref="StartException">They cannot be applied; nothing has changed.</exception>
     public IEnumerable<string> Apply(LoadBalancerOptions options)
     {
         lock (Pools.Gate)
         {
-            // 1. Make everything that is new. Only this can fail: then it is given back, and nothing has changed.
+            // 1. Make all new parts. Only this step can fail: then they are disposed of, and nothing has changed.
             using var pools = Pools.Prepare(options.Pools, _listeners.PoolsInUse(options));
             var routes = _listeners.Prepare(options, pools);
 
-            // 2. Publish new and changed pools, lead the listeners there, and only then retire what nothing leads to any more.
+            // 2. Publish new and changed pools, switch the listeners to them, and only then retire unused pools.
             Pools.Commit(pools);
             routes.ForEach(switchTo => switchTo());
             Pools.Retire(pools);
@@ -167,7 +167,7 @@ internal sealed class Node : IHost
     private IHost NewHost(LoadBalancerOptions options, TimeProvider time)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
-        builder.Services.AddSingleton(time); // of the log's lines
+        builder.Services.AddSingleton(time); // for the time in log lines
         ConsoleLogging.AddTo(builder.Logging);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
         builder.Services.AddHttpClient(Probes, client => client.Timeout = Timeout.InfiniteTimeSpan) // each probe has a time-out of its own

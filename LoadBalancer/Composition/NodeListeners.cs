@@ -11,7 +11,7 @@ using LoadBalancer.Tcp;
 
 namespace LoadBalancer.Composition;
 
-/// <summary>The listeners of a node, each with its pipeline; what of them can change without a restart does.</summary>
+/// <summary>The listeners of a node, each with its pipeline; changes that need no restart are applied to them.</summary>
 internal sealed class NodeListeners : IDisposable
 {
     private readonly NodePools _pools;
@@ -21,11 +21,12 @@ internal sealed class NodeListeners : IDisposable
     private readonly TimeProvider _time;
     private readonly ILoggerFactory _loggers;
     private readonly Dictionary<string, Routing> _routing = new(StringComparer.OrdinalIgnoreCase);
-    private readonly Dictionary<string, ListenerOptions> _routedBy = new(StringComparer.OrdinalIgnoreCase); // name the pools in use
+    // The options that name the pools in use.
+    private readonly Dictionary<string, ListenerOptions> _routedBy = new(StringComparer.OrdinalIgnoreCase);
     private readonly List<IListener> _listeners = [];
 
     /// <summary>Makes the listeners; the options must be valid.</summary>
-    /// <exception cref="StartException">One of them cannot do its work; none is left.</exception>
+    /// <exception cref="StartException">One of them cannot be made; none is left open.</exception>
     public NodeListeners(
         LoadBalancerOptions options, PoolsChange change, NodePools pools, AccessLogs accessLogs, ErrorStatistics errors,
         IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
@@ -49,12 +50,12 @@ internal sealed class NodeListeners : IDisposable
     /// <summary>The listeners, in the order of the configuration.</summary>
     public IReadOnlyList<IListener> Listeners => _listeners;
 
-    /// <summary>What the brokers among them are and have counted.</summary>
+    /// <summary>The status and counters of the brokers among them.</summary>
     public IReadOnlyList<BrokerStatus> Brokers => [.. _listeners.OfType<BrokerListener>().Select(broker => broker.Status)];
 
     /// <summary>
-    /// The names of the pools that listeners go on using whatever other options say: those listeners need a restart, and go on as they are
-    /// until then.
+    /// The names of the pools that listeners keep using despite new options: these listeners need a restart, and do not change before
+    /// it.
     /// </summary>
     public IReadOnlyCollection<string> PoolsInUse(LoadBalancerOptions options) =>
     [
@@ -64,10 +65,10 @@ internal sealed class NodeListeners : IDisposable
            select pool,
     ];
 
-    /// <summary>Makes the routing tables and relay targets of other options. Nothing has changed yet.</summary>
+    /// <summary>Makes the routing tables and relay targets for new options. Changes nothing yet.</summary>
     /// <param name="options">The options, which must be valid.</param>
     /// <param name="change">The pools that there will be.</param>
-    /// <returns>What puts them in place; it cannot fail.</returns>
+    /// <returns>An action that publishes them; it cannot fail.</returns>
     public List<Action> Prepare(LoadBalancerOptions options, PoolsChange change)
     {
         var forwarders = change.Forwarders();
@@ -90,8 +91,8 @@ internal sealed class NodeListeners : IDisposable
         return switches;
     }
 
-    /// <summary>Applies what other options set of the listeners themselves: who is trusted, the limits.</summary>
-    /// <returns>What of them needs a restart, in words for the log.</returns>
+    /// <summary>Applies the new options of the listeners themselves: trusted proxies and limits.</summary>
+    /// <returns>The settings that need a restart, as text for the log.</returns>
     public IReadOnlyList<string> Apply(LoadBalancerOptions options)
     {
         var needed = new List<string>();
@@ -130,7 +131,7 @@ internal sealed class NodeListeners : IDisposable
         }
     }
 
-    // A request goes through it from the last line to the first.
+    // A request passes these from the last line to the first.
     private RequestDelegate Pipeline(string name, HttpListenerOptions listener, bool hasAccessLog, LoadBalancerOptions options)
     {
         RequestDelegate next = new ProxyMiddleware(_routing[name], hasAccessLog).InvokeAsync;
@@ -138,7 +139,7 @@ internal sealed class NodeListeners : IDisposable
         return listener.StatusEndpoints ? new StatusMiddleware(next, () => _pools.All, _lifetime).InvokeAsync : next;
     }
 
-    // Not a listener for tasks, nor a broker: its workers have joined the pool that it began with.
+    // Not for task listeners and brokers: their workers have joined the first pool.
     private static bool CanBeRerouted(IListener listener, LoadBalancerOptions options) =>
         (listener, options.Listeners.GetValueOrDefault(listener.Name)) is
             (KestrelListener, HttpListenerOptions) or (TcpRelayListener, TcpListenerOptions);
@@ -146,7 +147,7 @@ internal sealed class NodeListeners : IDisposable
     private static RelayTarget Target(TcpListenerOptions listener, LoadBalancerOptions options, PoolsChange change) =>
         new(listener, change.Find(listener.Pool), options.Pools[listener.Pool]);
 
-    // A client that takes nothing is one more reason for which no byte of a message moves.
+    // The same limit as for a backend: in both cases no byte of the message moves.
     private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);
 
     private static int HttpsPort(LoadBalancerOptions options) =>

@@ -14,14 +14,13 @@ using LoadBalancer.Tls;
 namespace LoadBalancer.Composition;
 
 /// <summary>
-/// A pool of a node with all that belongs to it: its forwarder, its probes, its connections. Other options come in two steps:
-/// <see cref="Prepare"/> makes what may fail, <see cref="Commit"/> puts it in place. Changes come one at a time, under
-/// <see cref="NodePoolParts.Gate"/>.
+/// A pool of a node with its forwarder, probes and connections. New options are applied in two steps: <see cref="Prepare"/> makes
+/// the parts that may fail, <see cref="Commit"/> publishes them. Changes come one at a time, under <see cref="NodePoolParts.Gate"/>.
 /// </summary>
 internal sealed class NodePool : IDisposable
 {
-    // Work that uses a pool is neither in flight nor in its queue for less than this: between two attempts for a moment, in a client's TLS
-    // handshake for ten seconds.
+    // Work that uses a pool may be neither in flight nor queued, but for less than this: for a moment between two attempts, or for ten
+    // seconds in a client's TLS handshake.
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
 
     private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(100);
@@ -29,14 +28,14 @@ internal sealed class NodePool : IDisposable
     private readonly NodePoolParts _parts;
     private readonly ILogger _logger;
     private readonly SlowStart _slowStart;
-    private readonly HashSet<Backend> _leaving = []; // they drain, and are removed then
+    private readonly HashSet<Backend> _leaving = []; // draining; removed when idle
     private PoolState _state;
 
     /// <summary>Makes a pool; the options must be valid.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="options">Its options.</param>
     /// <param name="parts">What the pools of a node have in common.</param>
-    /// <param name="knownHealth">What is known already of who listens at an address; null where nothing is.</param>
+    /// <param name="knownHealth">The known health of a backend address; null if it is not known.</param>
     /// <exception cref="StartException">The file of its sticky key cannot be used.</exception>
     public NodePool(string name, PoolOptions options, NodePoolParts parts, Func<EndpointAddress, BackendHealth?> knownHealth)
     {
@@ -63,7 +62,7 @@ internal sealed class NodePool : IDisposable
     public HeartbeatPool? Heartbeats =>
         _state.Options.Heartbeat is { } heartbeat ? new HeartbeatPool(Pool, heartbeat, _state.Options.Backends) : null;
 
-    /// <summary>Makes what other options need, for <see cref="Commit"/> or <see cref="Discard"/>. Nothing changes yet.</summary>
+    /// <summary>Makes the parts for new options, for <see cref="Commit"/> or <see cref="Discard"/>. Nothing changes yet.</summary>
     /// <exception cref="StartException">The file of its sticky key cannot be used, or there are too many backends.</exception>
     public PoolState Prepare(PoolOptions options)
     {
@@ -80,8 +79,8 @@ internal sealed class NodePool : IDisposable
     }
 
     /// <summary>
-    /// Puts other options in place. A backend of the same name and address keeps its health, its counters and its connections, and what
-    /// an operator has set of it at run time unless the options say something else of it than before; others come and go.
+    /// Publishes new options. A backend with the same name and address keeps its health, counters and connections. It also keeps what an
+    /// operator has set at run time, unless the new options change that setting. Other backends join or leave.
     /// </summary>
     public void Commit(PoolState next)
     {
@@ -89,12 +88,12 @@ internal sealed class NodePool : IDisposable
         _state = next;
         HashSet<Backend> stay = [.. _leaving];
         _leaving.Clear();
-        Pool.WaitingRoom.Limit = options.Queue.Limit;
+        Pool.RequestQueue.Limit = options.Queue.Limit;
         _slowStart.Duration = options.SlowStart;
         Pool.Update(update => Update(update, before.Options, options, stay));
         if (before.Trust != next.Trust)
         {
-            before.Trust.Dispose(); // What it has read stays good for connections under way.
+            before.Trust.Dispose(); // Open connections keep the certificates that were read.
         }
         if (before.Handler != next.Handler)
         {
@@ -102,7 +101,7 @@ internal sealed class NodePool : IDisposable
         }
     }
 
-    /// <summary>Gives back what was made for options that are not put in place.</summary>
+    /// <summary>Disposes of the parts that were made for options that are not published.</summary>
     public void Discard(PoolState next)
     {
         if (next.Trust != _state.Trust)
@@ -132,16 +131,16 @@ internal sealed class NodePool : IDisposable
     }
 
     /// <summary>
-    /// Lets a backend finish what it has in flight, and removes it, unless <see cref="Commit"/> says before that it is to stay.
+    /// Lets a backend finish what it has in flight, and removes it, unless a <see cref="Commit"/> before that keeps it.
     /// </summary>
     public void Delete(Backend backend) =>
         BackgroundTask.Run(DeleteAsync(backend), _logger, $"pool '{Pool.Name}': removing backend '{backend.Name}'");
 
     /// <summary>
-    /// Retires the pool, to which nothing leads any more. Its backends stay until nothing has used it for a minute: a request that looked
-    /// it up before, that waits in its queue or that is tried again is still served. Connections that are relayed may last for hours.
+    /// Retires the pool, which no listener uses any more. Its backends stay until it was unused for a minute: a request that has looked
+    /// it up before, waits in its queue or is retried is still served. Relayed connections may last for hours.
     /// </summary>
-    /// <returns>Whether it has ended and was disposed of; false where it was cancelled.</returns>
+    /// <returns>Whether it was disposed of; false if the token was cancelled.</returns>
     public async Task<bool> DrainAsync(CancellationToken cancellationToken)
     {
         _parts.HealthLog.Unwatch(Pool);
@@ -175,7 +174,7 @@ internal sealed class NodePool : IDisposable
             Pool.Change(() => backend.AdminState = AdminState.Draining);
             if (!_leaving.Add(backend))
             {
-                return; // It is on its way already.
+                return; // It drains already.
             }
         }
         while (backend.InFlight > 0 && backend.AdminState == AdminState.Draining)
@@ -184,7 +183,7 @@ internal sealed class NodePool : IDisposable
         }
         lock (_parts.Gate)
         {
-            // Unless an operator has made it Ready again.
+            // Not if an operator has set it to Ready again.
             if (_leaving.Remove(backend) && backend.AdminState == AdminState.Draining)
             {
                 Pool.ChangeMembers(members => members.Remove(backend));
@@ -192,7 +191,7 @@ internal sealed class NodePool : IDisposable
         }
     }
 
-    // A request that has just looked up its forwarder may still want a connection of the former handler.
+    // A request that has just looked up its forwarder may still need the former handler.
     private async Task DisposeLaterAsync(HttpMessageHandler handler)
     {
         await Task.Delay(Grace, _parts.Time);
@@ -243,7 +242,7 @@ internal sealed class NodePool : IDisposable
         return new(name, options.Address, health, options.Weight, options.MaxInFlight) { AdminState = options.AdminState };
     }
 
-    // One that joins others that are at work starts slowly, where that is wanted.
+    // A backend that joins a working pool starts slowly, if that is configured.
     private Backend NewJoining(string name, BackendOptions options, PoolOptions pool)
     {
         var backend = NewBackend(name, options, pool, null);
@@ -251,18 +250,18 @@ internal sealed class NodePool : IDisposable
         return backend;
     }
 
-    // Connections are kept across a change of options unless they would be made in another way.
+    // Connections are kept across a change of options, unless the options of connections change.
     private PoolState NewState(PoolOptions options, PoolState? before)
     {
-        var key = StickyKeyFor(options, before); // First what may fail.
+        var key = StickyKeyFor(options, before); // First, because it may fail.
         var trust = before is not null && options.Tls == before.Options.Tls
             ? before.Trust
             : new BackendTrust(Pool.Name, options.Tls, _parts.Time, _parts.Loggers.CreateLogger<BackendTrust>());
         var isSameUpstream = before is not null && trust == before.Trust && options.HttpVersion == before.Options.HttpVersion;
         var keepsConnections = isSameUpstream && options.Timeouts == before!.Options.Timeouts;
         var handler = keepsConnections ? before!.Handler : HttpForwarder.CreateHandler(options, trust, _parts.Time);
-        // Not from IHttpClientFactory, which keeps a handler for each name: this handler is the pool's own, and goes with it. Time-outs are
-        // the handler's, so that a slow message that moves is never cut.
+        // Not from IHttpClientFactory, which keeps a handler for each name: this handler belongs to the pool and is disposed of with it.
+        // The handler has the time-outs, so that a slow message that makes progress is never cut.
         var client = keepsConnections
             ? before!.Client
             : new HttpClient(handler, disposeHandler: false) { Timeout = Timeout.InfiniteTimeSpan };
@@ -273,7 +272,7 @@ internal sealed class NodePool : IDisposable
         return new PoolState(options, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));
     }
 
-    // The one that it has, unless its options are others now.
+    // The present one, unless its options have changed.
     private byte[]? StickyKeyFor(PoolOptions options, PoolState? before) =>
         options.StickySession is not { } sticky ? null
         : before is { StickyKey: { } key } && before.Options.StickySession == sticky ? key
@@ -291,7 +290,7 @@ internal sealed class NodePool : IDisposable
         return new ProbedPool(Pool, check, probe);
     }
 
-    // Its members are workers, which come and go by themselves.
+    // Its members are workers, which register themselves.
     private static bool IsJoined(PoolOptions before, PoolOptions now) => before.Backends.Count == 0 && now.Backends.Count == 0;
 
     private static HealthRules Rules(PoolOptions options, BackendOptions backend) => new()
@@ -307,7 +306,7 @@ internal sealed class NodePool : IDisposable
         LongestEjection = options.PassiveHealth.LongestEjection,
     };
 
-    /// <summary>The policy of a name, over nobody yet.</summary>
+    /// <summary>The policy with this name, without backends.</summary>
     internal static IBalancingPolicy Policy(PolicyName name) => name switch
     {
         PolicyName.RoundRobin => new RoundRobinPolicy(),
@@ -322,12 +321,12 @@ internal sealed class NodePool : IDisposable
 
 /// <summary>What the pools of a node have in common.</summary>
 /// <param name="Time">The clock.</param>
-/// <param name="HealthLog">Told of each change of health.</param>
+/// <param name="HealthLog">Logs each change of health.</param>
 /// <param name="Probes">Sends HTTP probes.</param>
-/// <param name="Errors">Told of each error that a client sees.</param>
-/// <param name="Durations">Record the durations of requests and tasks for readers that must hear of each one.</param>
+/// <param name="Errors">Records each error that a client sees.</param>
+/// <param name="Durations">Record the durations of requests and tasks for readers that need each single one.</param>
 /// <param name="Loggers">Make loggers.</param>
-/// <param name="Stopping">Cancelled when the node is to stop.</param>
+/// <param name="Stopping">Cancelled when the node stops.</param>
 internal sealed record NodePoolParts(
     TimeProvider Time, HealthLog HealthLog, HttpClient Probes, ErrorStatistics Errors, DurationInstruments Durations,
     ILoggerFactory Loggers, CancellationToken Stopping)

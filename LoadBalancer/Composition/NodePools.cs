@@ -16,7 +16,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
 {
     private readonly ILogger _logger = parts.Loggers.CreateLogger<NodePools>();
     private readonly CancellationTokenSource _disposed = new();
-    private readonly List<NodePool> _draining = []; // retired, and still in use
+    private readonly List<NodePool> _draining = []; // retired, but still in use
     private volatile ImmutableSortedDictionary<string, NodePool> _pools =
         ImmutableSortedDictionary.Create<string, NodePool>(StringComparer.OrdinalIgnoreCase);
 
@@ -29,10 +29,10 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
     /// <summary>A pool by name; null where there is none.</summary>
     public BackendPool? Find(string name) => _pools.GetValueOrDefault(name)?.Pool;
 
-    /// <summary>Makes what the pools of other options need, which may fail. Nothing has changed yet.</summary>
+    /// <summary>Makes the pools of new options, which may fail. Changes nothing yet.</summary>
     /// <param name="options">The options, which must be valid.</param>
-    /// <param name="inUse">The names of pools that stay as they are, even if the options have none of the name.</param>
-    /// <exception cref="StartException">Something cannot be had; nothing that was made is left.</exception>
+    /// <param name="inUse">The names of pools that stay as they are, even if the options do not contain them.</param>
+    /// <exception cref="StartException">A resource cannot be opened; everything that was made is disposed of.</exception>
     public PoolsChange Prepare(IReadOnlyDictionary<string, PoolOptions> options, IReadOnlyCollection<string> inUse)
     {
         var before = _pools;
@@ -42,7 +42,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
             change.Heartbeats = heartbeats.Reserve(
                 options.Where(entry => entry.Value.Heartbeat is not null).Select(entry => (entry.Key, entry.Value.Heartbeat!)));
             change.Pools = before.RemoveRange(before.Keys.Except([.. options.Keys, .. inUse], StringComparer.OrdinalIgnoreCase));
-            // So that a pool that only gets another name need not wait for the first probes and heartbeats again.
+            // So that a renamed pool need not wait for its first probes and heartbeats again.
             var known = change.Gone.SelectMany(pool => pool.Pool.Snapshot.Members).DistinctBy(backend => backend.Address)
                 .ToDictionary(backend => backend.Address, backend => backend.Health);
             foreach (var (name, pool) in options)
@@ -66,28 +66,28 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
         }
     }
 
-    /// <summary>Puts new pools in place, and the options of those that stay: one new snapshot for each.</summary>
+    /// <summary>Publishes the new pools, and the new options of those that stay: one new snapshot for each.</summary>
     public void Commit(PoolsChange change)
     {
         _pools = change.Pools;
         change.Added.Clear();
         CommitAll(change.Changed);
-        Watch(change.Heartbeats);
+        WatchNeedsLock(change.Heartbeats);
     }
 
     /// <summary>
-    /// Takes away what listeners no longer use: the backends of pools that are left with none that could serve, and pools that are gone.
+    /// Removes what listeners no longer use: the backends of pools without a backend that can serve, and the pools that are gone.
     /// </summary>
     public void Retire(PoolsChange change)
     {
         var gone = change.Gone.ToList();
         _draining.AddRange(gone);
         CommitAll(change.Emptied);
-        Watch(change.Heartbeats);
+        WatchNeedsLock(change.Heartbeats);
         gone.ForEach(pool => BackgroundTask.Run(DrainAsync(pool), _logger, $"pool '{pool.Pool.Name}': draining"));
     }
 
-    /// <summary>Adds or replaces a backend of a pool that there is, until the next change of the configuration.</summary>
+    /// <summary>Adds or replaces a backend of an existing pool, until the next change of the configuration.</summary>
     /// <returns>The backend; null where the pool is gone.</returns>
     public Backend? Put(BackendPool pool, string name, EndpointAddress address, int weight)
     {
@@ -123,7 +123,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
         options.Backends.Count > 0 && !options.Backends.Values.Any(backend => backend.AdminState == AdminState.Ready && backend.Weight > 0);
 
     // A pool that drains is probed as before: requests may still wait for the result, and must not be sent to a backend that is down.
-    private void Watch(HeartbeatReservation reservation)
+    private void WatchNeedsLock(HeartbeatReservation reservation)
     {
         health.Watch([.. _pools.Values.Concat(_draining).Select(pool => pool.Probed).OfType<ProbedPool>()]);
         heartbeats.Watch([.. _pools.Values.Select(pool => pool.Heartbeats).OfType<HeartbeatPool>()], reservation);
@@ -137,7 +137,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
             {
                 _draining.Remove(pool);
                 using var none = new HeartbeatReservation();
-                Watch(none);
+                WatchNeedsLock(none);
             }
         }
     }

@@ -6,35 +6,35 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Composition;
 
 /// <summary>
-/// The pools of a new configuration, ready to be put in place; see <see cref="NodePools.Prepare"/>. To dispose of it gives back all that
-/// was made for it and not put in place.
+/// The pools of a new configuration, ready to be published; see <see cref="NodePools.Prepare"/>. Disposing it disposes of all parts
+/// that were not published.
 /// </summary>
 internal sealed class PoolsChange : IDisposable
 {
     private readonly ImmutableSortedDictionary<string, NodePool> _before;
 
-    /// <summary>Begins with the pools that there are.</summary>
+    /// <summary>Begins with the present pools.</summary>
     public PoolsChange(ImmutableSortedDictionary<string, NodePool> before) => (_before, Pools) = (before, before);
 
     /// <summary>Every pool after the change, by name.</summary>
     public ImmutableSortedDictionary<string, NodePool> Pools { get; set; }
 
-    /// <summary>Those that are new. Empty once they are in place, as are the other two lists.</summary>
+    /// <summary>The new pools. Empty after they were published, like the other two lists.</summary>
     public List<NodePool> Added { get; } = [];
 
-    /// <summary>Those that stay, with what becomes of them.</summary>
+    /// <summary>The pools that stay, with their next state.</summary>
     public List<(NodePool Pool, PoolState Next)> Changed { get; } = [];
 
-    /// <summary>Those that stay, but without a backend that could serve.</summary>
+    /// <summary>The pools that stay, but without a backend that can serve.</summary>
     public List<(NodePool Pool, PoolState Next)> Emptied { get; } = [];
 
-    /// <summary>Those that go: the new configuration has them no more, and no listener uses them.</summary>
+    /// <summary>The pools that go: the new configuration does not have them, and no listener uses them.</summary>
     public IEnumerable<NodePool> Gone => _before.Values.Except(Pools.Values);
 
     /// <summary>Where the heartbeats of the pools will arrive.</summary>
     public HeartbeatReservation Heartbeats { get; set; } = new();
 
-    /// <summary>A pool that there is after the change.</summary>
+    /// <summary>A pool by name, after the change.</summary>
     public BackendPool Find(string name) => Pools[name].Pool;
 
     /// <summary>A forwarder for each pool, by name.</summary>

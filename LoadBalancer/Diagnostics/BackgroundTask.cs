@@ -1,7 +1,7 @@
 namespace LoadBalancer.Diagnostics;
 
 /// <summary>
-/// Runs tasks that nobody awaits, so that none of them can fail in silence. Such a task handles the errors that it expects itself;
+/// Runs tasks that are not awaited, so that none of them can fail in silence. Such a task handles the errors that it expects itself;
 /// anything else is a bug, and is logged as an error. A cancellation is expected: that is how such a task is stopped.
 /// </summary>
 internal static partial class BackgroundTask

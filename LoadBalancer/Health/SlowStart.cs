@@ -7,7 +7,7 @@ namespace LoadBalancer.Health;
 /// <summary>
 /// Gives a backend that was down, or has just joined, its share step by step: its weight grows from a hundredth to the whole within
 /// <see cref="Duration"/>, so that cold caches and empty connection pools do not get a full share of the load at once. Backends that
-/// start together with the load balancer get their whole weight at once: there is nobody else to take their share.
+/// start together with the load balancer get their whole weight at once: no other backend could take their share.
 /// </summary>
 public sealed class SlowStart
 {

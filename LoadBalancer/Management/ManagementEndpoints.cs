@@ -178,7 +178,7 @@ internal sealed class ManagementEndpoints(
         }
     }
 
-    // The page may load our own files only, and nobody may put it into a frame.
+    // The page may load our own files only, and must not be put into a frame.
     private static void AddSecurityHeaders(IHeaderDictionary headers)
     {
         headers.ContentSecurityPolicy =

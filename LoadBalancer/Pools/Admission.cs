@@ -2,26 +2,26 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace LoadBalancer.Pools;
 
-/// <summary>Why work got no backend.</summary>
+/// <summary>Why a request was not given a backend.</summary>
 public enum Rejection
 {
     /// <summary>It got one.</summary>
     None,
 
-    /// <summary>No backend is eligible that the work was not tried at.</summary>
+    /// <summary>The work was tried on every eligible backend, or none is eligible.</summary>
     NoBackend,
 
-    /// <summary>All are full, and so is the queue.</summary>
+    /// <summary>All backends are full, and the queue is full too.</summary>
     QueueFull,
 
-    /// <summary>It has waited in the queue for as long as it may.</summary>
+    /// <summary>It waited in the queue for the longest time allowed.</summary>
     QueueTimeout,
 
     /// <summary>It was cancelled while it waited.</summary>
     Cancelled,
 }
 
-/// <summary>What <see cref="BackendPool.AcquireAsync"/> came to.</summary>
+/// <summary>The result of <see cref="BackendPool.AcquireAsync"/>.</summary>
 /// <param name="Lease">The backend; null where there is none.</param>
 /// <param name="Rejection">Why there is none.</param>
 public readonly record struct Admission(BackendLease? Lease, Rejection Rejection)

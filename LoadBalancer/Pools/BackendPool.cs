@@ -5,45 +5,45 @@ using LoadBalancer.Pools.Statistics;
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// A named group of backends. It owns its members, what is in flight, what waits and the published snapshot. It owns no I/O, no retry,
-/// no protocol, and no timer but that of a wait. Every choice of a backend is made by
+/// A named group of backends. It owns its members, the in-flight counts, the queue and the published snapshot. It does no I/O and no
+/// retry, knows no protocol, and has no timer except the time-out of its queue. Every choice of a backend is made by
 /// <see cref="TryAcquire(in SelectionContext, out BackendLease?)"/>, or by <see cref="AcquireAsync"/> where the work can wait, and ends
 /// with <see cref="BackendLease.Complete"/>.
 /// </summary>
 public sealed class BackendPool
 {
-    // A request that chose a backend just before it left has been counted within this time.
+    // A request that chose a backend just before the backend left is counted within this time.
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
 
     private readonly Lock _gate = new();
     private readonly InFlightCounts _counts = new();
-    private readonly List<(Backend Backend, long At)> _leavers = []; // whose slot is not free yet
-    private int _unsettled; // what waits until it is known whether a backend can serve
+    private readonly List<(Backend Backend, long At)> _leavers = []; // backends that left, and whose slot is not free yet
+    private int _unsettled; // requests that wait for the first probe results
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
 
     /// <summary>Makes a pool of these backends.</summary>
     /// <param name="name">Its name in the configuration.</param>
-    /// <param name="policy">How backends are chosen; over no backends yet.</param>
+    /// <param name="policy">How backends are chosen; made without backends.</param>
     /// <param name="backends">Its members, in the order of the configuration; they belong to this pool alone.</param>
-    /// <param name="waitingRoom">How many requests may wait in its <see cref="WaitingRoom"/>.</param>
-    public BackendPool(string name, IBalancingPolicy policy, ImmutableArray<Backend> backends, int waitingRoom = 0)
+    /// <param name="queueLimit">The most requests that may wait in its <see cref="RequestQueue"/>.</param>
+    public BackendPool(string name, IBalancingPolicy policy, ImmutableArray<Backend> backends, int queueLimit = 0)
     {
         Name = name;
         Statistics = new PoolStatistics(name);
-        WaitingRoom = new WaitingRoom(this, waitingRoom);
+        RequestQueue = new RequestQueue(this, queueLimit);
         _snapshot = new PoolSnapshot([], [], policy);
         SetMembers(backends);
     }
 
     /// <summary>
-    /// Raised after a backend went up or down, the first time too, on the thread that observed it; handlers must not block.
+    /// Raised after a backend went up or down, including its first result, on the thread that observed it; handlers must not block.
     /// </summary>
     public event Action<BackendPool, Backend>? HealthFlipped;
 
     /// <summary>
-    /// Raised after a backend was ejected, on the thread that observed it; handlers must not block. One of them has to call
-    /// <see cref="EndEjection"/> when <see cref="BackendHealth.EjectionTime"/> is over.
+    /// Raised after a backend was ejected, on the thread that observed it; handlers must not block. One of them must call
+    /// <see cref="EndEjection"/> after <see cref="BackendHealth.EjectionTime"/>.
     /// </summary>
     public event Action<BackendPool, Backend>? Ejected;
 
@@ -61,24 +61,24 @@ public sealed class BackendPool
     /// </summary>
     public bool IsRelayed { get; set; }
 
-    /// <summary>What it has done.</summary>
+    /// <summary>Its counters.</summary>
     public PoolStatistics Statistics { get; }
 
-    /// <summary>Where work waits while every backend that could do it is at its limit.</summary>
-    public WaitingRoom WaitingRoom { get; }
+    /// <summary>The queue for work while every backend that could do it is at its limit.</summary>
+    public RequestQueue RequestQueue { get; }
 
-    /// <summary>Whether its backends are workers that join it by themselves, so that an operator cannot add one. Default false.</summary>
+    /// <summary>Whether its backends are workers that register themselves, so that an operator cannot add one. Default false.</summary>
     public bool IsJoinedByWorkers { get; set; }
 
-    /// <summary>Counts what waits for it in a listener's own queue; called on any thread. Null where there is no such queue.</summary>
+    /// <summary>Counts the work in a listener's own queue for this pool; called on any thread. Null if there is no such queue.</summary>
     public Func<int>? Backlog { get; set; }
 
-    /// <summary>How much work waits for a backend, in <see cref="WaitingRoom"/> or in a listener's queue.</summary>
-    public int WaitingCount => WaitingRoom.Count + (Backlog?.Invoke() ?? 0);
+    /// <summary>How much work waits for a backend, in <see cref="RequestQueue"/> or in a listener's queue.</summary>
+    public int WaitingCount => RequestQueue.Count + (Backlog?.Invoke() ?? 0);
 
     /// <summary>
-    /// Whether nothing is in flight, backends that have left included, and nothing waits. Between two attempts work is neither, for a
-    /// moment.
+    /// Whether nothing is in flight, also on backends that have left, and nothing waits. Between two attempts a request is, for a moment,
+    /// neither in flight nor waiting.
     /// </summary>
     public bool IsIdle => Volatile.Read(ref _unsettled) == 0 && WaitingCount == 0 && !_counts.All.ContainsAnyExcept(0);
 
@@ -86,8 +86,8 @@ public sealed class BackendPool
     public PoolSnapshot Snapshot => _snapshot;
 
     /// <summary>
-    /// Completed while it is known whether a backend can serve: one is eligible, or all have had their first probe. Otherwise some
-    /// backends were not probed yet, and the task completes when that has changed.
+    /// Completed while it is known whether a backend can serve: one is eligible, or all have had their first probe. Otherwise the task
+    /// completes as soon as that is so.
     /// </summary>
     public Task Settled => _settled.Task;
 
@@ -103,28 +103,27 @@ public sealed class BackendPool
                 lease = new BackendLease(this, backend);
                 return true;
             }
-            // Another thread has taken its last free lease in between: it no longer has room, so the next pick is another backend.
+            // Another thread took its last free slot. It has no room now, so the next pick is another backend.
         }
         lease = null;
         return false;
     }
 
-    /// <summary>The same, but only while nothing waits: a backend that has just become free goes to work that waits.</summary>
-    /// <returns>Whether there was one, and nothing waits.</returns>
+    /// <summary>The same, but only while the queue is empty: a backend that has just become free goes to waiting work first.</summary>
+    /// <returns>Whether there was one, and the queue is empty.</returns>
     public bool TryAcquireInTurn(in SelectionContext context, [NotNullWhen(true)] out BackendLease? lease)
     {
         lease = null;
-        return WaitingRoom.Count == 0 && TryAcquire(context, out lease);
+        return RequestQueue.Count == 0 && TryAcquire(context, out lease);
     }
 
     /// <summary>
-    /// Chooses an eligible backend in turn, see <see cref="TryAcquireInTurn"/>. Where there is none it waits: without limit for the
-    /// first probes, which may be under way when the node has just started; then in the queue, while every backend is full that this
-    /// work was not tried at.
+    /// Chooses an eligible backend in turn, see <see cref="TryAcquireInTurn"/>. If there is none it waits: without limit for the first
+    /// probes, which may still run when the node has just started; then in the queue, while every untried backend is full.
     /// </summary>
-    /// <param name="context">What the work is, and where it was tried.</param>
+    /// <param name="context">The work, and the backends on which it was tried.</param>
     /// <param name="queueTimeout">How long it may wait in the queue.</param>
-    /// <param name="time">The clock of that.</param>
+    /// <param name="time">The clock of the time-out.</param>
     /// <param name="cancellationToken">Ends either wait.</param>
     public async ValueTask<Admission> AcquireAsync(
         SelectionContext context, TimeSpan queueTimeout, TimeProvider time, CancellationToken cancellationToken)
@@ -153,7 +152,7 @@ public sealed class BackendPool
         }
         using var late = new CancellationTokenSource(queueTimeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
-        if (WaitingRoom.TryEnter(context, either.Token) is not { } waiting)
+        if (RequestQueue.TryEnqueue(context, either.Token) is not { } waiting)
         {
             return new(null, Rejection.QueueFull);
         }
@@ -162,15 +161,15 @@ public sealed class BackendPool
             : new(null, late.IsCancellationRequested ? Rejection.QueueTimeout : Rejection.NoBackend);
     }
 
-    /// <summary>Takes this backend, for work that belongs to it: also while it drains, not while it is down, disabled or full.</summary>
-    /// <returns>Whether that was possible.</returns>
+    /// <summary>Takes this backend, for work that is bound to it (a sticky session): also while it drains.</summary>
+    /// <returns>False if the backend is down, disabled or full.</returns>
     public bool TryAcquire(Backend backend, [NotNullWhen(true)] out BackendLease? lease)
     {
         lease = backend.IsOpenToItsOwn && backend.TryEnter() ? new BackendLease(this, backend) : null;
         return lease is not null;
     }
 
-    /// <summary>Whether an eligible backend is left that this work was not tried at, with room or without.</summary>
+    /// <summary>Whether there is an eligible backend on which this work was not tried, with or without room.</summary>
     public bool HasUntried(in SelectionContext context)
     {
         foreach (var backend in _snapshot.Eligible)
@@ -223,8 +222,8 @@ public sealed class BackendPool
     public void SetMembers(ImmutableArray<Backend> members) => Update(update => update.Members = members);
 
     /// <summary>
-    /// Changes any number of things together: members, policy, rules, and properties of backends. They are published at once: each choice
-    /// of a backend sees the pool before the change, or after it. A choice that was made before holds.
+    /// Changes any number of things together: members, policy, rules, and properties of backends. They are published together: each choice
+    /// of a backend sees the pool before the change or after it. Earlier choices stay valid.
     /// </summary>
     /// <param name="change">Sets them; must not call the pool.</param>
     /// <exception cref="InvalidOperationException">
@@ -246,7 +245,7 @@ public sealed class BackendPool
             }
             PublishNeedsLock(update.Members, update.Policy);
         }
-        WaitingRoom.Serve();
+        RequestQueue.Serve();
         SnapshotChanged?.Invoke(this);
         if (isJoinedOrLeft)
         {
@@ -277,7 +276,7 @@ public sealed class BackendPool
         {
             Apply(backend, changes.HasFlag(HealthChanges.Ejectable) ? EjectIfSpared(backend) : changes);
         }
-        WaitingRoom.Serve();
+        RequestQueue.Serve();
     }
 
     // Failures alone are weak evidence: where many backends fail, the cause may be the requests, and the remaining backends would be
@@ -322,7 +321,7 @@ public sealed class BackendPool
         joining.ForEach(joined => joined.Join(_counts));
     }
 
-    // No other backend may count in a slot in which a lease of the former one may still count.
+    // A slot must not be reused while a lease of its former backend may still count in it.
     private void FreeSlotsNeedsLock()
     {
         bool IsFree((Backend Backend, long At) leaver) =>

@@ -3,26 +3,26 @@ using System.Collections.Immutable;
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// What one change of a pool sets, see <see cref="BackendPool.Update"/>. Begins with what holds now; what is not
-/// touched stays.
+/// The new values of one pool change, see <see cref="BackendPool.Update"/>. It starts with the present values; values that are not set
+/// stay.
 /// </summary>
 public sealed class PoolUpdate
 {
     internal PoolUpdate(PoolSnapshot now) => (Members, Policy) = (now.Members, now.Policy);
 
     /// <summary>
-    /// All members, in order. A backend that stays keeps everything; one that leaves finishes what is in flight and gets nothing new. It
-    /// cannot come back: to be a member again it must be made anew.
+    /// All members, in order. A backend that stays keeps its state. A backend that leaves finishes what is in flight and gets nothing new;
+    /// it cannot come back, a new backend must be made for it.
     /// </summary>
     public ImmutableArray<Backend> Members { get; set; }
 
-    /// <summary>How backends are chosen; another policy is one over nobody yet.</summary>
+    /// <summary>How backends are chosen. A new policy must be made without backends.</summary>
     public IBalancingPolicy Policy { get; set; }
 
-    /// <summary>The members whose health is another by the rules that were set.</summary>
+    /// <summary>The members that went up or down because of the new rules.</summary>
     internal List<Backend> Flipped { get; } = [];
 
-    /// <summary>Applies other rules to what is observed of a backend.</summary>
+    /// <summary>Sets the health rules of a backend.</summary>
     public void SetRules(Backend backend, HealthRules rules)
     {
         if (backend.Health.SetRules(rules).HasFlag(HealthChanges.Flipped))

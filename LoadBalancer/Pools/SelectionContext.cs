@@ -6,8 +6,8 @@ public readonly struct SelectionContext
     private readonly IReadOnlyCollection<Backend>? _tried;
 
     /// <summary>Creates the context of one choice.</summary>
-    /// <param name="tried">Backends on which this work was tried already; none of them is chosen again.</param>
-    /// <param name="clientHash">A hash of the client that is well distributed; only <c>IpHash</c> uses it.</param>
+    /// <param name="tried">Backends on which this work was tried before; they are not chosen again.</param>
+    /// <param name="clientHash">An evenly distributed hash of the client; only <c>IpHash</c> uses it.</param>
     public SelectionContext(IReadOnlyCollection<Backend>? tried = null, ulong clientHash = 0) => (_tried, ClientHash) = (tried, clientHash);
 
     /// <summary>The hash of the client, see <see cref="Pools.ClientHash"/>.</summary>

@@ -51,7 +51,7 @@ internal sealed class ClientSession : LineSession
     /// <summary>Whether new tasks are rejected because the listener stops.</summary>
     public bool IsStopping { get; set; }
 
-    /// <summary>Sends a result. A result that nobody waits for is dropped.</summary>
+    /// <summary>Sends a result. A result is dropped if the client no longer waits for it.</summary>
     public void AnswerNeedsLock(ClientTask task, ReadOnlySpan<byte> result)
     {
         if (_isGone || !_tasks.Remove(task))

@@ -14,7 +14,7 @@ internal sealed class LineWriter : IDisposable
     private readonly SendQueue _queue;
 
     /// <summary>Makes the writer of a connection.</summary>
-    /// <param name="connection">The connection; nobody else sends on it.</param>
+    /// <param name="connection">The connection; only this writer sends on it.</param>
     /// <param name="sendTimeout">How long the peer may take no byte.</param>
     /// <param name="broken">Called once, with the reason, when nothing can be sent any more; on any thread.</param>
     /// <param name="time">The clock.</param>

@@ -271,7 +271,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
         }
         else if (task.ReplyTo.Length == 0)
         {
-            Acknowledge(); // Nobody waits for the result.
+            Acknowledge(); // No result is expected.
         }
         else
         {

@@ -85,7 +85,7 @@ internal sealed class TaskIdComparer : IEqualityComparer<TaskItem>, IAlternateEq
     /// <summary>The only instance.</summary>
     public static TaskIdComparer Instance { get; } = new();
 
-    /// <summary>The hash of an id. Its seed differs in each process, so that nobody can choose ids with equal hashes.</summary>
+    /// <summary>The hash of an id. Its seed differs in each process, so that clients cannot choose ids with equal hashes.</summary>
     public static int HashOf(ReadOnlySpan<byte> id)
     {
         var hash = new HashCode();

@@ -11,17 +11,17 @@ namespace LoadBalancer.Tcp;
 /// <param name="target">Where connections go.</param>
 /// <param name="client">The client's connection.</param>
 /// <param name="time">The clock of the time-outs.</param>
-/// <param name="logger">Told of each failed attempt.</param>
+/// <param name="logger">Logs each failed attempt.</param>
 internal sealed partial class BackendConnector(RelayTarget target, ISocketConnection client, TimeProvider time, ILogger logger)
 {
     private readonly Lock _gate = new();
-    private CancellationTokenSource? _waiting; // for whatever it is at the moment
+    private CancellationTokenSource? _waiting; // cancels the present wait, for a backend or for a connection
     private bool _isGivenUp;
 
     /// <summary>Connects to one backend after the other until one takes the connection.</summary>
     /// <param name="source">The client's address.</param>
     /// <param name="destination">What the client connected to.</param>
-    /// <returns>The backend and the connection to it; null where there is none, or it was given up.</returns>
+    /// <returns>The backend and the connection to it; null if there is none, or after <see cref="GiveUp"/>.</returns>
     public async Task<(BackendLease Lease, ISocketConnection Connection)?> ConnectAsync(IPEndPoint? source, IPEndPoint? destination)
     {
         var hash = ClientHash.Of(source?.Address);
@@ -77,7 +77,7 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
         }
     }
 
-    /// <summary>Ends whatever is waited for; nobody wants the backend any more.</summary>
+    /// <summary>Ends the present wait: the backend is no longer needed.</summary>
     public void GiveUp()
     {
         lock (_gate)
@@ -122,7 +122,7 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
         return source;
     }
 
-    // Not on this thread: whoever waits has much to do.
+    // Not on this thread: the continuation may run for long.
     private void Cancel(CancellationTokenSource source) =>
         BackgroundTask.Run(source.CancelAsync(), logger, $"pool '{target.Pool.Name}': giving up a connection to a backend");
 
@@ -138,6 +138,6 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
     private partial void LogConnectFailed(string pool, string backend, string reason);
 
     [LoggerMessage(81, LogLevel.Warning,
-        "pool '{Pool}': no backend could be connected to, for this machine has nothing to spare: {Reason}")]
+        "pool '{Pool}': no backend could be connected to, because this machine is out of resources: {Reason}")]
     private partial void LogCannotConnect(string pool, string reason);
 }

@@ -9,19 +9,19 @@ namespace LoadBalancer.Tcp;
 
 /// <summary>
 /// The header that a proxy puts before a connection's bytes, to say between whom the connection really is: the PROXY protocol, versions
-/// 1 (a line of text) and 2 (binary), as haproxy.org has it in proxy-protocol.txt. Pure functions over bytes.
+/// 1 (a line of text) and 2 (binary), specified in proxy-protocol.txt of haproxy.org. Pure functions over bytes.
 /// </summary>
-/// <param name="Source">The client; null where the proxy speaks for itself, or does not know.</param>
+/// <param name="Source">The client; null if the connection is the proxy's own, or the client is not known.</param>
 /// <param name="Destination">What the client connected to; null likewise.</param>
 internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Destination)
 {
     /// <summary>
-    /// The longest header that is taken. The specification's own limit is 64 KiB; what a proxy may add beside addresses is rarely a
-    /// hundredth of that.
+    /// The longest header that is accepted. The specification allows 64 KiB; what proxies add to the addresses is rarely more than a few
+    /// hundred bytes.
     /// </summary>
     public const int MaxLength = 4096;
 
-    /// <summary>What <see cref="Needed"/> says of something that is no header.</summary>
+    /// <summary>The result of <see cref="Needed"/> for bytes that are no header.</summary>
     public const int Malformed = -1;
 
     private const int MaxLineLength = 107; // version 1, section 2.1
@@ -35,8 +35,8 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
 
     private static ReadOnlySpan<byte> LineBegin => "PROXY "u8;
 
-    /// <summary>How many more bytes belong to a header at the least; none where it is whole.</summary>
-    /// <param name="begun">What has come of it.</param>
+    /// <summary>How many more bytes the header has at least; 0 if it is complete.</summary>
+    /// <param name="begun">The bytes received so far.</param>
     /// <returns>The number; 0; or <see cref="Malformed"/>.</returns>
     public static int Needed(ReadOnlySpan<byte> begun)
     {
@@ -44,7 +44,7 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         {
             var length = begun.Length < FixedLength ? FixedLength : FixedLength + BinaryPrimitives.ReadUInt16BigEndian(begun[14..]);
             return length > MaxLength ? Malformed
-                : begun.Length < Signature.Length ? Signature.Length - begun.Length // As much as is sure whichever version it is.
+                : begun.Length < Signature.Length ? Signature.Length - begun.Length // Safe for both versions.
                 : length - begun.Length;
         }
         if (!Begins(begun, LineBegin) || begun.Length > MaxLineLength)
@@ -58,7 +58,7 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
             : begun[^1] == '\r' ? 1 : 2;
     }
 
-    /// <summary>Reads a header that is whole.</summary>
+    /// <summary>Parses a complete header.</summary>
     /// <returns>Whether it is one.</returns>
     public static bool TryParse(ReadOnlySpan<byte> header, out ProxyHeader parsed) =>
         header.StartsWith(Signature) ? TryParseBinary(header, out parsed) : TryParseLine(header, out parsed);
@@ -74,7 +74,7 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         {
             return [.. Signature, Version, 0, 0, 0];
         }
-        // Either family may stand for IPv4; only where both ends are, they are written so.
+        // IPv4 only if both ends are IPv4, also as ::ffff:a.b.c.d.
         var (from, to) = (source.Address, destination.Address);
         var isInet = from.IsIPv4() && to.IsIPv4();
         (from, to) = isInet ? (from.MapToIPv4(), to.MapToIPv4()) : (from.MapToIPv6(), to.MapToIPv6());
@@ -99,7 +99,7 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         }
         if (command == 0 || protocol != Stream || family is not (Inet or Inet6))
         {
-            return true; // The proxy's own, or of a kind that says nothing to us.
+            return true; // The proxy's own connection, or an address family that is not used here.
         }
         var size = family == Inet ? 4 : 16;
         var rest = header[FixedLength..];
@@ -125,7 +125,7 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         var words = Encoding.Latin1.GetString(header[..^2]).Split(' ');
         if (words[1] == "UNKNOWN")
         {
-            return true; // Whatever follows is to be ignored.
+            return true; // The rest is to be ignored.
         }
         if (words.Length != 6 || words[1] is not ("TCP4" or "TCP6")
             || !TryParse(words[2], words[4], words[1] == "TCP4", out var source)
@@ -142,7 +142,7 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
         endPoint = null;
         var isValid = IPAddress.TryParse(address, out var ip)
             && (isInet
-                // Not 1.2 or 010.0.0.1, which others take for something else.
+                // Not 1.2 or 010.0.0.1, which other parsers read differently.
                 ? ip.AddressFamily == AddressFamily.InterNetwork && ip.ToString() == address
                 : ip.AddressFamily == AddressFamily.InterNetworkV6 && !address.AsSpan().ContainsAny("[]%/"))
             && ushort.TryParse(port, NumberStyles.None, CultureInfo.InvariantCulture, out var number)

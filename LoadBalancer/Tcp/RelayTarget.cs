@@ -18,14 +18,14 @@ internal sealed class RelayTarget(TcpListenerOptions listener, BackendPool pool,
     /// <summary>That pool's options.</summary>
     public PoolOptions PoolOptions => poolOptions;
 
-    /// <summary>How long nothing may move over a connection.</summary>
+    /// <summary>How long a connection may be idle.</summary>
     public TimeSpan IdleTimeout => listener.IdleTimeout;
 
-    /// <summary>What a client is sent where no backend can be had; null where that is nothing.</summary>
-    public byte[]? UnavailableMessage { get; } = string.IsNullOrEmpty(listener.UnavailableMessage)
-        ? null : Encoding.UTF8.GetBytes(listener.UnavailableMessage);
+    /// <summary>The message to a client if no backend is available; null for none.</summary>
+    public byte[]? UnavailableMessage { get; } =
+        string.IsNullOrEmpty(listener.UnavailableMessage) ? null : Encoding.UTF8.GetBytes(listener.UnavailableMessage);
 
-    /// <summary>Whether a peer begins with a PROXY header, and is believed.</summary>
+    /// <summary>Whether a peer is a trusted proxy, whose connections begin with a PROXY header.</summary>
     public bool IsProxy(IPAddress peer)
     {
         peer = peer.Unmap();

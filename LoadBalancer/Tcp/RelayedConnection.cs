@@ -11,23 +11,23 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Tcp;
 
 /// <summary>
-/// One connection of a client, relayed to a backend: bytes pass unchanged, the end of a half is the end of that half on the other side,
-/// a reset is a reset there. The steps are those of <see cref="ServeAsync"/>, top to bottom.
+/// One connection of a client, relayed to a backend: bytes pass unchanged; the end of one half is passed on as the end of that half,
+/// and a reset as a reset. The steps are in <see cref="ServeAsync"/>, top to bottom.
 /// </summary>
 internal sealed partial class RelayedConnection
 {
-    // No memory is held while nothing is there to read; much of it only where much is.
+    // An idle connection holds no buffer; a large one is used only for large transfers.
     private const int FirstBuffer = 16 * 1024;
     private const int LargeBuffer = 64 * 1024;
 
-    // What a client may still send, and for how long, after it was told that there is no backend. Closing at once would reset the
-    // connection where anything has come that nobody read, and a reset may overtake the message.
+    // How much a client may still send, and for how long, after the message that there is no backend. Closing at once would reset a
+    // connection with unread bytes, and the client might see the reset before the message.
     private const int MostDrained = 1024 * 1024;
     private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(2);
 
     private static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
 
-    // How long what was sent before a reset may take to go out, before the reset follows it.
+    // How long a reset waits for the bytes before it to be sent.
     private static readonly TimeSpan ResetTime = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan ResetPoll = TimeSpan.FromMilliseconds(50);
 
@@ -47,11 +47,11 @@ internal sealed partial class RelayedConnection
     private string _reason = "";
     private int _end = Open; // or a ConnectionEnd
 
-    // Written by the one who relays that way, read by the sweep.
+    // Written by the relay of each direction, read by the sweep.
     private long _in;
     private long _out;
 
-    // The sweep's.
+    // Used by the sweep only.
     private long _seen = -1;
     private long _quietSince;
     private long _queued;
@@ -65,12 +65,12 @@ internal sealed partial class RelayedConnection
         (_peer, _source, _destination) = (accepted.Remote, accepted.Remote, accepted.Local);
     }
 
-    /// <summary>Serves the connection to its end. Throws nothing.</summary>
+    /// <summary>Serves the connection to its end. Does not throw.</summary>
     public async Task ServeAsync()
     {
         try
         {
-            // 1. Learn who the client is, where a proxy says so, and end its TLS.
+            // 1. Read the PROXY header of a trusted proxy, and terminate TLS.
             if ((_target.IsProxy(_peer.Address) || _listener.Certificates is not null) && !await ShakeHandsAsync())
             {
                 TryEnd(ConnectionEnd.Rejected);
@@ -79,7 +79,7 @@ internal sealed partial class RelayedConnection
 
             // 2. Connect to a backend; the system keeps what the client sends meanwhile.
             _socket.Watch();
-            // A full barrier, here and below: whatever cuts the connection sees the connector (or the backend), or we see that it is cut.
+            // A full barrier, here and below: either Cut sees the connector (or the backend), or this method sees that it was cut.
             Interlocked.Exchange(ref _connector, new BackendConnector(_target, _socket, _listener.Time, _listener.Logger));
             if (Volatile.Read(ref _end) == Open && await _connector.ConnectAsync(_source, _destination) is var (lease, backend))
             {
@@ -106,7 +106,7 @@ internal sealed partial class RelayedConnection
     }
 
     /// <summary>
-    /// A look at it now and then, on no particular thread: whether nothing has moved for too long, or there is nobody to move it.
+    /// Called by the sweep, on any thread: cuts the connection if it was idle for too long, or if one of its ends is broken.
     /// </summary>
     public void Inspect(long now)
     {
@@ -116,7 +116,7 @@ internal sealed partial class RelayedConnection
             {
                 connector.GiveUp();
             }
-            _seen = -1; // Quiet is what follows: before, nothing could move.
+            _seen = -1; // Idle time counts from here: before, nothing could be relayed.
             return;
         }
         var moved = Volatile.Read(ref _in) + Volatile.Read(ref _out);
@@ -133,11 +133,12 @@ internal sealed partial class RelayedConnection
         if (quiet >= ResetTime && (_socket.IsBroken || _backend is { IsBroken: true }))
         {
             _reason = FailureReason.Of(SocketError.ConnectionReset);
-            Cut(_socket.IsBroken ? ConnectionEnd.ClientReset : ConnectionEnd.BackendReset); // Its other end does not take what it has sent.
+            // Its bytes still wait for the other end, so no read has seen the reset.
+            Cut(_socket.IsBroken ? ConnectionEnd.ClientReset : ConnectionEnd.BackendReset);
         }
         else if (quiet >= _target.IdleTimeout)
         {
-            // Who takes what waits for it in the system's memory is slow, but moves.
+            // A peer that still acknowledges bytes in the system's buffer is slow, not idle.
             var queued = Unacknowledged();
             if (queued < _queued)
             {
@@ -150,9 +151,9 @@ internal sealed partial class RelayedConnection
         }
     }
 
-    /// <summary>Ends it.</summary>
-    /// <param name="end">Why.</param>
-    /// <param name="isReset">Whether its ends must see that they may not have got everything.</param>
+    /// <summary>Ends the connection.</summary>
+    /// <param name="end">The reason.</param>
+    /// <param name="isReset">Whether both ends must see that data may be missing.</param>
     public void Cut(ConnectionEnd end, bool isReset = true)
     {
         if (!TryEnd(end))
@@ -191,11 +192,11 @@ internal sealed partial class RelayedConnection
         catch (Exception e) when (
             IsEndOfConnection(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException)
         {
-            return false; // The last two where a client begins TLS with an alert.
+            return false; // SslStream throws the last two if a client begins with a TLS alert.
         }
     }
 
-    // Takes no byte more than the header's.
+    // Reads no byte beyond the header.
     private async Task<bool> ReadProxyHeaderAsync()
     {
         var buffer = ArrayPool<byte>.Shared.Rent(ProxyHeader.MaxLength);
@@ -207,7 +208,7 @@ internal sealed partial class RelayedConnection
                 var count = await _socket.ReceiveAsync(buffer.AsMemory(length, needed));
                 if (count == 0)
                 {
-                    return false; // A proxy that only looks whether we are there.
+                    return false; // A health check of the proxy.
                 }
                 length += count;
             }
@@ -228,7 +229,7 @@ internal sealed partial class RelayedConnection
         }
     }
 
-    /// <summary>Says that there is no backend, in such a way that it arrives.</summary>
+    /// <summary>Sends the message that there is no backend, and makes sure that it arrives.</summary>
     private async Task RefuseAsync()
     {
         if (!TryEnd(ConnectionEnd.Unavailable) || _target.UnavailableMessage is not { } message)
@@ -253,7 +254,7 @@ internal sealed partial class RelayedConnection
         }
         catch (Exception e) when (IsEndOfConnection(e))
         {
-            // It did not wait for it.
+            // The client did not wait for the message.
         }
         finally
         {
@@ -312,10 +313,10 @@ internal sealed partial class RelayedConnection
         }
     }
 
-    /// <summary>One side is gone: the other must see that, after what was sent before.</summary>
+    /// <summary>One side is gone: resets the other one, after the bytes before it were sent.</summary>
     private async Task BreakAsync(bool isClient, string reason)
     {
-        // A backend that has ended its half and then takes nothing more has simply closed.
+        // A backend that has ended its half and accepts no more bytes has closed in good order.
         if (!TryEnd(isClient ? ConnectionEnd.ClientReset : _hasBackendEnded ? ConnectionEnd.Completed : ConnectionEnd.BackendReset))
         {
             return;
@@ -355,6 +356,6 @@ internal sealed partial class RelayedConnection
     private ITimer CloseAfter(TimeSpan time) =>
         _listener.Time.CreateTimer(static socket => ((ISocketConnection)socket!).Dispose(), _socket, time, Timeout.InfiniteTimeSpan);
 
-    // Where TLS is broken, it is an IOException.
+    // A broken TLS stream throws an IOException.
     private static bool IsEndOfConnection(Exception e) => e is SocketException or ObjectDisposedException or IOException;
 }

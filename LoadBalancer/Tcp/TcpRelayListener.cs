@@ -9,7 +9,7 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Tcp;
 
 /// <summary>
-/// A listener whose connections are relayed to a pool's backends, whatever goes over them; with certificates, TLS ends here.
+/// Relays its connections to a pool's backends, for any protocol over TCP; with certificates it terminates TLS.
 /// </summary>
 internal sealed partial class TcpRelayListener : IListener
 {
@@ -56,7 +56,7 @@ internal sealed partial class TcpRelayListener : IListener
     /// <inheritdoc/>
     public long Refused => _acceptor.Refused;
 
-    /// <summary>Where connections go that come from now on.</summary>
+    /// <summary>The target of new connections.</summary>
     public RelayTarget Target
     {
         get => _target;
@@ -75,13 +75,13 @@ internal sealed partial class TcpRelayListener : IListener
         }
     }
 
-    /// <summary>What TLS ends with; null where there is none.</summary>
+    /// <summary>The certificates for TLS; null without TLS.</summary>
     internal CertificateStore? Certificates { get; }
 
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
 
-    /// <summary>Where to write down what went wrong.</summary>
+    /// <summary>The logger for its connections.</summary>
     internal ILogger Logger => _logger;
 
     /// <inheritdoc/>
@@ -135,7 +135,7 @@ internal sealed partial class TcpRelayListener : IListener
         }
     }
 
-    /// <summary>A proxy that is trusted did not begin with what it should.</summary>
+    /// <summary>Logs that a trusted proxy did not begin with a PROXY header.</summary>
     internal void NoteMalformedHeader(IPEndPoint peer)
     {
         Interlocked.Increment(ref _malformedHeaders);
@@ -152,7 +152,7 @@ internal sealed partial class TcpRelayListener : IListener
         {
             if (_isStopping)
             {
-                accepted.Connection.Dispose(); // It was accepted in the moment of the stop, which does not wait for it.
+                accepted.Connection.Dispose(); // Accepted while the listener stops, which does not wait for it.
                 return;
             }
             _connections.Add(connection);
@@ -172,7 +172,7 @@ internal sealed partial class TcpRelayListener : IListener
     {
         if (Interlocked.Exchange(ref _isSweeping, 1) != 0)
         {
-            return; // It takes longer than the interval.
+            return; // The last sweep is still running.
         }
         var now = Time.GetTimestamp();
         foreach (var connection in Snapshot())

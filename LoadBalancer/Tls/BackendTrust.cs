@@ -114,7 +114,7 @@ public sealed partial class BackendTrust : IDisposable
                 LogTakenUp(_pool, file);
             }
         }
-        catch (Exception e) when (PemCertificate.IsFault(e))
+        catch (Exception e) when (PemCertificate.IsFileError(e))
         {
             LogCannotBeUsed(_pool, file, e.Message);
         }

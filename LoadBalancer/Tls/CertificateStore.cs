@@ -41,7 +41,7 @@ public sealed partial class CertificateStore : IDisposable
             {
                 ReadIfChanged(i);
             }
-            catch (Exception e) when (PemCertificate.IsFault(e))
+            catch (Exception e) when (PemCertificate.IsFileError(e))
             {
                 throw new StartException($"listener '{listener}': the certificate '{files[i].File}' cannot be used: {e.Message}", e);
             }
@@ -69,7 +69,7 @@ public sealed partial class CertificateStore : IDisposable
                     changed = true;
                 }
             }
-            catch (Exception e) when (PemCertificate.IsFault(e))
+            catch (Exception e) when (PemCertificate.IsFileError(e))
             {
                 LogCannotBeUsed(_listener, _files[i].File, e.Message);
             }

@@ -55,13 +55,13 @@ public static class PemCertificate
     }
 
     /// <summary>What is wrong with a certificate's files, or null.</summary>
-    internal static string? Fault(CertificateOptions options) => FaultOf(() => Read(options));
+    internal static string? FindError(CertificateOptions options) => ErrorOf(() => Read(options));
 
     /// <summary>What is wrong with a file of authorities, or null.</summary>
-    internal static string? AuthorityFault(string file) => FaultOf(() => ReadAuthorities(File.ReadAllText(file)));
+    internal static string? FindAuthorityError(string file) => ErrorOf(() => ReadAuthorities(File.ReadAllText(file)));
 
     /// <summary>Whether an exception says that a file, or what is in it, cannot be used.</summary>
-    internal static bool IsFault(Exception e) =>
+    internal static bool IsFileError(Exception e) =>
         e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or NotSupportedException;
 
     /// <summary>The text of a file; null where it cannot be read.</summary>
@@ -71,20 +71,20 @@ public static class PemCertificate
         {
             return File.ReadAllText(file);
         }
-        catch (Exception e) when (IsFault(e))
+        catch (Exception e) when (IsFileError(e))
         {
             return null;
         }
     }
 
-    private static string? FaultOf(Action read)
+    private static string? ErrorOf(Action read)
     {
         try
         {
             read();
             return null;
         }
-        catch (Exception e) when (IsFault(e))
+        catch (Exception e) when (IsFileError(e))
         {
             return e is FileNotFoundException { FileName: var file } ? $"no such file: {file}" : e.Message;
         }

@@ -4,12 +4,12 @@ using LoadBalancer.Diagnostics;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// What the accept loops of both transports do where the system has no file or memory left for another connection: they say so in the
-/// log, every ten seconds at most, and try again a moment later. Nothing reports that a file has become free.
+/// For the accept loops of both transports when the system has no file or memory left for another connection: logs it, at most once in
+/// ten seconds. The loops try again after <see cref="RetryDelay"/>, because no event reports that a file has become free.
 /// </summary>
 /// <param name="listener">The listener's name.</param>
 /// <param name="time">The clock.</param>
-/// <param name="logger">Where to say so.</param>
+/// <param name="logger">The logger.</param>
 internal sealed partial class AcceptTrouble(string listener, TimeProvider time, ILogger logger)
 {
     /// <summary>How many connections may wait in the system's queue to be accepted.</summary>
@@ -20,7 +20,7 @@ internal sealed partial class AcceptTrouble(string listener, TimeProvider time, 
 
     private readonly LogGate _gate = new(time);
 
-    /// <summary>Connections cannot be accepted for the time being.</summary>
+    /// <summary>Logs that connections cannot be accepted at the moment.</summary>
     public void Report(SocketException reason)
     {
         if (!_gate.TryPass())

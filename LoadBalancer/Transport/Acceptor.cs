@@ -7,14 +7,14 @@ using LoadBalancer.Net;
 namespace LoadBalancer.Transport;
 
 /// <summary>A connection that was accepted.</summary>
-/// <param name="Connection">The connection; whoever takes it must dispose of it.</param>
+/// <param name="Connection">The connection; the receiver must dispose of it.</param>
 /// <param name="Local">Our end.</param>
 /// <param name="Remote">The client's end.</param>
 internal readonly record struct AcceptedConnection(ISocketConnection Connection, IPEndPoint Local, IPEndPoint Remote);
 
 /// <summary>
-/// Accepts the connections of a listener that is not Kestrel's, on the transport that this process uses: on epoll they are given to the
-/// event loops in turn.
+/// Accepts the connections of a listener without Kestrel, on the transport of this process. On epoll they are spread over the event
+/// loops in turn.
 /// </summary>
 internal sealed class Acceptor : IDisposable
 {
@@ -68,7 +68,7 @@ internal sealed class Acceptor : IDisposable
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressNotAvailable && _loops.Count > 0)
         {
-            // The machine knows IPv6, but has switched it off.
+            // The machine supports IPv6, but it is switched off.
         }
         catch (SocketException e)
         {
@@ -86,7 +86,7 @@ internal sealed class Acceptor : IDisposable
     /// <param name="limit">How many connections there may be; null where there is no limit.</param>
     /// <param name="accepted">Given each connection; must neither block nor throw.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="logger">Is told when connections cannot be accepted.</param>
+    /// <param name="logger">Logs when connections cannot be accepted.</param>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public static IDisposable Accept(
         Socket bound, string listener, ConnectionLimit? limit, Action<AcceptedConnection> accepted, TimeProvider time, ILogger logger)

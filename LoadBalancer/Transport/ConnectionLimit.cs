@@ -2,7 +2,7 @@ using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Transport;
 
-/// <summary>Holds a listener to <c>MaxConnections</c>: a surplus connection is closed at once, counted, and logged.</summary>
+/// <summary>Enforces <c>MaxConnections</c> of a listener: a surplus connection is closed at once, counted and logged.</summary>
 /// <param name="listener">The listener's name.</param>
 /// <param name="most">How many connections there may be at once.</param>
 /// <param name="time">The clock that spaces the log lines.</param>
@@ -17,8 +17,8 @@ public sealed partial class ConnectionLimit(string listener, int most, TimeProvi
     /// <summary>Connections that were closed because there were too many.</summary>
     public long Refused => Interlocked.Read(ref _refused);
 
-    /// <summary>One more connection.</summary>
-    /// <returns>False where there are too many: it must be closed. Else <see cref="Leave"/> must be called when it is closed.</returns>
+    /// <summary>Counts a new connection.</summary>
+    /// <returns>False if there are too many: it must be closed. Otherwise <see cref="Leave"/> must be called when it has closed.</returns>
     public bool TryEnter()
     {
         if (Interlocked.Increment(ref _open) <= most)
@@ -37,7 +37,7 @@ public sealed partial class ConnectionLimit(string listener, int most, TimeProvi
     /// <summary>A connection is closed.</summary>
     public void Leave() => Interlocked.Decrement(ref _open);
 
-    /// <summary>Lets a connection of Kestrel's through, or closes it by returning.</summary>
+    /// <summary>Serves a connection of Kestrel's, or closes it by returning at once.</summary>
     /// <param name="serve">Returns when the connection has ended.</param>
     public async Task HoldAsync(Func<Task> serve)
     {
@@ -55,6 +55,6 @@ public sealed partial class ConnectionLimit(string listener, int most, TimeProvi
     }
 
     [LoggerMessage(42, LogLevel.Warning,
-        "listener '{Listener}': {Count} connections were closed at once, for there are {Most} (MaxConnections) already")]
+        "listener '{Listener}': {Count} connections were closed at once, because there are {Most} (MaxConnections) already")]
     private partial void LogRefused(string listener, long count, int most);
 }

@@ -8,12 +8,12 @@ namespace LoadBalancer.Transport;
 /// <summary>Opens connections on the transport that this process uses.</summary>
 internal static class Connector
 {
-    /// <summary>Connects; where the address is a name, to the first of its addresses that accepts.</summary>
-    /// <param name="address">Where to; the scheme does not matter.</param>
+    /// <summary>Connects. If the address is a name: to the first of its addresses that accepts.</summary>
+    /// <param name="address">The address; the scheme is ignored.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <param name="near">
-    /// A connection on whose event loop the new one is to be; null for the loop whose thread asks, else for each loop in turn. Both ends of
-    /// a relay are then served by one thread.
+    /// The new connection is placed on the event loop of this one, so that one thread serves both ends of a relay. Null: the caller's loop,
+    /// or the next loop in turn if the caller is on none.
     /// </param>
     /// <exception cref="SocketException">The connection was refused, no file or port is left, or the name has no address.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>

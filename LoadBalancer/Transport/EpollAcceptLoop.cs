@@ -6,8 +6,8 @@ using System.Runtime.Versioning;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// Accepts connections in an event loop. Keeps some files free for backends (<see cref="FileReserve"/>), waits a moment where no further
-/// file can be opened, and closes what is beyond the limit at once.
+/// Accepts connections in an event loop. Keeps some files free for backends (<see cref="FileReserve"/>), waits a moment if no more
+/// files can be opened, and closes surplus connections at once.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class EpollAcceptLoop : EpollSocket
@@ -42,14 +42,14 @@ internal sealed class EpollAcceptLoop : EpollSocket
     /// </param>
     /// <param name="accepted">Given each connection's file, our end and the client's. Must neither block nor throw.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="logger">Is told when connections cannot be accepted.</param>
+    /// <param name="logger">Logs when connections cannot be accepted.</param>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public static EpollAcceptLoop Start(
         Socket bound, string listener, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         ILogger logger)
     {
         EpollAcceptLoop loop;
-        using (bound) // The framework does not let go of its own file.
+        using (bound) // The framework cannot hand over its file, so the file is duplicated.
         {
             bound.NoDelay = true; // accepted sockets inherit it
             bound.Blocking = false;
@@ -90,7 +90,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
         {
             do
             {
-                while (!HasUsedItsShare && TryAccept() is var (file, local, remote))
+                while (!HasUsedItsReadBudget && TryAccept() is var (file, local, remote))
                 {
                     _accepted(file, local, remote);
                 }
@@ -99,14 +99,14 @@ internal sealed class EpollAcceptLoop : EpollSocket
         }
         catch (ObjectDisposedException)
         {
-            // It does not listen any more.
+            // The listener was closed.
         }
     }
 
     /// <returns>False where there may be a connection to accept already.</returns>
     private bool TryAwaitArrival()
     {
-        if (!HasUsedItsShare)
+        if (!HasUsedItsReadBudget)
         {
             return TryAwaitReadable();
         }
@@ -170,7 +170,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
         var length = local.Size;
         fixed (byte* name = local.Buffer.Span)
         {
-            _ = Libc.LocalName(accepted, name, &length); // It is bound, and the room is enough.
+            _ = Libc.LocalName(accepted, name, &length); // Cannot fail: the socket is bound and the buffer is large enough.
         }
         local.Size = length;
         return (IPEndPoint)Address.Create(local);

@@ -8,7 +8,7 @@ using System.Threading.Tasks.Sources;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// A connection on a socket of an event loop. Callers wait for the socket itself, so a request, its client's socket and its backend's stay
+/// A connection on a socket of an event loop. Callers continue on the socket's event loop, so a request and its two sockets stay
 /// on one thread.
 /// </summary>
 [SupportedOSPlatform("linux")]
@@ -18,7 +18,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     private readonly Action? _closedFile;
     private Memory<byte> _memory;
     private volatile bool _isBroken;
-    private Action? _closed; // while it is parked: to be called if anything arrives
+    private Action? _closed; // called if anything arrives while it is parked
     private ManualResetValueTaskSourceCore<int> _received; // continues inline
 
     /// <summary>Takes over the file of a connection.</summary>
@@ -66,7 +66,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         }
         catch (SocketException)
         {
-            Dispose(); // The system watches no more sockets: a wait for this one would never end.
+            Dispose(); // The system cannot watch more sockets; a wait for this one would never end.
         }
         catch (ObjectDisposedException)
         {
@@ -91,10 +91,10 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> memory)
     {
-        var hasUsedItsShare = HasUsedItsShare;
+        var hasUsedItsReadBudget = HasUsedItsReadBudget;
         try
         {
-            if (!hasUsedItsShare && TryReceive(memory) is not WouldBlock and var count)
+            if (!hasUsedItsReadBudget && TryReceive(memory) is not WouldBlock and var count)
             {
                 return new(count);
             }
@@ -105,8 +105,8 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         }
         _memory = memory;
         _received.Reset();
-        var version = _received.Version; // Once it waits, another thread may complete it.
-        if (hasUsedItsShare)
+        var version = _received.Version; // From the wait on, another thread may complete it.
+        if (hasUsedItsReadBudget)
         {
             Yield();
         }
@@ -184,7 +184,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     protected override void Dispose(bool disposing)
     {
         base.Dispose(disposing);
-        // What waits continues on another thread: the caller may be in the middle of something.
+        // Waiting calls continue on another thread, because the caller may have other work to do.
         if (disposing && TryClaimReadable() && _closed is null)
         {
             ThreadPool.UnsafeQueueUserWorkItem(static connection => connection.OnReadable(), this, preferLocal: false);
@@ -213,13 +213,13 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     }
 
     private unsafe void SetOption(int level, int name, int value) =>
-        _ = Libc.SetOption(this, level, name, &value, sizeof(int)); // Where the connection is broken, whoever uses it will see that.
+        _ = Libc.SetOption(this, level, name, &value, sizeof(int)); // Fails on a broken connection; the next send or receive reports that.
 
     private async Task ConnectAsync(SocketAddress address, CancellationToken cancellationToken)
     {
         if (!TryConnect(address))
         {
-            // Registered only now: a cancellation that came before would have nothing to end, and the wait would not know of it.
+            // Registered only now: an earlier cancellation would find no wait to end, and the wait would never end.
             using var registration = cancellationToken.UnsafeRegister(static state => ((EpollConnection)state!).Interrupt(), this);
             await _room.WaitAsync(TryAwaitWritable);
             cancellationToken.ThrowIfCancellationRequested();
@@ -277,7 +277,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         }
     }
 
-    // With no memory it is only asked whether there is something.
+    // Without memory it only checks whether there is something to read.
     private int TryReceive(Memory<byte> memory) => !memory.IsEmpty ? Receive(memory.Span) : IsReadable ? 0 : WouldBlock;
 
     private bool TryComplete()
@@ -300,8 +300,8 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         return true;
     }
 
-    /// <summary>Waits for whatever arrives, though nothing should.</summary>
-    /// <returns>False where something was there, the end included.</returns>
+    /// <summary>Watches a parked connection, on which nothing should arrive.</summary>
+    /// <returns>False if there was something to read, also the end.</returns>
     private bool TryAwaitNothing()
     {
         try

@@ -7,8 +7,8 @@ namespace LoadBalancer.Transport;
 
 /// <summary>
 /// A socket of an event loop. For each direction it keeps a state: not ready, ready (worth a try), or awaited. A wait is ended exactly
-/// once, by the loop or by another thread that claims it, and whoever ends it makes the callback. It is a handle, so that its file is
-/// closed once, and never while a call is still under way in another thread, which might then act on the next file of that number.
+/// once, by the loop or by another thread that claims it; that thread makes the callback. It is a handle, so that its file is closed
+/// once, and not during a call on another thread, which might then act on a new file with the same number.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
@@ -25,7 +25,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     private int _writable = Ready;
     private int _added;
     private volatile bool _isDisposed;
-    // After a short read there may be more: the end, an error or what follows an urgent byte has no event of its own.
+    // Even after a short read there may be more: the end, an error and bytes after an urgent byte raise no event of their own.
     private volatile bool _readsToTheEnd;
 
     /// <summary>Takes over the file.</summary>
@@ -39,12 +39,12 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>The loop that it belongs to.</summary>
     public EventLoop Loop { get; }
 
-    /// <summary>The number under which the loop knows it.</summary>
+    /// <summary>Its key in the loop.</summary>
     public ulong Key { get; set; }
 
     /// <summary>
-    /// Whether it was disposed. Its file may still be open, while another thread is in the middle of a call; but there may be no further
-    /// event, so nothing may wait for one.
+    /// Whether it was disposed. Its file may still be open during a call on another thread, but no further event is certain,
+    /// so no wait may begin.
     /// </summary>
     public bool IsDisposed => _isDisposed;
 
@@ -52,15 +52,15 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     public bool IsReadable => Volatile.Read(ref _readable) != NotReady;
 
     /// <summary>
-    /// Whether there may be something to read, but this thread's loop has read so much in one go that its other sockets come first: see
+    /// Whether there may be something to read, but the loop has spent its read budget on this socket and others come first: see
     /// <see cref="Yield"/>.
     /// </summary>
-    public bool HasUsedItsShare => IsReadable && EventLoop.Current is { HasUsedItsShare: true };
+    public bool HasUsedItsReadBudget => IsReadable && EventLoop.Current is { HasUsedItsReadBudget: true };
 
     /// <summary>Receives what is there, without waiting.</summary>
-    /// <param name="into">Where to.</param>
-    /// <param name="flags"><see cref="Libc.Peek"/> leaves it there.</param>
-    /// <returns>How many bytes; 0 at the end; <see cref="WouldBlock"/> where nothing has come.</returns>
+    /// <param name="into">The buffer.</param>
+    /// <param name="flags"><see cref="Libc.Peek"/> does not consume the bytes.</param>
+    /// <returns>How many bytes; 0 at the end; <see cref="WouldBlock"/> if there is nothing to read.</returns>
     /// <exception cref="SocketException">The connection is broken.</exception>
     /// <exception cref="ObjectDisposedException">It was closed.</exception>
     public int Receive(Span<byte> into, int flags = 0)
@@ -82,13 +82,13 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
         if (count <= 0 || count == into.Length || _readsToTheEnd)
         {
-            MarkReadable(); // else nothing is left, and the next event will say when there is
+            MarkReadable(); // otherwise nothing is left until the next event
         }
         return count >= 0 ? count : throw Libc.LastError();
     }
 
     /// <summary>Sends without waiting.</summary>
-    /// <returns>How much of it was taken. Where that is not all, there will be an event.</returns>
+    /// <returns>How many bytes were taken. If not all, an event follows when there is room.</returns>
     /// <exception cref="SocketException">The connection is broken.</exception>
     /// <exception cref="ObjectDisposedException">It was closed.</exception>
     public int Send(ReadOnlySpan<byte> data, bool moreFollows = false)
@@ -99,7 +99,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         {
             return sent;
         }
-        // An event before this line may be older than the full buffer; one after it counts, so the second attempt comes after it too.
+        // An event before this line may be older than the full buffer, so try once more after the state is reset.
         Interlocked.Exchange(ref _writable, NotReady);
         return sent + SendOnce(data[sent..], moreFollows);
     }
@@ -107,10 +107,10 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>How many bytes were given to the system, but not acknowledged by the other side.</summary>
     public int UnacknowledgedBytes => Query(Libc.QueuedToSend);
 
-    /// <summary>How many of them have not left this machine.</summary>
+    /// <summary>How many bytes have not left this machine.</summary>
     public int UnsentBytes => Query(Libc.NotYetSent);
 
-    /// <summary>Ends both directions; what waits is ended by an event.</summary>
+    /// <summary>Ends both directions; an event ends the waits.</summary>
     public void Shutdown()
     {
         try
@@ -137,13 +137,13 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     }
 
     /// <summary>
-    /// Resets the connection, so that the other side does not take a part for the whole; what waits is ended by an event.
+    /// Resets the connection, so that the other side does not take a part of the data for all of it; an event ends the waits.
     /// </summary>
     public void Reset()
     {
         try
         {
-            var unspecified = stackalloc byte[16]; // AF_UNSPEC is 0; connect(2): that dissolves the connection
+            var unspecified = stackalloc byte[16]; // AF_UNSPEC is 0; connect(2) with it dissolves the connection
             _ = Libc.Connect(this, unspecified, 16);
         }
         catch (ObjectDisposedException)
@@ -153,10 +153,10 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     }
 
     /// <summary>Begins to wait for something to read; <see cref="OnReadable"/> is called once.</summary>
-    /// <returns>False where there is something already.</returns>
+    /// <returns>False if there is something to read already.</returns>
     public bool TryAwaitReadable() => TryAwait(ref _readable);
 
-    /// <summary>Waits for the loop's next round, where <see cref="HasUsedItsShare"/>; <see cref="OnReadable"/> is called once.</summary>
+    /// <summary>Waits for the next round, after <see cref="HasUsedItsReadBudget"/>; <see cref="OnReadable"/> is called once.</summary>
     public void Yield()
     {
         Volatile.Write(ref _readable, Awaited);
@@ -173,17 +173,17 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>Ends a wait for room to write; the caller that gets true must do what <see cref="OnWritable"/> would.</summary>
     public bool TryClaimWritable() => Interlocked.Exchange(ref _writable, Ready) == Awaited;
 
-    /// <summary>Takes a wait for something to read back, as if it had never been.</summary>
+    /// <summary>Cancels a wait for something to read, without a callback.</summary>
     protected bool TryUnawaitReadable() => Interlocked.CompareExchange(ref _readable, NotReady, Awaited) == Awaited;
 
-    /// <summary>To be called before an attempt to read, in order that no event between it and the next wait is lost.</summary>
+    /// <summary>Must be called before a read, so that no event between it and the next wait is lost.</summary>
     /// <returns>False where there is nothing to read.</returns>
     protected bool TryBeginReading() => IsReadable && Interlocked.Exchange(ref _readable, NotReady) != NotReady;
 
-    /// <summary>To be called after an attempt to read that may have left something.</summary>
+    /// <summary>Must be called after a read that may have left bytes.</summary>
     protected void MarkReadable() => Volatile.Write(ref _readable, Ready);
 
-    /// <summary>Joins the loop before it waits for anything.</summary>
+    /// <summary>Adds the socket to its loop, before the first wait.</summary>
     protected void Join()
     {
         if (_added == 0 && Interlocked.Exchange(ref _added, 1) == 0)
@@ -192,7 +192,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         }
     }
 
-    /// <summary>Nothing can be written until an event says so, as while connecting.</summary>
+    /// <summary>Marks the socket as not writable until the next event, for example while it connects.</summary>
     protected void MarkNotWritable() => Volatile.Write(ref _writable, NotReady);
 
     /// <summary>The wait for something to read is over.</summary>
@@ -201,8 +201,8 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     /// <summary>The wait for room to write is over.</summary>
     protected abstract void OnWritable();
 
-    /// <summary>The other side has ended its half, or the connection is broken; after the others.</summary>
-    /// <param name="isBroken">Whether it was reset, say, and did not end in good order.</param>
+    /// <summary>The other side has ended its half, or the connection is broken. Called after the other callbacks.</summary>
+    /// <param name="isBroken">Whether it was, for example, reset, and not ended in good order.</param>
     protected virtual void OnHangUp(bool isBroken)
     {
     }
@@ -230,8 +230,8 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
     }
 
     /// <summary>
-    /// Goes on reading after <see cref="Yield"/>. Where that wait was ended in another way, or is another one by now, a needless attempt to
-    /// read is all that follows.
+    /// Continues to read after <see cref="Yield"/>. If that wait has ended in another way, or a new one has begun, the only effect is a
+    /// needless read attempt.
     /// </summary>
     internal void Continue()
     {
@@ -277,7 +277,7 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
             return false;
         }
         Join();
-        return !_isDisposed || Interlocked.Exchange(ref state, Ready) != Awaited; // No event will come; the next attempt says so.
+        return !_isDisposed || Interlocked.Exchange(ref state, Ready) != Awaited; // No event will come; the next call throws.
     }
 
     private int SendOnce(ReadOnlySpan<byte> data, bool moreFollows)

@@ -5,16 +5,16 @@ using System.Runtime.Versioning;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// A thread that waits for events of its sockets and handles them, one after the other; there is one for each core, as long as the
-/// process lives. What waits for a socket continues on this thread, so nothing may block.
+/// A thread that waits for events of its sockets and handles them, one after the other; one for each core, for the
+/// life of the process. Code that waits for a socket continues on this thread, so it must not block.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed unsafe class EventLoop
 {
-    // Large batches: one call gets all events that there are, and requests that came together are handled together.
+    // Large batches: one call gets all pending events, and requests that arrive together are handled together.
     private const int BatchSize = 1024;
 
-    // So many bytes may be read in one go before the loop's other sockets come first: enough to make the change cost nothing, and over in
+    // A socket may read this many bytes before the loop's other sockets get their turn: enough that the switch costs little, and done in
     // much less than a millisecond.
     private const int ReadBudget = 256 * 1024;
     private const int LeastSpent = 4 * 1024; // Handling a few bytes takes time too.
@@ -25,9 +25,9 @@ internal sealed unsafe class EventLoop
     [ThreadStatic]
     private static EventLoop? _current;
 
-    private readonly Lock _gate = new(); // of the slots; nothing is called or locked inside
+    private readonly Lock _gate = new(); // guards the slots; nothing is called or locked inside
     private readonly Stack<int> _free = new();
-    private readonly Queue<EpollSocket> _yielded = new(); // of the loop's thread only, as the next two
+    private readonly Queue<EpollSocket> _yielded = new(); // used by the loop's thread only, like the next two
     private readonly Queue<Action> _afterRound = new();
     private int _budget;
     private long _rounds;
@@ -51,24 +51,24 @@ internal sealed unsafe class EventLoop
     public static EventLoop? Current => _current;
 
     /// <summary>
-    /// Whether the socket that is being handled has used its read budget, so that the loop's other sockets come first. Everything continues
-    /// on this thread, so two ends that both keep up with us would hold the loop for ever.
+    /// Whether the present socket has used its read budget, so that the loop's other sockets come first. Without a budget two fast ends of
+    /// a relay could keep the loop busy for ever.
     /// </summary>
-    public bool HasUsedItsShare => _budget <= 0;
+    public bool HasUsedItsReadBudget => _budget <= 0;
 
     /// <summary>Every socket that has joined a loop.</summary>
     public static IEnumerable<EpollSocket> Sockets => All.SelectMany(loop => Volatile.Read(ref loop._sockets)).OfType<EpollSocket>();
 
-    /// <summary>How many rounds with events all loops have had; it stands still where nothing happens.</summary>
+    /// <summary>How many rounds with events all loops have had; it does not change while nothing happens.</summary>
     public static long Rounds => All.Sum(loop => Volatile.Read(ref loop._rounds));
 
     /// <summary>Its number, from 0.</summary>
     public int Index { get; }
 
-    /// <summary>Each of them in turn.</summary>
+    /// <summary>The next loop, in turn.</summary>
     public static EventLoop Next() => All[(uint)Interlocked.Increment(ref _next) % (uint)All.Length];
 
-    /// <summary>From now on the socket gets its events, beginning with those that hold already.</summary>
+    /// <summary>Starts to deliver events to the socket, beginning with those that are true already.</summary>
     public void Add(EpollSocket socket)
     {
         lock (_gate)
@@ -80,7 +80,7 @@ internal sealed unsafe class EventLoop
                 _sockets.CopyTo(grown, 0);
                 Volatile.Write(ref _sockets, grown);
             }
-            // A slot is used again. The upper half tells an event for this socket from one that was under way for the last one.
+            // Slots are reused. The upper half distinguishes an event for this socket from a late one for its predecessor.
             socket.Key = (ulong)++_added << 32 | (uint)slot;
             _sockets[slot] = socket;
         }
@@ -101,7 +101,7 @@ internal sealed unsafe class EventLoop
         }
     }
 
-    /// <summary>Forgets a socket that is about to be closed; the kernel forgets it when it is.</summary>
+    /// <summary>Removes a socket that is about to be closed; the kernel removes it when it closes.</summary>
     public void Remove(EpollSocket socket)
     {
         lock (_gate)
@@ -115,15 +115,14 @@ internal sealed unsafe class EventLoop
         }
     }
 
-    /// <summary>Takes what was read from the budget; on the loop's own thread.</summary>
+    /// <summary>Reduces the read budget by the bytes read; on the loop's own thread.</summary>
     public void Spend(int bytes) => _budget -= Math.Max(bytes, LeastSpent);
 
     /// <summary>Handles the socket again in the next round, because it has something to read; on the loop's own thread.</summary>
     public void Yield(EpollSocket socket) => _yielded.Enqueue(socket);
 
     /// <summary>
-    /// Runs something once this round's events have been handled, so that what they lead to can be done together; on the loop's own
-    /// thread.
+    /// Runs an action after all events of this round, so that their results can be sent together; on the loop's own thread.
     /// </summary>
     public void AfterRound(Action action) => _afterRound.Enqueue(action);
 
@@ -138,7 +137,7 @@ internal sealed unsafe class EventLoop
             {
                 Volatile.Write(ref _rounds, _rounds + 1);
             }
-            for (var i = 0; i < count; i++) // none where a signal came between
+            for (var i = 0; i < count; i++) // negative if a signal interrupted the wait
             {
                 var @event = events + i * Libc.EventSize;
                 var key = Unsafe.ReadUnaligned<ulong>(@event + Libc.EventDataOffset);

@@ -1,12 +1,12 @@
 namespace LoadBalancer.Transport;
 
-/// <summary>What the thread that runs is to the transport. Nothing of it needs to know whether there are event loops.</summary>
+/// <summary>The role of the current thread in the transport, for callers that do not know whether there are event loops.</summary>
 internal static class IoThread
 {
     private static int _threads;
 
     [ThreadStatic]
-    private static int _number; // of a thread that is no event loop's, from 1
+    private static int _number; // of a thread without event loop, from 1
 
     /// <summary>The number of the event loop whose thread this is, from 0; else a number that this thread keeps.</summary>
     public static int Number
@@ -29,7 +29,7 @@ internal static class IoThread
     public static bool IsEventLoop => TransportChoice.IsEpoll && EventLoop.Current is not null;
 
     /// <summary>
-    /// Runs something once the event loop has dealt with all events that came together, so that what they lead to can be done together.
+    /// Runs an action after all events of the present round, so that their results can be sent together.
     /// </summary>
     /// <returns>False where this is no event loop's thread.</returns>
     public static bool TryRunAfterRound(Action action)

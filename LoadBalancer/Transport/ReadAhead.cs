@@ -4,9 +4,9 @@ using System.Threading.Tasks.Sources;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// The read that is under way on a connection while it is parked. It ends in one of two ways: a request claims it, and its result is the
-/// beginning of the response; or it completes unclaimed, and the backend has closed the connection. Which of the two came first is
-/// decided by one exchange of <see cref="_state"/>. Made once for a connection and used each time it is parked.
+/// The pending read of a parked connection. It ends in one of two ways: a request claims it, and its result is the
+/// beginning of the response; or it completes unclaimed, and the backend has closed the connection. One exchange of
+/// <see cref="_state"/> decides which came first. Made once for a connection and used each time it is parked.
 /// </summary>
 internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEventArgs(true), IValueTaskSource<int>
 {
@@ -18,7 +18,7 @@ internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEvent
     private int _state = Closed;
 
     /// <summary>Begins to read into the memory.</summary>
-    /// <returns>False where something is there already, the end included: the connection is of no further use.</returns>
+    /// <returns>False if there is something to read already, also the end: the connection cannot be used again.</returns>
     public bool TryBegin(Memory<byte> memory)
     {
         _result.Reset();
@@ -33,14 +33,14 @@ internal sealed class ReadAhead(Socket socket, Action closed) : SocketAsyncEvent
         }
         catch (ObjectDisposedException)
         {
-            // It was closed, by us.
+            // We have closed it.
         }
         Volatile.Write(ref _state, Closed);
         return false;
     }
 
     /// <summary>Claims the read for a request; from now on its result must be awaited.</summary>
-    /// <returns>False where the backend was faster and has closed the connection.</returns>
+    /// <returns>False if the backend has closed the connection before.</returns>
     public bool TryClaim() => Interlocked.CompareExchange(ref _state, Claimed, Parked) == Parked;
 
     /// <summary>How many bytes were received, once the read was claimed.</summary>

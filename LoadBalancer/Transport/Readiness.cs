@@ -2,13 +2,13 @@ using System.Threading.Tasks.Sources;
 
 namespace LoadBalancer.Transport;
 
-/// <summary>A wait for a socket to become ready; used again and again, by one caller at a time.</summary>
+/// <summary>A wait for a socket to become ready; reusable, by one caller at a time.</summary>
 internal sealed class Readiness : IValueTaskSource
 {
     private ManualResetValueTaskSourceCore<bool> _result; // continues inline
 
     /// <summary>Waits until <see cref="Set"/> is called.</summary>
-    /// <param name="tryBegin">Begins the wait; false where it is ready already.</param>
+    /// <param name="tryBegin">Begins the wait; false if it is ready already.</param>
     public ValueTask WaitAsync(Func<bool> tryBegin)
     {
         _result.Reset();
@@ -16,7 +16,7 @@ internal sealed class Readiness : IValueTaskSource
         return tryBegin() ? new(this, version) : ValueTask.CompletedTask;
     }
 
-    /// <summary>It is ready.</summary>
+    /// <summary>Ends the wait.</summary>
     public void Set() => _result.SetResult(true);
 
     /// <inheritdoc/>

@@ -3,9 +3,9 @@ using System.Buffers;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// What was received and not yet consumed, in one piece of pooled memory: received into at its end, consumed from its start. It grows with
-/// what has arrived, never with what was announced; while it is empty its memory can be given back. Used by whoever reads lines, ZeroMQ
-/// messages or Kestrel's requests. A backend's HTTP connection keeps memory of its own: a read into it is under way while it is parked.
+/// The received bytes that were not consumed yet, in one piece of pooled memory: filled at its end, consumed from its start. It grows with
+/// the bytes received, never with an announced length; while it is empty its memory can be given back. Used for lines, ZeroMQ messages and
+/// Kestrel's requests. A backend's HTTP connection has its own memory, because a read into it is pending while it is parked.
 /// </summary>
 internal struct ReceiveBuffer()
 {
@@ -28,9 +28,9 @@ internal struct ReceiveBuffer()
     /// <inheritdoc cref="Memory"/>
     public readonly ReadOnlySequence<byte> Sequence => new(_bytes, _start, Length);
 
-    /// <summary>Where to receive into.</summary>
-    /// <param name="least">How many bytes there must be room for; a system call for fewer is not worth it.</param>
-    /// <param name="size">How much memory to take where there is none, or where a long message has left too much.</param>
+    /// <summary>The memory to receive into.</summary>
+    /// <param name="least">The least room, in bytes; a system call for fewer is not worth it.</param>
+    /// <param name="size">How much memory to rent if there is none, or if a long message has left too much.</param>
     public Memory<byte> Room(int least, int size)
     {
         if (_bytes.Length - _end < least || IsEmpty && _bytes.Length > 2 * size)
@@ -40,7 +40,7 @@ internal struct ReceiveBuffer()
         return _bytes.AsMemory(_end);
     }
 
-    /// <summary>So many bytes were received into <see cref="Room"/>.</summary>
+    /// <summary>This many bytes were received into <see cref="Room"/>.</summary>
     /// <returns>Whether that was all the room there was: more may wait.</returns>
     public bool Advance(int count)
     {
@@ -51,14 +51,14 @@ internal struct ReceiveBuffer()
     /// <summary>Drops bytes from the start.</summary>
     public void Consume(int count) => _start += count;
 
-    /// <summary>Takes bytes out of the middle; what follows them moves up.</summary>
+    /// <summary>Removes bytes from the middle; the bytes after them move up.</summary>
     public void Remove(int at, int count)
     {
         _bytes.AsSpan((_start + at + count).._end).CopyTo(_bytes.AsSpan(_start + at));
         _end -= count;
     }
 
-    /// <summary>Gives the memory back, with what is unread.</summary>
+    /// <summary>Gives the memory back, and drops unread bytes.</summary>
     public void Release()
     {
         if (_bytes.Length > 0)
@@ -68,7 +68,7 @@ internal struct ReceiveBuffer()
         (_bytes, _start, _end) = ([], 0, 0);
     }
 
-    // In place only where at least half becomes free: else every few bytes of a long message would move all of it.
+    // In place only if at least half becomes free; otherwise every few bytes of a long message would move all of it.
     private void MakeRoom(int least, int size)
     {
         var unread = Length;

@@ -5,24 +5,24 @@ using LoadBalancer.Diagnostics;
 namespace LoadBalancer.Transport;
 
 /// <summary>How much may wait in a <see cref="SendQueue"/>.</summary>
-/// <param name="Bytes">In bytes; what is added to an empty queue is taken however long it is.</param>
-/// <param name="Messages">In messages; what is added as none, such as a command, does not count.</param>
+/// <param name="Bytes">In bytes; an empty queue accepts any length.</param>
+/// <param name="Messages">In messages; commands do not count.</param>
 internal readonly record struct SendLimits(long Bytes, int Messages)
 {
-    /// <summary>No limit: whoever adds watches <see cref="SendQueue.Waiting"/>.</summary>
+    /// <summary>No limit: the caller of Add watches <see cref="SendQueue.Waiting"/>.</summary>
     public static readonly SendLimits None = new(long.MaxValue, int.MaxValue);
 }
 
 /// <summary>
-/// Bytes on their way to one peer. They gather, end to end in one buffer, until the owner flushes them and while others are being sent, so
-/// that one call sends many. Any thread may add, also several at once; one at a time sends. What cannot be sent is dropped.
-/// Kestrel's responses take another way (<see cref="Kestrel.SocketWriter"/>): its pipe writes into memory that it asks for, so nothing is
-/// copied there, and waits until all has been sent.
+/// The bytes to be sent to one peer. They gather in one buffer until the owner flushes it, and while earlier bytes are being sent, so that
+/// one call sends many messages. Any threads may add at the same time; one at a time sends. Bytes that cannot be sent are dropped.
+/// Not used for Kestrel's responses (<see cref="Kestrel.SocketWriter"/>): Kestrel writes into memory that it asks for, so nothing is
+/// copied, and waits until all has been sent.
 /// </summary>
 internal sealed class SendQueue : IDisposable
 {
     private const int SmallBuffer = 512;
-    private const int Portion = 64 * 1024; // sent at once: that the peer reads is seen by one portion having gone
+    private const int Portion = 64 * 1024; // the most that one call sends; each completed call shows that the peer reads
 
     private readonly IConnection _connection;
     private readonly SendLimits _limits;
@@ -31,29 +31,29 @@ internal sealed class SendQueue : IDisposable
     private readonly Action<Exception?> _broken;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly Lock _gate = new(); // taken last: nothing else is called or locked inside
+    private readonly Lock _gate = new(); // innermost lock: nothing is called or locked inside
     private byte[] _waiting = [];
     private int _waitingBytes;
     private int _waitingMessages;
     private int _sendingBytes;
     private int _sendingMessages;
-    private int _sentLast; // As much is likely to gather again.
+    private int _sentLast; // the size of the last send, a guess for the next buffer
     private bool _isSending;
-    private bool _isDue; // The owner will flush it.
+    private bool _isDue; // Flush will be called
     private bool _isClosed;
     private TaskCompletionSource? _drained;
-    private ITimer? _stall; // the sender's own
+    private ITimer? _stall; // used by the sending thread only
 
     /// <summary>Makes the queue of a connection.</summary>
-    /// <param name="connection">The connection; nobody else sends on it.</param>
+    /// <param name="connection">The connection; only this queue sends on it.</param>
     /// <param name="limits">How much may wait.</param>
     /// <param name="sendTimeout">How long the peer may take nothing of what is being sent.</param>
-    /// <param name="due">Called when something waits and nothing is under way: <see cref="Flush"/> must be called, now or soon.</param>
+    /// <param name="due">Called when bytes wait and no send is running: <see cref="Flush"/> must be called, now or soon.</param>
     /// <param name="broken">
-    /// Called once, on any thread, when nothing can be sent any more: with the error, or null for the time-out.
+    /// Called once, on any thread, when a send has failed: with the error, or null for the time-out.
     /// </param>
     /// <param name="time">The clock.</param>
-    /// <param name="logger">Gets what fails unexpectedly.</param>
+    /// <param name="logger">Logs unexpected errors.</param>
     public SendQueue(
         IConnection connection, SendLimits limits, TimeSpan sendTimeout, Action<SendQueue> due, Action<Exception?> broken,
         TimeProvider time, ILogger logger)
@@ -62,7 +62,7 @@ internal sealed class SendQueue : IDisposable
         (_broken, _time, _logger) = (broken, time, logger);
     }
 
-    /// <summary>What became of something to be sent.</summary>
+    /// <summary>The result of adding bytes.</summary>
     public enum Outcome
     {
         /// <summary>It will be sent.</summary>
@@ -75,7 +75,7 @@ internal sealed class SendQueue : IDisposable
         Closed,
     }
 
-    /// <summary>How many bytes wait until what is being sent has gone.</summary>
+    /// <summary>How many bytes wait for the present send to finish.</summary>
     public int Waiting => Volatile.Read(ref _waitingBytes);
 
     /// <summary>Adds bytes in up to five parts, all of them or nothing.</summary>
@@ -110,7 +110,7 @@ internal sealed class SendQueue : IDisposable
             _waitingMessages += messages;
             if (_isSending || _isDue)
             {
-                return Outcome.Taken; // It goes with what is on its way already.
+                return Outcome.Taken; // The running send will take it.
             }
             _isDue = true;
         }
@@ -118,7 +118,7 @@ internal sealed class SendQueue : IDisposable
         return Outcome.Taken;
     }
 
-    /// <summary>Sends what waits, unless something is being sent: then it goes after that.</summary>
+    /// <summary>Sends the waiting bytes, after the present send if one is running.</summary>
     public void Flush()
     {
         lock (_gate)
@@ -143,7 +143,7 @@ internal sealed class SendQueue : IDisposable
         }
     }
 
-    /// <summary>Drops what has not been sent; nothing more is.</summary>
+    /// <summary>Drops unsent bytes, and sends nothing more.</summary>
     public void Dispose() => TryClose();
 
     private void SendAll()
@@ -179,7 +179,7 @@ internal sealed class SendQueue : IDisposable
         return false;
     }
 
-    // Nearly always the system takes it all at once, and nothing is allocated.
+    // Usually the system takes all bytes at once, and nothing is allocated.
     private Task SendAsync(byte[] bytes, int count)
     {
         for (var sent = 0; sent < count; sent += Portion)

@@ -6,12 +6,12 @@ namespace LoadBalancer.Transport;
 
 /// <summary>
 /// Accepts connections on a socket of the framework. Does the same as <see cref="EpollAcceptLoop"/>: keeps some files free for backends
-/// (on Linux, the only system on which a file's number says how many are left), waits a moment where no further file can be opened, and
-/// closes what is beyond the limit at once.
+/// (on Linux, the only system on which a file's number says how many are left), waits a moment if no more files can be opened, and
+/// closes surplus connections at once.
 /// </summary>
 internal sealed class SocketAcceptLoop : IDisposable
 {
-    // The framework hands out at once what has come already; after this many, whatever else waits for this thread comes first.
+    // The framework completes accepts synchronously while connections wait; after this many, other work of the thread comes first.
     private const int Batch = 64;
 
     private readonly Socket _listening;
@@ -23,8 +23,10 @@ internal sealed class SocketAcceptLoop : IDisposable
 
     private SocketAcceptLoop(
         Socket listening, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
-        AcceptTrouble trouble) =>
+        AcceptTrouble trouble)
+    {
         (_listening, _limit, _accepted, _time, _trouble) = (listening, limit, accepted, time, trouble);
+    }
 
     /// <inheritdoc cref="EpollAcceptLoop.Start"/>
     public static SocketAcceptLoop Start(

@@ -4,13 +4,13 @@ using System.Runtime.CompilerServices;
 namespace LoadBalancer.Transport;
 
 /// <summary>
-/// A connection on a socket of the framework. While it is parked a read is already under way, which the next response will complete; that
-/// costs no more system calls than reading after the request.
+/// A connection on a socket of the framework. While it is parked a read is pending, which the next response completes; that costs
+/// no more system calls than a read after the request.
 /// </summary>
 internal sealed class SocketConnection : ISocketConnection
 {
-    // The framework completes a receive at once where something is there. A peer that always has more would keep its thread for ever,
-    // so after this many bytes the reader goes to the end of the thread pool's queue.
+    // The framework completes a receive synchronously while bytes are available. A peer that always has more would keep its thread for
+    // ever, so after this many bytes the reader goes to the end of the thread pool's queue.
     private const int ReadBudget = 256 * 1024;
     private const int LeastSpent = 4 * 1024;
 
@@ -18,8 +18,8 @@ internal sealed class SocketConnection : ISocketConnection
     private Action? _closed;
     private ReadAhead? _readAhead;
     private bool _isReadingAhead;
-    private int _budget = ReadBudget; // of the reader, who is one at a time
-    private int _sending; // bytes of the send that is under way
+    private int _budget = ReadBudget; // used by the one reader
+    private int _sending; // bytes of the pending send
 
     /// <summary>Takes over a connected socket.</summary>
     /// <param name="socket">The socket.</param>
@@ -66,7 +66,7 @@ internal sealed class SocketConnection : ISocketConnection
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            // It is broken or closed, which whoever receives will see.
+            // Broken or closed; the next receive reports that.
         }
     }
 
@@ -156,8 +156,8 @@ internal sealed class SocketConnection : ISocketConnection
     /// <inheritdoc/>
     public void Dispose()
     {
-        _readAhead?.TryClaim(); // The read that is under way ends with the socket, and that is not the backend's doing.
-        EndSending(); // The framework would reset a connection on which something is under way.
+        _readAhead?.TryClaim(); // The pending read ends with the socket; the backend has not closed it.
+        EndSending(); // Otherwise the framework would reset a connection with a pending call.
         _socket.Dispose();
         Interlocked.Exchange(ref _closed, null)?.Invoke();
     }

@@ -2,10 +2,10 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace LoadBalancer.Zmtp;
 
-/// <summary>Bytes as keys, which may be looked up where they lie.</summary>
+/// <summary>Compares byte arrays as dictionary keys; a span can be looked up without a copy.</summary>
 internal sealed class BytesComparer : IEqualityComparer<byte[]>, IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>
 {
-    /// <summary>The one there is.</summary>
+    /// <summary>The only instance.</summary>
     public static readonly BytesComparer Instance = new();
 
     /// <inheritdoc/>
@@ -20,7 +20,7 @@ internal sealed class BytesComparer : IEqualityComparer<byte[]>, IAlternateEqual
     /// <inheritdoc/>
     public bool Equals(ReadOnlySpan<byte> alternate, byte[] other) => alternate.SequenceEqual(other);
 
-    /// <summary>Randomly seeded: strangers choose the keys.</summary>
+    /// <summary>Randomly seeded, because peers choose the keys.</summary>
     public int GetHashCode(ReadOnlySpan<byte> alternate)
     {
         var hash = new HashCode();

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace LoadBalancer.Zmtp;
 
-/// <summary>A command's body: a name and what belongs to it (RFC 23 "Commands", RFC 37).</summary>
+/// <summary>A command's body: a name and its data (RFC 23 "Commands", RFC 37).</summary>
 internal readonly ref struct Command
 {
     private const int LongestIdentity = 255;
@@ -19,10 +19,10 @@ internal readonly ref struct Command
     /// <summary>Its name.</summary>
     public ReadOnlySpan<byte> Name { get; }
 
-    /// <summary>What follows.</summary>
+    /// <summary>What follows the name.</summary>
     public ReadOnlySpan<byte> Data { get; }
 
-    /// <summary>Takes a body apart.</summary>
+    /// <summary>Parses a body.</summary>
     /// <exception cref="ZmtpException">It has no name, or only a part of one.</exception>
     public static Command Parse(ReadOnlySpan<byte> body) =>
         body.Length > 0 && body[0] > 0 && body[0] < body.Length ? new Command(body[1..(body[0] + 1)], body[(body[0] + 1)..])
@@ -53,7 +53,7 @@ internal readonly ref struct Command
     /// <summary>CANCEL.</summary>
     public static byte[] Cancel(ReadOnlySpan<byte> prefix) => Write("CANCEL"u8, prefix);
 
-    /// <summary>PING: without a time to live, for it is we who watch, and without a context.</summary>
+    /// <summary>PING: without a time to live, because only this side watches, and without a context.</summary>
     public static byte[] Ping() => Write("PING"u8, [0, 0]);
 
     /// <summary>The answer to a PING: its context.</summary>
@@ -62,10 +62,10 @@ internal readonly ref struct Command
         ping.Length is >= TimeToLiveLength and <= TimeToLiveLength + LongestContext ? Write("PONG"u8, ping[TimeToLiveLength..])
         : throw Malformed("PING of a wrong length");
 
-    /// <summary>Whether it is the one of that name.</summary>
+    /// <summary>Whether it has this name.</summary>
     public bool Is(ReadOnlySpan<byte> name) => Name.SequenceEqual(name);
 
-    /// <summary>Reads a READY. The names of properties are in either case, and those that we do not know do not matter.</summary>
+    /// <summary>Reads a READY. Property names are case-insensitive; unknown properties are ignored.</summary>
     /// <exception cref="ZmtpException">It is malformed, or the type or identity is impossible.</exception>
     public (ZmtpSocketType? Type, string TypeName, byte[] Identity) ReadReady()
     {
@@ -101,7 +101,7 @@ internal readonly ref struct Command
         return type is null ? throw Malformed("READY without Socket-Type") : (ZmtpSocketTypes.Find(type), Printable(type), identity);
     }
 
-    /// <summary>Reads the reason of an ERROR; what is not printable ASCII is left out.</summary>
+    /// <summary>Reads the reason of an ERROR; characters that are not printable ASCII are left out.</summary>
     public string ReadError() =>
         Data.IsEmpty ? "" : Printable(Encoding.Latin1.GetString(Data.Slice(1, Math.Min(Data[0], Data.Length - 1))));
 

@@ -31,8 +31,8 @@ internal readonly record struct Frame(byte Flags, ulong BodyLength)
     public bool HasMore => (Flags & More) != 0;
 
     /// <summary>Reads the head.</summary>
-    /// <returns>False where not all of it is there yet.</returns>
-    /// <exception cref="ZmtpException">Its flags make no sense.</exception>
+    /// <returns>False if the head is not complete yet.</returns>
+    /// <exception cref="ZmtpException">Its flags are invalid.</exception>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out Frame frame)
     {
         frame = default;

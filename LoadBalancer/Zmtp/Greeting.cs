@@ -1,7 +1,7 @@
 namespace LoadBalancer.Zmtp;
 
-/// <summary>The 64 bytes that each side begins with: signature, version, mechanism (RFC 23, "The Greeting").</summary>
-/// <param name="Minor">The version's second number: 0 or 1 are what we know.</param>
+/// <summary>The first 64 bytes of each side: signature, version, mechanism (RFC 23, "The Greeting").</summary>
+/// <param name="Minor">The minor version; 0 and 1 are known here.</param>
 internal readonly record struct Greeting(byte Minor)
 {
     /// <summary>How long it is.</summary>
@@ -17,17 +17,17 @@ internal readonly record struct Greeting(byte Minor)
     /// <summary>Ours: 3.1, NULL.</summary>
     public static ReadOnlySpan<byte> Ours =>
     [
-        0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0x7F, Major, 1, (byte)'N', (byte)'U', (byte)'L', (byte)'L', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            0, 0,
+        0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0x7F, Major, 1,
+        (byte)'N', (byte)'U', (byte)'L', (byte)'L', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
 
     /// <summary>
-    /// Reads the peer's. Looks at what there is of it, so that who speaks another protocol is found out with its first byte. The
-    /// signature's padding, as-server and the filler are not looked at: libzmq sends a length of older versions in the first.
+    /// Reads the peer's greeting. Checks the bytes that have arrived, so that a peer of another protocol is found with its first byte. The
+    /// signature's padding, as-server and the filler are ignored: libzmq writes a length of older versions into the padding.
     /// </summary>
-    /// <returns>False where not all of it is there yet.</returns>
-    /// <exception cref="ZmtpException">It is none that we can go on with.</exception>
+    /// <returns>False if the greeting is not complete yet.</returns>
+    /// <exception cref="ZmtpException">It is no greeting, or the version or mechanism is not supported.</exception>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out Greeting greeting)
     {
         greeting = default;
@@ -47,7 +47,7 @@ internal readonly record struct Greeting(byte Minor)
         {
             throw new ZmtpException(ZmtpFault.Mechanism, "wants a security mechanism; only NULL is spoken here");
         }
-        greeting = new Greeting(bytes[MajorAt] > Major ? byte.MaxValue : bytes[MinorAt]); // A later one speaks ours.
+        greeting = new Greeting(bytes[MajorAt] > Major ? byte.MaxValue : bytes[MinorAt]); // A peer of a later version also speaks 3.1.
         return true;
     }
 }

@@ -2,10 +2,10 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Zmtp;
 
-/// <summary>What a <see cref="MessageReader"/> has found.</summary>
+/// <summary>What a <see cref="MessageReader"/> has read.</summary>
 internal enum Incoming
 {
-    /// <summary>Nothing that is whole.</summary>
+    /// <summary>Nothing complete yet.</summary>
     Nothing,
 
     /// <summary>A message.</summary>
@@ -16,8 +16,8 @@ internal enum Incoming
 }
 
 /// <summary>
-/// Makes greetings, messages and commands of bytes that arrive in any pieces. Does no I/O. Its memory grows with what has arrived, not
-/// with what was announced, and so to about twice the limits at the most.
+/// Parses greetings, messages and commands from bytes that arrive in any pieces. Does no I/O. Its memory grows with the
+/// bytes received, not with the announced length: at most to about twice the limits.
 /// </summary>
 internal sealed class MessageReader(ZmtpLimits limits)
 {
@@ -25,23 +25,23 @@ internal sealed class MessageReader(ZmtpLimits limits)
     private const int LargeBuffer = 64 * 1024;
     private const int LeastRoom = 256;
 
-    private ReceiveBuffer _received = new(); // It begins with the message that is not whole yet.
-    private int _next; // where in it the first frame begins that was not looked at
-    private int _frames; // of it, before _next
-    private long _bodies; // of these
+    private ReceiveBuffer _received = new(); // starts with the incomplete message
+    private int _next; // the offset in it of the first frame that was not parsed yet
+    private int _frames; // frames of the message before _next
+    private long _bodies; // bytes in the bodies of these frames
     private int _step = SmallBuffer; // how much is worth reading at once
 
-    /// <summary>Whether something has begun that is not whole.</summary>
+    /// <summary>Whether a part of a message or command has arrived.</summary>
     public bool IsInTheMiddle => !_received.IsEmpty;
 
-    /// <summary>Where the next bytes are to be put, once all that is whole was read. What was read before is no longer good then.</summary>
+    /// <summary>The memory for the next bytes, after all complete messages were read. Earlier messages become invalid.</summary>
     public Memory<byte> Room() => _received.Room(LeastRoom, _step);
 
-    /// <summary>So many bytes were put there.</summary>
+    /// <summary>This many bytes were received into <see cref="Room"/>.</summary>
     public void Advance(int count) => _step = _received.Advance(count) ? LargeBuffer : count <= SmallBuffer ? SmallBuffer : _step;
 
     /// <summary>Reads the greeting, which comes first.</summary>
-    /// <exception cref="ZmtpException">It is none that we can go on with.</exception>
+    /// <exception cref="ZmtpException">It is no greeting, or the version or mechanism is not supported.</exception>
     public bool TryReadGreeting(out Greeting greeting)
     {
         if (!Greeting.TryRead(_received.Span, out greeting))
@@ -86,7 +86,7 @@ internal sealed class MessageReader(ZmtpLimits limits)
         return Incoming.Nothing;
     }
 
-    /// <summary>Gives its memory back, with whatever is in it.</summary>
+    /// <summary>Gives its memory back, and drops the bytes in it.</summary>
     public void Release()
     {
         _received.Release();
@@ -115,7 +115,7 @@ internal sealed class MessageReader(ZmtpLimits limits)
         }
     }
 
-    // libzmq sends its PING between the frames of a message too: what follows closes the gap.
+    // libzmq may send a PING between two frames of a message: remove it, so that the frames are in one piece.
     private ReadOnlyMemory<byte> Take(int length)
     {
         var command = _received.Memory.Slice(_next, length);

@@ -3,8 +3,8 @@ using System.Buffers.Binary;
 namespace LoadBalancer.Zmtp;
 
 /// <summary>
-/// A ROUTER or a DEALER whose owner sees each peer, and chooses himself which of them a message goes to. A ROUTER knows its peers by
-/// their identity: whoever comes with one that is connected already takes the place of the older connection, which ends first.
+/// A ROUTER or a DEALER whose owner sees each peer and chooses the peer of each message. A ROUTER knows its peers by
+/// their identity: a new connection with an identity that is in use replaces the older connection, which is closed first.
 /// </summary>
 public sealed class PeerSocket : ZmtpSocket
 {
@@ -13,7 +13,7 @@ public sealed class PeerSocket : ZmtpSocket
     private uint _named;
 
     /// <summary>Makes a ROUTER or a DEALER.</summary>
-    /// <exception cref="ArgumentException">It is to be something else.</exception>
+    /// <exception cref="ArgumentException">The type is another one.</exception>
     public PeerSocket(ZmtpSocketType type, ZmtpLimits? limits = null, TimeProvider? time = null)
         : base(type, limits, time)
     {
@@ -26,14 +26,14 @@ public sealed class PeerSocket : ZmtpSocket
     /// <summary>Called when a peer has finished the handshake, before anything it sends.</summary>
     public Action<ZmtpPeer>? Connected { get; init; }
 
-    /// <summary>Called with each message, envelope included, which is only good until the call returns.</summary>
+    /// <summary>Called with each message and its envelope; the message is valid only until the call returns.</summary>
     public Action<ZmtpPeer, ZmtpMessage>? Received { get; init; }
 
-    /// <summary>Called when a peer that was <see cref="Connected"/> is gone; before the one that takes its place is.</summary>
+    /// <summary>Called when a peer that was <see cref="Connected"/> is gone; before its replacement is connected.</summary>
     public Action<ZmtpPeer>? Disconnected { get; init; }
 
     /// <summary>Finds a ROUTER's peer.</summary>
-    /// <returns>Null where nobody of that identity is connected.</returns>
+    /// <returns>Null if no peer with this identity is connected.</returns>
     public ZmtpPeer? Find(ReadOnlySpan<byte> identity)
     {
         lock (_gate)

@@ -1,9 +1,9 @@
 namespace LoadBalancer.Zmtp;
 
 /// <summary>
-/// A PUB or an XPUB: a message goes to each peer that has subscribed to a prefix of its first frame. Who has
-/// <see cref="ZmtpLimits.QueueMessages"/> waiting misses what comes then, as with libzmq; who reads nothing at all for
-/// <see cref="ZmtpLimits.StallTimeout"/> loses the connection.
+/// A PUB or an XPUB: a message goes to each peer that has subscribed to a prefix of its first frame. A peer
+/// that has <see cref="ZmtpLimits.QueueMessages"/> waiting misses further messages, as with libzmq; a peer that reads nothing for
+/// <see cref="ZmtpLimits.StallTimeout"/> is disconnected.
 /// </summary>
 public sealed class PublishSocket : ZmtpSocket
 {
@@ -12,7 +12,7 @@ public sealed class PublishSocket : ZmtpSocket
     private readonly List<Subscriber> _chosen = [];
 
     /// <summary>Makes a PUB or an XPUB.</summary>
-    /// <exception cref="ArgumentException">It is to be something else.</exception>
+    /// <exception cref="ArgumentException">The type is another one.</exception>
     public PublishSocket(ZmtpSocketType type = ZmtpSocketType.Pub, ZmtpLimits? limits = null, TimeProvider? time = null)
         : base(type, limits, time)
     {
@@ -24,8 +24,8 @@ public sealed class PublishSocket : ZmtpSocket
     }
 
     /// <summary>
-    /// Called with each prefix that is subscribed to for the first time (true), or no longer by anybody (false), in the right order:
-    /// what an XPUB passes on to where its messages come from. Called under the socket's lock: it must not publish here.
+    /// Called with each prefix that gets its first subscriber (true) or loses its last one (false), in order: an XPUB passes these on to
+    /// its publishers. Called under the socket's lock: it must not publish here.
     /// </summary>
     public Action<ReadOnlyMemory<byte>, bool>? SubscriptionChanged { get; init; }
 
@@ -54,7 +54,7 @@ public sealed class PublishSocket : ZmtpSocket
         return count;
     }
 
-    // Before 3.1 a subscription is a message: one byte, 1 or 0, and the prefix. Anything else that subscribers say is of no interest.
+    // Before 3.1 a subscription is a message: one byte, 1 or 0, and the prefix. Other messages of subscribers are ignored.
     internal override void OnMessage(ZmtpPeer peer, in ZmtpMessage message)
     {
         var body = message[0].Span;

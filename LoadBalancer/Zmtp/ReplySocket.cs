@@ -2,7 +2,7 @@ using System.Threading.Channels;
 
 namespace LoadBalancer.Zmtp;
 
-/// <summary>A question that was put to a <see cref="ReplySocket"/>.</summary>
+/// <summary>A request to a <see cref="ReplySocket"/>.</summary>
 public sealed class ZmtpRequest
 {
     private readonly ZmtpPeer _peer;
@@ -11,17 +11,17 @@ public sealed class ZmtpRequest
     internal ZmtpRequest(ZmtpPeer peer, ZmtpEnvelope envelope, ZmtpMessage message) =>
         (_peer, _envelope, Message) = (peer, envelope, message);
 
-    /// <summary>What is asked, without its envelope.</summary>
+    /// <summary>The request, without its envelope.</summary>
     public ZmtpMessage Message { get; }
 
-    /// <summary>Answers; to be called once.</summary>
-    /// <returns>False where whoever asked is gone.</returns>
+    /// <summary>Sends the answer; to be called once.</summary>
+    /// <returns>False if the client has disconnected.</returns>
     public bool Reply(in ZmtpMessage answer) => _peer.Send(_envelope, answer);
 }
 
 /// <summary>
-/// A REP: is asked questions by any number of peers, and answers them one after the other. Those that it has not come to yet wait,
-/// <see cref="ZmtpLimits.QueueMessages"/> of them at most; what comes then is dropped.
+/// A REP: receives requests from any number of peers, and answers one after the other. At most
+/// <see cref="ZmtpLimits.QueueMessages"/> requests wait; further ones are dropped.
 /// </summary>
 public sealed class ReplySocket : ZmtpSocket
 {
@@ -32,14 +32,14 @@ public sealed class ReplySocket : ZmtpSocket
         : base(ZmtpSocketType.Rep, limits, time) =>
         _inbox = Channel.CreateBounded<ZmtpRequest>(Limits.QueueMessages);
 
-    /// <summary>Waits for the next question.</summary>
-    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    /// <summary>Waits for the next request.</summary>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="ChannelClosedException">The socket was disposed.</exception>
     public ValueTask<ZmtpRequest> ReceiveAsync(CancellationToken cancellationToken = default) => _inbox.Reader.ReadAsync(cancellationToken);
 
     internal override void OnMessage(ZmtpPeer peer, in ZmtpMessage message)
     {
-        // Without an envelope there is no question (RFC 28).
+        // A message without an envelope is no request (RFC 28).
         if (!message.TryOpen(out var envelope, out var body)
             || !_inbox.Writer.TryWrite(new ZmtpRequest(peer, envelope.Copy(), body.Copy())))
         {

@@ -3,10 +3,10 @@ using System.Net.Sockets;
 namespace LoadBalancer.Zmtp;
 
 /// <summary>
-/// A REQ: asks one question at a time of the peer that it is connected to. Where an answer is given up, or the connection lost before
-/// it, the next question goes over a new connection: an answer that comes late is never taken for another's.
+/// A REQ: sends one request at a time to the peer that it is connected to. If a request is cancelled or its connection lost, the next
+/// request uses a new connection, so that a late answer is never taken for the answer to another request.
 /// </summary>
-/// <param name="limits">What it takes; the defaults where that is null.</param>
+/// <param name="limits">The limits of the socket; null for the defaults.</param>
 /// <param name="time">The clock.</param>
 public sealed class RequestSocket(ZmtpLimits? limits = null, TimeProvider? time = null) : ZmtpSocket(ZmtpSocketType.Req, limits, time)
 {
@@ -17,14 +17,14 @@ public sealed class RequestSocket(ZmtpLimits? limits = null, TimeProvider? time 
     private ZmtpPeer? _asked;
     private uint _next;
 
-    /// <summary>Asks, and waits for the answer; before that for a connection, where there is none.</summary>
-    /// <param name="question">Without an envelope.</param>
-    /// <param name="cancellationToken">Gives the answer up.</param>
+    /// <summary>Sends a request and waits for the answer; before that it waits for a connection, if there is none.</summary>
+    /// <param name="question">The request, without an envelope.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The answer, without its envelope.</returns>
-    /// <exception cref="SocketException">The connection was lost. Whether the question was dealt with nobody knows.</exception>
-    /// <exception cref="InvalidOperationException">The answer to another question has not come yet.</exception>
+    /// <exception cref="SocketException">The connection was lost. The server may have handled the request or not.</exception>
+    /// <exception cref="InvalidOperationException">Another request is still waiting for its answer.</exception>
     /// <exception cref="ObjectDisposedException">The socket was disposed.</exception>
-    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public async Task<ZmtpMessage> RequestAsync(ZmtpMessage question, CancellationToken cancellationToken = default)
     {
         var answer = new TaskCompletionSource<ZmtpMessage>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -96,11 +96,11 @@ public sealed class RequestSocket(ZmtpLimits? limits = null, TimeProvider? time 
         lock (_gate)
         {
             _connected.TrySetException(new ObjectDisposedException(nameof(RequestSocket)));
-            _ = _connected.Task.Exception; // seen, where nobody waits
+            _ = _connected.Task.Exception; // observed, in case no caller waits
         }
     }
 
-    // Several peers take turns, those that are closed left out.
+    // Round robin over the peers whose connections are open.
     private bool TryAsk(in ZmtpMessage question, out Task connected)
     {
         SendBurst.Begin();
@@ -118,7 +118,7 @@ public sealed class RequestSocket(ZmtpLimits? limits = null, TimeProvider? time 
                         return true;
                     }
                 }
-                if (_connected.Task.IsCompletedSuccessfully) // All of them are about to be gone.
+                if (_connected.Task.IsCompletedSuccessfully) // All connections are about to close.
                 {
                     connected = (_connected = new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
                 }

@@ -3,8 +3,8 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Zmtp;
 
 /// <summary>
-/// What a thread has to send while it deals with many messages at once: each peer's share goes out in one call at the end. A request
-/// that came alone is a burst of one, and leaves just as soon.
+/// Collects what a thread sends while it handles several messages: each peer's bytes are sent in one call at the end. A single request
+/// is a burst of one and is not delayed.
 /// </summary>
 internal static class SendBurst
 {
@@ -14,7 +14,7 @@ internal static class SendBurst
     [ThreadStatic]
     private static int _depth;
 
-    /// <summary>From here on sending waits for <see cref="End"/>.</summary>
+    /// <summary>Begins a burst: nothing is sent until <see cref="End"/>.</summary>
     public static void Begin() => _depth++;
 
     /// <summary>Sends; to be called once for each <see cref="Begin"/>, on the same thread.</summary>

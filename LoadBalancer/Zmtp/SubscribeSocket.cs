@@ -4,9 +4,9 @@ using System.Threading.Channels;
 namespace LoadBalancer.Zmtp;
 
 /// <summary>
-/// A SUB or an XSUB: receives from every publisher what it has subscribed to, and tells each that comes. What is received goes to
-/// <see cref="Received"/>; without one it waits for <see cref="ReceiveAsync"/>, <see cref="ZmtpLimits.QueueMessages"/> of it at most,
-/// and what comes then is dropped.
+/// A SUB or an XSUB: sends its subscriptions to every publisher and receives the matching messages. They go to
+/// <see cref="Received"/>; without a handler they wait for <see cref="ReceiveAsync"/>, <see cref="ZmtpLimits.QueueMessages"/> at most;
+/// further ones are dropped.
 /// </summary>
 public sealed class SubscribeSocket : ZmtpSocket
 {
@@ -17,7 +17,7 @@ public sealed class SubscribeSocket : ZmtpSocket
     private readonly Channel<ZmtpMessage> _inbox;
 
     /// <summary>Makes a SUB or an XSUB.</summary>
-    /// <exception cref="ArgumentException">It is to be something else.</exception>
+    /// <exception cref="ArgumentException">The type is another one.</exception>
     public SubscribeSocket(ZmtpSocketType type = ZmtpSocketType.Sub, ZmtpLimits? limits = null, TimeProvider? time = null)
         : base(type, limits, time)
     {
@@ -29,44 +29,45 @@ public sealed class SubscribeSocket : ZmtpSocket
         _inbox = Channel.CreateBounded<ZmtpMessage>(Limits.QueueMessages);
     }
 
-    /// <summary>Called with each message, which is only good until the call returns.</summary>
+    /// <summary>Called with each message, which is valid only until the call returns.</summary>
     public Action<ZmtpPeer, ZmtpMessage>? Received { get; init; }
 
     /// <summary>
-    /// Subscribes to all that begins so; an empty prefix is everything. Twice takes <see cref="Unsubscribe(ReadOnlySpan{byte})"/> twice.
+    /// Subscribes to messages with this prefix; an empty prefix matches all. Two calls need two calls of
+    /// <see cref="Unsubscribe(ReadOnlySpan{byte})"/>.
     /// </summary>
-    /// <exception cref="ZmtpException">It is too long, or there are too many.</exception>
+    /// <exception cref="ZmtpException">The prefix is too long, or there are too many subscriptions.</exception>
     public void Subscribe(ReadOnlySpan<byte> prefix)
     {
         lock (_gate)
         {
             if (_subscriptions.Add(_self, prefix))
             {
-                Tell(prefix, isCancelled: false);
+                TellPublishersNeedsLock(prefix, isCancelled: false);
             }
         }
     }
 
-    /// <summary>Subscribes to all that begins with the text, in UTF-8.</summary>
+    /// <summary>Subscribes to messages that begin with the text, in UTF-8.</summary>
     public void Subscribe(string prefix) => Subscribe(Encoding.UTF8.GetBytes(prefix));
 
-    /// <summary>Takes one subscription back; nothing happens where there is none.</summary>
+    /// <summary>Cancels one subscription; does nothing if there is none.</summary>
     public void Unsubscribe(ReadOnlySpan<byte> prefix)
     {
         lock (_gate)
         {
             if (_subscriptions.Remove(_self, prefix))
             {
-                Tell(prefix, isCancelled: true);
+                TellPublishersNeedsLock(prefix, isCancelled: true);
             }
         }
     }
 
-    /// <summary>Takes one subscription to a text back.</summary>
+    /// <summary>Cancels one subscription to a text.</summary>
     public void Unsubscribe(string prefix) => Unsubscribe(Encoding.UTF8.GetBytes(prefix));
 
     /// <summary>Waits for the next message; only where there is no <see cref="Received"/>.</summary>
-    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="ChannelClosedException">The socket was disposed.</exception>
     public ValueTask<ZmtpMessage> ReceiveAsync(CancellationToken cancellationToken = default) => _inbox.Reader.ReadAsync(cancellationToken);
 
@@ -94,7 +95,7 @@ public sealed class SubscribeSocket : ZmtpSocket
     {
         if (!IsWanted(message[0].Span))
         {
-            return; // A subscription that was just taken back, or a publisher that sends everything to everybody.
+            return; // The subscription was just cancelled, or the publisher does not filter.
         }
         if (Received is { } received)
         {
@@ -124,7 +125,7 @@ public sealed class SubscribeSocket : ZmtpSocket
         }
     }
 
-    private void Tell(ReadOnlySpan<byte> prefix, bool isCancelled)
+    private void TellPublishersNeedsLock(ReadOnlySpan<byte> prefix, bool isCancelled)
     {
         foreach (var publisher in _publishers)
         {

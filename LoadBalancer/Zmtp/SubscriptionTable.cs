@@ -10,29 +10,29 @@ internal sealed class Subscriber(ZmtpPeer? peer)
     /// <summary>Its prefixes, and how often it has subscribed to each.</summary>
     public Dictionary<Topic, int> Topics { get; } = [];
 
-    /// <summary>The last message that it was chosen for.</summary>
+    /// <summary>The last message for which it was selected.</summary>
     public long Chosen { get; set; }
 }
 
-/// <summary>A prefix that somebody has subscribed to.</summary>
+/// <summary>A prefix with at least one subscriber.</summary>
 internal sealed class Topic(byte[] prefix)
 {
-    /// <summary>What a message begins with.</summary>
+    /// <summary>The first bytes of a matching message.</summary>
     public byte[] Prefix => prefix;
 
-    /// <summary>Who wants it.</summary>
+    /// <summary>The subscribers to the prefix.</summary>
     public HashSet<Subscriber> Subscribers { get; } = [];
 }
 
 /// <summary>
-/// Who wants what: a message goes to everybody who has subscribed to a prefix of its first frame. Subscribing twice takes cancelling
-/// twice (RFC 29). Looks up each length of which there is a prefix, so that a thousand clients with an id each cost what one does.
-/// Not for several threads at once.
+/// Finds the subscribers of a message: those that have subscribed to a prefix of its first frame. Two subscriptions need two
+/// cancellations (RFC 29). There is one lookup for each distinct prefix length, so a thousand clients that subscribe to ids of the same
+/// length cost as much as one. Not thread-safe.
 /// </summary>
 internal sealed class SubscriptionTable(ZmtpLimits limits)
 {
     private readonly Dictionary<byte[], Topic> _topics = new(BytesComparer.Instance);
-    private readonly SortedDictionary<int, int> _lengths = []; // and how many prefixes have it
+    private readonly SortedDictionary<int, int> _lengths = []; // prefix length → number of prefixes
     private int[] _lengthsInUse = [];
     private long _messages;
 
@@ -40,8 +40,8 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
     public IEnumerable<byte[]> Prefixes => _topics.Keys;
 
     /// <summary>Adds a subscription.</summary>
-    /// <returns>Whether nobody had subscribed to the prefix before.</returns>
-    /// <exception cref="ZmtpException">There are too many, or it is too long.</exception>
+    /// <returns>Whether it is the first subscription to the prefix.</returns>
+    /// <exception cref="ZmtpException">There are too many subscriptions, or the prefix is too long.</exception>
     public bool Add(Subscriber subscriber, ReadOnlySpan<byte> prefix)
     {
         if (prefix.Length > limits.SubscriptionBytes)
@@ -71,7 +71,7 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
         return !isKnown;
     }
 
-    /// <summary>Takes a subscription back; nothing happens where there is none.</summary>
+    /// <summary>Cancels a subscription; does nothing if there is none.</summary>
     /// <returns>Whether it was the last one to the prefix.</returns>
     public bool Remove(Subscriber subscriber, ReadOnlySpan<byte> prefix)
     {
@@ -89,8 +89,8 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
         return Leave(subscriber, topic);
     }
 
-    /// <summary>Takes back all of a subscriber's subscriptions.</summary>
-    /// <returns>The prefixes to which nobody subscribes any more.</returns>
+    /// <summary>Cancels all subscriptions of a peer.</summary>
+    /// <returns>The prefixes that have no subscriber any more.</returns>
     public List<byte[]> RemoveAll(Subscriber subscriber)
     {
         List<byte[]> left = [.. subscriber.Topics.Keys.Where(topic => Leave(subscriber, topic)).Select(topic => topic.Prefix)];
@@ -98,7 +98,7 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
         return left;
     }
 
-    /// <summary>Finds those who want a message, each of them once.</summary>
+    /// <summary>Finds the subscribers of a message, each of them once.</summary>
     public void Match(ReadOnlySpan<byte> topic, List<Subscriber> into)
     {
         _messages++;
@@ -124,7 +124,7 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
         }
     }
 
-    /// <summary>Whether anybody wants a message.</summary>
+    /// <summary>Whether a message has a subscriber.</summary>
     public bool IsWanted(ReadOnlySpan<byte> topic)
     {
         var topics = _topics.GetAlternateLookup<ReadOnlySpan<byte>>();

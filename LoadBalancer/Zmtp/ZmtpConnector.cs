@@ -5,7 +5,7 @@ using LoadBalancer.Transport;
 
 namespace LoadBalancer.Zmtp;
 
-/// <summary>Keeps a socket connected to an address: where there is nobody it tries again, at growing intervals.</summary>
+/// <summary>Keeps a socket connected to an address: if connecting fails it tries again, at growing intervals.</summary>
 internal sealed class ZmtpConnector : IAsyncDisposable
 {
     private readonly ZmtpSocket _socket;
@@ -13,14 +13,14 @@ internal sealed class ZmtpConnector : IAsyncDisposable
     private readonly Task _connecting;
     private ZmtpPeer? _peer;
 
-    /// <summary>Begins.</summary>
+    /// <summary>Starts connecting.</summary>
     public ZmtpConnector(ZmtpSocket socket, EndPoint address)
     {
         (_socket, Address) = (socket, address);
         _connecting = ConnectAsync();
     }
 
-    /// <summary>Where to.</summary>
+    /// <summary>The address that it connects to.</summary>
     public EndPoint Address { get; }
 
     /// <inheritdoc/>
@@ -48,7 +48,7 @@ internal sealed class ZmtpConnector : IAsyncDisposable
                 await peer.Ended;
                 delay = peer.IsEstablished ? limits.FirstReconnectDelay : delay;
             }
-            // Up to half as long again, so that those who lost the same server do not all come back at once.
+            // Up to 50 % longer, so that clients of the same failed server do not all reconnect at once.
             await Task.Delay(delay * (1 + Random.Shared.NextDouble() / 2), _socket.Time, _stop.Token)
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             delay = delay * 2 < limits.LongestReconnectDelay ? delay * 2 : limits.LongestReconnectDelay;

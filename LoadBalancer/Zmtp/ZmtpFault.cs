@@ -1,9 +1,9 @@
 namespace LoadBalancer.Zmtp;
 
-/// <summary>Why a peer lost its connection through its own fault, or ours; an orderly end is none of these.</summary>
+/// <summary>Why a peer was disconnected because of an error, its own or ours. An orderly end is not an error.</summary>
 public enum ZmtpFault
 {
-    /// <summary>What it sent first was no ZMTP greeting.</summary>
+    /// <summary>Its first bytes were no ZMTP greeting.</summary>
     NotZmtp,
 
     /// <summary>It speaks a version of ZMTP before 3.0.</summary>
@@ -21,10 +21,10 @@ public enum ZmtpFault
     /// <summary>A command was malformed, or out of place.</summary>
     Command,
 
-    /// <summary>A socket of its type has no business with one of ours.</summary>
+    /// <summary>Its socket type cannot be connected to our socket type.</summary>
     SocketType,
 
-    /// <summary>Its identity was longer than 255 bytes, or began with a zero byte, which are ours to give.</summary>
+    /// <summary>Its identity was longer than 255 bytes, or began with a zero byte, which is reserved for generated identities.</summary>
     Identity,
 
     /// <summary>A frame's flags had a bit set that means nothing, or two that exclude each other.</summary>
@@ -44,7 +44,7 @@ public enum ZmtpFault
     /// <summary>The connection ended in the middle of a message.</summary>
     Truncated,
 
-    /// <summary>It subscribed to more, or to something longer, than we keep.</summary>
+    /// <summary>It has too many subscriptions, or one that is too long.</summary>
     Subscriptions,
 
     /// <summary>It did not read what was sent to it.</summary>

@@ -1,7 +1,7 @@
 namespace LoadBalancer.Zmtp;
 
 /// <summary>
-/// How much a socket takes from its peers, and keeps for them. Whoever goes beyond loses the connection, except where it says otherwise.
+/// What a socket accepts from its peers and keeps for them. A peer that exceeds a limit is disconnected, unless the limit says otherwise.
 /// </summary>
 public sealed record ZmtpLimits
 {
@@ -18,8 +18,8 @@ public sealed record ZmtpLimits
     public int CommandBytes { get; init; } = 8 * 1024;
 
     /// <summary>
-    /// The high-water mark: how many messages wait for one peer; 1000, as in libzmq. For what is published the ones beyond are dropped;
-    /// any other peer that has so many answers waiting does not read, and whoever waits for the next must know that it will not come.
+    /// The high-water mark: how many messages wait for one peer; 1000, as in libzmq. Beyond it, published messages
+    /// are dropped. On other sockets the peer is disconnected: it does not read, and must learn that it will get no answer.
     /// </summary>
     public int QueueMessages { get; init; } = 1000;
 
@@ -29,7 +29,7 @@ public sealed record ZmtpLimits
     /// <summary>How many different subscriptions one peer has; 10 000.</summary>
     public int SubscriptionsPerPeer { get; init; } = 10_000;
 
-    /// <summary>How many different subscriptions there are in all; 100 000.</summary>
+    /// <summary>How many different subscriptions all peers have together; 100 000.</summary>
     public int Subscriptions { get; init; } = 100_000;
 
     /// <summary>The longest subscription, in bytes; 256.</summary>
@@ -38,15 +38,15 @@ public sealed record ZmtpLimits
     /// <summary>How many connections a socket has; 10 000. Another one is closed at once.</summary>
     public int Connections { get; init; } = 10_000;
 
-    /// <summary>How long a handshake, or an attempt to connect, takes; 10 s.</summary>
+    /// <summary>How long a handshake, or an attempt to connect, may take; 10 s.</summary>
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long a peer takes not a byte of what waits for it; 30 s.</summary>
+    /// <summary>How long a peer may read none of the bytes that wait for it; 30 s.</summary>
     public TimeSpan StallTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// How long a peer of ZMTP 3.1 is silent before it is sent a PING; as long again without a word, and it is gone. 30 s; zero or less
-    /// is never. An older peer is not asked, for it need not know the command.
+    /// How long a peer of ZMTP 3.1 may be silent before it is sent a PING. After the same time again without an answer it is disconnected.
+    /// 30 s; zero or less means never. Peers of older versions get no PING, because they do not know the command.
     /// </summary>
     public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(30);
 

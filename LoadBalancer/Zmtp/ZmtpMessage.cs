@@ -3,20 +3,20 @@ using System.Text;
 namespace LoadBalancer.Zmtp;
 
 /// <summary>
-/// A message of one or more frames, as it is on the wire: what came in goes out again without being taken apart. One that was received
-/// is only good until the call that it was given to returns; <see cref="Copy"/> keeps it.
+/// A message of one or more frames, in its encoded form, so that it can be passed on without being parsed. A received message is
+/// valid only until the handler returns; <see cref="Copy"/> keeps it.
 /// </summary>
 public readonly struct ZmtpMessage
 {
     internal ZmtpMessage(ReadOnlyMemory<byte> wire, int count) => (Wire, Count) = (wire, count);
 
-    /// <summary>How many frames it has; 0 only where it is nothing at all.</summary>
+    /// <summary>How many frames it has; 0 only for the default value.</summary>
     public int Count { get; }
 
-    /// <summary>The frames with their heads.</summary>
+    /// <summary>The encoded frames: heads and bodies.</summary>
     internal ReadOnlyMemory<byte> Wire { get; }
 
-    /// <summary>What is in a frame, counted from 0.</summary>
+    /// <summary>The body of a frame, counted from 0.</summary>
     public ReadOnlyMemory<byte> this[int index]
     {
         get
@@ -61,13 +61,13 @@ public readonly struct ZmtpMessage
         return new ZmtpMessage(wire, frames.Length);
     }
 
-    /// <summary>A frame as text; what is no UTF-8 becomes U+FFFD.</summary>
+    /// <summary>A frame as text; invalid UTF-8 becomes U+FFFD.</summary>
     public string Text(int index) => Encoding.UTF8.GetString(this[index].Span);
 
-    /// <summary>One that stays.</summary>
+    /// <summary>A copy that stays valid.</summary>
     public ZmtpMessage Copy() => new(Wire.ToArray(), Count);
 
-    /// <summary>What follows the first frames; at least one must be left.</summary>
+    /// <summary>The message without its first frames; at least one must be left.</summary>
     public ZmtpMessage Skip(int frames)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)frames, (uint)Count);
@@ -75,8 +75,8 @@ public readonly struct ZmtpMessage
     }
 
     /// <summary>
-    /// Parts the envelope, the frames up to and including the first empty one, from the body. A REQ sends and expects an empty frame
-    /// alone; whoever passes a request on may have put others before it, and wants them back with the answer (RFC 28).
+    /// Separates the envelope (the frames up to and including the first empty one) from the body. A REQ sends and expects an empty frame
+    /// alone; a proxy may have put others before it, and needs them back with the answer (RFC 28).
     /// </summary>
     /// <returns>False where no frame but the last is empty.</returns>
     public bool TryOpen(out ZmtpEnvelope envelope, out ZmtpMessage body)
@@ -99,7 +99,7 @@ public readonly struct ZmtpMessage
     /// <summary>The frames as text, for logs and tests.</summary>
     public override string ToString() => string.Join('|', Enumerable.Range(0, Count).Select(Text));
 
-    // Read once already, or written by us.
+    // Cannot fail: the frames were parsed before, or written by us.
     private Frame FrameAt(int start) =>
         Frame.TryRead(Wire.Span[start..], out var frame) ? frame : throw new InvalidOperationException("not a message");
 
@@ -115,16 +115,16 @@ public readonly struct ZmtpMessage
     }
 }
 
-/// <summary>The frames before a message's body, the empty one at the end included; as long-lived as the message it is of.</summary>
+/// <summary>The frames before a message's body, including the empty one at the end; valid as long as its message.</summary>
 public readonly struct ZmtpEnvelope
 {
     internal ZmtpEnvelope(ReadOnlyMemory<byte> wire) => Wire = wire;
 
-    /// <summary>The one of a REQ: an empty frame alone.</summary>
+    /// <summary>The envelope of a REQ: one empty frame.</summary>
     public static ZmtpEnvelope Empty { get; } = new(new byte[] { Frame.More, 0 });
 
     internal ReadOnlyMemory<byte> Wire { get; }
 
-    /// <summary>One that stays.</summary>
+    /// <summary>A copy that stays valid.</summary>
     public ZmtpEnvelope Copy() => new(Wire.ToArray());
 }

@@ -17,8 +17,8 @@ public sealed class ZmtpPeer
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ITimer? _handshake;
     private int _isClosed;
-    private volatile bool _isBroken; // It was closed because nothing could be sent, which is not the last word on why.
-    private int _reads; // for the sweep, with the three that follow
+    private volatile bool _isBroken; // Closed because a send failed; the reader may still find the real reason.
+    private int _reads; // used by the sweep, like the next three fields
     private int _readsSeen;
     private long _readsSeenAt;
     private bool _isAsked;
@@ -33,45 +33,45 @@ public sealed class ZmtpPeer
             socket.Time, socket.Logger);
     }
 
-    /// <summary>Where it is; null where that is not known.</summary>
+    /// <summary>Its address; null if that is not known.</summary>
     public EndPoint? Remote { get; }
 
     /// <summary>
-    /// Its identity: on a ROUTER the one that it has, or else one that we gave it, which begins with a zero byte; on another socket
-    /// what it said, which may be nothing.
+    /// Its identity: on a ROUTER its own, or a generated one that begins with a zero byte; on other sockets its own, which may be
+    /// empty.
     /// </summary>
     public ReadOnlyMemory<byte> Identity { get; internal set; }
 
     /// <summary>Its type.</summary>
     public ZmtpSocketType Type { get; private set; }
 
-    /// <summary>Why it lost its connection; null where it did not, or in an orderly way.</summary>
+    /// <summary>Why it was disconnected; null while it is connected and after an orderly end.</summary>
     public ZmtpFault? Fault { get; private set; }
 
-    /// <summary>Whatever the owner keeps with it.</summary>
+    /// <summary>Data of the socket's owner.</summary>
     public object? State { get; set; }
 
     /// <summary>Whether the connection is over, or about to be.</summary>
     public bool IsClosed => Volatile.Read(ref _isClosed) != 0;
 
-    /// <summary>Whether the handshake was finished; then it is worth coming back soon.</summary>
+    /// <summary>Whether the handshake was finished; then a connector reconnects without a longer delay.</summary>
     internal bool IsEstablished { get; private set; }
 
     /// <summary>Whether it speaks ZMTP 3.1.</summary>
     internal bool SpeaksCommands { get; private set; }
 
-    /// <summary>Ends when there is nothing left of it.</summary>
+    /// <summary>Completes when the connection is closed and cleaned up.</summary>
     internal Task Ended => _ended.Task;
 
-    /// <summary>What its subscriptions are kept in.</summary>
+    /// <summary>Its subscriptions.</summary>
     internal Subscriber Subscriber => field ??= new Subscriber(this);
 
     /// <summary>
-    /// Sends it a message, or lets it wait. Where too much waits already the message is dropped, and a peer of a socket that does not
-    /// publish loses its connection, because it does not read.
+    /// Sends a message to the peer, or queues it. If the queue is full the message is dropped, and a peer of a socket that does not publish
+    /// is disconnected, because it does not read.
     /// </summary>
-    /// <returns>False where it was dropped.</returns>
-    /// <exception cref="ArgumentException">It is no message: it has no frames.</exception>
+    /// <returns>False if it was dropped.</returns>
+    /// <exception cref="ArgumentException">The message has no frames.</exception>
     public bool Send(in ZmtpMessage message) => Send(default, message);
 
     /// <summary>Sends it a message in an envelope; see <see cref="Send(in ZmtpMessage)"/>.</summary>
@@ -95,7 +95,7 @@ public sealed class ZmtpPeer
         return false;
     }
 
-    /// <summary>Ends the connection. What waits to be sent is not.</summary>
+    /// <summary>Ends the connection. Queued messages are not sent.</summary>
     public void Close()
     {
         if (Interlocked.Exchange(ref _isClosed, 1) == 0)
@@ -105,7 +105,7 @@ public sealed class ZmtpPeer
         }
     }
 
-    /// <summary>What it is called in logs: its identity, where it has one of its own that can be read, and where it is.</summary>
+    /// <summary>Its name in logs: its own identity, if that is printable, and its address.</summary>
     public override string ToString()
     {
         var identity = Encoding.Latin1.GetString(Identity.Span[..Math.Min(Identity.Length, 64)]);
@@ -117,7 +117,7 @@ public sealed class ZmtpPeer
     {
         if (!IsClosed || _isBroken)
         {
-            TellFault(fault, reason);
+            ReportFault(fault, reason);
         }
         Close();
     }
@@ -136,7 +136,7 @@ public sealed class ZmtpPeer
         SendCommand(ZmtpMessage.Of(body).Wire.Span);
     }
 
-    /// <summary>Lives through the connection, from the greeting to its end.</summary>
+    /// <summary>Serves the connection, from the greeting to its end.</summary>
     internal async Task RunAsync()
     {
         var isAdmitted = false;
@@ -170,7 +170,7 @@ public sealed class ZmtpPeer
         catch (Exception e)
         {
             Fault ??= ZmtpFault.Internal;
-            _socket.OnFault(this, ZmtpFault.Internal, $"could not be dealt with: {e}"); // Whatever else was the matter, this must be told.
+            _socket.OnFault(this, ZmtpFault.Internal, $"could not be served: {e}"); // Reported even if another fault was reported before.
         }
         finally
         {
@@ -182,7 +182,7 @@ public sealed class ZmtpPeer
         }
     }
 
-    /// <summary>A look at it now and then: whether it still reads, and is there at all.</summary>
+    /// <summary>Called by the sweep, once a second: sends a PING to a silent peer, and disconnects it if it does not answer.</summary>
     internal void Inspect(long now)
     {
         var (limits, time) = (_socket.Limits, _socket.Time);
@@ -252,7 +252,7 @@ public sealed class ZmtpPeer
     {
         if (!_reader.IsInTheMiddle)
         {
-            _reader.Release(); // A connection that lies idle needs no memory for what may come.
+            _reader.Release(); // An idle connection needs no buffer.
             await _connection.ReceiveAsync(default);
         }
         var count = await _connection.ReceiveAsync(_reader.Room());
@@ -287,7 +287,7 @@ public sealed class ZmtpPeer
         }
     }
 
-    // What we do not know, and a PONG, which was seen to have come, does not matter.
+    // Unknown commands are ignored; so is PONG, because any received byte counts as a sign of life.
     private void OnCommand(in Command command)
     {
         if (command.Is("PING"u8))
@@ -327,7 +327,7 @@ public sealed class ZmtpPeer
     {
         if (!IsClosed || _isBroken)
         {
-            TellFault(e.Fault, e.Message);
+            ReportFault(e.Fault, e.Message);
         }
         if (!IsEstablished && e.Fault is not (ZmtpFault.NotZmtp or ZmtpFault.Version or ZmtpFault.RefusedByPeer))
         {
@@ -336,7 +336,7 @@ public sealed class ZmtpPeer
         Close();
     }
 
-    private void TellFault(ZmtpFault fault, string reason)
+    private void ReportFault(ZmtpFault fault, string reason)
     {
         lock (_ended)
         {

@@ -7,12 +7,12 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LoadBalancer.Zmtp;
 
 /// <summary>
-/// A socket in ZeroMQ's sense: any number of peers that connect to it or that it connects to, ZMTP 3.1 with the NULL mechanism. What
-/// a peer does wrong costs that peer its connection, is counted, and is told to <see cref="Faulted"/>.
+/// A socket in ZeroMQ's sense: any number of peers that connect to it or that it connects to, ZMTP 3.1 with the NULL mechanism. A peer
+/// that breaks the protocol is disconnected; the fault is counted and reported to <see cref="Faulted"/>.
 /// </summary>
 /// <remarks>
-/// Everything that the owner is told is told on the thread that received it, inside the peer's turn: it must not block. For one peer
-/// the calls come one after the other; for different ones they may come at once.
+/// Handlers are called on the thread that received the bytes, and must not block. For one peer the calls come one after the other; for
+/// different peers they may run at the same time.
 /// </remarks>
 public abstract class ZmtpSocket : IAsyncDisposable
 {
@@ -34,13 +34,13 @@ public abstract class ZmtpSocket : IAsyncDisposable
     /// <summary>Its type.</summary>
     public ZmtpSocketType Type { get; }
 
-    /// <summary>What it takes and keeps.</summary>
+    /// <summary>Its limits.</summary>
     public ZmtpLimits Limits { get; }
 
-    /// <summary>What it has counted.</summary>
+    /// <summary>Its counters.</summary>
     public ZmtpStatistics Statistics { get; } = new();
 
-    /// <summary>What a REQ, DEALER or ROUTER says it is, 255 bytes at most, the first one not zero; nothing by default.</summary>
+    /// <summary>The identity that a REQ, DEALER or ROUTER sends: 255 bytes at most, the first one not zero. Empty by default.</summary>
     /// <exception cref="ArgumentException">It is longer, or begins with a zero byte.</exception>
     public ReadOnlyMemory<byte> Identity
     {
@@ -49,11 +49,11 @@ public abstract class ZmtpSocket : IAsyncDisposable
             : throw new ArgumentException("an identity has 255 bytes at most, the first one not zero", nameof(value));
     }
 
-    /// <summary>Called when a peer has done something wrong: who, what, and in words. It has lost its connection, or is about to.</summary>
+    /// <summary>Called when a peer is disconnected because of a fault: the peer, the fault, and a description.</summary>
     public Action<ZmtpPeer, ZmtpFault, string>? Faulted { get; init; }
 
     /// <summary>
-    /// Gets what fails unexpectedly in the background, and why connections cannot be accepted; nothing is logged by default.
+    /// Logs unexpected errors in the background, and why connections cannot be accepted; nothing is logged by default.
     /// </summary>
     public ILogger Logger { get; init; } = NullLogger.Instance;
 
@@ -69,14 +69,14 @@ public abstract class ZmtpSocket : IAsyncDisposable
         }
     }
 
-    /// <summary>What the log calls it where connections cannot be accepted: the name of the load balancer's listener.</summary>
+    /// <summary>The name of the load balancer's listener, for the log.</summary>
     internal string Name { get; init; } = "zmtp";
 
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
 
     /// <summary>Listens.</summary>
-    /// <param name="address">Where; port 0 is any that is free.</param>
+    /// <param name="address">The address; port 0 takes any free port.</param>
     /// <returns>Where it listens now.</returns>
     /// <exception cref="SocketException">The port is taken, or the address is not ours.</exception>
     public IPEndPoint Bind(IPEndPoint address)
@@ -86,7 +86,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
         return listener.Address;
     }
 
-    /// <summary>Stops listening; the connections that there are live on.</summary>
+    /// <summary>Stops listening; open connections stay.</summary>
     public async Task UnbindAsync()
     {
         List<ZmtpListener> listeners;
@@ -107,7 +107,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
     /// <param name="address">An <see cref="IPEndPoint"/> or <see cref="DnsEndPoint"/>.</param>
     public void Connect(EndPoint address) => Keep(new ZmtpConnector(this, address));
 
-    /// <summary>Ends the connection to an address, and does not connect again; nothing happens where there was none.</summary>
+    /// <summary>Ends the connection to an address, and does not connect again; does nothing if there is none.</summary>
     public async Task DisconnectAsync(EndPoint address)
     {
         List<ZmtpConnector> connectors;
@@ -123,7 +123,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops listening and connecting, and ends every connection. What the system has taken will still be sent, what waits here will not.
+    /// Stops listening and connecting, and ends every connection. Bytes that the system has taken are still sent; queued messages are not.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -146,8 +146,8 @@ public abstract class ZmtpSocket : IAsyncDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>Takes over a connection, whoever made it; from here on it is dealt with.</summary>
-    /// <returns>Null where there are too many, or the socket was disposed: it is closed.</returns>
+    /// <summary>Takes over a connection that was accepted or opened, and serves it.</summary>
+    /// <returns>Null if there are too many connections or the socket was disposed; the connection is closed then.</returns>
     internal ZmtpPeer? Attach(IConnection connection, EndPoint? remote)
     {
         var peer = new ZmtpPeer(this, connection, remote);
@@ -172,43 +172,43 @@ public abstract class ZmtpSocket : IAsyncDisposable
         }
         else
         {
-            peer.Close(ZmtpFault.TooManyConnections, $"was turned away, for there are {Limits.Connections} connections already");
+            peer.Close(ZmtpFault.TooManyConnections, $"was rejected, because there are {Limits.Connections} connections already");
         }
         return null;
     }
 
-    /// <summary>A peer has finished the handshake, and wants to be one of ours.</summary>
+    /// <summary>Called when a peer has finished the handshake.</summary>
     internal virtual ValueTask AdmitAsync(ZmtpPeer peer)
     {
         Statistics.CountHandshake();
         return ValueTask.CompletedTask;
     }
 
-    /// <summary>It is one; from here on it may send.</summary>
+    /// <summary>Called when the peer was admitted; its messages follow.</summary>
     internal virtual void OnAdmitted(ZmtpPeer peer)
     {
     }
 
-    /// <summary>It has sent a message.</summary>
+    /// <summary>Called with each message of a peer.</summary>
     internal abstract void OnMessage(ZmtpPeer peer, in ZmtpMessage message);
 
-    /// <summary>It has subscribed to something, or no longer does.</summary>
+    /// <summary>Called when a peer subscribes or cancels a subscription.</summary>
     internal virtual void OnSubscription(ZmtpPeer peer, ReadOnlySpan<byte> prefix, bool isCancelled) =>
         throw new ZmtpException(ZmtpFault.Command, $"subscribed to something at a {Type.Name()}, which does not publish");
 
-    /// <summary>It is gone; called once for each <see cref="OnAdmitted"/>, and nothing after it.</summary>
+    /// <summary>Called when a peer is gone: once for each <see cref="OnAdmitted"/>, as the last call.</summary>
     internal virtual void OnGone(ZmtpPeer peer)
     {
     }
 
-    /// <summary>It did something wrong.</summary>
+    /// <summary>Counts and reports a fault.</summary>
     internal void OnFault(ZmtpPeer peer, ZmtpFault fault, string reason)
     {
         Statistics.Count(fault);
         Faulted?.Invoke(peer, fault, reason);
     }
 
-    /// <summary>The connection is over.</summary>
+    /// <summary>Removes a peer whose connection has ended.</summary>
     internal void Remove(ZmtpPeer peer, bool wasAdmitted)
     {
         try
@@ -220,7 +220,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
         }
         catch (Exception e)
         {
-            OnFault(peer, ZmtpFault.Internal, $"could not be parted with: {e}");
+            OnFault(peer, ZmtpFault.Internal, $"could not be removed: {e}");
         }
         lock (_gate)
         {
@@ -228,7 +228,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
         }
     }
 
-    /// <summary>Everybody is gone for good.</summary>
+    /// <summary>Called when the socket is disposed and all peers are gone.</summary>
     private protected virtual void OnDisposed()
     {
     }

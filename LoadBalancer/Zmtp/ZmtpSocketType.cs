@@ -1,15 +1,15 @@
 namespace LoadBalancer.Zmtp;
 
-/// <summary>What a socket is, and says it is in its READY command.</summary>
+/// <summary>The type of a socket, which it sends in its READY command.</summary>
 public enum ZmtpSocketType
 {
-    /// <summary>Asks one question at a time.</summary>
+    /// <summary>Sends one request at a time.</summary>
     Req,
 
-    /// <summary>Answers one question at a time.</summary>
+    /// <summary>Answers one request at a time.</summary>
     Rep,
 
-    /// <summary>Asks, as many as it likes.</summary>
+    /// <summary>Sends any number of requests.</summary>
     Dealer,
 
     /// <summary>Knows its peers by their identity.</summary>
@@ -21,20 +21,20 @@ public enum ZmtpSocketType
     /// <summary>Receives what it subscribed to.</summary>
     Sub,
 
-    /// <summary>Publishes, and tells its owner of subscriptions.</summary>
+    /// <summary>Publishes, and passes subscriptions to its owner.</summary>
     XPub,
 
-    /// <summary>Receives what its owner's peers subscribed to.</summary>
+    /// <summary>Receives, with the subscriptions that its owner passes on.</summary>
     XSub,
 }
 
-/// <summary>The names of the types, and who may talk to whom.</summary>
+/// <summary>The names of the types, and which types may be connected.</summary>
 internal static class ZmtpSocketTypes
 {
     /// <summary>Its name on the wire.</summary>
     public static string Name(this ZmtpSocketType type) => type.ToString().ToUpperInvariant();
 
-    /// <summary>Finds the type of that name; null where it is none that has business with any of ours.</summary>
+    /// <summary>Finds the type of that name; null if there is none.</summary>
     public static ZmtpSocketType? Find(string name) =>
         Enum.GetValues<ZmtpSocketType>().Where(type => type.Name() == name).Select(type => (ZmtpSocketType?)type).FirstOrDefault();
 
@@ -49,7 +49,7 @@ internal static class ZmtpSocketTypes
         ZmtpSocketType.Sub or ZmtpSocketType.XSub => peer is ZmtpSocketType.Pub or ZmtpSocketType.XPub,
     };
 
-    /// <summary>Whether it tells its peers an identity (RFC 23: only these do).</summary>
+    /// <summary>Whether it sends its peers an identity (RFC 23: only these types do).</summary>
     public static bool HasIdentity(this ZmtpSocketType type) =>
         type is ZmtpSocketType.Req or ZmtpSocketType.Dealer or ZmtpSocketType.Router;
 

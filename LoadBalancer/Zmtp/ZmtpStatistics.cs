@@ -1,6 +1,6 @@
 namespace LoadBalancer.Zmtp;
 
-/// <summary>What a socket has counted.</summary>
+/// <summary>The counters of a socket.</summary>
 public sealed class ZmtpStatistics
 {
     private readonly long[] _faults = new long[Enum.GetValues<ZmtpFault>().Length];
@@ -13,7 +13,7 @@ public sealed class ZmtpStatistics
     /// <summary>How many messages were dropped: a peer had too many waiting or was gone, or nothing here received them.</summary>
     public long Dropped => Interlocked.Read(ref _dropped);
 
-    /// <summary>How many peers lost their connection for that reason.</summary>
+    /// <summary>How many peers were disconnected for this reason.</summary>
     public long Faults(ZmtpFault fault) => Interlocked.Read(ref _faults[(int)fault]);
 
     internal void CountHandshake() => Interlocked.Increment(ref _handshakes);

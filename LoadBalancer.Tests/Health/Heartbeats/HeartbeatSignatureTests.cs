@@ -100,7 +100,7 @@ internal sealed class HeartbeatSignatureTests : HeartbeatMonitorFixture
     {
         var memory = new ReplayMemory(Clock, most: 100);
         HeartbeatResult? Take(int i) =>
-            memory.TakeIn(new SignedText("OK"u8, Clock.GetUtcNow().ToUnixTimeMilliseconds() + (i / 10), (UInt128)i), ReplayMemory.Anybody);
+            memory.TakeIn(new SignedText("OK"u8, Clock.GetUtcNow().ToUnixTimeMilliseconds() + (i / 10), (UInt128)i), ReplayMemory.UnknownSender);
 
         for (var i = 0; i < 1000; i++)
         {
@@ -119,7 +119,7 @@ internal sealed class HeartbeatSignatureTests : HeartbeatMonitorFixture
     {
         var memory = new ReplayMemory(Clock, most: 100);
         HeartbeatResult? Take(int i) =>
-            memory.TakeIn(new SignedText("OK"u8, Clock.GetUtcNow().ToUnixTimeMilliseconds(), (UInt128)i), ReplayMemory.Anybody);
+            memory.TakeIn(new SignedText("OK"u8, Clock.GetUtcNow().ToUnixTimeMilliseconds(), (UInt128)i), ReplayMemory.UnknownSender);
         for (var i = 0; i < 50; i++)
         {
             Take(i).Should().BeNull();

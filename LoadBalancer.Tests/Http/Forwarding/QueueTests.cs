@@ -27,7 +27,7 @@ internal sealed class QueueTests : IDisposable
         {
             gets.Add(node.Client.GetStringAsync($"/{i}"));
             var waiting = i;
-            await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == waiting && backend.Accepted == 1, "it waits");
+            await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == waiting && backend.Accepted == 1, "it waits");
         }
         for (var i = 0; i < 4; i++)
         {
@@ -37,7 +37,7 @@ internal sealed class QueueTests : IDisposable
 
         order.Should().Equal("/0", "/1", "/2", "/3");
         node.Pool.Snapshot.Members[0].InFlight.Should().Be(0);
-        node.Pool.WaitingRoom.Count.Should().Be(0);
+        node.Pool.RequestQueue.Count.Should().Be(0);
     }
 
     [Test]
@@ -48,7 +48,7 @@ internal sealed class QueueTests : IDisposable
         var served = node.Client.GetStringAsync("/");
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 1, "the first is served");
         var waits = node.Client.GetStringAsync("/");
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "the second waits");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 1, "the second waits");
 
         using var answer = await node.Client.GetAsync("/");
 
@@ -69,16 +69,16 @@ internal sealed class QueueTests : IDisposable
         var served = node.Client.GetStringAsync("/");
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 1, "the first is served");
         var waits = node.Client.GetAsync("/");
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "the second waits");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 1, "the second waits");
 
         clock.Advance(TimeSpan.FromSeconds(4.9));
-        node.Pool.WaitingRoom.Count.Should().Be(1);
+        node.Pool.RequestQueue.Count.Should().Be(1);
         clock.Advance(TimeSpan.FromSeconds(0.1));
 
         using var answer = await waits;
         answer.StatusCode.Should().Be(HttpStatusCode.ServiceUnavailable);
         answer.Headers.RetryAfter.Should().NotBeNull();
-        node.Pool.WaitingRoom.Count.Should().Be(0);
+        node.Pool.RequestQueue.Count.Should().Be(0);
         _answers.Release();
         (await served).Should().Be("ok");
     }
@@ -92,11 +92,11 @@ internal sealed class QueueTests : IDisposable
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 1, "the first is served");
         using var client = await node.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "the second waits");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 1, "the second waits");
 
         client.Reset();
 
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 0, "its place is free");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 0, "its place is free");
         _answers.Release();
         (await served).Should().Be("ok");
         node.Pool.Snapshot.Members[0].Requests.Should().Be(1, "a request whose client has left is not sent");
@@ -114,7 +114,7 @@ internal sealed class QueueTests : IDisposable
         var served = node.Client.GetAsync("/");
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 1, "the first is served");
         var waits = node.Client.GetAsync("/");
-        await Eventually.BeTrueAsync(() => node.Pool.WaitingRoom.Count == 1, "the second waits");
+        await Eventually.BeTrueAsync(() => node.Pool.RequestQueue.Count == 1, "the second waits");
 
         node.Pool.Change(() => node.Pool.Snapshot.Members[0].AdminState = LoadBalancer.Pools.AdminState.Disabled);
 
@@ -146,7 +146,7 @@ internal sealed class QueueTests : IDisposable
         answers.Should().OnlyContain(answer => answer == "ok");
         most.Should().BeInRange(1, 6);
         node.Pool.Snapshot.Members.Should().OnlyContain(backend => backend.InFlight == 0);
-        node.Pool.WaitingRoom.Count.Should().Be(0);
+        node.Pool.RequestQueue.Count.Should().Be(0);
     }
 
     // Answers one request for each release, and writes down which.

@@ -10,7 +10,7 @@ public sealed record BackendTlsOptions
     public string? AuthorityFile { get; init; }
 
     /// <summary>
-    /// Whether the certificate is checked at all. Default true. With false the data is encrypted, but anybody may be the backend.
+    /// Whether the certificate is checked at all. Default true. With false the data is encrypted, but the backend is not authenticated.
     /// </summary>
     public bool Verify { get; init; } = true;
 

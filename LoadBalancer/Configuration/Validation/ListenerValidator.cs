@@ -52,8 +52,8 @@ internal static class ListenerValidator
         {
             var key = $"Certificates:{i}:File";
             section.Require(certificate.File is not null, key, "is missing; expected a PEM file");
-            var fault = certificate.File is null ? null : PemCertificate.Fault(certificate);
-            section.Require(fault is null, key, $"'{certificate.File}' cannot be used: {fault}");
+            var error = certificate.File is null ? null : PemCertificate.FindError(certificate);
+            section.Require(error is null, key, $"'{certificate.File}' cannot be used: {error}");
         }
     }
 }

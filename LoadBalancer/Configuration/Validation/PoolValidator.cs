@@ -153,8 +153,8 @@ internal static class PoolValidator
 
     private static void CheckTls(BackendTlsOptions tls, SectionValidator section)
     {
-        var fault = tls.AuthorityFile is null ? null : PemCertificate.AuthorityFault(tls.AuthorityFile);
-        section.Require(fault is null, "AuthorityFile", $"'{tls.AuthorityFile}' cannot be used: {fault}");
+        var error = tls.AuthorityFile is null ? null : PemCertificate.FindAuthorityError(tls.AuthorityFile);
+        section.Require(error is null, "AuthorityFile", $"'{tls.AuthorityFile}' cannot be used: {error}");
         section.Require(tls.Verify || tls.AuthorityFile is null, "Verify",
             "is false, so AuthorityFile would never be looked at; expected one or the other");
         section.Require(tls.ServerName is null || Uri.CheckHostName(tls.ServerName) == UriHostNameType.Dns, "ServerName",

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace LoadBalancer.Diagnostics.Access;
 
 /// <summary>
-/// Opens files that only grow at their end, whoever else writes to them. <see cref="FileMode.Append"/> is not enough: it seeks to the
-/// end once, when the file is opened, and later writes go to the offset that follows from there. Two processes then overwrite each
+/// Opens files to which every write is appended, even if other processes write to them. <see cref="FileMode.Append"/> is not enough:
+/// it seeks to the end once, when the file is opened, and later writes continue from that offset. Two processes then overwrite each
 /// other's lines, and a file that was cut (logrotate's <c>copytruncate</c>) gets a hole of NUL bytes.
 /// </summary>
 internal static partial class AppendingFile

@@ -21,7 +21,7 @@ namespace LoadBalancer.Diagnostics.Metrics;
 /// Histograms cannot be observed in .NET. So each has two sides with the same buckets. The statistics count durations per core, and
 /// <see cref="Histograms"/> says where to read that: this is what Prometheus gets. And <see cref="Durations"/> takes every duration
 /// while a reader listens that keeps counts of its own, as the OpenTelemetry library does. To count by the library alone would make each
-/// request look up its labels and take a lock, whether or not somebody wants OTLP.
+/// request look up its labels and take a lock, even without OTLP.
 /// </para>
 /// </summary>
 public sealed class NodeMetrics : IDisposable

@@ -4,7 +4,7 @@ namespace LoadBalancer.Health.Heartbeats;
 
 /// <summary>
 /// Limits how often unknown sources are answered, so that a flood of datagrams does not keep the node busy, and forged source addresses
-/// do not make it flood others: at most ten answers a second for each bucket of sources. Nobody can predict which sources share a
+/// do not make it flood others: at most ten answers a second for each bucket of sources. It cannot be predicted which sources share a
 /// bucket, because the hash has a random seed.
 /// </summary>
 /// <param name="time">The clock.</param>

@@ -197,7 +197,7 @@ internal sealed partial class HeartbeatMonitor : IDisposable
                 {
                     return HeartbeatResult.Unknown;
                 }
-                if (_signature is not null && _replays.TakeIn(signed, ReplayMemory.Anybody) is { } copied)
+                if (_signature is not null && _replays.TakeIn(signed, ReplayMemory.UnknownSender) is { } copied)
                 {
                     return copied;
                 }
@@ -206,7 +206,7 @@ internal sealed partial class HeartbeatMonitor : IDisposable
                 return HeartbeatResult.Registered;
             case HeartbeatKind.Alive:
                 var member = _register.Find(source);
-                if (_signature is not null && _replays.TakeIn(signed, member?.Number ?? ReplayMemory.Anybody) is { } replayed)
+                if (_signature is not null && _replays.TakeIn(signed, member?.Number ?? ReplayMemory.UnknownSender) is { } replayed)
                 {
                     return replayed;
                 }

@@ -14,7 +14,7 @@ namespace LoadBalancer.Health.Heartbeats;
 internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
 {
     /// <summary>The sender is not known.</summary>
-    public const int Anybody = 0;
+    public const int UnknownSender = 0;
 
     /// <summary>The sender is the load balancer itself.</summary>
     public const int Ourselves = -1;
@@ -30,8 +30,8 @@ internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
 
     /// <summary>Remembers a datagram, unless it is a copy.</summary>
     /// <param name="signed">The datagram, whose mac is valid.</param>
-    /// <param name="sender">The number (above 0) of the backend from whose source it came; <see cref="Anybody"/> or <see
-    /// cref="Ourselves"/>.</param>
+    /// <param name="sender">The number (above 0) of the backend from whose source it came;
+    /// <see cref="UnknownSender"/> or <see cref="Ourselves"/>.</param>
     /// <returns>What is wrong with it; null if it is new.</returns>
     public HeartbeatResult? TakeIn(in SignedText signed, int sender)
     {
@@ -40,8 +40,8 @@ internal sealed class ReplayMemory(TimeProvider time, int most = 1 << 16)
         {
             return HeartbeatResult.Stale;
         }
-        var isNew = Add(signed.Id, Anybody);
-        if (sender == Anybody && !isNew || sender > 0 && (!Add(signed.Id, sender) || !isNew && Contains(signed.Id, Ourselves)))
+        var isNew = Add(signed.Id, UnknownSender);
+        if (sender == UnknownSender && !isNew || sender > 0 && (!Add(signed.Id, sender) || !isNew && Contains(signed.Id, Ourselves)))
         {
             return HeartbeatResult.Replayed;
         }

@@ -190,7 +190,7 @@ public sealed partial class HttpForwarder
         var first = SendAsync(context, lease, null, isPeerTrusted, firstSuperseded.Token).AsTask();
         await ((Task)first).WaitAsync(delay, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         var selection = new SelectionContext([.. tried, lease.Backend], clientHash);
-        if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.WaitingRoom.Count > 0 || !_budget.TryTakeRetry()
+        if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.RequestQueue.Count > 0 || !_budget.TryTakeRetry()
             || !_pool.TryAcquireInTurn(selection, out var otherLease))
         {
             return await first;

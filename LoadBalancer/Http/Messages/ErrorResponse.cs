@@ -24,7 +24,7 @@ internal static class ErrorResponse
         if (error is ForwardError.RequestHead or ForwardError.RequestBody or ForwardError.TransferCoding
             && !HttpProtocol.IsHttp2(context.Request.Protocol))
         {
-            response.Headers.Connection = "close"; // Nobody can tell where the next request on this connection begins.
+            response.Headers.Connection = "close"; // The start of the next request on this connection is not known.
         }
         if (status == StatusCodes.Status503ServiceUnavailable)
         {

@@ -43,7 +43,7 @@ internal static class ForwardingFields
             to.AddField(For, default, before.ToString());
         }
         to.AddField(Proto, default, isPeerTrusted && headers[Proto] is { Count: > 0 } proto ? proto.ToString() : context.Request.Scheme);
-        // A request of HTTP/1.0 need not have a Host. Then nobody knows what the client has asked for.
+        // A request of HTTP/1.0 need not have a Host. Then the requested host is not known.
         if ((isPeerTrusted && headers[Host] is { Count: > 0 } host ? host : headers.Host).ToString() is { Length: > 0 } asked)
         {
             to.AddField(Host, default, asked);

@@ -27,7 +27,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     private const long NoDeadline = long.MaxValue;
     private const int InitialBufferSize = 8 * 1024;
 
-    private readonly IReusableConnection _wire;
+    private readonly IReusableConnection _connection;
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _aborted = new();
     private byte[] _buffer = GC.AllocateUninitializedArray<byte>(InitialBufferSize);
@@ -37,8 +37,8 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     private long _deadline = NoDeadline;
     private int _abortCause;
 
-    public BackendConnection(IReusableConnection wire, TimeProvider time, HeaderLine?[] knownLines) =>
-        (_wire, _time, OpenedAt, Headers) = (wire, time, time.GetTimestamp(), new HeaderLines(knownLines));
+    public BackendConnection(IReusableConnection connection, TimeProvider time, HeaderLine?[] knownLines) =>
+        (_connection, _time, OpenedAt, Headers) = (connection, time, time.GetTimestamp(), new HeaderLines(knownLines));
 
     /// <summary>The clock of its deadlines.</summary>
     public TimeProvider Time => _time;
@@ -68,7 +68,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     public ReadOnlySpan<byte> Unread => _buffer.AsSpan(_start, _end - _start);
 
     /// <summary>Sends all of it.</summary>
-    public ValueTask SendAsync(ReadOnlyMemory<byte> data) => _wire.SendAsync(data);
+    public ValueTask SendAsync(ReadOnlyMemory<byte> data) => _connection.SendAsync(data);
 
     /// <inheritdoc/>
     public ValueTask FlushAsync() => ValueTask.CompletedTask;
@@ -77,7 +77,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     public ValueTask<int> ReceiveAsync()
     {
         MakeRoom();
-        return _wire.ReceiveAsync(_buffer.AsMemory(_end));
+        return _connection.ReceiveAsync(_buffer.AsMemory(_end));
     }
 
     /// <summary>Adds the bytes that <see cref="ReceiveAsync()"/> received to <see cref="Unread"/>.</summary>
@@ -89,7 +89,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     }
 
     /// <summary>Receives directly into the caller's memory; only where nothing is unread.</summary>
-    public ValueTask<int> ReceiveAsync(Memory<byte> memory) => _wire.ReceiveAsync(memory);
+    public ValueTask<int> ReceiveAsync(Memory<byte> memory) => _connection.ReceiveAsync(memory);
 
     /// <summary>Removes bytes from the beginning of <see cref="Unread"/>.</summary>
     public void Consume(int count)
@@ -122,7 +122,7 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
     {
         if (Interlocked.CompareExchange(ref _abortCause, (int)cause, (int)AbortCause.None) == (int)AbortCause.None)
         {
-            _wire.Dispose();
+            _connection.Dispose();
             _aborted.Cancel();
         }
     }
@@ -139,15 +139,15 @@ internal sealed class BackendConnection : IUploadTarget, IDisposable
         EndDeadline();
         IsReused = true;
         IdleSince = _time.GetTimestamp();
-        return _wire.TryPark(_buffer, _closed ??= () => closed(this));
+        return _connection.TryPark(_buffer, _closed ??= () => closed(this));
     }
 
     /// <summary>Takes an idle connection into use.</summary>
     /// <returns>False where the backend has closed it.</returns>
-    public bool TryResume() => _wire.TryResume();
+    public bool TryResume() => _connection.TryResume();
 
     /// <inheritdoc/>
-    public void Dispose() => _wire.Dispose();
+    public void Dispose() => _connection.Dispose();
 
     private void MakeRoom()
     {

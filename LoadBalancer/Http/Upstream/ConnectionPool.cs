@@ -79,10 +79,10 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
         Interlocked.Increment(ref _opening);
         try
         {
-            IReusableConnection wire;
+            IReusableConnection opened;
             if (!_isTls)
             {
-                wire = await _dialer.OpenWireAsync(clientGone);
+                opened = await _dialer.OpenAsync(clientGone);
             }
             else
             {
@@ -92,9 +92,9 @@ internal sealed class ConnectionPool(Backend backend, PoolOptions options, Backe
                     Http2.TakeOver(tls);
                     return null;
                 }
-                wire = new TlsConnection(socket, tls, trust.Logger);
+                opened = new TlsConnection(socket, tls, trust.Logger);
             }
-            var connection = new BackendConnection(wire, time, _knownLines);
+            var connection = new BackendConnection(opened, time, _knownLines);
             lock (_gate)
             {
                 _all.Add(connection);

@@ -16,11 +16,11 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
     /// <summary>Opens a connection without TLS.</summary>
     /// <param name="cancellationToken">Cancelled when the connection is no longer needed.</param>
     /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
-    public Task<IReusableConnection> OpenWireAsync(CancellationToken cancellationToken) => InTimeAsync<IReusableConnection>(
-        async token => await Connector.OpenAsync(address, token), cancellationToken);
+    public Task<IReusableConnection> OpenAsync(CancellationToken cancellationToken) =>
+        InTimeAsync<IReusableConnection>(async token => await Connector.OpenAsync(address, token), cancellationToken);
 
     /// <summary>Opens a connection without TLS, as a socket of the framework.</summary>
-    /// <inheritdoc cref="OpenWireAsync"/>
+    /// <inheritdoc cref="OpenAsync"/>
     public Task<Socket> OpenSocketAsync(CancellationToken cancellationToken) =>
         InTimeAsync(token => Connector.OpenSocketAsync(address, token), cancellationToken);
 
@@ -32,13 +32,15 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
     /// It could not be opened, or the backend's certificate is not trusted, or not within <see cref="TimeoutOptions.Connect"/>.
     /// </exception>
     public Task<(Socket Socket, SslStream Tls)> OpenTlsAsync(
-        List<SslApplicationProtocol> protocols, CancellationToken cancellationToken) => InTimeAsync(
-        async token =>
+        List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
+    {
+        async Task<(Socket, SslStream)> OpenAsync(CancellationToken token)
         {
             var socket = await Connector.OpenSocketAsync(address, token);
             return (socket, await trust.HandshakeAsync(socket, address.Host, protocols, token));
-        },
-        cancellationToken);
+        }
+        return InTimeAsync(OpenAsync, cancellationToken);
+    }
 
     private async Task<T> InTimeAsync<T>(Func<CancellationToken, Task<T>> openAsync, CancellationToken cancellationToken)
     {

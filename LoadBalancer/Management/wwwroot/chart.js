@@ -76,7 +76,7 @@ export function chart(holder) {
   return (name, { area, line, isRelayed }, scales) => {
     const point = (values, index, scale) => `${seconds - values.length + index} ${(height - (values[index] ?? 0) / (scale || 1) * (height - 2)).toFixed(1)}`;
     areaPath.setAttribute('d', `M${seconds - area.length} ${height}` + area.map((_, index) => `L${point(area, index, scales.area)}`).join('') + `V${height}Z`);
-    // Where nobody answered, the line has a gap; a lone point is drawn as a dot.
+    // Without answers the line has a gap; a lone point is drawn as a dot.
     linePath.setAttribute('d', line.map((value, index) =>
       value == null ? '' : line[index - 1] == null ? `M${point(line, index, scales.line)}h.1` : `L${point(line, index, scales.line)}`).join(''));
     title.textContent = `${name}, last 5 minutes: ` + (isRelayed

@@ -178,7 +178,7 @@ function connect() {
 function connected() {
   lostAt = null;
   document.body.classList.remove('lost');
-  set(byId('connection'), { textContent: snapshot.status === 'ok' ? '● Live: every pool can serve' : '▼ Live: a pool has nobody to serve' });
+  set(byId('connection'), { textContent: snapshot.status === 'ok' ? '● Live: every pool can serve' : '▼ Live: a pool has no backend that can serve' });
   byId('connection').className = snapshot.status === 'ok' ? 'good' : 'bad';
 }
 

@@ -1,2 +1,2 @@
-// The server sends whoever gave a wrong token back here with ?wrong-token.
+// After a wrong token the server redirects back here with ?wrong-token.
 document.getElementById('wrong').hidden = !new URLSearchParams(location.search).has('wrong-token');

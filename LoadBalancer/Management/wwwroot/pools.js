@@ -57,7 +57,7 @@ const columns = [
         }
       };
       return ({ name, weight }) => {
-        const edited = input.value !== input.defaultValue; // Whoever is typing is not interrupted.
+        const edited = input.value !== input.defaultValue; // Keep what the operator is typing.
         set(input, { defaultValue: String(weight), ariaLabel: `Weight of ${name}` });
         if (!edited) {
           set(input, { value: input.defaultValue });
@@ -118,8 +118,8 @@ function findSlow(backends, before) {
   const working = backends.filter(({ adminState, p99Ms }) => adminState === 'Ready' && p99Ms != null);
   for (const { name, p99Ms } of working) {
     const others = middle(working.filter(other => other.name !== name).map(other => other.p99Ms).sort((a, b) => a - b));
-    // Slow at twice the time of the others, until it is down to one and a half: what sways between does not flicker. And of a few
-    // milliseconds nobody speaks.
+    // Slow from twice the time of the others until it is down to one and a half times, so that the mark does not flicker. Differences of
+    // up to 10 ms do not count.
     if (p99Ms > others * (before.has(name) ? 1.5 : 2) && p99Ms > others + 10) {
       slow.set(name, p99Ms / Math.max(others, 0.1));
     }

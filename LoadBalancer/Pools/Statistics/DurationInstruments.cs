@@ -3,7 +3,7 @@ using System.Diagnostics.Metrics;
 namespace LoadBalancer.Pools.Statistics;
 
 /// <summary>
-/// Histograms of the node's meter that must be told of every single duration, because .NET has no histogram that is observed: readers
+/// Histograms of the node's meter to which every single duration must be reported, because .NET has no histogram that is observed: readers
 /// such as OTLP's keep the counts themselves. While there is no such reader a call costs one look at a flag.
 /// </summary>
 /// <param name="Requests">From a request's arrival to the end of its answer, in seconds.</param>

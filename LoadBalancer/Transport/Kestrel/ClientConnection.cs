@@ -8,8 +8,8 @@ using Microsoft.AspNetCore.Connections.Features;
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
-/// A client's connection as Kestrel sees it. It joins its loop with the first wait, so that the first request is dealt with there too.
-/// Where its socket is parked it ends for Kestrel, but not for the client.
+/// A client's connection as Kestrel sees it. It joins its loop with the first wait, so that the first request is handled there too.
+/// When its socket is parked it ends for Kestrel, but not for the client.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, IMemoryPoolFeature
@@ -20,10 +20,10 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
     private readonly RequestBoundary _boundary = new();
     private readonly CancellationTokenSource _closed = new();
     private int _isClosed;
-    private long _sentWhenEnded = -1; // not before it was
+    private long _sentWhenEnded = -1; // -1 until then
     private volatile bool _isParked;
 
-    // What the sweep saw the last time.
+    // What the last sweep saw.
     private long _received = -1;
     private long _movedAt;
     private int _requests = -1;
@@ -51,20 +51,20 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
 
     MemoryPool<byte> IMemoryPoolFeature.MemoryPool => MemoryPool<byte>.Shared;
 
-    // Only a hint while anybody else may be at work on the connection.
+    // Only a hint while another thread uses the connection.
     private bool IsIdle => Reader.IsAtBoundary && !Writer.IsSending && Writer.UnflushedBytes == 0;
 
     /// <inheritdoc/>
     public override void Abort(ConnectionAbortedException abortReason)
     {
-        if (!_isParked) // The socket may be another's by now.
+        if (!_isParked) // The socket may belong to another connection by now.
         {
             _socket.Abort(abortReason);
         }
         OnClosed();
     }
 
-    /// <summary>Fires <see cref="DefaultConnectionContext.ConnectionClosed"/>, but not here and now: who listens might do much.</summary>
+    /// <summary>Fires <see cref="DefaultConnectionContext.ConnectionClosed"/> on another thread: its handlers may run for long.</summary>
     public void OnClosed()
     {
         if (Interlocked.Exchange(ref _isClosed, 1) == 0)
@@ -73,7 +73,7 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
         }
     }
 
-    /// <summary>Since when the client has not taken any of what waits for it; null where nothing waits. For the sweep.</summary>
+    /// <summary>Since when the client has taken none of the waiting bytes; null if none wait. For the sweep.</summary>
     public long? StalledSince(long now)
     {
         if (!Writer.IsSending)
@@ -81,7 +81,7 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
             _received = -1;
             return null;
         }
-        // The kernel knows of every byte that the client's side has acknowledged; we know only when there is much room again.
+        // The kernel counts every acknowledged byte; an event comes only when there is much room again.
         var received = Writer.Sent - _socket.UnacknowledgedBytes;
         if (received != _received)
         {
@@ -91,7 +91,7 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
     }
 
     /// <summary>
-    /// Since when it has been between two requests, as far as can be seen from outside; null where it is not. For the sweep.
+    /// Since when it has been between two requests, as far as the transport can see; null if it is not. For the sweep.
     /// </summary>
     public long? QuietSince(long now)
     {
@@ -107,8 +107,8 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
         return _quietSince;
     }
 
-    /// <summary>Ends it for Kestrel, so that its socket can be parked; for whoever has taken Kestrel's wait back.</summary>
-    /// <returns>False where it is not certain that it is idle.</returns>
+    /// <summary>Ends it for Kestrel, so that its socket can be parked. The caller has cancelled Kestrel's wait before.</summary>
+    /// <returns>False if it may not be idle.</returns>
     public bool TryEnd()
     {
         if (!IsIdle || _socket.AbortReason is not null)
@@ -126,7 +126,7 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
         Reader.Complete();
         Writer.Complete();
         await Writer.WhenSentAsync();
-        // A second look: at the end of an idle connection Kestrel has nothing to say.
+        // Checked again here: Kestrel sends nothing at the end of an idle connection.
         if (_sentWhenEnded == Writer.Sent && _socket.AbortReason is null)
         {
             _isParked = true;

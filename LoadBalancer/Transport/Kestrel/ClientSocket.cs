@@ -6,8 +6,8 @@ using Microsoft.AspNetCore.Connections;
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
-/// A client's socket: passes events on to the <see cref="ClientConnection"/> that waits for them. Between requests it may do without
-/// one, for what Kestrel keeps for a connection is many times as much: then it is parked, until the next request begins.
+/// A client's socket: passes events on to the <see cref="ClientConnection"/> that waits for them. Between requests it may be
+/// parked without one until the next request begins, because Kestrel keeps many times as much memory for a connection.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener listener, EndPoint? local, EndPoint? remote)
@@ -20,7 +20,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
     /// <summary>Whether it waits for the next request without a connection.</summary>
     public bool IsParked => Volatile.Read(ref _connection) is null;
 
-    /// <summary>Who accepted it.</summary>
+    /// <summary>The listener that accepted it.</summary>
     public EpollClientListener Listener => listener;
 
     /// <summary>Its own address.</summary>
@@ -54,7 +54,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
         Dispose();
     }
 
-    /// <summary>Keeps it without a connection from now on.</summary>
+    /// <summary>Parks it: it has no connection from now on.</summary>
     /// <param name="quietSince">When the last request ended.</param>
     public void Park(long quietSince)
     {
@@ -83,7 +83,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
         }
     }
 
-    /// <summary>A look at it now and then, on no particular thread: whether its time is up, or it may be parked.</summary>
+    /// <summary>Called by the sweep, on any thread: resets it after its time-out, or parks it if it is idle.</summary>
     /// <returns>Whether it was parked.</returns>
     public bool Inspect(long now, KestrelTransportOptions options, TimeProvider time)
     {
@@ -150,7 +150,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
         }
     }
 
-    // While it is parked. Only what is a request, or might become one, is worth a connection.
+    // While it is parked. Only bytes that are, or may become, a request are worth a connection.
     private void AwaitRequest()
     {
         Span<byte> first = stackalloc byte[1];
@@ -171,7 +171,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                // Broken, which is an end too.
+                // A broken connection counts as ended.
             }
             Finish();
             return;

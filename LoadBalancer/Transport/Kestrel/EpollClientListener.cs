@@ -7,8 +7,8 @@ using Microsoft.AspNetCore.Connections;
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
-/// Hands clients to Kestrel: those that the accept loop has accepted, dealt out to the event loops in turn, and those on whose parked
-/// sockets a request begins. Looks at all of them once a second.
+/// Hands clients to Kestrel: new ones, spread over the event loops in turn, and parked ones on which a request begins. Sweeps all
+/// sockets once a second.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class EpollClientListener : IConnectionListener
@@ -58,7 +58,7 @@ internal sealed class EpollClientListener : IConnectionListener
     {
         if (!_arrived.Writer.TryWrite(socket))
         {
-            socket.Finish(); // It does not listen any more.
+            socket.Finish(); // The listener was closed.
         }
     }
 
@@ -94,7 +94,7 @@ internal sealed class EpollClientListener : IConnectionListener
     {
         if (Interlocked.Exchange(ref _isSweeping, 1) != 0)
         {
-            return; // It takes longer than the interval.
+            return; // The last sweep is still running.
         }
         var now = _time.GetTimestamp();
         var parked = Clients().Count(socket => socket.Inspect(now, _options, _time));

@@ -7,7 +7,7 @@ namespace LoadBalancer.Transport.Kestrel;
 /// <summary>Lets Kestrel listen on one of the two transports.</summary>
 /// <param name="isEpoll">Whether on event loops, which only Linux has; else on sockets of the framework.</param>
 /// <param name="bind">Makes a bound socket.</param>
-/// <param name="options">What its connections are held to.</param>
+/// <param name="options">The limits of its connections.</param>
 /// <param name="time">The clock.</param>
 /// <param name="loggers">Make its loggers.</param>
 internal sealed class KestrelTransport(
@@ -31,7 +31,7 @@ internal sealed class KestrelTransport(
     }
 }
 
-/// <summary>What a listener's connections are held to.</summary>
+/// <summary>The limits of a listener's connections.</summary>
 internal sealed record KestrelTransportOptions
 {
     /// <summary>The listener's name.</summary>
@@ -40,12 +40,12 @@ internal sealed record KestrelTransportOptions
     /// <summary>How many connections there may be; null where there is no limit.</summary>
     public ConnectionLimit? Limit { get; init; }
 
-    /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset.</summary>
+    /// <summary>How long a client may take none of the bytes that wait for it, before its connection is reset.</summary>
     public Func<TimeSpan> SendTimeout { get; init; } = () => TimeSpan.FromSeconds(100);
 
     /// <summary>
     /// How long a connection may be idle in all while it is parked between two requests; null where connections are not parked. Only plain
-    /// HTTP/1.1 can be, and only on event loops: with TLS or HTTP/2 there is more to a connection than its requests.
+    /// HTTP/1.1 can be, and only on event loops: a connection with TLS or HTTP/2 has state beside its requests.
     /// </summary>
     public TimeSpan? ParkedTimeout { get; init; }
 

@@ -5,8 +5,8 @@ namespace LoadBalancer.Transport.Kestrel;
 /// <summary>
 /// Gives back the memory of connections that were parked. The collector would not: it works when memory is asked for, and nothing asks
 /// for any while connections are idle. Only a blocking collection gives memory back to the system, and it stops every thread, so it runs
-/// only after no event loop has had an event for some seconds: there is nothing to stop then. Where events never cease, the collections
-/// that they cause free the memory for use within the process.
+/// only after no event loop has had an event for some seconds: there is nothing to stop then. If events never stop, the
+/// collections that they cause free the memory for use within the process.
 /// </summary>
 /// <param name="rounds">How many rounds with events all event loops have had.</param>
 /// <param name="collect">Collects, and gives memory back to the system.</param>
@@ -17,17 +17,17 @@ internal sealed class ParkedMemory(Func<long> rounds, Action collect)
 
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(5);
 
-    private readonly Lock _gate = new(); // nothing is called or locked inside but the counters of the loops
+    private readonly Lock _gate = new(); // inside, only the counters of the loops are read
     private int _parked;
     private long _rounds;
     private long _quietSince;
 
-    /// <summary>That of the process.</summary>
+    /// <summary>The one of the process.</summary>
     [SupportedOSPlatform("linux")]
     public static ParkedMemory OfProcess { get; } = new(
         () => EventLoop.Rounds, () => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true));
 
-    /// <summary>So many connections were parked in one sweep of a listener; to be called after each.</summary>
+    /// <summary>Must be called after each sweep of a listener with the number of connections that it parked.</summary>
     public void Count(int parked, TimeProvider time)
     {
         lock (_gate)

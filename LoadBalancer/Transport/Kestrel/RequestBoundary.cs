@@ -3,15 +3,15 @@ using Microsoft.AspNetCore.Http.Features;
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
-/// Whether a client's HTTP/1.1 connection is certainly between two requests, which only both sides together know: whoever runs requests
-/// says that one is over and has left nothing unread, and whoever reads says that something came since.
+/// Whether a client's HTTP/1.1 connection is certainly between two requests, which takes two sides to know: the server
+/// reports that a request is over and left nothing unread, and the reader reports that bytes have arrived since.
 /// </summary>
 internal sealed class RequestBoundary
 {
-    private volatile bool _isReached = true; // Nothing was ever sent: that is between requests too.
+    private volatile bool _isReached = true; // Before the first byte counts as between requests.
     private int _requests;
 
-    /// <summary>Whether it is; the socket's reader says no as soon as it hands out anything.</summary>
+    /// <summary>Whether it is between requests; the socket's reader sets it to false as soon as it hands out bytes.</summary>
     public bool IsReached
     {
         get => _isReached;
@@ -22,8 +22,7 @@ internal sealed class RequestBoundary
     public int Requests => Volatile.Read(ref _requests);
 
     /// <summary>
-    /// A request is over. Where it might have a body, something of that may be still to come; where it might have been upgraded, anything
-    /// may.
+    /// A request is over. If it might have a body, a part of that may still arrive; if it might have been upgraded, any bytes may.
     /// </summary>
     public void EndRequest(IFeatureCollection request)
     {

@@ -8,8 +8,8 @@ using Microsoft.AspNetCore.Http.Features;
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
-/// A client on a socket of the framework: Kestrel's own connection, which this one passes everything to. It notes since when a flush to the
-/// client waits, and resets the connection where that takes too long.
+/// A client on a socket of the framework: wraps Kestrel's own connection. It measures how long a flush to the client waits, and
+/// resets the connection if that takes too long.
 /// </summary>
 internal sealed class SocketClient : ConnectionContext, IDuplexPipe
 {
@@ -18,7 +18,7 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     private readonly Action<SocketClient> _closed;
     private readonly FlushWatch _output;
 
-    // What the sweep saw the last time.
+    // What the last sweep saw.
     private long _flushingSince = FlushWatch.NotFlushing;
     private ulong _acknowledged;
     private long _movedAt;
@@ -86,7 +86,7 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     /// <inheritdoc/>
     public PipeWriter Output => _output;
 
-    /// <summary>A look at it now and then: resets it where a flush has waited for so long and the client has taken nothing.</summary>
+    /// <summary>Called by the sweep: resets the connection if a flush has waited too long and the client has taken no bytes.</summary>
     public void Inspect(TimeProvider time, long now, TimeSpan sendTimeout)
     {
         var since = _output.FlushingSince;
@@ -126,8 +126,8 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
         }
     }
 
-    // Linux counts what the client's side has acknowledged. Elsewhere a client that takes something, but not all of one flush within the
-    // time-out, is cut too.
+    // Linux counts what the client's side has acknowledged. Elsewhere a client that takes some bytes, but not all of
+    // one flush within the time-out, is reset too.
     private ulong Acknowledged()
     {
         const int TcpInfo = 11;
@@ -150,7 +150,7 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     }
 
     /// <summary>
-    /// The way to the client. Where a flush was cancelled, something may be left, which waits until a later flush is over.
+    /// The output to the client. After a cancelled flush bytes may be left, which count as waiting until a later flush is over.
     /// </summary>
     private sealed class FlushWatch(PipeWriter inner, TimeProvider time) : PipeWriter
     {

@@ -9,8 +9,8 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
-/// Hands clients to Kestrel on sockets of the framework, through Kestrel's own transport for one connection. What that lacks is added: a
-/// client that takes nothing of what is sent to it is cut (<see cref="SocketClient"/>). Connections are not parked here.
+/// Hands clients to Kestrel on sockets of the framework, through Kestrel's own transport for one connection. It adds a send
+/// time-out: a client that takes none of the waiting bytes is reset (<see cref="SocketClient"/>). Connections are not parked here.
 /// </summary>
 internal sealed class SocketClientListener : IConnectionListener
 {
@@ -31,7 +31,7 @@ internal sealed class SocketClientListener : IConnectionListener
     {
         (_options, _time) = (options, time);
         _logger = loggers.CreateLogger<SocketClientListener>();
-        // A flush is over when the system has taken everything, as on event loops: else nobody could see that a client takes nothing.
+        // A flush is over when the system has taken all bytes, as on event loops. Otherwise a client that takes nothing is not noticed.
         _contexts = new(new() { UnsafePreferInlineScheduling = true, MaxWriteBufferSize = 1 }, _logger);
         _acceptLoop = SocketAcceptLoop.Start(bound, options.Listener, options.Limit, (socket, _, _) => Deliver(socket), time, _logger);
         EndPoint = bound.LocalEndPoint!;

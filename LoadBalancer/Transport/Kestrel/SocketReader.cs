@@ -7,8 +7,8 @@ using Microsoft.AspNetCore.Connections;
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
-/// Reads from a socket when it is asked to, and never ahead: what nobody reads stays with the kernel, and then with the client. What
-/// is unread lies in one piece; while nothing is, there is no buffer.
+/// Reads from a socket on demand, never ahead: unread bytes stay with the kernel, and then with the client. Bytes that were not consumed
+/// are in one piece of memory; without such bytes there is no buffer.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary) : PipeReader, IValueTaskSource<ReadResult>
@@ -19,7 +19,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
 
     private ReceiveBuffer _received = new();
     private int _step = SmallStep;
-    private bool _hasNews; // There is something that the last examination did not see.
+    private bool _hasNews; // There are bytes that were not examined yet.
     private bool _isAtEnd;
     private bool _isCompleted;
     private volatile bool _cancelRequested;
@@ -28,7 +28,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
     private CancellationTokenRegistration _registration;
     private ManualResetValueTaskSourceCore<ReadResult> _result; // continues inline
 
-    /// <summary>Whether what was read was consumed too, and nobody wants anything but the next request.</summary>
+    /// <summary>Whether all bytes were consumed and the next bytes begin a new request.</summary>
     public bool IsAtBoundary => boundary.IsReached && _received.IsEmpty && !_isCompleted && !_cancelRequested;
 
     /// <inheritdoc/>
@@ -51,7 +51,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         }
         if (!_received.IsEmpty)
         {
-            boundary.IsReached = false; // It may be no more than half a head, and consumed all the same.
+            boundary.IsReached = false; // Even a part of a request head may be consumed.
         }
         result = new ReadResult(_received.Sequence, isCanceled, _isAtEnd);
         return true;
@@ -64,10 +64,10 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             return ValueTask.FromCanceled<ReadResult>(cancellationToken);
         }
-        var hasUsedItsShare = !_hasNews && !_isAtEnd && !_isCompleted && socket.HasUsedItsShare;
+        var hasUsedItsReadBudget = !_hasNews && !_isAtEnd && !_isCompleted && socket.HasUsedItsReadBudget;
         try
         {
-            if (!hasUsedItsShare && TryRead(out var result))
+            if (!hasUsedItsReadBudget && TryRead(out var result))
             {
                 return new(result);
             }
@@ -83,7 +83,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             _registration = cancellationToken.UnsafeRegister(static state => ((SocketReader)state!).Interrupt(), this);
         }
-        if (hasUsedItsShare)
+        if (hasUsedItsReadBudget)
         {
             socket.Yield();
         }
@@ -131,7 +131,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         }
     }
 
-    /// <summary>The wait is over; called by the loop, or by whoever claimed it.</summary>
+    /// <summary>The wait is over; called by the loop, or by the thread that claimed it.</summary>
     public void OnReadable()
     {
         if (!TryComplete())
@@ -140,7 +140,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         }
     }
 
-    /// <summary>Waits again; for whoever has taken a wait back (<see cref="EpollSocket.TryUnawaitReadable"/>).</summary>
+    /// <summary>Waits again; for a caller that has cancelled a wait (<see cref="EpollSocket.TryUnawaitReadable"/>).</summary>
     public void Await()
     {
         while (!socket.TryAwaitReadable() && !TryComplete())
@@ -148,7 +148,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         }
     }
 
-    /// <summary>Tells whoever waits that this is the end, whether it is or not; for whoever has taken the wait back.</summary>
+    /// <summary>Ends the pending read as if the connection had ended; for a caller that has cancelled its wait.</summary>
     public void End()
     {
         _isAtEnd = true;
@@ -207,7 +207,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         {
             return false;
         }
-        // It ends where Kestrel refuses: a head has its limit.
+        // The buffer is bounded: Kestrel rejects a head that is too long.
         var room = _received.Room(LeastRoom, _step).Span;
         int count;
         try

@@ -7,8 +7,8 @@ using System.Threading.Tasks.Sources;
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
-/// Writes to a socket. A flush sends at once, and is over when the kernel has taken everything; where the client does not read, it
-/// waits. What a flush has left, because it was cancelled, is sent all the same. Unlike <see cref="SendQueue"/>, into which messages are
+/// Writes to a socket. A flush sends at once, and is over when the kernel has taken everything; if the client does not read, it
+/// waits. Bytes that a cancelled flush has left are still sent. Unlike <see cref="SendQueue"/>, into which messages are
 /// copied, it hands out the memory that Kestrel writes into, and keeps what is unsent in pieces as they were written.
 /// </summary>
 [SupportedOSPlatform("linux")]
@@ -17,15 +17,15 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     private const int SmallPiece = 4 * 1024;
     private const int LargePiece = 32 * 1024;
 
-    // Of everything below but the piece that is being written, which is the writer's own. Nothing else is locked inside.
+    // Guards all fields below except the piece that is being written, which only the writer uses. Nothing else is locked inside.
     private readonly Lock _gate = new();
     private Piece _current;
     private long _unflushed;
     private long _sentBytes;
-    private Piece _head; // the first of what is unsent
+    private Piece _head; // the first unsent piece
     private Queue<Piece>? _rest;
-    private bool _isSending; // The loop goes on with what is unsent.
-    private bool _isFlushing; // Somebody waits for that.
+    private bool _isSending; // The loop sends the rest when there is room.
+    private bool _isFlushing; // A caller waits for that.
     private bool _cancelRequested;
     private bool _isCompleted;
     private bool _isBroken;
@@ -33,10 +33,10 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     private CancellationTokenRegistration _registration;
     private ManualResetValueTaskSourceCore<FlushResult> _result; // continues inline
 
-    /// <summary>Whether something waits for the client to read.</summary>
+    /// <summary>Whether bytes wait for the client to read.</summary>
     public bool IsSending => Volatile.Read(ref _isSending);
 
-    /// <summary>How much the kernel has taken so far.</summary>
+    /// <summary>How many bytes the kernel has taken so far.</summary>
     public long Sent => Volatile.Read(ref _sentBytes);
 
     /// <inheritdoc/>
@@ -54,7 +54,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
             var size = _current.IsEmpty ? SmallPiece : LargePiece;
             lock (_gate)
             {
-                Enqueue();
+                EnqueueNeedsLock();
             }
             _current = new Piece(ArrayPool<byte>.Shared.Rent(Math.Max(sizeHint, size)));
         }
@@ -83,7 +83,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         lock (_gate)
         {
             _unflushed = 0;
-            Send();
+            SendNeedsLock();
             if (!_isSending || _cancelRequested)
             {
                 var result = new FlushResult(_cancelRequested, _isBroken || _isCompleted);
@@ -120,14 +120,14 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
             }
             if (exception is not null)
             {
-                Break();
+                BreakNeedsLock();
             }
-            Send();
+            SendNeedsLock();
             _isCompleted = true;
         }
     }
 
-    /// <summary>Returns when everything was sent, or can no longer be; after <see cref="Complete"/>.</summary>
+    /// <summary>Returns when all bytes were sent, or the connection is broken; call it after <see cref="Complete"/>.</summary>
     public Task WhenSentAsync()
     {
         lock (_gate)
@@ -143,7 +143,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         bool wasFlushing;
         lock (_gate)
         {
-            SendUnsent();
+            SendUnsentNeedsLock();
             if (_isSending)
             {
                 return;
@@ -192,29 +192,29 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         }
     }
 
-    // Nearly always one piece is all there is, and the kernel takes it.
-    private void Send()
+    // Usually there is one piece, and the kernel takes all of it.
+    private void SendNeedsLock()
     {
-        if (!_isSending && _rest is null or { Count: 0 } && TrySend(ref _current, false))
+        if (!_isSending && _rest is null or { Count: 0 } && TrySendNeedsLock(ref _current, false))
         {
             _current.Return();
             return;
         }
         var isAwaited = _isSending || _rest is null or { Count: 0 };
-        Enqueue();
+        EnqueueNeedsLock();
         _isSending = true;
         if (!isAwaited)
         {
-            SendUnsent();
+            SendUnsentNeedsLock();
         }
     }
 
-    // Until nothing is left, or there is to be an event.
-    private void SendUnsent()
+    // Sends until nothing is left, or until an event must be awaited.
+    private void SendUnsentNeedsLock()
     {
         do
         {
-            if (!TrySend(ref _head, _rest!.Count > 0))
+            if (!TrySendNeedsLock(ref _head, _rest!.Count > 0))
             {
                 return;
             }
@@ -224,8 +224,8 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         _isSending = false;
     }
 
-    /// <returns>False where it was not all: there is to be an event.</returns>
-    private bool TrySend(ref Piece piece, bool moreFollows)
+    /// <returns>False if bytes are left: an event follows.</returns>
+    private bool TrySendNeedsLock(ref Piece piece, bool moreFollows)
     {
         try
         {
@@ -242,12 +242,12 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            Break();
+            BreakNeedsLock();
         }
         return true;
     }
 
-    private void Enqueue()
+    private void EnqueueNeedsLock()
     {
         if (_current.IsEmpty || _isBroken)
         {
@@ -260,8 +260,8 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         }
     }
 
-    // Nobody will read it.
-    private void Break()
+    // The client will read none of it.
+    private void BreakNeedsLock()
     {
         _isBroken = true;
         while (_rest is not null && _rest.TryDequeue(out var piece))

@@ -5,17 +5,17 @@ using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Pools;
 
-internal sealed class WaitingRoomTests
+internal sealed class RequestQueueTests
 {
     [Test]
     public async Task TryEnter_RoomIsFree_IsServedAtOnce()
     {
         var pool = RoomyPool(1, Unprobed("a", maxInFlight: 1));
 
-        var lease = await pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+        var lease = await pool.RequestQueue.TryEnqueue(new SelectionContext(), default)!;
 
         lease!.Backend.Name.Should().Be("a");
-        pool.WaitingRoom.Count.Should().Be(0);
+        pool.RequestQueue.Count.Should().Be(0);
     }
 
     [Test]
@@ -24,7 +24,7 @@ internal sealed class WaitingRoomTests
         var pool = RoomyPool(0, Unprobed("a", maxInFlight: 1));
         _ = Acquire(pool);
 
-        pool.WaitingRoom.TryEnter(new SelectionContext(), default).Should().BeNull();
+        pool.RequestQueue.TryEnqueue(new SelectionContext(), default).Should().BeNull();
     }
 
     [Test]
@@ -33,9 +33,9 @@ internal sealed class WaitingRoomTests
         var (a, b) = (Unprobed("a", maxInFlight: 1), Unprobed("b", maxInFlight: 1));
         var pool = RoomyPool(1, a, b);
         pool.TryAcquire(b, out _).Should().BeTrue();
-        _ = pool.WaitingRoom.TryEnter(new SelectionContext([a]), default)!;
+        _ = pool.RequestQueue.TryEnqueue(new SelectionContext([a]), default)!;
 
-        var lease = await pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+        var lease = await pool.RequestQueue.TryEnqueue(new SelectionContext(), default)!;
 
         lease!.Backend.Should().Be(a, "who waits was tried there, and waits for b");
     }
@@ -45,14 +45,14 @@ internal sealed class WaitingRoomTests
     {
         var pool = RoomyPool(2, Unprobed("a", maxInFlight: 1));
         var served = Acquire(pool);
-        var first = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
-        var second = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+        var first = pool.RequestQueue.TryEnqueue(new SelectionContext(), default)!;
+        var second = pool.RequestQueue.TryEnqueue(new SelectionContext(), default)!;
 
         served.Complete(AttemptOutcome.Succeeded);
 
         (await first)!.Backend.Name.Should().Be("a");
         second.IsCompleted.Should().BeFalse("it is not its turn");
-        pool.WaitingRoom.Count.Should().Be(1);
+        pool.RequestQueue.Count.Should().Be(1);
     }
 
     [Test]
@@ -61,8 +61,8 @@ internal sealed class WaitingRoomTests
         var (a, b) = (Unprobed("a", maxInFlight: 1), Unprobed("b", maxInFlight: 1));
         var pool = RoomyPool(2, a, b);
         var (one, other) = (Acquire(pool), Acquire(pool));
-        var first = pool.WaitingRoom.TryEnter(new SelectionContext([a]), default)!;
-        var second = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+        var first = pool.RequestQueue.TryEnqueue(new SelectionContext([a]), default)!;
+        var second = pool.RequestQueue.TryEnqueue(new SelectionContext(), default)!;
 
         (one.Backend == a ? one : other).Complete(AttemptOutcome.Succeeded);
 
@@ -76,12 +76,12 @@ internal sealed class WaitingRoomTests
         var pool = RoomyPool(1, Unprobed("a", maxInFlight: 1));
         var served = Acquire(pool);
         using var leave = new CancellationTokenSource();
-        var waiting = pool.WaitingRoom.TryEnter(new SelectionContext(), leave.Token)!;
+        var waiting = pool.RequestQueue.TryEnqueue(new SelectionContext(), leave.Token)!;
 
         await leave.CancelAsync();
 
         (await waiting).Should().BeNull();
-        pool.WaitingRoom.Count.Should().Be(0);
+        pool.RequestQueue.Count.Should().Be(0);
         served.Complete(AttemptOutcome.Succeeded);
         Acquire(pool).Backend.InFlight.Should().Be(1);
     }
@@ -92,7 +92,7 @@ internal sealed class WaitingRoomTests
         var backend = Unprobed("a", maxInFlight: 1);
         var pool = RoomyPool(1, backend);
         _ = Acquire(pool);
-        var waiting = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+        var waiting = pool.RequestQueue.TryEnqueue(new SelectionContext(), default)!;
 
         pool.Change(() => backend.AdminState = AdminState.Draining);
 
@@ -106,7 +106,7 @@ internal sealed class WaitingRoomTests
         var pool = RoomyPool(1, a, b);
         pool.Change(() => b.AdminState = AdminState.Disabled);
         _ = Acquire(pool);
-        var waiting = pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+        var waiting = pool.RequestQueue.TryEnqueue(new SelectionContext(), default)!;
 
         pool.Change(() => b.AdminState = AdminState.Ready);
 
@@ -125,13 +125,13 @@ internal sealed class WaitingRoomTests
             {
                 var lease = pool.TryAcquire(new SelectionContext(), out var free)
                     ? free
-                    : await pool.WaitingRoom.TryEnter(new SelectionContext(), default)!;
+                    : await pool.RequestQueue.TryEnqueue(new SelectionContext(), default)!;
                 backend.InFlight.Should().BeInRange(1, 2);
                 lease!.Complete(AttemptOutcome.Succeeded);
             }
         })));
 
-        (backend.InFlight, backend.Requests, pool.WaitingRoom.Count).Should().Be((0, 32_000, 0));
+        (backend.InFlight, backend.Requests, pool.RequestQueue.Count).Should().Be((0, 32_000, 0));
     }
 
     private static BackendPool RoomyPool(int places, params Backend[] backends) =>

@@ -1,39 +1,38 @@
 namespace LoadBalancer.Pools;
 
 /// <summary>
-/// The queue in which work waits while every backend that could do it is at its limit, first in, first out. It has no clock: the caller
-/// limits the wait by a token, and leaves the queue at once when that is cancelled.
+/// The queue in which work waits while every backend that could do it is at its limit. First in, first out. It has no clock: the caller
+/// limits the wait with a cancellation token.
 /// </summary>
-public sealed class WaitingRoom
+public sealed class RequestQueue
 {
     private readonly BackendPool _pool;
     private readonly Lock _gate = new();
     private readonly LinkedList<Waiter> _waiters = new();
     private int _count;
 
-    internal WaitingRoom(BackendPool pool, int limit) => (_pool, Limit) = (pool, limit);
+    internal RequestQueue(BackendPool pool, int limit) => (_pool, Limit) = (pool, limit);
 
-    /// <summary>How many may wait at the same time.</summary>
+    /// <summary>The most requests that may wait at the same time.</summary>
     public int Limit { get; set; }
 
-    /// <summary>How many wait now.</summary>
+    /// <summary>How many requests wait now.</summary>
     public int Count => Volatile.Read(ref _count);
 
-    /// <summary>Waits until it is this work's turn and a backend has room for it.</summary>
-    /// <param name="context">The work; when no eligible backend is left that it was not tried at, the wait ends.</param>
+    /// <summary>Waits for this work's turn and for a backend with room.</summary>
+    /// <param name="context">The work. The wait ends when it was tried on every eligible backend.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>
-    /// The lease; null where no backend is left that could do the work, or the token was cancelled. Null instead of a task where the queue
-    /// is full.
+    /// The lease; null if no backend is left for the work or the token was cancelled. Null instead of a task if the queue is full.
     /// </returns>
-    public Task<BackendLease?>? TryEnter(SelectionContext context, CancellationToken cancellationToken)
+    public Task<BackendLease?>? TryEnqueue(SelectionContext context, CancellationToken cancellationToken)
     {
         Waiter waiter;
         lock (_gate)
         {
             if (_waiters.Count >= Limit)
             {
-                // A backend may have become free just now. Or all that waits was tried elsewhere, and waits for one backend in particular.
+                // A backend may have become free just now. Or all work in the queue was tried before, and waits for particular backends.
                 var isFree = _waiters.First is null || _waiters.First.Value.Context.HasTriedAny;
                 return isFree && _pool.TryAcquire(context, out var lease) ? Task.FromResult<BackendLease?>(lease) : null;
             }
@@ -41,12 +40,12 @@ public sealed class WaitingRoom
             waiter.Place = _waiters.AddLast(waiter);
             Volatile.Write(ref _count, _waiters.Count);
         }
-        Serve(); // A lease that ended just before was not offered to it.
+        Serve(); // A lease that ended just before this was not offered to the new waiter.
         return waiter.Task.IsCompleted ? waiter.Task : AwaitAsync(waiter, cancellationToken);
     }
 
     /// <summary>
-    /// Gives backends with room to the work that waits. Called when one may have become free, or when none may be left to wait for.
+    /// Gives backends with room to the waiting work. Called when a backend may have become free, or when none may be left to wait for.
     /// </summary>
     internal void Serve()
     {
@@ -56,7 +55,7 @@ public sealed class WaitingRoom
         }
         lock (_gate)
         {
-            // Nearly always the first takes what is free and the second finds nothing. Only work that was tried before may be passed over.
+            // Usually the first waiter takes the free slot and the second finds none. Only work that was tried before may be skipped.
             for (var place = _waiters.First; place is not null;)
             {
                 var (waiter, next) = (place.Value, place.Next);
@@ -67,7 +66,7 @@ public sealed class WaitingRoom
                 }
                 else if (!waiter.Context.HasTriedAny)
                 {
-                    return; // What comes later finds nothing either.
+                    return; // Later waiters find no slot either.
                 }
                 place = next;
             }
@@ -86,8 +85,8 @@ public sealed class WaitingRoom
         Volatile.Write(ref _count, _waiters.Count);
     }
 
-    /// <summary>Work that waits. It goes on on another thread: the one that ends a lease has other things to do.</summary>
-    private sealed class Waiter(WaitingRoom room, SelectionContext context)
+    /// <summary>Waiting work. It continues on another thread, so that it does not delay the thread that ended a lease.</summary>
+    private sealed class Waiter(RequestQueue queue, SelectionContext context)
         : TaskCompletionSource<BackendLease?>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         public SelectionContext Context { get; } = context;
@@ -96,11 +95,11 @@ public sealed class WaitingRoom
 
         public void Leave()
         {
-            lock (room._gate)
+            lock (queue._gate)
             {
                 if (TrySetResult(null))
                 {
-                    room.RemoveNeedsLock(this);
+                    queue.RemoveNeedsLock(this);
                 }
             }
         }
