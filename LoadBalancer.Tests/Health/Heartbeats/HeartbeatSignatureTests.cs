@@ -100,7 +100,8 @@ internal sealed class HeartbeatSignatureTests : HeartbeatMonitorFixture
     {
         var memory = new ReplayMemory(Clock, most: 100);
         HeartbeatResult? Take(int i) =>
-            memory.TakeIn(new SignedText("OK"u8, Clock.GetUtcNow().ToUnixTimeMilliseconds() + (i / 10), (UInt128)i), ReplayMemory.UnknownSender);
+            memory.TakeIn(new SignedText("OK"u8, Clock.GetUtcNow().ToUnixTimeMilliseconds() + (i / 10), (UInt128)i),
+            ReplayMemory.UnknownSender);
 
         for (var i = 0; i < 1000; i++)
         {
