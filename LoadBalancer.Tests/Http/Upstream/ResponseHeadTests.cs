@@ -1,5 +1,5 @@
 using System.Text;
-using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Upstream;
 
 namespace LoadBalancer.Tests.Http.Upstream;

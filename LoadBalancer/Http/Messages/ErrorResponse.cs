@@ -1,4 +1,5 @@
 using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Http.Headers;
 
 namespace LoadBalancer.Http.Messages;
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Net;
 using Microsoft.AspNetCore.Http.Features;
 

@@ -1,5 +1,5 @@
 using System.Text;
-using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Headers;
 
 namespace LoadBalancer.Http.Server;
 

@@ -1,4 +1,4 @@
-using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Http.Upstream;

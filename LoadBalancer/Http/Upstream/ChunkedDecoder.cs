@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Globalization;
-using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Text;
-using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream;
 

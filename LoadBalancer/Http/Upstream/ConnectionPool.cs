@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Security;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Pools;
 using LoadBalancer.Tls;

@@ -1,4 +1,5 @@
 using System.Net;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Primitives;

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Text;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Primitives;

@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
-using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Headers;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Net.Http.Headers;
 

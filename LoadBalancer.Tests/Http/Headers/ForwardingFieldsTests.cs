@@ -4,7 +4,7 @@ using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
-namespace LoadBalancer.Tests.Http.Messages;
+namespace LoadBalancer.Tests.Http.Headers;
 
 /// <summary>
 /// The fields in which a proxy names the client and itself (X-Forwarded-…, Forwarded, Via): the same towards backends that speak HTTP/1.1

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace LoadBalancer.Http.Messages;
+namespace LoadBalancer.Http.Headers;
 
 /// <summary>The header fields that decide how a message is framed and how its connection goes on.</summary>
 internal enum HeaderKind

@@ -2,7 +2,7 @@ using System.Collections.Frozen;
 using Microsoft.Extensions.Primitives;
 using Microsoft.Net.Http.Headers;
 
-namespace LoadBalancer.Http.Messages;
+namespace LoadBalancer.Http.Headers;
 
 /// <summary>Which header fields are forwarded.</summary>
 internal static class HeaderRules

@@ -2,7 +2,7 @@ using System.Net;
 using LoadBalancer.Net;
 using Microsoft.Extensions.Primitives;
 
-namespace LoadBalancer.Http.Messages;
+namespace LoadBalancer.Http.Headers;
 
 /// <summary>Takes the fields of a request for a backend, in the shape of one HTTP version.</summary>
 internal interface IFieldWriter
