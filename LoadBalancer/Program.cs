@@ -2,6 +2,7 @@ using LoadBalancer.CommandLine;
 using LoadBalancer.Composition;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer;
 
@@ -20,6 +21,11 @@ internal static class Program
     /// <returns>The exit code: 0, or 1 where a listener could not start.</returns>
     private static async Task<int> RunAsync(LoadedConfiguration configuration)
     {
+        if (TransportChoice.FindError(Environment.GetEnvironmentVariable(TransportChoice.Variable)) is { } error)
+        {
+            await Console.Error.WriteLineAsync(error);
+            return 1;
+        }
         try
         {
             using var node = Node.Build(configuration, TimeProvider.System);

@@ -16,4 +16,9 @@ internal static class TransportChoice
     public static bool IsEpoll { get; } =
         OperatingSystem.IsLinux()
         && !string.Equals(Environment.GetEnvironmentVariable(Variable), "Sockets", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Says what is wrong with the value of the variable; null where it may be used.</summary>
+    public static string? FindError(string? value) =>
+        string.IsNullOrEmpty(value) || value.Equals("Sockets", StringComparison.OrdinalIgnoreCase)
+            ? null : $"{Variable}: '{value}' is not a transport; expected Sockets, or nothing for the default";
 }
