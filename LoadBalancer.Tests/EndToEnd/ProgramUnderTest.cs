@@ -23,7 +23,10 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
         // Each project is built into the same place below its own folder.
         var path = Path.Combine(
             AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), Path.GetFileName(name) + ".dll");
-        var start = files is null ? new ProcessStartInfo("dotnet", [path, .. args])
+        // Under nohup SIGHUP is ignored, by the programs that are started too.
+        var start = files is null && OperatingSystem.IsLinux()
+            ? new ProcessStartInfo("env", ["--default-signal=HUP", "dotnet", path, .. args])
+            : files is null ? new ProcessStartInfo("dotnet", [path, .. args])
             : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec dotnet \"$0\" \"$@\"", path, .. args]);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(StartupHook).Assembly.Location;
