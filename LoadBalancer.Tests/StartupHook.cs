@@ -1,6 +1,6 @@
 /// <summary>
-/// Runs in each program that the tests start, before its Main (DOTNET_STARTUP_HOOKS): has exceptions that nobody looked at written
-/// to standard error, and garbage collected often, because only that brings them to light. The runtime wants this name and no namespace.
+/// Runs in each program that the tests start, before its Main (DOTNET_STARTUP_HOOKS). Writes unobserved task exceptions to standard
+/// error. Collects garbage often, because they are only reported then. The runtime requires this name and no namespace.
 /// </summary>
 internal static class StartupHook
 {

@@ -49,7 +49,7 @@ internal sealed class EveryPolicyTests
         var inside = new int[backends.Length];
         var (tooMany, refused) = (0, 0);
 
-        // Ten at a time have room for eighteen: nobody may be turned away.
+        // Ten requests at a time, and room for eighteen: none may be rejected.
         Parallel.For(0, 20_000, new ParallelOptions { MaxDegreeOfParallelism = 10 }, i =>
         {
             if (!pool.TryAcquire(new SelectionContext(null, ClientHash.Mix((ulong)i)), out var lease))

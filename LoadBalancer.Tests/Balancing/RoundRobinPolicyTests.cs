@@ -78,7 +78,7 @@ internal sealed class RoundRobinPolicyTests
         pool.Change(() => a.AdminState = AdminState.Ready);
 
         pool.Snapshot.Policy.Pick(new SelectionContext()).Should()
-            .Be(b, "whoever comes first must not get more for every change of health");
+            .Be(b, "the first backend must not get an extra request at every change of health");
     }
 
     [Test]

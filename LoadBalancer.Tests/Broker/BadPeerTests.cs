@@ -5,7 +5,7 @@ using Microsoft.Extensions.Time.Testing;
 namespace LoadBalancer.Tests.Broker;
 
 /// <summary>
-/// What peers may do wrong at each port of a whole broker: it costs them their connection, is counted, and nobody else notices.
+/// Faulty peers at each port of a whole broker. The peer's connection is closed, the fault is counted, other peers are not affected.
 /// </summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class BadPeerTests : IAsyncDisposable
@@ -86,7 +86,7 @@ internal sealed class BadPeerTests : IAsyncDisposable
             await peers[^1].SendAsync(ZmtpBytes.LibzmqGreeting);
         }
         await Eventually.BeTrueAsync(() => _node.ClientConnections == 500, "they are there");
-        (await _node.AskAsync("PING")).Should().Be("good: PING", "nobody else notices");
+        (await _node.AskAsync("PING")).Should().Be("good: PING", "other peers are not affected");
 
         _clock.Advance(TimeSpan.FromSeconds(10.5));
 
@@ -157,6 +157,6 @@ internal sealed class BadPeerTests : IAsyncDisposable
     {
         await Eventually.BeTrueAsync(
             () => _node.Status.Refused.Contains((port, reason, count)), $"it is counted, not {string.Join(", ", _node.Status.Refused)}");
-        (await _node.AskAsync("PING")).Should().Be("good: PING", "nobody else notices");
+        (await _node.AskAsync("PING")).Should().Be("good: PING", "other peers are not affected");
     }
 }

@@ -96,7 +96,7 @@ internal sealed class TakeOverTests
     public async Task BothServe_TheyHearEachOther_SayAndCountIt()
     {
         await using var main = await StartMainAsync();
-        // One that nobody has told of the first.
+        // A second main that is not configured to know the first.
         await using var other = await StartAsync(options => options with { Address = TestNode.Parse("tcp://127.0.0.2") });
 
         await Eventually.BeTrueAsync(

@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 
 namespace LoadBalancer.Tests.Broker;
 
-/// <summary>An error that nobody expects, in the middle of a broker's work, costs no more than that piece of work.</summary>
+/// <summary>An unexpected error in a broker affects only the operation in which it occurs.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class UnexpectedErrorTests : IDisposable
 {

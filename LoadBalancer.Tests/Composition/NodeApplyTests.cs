@@ -182,7 +182,7 @@ internal sealed class NodeApplyTests : IDisposable
         Pools = new Dictionary<string, PoolOptions> { [pool] = options ?? PoolOf("http") },
     };
 
-    // Nobody listens there.
+    // No server listens at these addresses.
     private static PoolOptions PoolOf(string scheme, params string[] names) => new()
     {
         Backends = (names is [] ? ["b1"] : names).Index().ToDictionary(

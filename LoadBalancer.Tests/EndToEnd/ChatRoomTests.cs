@@ -35,7 +35,7 @@ internal sealed class ChatRoomTests : IDisposable
             (await first.TerminateAsync()).Should().Be(0);
         }
 
-        // It knows nobody and answers AUTH to all.
+        // It has no registered backends and answers every heartbeat with AUTH.
         await using var second = await ProgramUnderTest.StartAsync("LoadBalancer", command);
         await SaysAsync(second, "backend 'logic1' is up: registered from");
         await SaysAsync(second, "backend 'logic2' is up: registered from");

@@ -26,7 +26,7 @@ internal sealed class RobustnessTests
     private ProgramUnderTest _program = null!;
     private int _port;
 
-    // A test in which no backend stalls has no use for a timeout, which would only count a slow machine against somebody.
+    // Where no backend stalls, a timeout is not needed. On a slow machine it would only count failures against a backend.
     private async Task StartAsync(string timeout = "00:05:00")
     {
         _backends = [new ChaosServer(), new ChaosServer(), new ChaosServer()];

@@ -22,7 +22,7 @@ internal sealed class BackendHealthTests
         var health = new BackendHealth(new HealthRules { Probed = true }, new FakeClock(), known);
 
         (health.IsUp, health.IsPending, health.Reason).Should().Be((wasUp == true, isPending, isPending ? "not probed yet" : "observed"));
-        new BackendHealth(new HealthRules(), new FakeClock(), known).IsUp.Should().BeTrue("where nobody probes it is up");
+        new BackendHealth(new HealthRules(), new FakeClock(), known).IsUp.Should().BeTrue("without probes a backend is up");
     }
 
     [Test]
@@ -43,7 +43,7 @@ internal sealed class BackendHealthTests
         var health = Health(new() { Heartbeats = true, Probed = true });
 
         health.IsUp.Should().BeFalse();
-        health.IsPending.Should().BeFalse("nobody knows when it will come");
+        health.IsPending.Should().BeFalse("it is unknown when the first heartbeat will come");
         health.Reason.Should().Be("no heartbeat yet");
     }
 
@@ -251,7 +251,7 @@ internal sealed class BackendHealthTests
         health.ObserveProbe(false, "down");
 
         health.ObserveAttempt(AttemptOutcome.Failed, "reset", 1);
-        health.Eject().Should().Be(HealthChanges.Ejected, "somebody has to end it");
+        health.Eject().Should().Be(HealthChanges.Ejected, "the caller has to end the ejection later");
     }
 
     [Test]

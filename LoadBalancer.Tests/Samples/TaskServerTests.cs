@@ -145,7 +145,7 @@ internal sealed class TaskServerTests
 
         (await SendAsync("GET", "/tareas")).Should().Be((500, """{"error":"Internal Server Error"}"""));
         (await SendAsync("POST", "/tareas", """{"titulo":"x"}""")).Should().Be((500, """{"error":"Internal Server Error"}"""));
-        (await File.ReadAllTextAsync(TaskFile)).Should().Be(content, "nobody throws away what may be mended");
+        (await File.ReadAllTextAsync(TaskFile)).Should().Be(content, "a damaged file is kept because it may be repaired");
 
         File.Delete(TaskFile);
         (await SendAsync("POST", "/tareas", """{"titulo":"x"}""")).Status.Should().Be(201);

@@ -46,12 +46,12 @@ internal sealed class SimulatedServer(Backend backend, int slots, double meanSec
         return false;
     }
 
-    /// <summary>Nobody waits for an attempt any more. If it is being worked at it keeps its slot.</summary>
+    /// <summary>The client no longer waits for this attempt. If the attempt is already being served, it keeps its slot.</summary>
     /// <returns>Whether it was there.</returns>
     public bool Leave(SimulatedAttempt attempt) => _inside.Remove(attempt.Number);
 
     /// <summary>A slot is free.</summary>
-    /// <returns>Whose turn it is; null is nobody's.</returns>
+    /// <returns>The attempt to serve next; null if none waits.</returns>
     public SimulatedAttempt? Next()
     {
         while (_waiting.TryDequeue(out var next))

@@ -4,8 +4,8 @@ using System.Net.Sockets;
 namespace LoadBalancer.Tests.Support;
 
 /// <summary>
-/// An address at which a connect neither succeeds nor fails: somebody listens there, accepts nobody, and the one place in his queue is
-/// taken. Linux drops whatever asks for another.
+/// An address at which a connect neither succeeds nor fails. A socket listens there but accepts no connection, and the only place in
+/// its queue is taken. Linux drops further connection requests.
 /// </summary>
 internal sealed class BlackHole : IDisposable
 {

@@ -8,7 +8,7 @@ namespace LoadBalancer.Tests.Support;
 /// </summary>
 internal sealed class Browser : IAsyncDisposable
 {
-    // The last ones keep a browser that nobody watches from talking to its maker.
+    // The last ones keep the browser from contacting its vendor in the background.
     private static readonly string[] Arguments =
         ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
             "--disable-component-update", "--disable-sync"];

@@ -122,7 +122,7 @@ internal sealed class FakeClock : FakeTimeProvider
             return ValueTask.CompletedTask;
         }
 
-        // It has fired; unless somebody has set it anew meanwhile.
+        // The timer has fired, unless it was set again meanwhile.
         private void Move()
         {
             lock (_clock._gate)

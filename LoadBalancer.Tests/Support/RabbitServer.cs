@@ -4,8 +4,8 @@ using RabbitMQ.Client;
 namespace LoadBalancer.Tests.Support;
 
 /// <summary>
-/// A RabbitMQ server of the tests' own, on free ports of this machine and with a folder of its own, so that stopping it touches nobody
-/// else's. One for all tests; it takes seconds to start.
+/// A RabbitMQ server of the tests' own, on free ports of this machine and with a folder of its own, so that stopping it affects no
+/// other server. All tests share one, because it takes seconds to start.
 /// </summary>
 internal sealed class RabbitServer
 {
@@ -24,7 +24,7 @@ internal sealed class RabbitServer
 
     public string Uri => $"amqp://guest:guest@127.0.0.1:{Port}";
 
-    /// <summary>The server, which is started for whoever asks first; the test is skipped where the machine has none.</summary>
+    /// <summary>The server. The first call starts it. The test is skipped if RabbitMQ is not installed.</summary>
     public static async Task<RabbitServer> GetAsync()
     {
         if (!File.Exists(Program) || !OperatingSystem.IsLinux())

@@ -102,7 +102,7 @@ internal static class ReservedPorts
         }
     }
 
-    // Linux says where the range begins, 32768 unless somebody has changed it; Windows and macOS begin at 49152.
+    // Linux says where the range begins, by default at 32768. On Windows and macOS it begins at 49152.
     private static int EphemeralStart()
     {
         const string Range = "/proc/sys/net/ipv4/ip_local_port_range";

@@ -80,7 +80,7 @@ internal sealed class TcpNode : IAsyncDisposable
         await QuietAsync();
     }
 
-    /// <summary>How many connections have ended so, whoever the backend was.</summary>
+    /// <summary>How many connections have ended this way, with any backend or without one.</summary>
     public long Ended(ConnectionEnd end) =>
         Pool.Snapshot.Members.Sum(backend => backend.Connections.Ended(end)) + Pool.Statistics.Connections.Ended(end);
 

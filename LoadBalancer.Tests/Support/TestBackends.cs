@@ -5,7 +5,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>Backends and pools in the states that a test needs; nobody listens at their addresses.</summary>
+/// <summary>Backends and pools in the states that a test needs. No server listens at their addresses.</summary>
 internal static class TestBackends
 {
     public static Backend Unprobed(string name, int weight = 1, int? maxInFlight = null, TimeProvider? time = null) =>

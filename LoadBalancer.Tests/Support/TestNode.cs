@@ -33,7 +33,7 @@ internal sealed class TestNode : IAsyncDisposable
 
     /// <summary>Starts a node in front of these backends.</summary>
     /// <param name="backends">Their addresses; they are named b1, b2, …</param>
-    /// <param name="pool">Changes the pool's options; without, nobody is probed and nothing waits.</param>
+    /// <param name="pool">Changes the pool's options. Without it, no backend is probed and no request is queued.</param>
     /// <param name="listener">Changes the listener's options.</param>
     /// <param name="time">The node's clock.</param>
     /// <param name="otherPools">Further pools, by name, of one backend each.</param>

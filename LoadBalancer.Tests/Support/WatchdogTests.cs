@@ -31,7 +31,7 @@ internal sealed class WatchdogTests
         return Process.Start(start)!;
     }
 
-    // Nobody may be left to collect it.
+    // A zombie counts as ended: there may be no parent left to reap it.
     private static bool IsRunning(int process)
     {
         try

@@ -352,7 +352,7 @@ internal sealed class TaskDispatcherTests : IDisposable
 
         public void Assign(TaskItem task)
         {
-            Acknowledged.Task.IsCompleted.Should().BeTrue("nobody gets a task before it was acknowledged");
+            Acknowledged.Task.IsCompleted.Should().BeTrue("a worker gets no task before its registration was acknowledged");
             Assigned.Add(Encoding.UTF8.GetString(task.Line));
         }
 

@@ -149,7 +149,7 @@ internal sealed class TasksListenerTests
 
         client.Reset();
 
-        await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == 0, "nobody waits for them any more");
+        await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == 0, "no client waits for them any more");
     }
 
     [Test]
@@ -179,7 +179,7 @@ internal sealed class TasksListenerTests
         await client.SendAsync([.. Enumerable.Range(0, Count).Select(i => $"TASK|{i}|{data}")]);
         await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == Count, "all wait");
 
-        // It reads no further task before somebody has taken its answer to the one before.
+        // The worker reads no further task before its answer to the previous one was received.
         using var worker = await node.RegisterAsync("w", 3000);
         var answer = new string('y', 20_000);
         var working = worker.WorkAsync(_ => answer);
@@ -346,7 +346,7 @@ internal sealed class TasksListenerTests
             await gone.SendAsync("TASK|a|1", "TASK|b|2", "oops");
             (await gone.ReadAsync()).Should().Be(i == 0 ? "ERROR|expected TASK|id|data" : "RESULT|a|ERROR: queue is full");
             gone.Reset();
-            await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == 0, "nobody waits for a result");
+            await Eventually.BeTrueAsync(() => node.Listener.Counts.Waiting == 0, "no client waits for a result");
         }
     }
 

@@ -67,7 +67,7 @@ internal sealed class BackendChoiceTests
             await TcpNode.StartAsync([ReservedPorts.Next(), ReservedPorts.Next()],
             listener: listener => listener with { UnavailableMessage = Unavailable });
 
-        for (var i = 0; i < 10; i++) // the first by trying, the others because nobody is eligible
+        for (var i = 0; i < 10; i++) // the first after trying, the others because no backend is eligible
         {
             using var client = await node.ConnectAsync();
             await client.SendAsync(question);

@@ -168,7 +168,7 @@ internal sealed class RelayTests
                     return true;
                 }
             },
-            "nobody takes it any more");
+            "the connection is closed");
 
         await node.QuietAsync();
         node.Pool.Snapshot.Members[0].Failures.Should().Be(0);

@@ -50,7 +50,7 @@ internal sealed class TcpListenerTests
                     return true;
                 }
             },
-            "nobody is accepted any more");
+            "no connection is accepted any more");
         await client.SendAsync("still here");
         (await client.ReadAsync(10)).Should().Be("still here");
         stopping.IsCompleted.Should().BeFalse();

@@ -153,7 +153,7 @@ internal sealed class AcceptorTests : IDisposable
     private async Task<AcceptedConnection> TakeAsync()
     {
         AcceptedConnection taken = default;
-        await Eventually.BeTrueAsync(() => _accepted.TryDequeue(out taken), "somebody has connected");
+        await Eventually.BeTrueAsync(() => _accepted.TryDequeue(out taken), "a client has connected");
         return taken;
     }
 }

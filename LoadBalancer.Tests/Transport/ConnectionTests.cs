@@ -86,7 +86,7 @@ internal sealed class ConnectionTests(string transport)
         Random.Shared.NextBytes(data);
 
         var sending = connection.SendAsync(data).AsTask();
-        sending.IsCompleted.Should().BeFalse("nobody has received yet");
+        sending.IsCompleted.Should().BeFalse("the peer has received nothing yet");
         var received = new byte[data.Length];
         for (var count = 0; count < data.Length;)
         {

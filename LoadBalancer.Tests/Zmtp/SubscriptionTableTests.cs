@@ -15,7 +15,7 @@ internal sealed class SubscriptionTableTests
     {
         _table.Add(_a, "u"u8).Should().BeTrue();
         _table.Add(_a, "uuid-1"u8).Should().BeTrue();
-        _table.Add(_b, "uuid-1"u8).Should().BeFalse("somebody has it already");
+        _table.Add(_b, "uuid-1"u8).Should().BeFalse("another subscriber has this prefix already");
 
         Match("uuid-1 OK").Should().BeEquivalentTo([_a, _b]);
         Match("uuid-2 OK").Should().Equal(_a);

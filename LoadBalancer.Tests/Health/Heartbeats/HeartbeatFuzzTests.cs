@@ -10,7 +10,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Health.Heartbeats;
 
-/// <summary>A million datagrams that nobody would send; seeded, so that a failure comes again.</summary>
+/// <summary>A million datagrams that no real backend would send. They are seeded, so that a failure can be reproduced.</summary>
 internal sealed class HeartbeatFuzzTests
 {
     private const int Seed = 20261127;

@@ -165,7 +165,7 @@ internal sealed class HeartbeatMonitorTests : HeartbeatMonitorFixture
         Monitor.Tick();
         Send("OK load=80", "127.0.0.1:7001").Should().Be(HeartbeatAnswer.None);
         Monitor.Tick();
-        Send("OK", "127.0.0.1:50000").Should().Be(HeartbeatAnswer.None, "nobody is asked to register any more");
+        Send("OK", "127.0.0.1:50000").Should().Be(HeartbeatAnswer.None, "backends are no longer asked to register");
 
         Backend("a").Load.Should().Be(0);
     }

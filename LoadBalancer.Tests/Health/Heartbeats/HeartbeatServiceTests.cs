@@ -100,7 +100,7 @@ internal sealed class HeartbeatServiceTests : IDisposable
         (await AskAsync("127.0.0.1:7000 127.0.0.1:7001")).Should().Be("OK");
         await node.ReloadedAsync(() => node.WriteAsync(Pools(heartbeat: false)));
         await node.ReloadedAsync(() => node.WriteAsync(Pools()));
-        await Eventually.BeTrueAsync(() => !node.Pool.Snapshot.Members[0].Health.IsUp, "nobody sends any");
+        await Eventually.BeTrueAsync(() => !node.Pool.Snapshot.Members[0].Health.IsUp, "no backend sends heartbeats");
         node.Pool.Snapshot.Members[0].Health.Reason.Should().Be("no heartbeat yet");
     }
 

@@ -43,7 +43,7 @@ internal sealed class TcpProbeTests
 
         using (var answer = await node.Client.GetAsync("/"))
         {
-            answer.StatusCode.Should().Be(System.Net.HttpStatusCode.InternalServerError, "whoever accepts is well, whatever he answers");
+            answer.StatusCode.Should().Be(System.Net.HttpStatusCode.InternalServerError, "a backend that accepts is healthy");
         }
         await backend.KillAsync();
         await Eventually.BeTrueAsync(() => !node.Pool.Snapshot.Members[0].Health.IsUp, "it is down");

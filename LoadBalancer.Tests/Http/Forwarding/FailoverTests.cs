@@ -24,7 +24,7 @@ internal sealed class FailoverTests
         answer.StatusCode.Should().Be(HttpStatusCode.ServiceUnavailable);
         (await answer.Content.ReadAsStringAsync()).Should().Be("No backend available\n");
         answer.Headers.RetryAfter.Should().NotBeNull();
-        node.Pool.Snapshot.Members.Should().OnlyContain(backend => backend.Requests == 0, "nobody is contacted");
+        node.Pool.Snapshot.Members.Should().OnlyContain(backend => backend.Requests == 0, "no backend is contacted");
     }
 
     [Test]

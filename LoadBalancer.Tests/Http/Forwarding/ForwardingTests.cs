@@ -280,7 +280,7 @@ internal sealed class ForwardingTests
         var seen = await client.ReadUntilAsync("half");
         arrived.SetResult();
 
-        // What is chunked has no last chunk, and what has a length is shorter: nobody can take it for the whole.
+        // A chunked body lacks its last chunk, and a body with a length is too short: it cannot be mistaken for a complete one.
         seen.Should().MatchRegex("(?i)(Content-Length: 100|Transfer-Encoding: chunked)\r\n");
         (await client.ReadToEndAsync()).Should().BeOneOf("", "\r\n");
         await Eventually.BeTrueAsync(() =>

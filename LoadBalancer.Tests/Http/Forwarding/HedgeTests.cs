@@ -188,7 +188,7 @@ internal sealed class HedgeTests
 
         (await Task.WhenAll(gets)).Should().OnlyContain(text => text == "ok");
         node.Pool.Snapshot.Members.Sum(backend => backend.Requests).Should().BeGreaterThanOrEqualTo(40);
-        arrived.CurrentCount.Should().Be(0, "nobody was asked beyond the budget");
+        arrived.CurrentCount.Should().Be(0, "no hedge request was sent beyond the budget");
     }
 
     [Test]

@@ -90,7 +90,7 @@ internal sealed class RetryTests
 
         answer.StatusCode.Should().Be(HttpStatusCode.BadGateway);
         node.Pool.Snapshot.Members.Should().OnlyContain(
-            backend => backend.Requests == 1 && backend.Failures == 1, "a refused connect is no attempt, but nobody is asked twice");
+            backend => backend.Requests == 1 && backend.Failures == 1, "a refused connect is no attempt, but no backend is tried twice");
     }
 
     [Test]

@@ -2,7 +2,10 @@ using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Http.Messages;
 
-/// <summary>Where requests begin and end: what two servers may read differently reaches nobody, and nothing hides behind it.</summary>
+/// <summary>
+/// Where requests begin and end. A request that two servers may read differently reaches no backend, and no second request can be
+/// hidden behind it.
+/// </summary>
 internal sealed class FramingTests
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -222,7 +225,7 @@ internal sealed class FramingTests
         backend.Accepted.Should().Be(0);
     }
 
-    // Whoever refuses, Kestrel or we: one line of text, and the cause.
+    // Whether Kestrel or the load balancer rejects the request: the body is one line of text with the cause.
     private static void ShouldSayWhy(string answer)
     {
         var (head, body) = (answer[..answer.LastIndexOf("\r\n\r\n", StringComparison.Ordinal)],

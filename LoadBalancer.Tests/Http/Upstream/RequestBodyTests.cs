@@ -6,7 +6,7 @@ namespace LoadBalancer.Tests.Http.Upstream;
 
 internal sealed class RequestBodyTests
 {
-    // Thrown from there it would end up with whoever aborted the connection: the sweep of all connections, for one.
+    // An exception would reach the code that aborted the connection, for example the sweep of all connections.
     [Test]
     public void CancelRead_RequestAborted_IsNoError() =>
         FluentActions.Invoking(() => RequestBody.CancelRead(new AbortedReader())).Should().NotThrow();

@@ -61,7 +61,7 @@ internal sealed class SecureBackendTests
 
     [TestCase(true, false, null, "200")] // checked against its own authority
     [TestCase(false, false, null, "502")] // the system does not know that authority
-    [TestCase(false, true, null, "200")] // nobody looks
+    [TestCase(false, true, null, "200")] // the certificate is not checked
     [TestCase(true, false, "b.example", "200")]
     [TestCase(true, false, "c.example", "502")] // it bears another name
     public async Task Get_SecureBackend_MustProveWhoItIs(bool isAuthorityGiven, bool isBlind, string? serverName, string status)
@@ -193,7 +193,7 @@ internal sealed class SecureBackendTests
 
         await backend.DisposeAsync();
         backend = await StartClosingAsync(others.Issue("b", "127.0.0.1"), port);
-        (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 502", "it bears the word of somebody who is not trusted yet");
+        (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 502", "its certificate is from an authority that is not trusted yet");
         _certificates.Write("authority.pem", File.ReadAllText(others.AuthorityFile));
         await Eventually.BeTrueAsync(
             () =>

@@ -184,7 +184,7 @@ internal sealed class StreamingTests
             (await client.ReadResponseAsync()).Should().StartWith("HTTP/1.1 200 OK").And.NotContain("Connection: close").And.EndWith("ok");
             await client.SendAsync(end);
         }
-        backend.Accepted.Should().Be(3, "towards the backends nobody knows where the next request would begin");
+        backend.Accepted.Should().Be(3, "on a backend connection it is unknown where the next request would begin");
     }
 
     [TestCase("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")]

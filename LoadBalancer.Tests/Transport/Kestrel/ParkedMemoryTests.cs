@@ -3,7 +3,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Transport.Kestrel;
 
-/// <summary>When the memory of parked connections is collected: never while anybody could notice the pause.</summary>
+/// <summary>When the memory of parked connections is collected: never while a client could notice the pause.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class ParkedMemoryTests
 {

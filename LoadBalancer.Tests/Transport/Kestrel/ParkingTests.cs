@@ -10,7 +10,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Transport.Kestrel;
 
-/// <summary>Connections that Kestrel does not know of while they are idle: nobody must notice.</summary>
+/// <summary>Connections that Kestrel does not know of while they are idle. Clients must not notice.</summary>
 [Platform("Linux")]
 [SupportedOSPlatform("linux")]
 internal sealed class ParkingTests
