@@ -6,19 +6,6 @@ using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Tasks;
 
-/// <summary>What happened to a worker's answer.</summary>
-internal enum AnswerFate
-{
-    /// <summary>It was the result of a task that the worker had.</summary>
-    Taken,
-
-    /// <summary>It came too late, or twice.</summary>
-    Dropped,
-
-    /// <summary>The worker has no such task.</summary>
-    UnknownTask,
-}
-
 /// <summary>
 /// Assigns tasks to workers, and takes them back from workers that disconnect or take too long. Workers are backends of the pool: they
 /// join it by registering, their limit in flight is their capacity, and they are chosen as every backend is. One lock, <see cref="Gate"/>,
