@@ -2,7 +2,7 @@ using System.Threading.Tasks.Sources;
 
 namespace LoadBalancer.Transport;
 
-/// <summary>A wait for a socket to become ready; reusable, by one caller at a time.</summary>
+/// <summary>A wait for a socket, or something else, to become ready; reusable, by one caller at a time.</summary>
 internal sealed class Readiness : IValueTaskSource
 {
     private ManualResetValueTaskSourceCore<bool> _result; // continues inline
@@ -14,6 +14,14 @@ internal sealed class Readiness : IValueTaskSource
         _result.Reset();
         var version = _result.Version;
         return tryBegin() ? new(this, version) : ValueTask.CompletedTask;
+    }
+
+    /// <inheritdoc cref="WaitAsync(Func{bool})"/>
+    public ValueTask WaitAsync<T>(Func<T, bool> tryBegin, T state)
+    {
+        _result.Reset();
+        var version = _result.Version;
+        return tryBegin(state) ? new(this, version) : ValueTask.CompletedTask;
     }
 
     /// <summary>Ends the wait.</summary>

@@ -14,7 +14,7 @@ internal sealed class SecureBackendTests
     private const string Get = "GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
 
     // The framework would take the method for HEAD.
-    private const string NotForHttp2 = "hEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    private const string Unforwardable = "GET / HTTP/1.1\r\nHost: a\r\nX-Control: \u0001\r\nConnection: close\r\n\r\n";
 
     private TestCertificates _certificates = null!;
 
@@ -229,7 +229,7 @@ internal sealed class SecureBackendTests
         var backend = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2, certificate, port);
         await using var node =
             await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
-        (await node.ExchangeAsync(NotForHttp2)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
+        (await node.ExchangeAsync(Unforwardable)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and the connection not used");
         clock.Advance(TimeSpan.FromSeconds(1)); // From now on there is no connection that a request could be lost on.
 
         await backend.DisposeAsync();
@@ -254,7 +254,7 @@ internal sealed class SecureBackendTests
             context => context.Response.WriteAsync("one"), HttpProtocols.Http2, certificate, port);
         await using var node =
             await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
-        (await node.ExchangeAsync(NotForHttp2)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and cannot carry that");
+        (await node.ExchangeAsync(Unforwardable)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and the connection not used");
 
         clock.Advance(TimeSpan.FromSeconds(1));
         await backend.DisposeAsync();

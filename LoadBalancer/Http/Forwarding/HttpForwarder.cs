@@ -5,6 +5,7 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream;
+using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Pools;
 using LoadBalancer.Tls;
 using Microsoft.AspNetCore.Http.Features;
@@ -112,7 +113,7 @@ public sealed partial class HttpForwarder
             // 4. Go on to the next backend, where it is safe for the client.
             (error, cause) = (sent.Error, sent.Cause);
             (tried ??= []).Add(lease.Backend);
-            if (error.Outcome() == AttemptOutcome.Abandoned || body is { Consumed: true })
+            if (error.Outcome() == AttemptOutcome.Abandoned || body is { IsUsedUp: true })
             {
                 break;
             }

@@ -31,8 +31,11 @@ internal sealed record HeaderLine(string Name, string Value)
     /// <summary>A bit that is the same for equal names, in any case; different names rarely share it.</summary>
     public ulong NameBit { get; } = 1UL << (Name.GetHashCode(StringComparison.OrdinalIgnoreCase) & 63);
 
-    /// <summary>The line that it was read from, with its line end.</summary>
+    /// <summary>The bytes that it was read from: over HTTP/1.1 the line with its line end, over HTTP/2 its form in HPACK.</summary>
     public byte[] Raw { get; init; } = [];
+
+    /// <summary>Whether no message may have it; only set where that is known before the message is.</summary>
+    public bool IsMalformed { get; init; }
 }
 
 /// <summary>
@@ -91,7 +94,8 @@ internal sealed class HeaderLines(HeaderLine?[] known)
     private static HeaderLine Read(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) =>
         new(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value));
 
-    private HeaderLine Add(HeaderLine line)
+    /// <summary>Adds a field that was read before.</summary>
+    public HeaderLine Add(HeaderLine line)
     {
         if (Count == _lines.Length)
         {

@@ -16,8 +16,14 @@ internal sealed class ForwardException(ForwardError error, string reason) : Exce
     /// </summary>
     public bool IsStale { get; init; }
 
+    /// <summary>
+    /// Whether the backend says that it has not processed the request (HTTP/2: GOAWAY, REFUSED_STREAM). It can be sent again whatever its
+    /// method is, and that is no failure of the backend.
+    /// </summary>
+    public bool IsRefused { get; init; }
+
     /// <summary>What it means for the backend.</summary>
-    public AttemptOutcome Outcome => IsStale ? AttemptOutcome.Abandoned : Error.Outcome();
+    public AttemptOutcome Outcome => IsStale || IsRefused ? AttemptOutcome.Abandoned : Error.Outcome();
 
     /// <summary>
     /// Whether nothing was sent because TLS negotiated HTTP/1.1 where it had negotiated HTTP/2 before. The request can go to the same

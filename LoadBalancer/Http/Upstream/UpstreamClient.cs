@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
@@ -7,11 +8,15 @@ namespace LoadBalancer.Http.Upstream;
 /// <summary>
 /// Sends a request to one backend, and waits for the head of its response. Errors that only come from reusing connections are handled
 /// here: where an idle connection was closed just as the request was sent, or the backend speaks another HTTP version than before, the
-/// request is sent to the same backend once more, over a new connection. Whether another backend is tried is decided by the caller.
+/// request is sent to the same backend once more, over a new connection; where the backend says that it has not processed a request
+/// because the connection ends, on the next one. Whether another backend is tried is decided by the caller.
 /// </summary>
 /// <param name="client">Stands on an <see cref="UpstreamHandler"/>; without a time-out of its own.</param>
 internal sealed class UpstreamClient(HttpClient client)
 {
+    // A backend that refuses a request so often in a row has no room for it.
+    private const int MaxRefusals = 5;
+
     /// <summary>Sends the request.</summary>
     /// <param name="context">The client's request.</param>
     /// <param name="backend">Gets it.</param>
@@ -25,7 +30,7 @@ internal sealed class UpstreamClient(HttpClient client)
         HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
     {
         ForwardException? before = null;
-        while (true)
+        for (var refusals = 0; ;)
         {
             using var request = new ForwardRequest(context, backend, body, isPeerTrusted)
             {
@@ -48,12 +53,17 @@ internal sealed class UpstreamClient(HttpClient client)
                     await exchange.EndUploadAsync();
                     exchange.Dispose();
                 }
-                var isSafe = e.IsOtherVersion || e.IsStale && RequestRules.IsIdempotent(context.Request.Method);
-                if (before is not null || body is { Consumed: true } || !isSafe)
+                if (e.IsRefused && ++refusals == MaxRefusals)
+                {
+                    throw new ForwardException(ForwardError.Connect, e.Message); // Not processed, so any other backend may try.
+                }
+                var isSafe = e.IsRefused || before is null
+                    && (e.IsOtherVersion || e.IsStale && RequestRules.IsIdempotent(context.Request.Method));
+                if (body is { IsUsedUp: true } || !isSafe)
                 {
                     throw;
                 }
-                before = e;
+                before = e.IsRefused ? before : e;
             }
             catch
             {

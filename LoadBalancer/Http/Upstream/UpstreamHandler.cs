@@ -1,14 +1,16 @@
 using System.Collections.Concurrent;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Upstream.Exchanges;
+using LoadBalancer.Http.Upstream.Http1;
 using LoadBalancer.Pools;
 using LoadBalancer.Tls;
 
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
-/// The handler of a pool's <see cref="HttpClient"/>: our own HTTP/1.1, and HTTP/2 where the pool's options say so or an https backend
-/// negotiates it. For HTTP/1.1 the framework's handler returns no response while an upload is running, hides 1xx responses and why a
+/// The handler of a pool's <see cref="HttpClient"/>: HTTP/1.1 and HTTP/2 of our own; HTTP/2 where the pool's options say so or an https
+/// backend negotiates it. For HTTP/1.1 the framework's handler returns no response while an upload is running, hides 1xx responses and why a
 /// response is malformed, and costs a third more per request.
 /// </summary>
 internal sealed class UpstreamHandler : HttpMessageHandler
@@ -18,7 +20,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
 
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
 
-    private readonly ConcurrentDictionary<Backend, ConnectionPool> _pools = new();
+    private readonly ConcurrentDictionary<Backend, BackendConnections> _pools = new();
     private readonly PoolOptions _options;
     private readonly BackendTrust _trust;
     private readonly TimeProvider _time;
@@ -37,17 +39,17 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     {
         var request = (ForwardRequest)message;
         var pool = _pools.GetOrAdd(
-            request.Backend, static (backend, self) => new ConnectionPool(backend, self._options, self._trust, self._time), this);
+            request.Backend, static (backend, self) => new BackendConnections(backend, self._options, self._trust, self._time), this);
         if (pool.Http2.IsSpoken && !(request.WantsHttp1 && pool.Http2.IsNegotiated))
         {
-            return Task.FromResult<HttpResponseMessage>(pool.Http2.Send(request));
+            return pool.Http2.SendAsync(request);
         }
-        if (request.WantsFreshConnection || pool.TryTake() is not { } connection)
+        if (request.WantsFreshConnection || pool.Http1.TryTake() is not { } connection)
         {
             return SendAsync(request, pool, null, default);
         }
         // Nearly always there is a connection, and the whole head is sent at once: no state machine for that.
-        var exchange = new Http1Exchange(request, pool, connection, _options.Timeouts);
+        var exchange = new Http1Exchange(request, pool.Http1, connection, _options.Timeouts);
         ValueTask<bool> sending;
         try
         {
@@ -62,7 +64,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     }
 
     private async Task<HttpResponseMessage> SendAsync(
-        ForwardRequest request, ConnectionPool pool, Http1Exchange? exchange, ValueTask<bool> sending)
+        ForwardRequest request, BackendConnections pool, Http1Exchange? exchange, ValueTask<bool> sending)
     {
         while (true)
         {
@@ -76,11 +78,11 @@ internal sealed class UpstreamHandler : HttpMessageHandler
                 SweepAgain();
                 // If one idle connection was closed, others probably are too.
                 using var unwanted = CancellationTokenSource.CreateLinkedTokenSource(request.Context.RequestAborted, request.Superseded);
-                if (await pool.OpenAsync(request.WantsHttp1, unwanted.Token) is not { } connection)
+                if (await pool.Http1.OpenAsync(request.WantsHttp1, unwanted.Token) is not { } connection)
                 {
-                    return pool.Http2.Send(request);
+                    return await pool.Http2.SendAsync(request);
                 }
-                exchange = new Http1Exchange(request, pool, connection, _options.Timeouts);
+                exchange = new Http1Exchange(request, pool.Http1, connection, _options.Timeouts);
                 sending = exchange.TrySendAsync();
             }
             catch
@@ -133,7 +135,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
     }
 
     // A request that chose the backend just before it left may come a moment later.
-    private bool IsGone(Backend backend, ConnectionPool pool)
+    private bool IsGone(Backend backend, BackendConnections pool)
     {
         if (!backend.IsRemoved)
         {

@@ -1,0 +1,66 @@
+using System.IO.Pipelines;
+using LoadBalancer.Http.Messages;
+
+namespace LoadBalancer.Http.Upstream.Exchanges;
+
+/// <summary>
+/// A request that was sent to a backend, and its response. <see cref="HttpClient"/> returns it when the head of the request was sent,
+/// nearly always without waiting. The head of the response is awaited with <see cref="ReadHeadAsync"/>, without the state machines of
+/// the client and the handler in between. Disposing it without <see cref="Complete"/> aborts it.
+/// </summary>
+internal abstract class Exchange : HttpResponseMessage
+{
+    /// <summary>
+    /// How many interim responses (1xx) are skipped. Without a limit, a backend that sends them without end would keep the thread from all
+    /// its other connections.
+    /// </summary>
+    public const int MaxInterimResponses = 100;
+
+    /// <summary>The response's status; 0 until its head was read.</summary>
+    public abstract int Status { get; }
+
+    /// <summary>How many bytes of the response's body were passed on to the client.</summary>
+    public long BytesRelayed { get; set; }
+
+    /// <summary>Whether the request has a body that was not sent to the backend.</summary>
+    public abstract bool IsUploadRefused { get; }
+
+    /// <summary>Whether the client went away, stopped sending or reading, or sent a malformed message.</summary>
+    public abstract bool IsClientGone { get; }
+
+    /// <summary>Whether the exchange waits for the client to read, and not for the backend.</summary>
+    public bool AwaitsClient { get; set; }
+
+    /// <summary>Cancelled when the exchange is aborted.</summary>
+    public abstract CancellationToken Aborted { get; }
+
+    /// <summary>Aborts the exchange after the time given, unless this is called again before.</summary>
+    public abstract void SetDeadline(TimeSpan fromNow);
+
+    /// <summary>Waits for the head of the response; interim responses (1xx) are skipped.</summary>
+    /// <exception cref="ForwardException">There is no response.</exception>
+    public abstract ValueTask ReadHeadAsync();
+
+    /// <summary>Copies status and header fields, except the hop-by-hop ones.</summary>
+    public abstract void CopyHead(HttpResponse to);
+
+    /// <summary>Streams the body; every piece is sent to the client before the next is waited for.</summary>
+    /// <returns>Null where the body is complete, or the client is gone; else what the backend did wrong.</returns>
+    public abstract ValueTask<string?> CopyBodyAsync(HttpContext context);
+
+    /// <summary>Reads the next piece of a body, and writes it for the client, framed where the framing is ours.</summary>
+    /// <returns>How many bytes of the body it has; 0 at its end.</returns>
+    /// <exception cref="IOException">The body ends too early, or is too long.</exception>
+    public abstract ValueTask<int> ReadPieceAsync(PipeWriter to);
+
+    /// <summary>After a 101: switches the client's connection to the other protocol too, and returns when the tunnel has ended.</summary>
+    public abstract Task TunnelAsync(HttpContext context);
+
+    /// <summary>
+    /// Returns when the upload has ended. Where the response was complete first, the upload is aborted (RFC 9112 section 9.5).
+    /// </summary>
+    public abstract ValueTask EndUploadAsync();
+
+    /// <summary>The whole response was read, so the connection may serve the next request.</summary>
+    public abstract void Complete();
+}

@@ -1,0 +1,51 @@
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Http.Upstream.Exchanges;
+
+/// <summary>
+/// One attempt to forward a client's request, as a message for <see cref="HttpClient"/>. It carries the client's request itself, which is
+/// written to the backend without being copied to <see cref="HttpRequestMessage.Headers"/>.
+/// </summary>
+internal sealed class ForwardRequest(HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted)
+    : HttpRequestMessage(HttpMethod.Get, Placeholder)
+{
+    // HttpClient needs an absolute URI; it is not used.
+    private static readonly Uri Placeholder = new("http://backend/");
+
+    /// <summary>The client's request.</summary>
+    public HttpContext Context => context;
+
+    /// <summary>The backend that gets it.</summary>
+    public Backend Backend => backend;
+
+    /// <summary>Its body, where it has one.</summary>
+    public RequestBody? Body => body;
+
+    /// <summary>Whether it needs a new connection, because an idle one has just turned out to be closed.</summary>
+    public bool WantsFreshConnection { get; init; }
+
+    /// <summary>
+    /// Whether only HTTP/1.1 may be used where TLS negotiates the version: it has just negotiated that, or the request is an upgrade.
+    /// </summary>
+    public bool WantsHttp1 { get => field || IsUpgrade; init; }
+
+    /// <summary>Cancelled when another attempt at the same request was faster.</summary>
+    public CancellationToken Superseded { get; init; }
+
+    /// <summary>Whether the peer is a trusted proxy.</summary>
+    public bool IsPeerTrusted => isPeerTrusted;
+
+    /// <summary>Whether the client asks for another protocol, which only HTTP/1.1 can switch to.</summary>
+    public bool IsUpgrade => UpgradeProtocol is not null;
+
+    /// <summary>The protocol that the client asks for, or null.</summary>
+    public string? UpgradeProtocol { get; } = RequestRules.UpgradeProtocol(context);
+
+    /// <summary>Whether it is a WebSocket over HTTP/2, which begins with CONNECT (RFC 8441) instead of GET.</summary>
+    public bool IsConnect { get; } = HttpMethods.IsConnect(context.Request.Method);
+
+    /// <summary>Whether the client waits for 100 (Continue) before it sends its body.</summary>
+    public bool ExpectsContinue =>
+        Body is not null && string.Equals(Context.Request.Headers.Expect, "100-continue", StringComparison.OrdinalIgnoreCase);
+}

@@ -1,0 +1,189 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using LoadBalancer.Http.Headers;
+using LoadBalancer.Http.Messages;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace LoadBalancer.Http.Upstream.Exchanges;
+
+/// <summary>
+/// The client's body: streamed to a backend as it arrives, never buffered as a whole. Its beginning is kept where a backend may say that it
+/// has not processed the request.
+/// </summary>
+internal sealed class RequestBody(HttpRequest request)
+{
+    // How much is kept at most, in bytes.
+    private const int MaxKept = 64 * 1024;
+
+    private ArrayBufferWriter<byte>? _kept;
+    private List<(string Name, string Value)> _trailers = [];
+    private bool _hasBegun;
+    private bool _hasEnded;
+
+    /// <summary>Whether something was read from the client that is not kept; then the body cannot be sent to another backend.</summary>
+    public bool IsUsedUp => _hasBegun && _kept is null;
+
+    /// <summary>Whether the upload waits for the client, and not for the backend.</summary>
+    public bool AwaitsClient { get; private set; }
+
+    /// <summary>The error in the client's message; null where there is none.</summary>
+    public ForwardError? ClientError { get; private set; }
+
+    /// <summary>Its length where the client announced it; null where its end shows only when it comes.</summary>
+    public long? Length => request.ContentLength;
+
+    /// <summary>
+    /// Sends the body as it arrives. If the client does not send all of it, the exchange is aborted, so that the backend never takes a
+    /// part for the whole. If the backend stops reading, its response counts, which it may have sent already.
+    /// </summary>
+    public async Task SendAsync(IUploadTarget target, TimeSpan idle)
+    {
+        var reader = request.BodyReader;
+        // The token is not passed to ReadAsync: Kestrel would then take the read for unfinished for ever, and close the connection.
+        using var aborted = target.Aborted.UnsafeRegister(static reader => CancelRead((PipeReader)reader!), reader);
+        var isEndSent = false;
+        if (_hasBegun && _kept is { WrittenCount: > 0 })
+        {
+            isEndSent = _hasEnded && _trailers.Count == 0;
+            await target.SendAsync(_kept.WrittenMemory, isEndSent);
+        }
+        else if (!_hasBegun && target.MayRefuse && Length is null or <= MaxKept)
+        {
+            _kept = new ArrayBufferWriter<byte>();
+        }
+        _hasBegun = true;
+        while (!_hasEnded)
+        {
+            var read = await ReadAsync(target, reader, idle);
+            try
+            {
+                _hasEnded = read.IsCompleted;
+                _trailers = _hasEnded ? Trailers(target) : [];
+                Keep(read.Buffer, target);
+                for (var rest = read.Buffer; !rest.IsEmpty;)
+                {
+                    var piece = rest.First;
+                    rest = rest.Slice(piece.Length);
+                    isEndSent = _hasEnded && rest.IsEmpty && _trailers.Count == 0;
+                    target.SetDeadline(idle);
+                    if (!piece.IsEmpty)
+                    {
+                        await target.SendAsync(piece, isEndSent);
+                    }
+                }
+            }
+            finally
+            {
+                reader.AdvanceTo(read.Buffer.End);
+            }
+        }
+        if (!isEndSent)
+        {
+            await target.EndAsync(_trailers);
+        }
+    }
+
+    private async ValueTask<ReadResult> ReadAsync(IUploadTarget target, PipeReader reader, TimeSpan idle)
+    {
+        AwaitsClient = true;
+        target.SetDeadline(idle);
+        ReadResult read;
+        try
+        {
+            var reading = reader.ReadAsync();
+            if (!reading.IsCompleted)
+            {
+                target.Flush(); // The next piece may take long. What was sent need not wait for it.
+            }
+            read = await reading;
+        }
+        catch (BadHttpRequestException e)
+        {
+            ClientError = e.StatusCode switch
+            {
+                StatusCodes.Status413PayloadTooLarge => ForwardError.RequestTooLarge,
+                StatusCodes.Status408RequestTimeout => ForwardError.RequestTimeout,
+                _ => ForwardError.RequestBody,
+            };
+            target.Abort(AbortCause.Client);
+            throw;
+        }
+        catch (ConnectionResetException)
+        {
+            request.HttpContext.Abort(); // Kestrel notices the reset later, and would log an error before that.
+            target.Abort(AbortCause.Client);
+            throw;
+        }
+        catch (IOException)
+        {
+            ClientError = ForwardError.RequestBody; // Kestrel reports some malformed chunks in this way.
+            target.Abort(AbortCause.Client);
+            throw;
+        }
+        if (read.IsCanceled)
+        {
+            reader.AdvanceTo(read.Buffer.Start);
+            throw new OperationCanceledException("the connection was aborted");
+        }
+        AwaitsClient = false;
+        return read;
+    }
+
+    /// <summary>Ends a read, because the upload is aborted; no error where Kestrel has ended it already.</summary>
+    internal static void CancelRead(PipeReader reader)
+    {
+        try
+        {
+            reader.CancelPendingRead();
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            // The client's connection was aborted too, or its request is over. Then the read ends by itself.
+        }
+    }
+
+    private void Keep(in ReadOnlySequence<byte> data, IUploadTarget target)
+    {
+        if (_kept is null)
+        {
+            return;
+        }
+        if (!target.MayRefuse || _kept.WrittenCount + data.Length > MaxKept)
+        {
+            _kept = null;
+            return;
+        }
+        foreach (var piece in data)
+        {
+            _kept.Write(piece.Span);
+        }
+    }
+
+    // The trailers are available once the body was read to its end.
+    private List<(string Name, string Value)> Trailers(IUploadTarget target)
+    {
+        List<(string, string)> passed = [];
+        if (request.HttpContext.Features.Get<IHttpRequestTrailersFeature>() is { Available: true, Trailers: { Count: > 0 } trailers })
+        {
+            foreach (var (name, values) in trailers)
+            {
+                foreach (var value in values)
+                {
+                    // Kestrel does not check trailers of HTTP/2: they may even contain line ends.
+                    if (!RequestRules.IsFieldName(name) || !RequestRules.IsFieldValue(value!))
+                    {
+                        ClientError = ForwardError.RequestBody;
+                        target.Abort(AbortCause.Client);
+                        throw new IOException("an invalid trailer");
+                    }
+                    if (HeaderRules.IsTrailer(name))
+                    {
+                        passed.Add((name, value!));
+                    }
+                }
+            }
+        }
+        return passed;
+    }
+}

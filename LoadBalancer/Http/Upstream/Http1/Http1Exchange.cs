@@ -1,0 +1,217 @@
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Upstream.Exchanges;
+using LoadBalancer.Net;
+
+namespace LoadBalancer.Http.Upstream.Http1;
+
+/// <summary>
+/// An exchange over an HTTP/1.1 connection. Disposing it without <see cref="Complete"/> closes the connection.
+/// </summary>
+internal sealed class Http1Exchange : Exchange
+{
+    private readonly ForwardRequest _request;
+    private readonly Http1Connections _pool;
+    private readonly TimeoutOptions _timeouts;
+    private readonly CancellationTokenRegistration _clientGone;
+    private readonly CancellationTokenRegistration _superseded;
+    private readonly Upload? _upload;
+    private bool _released;
+
+    public Http1Exchange(ForwardRequest request, Http1Connections pool, Http1Connection connection, TimeoutOptions timeouts)
+    {
+        (_request, _pool, Connection, _timeouts) = (request, pool, connection, timeouts);
+        _upload = request.Body is not { } body ? null
+            : new Upload(this, body, new Http1Upload(connection, isChunked: body.Length is null), timeouts);
+        _clientGone = request.Context.RequestAborted.UnsafeRegister(Abort, connection);
+        _superseded = request.Superseded.UnsafeRegister(Abort, connection);
+    }
+
+    /// <summary>The connection that the exchange uses.</summary>
+    public Http1Connection Connection { get; }
+
+    /// <summary>The response's head, once it was read; its fields are in <see cref="Http1Connection.Headers"/>.</summary>
+    public ResponseHead Head { get; private set; }
+
+    /// <summary>Whether the head of the request was sent.</summary>
+    public bool IsSent { get; private set; }
+
+    /// <inheritdoc/>
+    public override int Status => Head.Status;
+
+    /// <inheritdoc/>
+    public override bool IsUploadRefused => _upload is { IsRefused: true };
+
+    /// <summary>The bytes of the body still to come; <see cref="long.MaxValue"/> where the connection ends it. Not for chunks.</summary>
+    public long BodyLeft { get; set; }
+
+    /// <inheritdoc/>
+    public override CancellationToken Aborted => Connection.Aborted;
+
+    /// <inheritdoc/>
+    public override bool IsClientGone =>
+        Connection.AbortCause == AbortCause.Client
+        || Connection.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
+
+    /// <summary>Sends the head of the request, and starts sending the body.</summary>
+    /// <exception cref="ForwardException">The request must not be passed on.</exception>
+    /// <returns>False where the backend had closed the idle connection: nothing was sent, and another connection can be used.</returns>
+    public ValueTask<bool> TrySendAsync()
+    {
+        var head = RequestHeadWriter.Write(_request);
+        var sending = Connection.SendAsync(head.Written);
+        if (!sending.IsCompletedSuccessfully)
+        {
+            return EndSendingAsync(sending, head);
+        }
+        head.Dispose();
+        BeginUpload();
+        return new(true);
+    }
+
+    /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public override async ValueTask ReadHeadAsync()
+    {
+        Exception failure;
+        try
+        {
+            for (var interim = 0; interim <= MaxInterimResponses;)
+            {
+                var length = ResponseHead.TryParse(Connection.Unread, Connection.Headers, out var head);
+                if (length > 0)
+                {
+                    Connection.Consume(length);
+                    interim++;
+                    if (head.Status == 100)
+                    {
+                        _upload?.Decide(start: true);
+                    }
+                    else if (head.Status == 101 && !_request.IsUpgrade)
+                    {
+                        throw new MalformedResponseException("it changes the protocol without having been asked to");
+                    }
+                    else if (head.Status is >= 200 and < 300 && _request.IsConnect)
+                    {
+                        // To the client 200 would mean that the WebSocket is open.
+                        throw new MalformedResponseException("it ignores a WebSocket's handshake");
+                    }
+                    else if (head.Status is 101 or >= 200)
+                    {
+                        _upload?.Decide(start: false); // If it has not started by now, the backend does not want it.
+                        Head = head;
+                        Connection.SetDeadline(_timeouts.Idle);
+                        return;
+                    }
+                }
+                else if (!Connection.Received(await Connection.ReceiveAsync()))
+                {
+                    throw new IOException("connection closed");
+                }
+            }
+            failure = new MalformedResponseException($"more than {MaxInterimResponses} interim responses");
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException)
+        {
+            failure = e;
+        }
+        throw Failure(failure);
+    }
+
+    /// <inheritdoc/>
+    public override void CopyHead(HttpResponse to) => ResponseRelay.CopyHead(this, to);
+
+    /// <inheritdoc/>
+    public override ValueTask<string?> CopyBodyAsync(HttpContext context) => ResponseRelay.CopyBodyAsync(this, context, _timeouts.Idle);
+
+    /// <inheritdoc/>
+    public override ValueTask<int> ReadPieceAsync(PipeWriter to) =>
+        Status == StatusCodes.Status101SwitchingProtocols ? ResponseRelay.ReadTunnelAsync(Connection, to) : ResponseRelay.ReadPieceAsync(this, to);
+
+    /// <inheritdoc/>
+    public override void SetDeadline(TimeSpan fromNow) => Connection.SetDeadline(fromNow);
+
+    /// <inheritdoc/>
+    public override Task TunnelAsync(HttpContext context) => Tunnel.RunAsync(
+        context, this, new Http1Upload(Connection, isChunked: false), Connection.Headers, _timeouts.Idle);
+
+    /// <inheritdoc/>
+    public override ValueTask EndUploadAsync() => _upload?.EndAsync() ?? ValueTask.CompletedTask;
+
+    /// <inheritdoc/>
+    public override void Complete()
+    {
+        _released = true;
+        _clientGone.Dispose();
+        _superseded.Dispose();
+        // A backend that was promised a body and got none cannot tell where the next request begins. A body after 205 (Reset Content) would
+        // be taken for the next response.
+        if (Head.KeepAlive && Head.Status is not (101 or 205) && !_request.IsConnect && !IsUploadRefused
+            && _upload is null or { IsComplete: true })
+        {
+            _pool.Return(Connection);
+        }
+        else
+        {
+            _pool.Drop(Connection);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing && !_released)
+        {
+            _released = true;
+            _clientGone.Dispose();
+            _superseded.Dispose();
+            _pool.Drop(Connection);
+        }
+        base.Dispose(disposing);
+    }
+
+    private static void Abort(object? connection) => ((Http1Connection)connection!).Abort(AbortCause.Client);
+
+    private async ValueTask<bool> EndSendingAsync(ValueTask sending, RequestHeadWriter head)
+    {
+        try
+        {
+            await sending;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException)
+        {
+            return Connection.IsReused && !IsClientGone ? false : throw Failure(e);
+        }
+        finally
+        {
+            head.Dispose();
+        }
+        BeginUpload();
+        return true;
+    }
+
+    private void BeginUpload()
+    {
+        IsSent = true;
+        Connection.SetDeadline(_timeouts.Response);
+        _upload?.Begin(_request.ExpectsContinue, Connection.Time);
+    }
+
+    private ForwardException Failure(Exception e)
+    {
+        var body = _request.Body;
+        var error = Connection.AbortCause switch
+        {
+            AbortCause.Client => body?.ClientError ?? ForwardError.ClientGone,
+            AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
+            _ => e is MalformedResponseException ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
+        };
+        return new ForwardException(error, e is MalformedResponseException ? e.Message : FailureReason.Of(e))
+        {
+            IsStale = error == ForwardError.ResponseHead && Connection.IsReused && Connection.Unread.IsEmpty,
+        };
+    }
+}

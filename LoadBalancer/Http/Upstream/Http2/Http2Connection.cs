@@ -1,0 +1,541 @@
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Http.Upstream.Exchanges;
+using LoadBalancer.Transport;
+
+namespace LoadBalancer.Http.Upstream.Http2;
+
+/// <summary>
+/// One HTTP/2 connection to a backend (RFC 9113), which carries many requests at the same time. Any thread may send;
+/// <see cref="Http2Receiver"/> receives, and calls the methods at the end of this class.
+/// </summary>
+internal sealed class Http2Connection : IDisposable
+{
+    // How much the backend may send on all streams together before it hears from us, in bytes. It is announced again as it arrives, not as
+    // it is read, so that a client that does not read holds up no other.
+    private const int ReceiveWindow = 16 * 1024 * 1024;
+
+    private const int DefaultWindow = 65_535;
+
+    private static readonly TimeSpan SendTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(5);
+
+    private readonly IConnection _connection;
+    private readonly Http2Connections _owner;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly FrameSender _sender;
+    private readonly TaskCompletionSource _hasSettings = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Dictionary<int, Http2Stream> _streams = []; // with the lock, like all that follows
+    private int _nextId = 1;
+    private long _sendWindow = DefaultWindow;
+    private int _initialSendWindow = DefaultWindow;
+    private long _maxStreams;
+    private int _received; // of the receive window, since it was announced
+    private long _lastFrameAt;
+    private long? _pingSentAt;
+    private long _idleSince;
+    private bool _isDraining;
+    private bool _isClosed;
+    private bool _hasEndedStreams;
+
+    /// <summary>Takes over an open connection.</summary>
+    public Http2Connection(IConnection connection, Http2Connections owner, TimeProvider time, ILogger logger)
+    {
+        (_connection, _owner, _time, _logger) = (connection, owner, time, logger);
+        _lastFrameAt = _idleSince = OpenedAt = time.GetTimestamp();
+        _maxStreams = owner.MaxStreams;
+        Home = IoThread.IsEventLoop ? IoThread.Number : -1;
+        _sender = new FrameSender(connection, SendTimeout, OnBroken, time, logger);
+    }
+
+    /// <summary>Guards the connection and its streams. Inside it only the lock of a <see cref="SendQueue"/> is taken.</summary>
+    public Lock Gate { get; } = new();
+
+    /// <summary>The event loop that it is on; -1 where it is on none.</summary>
+    public int Home { get; }
+
+    /// <summary>When it was opened; a timestamp of the clock.</summary>
+    public long OpenedAt { get; }
+
+    /// <summary>How many streams it has; without the lock only roughly.</summary>
+    public int Streams => _streams.Count;
+
+    /// <summary>Whether a stream has ended on it.</summary>
+    public bool HasServed { get; private set; }
+
+    /// <summary>Completed when the backend's first SETTINGS have come, or the connection has ended.</summary>
+    public Task HasSettings => _hasSettings.Task;
+
+    /// <summary>Whether the backend accepts WebSockets (RFC 8441 section 3).</summary>
+    public bool TakesExtendedConnect { get; private set; }
+
+    /// <summary>How many streams could be started now.</summary>
+    public int FreeStreams
+    {
+        get
+        {
+            lock (Gate)
+            {
+                return FreeStreamsNeedsLock();
+            }
+        }
+    }
+
+    /// <summary>Whether no more streams will be started on it.</summary>
+    public bool IsEnding
+    {
+        get
+        {
+            lock (Gate)
+            {
+                return _isDraining || _isClosed;
+            }
+        }
+    }
+
+    /// <summary>Sends the preface, and begins to receive.</summary>
+    public void Begin(Http2Receiver receiver)
+    {
+        ReadOnlySpan<byte> settings = // identifiers and values: no push, the window of a stream, the largest field section
+        [
+            0, 2, 0, 0, 0, 0,
+            0, 4, 0, Http2Stream.InitialWindow >> 16, 0, 0,
+            0, 6, 0, FieldSection.MaxSize >> 16, 0, 0,
+        ];
+        lock (Gate)
+        {
+            _sender.Add("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8);
+            _sender.AddFrame(FrameType.Settings, FrameFlags.None, 0, settings);
+            _sender.AddFrame(FrameType.WindowUpdate, 0, ReceiveWindow - DefaultWindow);
+        }
+        Flush();
+        BackgroundTask.Run(receiver.RunAsync(this, _connection), _logger, "receiving from a backend over HTTP/2");
+    }
+
+    /// <summary>Starts a stream with the head of its request, which is sent with the next <see cref="Flush"/>.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="block">The field section.</param>
+    /// <param name="isEnd">Whether no body follows.</param>
+    /// <returns>False where the connection can take no more streams now.</returns>
+    public bool TryStart(Http2Stream stream, ReadOnlySpan<byte> block, bool isEnd)
+    {
+        lock (Gate)
+        {
+            if (FreeStreamsNeedsLock() == 0)
+            {
+                return false;
+            }
+            if (_streams.Count == 0)
+            {
+                NoteFramesNeedsLock(); // Nothing was to be expected until now.
+            }
+            stream.Start(this, _nextId, _initialSendWindow, isEnd);
+            _streams.Add(_nextId, stream);
+            // RFC 7541 section 4.2: that the encoder's table has size 0 is said once.
+            _sender.AddFields(_nextId, _nextId == 1 ? [0x20] : [], block, isEnd);
+            _isDraining |= _nextId == int.MaxValue;
+            _nextId = unchecked(_nextId + 2);
+        }
+        if (stream.AbortCause != AbortCause.None)
+        {
+            Reset(stream, Http2Error.Cancel); // It was aborted before it knew this connection.
+        }
+        return true;
+    }
+
+    /// <summary>Sends as much of a body as there is room for.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="data">The data; afterwards what could not be sent.</param>
+    /// <param name="isLast">Whether nothing follows.</param>
+    /// <returns>Whether all was sent.</returns>
+    /// <exception cref="IOException">The stream has ended.</exception>
+    public bool TrySend(Http2Stream stream, ref ReadOnlyMemory<byte> data, bool isLast)
+    {
+        lock (Gate)
+        {
+            int count;
+            do
+            {
+                if (stream.IsReset)
+                {
+                    throw new IOException("the backend wants no more of the request");
+                }
+                count = (int)Math.Min(Math.Min(data.Length, _sender.MaxFrameSize), Math.Min(stream.SendWindow, _sendWindow));
+                if (!data.IsEmpty && count <= 0 || _sender.IsFull)
+                {
+                    return false;
+                }
+                count = Math.Max(count, 0); // An empty frame needs no room.
+                var isEnd = isLast && count == data.Length;
+                _sender.AddFrame(FrameType.Data, isEnd ? FrameFlags.EndStream : FrameFlags.None, stream.Id, data.Span[..count]);
+                stream.CountSentNeedsLock(count, isEnd);
+                _sendWindow -= count;
+                data = data[count..];
+            }
+            while (!data.IsEmpty);
+            EndIfDoneNeedsLock(stream);
+        }
+        if (isLast || _sender.IsWorthFlushing)
+        {
+            Flush();
+        }
+        AfterEnd();
+        return true;
+    }
+
+    /// <summary>Whether a stream may send some of its body. Needs the lock.</summary>
+    public bool HasRoomNeedsLock(Http2Stream stream) => stream.SendWindow > 0 && _sendWindow > 0;
+
+    /// <summary>Waits while too much is buffered.</summary>
+    public Task WhenNotFullAsync() => _sender.WhenNotFullAsync();
+
+    /// <summary>Sends the fields that follow a body, and the end of the stream.</summary>
+    public void SendTrailers(Http2Stream stream, ReadOnlySpan<byte> block)
+    {
+        lock (Gate)
+        {
+            if (!stream.IsReset)
+            {
+                _sender.AddFields(stream.Id, [], block, isEnd: true);
+                stream.CountSentNeedsLock(0, isEnd: true);
+                EndIfDoneNeedsLock(stream);
+            }
+        }
+        Flush();
+        AfterEnd();
+    }
+
+    /// <summary>Announces to the backend how much of a stream's body was read.</summary>
+    public void Announce(Http2Stream stream)
+    {
+        lock (Gate)
+        {
+            if (stream.TakeAnnouncementNeedsLock() is > 0 and var count)
+            {
+                _sender.AddFrame(FrameType.WindowUpdate, stream.Id, (uint)count);
+            }
+        }
+        Flush();
+    }
+
+    /// <summary>Ends a stream early. Its waits end on another thread, because the caller may have other work to do.</summary>
+    public void Reset(Http2Stream stream, Http2Error code)
+    {
+        var wake = new List<Readiness>();
+        lock (Gate)
+        {
+            ResetNeedsLock(stream, code, new IOException("the request was aborted"), wake);
+        }
+        Flush();
+        WakeElsewhere(wake);
+        AfterEnd();
+    }
+
+    /// <summary>Sends what has gathered.</summary>
+    public void Flush() => _sender.Flush();
+
+    /// <summary>Starts no more streams, and closes the connection once there is none.</summary>
+    public void Drain()
+    {
+        lock (Gate)
+        {
+            _isDraining = _hasEndedStreams = true;
+        }
+        AfterEnd();
+    }
+
+    /// <summary>
+    /// Aborts streams that are past their deadline, notices that the backend is silent, and closes the connection if it was idle too long.
+    /// </summary>
+    public void Sweep()
+    {
+        var now = _time.GetTimestamp();
+        List<Http2Stream> late;
+        bool isDead, isSilent, isIdle;
+        lock (Gate)
+        {
+            late = [.. _streams.Values.Where(stream => stream.IsPastDeadline(now))];
+            isDead = _pingSentAt is { } sentAt && _time.GetElapsedTime(sentAt, now) >= PingTimeout;
+            isSilent = _streams.Count > 0 && _time.GetElapsedTime(_lastFrameAt, now) >= QuietTime;
+            isIdle = _streams.Count == 0 && _time.GetElapsedTime(_idleSince, now) >= ConnectionLifetime.MaxIdle;
+        }
+        foreach (var stream in late)
+        {
+            stream.Abort(AbortCause.TimedOut);
+        }
+        if (isDead)
+        {
+            Close(new IOException($"the connection is dead: no answer to a PING within {PingTimeout.TotalSeconds} s"), null, isSuspect: true);
+        }
+        else if (isSilent || late.Exists(stream => stream.Head is null))
+        {
+            Ping();
+        }
+        else if (isIdle)
+        {
+            Drain();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Close(new IOException("the connection was closed"), Http2Error.NoError, isSuspect: false);
+
+    /// <summary>Closes the connection; the streams that it still has fail.</summary>
+    /// <param name="reason">Why.</param>
+    /// <param name="code">What is sent in GOAWAY; null where the backend cannot be reached any longer.</param>
+    /// <param name="isSuspect">Whether the backend should be probed.</param>
+    public void Close(Exception reason, Http2Error? code, bool isSuspect)
+    {
+        var wake = new List<Readiness>();
+        lock (Gate)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+            _isClosed = true;
+            foreach (var stream in _streams.Values)
+            {
+                stream.FailNeedsLock(reason, wake);
+            }
+            _streams.Clear();
+            if (code is { } known)
+            {
+                _sender.AddGoAway(known);
+            }
+        }
+        _hasSettings.TrySetResult();
+        BackgroundTask.Run(CloseAsync(isDead: code is null), _logger, "closing a connection over HTTP/2");
+        _owner.Remove(this, isSuspect);
+        WakeElsewhere(wake);
+    }
+
+    /// <summary>Must be called without the lock after streams may have ended: others can start, or the connection is closed.</summary>
+    public void AfterEnd()
+    {
+        bool isDone;
+        lock (Gate)
+        {
+            if (!_hasEndedStreams)
+            {
+                return;
+            }
+            _hasEndedStreams = false;
+            _idleSince = _time.GetTimestamp();
+            isDone = _isDraining && _streams.Count == 0;
+        }
+        if (isDone)
+        {
+            Dispose();
+        }
+        else
+        {
+            _owner.NoteRoom();
+        }
+    }
+
+    // --- What the receiver calls ------------------------------------------------------------------------------------------------
+
+    /// <summary>The backend has sent something, so it is there. Needs the lock.</summary>
+    public void NoteFramesNeedsLock() => _lastFrameAt = _time.GetTimestamp();
+
+    /// <summary>Returns a stream; null where it has ended. Needs the lock.</summary>
+    /// <exception cref="Http2ConnectionException">It was never started.</exception>
+    public Http2Stream? FindNeedsLock(int id) =>
+        _streams.TryGetValue(id, out var stream) ? stream
+        : (id & 1) == 1 && (uint)id < (uint)_nextId ? null
+        : throw new Http2ConnectionException(Http2Error.ProtocolError, "a frame of a stream that was never started");
+
+    /// <summary>Counts data that has arrived, of any stream, and announces it again. Needs the lock.</summary>
+    public void CountReceivedNeedsLock(int count)
+    {
+        _received += count;
+        if (_received > ReceiveWindow)
+        {
+            throw new Http2ConnectionException(Http2Error.FlowControlError, "more data than there is room for");
+        }
+        if (_received >= ReceiveWindow / 2)
+        {
+            _sender.AddFrame(FrameType.WindowUpdate, 0, (uint)_received);
+            _received = 0;
+        }
+    }
+
+    /// <summary>The backend has made room on one stream, or (null) on all together. Needs the lock.</summary>
+    public void AddRoomNeedsLock(Http2Stream? stream, int count, List<Readiness> wake)
+    {
+        if (stream is null)
+        {
+            _sendWindow += count;
+            if (_sendWindow > int.MaxValue)
+            {
+                throw new Http2ConnectionException(Http2Error.FlowControlError, "a window that is too large");
+            }
+            WakeWritersNeedsLock(wake);
+        }
+        else if (!stream.TryAddRoomNeedsLock(count))
+        {
+            ResetNeedsLock(stream, Http2Error.FlowControlError, new MalformedResponseException("a window that is too large"), wake);
+        }
+        else if (HasRoomNeedsLock(stream))
+        {
+            stream.WakeWriterNeedsLock(wake);
+        }
+    }
+
+    /// <summary>Takes up one of the backend's settings (RFC 9113 section 6.5.2, RFC 8441 section 3). Needs the lock.</summary>
+    public void ApplySettingNeedsLock(int id, uint value)
+    {
+        const int EnablePush = 2, MaxStreams = 3, InitialWindow = 4, MaxFrameSize = 5, EnableConnect = 8;
+        switch (id)
+        {
+            case EnablePush when value > 0:
+                throw new Http2ConnectionException(Http2Error.ProtocolError, "an invalid ENABLE_PUSH");
+            case MaxStreams:
+                _maxStreams = _owner.MaxStreams = value;
+                break;
+            case InitialWindow:
+                var more = (int)(value <= int.MaxValue ? value : throw InvalidWindow()) - _initialSendWindow;
+                _initialSendWindow += more;
+                if (_streams.Values.Any(stream => !stream.TryAddRoomNeedsLock(more)))
+                {
+                    throw InvalidWindow();
+                }
+                break;
+            case MaxFrameSize:
+                _sender.MaxFrameSize = value is >= 0x4000 and <= 0xff_ffff
+                    ? (int)Math.Min(value, 0x1_0000)
+                    : throw new Http2ConnectionException(Http2Error.ProtocolError, "an invalid MAX_FRAME_SIZE");
+                break;
+            case EnableConnect:
+                TakesExtendedConnect = value == 1;
+                break;
+        }
+    }
+
+    /// <summary>All of a SETTINGS frame was applied. Needs the lock.</summary>
+    public void AcknowledgeSettingsNeedsLock(List<Readiness> wake)
+    {
+        _sender.AddFrame(FrameType.Settings, FrameFlags.Ack, 0, []);
+        WakeWritersNeedsLock(wake); // Windows may have grown.
+        _hasEndedStreams = true; // More streams may be allowed.
+        _hasSettings.TrySetResult();
+    }
+
+    /// <summary>Answers a PING. Needs the lock.</summary>
+    public void AcknowledgePingNeedsLock(ReadOnlySpan<byte> payload)
+    {
+        if (_sender.IsFull)
+        {
+            throw new Http2ConnectionException(Http2Error.EnhanceYourCalm, "PINGs, but it does not take the answers");
+        }
+        _sender.AddFrame(FrameType.Ping, FrameFlags.Ack, 0, payload);
+    }
+
+    /// <summary>The backend has answered a PING. Needs the lock.</summary>
+    public void EndPingNeedsLock()
+    {
+        _pingSentAt = null;
+        _hasEndedStreams = true; // Streams may start again.
+    }
+
+    /// <summary>The backend processes no stream above the last one. Needs the lock.</summary>
+    public void GoAwayNeedsLock(int last, List<Readiness> wake)
+    {
+        _isDraining = _hasEndedStreams = true;
+        foreach (var stream in _streams.Values.Where(stream => stream.Id > last).ToList())
+        {
+            RemoveNeedsLock(stream);
+            stream.FailNeedsLock(new StreamRefusedException("it goes away"), wake);
+        }
+    }
+
+    /// <summary>The backend has reset a stream. Needs the lock.</summary>
+    public void EndResetNeedsLock(Http2Stream stream, Http2Error code, List<Readiness> wake)
+    {
+        RemoveNeedsLock(stream);
+        stream.FailNeedsLock(
+            code == Http2Error.RefusedStream ? new StreamRefusedException("it refused the stream") : new StreamResetException(code), wake);
+    }
+
+    /// <summary>Resets a stream. Needs the lock.</summary>
+    public void ResetNeedsLock(Http2Stream stream, Http2Error code, Exception reason, List<Readiness> wake)
+    {
+        if (!stream.IsReset && RemoveNeedsLock(stream))
+        {
+            _sender.AddFrame(FrameType.RstStream, stream.Id, (uint)code);
+            stream.FailNeedsLock(reason, wake);
+        }
+    }
+
+    /// <summary>Removes a stream that both sides have ended. Needs the lock.</summary>
+    public void EndIfDoneNeedsLock(Http2Stream stream)
+    {
+        if (stream is { HasSentEnd: true, HasReceivedEnd: true } && RemoveNeedsLock(stream))
+        {
+            HasServed = true;
+        }
+    }
+
+    // --- Private ----------------------------------------------------------------------------------------------------------------
+
+    private static Http2ConnectionException InvalidWindow() => new(Http2Error.FlowControlError, "an invalid INITIAL_WINDOW_SIZE");
+
+    // While it is not known whether the backend is there, requests go to other connections.
+    private int FreeStreamsNeedsLock() =>
+        _isDraining || _isClosed || _pingSentAt is not null ? 0 : (int)Math.Clamp(_maxStreams - _streams.Count, 0, int.MaxValue);
+
+    private bool RemoveNeedsLock(Http2Stream stream)
+    {
+        var isRemoved = _streams.Remove(stream.Id);
+        _hasEndedStreams |= isRemoved;
+        return isRemoved;
+    }
+
+    private void Ping()
+    {
+        lock (Gate)
+        {
+            if (!_isClosed && _pingSentAt is null)
+            {
+                _pingSentAt = _time.GetTimestamp();
+                _sender.AddFrame(FrameType.Ping, FrameFlags.None, 0, "liveness"u8);
+            }
+        }
+        Flush();
+    }
+
+    private void WakeWritersNeedsLock(List<Readiness> wake)
+    {
+        foreach (var stream in _streams.Values)
+        {
+            if (HasRoomNeedsLock(stream))
+            {
+                stream.WakeWriterNeedsLock(wake);
+            }
+        }
+    }
+
+    private static void WakeElsewhere(List<Readiness> wake)
+    {
+        foreach (var wait in wake)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static wait => wait.Set(), wait, preferLocal: false);
+        }
+    }
+
+    private void OnBroken(Exception? reason) =>
+        Close(reason ?? new IOException($"it took nothing for {SendTimeout.TotalSeconds} s"), null, isSuspect: true);
+
+    private async Task CloseAsync(bool isDead)
+    {
+        if (!isDead)
+        {
+            await _sender.FlushAndDrainAsync();
+            await _connection.EndSendingAsync();
+        }
+        _sender.Dispose();
+        _connection.Dispose();
+    }
+}

@@ -1,0 +1,252 @@
+using System.Diagnostics.CodeAnalysis;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Upstream.Exchanges;
+using LoadBalancer.Net;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace LoadBalancer.Http.Upstream.Http2;
+
+/// <summary>
+/// An exchange over one stream of an HTTP/2 connection. Disposing it before both sides have ended the stream resets it.
+/// </summary>
+internal sealed class Http2Exchange : Exchange, IUploadTarget
+{
+    private readonly ForwardRequest _request;
+    private readonly TimeoutOptions _timeouts;
+    private readonly TimeProvider _time;
+    private readonly bool _isNegotiated;
+    private readonly Http2Stream _stream;
+    private readonly Upload? _upload;
+    private readonly Http2HeadWriter _head;
+    private readonly CancellationTokenRegistration _clientGone;
+    private readonly CancellationTokenRegistration _superseded;
+    private int _status;
+    private bool _isStarted;
+    private bool _isFirst; // on its connection
+    private bool _isFramed;
+    private bool _isReleased;
+
+    /// <summary>Prepares the request; nothing is sent yet.</summary>
+    /// <exception cref="ForwardException">The request must not be passed on.</exception>
+    public Http2Exchange(ForwardRequest request, TimeoutOptions timeouts, TimeProvider time, bool isNegotiated)
+    {
+        (_request, _timeouts, _time, _isNegotiated) = (request, timeouts, time, isNegotiated);
+        _head = Http2HeadWriter.Write(request);
+        _stream = new Http2Stream(time, request.Context.Request.Method == HttpMethods.Head);
+        _upload = request.Body is { } body ? new Upload(this, body, this, timeouts) : null;
+        _clientGone = request.Context.RequestAborted.UnsafeRegister(AbortForClient, _stream);
+        _superseded = request.Superseded.UnsafeRegister(AbortForClient, _stream);
+    }
+
+    /// <inheritdoc/>
+    public override int Status => _status;
+
+    /// <inheritdoc/>
+    public override bool IsUploadRefused => _upload is { IsRefused: true };
+
+    /// <inheritdoc/>
+    public override bool IsClientGone =>
+        _stream.AbortCause == AbortCause.Client
+        || _stream.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
+
+    /// <inheritdoc cref="Exchange.Aborted"/>
+    public override CancellationToken Aborted => _stream.Aborted;
+
+    /// <inheritdoc/>
+    public bool MayRefuse => true;
+
+    /// <summary>Starts the request on a connection: sends its head, and begins to send its body.</summary>
+    /// <returns>False where the connection has no room for it now.</returns>
+    public bool TryStart(Http2Connection connection)
+    {
+        var isFirst = !connection.HasServed;
+        if (!connection.TryStart(_stream, _head.Written.Span, isEnd: _upload is null && !_request.IsUpgrade))
+        {
+            return false;
+        }
+        (_isStarted, _isFirst) = (true, isFirst);
+        _head.Dispose();
+        SetDeadline(_timeouts.Response);
+        _upload?.Begin(_request.ExpectsContinue, _time);
+        connection.Flush();
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask ReadHeadAsync()
+    {
+        var isContinued = false;
+        await _stream.WaitForHeadAsync(isContinued);
+        while (_stream is { Head: null, Failure: null })
+        {
+            isContinued = true;
+            _upload?.Decide(start: true);
+            await _stream.WaitForHeadAsync(isContinued);
+        }
+        if (_stream.Head is not { } head)
+        {
+            throw Failure(_stream.Failure!);
+        }
+        if (_stream.IsContinued)
+        {
+            _upload?.Decide(start: true);
+        }
+        _upload?.Decide(start: false); // If it has not started by now, the backend does not want it.
+        // RFC 8441 section 5: there is no 101 over HTTP/2; the stream is the tunnel.
+        _status = _request.IsUpgrade && head.Status is >= 200 and < 300 ? StatusCodes.Status101SwitchingProtocols : head.Status;
+        SetDeadline(_timeouts.Idle);
+    }
+
+    /// <inheritdoc/>
+    public override void CopyHead(HttpResponse to)
+    {
+        to.StatusCode = _status;
+        ResponseFields.Copy(_stream.Head!.Lines, _status, null, to);
+        if (_status == StatusCodes.Status101SwitchingProtocols && !_request.IsConnect)
+        {
+            to.Headers.SecWebSocketAccept = WebSocketAccept(_request.Context.Request.Headers.SecWebSocketKey.ToString());
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask<string?> CopyBodyAsync(HttpContext context)
+    {
+        try
+        {
+            if (_status is not (204 or 205 or 304) && context.Request.Method != HttpMethods.Head)
+            {
+                await CopyBodyAsync(context.Response);
+            }
+            _stream.EndDeadline();
+            return null;
+        }
+        catch (Exception e) when (e is IOException or MalformedResponseException or SocketException
+            or ObjectDisposedException or OperationCanceledException)
+        {
+            if (IsClientGone)
+            {
+                return null;
+            }
+            if (e is StreamResetException { Code: not Http2Error.NoError } reset)
+            {
+                context.Features.Get<IHttpResetFeature>()?.Reset((int)reset.Code); // The client may know what it means.
+            }
+            return _stream.AbortCause == AbortCause.TimedOut ? "no byte moved for " + _timeouts.Idle : FailureReason.Of(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override ValueTask<int> ReadPieceAsync(PipeWriter to) => _stream.ReadAsync(to, _isFramed);
+
+    /// <inheritdoc/>
+    public override Task TunnelAsync(HttpContext context) => Tunnel.RunAsync(context, this, this, _stream.Head!.Lines, _timeouts.Idle);
+
+    /// <inheritdoc/>
+    public override ValueTask EndUploadAsync() => _upload?.EndAsync() ?? ValueTask.CompletedTask;
+
+    /// <inheritdoc/>
+    public override void Complete() => Release();
+
+    /// <inheritdoc cref="Exchange.SetDeadline"/>
+    public override void SetDeadline(TimeSpan fromNow) => _stream.SetDeadline(fromNow);
+
+    /// <inheritdoc/>
+    public void Abort(AbortCause cause) => _stream.Abort(cause);
+
+    /// <inheritdoc/>
+    public ValueTask SendAsync(ReadOnlyMemory<byte> piece, bool isLast) => _stream.SendAsync(piece, isLast);
+
+    /// <inheritdoc/>
+    public ValueTask EndAsync(IReadOnlyList<(string Name, string Value)> trailers)
+    {
+        if (trailers.Count == 0)
+        {
+            return _stream.SendAsync(default, isLast: true);
+        }
+        using var block = Http2HeadWriter.Write(trailers);
+        _stream.SendTrailers(block.Written.Span);
+        return ValueTask.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public void Flush() => _stream.Flush();
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            Release();
+        }
+        base.Dispose(disposing);
+    }
+
+    // RFC 6455 section 1.3: over HTTP/1.1 the client wants its key confirmed, which the backend has not seen.
+    [SuppressMessage("Security", "CA5350", Justification = "the protocol says so, and nothing secret depends on it")]
+    private static string WebSocketAccept(string key) =>
+        Convert.ToBase64String(SHA1.HashData(Encoding.Latin1.GetBytes(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
+
+    private static void AbortForClient(object? stream) => ((Http2Stream)stream!).Abort(AbortCause.Client);
+
+    private async ValueTask CopyBodyAsync(HttpResponse response)
+    {
+        if (_stream.IsAllRead && _stream.Trailers is null)
+        {
+            return; // A head that ends the stream goes to the client as one too (gRPC: "Trailers-Only").
+        }
+        _isFramed = response.ContentLength is null && ClientFraming.BeginChunked(response);
+        if (!_stream.HasUnread)
+        {
+            await BodyCopy.FlushAsync(this, response.BodyWriter, _timeouts.Idle); // The body may take long. The head need not wait for it.
+        }
+        while (await ReadPieceAsync(response.BodyWriter) is > 0 and var count)
+        {
+            BytesRelayed += count;
+            if (_stream.IsAllRead)
+            {
+                break; // The rest goes out with the end.
+            }
+            await BodyCopy.FlushAsync(this, response.BodyWriter, _timeouts.Idle);
+        }
+        ClientFraming.WriteTrailers(_stream.Trailers?.Lines.Trailers() ?? [], response, _isFramed);
+        await BodyCopy.EndAsync(this, response, _timeouts.Idle);
+    }
+
+    private void Release()
+    {
+        if (!_isReleased)
+        {
+            _isReleased = true;
+            _clientGone.Dispose();
+            _superseded.Dispose();
+            _stream.Dispose();
+            if (!_isStarted)
+            {
+                _head.Dispose();
+            }
+        }
+    }
+
+    private ForwardException Failure(Exception e)
+    {
+        var body = _request.Body;
+        var error = _stream.AbortCause switch
+        {
+            AbortCause.Client => body?.ClientError ?? ForwardError.ClientGone,
+            AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
+            _ => e is MalformedResponseException ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
+        };
+        var isOfBackend = error == ForwardError.ResponseHead;
+        return new ForwardException(error, FailureReason.Of(e))
+        {
+            IsRefused = isOfBackend && e is StreamRefusedException,
+            IsStale = isOfBackend && !_isFirst && e is not StreamResetException,
+            IsOtherVersion = isOfBackend && _isNegotiated && e is StreamResetException { Code: Http2Error.Http11Required },
+        };
+    }
+}

@@ -1,0 +1,180 @@
+using System.Globalization;
+using System.Net;
+using LoadBalancer.Http.Headers;
+using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Upstream.Exchanges;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
+using Microsoft.Net.Http.Headers;
+
+namespace LoadBalancer.Http.Upstream.Http2;
+
+/// <summary>
+/// Writes the head of the request that a backend gets over HTTP/2, by the same rules as over HTTP/1.1, in the form of HPACK (RFC 7541). The
+/// dynamic table is not used, so a head can be sent on any connection.
+/// </summary>
+internal struct Http2HeadWriter : IFieldWriter, IDisposable
+{
+    // Indexes of the static table. With this bit a single byte is the whole field (RFC 7541 section 6.1).
+    private const byte Indexed = 0x80;
+    private const byte Authority = 1;
+    private const byte MethodGet = 2;
+    private const byte MethodPost = 3;
+    private const byte Path = 4;
+    private const byte SchemeHttp = 6;
+    private const byte SchemeHttps = 7;
+
+    private HeadBuffer _head = new();
+
+    private Http2HeadWriter(ForwardRequest request)
+    {
+        var context = request.Context;
+        var headers = context.Request.Headers;
+        var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+        if (!RequestRules.IsTarget(target))
+        {
+            throw new ForwardException(ForwardError.RequestHead, "a control character in the target");
+        }
+        WriteMethod(request.IsUpgrade ? HttpMethods.Connect : context.Request.Method);
+        if (request.IsUpgrade)
+        {
+            Field(":protocol", request.UpgradeProtocol!.ToLowerInvariant()); // RFC 8441 section 4
+        }
+        _head.Append((byte)(Indexed | (request.Backend.Address.Scheme == "https" ? SchemeHttps : SchemeHttp)));
+        BeginLiteral(Path);
+        String(RequestRules.OriginForm(target));
+        BeginLiteral(Authority); // RFC 9113 section 8.3.1: never empty
+        String(headers.Host.ToString() is { Length: > 0 } host ? host : request.Backend.Address.Authority);
+
+        var named = HeaderRules.NamedByConnection(headers.Connection);
+        foreach (var (name, values) in headers)
+        {
+            // RFC 8441 section 5: the key of a WebSocket's handshake is not used over HTTP/2.
+            if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true
+                && !(request.IsUpgrade && name.Equals(HeaderNames.SecWebSocketKey, StringComparison.OrdinalIgnoreCase)))
+            {
+                foreach (var value in values)
+                {
+                    Field(name, value!);
+                }
+            }
+        }
+        if (HeaderRules.TakesTrailers(headers.TE))
+        {
+            Field(HeaderNames.TE, "trailers");
+        }
+        if (context.Request.ContentLength is { } length)
+        {
+            Field(HeaderNames.ContentLength, length.ToString(CultureInfo.InvariantCulture));
+        }
+        ForwardingFields.Write(ref this, context, request.IsPeerTrusted);
+    }
+
+    private Http2HeadWriter(IEnumerable<(string Name, string Value)> trailers)
+    {
+        foreach (var (name, value) in trailers)
+        {
+            Field(name, value);
+        }
+    }
+
+    /// <summary>The field section; valid until disposed.</summary>
+    public readonly ReadOnlyMemory<byte> Written => _head.Written;
+
+    /// <summary>Writes the head of a request.</summary>
+    /// <exception cref="ForwardException">The request must not be passed on.</exception>
+    public static Http2HeadWriter Write(ForwardRequest request) => new(request);
+
+    /// <summary>Writes the fields that follow a body.</summary>
+    public static Http2HeadWriter Write(IEnumerable<(string Name, string Value)> trailers) => new(trailers);
+
+    /// <inheritdoc/>
+    public readonly void Dispose() => _head.Dispose();
+
+    /// <inheritdoc/>
+    void IFieldWriter.AddField(string name, StringValues before, string value) => ListField(name, before, value);
+
+    /// <inheritdoc/>
+    void IFieldWriter.AddField(string name, StringValues before, IPAddress value)
+    {
+        if (before.Count > 0)
+        {
+            ListField(name, before, value.ToString());
+            return;
+        }
+        Span<char> text = stackalloc char[64];
+        value.TryFormat(text, out var length);
+        BeginField(name);
+        String(text[..length]);
+    }
+
+    private void WriteMethod(string method)
+    {
+        switch (method) // case-sensitive
+        {
+            case "GET":
+                _head.Append(Indexed | MethodGet);
+                break;
+            case "POST":
+                _head.Append(Indexed | MethodPost);
+                break;
+            default:
+                BeginLiteral(MethodGet);
+                String(method);
+                break;
+        }
+    }
+
+    private void ListField(string name, StringValues before, string value) =>
+        Field(name, before.Count == 0 ? value : string.Join(", ", StringValues.Concat(before, value).ToArray()));
+
+    private void Field(string name, string value)
+    {
+        if (!RequestRules.IsFieldValue(value))
+        {
+            throw new ForwardException(ForwardError.RequestHead, "a control character in a field");
+        }
+        BeginField(name);
+        String(value);
+    }
+
+    private void BeginField(string name)
+    {
+        var index = HpackStaticTable.IndexOf(name);
+        BeginLiteral(index);
+        if (index == 0)
+        {
+            if (!RequestRules.IsFieldName(name[0] == ':' ? name[1..] : name))
+            {
+                throw new ForwardException(ForwardError.RequestHead, "an invalid field name");
+            }
+            Integer(name.Length, 0x7f);
+            _head.AppendLower(name);
+        }
+    }
+
+    // RFC 7541 section 6.2.2: a literal that is not added to the table. Its name is the one at an index, or follows.
+    private void BeginLiteral(int nameIndex) => Integer(nameIndex, 0xf);
+
+    private void String(ReadOnlySpan<char> text)
+    {
+        Integer(text.Length, 0x7f);
+        _head.Append(text);
+    }
+
+    // Section 5.1.
+    private void Integer(int value, int mask)
+    {
+        if (value < mask)
+        {
+            _head.Append((byte)value);
+            return;
+        }
+        _head.Append((byte)mask);
+        for (value -= mask; value >= 0x80; value >>= 7)
+        {
+            _head.Append((byte)(value & 0x7f | 0x80));
+        }
+        _head.Append((byte)value);
+    }
+}
