@@ -179,9 +179,9 @@ internal sealed class AccessLogTests
             var lines = await File.ReadAllLinesAsync(file);
             lines.Should().HaveCount(2); // in any order: each core has lines of its own
             lines.Should().ContainSingle(line => line.Contains("/one"))
-                .Which.Should().MatchRegex(@"^127\.0\.0\.1 - - \[.*\] ""GET /one HTTP/1\.1"" 200 2 0\.\d{6} web/b1$");
+                .Which.Should().MatchRegex(@"^127\.0\.0\.1 - - \[.*\] ""GET /one HTTP/1\.1"" 200 2 \d+\.\d{6} web/b1$");
             lines.Should().ContainSingle(line => line.Contains("/two"))
-                .Which.Should().MatchRegex(@"""TRACE /two HTTP/1\.1"" 405 29 0\.\d{6} -$");
+                .Which.Should().MatchRegex(@"""TRACE /two HTTP/1\.1"" 405 29 \d+\.\d{6} -$");
         }
         finally
         {
