@@ -2,7 +2,8 @@
 # Measures this load balancer beside nginx and HAProxy, all three in front of the same backend (nginx) in one run, and prints the
 # results as a Markdown table. README.md says what its rows mean.
 #
-#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]      scenarios: small many large log idle huge start policies tcp broker
+#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]
+#   scenarios: small many large log idle huge start policies tcp broker h2 grpc
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -13,16 +14,17 @@ while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
-    -h | --help) sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) scenarios+=("$1"); shift ;;
   esac
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies tcp broker)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies tcp broker h2 grpc)
 
 missing=()
 for tool in nginx haproxy wrk curl; do
   command -v "$tool" > /dev/null || missing+=("$tool")
 done
+case " ${scenarios[*]} " in *" h2 "* | *" grpc "*) command -v h2load > /dev/null || missing+=(nghttp2-client) ;; esac
 if [ ${#missing[@]} -gt 0 ]; then
   echo "bench/run.sh needs ${missing[*]} (Debian: apt-get install ${missing[*]})" >&2
   exit 1
@@ -35,6 +37,8 @@ policies=(RoundRobin LeastConnections ResponseTime IpHash Random PowerOfTwoChoic
 declare -A pid port=(
   [nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105
   [backend+tcp]=9130 [nginx+tcp]=9131 [haproxy+tcp]=9132 [ours+tcp]=9133)
+
+source ./http2.sh
 
 stop() {
   kill -TERM "${pid[@]}" 2> /dev/null || true
@@ -164,6 +168,7 @@ load_balancer() { exec dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.d
 start() { # NAME: starts it and waits for its first answer
   case $1 in
     backend) nginx -p "$work" -c "$work/backend.conf" & ;;
+    backend+grpc) nginx -p "$work" -c "$work/$1.conf" & ;;
     backend+tcp) tcp_peer serve "${port[$1]}" > "$work/$1.log" 2>&1 & ;;
     nginx*) nginx -p "$work" -c "$work/$1.conf" & ;;
     haproxy*) haproxy -db -f "$work/$1.conf" > "$work/$1.log" 2>&1 & ;;
@@ -183,6 +188,7 @@ start() { # NAME: starts it and waits for its first answer
 
 answers() { # NAME URL
   case $1 in
+    *+h2 | *+grpc) http2_answers "$1" ;;
     *+tcp)
       timeout 5 bash -c "exec 3<> /dev/tcp/127.0.0.1/${port[$1]} && echo hello >&3 && read -r answer <&3 && [ \"\$answer\" = hello ]" \
         2> /dev/null
@@ -374,6 +380,7 @@ print_policies() { # medians, and the ratios to RoundRobin
 
 dotnet build ../LoadBalancer --configuration Release --nologo --verbosity quiet
 write_configurations
+case " ${scenarios[*]} " in *" h2 "* | *" grpc "*) write_http2_configurations ;; esac
 case " ${scenarios[*]} " in *" idle "*) dotnet build IdleConnections --output "$work/idle" --nologo --verbosity quiet ;; esac
 case " ${scenarios[*]} " in
   *" tcp "*)
@@ -395,7 +402,7 @@ for scenario in "${scenarios[@]}"; do
   case $scenario in
     start) start_up ;;
     broker) ./broker.sh --rounds "$rounds" --seconds "$seconds" > "$work/broker.md" ;; # a table of its own
-    small | many | large | log | idle | huge | policies | tcp) "$scenario" ;;
+    small | many | large | log | idle | huge | policies | tcp | h2 | grpc) "$scenario" ;;
     *) echo "no scenario '$scenario'" >&2; exit 1 ;;
   esac
 done

@@ -1,28 +1,65 @@
 using System.Buffers.Binary;
+using System.Globalization;
+using System.Net.Security;
 using System.Text;
 
 namespace LoadBalancer.Tests.Support;
 
 /// <summary>A client that speaks HTTP/2 frame by frame (RFC 9113), so that it can say what no library would.</summary>
-internal sealed class Http2Peer(RawPeer peer) : IDisposable
+internal sealed class Http2Peer : IDisposable
 {
-    public const byte Data = 0, Headers = 1, RstStream = 3, Settings = 4, GoAway = 7, Continuation = 9;
+    public const byte Data = 0, Headers = 1, Priority = 2, RstStream = 3, Settings = 4, PushPromise = 5, Ping = 6, GoAway = 7,
+        WindowUpdate = 8, Continuation = 9;
 
+    public const byte EndStream = 1, EndHeaders = 4;
+
+    private const int LargestFrame = 16 * 1024;
     private const string Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    private const byte EndStream = 1, EndHeaders = 4;
+
+    private static readonly string[] Errors =
+    [
+        "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED", "FRAME_SIZE_ERROR",
+        "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM", "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
+    ];
+
+    // Of the static table, RFC 7541 appendix A, from index 8 on.
+    private static readonly string[] IndexedStatus = ["200", "204", "206", "304", "400", "404", "500"];
+
+    private readonly RawPeer _peer;
+    private readonly Stream _stream;
+
+    private Http2Peer(RawPeer peer, Stream stream) => (_peer, _stream) = (peer, stream);
 
     /// <summary>Connects to a listener that expects HTTP/2 without TLS.</summary>
     public static async Task<Http2Peer> ConnectAsync(int port)
     {
-        var peer = new Http2Peer(await RawPeer.ConnectAsync(port));
-        await peer.SendTextAsync(Preface);
-        await peer.SendFrameAsync(Settings, 0, 0, "");
-        return peer;
+        var raw = await RawPeer.ConnectAsync(port);
+        return await BeginAsync(new Http2Peer(raw, raw.Stream));
+    }
+
+    /// <summary>Connects with TLS, and negotiates HTTP/2; any certificate will do.</summary>
+    public static async Task<Http2Peer> ConnectWithTlsAsync(int port)
+    {
+        var raw = await RawPeer.ConnectAsync(port);
+        var tls = new SslStream(raw.Stream, leaveInnerStreamOpen: false, (_, _, _, _) => true);
+        await tls.AuthenticateAsClientAsync(
+            new SslClientAuthenticationOptions { TargetHost = "it.test", ApplicationProtocols = [SslApplicationProtocol.Http2] });
+        return await BeginAsync(new Http2Peer(raw, tls));
     }
 
     /// <summary>Sends a request without a body: its fields as they stand, pseudo-fields too.</summary>
-    public Task SendRequestAsync(int stream, params (string Name, string Value)[] fields) =>
-        SendFrameAsync(Headers, EndStream | EndHeaders, stream, Encode(fields));
+    public Task SendRequestAsync(int stream, params (string Name, string Value)[] fields) => SendHeadAsync(EndStream, stream, fields);
+
+    /// <summary>Sends the head of a request, in as many frames as it needs.</summary>
+    public async Task SendHeadAsync(byte flags, int stream, params (string Name, string Value)[] fields)
+    {
+        var parts = Encode(fields).Chunk(LargestFrame).Select(part => new string(part)).ToList();
+        foreach (var (i, part) in parts.Index())
+        {
+            var end = i == parts.Count - 1 ? EndHeaders : (byte)0;
+            await SendFrameAsync(i == 0 ? Headers : Continuation, (byte)(end | (i == 0 ? flags : 0)), stream, part);
+        }
+    }
 
     /// <summary>Sends a frame.</summary>
     public Task SendFrameAsync(byte type, byte flags, int stream, string payload)
@@ -33,32 +70,102 @@ internal sealed class Http2Peer(RawPeer peer) : IDisposable
     }
 
     /// <summary>Reads frames until one of these types comes, and returns it; null where the connection ends first.</summary>
-    public async Task<(int Stream, string Payload)?> ReadFrameAsync(params byte[] types)
+    public async Task<(int Stream, string Payload)?> ReadFrameAsync(params byte[] types) =>
+        await ReadTypedFrameAsync(types) is { } frame ? (frame.Stream, frame.Payload) : null;
+
+    /// <summary>
+    /// Reads what becomes of a stream: the status of its response; <c>reset CODE</c> where it is reset; <c>end CODE</c> where the whole
+    /// connection is ended with an error, <c>end</c> where it ends without one.
+    /// </summary>
+    public async Task<string> ReadFateAsync(int stream)
     {
-        while (await peer.ReadAsync(9) is { Length: 9 } head)
+        while (await ReadTypedFrameAsync(Headers, RstStream, GoAway) is { } frame)
         {
-            var bytes = Encoding.Latin1.GetBytes(head);
-            var payload = await peer.ReadAsync(bytes[0] << 16 | bytes[1] << 8 | bytes[2]);
-            if (types.Contains(bytes[3]))
+            if (frame.Type == GoAway && ErrorAt(frame.Payload, 4) is not "NO_ERROR" and var error)
             {
-                return (BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(5)), payload);
+                return $"end {error}";
+            }
+            if (frame.Stream == stream && frame.Type != GoAway)
+            {
+                return frame.Type == RstStream ? $"reset {ErrorAt(frame.Payload, 0)}" : StatusOf(frame.Payload);
+            }
+        }
+        return "end";
+    }
+
+    public void Dispose()
+    {
+        _stream.Dispose();
+        _peer.Dispose();
+    }
+
+    /// <summary>RFC 7541 section 6.2.2: literals that are neither compressed nor remembered.</summary>
+    public static string Encode(params (string Name, string Value)[] fields)
+    {
+        var block = new StringBuilder();
+        foreach (var (name, value) in fields)
+        {
+            block.Append('\0').Append(Length(name)).Append(name).Append(Length(value)).Append(value);
+        }
+        return block.ToString();
+    }
+
+    private static async Task<Http2Peer> BeginAsync(Http2Peer peer)
+    {
+        await peer.SendTextAsync(Preface);
+        await peer.SendFrameAsync(Settings, 0, 0, "");
+        return peer;
+    }
+
+    private async Task<(byte Type, int Stream, string Payload)?> ReadTypedFrameAsync(params byte[] types)
+    {
+        while (await ReadAsync(9) is { Length: 9 } head)
+        {
+            var payload = await ReadAsync(head[0] << 16 | head[1] << 8 | head[2]);
+            if (types.Contains(head[3]))
+            {
+                return (head[3], BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(5)), Encoding.Latin1.GetString(payload));
             }
         }
         return null;
     }
 
-    public void Dispose() => peer.Dispose();
-
-    private Task SendTextAsync(string text) => peer.SendAsync(text);
-
-    // RFC 7541 section 6.2.2: literals that are neither compressed nor remembered.
-    private static string Encode((string Name, string Value)[] fields)
+    // Fewer bytes where the connection ends.
+    private async Task<byte[]> ReadAsync(int count)
     {
-        var block = new StringBuilder();
-        foreach (var (name, value) in fields)
+        var bytes = new byte[count];
+        try
         {
-            block.Append('\0').Append((char)name.Length).Append(name).Append((char)value.Length).Append(value);
+            return bytes[..await _stream.ReadAtLeastAsync(bytes, count, throwOnEndOfStream: false)];
         }
-        return block.ToString();
+        catch (IOException)
+        {
+            return [];
+        }
+    }
+
+    private async Task SendTextAsync(string text) => await _stream.WriteAsync(Encoding.Latin1.GetBytes(text));
+
+    private static string ErrorAt(string payload, int offset) =>
+        Errors[BinaryPrimitives.ReadInt32BigEndian(Encoding.Latin1.GetBytes(payload[offset..(offset + 4)]))];
+
+    // The first field of a response is its status: indexed, or three digits behind an indexed name and their length.
+    private static string StatusOf(string block) =>
+        block[0] >= 0x88 ? IndexedStatus[block[0] - 0x88] : string.Create(CultureInfo.InvariantCulture, $"{block.AsSpan(2, 3)}");
+
+    // RFC 7541 section 5.1, with a prefix of 7 bits.
+    private static string Length(string text)
+    {
+        if (text.Length < 127)
+        {
+            return ((char)text.Length).ToString();
+        }
+        var bytes = new StringBuilder("\x7f");
+        var rest = text.Length - 127;
+        for (; rest >= 128; rest >>= 7)
+        {
+            bytes.Append((char)(rest & 127 | 128));
+        }
+        return bytes.Append((char)rest).ToString();
     }
 }

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Pools;
 using Microsoft.Extensions.Primitives;
 using Microsoft.Net.Http.Headers;
@@ -51,7 +52,7 @@ internal sealed class StickySessions(BackendPool pool, StickySessionOptions opti
         {
             return;
         }
-        var isSecure = context.Request.IsHttps || isPeerTrusted && context.Request.Headers["X-Forwarded-Proto"] == "https";
+        var isSecure = RequestRules.IsHttps(context.Request, isPeerTrusted);
         var cookie = $"{options.Cookie}={value}; Path=/; HttpOnly; SameSite=Lax{(isSecure ? "; Secure" : "")}";
         context.Response.Headers[HeaderNames.SetCookie] = StringValues.Concat(context.Response.Headers[HeaderNames.SetCookie], cookie);
     }

@@ -22,8 +22,8 @@ internal static class ErrorResponse
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
         response.Headers["Proxy-Status"] = $"{HeaderRules.NodeName}; error={proxyStatus}";
-        if (error is ForwardError.RequestHead or ForwardError.RequestBody or ForwardError.TransferCoding
-            && !HttpProtocol.IsHttp2(context.Request.Protocol))
+        if (error is ForwardError.RequestHead or ForwardError.TargetTooLong or ForwardError.HeadTooLarge or ForwardError.RequestBody
+            or ForwardError.TransferCoding && RequestRules.IsHttp1(context.Request.Protocol))
         {
             response.Headers.Connection = "close"; // The start of the next request on this connection is not known.
         }

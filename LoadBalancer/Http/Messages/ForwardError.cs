@@ -20,6 +20,12 @@ public enum ForwardError
     /// <summary>The head of the request can be read in more than one way.</summary>
     RequestHead,
 
+    /// <summary>The target of the request is longer than a request line may be.</summary>
+    TargetTooLong,
+
+    /// <summary>The head of the request has too many fields, or is too large.</summary>
+    HeadTooLarge,
+
     /// <summary>The body has a transfer coding that is not supported.</summary>
     TransferCoding,
 
@@ -73,6 +79,8 @@ internal static class ForwardErrors
         ForwardError.Busy or ForwardError.QueueTimeout => (503, "No backend available", "connection_limit_reached"),
         ForwardError.Method => (405, "This method is not forwarded", "http_request_error"),
         ForwardError.RequestHead => (400, "The request is malformed", "http_request_error"),
+        ForwardError.TargetTooLong => (414, "The target of the request is too long", "http_request_error"),
+        ForwardError.HeadTooLarge => (431, "The head of the request is too large", "http_request_error"),
         ForwardError.TransferCoding => (501, "This transfer coding is not supported", "http_request_error"),
         ForwardError.Exhausted => (503, "The load balancer has no connection to spare", "proxy_internal_error"),
         ForwardError.Loop => (508, "The request came back to this load balancer too often", "proxy_loop_detected"),

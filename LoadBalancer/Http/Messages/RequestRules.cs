@@ -4,6 +4,8 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Net;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Messages;
 
@@ -13,8 +15,12 @@ namespace LoadBalancer.Http.Messages;
 /// </summary>
 internal static class RequestRules
 {
-    private static readonly SearchValues<char> ForbiddenInTarget =
-        SearchValues.Create([.. Enumerable.Range(0, 0x21).Select(c => (char)c), '\x7f']);
+    // The limits that Kestrel has for HTTP/1.1 too.
+    private const int MaxFieldLines = 100;
+    private const int MaxRequestLine = 8 * 1024; // in bytes, with its line end
+
+    private static readonly SearchValues<char> ForbiddenInTarget = SearchValues.Create(
+        [.. Enumerable.Range(0, 0x21).Select(c => (char)c), .. Enumerable.Range(0x7f, 0x81).Select(c => (char)c)]);
 
     private static readonly SearchValues<char> TokenChars =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
@@ -42,7 +48,9 @@ internal static class RequestRules
             && !offered.Any(line => line!.Contains("h2c", StringComparison.OrdinalIgnoreCase)) ? offered.ToString() : null;
     }
 
-    /// <summary>Whether a target has no character that another server could take for its end.</summary>
+    /// <summary>
+    /// Whether a target has printable ASCII characters only (RFC 3986): no other could be taken by another server for its end.
+    /// </summary>
     public static bool IsTarget(string target) => !target.AsSpan().ContainsAny(ForbiddenInTarget);
 
     /// <summary>The part of a target that the backend gets: of the absolute form (http://host/path), what follows the authority.</summary>
@@ -94,6 +102,54 @@ internal static class RequestRules
         return client?.Unmap();
     }
 
+    /// <summary>
+    /// Whether the client uses https: what a trusted proxy says of it in X-Forwarded-Proto, or else the request's scheme, which a
+    /// listener sets.
+    /// </summary>
+    public static bool IsHttps(HttpRequest request, bool isPeerTrusted) =>
+        isPeerTrusted && request.Headers["X-Forwarded-Proto"] is { Count: > 0 } proto ? proto == "https" : request.IsHttps;
+
+    /// <summary>
+    /// Why the head of a request is refused where Kestrel keeps the rules and limits of HTTP/1.1 not or in another way: it counts each
+    /// crumb of a cookie (RFC 9113 section 8.2.3) as a field line, resets the stream where a target is too long, and lets a request pass
+    /// that names no host or has fields of its connection (section 8.2.2).
+    /// </summary>
+    /// <returns>Null where it is not refused.</returns>
+    public static ForwardError? FindHeadError(HttpContext context)
+    {
+        var request = context.Request;
+        var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+        if (request.Method.Length + target.Length + "  HTTP/1.1\r\n".Length > MaxRequestLine)
+        {
+            return ForwardError.TargetTooLong;
+        }
+        var isHttp1 = IsHttp1(request.Protocol);
+        if (!isHttp1 && (!IsTarget(target) || StringValues.IsNullOrEmpty(request.Headers.Host)))
+        {
+            return ForwardError.RequestHead;
+        }
+        var lines = 0;
+        foreach (var (name, values) in request.Headers)
+        {
+            lines += values.Count; // Crumbs are one line here: Kestrel has joined them.
+            if (!isHttp1 && IsOfConnection(name))
+            {
+                return ForwardError.RequestHead;
+            }
+        }
+        return lines > MaxFieldLines ? ForwardError.HeadTooLarge : null;
+    }
+
+    // RFC 9113 section 8.2.2. Connection itself does not pass Kestrel.
+    private static bool IsOfConnection(string name) => name.Length switch
+    {
+        7 => name.Equals(HeaderNames.Upgrade, StringComparison.OrdinalIgnoreCase),
+        10 => name.Equals(HeaderNames.KeepAlive, StringComparison.OrdinalIgnoreCase),
+        16 => name.Equals("Proxy-Connection", StringComparison.OrdinalIgnoreCase),
+        17 => name.Equals(HeaderNames.TransferEncoding, StringComparison.OrdinalIgnoreCase),
+        _ => false,
+    };
+
     /// <summary>Whether a field's name is valid (RFC 9110 section 5.6.2).</summary>
     public static bool IsFieldName(string name) => name.Length > 0 && !name.AsSpan().ContainsAnyExcept(TokenChars);
 
@@ -118,7 +174,6 @@ internal static class RequestRules
         var request = context.Request;
         return !IsForwardable(context) ? ForwardError.Method
             : HeaderRules.IsLoop(request.Headers.Via) ? ForwardError.Loop
-            : request.Headers.TransferEncoding.Count > 0 && !IsHttp1(request.Protocol) ? ForwardError.RequestHead // RFC 9113 section 8.2.2
             : HttpMethods.IsConnect(request.Method) && request.ContentLength is not null ? ForwardError.RequestHead // A tunnel has no body.
             : hasBody ? FindBodyError(context)
             : null;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
@@ -41,6 +42,7 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFo
         if (features is not IHostContextContainer<RequestSlot> { HostContext.IsRunning: true })
         {
             errors?.Add(error.StatusCode, $"listener '{listener}'", null, null, "the request is malformed, too large or too slow");
+            var isHttp2 = HttpProtocol.IsHttp2(request?.Protocol ?? ""); // where the response has no body
             log?.Write(new AccessRecord
             {
                 Format = format,
@@ -50,9 +52,28 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFo
                 Target = OrDash(request?.RawTarget),
                 Protocol = OrDash(request?.Protocol),
                 Status = error.StatusCode,
-                Bytes = BadRequestTransport.Body(error.StatusCode).Length,
+                Bytes = isHttp2 ? 0 : BadRequestTransport.Body(error.StatusCode).Length,
             });
         }
+    }
+
+    /// <summary>Logs and counts a request over HTTP/2 that was refused without a response.</summary>
+    /// <param name="client">The client.</param>
+    /// <param name="status">The status that fits.</param>
+    /// <param name="cause">Why, in one line.</param>
+    public void OnReset(IPAddress? client, int status, string cause)
+    {
+        errors?.Add(status, $"listener '{listener}'", null, null, cause);
+        log?.Write(new AccessRecord
+        {
+            Format = format,
+            Time = time.GetUtcNow(),
+            Client = client?.Unmap(),
+            Method = "-",
+            Target = "-",
+            Protocol = "HTTP/2",
+            Status = status,
+        });
     }
 
     private static string OrDash(string? text) => string.IsNullOrEmpty(text) ? "-" : text;

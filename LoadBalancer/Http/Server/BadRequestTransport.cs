@@ -106,8 +106,8 @@ internal sealed class BadRequestTransport(IDuplexPipe inner) : PipeWriter, IDupl
     {
         408 => ForwardError.RequestTimeout.Response().Message,
         413 => ForwardError.RequestTooLarge.Response().Message,
-        414 => "The target of the request is too long",
-        431 => "The head of the request is too large",
+        414 => ForwardError.TargetTooLong.Response().Message,
+        431 => ForwardError.HeadTooLarge.Response().Message,
         505 => "This version of HTTP is not supported",
         _ => ForwardError.RequestHead.Response().Message,
     } + "\n";

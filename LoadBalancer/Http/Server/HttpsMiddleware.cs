@@ -22,8 +22,7 @@ public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions li
             return next(context);
         }
         // A client that uses https towards a trusted proxy would be redirected for ever.
-        return RequestRules.IsTrusted(listener, context.Connection.RemoteIpAddress)
-            && context.Request.Headers["X-Forwarded-Proto"] == "https"
+        return RequestRules.IsTrusted(listener, context.Connection.RemoteIpAddress) && RequestRules.IsHttps(context.Request, true)
             ? next(context)
             : RedirectAsync(context);
     }

@@ -31,6 +31,8 @@ public sealed class KestrelListener : IListener
 {
     private readonly HttpListenerOptions _options;
     private readonly PipelineApplication _application;
+    private readonly HeadCheck? _headCheck; // null where only HTTP/1.1 is spoken, as the next one
+    private readonly Http2RefusalLog? _http2Refusals;
     private readonly CertificateStore? _certificates;
     private readonly ConnectionLimit? _limit;
     private readonly ServiceProvider _services;
@@ -50,7 +52,8 @@ public sealed class KestrelListener : IListener
         TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options) = (name, options);
-        _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time);
+        _headCheck = SpeaksHttp2 ? new HeadCheck(name, options, errors) : null;
+        _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time, _headCheck);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address.Scheme == "https")
         {
@@ -65,8 +68,10 @@ public sealed class KestrelListener : IListener
         {
             builder.WebHost.UseQuic();
         }
-        builder.Services.AddSingleton(loggers);
-        builder.Services.AddSingleton<DiagnosticSource>(new BadRequestLog(name, accessLog, options.AccessLogFormat, errors, time));
+        var badRequests = new BadRequestLog(name, accessLog, options.AccessLogFormat, errors, time);
+        _http2Refusals = SpeaksHttp2 ? new Http2RefusalLog(loggers, badRequests.OnReset) : null;
+        builder.Services.AddSingleton(_http2Refusals ?? loggers);
+        builder.Services.AddSingleton<DiagnosticSource>(badRequests);
         builder.Services.AddSingleton<IConnectionListenerFactory>(CreateTransport(time, loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
@@ -92,6 +97,7 @@ public sealed class KestrelListener : IListener
             var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
             limits.MaxRequestBodySize = http.MaxRequestBodySize;
             limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
+            _headCheck?.Apply(http);
         }
         return _options.FixedSettingsThatDiffer(options);
     }
@@ -145,6 +151,8 @@ public sealed class KestrelListener : IListener
         return socket;
     }
 
+    private bool SpeaksHttp2 => _options.Address.Scheme == "https" || _options.HttpVersion == HttpVersion.Version20;
+
     // HTTP/3 needs the library msquic. Without it HTTP/3 is not offered.
     private static bool IsHttp3Supported =>
         (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
@@ -179,6 +187,10 @@ public sealed class KestrelListener : IListener
         kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
         kestrel.Limits.MinRequestBodyDataRate = null; // Slow is allowed; Timeouts:Idle ends a request in which nothing moves.
         kestrel.Limits.MinResponseDataRate = null;
+        if (SpeaksHttp2)
+        {
+            Http2Settings.Apply(kestrel);
+        }
         switch (_options.Address.Host)
         {
             case "*":
@@ -203,7 +215,7 @@ public sealed class KestrelListener : IListener
         if (_certificates is null)
         {
             listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
-            listen.Use(next => connection => BadRequestTransport.OnConnectionAsync(connection, next));
+            UseRefusals(listen);
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
@@ -212,6 +224,16 @@ public sealed class KestrelListener : IListener
         {
             OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)),
         });
+        UseRefusals(listen);
+    }
+
+    private void UseRefusals(ListenOptions listen)
+    {
         listen.Use(next => connection => BadRequestTransport.OnConnectionAsync(connection, next));
+        if (_http2Refusals is not null)
+        {
+            listen.Use(next => connection =>
+                _http2Refusals.OnConnectionAsync(connection, isHttp2: listen.Protocols == HttpProtocols.Http2, next));
+        }
     }
 }

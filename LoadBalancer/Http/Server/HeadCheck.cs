@@ -1,0 +1,55 @@
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Http.Messages;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace LoadBalancer.Http.Server;
+
+/// <summary>
+/// Checks the head of a request before the pipeline sees it, at a listener that speaks HTTP/2 or HTTP/3. There Kestrel would count the
+/// crumbs of a cookie as fields, and reset the stream where the target is too long. It also takes the scheme from the request
+/// (<c>:scheme</c>): a proxy that ends TLS and speaks HTTP/2 without TLS sends <c>https</c>.
+/// </summary>
+/// <param name="listener">The listener's name.</param>
+/// <param name="options">Its options; they say who is a trusted proxy.</param>
+/// <param name="errors">Counts what is refused; null for no count.</param>
+internal sealed class HeadCheck(string listener, HttpListenerOptions options, ErrorStatistics? errors)
+{
+    private readonly string _scheme = options.Address.Scheme;
+    private volatile HttpListenerOptions _options = options;
+
+    /// <summary>Takes the trusted proxies from new options.</summary>
+    public void Apply(HttpListenerOptions options) => _options = options;
+
+    /// <summary>Sets the scheme of the request, and refuses a request whose head is not valid or too large.</summary>
+    /// <returns>Null where the request goes on, else the response.</returns>
+    public Task? RefuseAsync(HttpContext context)
+    {
+        if (FindError(context) is not { } error)
+        {
+            return null;
+        }
+        var (status, message, _) = error.Response();
+        errors?.Add(
+            status, $"listener '{listener}'", context.Request.Method, context.Features.Get<IHttpRequestFeature>()!.RawTarget, message);
+        return ErrorResponse.WriteAsync(context, error);
+    }
+
+    private ForwardError? FindError(HttpContext context)
+    {
+        var request = context.Request;
+        if (request.Scheme != _scheme)
+        {
+            var (isHttp, isHttps) = (Is(request.Scheme, "http"), Is(request.Scheme, "https"));
+            if (!isHttp && !isHttps)
+            {
+                return ForwardError.RequestHead; // RFC 9113 section 8.3.1 allows other schemes, for which backends would have to speak HTTP.
+            }
+            var isTrusted = RequestRules.IsTrusted(_options, context.Connection.RemoteIpAddress);
+            request.Scheme = !isTrusted ? _scheme : isHttps ? "https" : "http";
+        }
+        return RequestRules.FindHeadError(context);
+    }
+
+    private static bool Is(string scheme, string name) => scheme.Equals(name, StringComparison.OrdinalIgnoreCase);
+}

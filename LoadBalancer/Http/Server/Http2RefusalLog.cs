@@ -1,0 +1,119 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net;
+using System.Net.Security;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+
+namespace LoadBalancer.Http.Server;
+
+/// <summary>
+/// Notices the HTTP/2 requests that Kestrel refuses without a response: it resets the stream, or ends the connection. It reports that in
+/// its debug messages only, so they are read here; of the other categories the loggers stay as they are.
+/// </summary>
+/// <param name="inner">Makes the loggers.</param>
+/// <param name="refused">Told of each refusal: the client's address, the status that fits, and the cause.</param>
+internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, int, string> refused) : ILoggerFactory
+{
+    private const string Kestrel = "Microsoft.AspNetCore.Server.Kestrel.";
+
+    // KestrelTrace of ASP.NET Core numbers its messages.
+    private const int ConnectionBadRequest = 17;
+    private const int ConnectionError = 29;
+    private const int StreamError = 30;
+    private const int HeaderCompressionError = 31;
+    private const int StreamReset = 35;
+
+    private readonly ConcurrentDictionary<string, IPAddress?> _connections = new();
+
+    /// <summary>Knows a connection's client while it lasts, where HTTP/2 is spoken.</summary>
+    /// <param name="connection">The connection.</param>
+    /// <param name="isHttp2">Whether it speaks HTTP/2 without having negotiated that.</param>
+    /// <param name="next">The rest of the connection's pipeline.</param>
+    public async Task OnConnectionAsync(ConnectionContext connection, bool isHttp2, ConnectionDelegate next)
+    {
+        if (!isHttp2 && connection.Features.Get<ISslStreamFeature>()?.SslStream.NegotiatedApplicationProtocol != SslApplicationProtocol.Http2)
+        {
+            await next(connection);
+            return;
+        }
+        _connections[connection.ConnectionId] = (connection.RemoteEndPoint as IPEndPoint)?.Address;
+        try
+        {
+            await next(connection);
+        }
+        finally
+        {
+            _connections.TryRemove(connection.ConnectionId, out _);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ILogger CreateLogger(string categoryName) => categoryName is Kestrel + "Http2" or Kestrel + "BadRequests"
+        ? new Listening(this, inner.CreateLogger(categoryName))
+        : inner.CreateLogger(categoryName);
+
+    /// <inheritdoc/>
+    public void AddProvider(ILoggerProvider provider) => inner.AddProvider(provider);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        // The inner factory belongs to the node.
+    }
+
+    private void OnMessage(int id, IReadOnlyList<KeyValuePair<string, object?>> values, Exception? error)
+    {
+        var connection = values.FirstOrDefault(value => value.Key is "ConnectionId" or "TraceIdentifier").Value as string ?? "";
+        var stream = connection.IndexOf(':', StringComparison.Ordinal);
+        if (!_connections.TryGetValue(stream < 0 ? connection : connection[..stream], out var client))
+        {
+            return; // It speaks HTTP/1.1, whose refusals BadRequestLog gets.
+        }
+        var status = id switch
+        {
+            ConnectionBadRequest => error is BadHttpRequestException { StatusCode: 408 } ? 408 : 0, // The others are answered.
+            ConnectionError or HeaderCompressionError => 400,
+            StreamError => CodeOf(error) switch
+            {
+                "PROTOCOL_ERROR" => IsBody(error) ? 0 : 400,
+                "REFUSED_STREAM" or "ENHANCE_YOUR_CALM" => 503, // There are too many requests.
+                _ => 0,
+            },
+            // With another code the pipeline has aborted a request, which it logs.
+            StreamReset => values.Any(value => value.Key == "error" && value.Value?.ToString() == "PROTOCOL_ERROR") ? 400 : 0,
+            _ => 0,
+        };
+        if (status != 0)
+        {
+            refused(client, status, error?.Message ?? "the request is malformed");
+        }
+    }
+
+    private static string? CodeOf(Exception? error) => error?.GetType().GetProperty("ErrorCode")?.GetValue(error)?.ToString();
+
+    // A body that is longer or shorter than announced belongs to a request that the pipeline has, and logs.
+    private static bool IsBody(Exception? error) => error is not null && new StackTrace(error).GetFrames()
+        .Any(frame => frame.GetMethod()?.Name is "OnDataAsync" or "ProcessDataFrameAsync" or "DecodeTrailersAsync");
+
+    private sealed class Listening(Http2RefusalLog log, ILogger inner) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => inner.BeginScope(state);
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel == LogLevel.Debug || inner.IsEnabled(logLevel);
+
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (logLevel == LogLevel.Debug && state is IReadOnlyList<KeyValuePair<string, object?>> values)
+            {
+                log.OnMessage(eventId.Id, values, exception);
+            }
+            if (inner.IsEnabled(logLevel))
+            {
+                inner.Log(logLevel, eventId, state, exception, formatter);
+            }
+        }
+    }
+}
