@@ -42,6 +42,7 @@ internal sealed class UpstreamHandler : HttpMessageHandler
             request.Backend, static (backend, self) => new BackendConnections(backend, self._options, self._trust, self._time), this);
         if (pool.Http2.IsSpoken && !(request.WantsHttp1 && pool.Http2.IsNegotiated))
         {
+            SweepAgain();
             return pool.Http2.SendAsync(request);
         }
         if (request.WantsFreshConnection || pool.Http1.TryTake() is not { } connection)

@@ -17,8 +17,12 @@ internal sealed class Http2Connection : IDisposable
     private const int DefaultWindow = 65_535;
 
     private static readonly TimeSpan SendTimeout = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(5);
+
+    // A backend that is silent this long while a request waits is asked whether it is there. It is not asked often: gRPC servers end a
+    // connection on which PINGs come more than three times in five minutes while they send nothing else ("too_many_pings").
+    private static readonly TimeSpan FirstQuietTime = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LongestQuietTime = TimeSpan.FromMinutes(6);
 
     private readonly IConnection _connection;
     private readonly Http2Connections _owner;
@@ -34,6 +38,7 @@ internal sealed class Http2Connection : IDisposable
     private int _received; // of the receive window, since it was announced
     private long _lastFrameAt;
     private long? _pingSentAt;
+    private TimeSpan _quietTime = FirstQuietTime;
     private long _idleSince;
     private bool _isDraining;
     private bool _isClosed;
@@ -257,7 +262,7 @@ internal sealed class Http2Connection : IDisposable
         {
             late = [.. _streams.Values.Where(stream => stream.IsPastDeadline(now))];
             isDead = _pingSentAt is { } sentAt && _time.GetElapsedTime(sentAt, now) >= PingTimeout;
-            isSilent = _streams.Count > 0 && _time.GetElapsedTime(_lastFrameAt, now) >= QuietTime;
+            isSilent = _streams.Count > 0 && _time.GetElapsedTime(_lastFrameAt, now) >= _quietTime;
             isIdle = _streams.Count == 0 && _time.GetElapsedTime(_idleSince, now) >= ConnectionLifetime.MaxIdle;
         }
         foreach (var stream in late)
@@ -339,6 +344,9 @@ internal sealed class Http2Connection : IDisposable
 
     /// <summary>The backend has sent something, so it is there. Needs the lock.</summary>
     public void NoteFramesNeedsLock() => _lastFrameAt = _time.GetTimestamp();
+
+    /// <summary>The backend has sent something about a stream. Needs the lock.</summary>
+    public void NoteProgressNeedsLock() => _quietTime = FirstQuietTime;
 
     /// <summary>Returns a stream; null where it has ended. Needs the lock.</summary>
     /// <exception cref="Http2ConnectionException">It was never started.</exception>
@@ -437,6 +445,7 @@ internal sealed class Http2Connection : IDisposable
     public void EndPingNeedsLock()
     {
         _pingSentAt = null;
+        _quietTime = _quietTime * 6 < LongestQuietTime ? _quietTime * 6 : LongestQuietTime;
         _hasEndedStreams = true; // Streams may start again.
     }
 

@@ -42,7 +42,6 @@ internal sealed class Http2Connections : IDisposable
     private volatile Http2Connection[] _all = []; // replaced with the lock
     private volatile int _waitingCount;
     private long? _dialFailedAt;
-    private bool _isDisposed;
     private volatile bool _isSpoken;
 
     /// <summary>Makes the pool of connections; none is opened yet.</summary>
@@ -135,13 +134,9 @@ internal sealed class Http2Connections : IDisposable
         Wake(int.MaxValue); // They open another one.
     }
 
-    /// <summary>Lets the connections end: each is closed once it has no stream.</summary>
+    /// <summary>Lets the connections end: each is closed once it has no stream. A late request may open another one.</summary>
     public void Dispose()
     {
-        lock (_gate)
-        {
-            _isDisposed = true;
-        }
         foreach (var connection in _all)
         {
             connection.Drain();
@@ -342,16 +337,10 @@ internal sealed class Http2Connections : IDisposable
     private void Adopt(IConnection opened)
     {
         var connection = new Http2Connection(opened, this, _time, _logger);
-        bool isDisposed;
         lock (_gate)
         {
             _all = [.. _all, connection];
-            isDisposed = _isDisposed;
         }
         connection.Begin(new Http2Receiver(_known));
-        if (isDisposed)
-        {
-            connection.Drain(); // A late request may still start on it before.
-        }
     }
 }

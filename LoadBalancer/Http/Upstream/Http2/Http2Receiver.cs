@@ -193,6 +193,7 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
 
     private void HandleData(Http2Connection connection, FrameHeader header, ReadOnlySpan<byte> data)
     {
+        connection.NoteProgressNeedsLock();
         connection.CountReceivedNeedsLock(header.Length);
         if (connection.FindNeedsLock(header.Stream) is not { } stream)
         {
@@ -238,6 +239,7 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
 
     private void HandleFields(Http2Connection connection, FrameHeader start, ReadOnlySpan<byte> block)
     {
+        connection.NoteProgressNeedsLock();
         var stream = connection.FindNeedsLock(start.Stream);
         var fields = new FieldSection(isTrailers: stream?.Head is not null);
         _decoder.Decode(block, fields);
