@@ -6,9 +6,9 @@ namespace LoadBalancer.Http.Upstream.Http2;
 
 /// <summary>
 /// One HTTP/2 connection to a backend (RFC 9113), which carries many requests at the same time. Any thread may send;
-/// <see cref="Http2Receiver"/> receives, and calls the methods at the end of this class.
+/// <see cref="Http2Receiver"/> receives, and calls the methods of the other part of this class.
 /// </summary>
-internal sealed class Http2Connection : IDisposable
+internal sealed partial class Http2Connection : IDisposable
 {
     // How much the backend may send on all streams together before it hears from us, in bytes. It is announced again as it arrives, not as
     // it is read, so that a client that does not read holds up no other.
@@ -19,27 +19,16 @@ internal sealed class Http2Connection : IDisposable
     private static readonly TimeSpan SendTimeout = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(5);
 
-    // A backend that is silent this long while a request waits is asked whether it is there. It is not asked often: gRPC servers end a
-    // connection on which PINGs come more than three times in five minutes while they send nothing else ("too_many_pings").
-    private static readonly TimeSpan FirstQuietTime = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan LongestQuietTime = TimeSpan.FromMinutes(6);
-
     private readonly IConnection _connection;
     private readonly Http2Connections _owner;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly FrameSender _sender;
     private readonly TaskCompletionSource _hasSettings = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Dictionary<int, Http2Stream> _streams = []; // with the lock, like all that follows
-    private int _nextId = 1;
+    private readonly StreamTable _streams; // with the lock, like all that follows
+    private readonly Http2Liveness _liveness;
     private long _sendWindow = DefaultWindow;
-    private int _initialSendWindow = DefaultWindow;
-    private long _maxStreams;
     private int _received; // of the receive window, since it was announced
-    private long _lastFrameAt;
-    private long? _pingSentAt;
-    private TimeSpan _quietTime = FirstQuietTime;
-    private long _idleSince;
     private bool _isDraining;
     private bool _isClosed;
     private bool _hasEndedStreams;
@@ -48,8 +37,9 @@ internal sealed class Http2Connection : IDisposable
     public Http2Connection(IConnection connection, Http2Connections owner, TimeProvider time, ILogger logger)
     {
         (_connection, _owner, _time, _logger) = (connection, owner, time, logger);
-        _lastFrameAt = _idleSince = OpenedAt = time.GetTimestamp();
-        _maxStreams = owner.MaxStreams;
+        OpenedAt = time.GetTimestamp();
+        _streams = new StreamTable(owner.MaxStreams);
+        _liveness = new Http2Liveness(time);
         Home = IoThread.IsEventLoop ? IoThread.Number : -1;
         _sender = new FrameSender(connection, SendTimeout, OnBroken, time, logger);
     }
@@ -74,18 +64,6 @@ internal sealed class Http2Connection : IDisposable
 
     /// <summary>Whether the backend accepts WebSockets (RFC 8441 section 3).</summary>
     public bool TakesExtendedConnect { get; private set; }
-
-    /// <summary>How many streams could be started now.</summary>
-    public int FreeStreams
-    {
-        get
-        {
-            lock (Gate)
-            {
-                return FreeStreamsNeedsLock();
-            }
-        }
-    }
 
     /// <summary>Whether no more streams will be started on it.</summary>
     public bool IsEnding
@@ -133,14 +111,12 @@ internal sealed class Http2Connection : IDisposable
             }
             if (_streams.Count == 0)
             {
-                NoteFramesNeedsLock(); // Nothing was to be expected until now.
+                _liveness.NoteFrames(); // Nothing was to be expected until now.
             }
-            stream.Start(this, _nextId, _initialSendWindow, isEnd);
-            _streams.Add(_nextId, stream);
+            _streams.Start(this, stream, isEnd);
             // RFC 7541 section 4.2: that the encoder's table has size 0 is said once.
-            _sender.AddFields(_nextId, _nextId == 1 ? [0x20] : [], block, isEnd);
-            _isDraining |= _nextId == int.MaxValue;
-            _nextId = unchecked(_nextId + 2);
+            _sender.AddFields(stream.Id, stream.Id == 1 ? [0x20] : [], block, isEnd);
+            _isDraining |= _streams.IsUsedUp;
         }
         if (stream.AbortCause != AbortCause.None)
         {
@@ -260,10 +236,10 @@ internal sealed class Http2Connection : IDisposable
         bool isDead, isSilent, isIdle;
         lock (Gate)
         {
-            late = [.. _streams.Values.Where(stream => stream.IsPastDeadline(now))];
-            isDead = _pingSentAt is { } sentAt && _time.GetElapsedTime(sentAt, now) >= PingTimeout;
-            isSilent = _streams.Count > 0 && _time.GetElapsedTime(_lastFrameAt, now) >= _quietTime;
-            isIdle = _streams.Count == 0 && _time.GetElapsedTime(_idleSince, now) >= ConnectionLifetime.MaxIdle;
+            late = [.. _streams.All.Where(stream => stream.IsPastDeadline(now))];
+            isDead = _liveness.IsDead(now);
+            isSilent = _streams.Count > 0 && _liveness.IsSilent(now);
+            isIdle = _streams.Count == 0 && _liveness.IsIdle(now);
         }
         foreach (var stream in late)
         {
@@ -271,7 +247,8 @@ internal sealed class Http2Connection : IDisposable
         }
         if (isDead)
         {
-            Close(new IOException($"the connection is dead: no answer to a PING within {PingTimeout.TotalSeconds} s"), null, isSuspect: true);
+            var reason = $"the connection is dead: no answer to a PING within {Http2Liveness.PingTimeout.TotalSeconds} s";
+            Close(new IOException(reason), null, isSuspect: true);
         }
         else if (isSilent || late.Exists(stream => stream.Head is null))
         {
@@ -300,11 +277,7 @@ internal sealed class Http2Connection : IDisposable
                 return;
             }
             _isClosed = true;
-            foreach (var stream in _streams.Values)
-            {
-                stream.FailNeedsLock(reason, wake);
-            }
-            _streams.Clear();
+            _streams.RemoveAbove(0).ForEach(stream => stream.FailNeedsLock(reason, wake));
             if (code is { } known)
             {
                 _sender.AddGoAway(known);
@@ -327,7 +300,7 @@ internal sealed class Http2Connection : IDisposable
                 return;
             }
             _hasEndedStreams = false;
-            _idleSince = _time.GetTimestamp();
+            _liveness.NoteEnd();
             isDone = _isDraining && _streams.Count == 0;
         }
         if (isDone)
@@ -340,164 +313,12 @@ internal sealed class Http2Connection : IDisposable
         }
     }
 
-    // --- What the receiver calls ------------------------------------------------------------------------------------------------
-
-    /// <summary>The backend has sent something, so it is there. Needs the lock.</summary>
-    public void NoteFramesNeedsLock() => _lastFrameAt = _time.GetTimestamp();
-
-    /// <summary>The backend has sent something about a stream. Needs the lock.</summary>
-    public void NoteProgressNeedsLock() => _quietTime = FirstQuietTime;
-
-    /// <summary>Returns a stream; null where it has ended. Needs the lock.</summary>
-    /// <exception cref="Http2ConnectionException">It was never started.</exception>
-    public Http2Stream? FindNeedsLock(int id) =>
-        _streams.TryGetValue(id, out var stream) ? stream
-        : (id & 1) == 1 && (uint)id < (uint)_nextId ? null
-        : throw new Http2ConnectionException(Http2Error.ProtocolError, "a frame of a stream that was never started");
-
-    /// <summary>Counts data that has arrived, of any stream, and announces it again. Needs the lock.</summary>
-    public void CountReceivedNeedsLock(int count)
-    {
-        _received += count;
-        if (_received > ReceiveWindow)
-        {
-            throw new Http2ConnectionException(Http2Error.FlowControlError, "more data than there is room for");
-        }
-        if (_received >= ReceiveWindow / 2)
-        {
-            _sender.AddFrame(FrameType.WindowUpdate, 0, (uint)_received);
-            _received = 0;
-        }
-    }
-
-    /// <summary>The backend has made room on one stream, or (null) on all together. Needs the lock.</summary>
-    public void AddRoomNeedsLock(Http2Stream? stream, int count, List<Readiness> wake)
-    {
-        if (stream is null)
-        {
-            _sendWindow += count;
-            if (_sendWindow > int.MaxValue)
-            {
-                throw new Http2ConnectionException(Http2Error.FlowControlError, "a window that is too large");
-            }
-            WakeWritersNeedsLock(wake);
-        }
-        else if (!stream.TryAddRoomNeedsLock(count))
-        {
-            ResetNeedsLock(stream, Http2Error.FlowControlError, new MalformedResponseException("a window that is too large"), wake);
-        }
-        else if (HasRoomNeedsLock(stream))
-        {
-            stream.WakeWriterNeedsLock(wake);
-        }
-    }
-
-    /// <summary>Takes up one of the backend's settings (RFC 9113 section 6.5.2, RFC 8441 section 3). Needs the lock.</summary>
-    public void ApplySettingNeedsLock(int id, uint value)
-    {
-        const int EnablePush = 2, MaxStreams = 3, InitialWindow = 4, MaxFrameSize = 5, EnableConnect = 8;
-        switch (id)
-        {
-            case EnablePush when value > 0:
-                throw new Http2ConnectionException(Http2Error.ProtocolError, "an invalid ENABLE_PUSH");
-            case MaxStreams:
-                _maxStreams = _owner.MaxStreams = value;
-                break;
-            case InitialWindow:
-                var more = (int)(value <= int.MaxValue ? value : throw InvalidWindow()) - _initialSendWindow;
-                _initialSendWindow += more;
-                if (_streams.Values.Any(stream => !stream.TryAddRoomNeedsLock(more)))
-                {
-                    throw InvalidWindow();
-                }
-                break;
-            case MaxFrameSize:
-                _sender.MaxFrameSize = value is >= 0x4000 and <= 0xff_ffff
-                    ? (int)Math.Min(value, 0x1_0000)
-                    : throw new Http2ConnectionException(Http2Error.ProtocolError, "an invalid MAX_FRAME_SIZE");
-                break;
-            case EnableConnect:
-                TakesExtendedConnect = value == 1;
-                break;
-        }
-    }
-
-    /// <summary>All of a SETTINGS frame was applied. Needs the lock.</summary>
-    public void AcknowledgeSettingsNeedsLock(List<Readiness> wake)
-    {
-        _sender.AddFrame(FrameType.Settings, FrameFlags.Ack, 0, []);
-        WakeWritersNeedsLock(wake); // Windows may have grown.
-        _hasEndedStreams = true; // More streams may be allowed.
-        _hasSettings.TrySetResult();
-    }
-
-    /// <summary>Answers a PING. Needs the lock.</summary>
-    public void AcknowledgePingNeedsLock(ReadOnlySpan<byte> payload)
-    {
-        if (_sender.IsFull)
-        {
-            throw new Http2ConnectionException(Http2Error.EnhanceYourCalm, "PINGs, but it does not take the answers");
-        }
-        _sender.AddFrame(FrameType.Ping, FrameFlags.Ack, 0, payload);
-    }
-
-    /// <summary>The backend has answered a PING. Needs the lock.</summary>
-    public void EndPingNeedsLock()
-    {
-        _pingSentAt = null;
-        _quietTime = _quietTime * 6 < LongestQuietTime ? _quietTime * 6 : LongestQuietTime;
-        _hasEndedStreams = true; // Streams may start again.
-    }
-
-    /// <summary>The backend processes no stream above the last one. Needs the lock.</summary>
-    public void GoAwayNeedsLock(int last, List<Readiness> wake)
-    {
-        _isDraining = _hasEndedStreams = true;
-        foreach (var stream in _streams.Values.Where(stream => stream.Id > last).ToList())
-        {
-            RemoveNeedsLock(stream);
-            stream.FailNeedsLock(new StreamRefusedException("it goes away"), wake);
-        }
-    }
-
-    /// <summary>The backend has reset a stream. Needs the lock.</summary>
-    public void EndResetNeedsLock(Http2Stream stream, Http2Error code, List<Readiness> wake)
-    {
-        RemoveNeedsLock(stream);
-        stream.FailNeedsLock(
-            code == Http2Error.RefusedStream ? new StreamRefusedException("it refused the stream") : new StreamResetException(code), wake);
-    }
-
-    /// <summary>Resets a stream. Needs the lock.</summary>
-    public void ResetNeedsLock(Http2Stream stream, Http2Error code, Exception reason, List<Readiness> wake)
-    {
-        if (!stream.IsReset && RemoveNeedsLock(stream))
-        {
-            _sender.AddFrame(FrameType.RstStream, stream.Id, (uint)code);
-            stream.FailNeedsLock(reason, wake);
-        }
-    }
-
-    /// <summary>Removes a stream that both sides have ended. Needs the lock.</summary>
-    public void EndIfDoneNeedsLock(Http2Stream stream)
-    {
-        if (stream is { HasSentEnd: true, HasReceivedEnd: true } && RemoveNeedsLock(stream))
-        {
-            HasServed = true;
-        }
-    }
-
-    // --- Private ----------------------------------------------------------------------------------------------------------------
-
-    private static Http2ConnectionException InvalidWindow() => new(Http2Error.FlowControlError, "an invalid INITIAL_WINDOW_SIZE");
-
     // While it is not known whether the backend is there, requests go to other connections.
-    private int FreeStreamsNeedsLock() =>
-        _isDraining || _isClosed || _pingSentAt is not null ? 0 : (int)Math.Clamp(_maxStreams - _streams.Count, 0, int.MaxValue);
+    private int FreeStreamsNeedsLock() => _isDraining || _isClosed || _liveness.IsAsked ? 0 : _streams.Free;
 
     private bool RemoveNeedsLock(Http2Stream stream)
     {
-        var isRemoved = _streams.Remove(stream.Id);
+        var isRemoved = _streams.Remove(stream);
         _hasEndedStreams |= isRemoved;
         return isRemoved;
     }
@@ -506,9 +327,9 @@ internal sealed class Http2Connection : IDisposable
     {
         lock (Gate)
         {
-            if (!_isClosed && _pingSentAt is null)
+            if (!_isClosed && !_liveness.IsAsked)
             {
-                _pingSentAt = _time.GetTimestamp();
+                _liveness.NotePing();
                 _sender.AddFrame(FrameType.Ping, FrameFlags.None, 0, "liveness"u8);
             }
         }
@@ -517,7 +338,7 @@ internal sealed class Http2Connection : IDisposable
 
     private void WakeWritersNeedsLock(List<Readiness> wake)
     {
-        foreach (var stream in _streams.Values)
+        foreach (var stream in _streams.All)
         {
             if (HasRoomNeedsLock(stream))
             {
