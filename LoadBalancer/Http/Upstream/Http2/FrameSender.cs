@@ -88,12 +88,24 @@ internal sealed class FrameSender : IDisposable
         while (!block.IsEmpty);
     }
 
-    /// <summary>Sends what has gathered: on an event loop together with all that this round still adds.</summary>
-    public void Flush()
+    /// <summary>
+    /// Sends what has gathered, together with what others add until then: on an event loop after this round, else after the work that waits
+    /// for a thread of the pool already: mostly requests for the same backend. Kestrel runs those of HTTP/2 clients there.
+    /// </summary>
+    /// <param name="isAlone">Whether no others are to be expected, so that waiting for them would only cost time.</param>
+    public void Flush(bool isAlone)
     {
-        if (Volatile.Read(ref _isFlushDue) && Interlocked.Exchange(ref _isFlushDue, false) && !IoThread.TryRunAfterRound(_flush))
+        if (!Volatile.Read(ref _isFlushDue) || !Interlocked.Exchange(ref _isFlushDue, false) || IoThread.TryRunAfterRound(_flush))
         {
-            _queue.Flush();
+            return;
+        }
+        if (isAlone)
+        {
+            _flush();
+        }
+        else
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static flush => flush(), _flush, preferLocal: false);
         }
     }
 

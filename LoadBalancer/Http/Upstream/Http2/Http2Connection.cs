@@ -214,7 +214,7 @@ internal sealed partial class Http2Connection : IDisposable
     }
 
     /// <summary>Sends what has gathered.</summary>
-    public void Flush() => _sender.Flush();
+    public void Flush() => _sender.Flush(isAlone: _streams.Count <= 1);
 
     /// <summary>Starts no more streams, and closes the connection once there is none.</summary>
     public void Drain()
