@@ -13,11 +13,11 @@ namespace LoadBalancer.Tests.Support;
 internal sealed class TestNode : IAsyncDisposable
 {
     private readonly Node _host;
-    private readonly ErrorLog _log;
+    private readonly ErrorLog _errors;
 
-    private TestNode(Node host, ErrorLog log)
+    private TestNode(Node host, ErrorLog errors, LogRecorder log)
     {
-        (_host, _log) = (host, log);
+        (_host, _errors, Log) = (host, errors, log);
         var address = new Uri(host.Listeners[0].Address);
         Port = address.Port;
         Client = new HttpClient(NewHandler()) { BaseAddress = address };
@@ -26,6 +26,9 @@ internal sealed class TestNode : IAsyncDisposable
     public int Port { get; }
 
     public HttpClient Client { get; }
+
+    /// <summary>What the node logs.</summary>
+    public LogRecorder Log { get; }
 
     public KestrelListener Listener => (KestrelListener)_host.Listeners[0];
 
@@ -55,10 +58,12 @@ internal sealed class TestNode : IAsyncDisposable
                         .Append(KeyValuePair.Create("web", pool?.Invoke(poolOptions) ?? poolOptions))),
             },
             time ?? TimeProvider.System);
-        var log = new ErrorLog();
-        host.Services.GetRequiredService<ILoggerFactory>().AddProvider(log);
+        var (errors, log) = (new ErrorLog(), new LogRecorder());
+        var factory = host.Services.GetRequiredService<ILoggerFactory>();
+        factory.AddProvider(errors);
+        factory.AddProvider(log);
         await host.StartAsync();
-        return new TestNode(host, log);
+        return new TestNode(host, errors, log);
     }
 
     /// <summary>A handler for clients that neither follow redirects nor check who the node is.</summary>
@@ -84,7 +89,7 @@ internal sealed class TestNode : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        var errors = _log.Errors.ToArray(); // Of what ends without notice, as it does now, some may complain.
+        var errors = _errors.Errors.ToArray(); // Of what ends without notice, as it does now, some may complain.
         Client.Dispose();
         using var now = new CancellationTokenSource();
         await now.CancelAsync();

@@ -35,13 +35,19 @@ public static class FailureReason
         return false;
     }
 
+    /// <summary>Whether the cause is a name that has no address.</summary>
+    public static bool IsUnresolved(Exception exception) => exception is SocketException
+    {
+        SocketErrorCode: SocketError.HostNotFound or SocketError.TryAgain or SocketError.NoData or SocketError.NoRecovery,
+    };
+
     /// <summary>The words for a socket error.</summary>
     public static string Of(SocketError error) => error switch
     {
         SocketError.ConnectionRefused => "connection refused",
         SocketError.ConnectionReset or SocketError.Shutdown or SocketError.OperationAborted => "connection reset",
         SocketError.TimedOut => "timed out",
-        SocketError.HostNotFound or SocketError.TryAgain or SocketError.NoData => "host not found",
+        SocketError.HostNotFound or SocketError.TryAgain or SocketError.NoData or SocketError.NoRecovery => "host not found",
         SocketError.HostUnreachable => "host unreachable",
         SocketError.NetworkUnreachable => "network unreachable",
         SocketError.TooManyOpenSockets => "too many open files",

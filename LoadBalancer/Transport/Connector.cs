@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.ExceptionServices;
 using System.Runtime.Versioning;
 using LoadBalancer.Net;
 
@@ -8,7 +9,12 @@ namespace LoadBalancer.Transport;
 /// <summary>Opens connections on the transport that this process uses.</summary>
 internal static class Connector
 {
-    /// <summary>Connects. If the address is a name: to the first of its addresses that accepts.</summary>
+    // RFC 8305 section 5: the next address is tried if the one before has not answered by then.
+    private static readonly TimeSpan NextAddressAfter = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>
+    /// Connects. If the address is a name: to the first of its addresses that accepts. One that does not answer does not hold up the next.
+    /// </summary>
     /// <param name="address">The address; the scheme is ignored.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <param name="near">
@@ -29,7 +35,7 @@ internal static class Connector
         if (!isEpoll || !OperatingSystem.IsLinux())
         {
             return FirstAsync<ISocketConnection>(
-                address, async ip => new SocketConnection(await ConnectAsync(ip, cancellationToken)), cancellationToken);
+                address, async (ip, token) => new SocketConnection(await ConnectAsync(ip, token)), cancellationToken);
         }
         return OpenOnLoopAsync(address, near, cancellationToken);
     }
@@ -40,34 +46,86 @@ internal static class Connector
     {
         var loop = near is EpollConnection connection ? connection.Loop : EventLoop.Current ?? EventLoop.Next();
         return FirstAsync<ISocketConnection>(
-            address, async ip => await EpollConnection.OpenAsync(ip, loop, cancellationToken), cancellationToken);
+            address, async (ip, token) => await EpollConnection.OpenAsync(ip, loop, token), cancellationToken);
     }
 
     /// <summary>Connects a socket of the framework, for code that needs one, such as its TLS.</summary>
     /// <inheritdoc cref="OpenAsync(EndpointAddress, CancellationToken, ISocketConnection)" path="/exception"/>
     public static Task<Socket> OpenSocketAsync(EndpointAddress address, CancellationToken cancellationToken) =>
-        FirstAsync(address, ip => ConnectAsync(ip, cancellationToken), cancellationToken);
+        FirstAsync(address, ConnectAsync, cancellationToken);
 
     private static async Task<T> FirstAsync<T>(
-        EndpointAddress address, Func<IPEndPoint, Task<T>> connectAsync, CancellationToken cancellationToken)
+        EndpointAddress address, Func<IPEndPoint, CancellationToken, Task<T>> connectAsync, CancellationToken cancellationToken)
+        where T : IDisposable
     {
         if (IPAddress.TryParse(address.Host, out var only))
         {
-            return await connectAsync(new IPEndPoint(only, address.Port));
+            return await connectAsync(new IPEndPoint(only, address.Port), cancellationToken);
         }
-        var failure = new SocketException((int)SocketError.HostNotFound);
-        foreach (var ip in await Dns.GetHostAddressesAsync(address.Host, cancellationToken))
+        var addresses = await Dns.GetHostAddressesAsync(address.Host, cancellationToken);
+        return await FirstAsync(
+            [.. addresses.Select(ip => new IPEndPoint(ip, address.Port))], connectAsync, TimeProvider.System, cancellationToken);
+    }
+
+    /// <summary>Connects to the addresses, one after the other, and returns the first connection.</summary>
+    /// <param name="addresses">The addresses.</param>
+    /// <param name="connectAsync">Connects to one of them.</param>
+    /// <param name="time">The clock of the pauses between them.</param>
+    /// <param name="cancellationToken">Ends all attempts.</param>
+    internal static async Task<T> FirstAsync<T>(
+        IReadOnlyList<IPEndPoint> addresses, Func<IPEndPoint, CancellationToken, Task<T>> connectAsync, TimeProvider time,
+        CancellationToken cancellationToken)
+        where T : IDisposable
+    {
+        Exception failure = new SocketException((int)SocketError.HostNotFound);
+        using var others = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        List<Task<T>> attempts = [];
+        try
         {
-            try
+            for (var next = 0; ;)
             {
-                return await connectAsync(new IPEndPoint(ip, address.Port));
-            }
-            catch (SocketException e)
-            {
-                failure = e;
+                cancellationToken.ThrowIfCancellationRequested();
+                if (next < addresses.Count)
+                {
+                    attempts.Add(connectAsync(addresses[next++], others.Token));
+                }
+                if (attempts.Count == 0)
+                {
+                    ExceptionDispatchInfo.Throw(failure);
+                }
+                Task first = Task.WhenAny(attempts);
+                await (next < addresses.Count ? first.WaitAsync(NextAddressAfter, time, cancellationToken) : first)
+                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                foreach (var ended in attempts.FindAll(attempt => attempt.IsCompleted))
+                {
+                    attempts.Remove(ended);
+                    if (ended.IsCompletedSuccessfully)
+                    {
+                        return await ended;
+                    }
+                    failure = ended.Exception?.InnerException ?? new OperationCanceledException(cancellationToken);
+                }
             }
         }
-        throw failure;
+        finally
+        {
+            await others.CancelAsync();
+            foreach (var late in attempts)
+            {
+                _ = DisposeWhenOpenAsync(late); // cannot fail
+            }
+        }
+    }
+
+    // It may have connected just before it was cancelled.
+    private static async Task DisposeWhenOpenAsync<T>(Task<T> late)
+        where T : IDisposable
+    {
+        await ((Task)late).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (late.IsCompletedSuccessfully)
+        {
+            (await late).Dispose();
+        }
     }
 
     private static async Task<Socket> ConnectAsync(IPEndPoint address, CancellationToken cancellationToken)

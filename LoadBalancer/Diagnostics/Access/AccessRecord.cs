@@ -40,10 +40,10 @@ public sealed class AccessRecord
     /// <summary>From the request's head to the end of the response.</summary>
     public TimeSpan Duration { get; set; }
 
-    /// <summary>The pool of the backend that answered; null where the load balancer answered itself.</summary>
+    /// <summary>The pool of the <see cref="Backend"/>.</summary>
     public string? Pool { get; set; }
 
-    /// <summary>The backend that answered; null where the load balancer answered itself.</summary>
+    /// <summary>The backend that answered, or was the last to fail; null where none was asked.</summary>
     public string? Backend { get; set; }
 
     private ReadOnlySpan<char> Path =>

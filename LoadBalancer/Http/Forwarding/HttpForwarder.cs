@@ -113,6 +113,10 @@ public sealed partial class HttpForwarder
             // 4. Go on to the next backend, where it is safe for the client.
             (error, cause) = (sent.Error, sent.Cause);
             (tried ??= []).Add(lease.Backend);
+            if (record is not null)
+            {
+                (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+            }
             if (error.Outcome() == AttemptOutcome.Abandoned || body is { IsUsedUp: true })
             {
                 break;

@@ -35,6 +35,9 @@ public enum ForwardError
     /// <summary>This process has no file descriptor or port left for a connection.</summary>
     Exhausted,
 
+    /// <summary>The backend's name has no address.</summary>
+    Dns,
+
     /// <summary>The backend could not be connected to.</summary>
     Connect,
 
@@ -84,6 +87,7 @@ internal static class ForwardErrors
         ForwardError.TransferCoding => (501, "This transfer coding is not supported", "http_request_error"),
         ForwardError.Exhausted => (503, "The load balancer has no connection to spare", "proxy_internal_error"),
         ForwardError.Loop => (508, "The request came back to this load balancer too often", "proxy_loop_detected"),
+        ForwardError.Dns => (502, "The backend's address could not be found", "dns_error"),
         ForwardError.Connect => (502, "The backend could not be reached", "connection_refused"),
         ForwardError.ConnectTimeout => (504, "The backend could not be reached in time", "connection_timeout"),
         ForwardError.Tls => (502, "No secure connection to the backend", "tls_certificate_error"),
@@ -109,7 +113,7 @@ internal static class ForwardErrors
     /// <summary>What it means for the backend. A client's fault never counts against it.</summary>
     public static AttemptOutcome Outcome(this ForwardError error) => error switch
     {
-        ForwardError.Connect or ForwardError.ConnectTimeout or ForwardError.Tls => AttemptOutcome.ConnectFailed,
+        ForwardError.Dns or ForwardError.Connect or ForwardError.ConnectTimeout or ForwardError.Tls => AttemptOutcome.ConnectFailed,
         ForwardError.ResponseHead or ForwardError.ResponseMalformed or ForwardError.ResponseTimeout => AttemptOutcome.Failed,
         _ => AttemptOutcome.Abandoned,
     };

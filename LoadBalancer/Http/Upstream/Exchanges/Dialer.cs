@@ -52,6 +52,7 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
             throw cancellationToken.IsCancellationRequested ? new ForwardException(ForwardError.ClientGone, "the client went away")
                 : deadline.IsCancellationRequested ? new ForwardException(ForwardError.ConnectTimeout, $"no connection within {seconds} s")
                 : FailureReason.IsLocal(e) ? new ForwardException(ForwardError.Exhausted, FailureReason.Of(e))
+                : FailureReason.IsUnresolved(e) ? new ForwardException(ForwardError.Dns, FailureReason.Of(e))
                 : e is AuthenticationException ? new ForwardException(ForwardError.Tls, "TLS: " + e.Message)
                 : new ForwardException(ForwardError.Connect, FailureReason.Of(e));
         }

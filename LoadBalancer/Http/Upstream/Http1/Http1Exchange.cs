@@ -125,7 +125,7 @@ internal sealed class Http1Exchange : Exchange
     public override void CopyHead(HttpResponse to) => ResponseRelay.CopyHead(this, to);
 
     /// <inheritdoc/>
-    public override ValueTask<string?> CopyBodyAsync(HttpContext context) => ResponseRelay.CopyBodyAsync(this, context, _timeouts.Idle);
+    public override ValueTask<string?> CopyBodyAsync(HttpContext context) => ResponseRelay.CopyBodyAsync(this, context, _timeouts);
 
     /// <inheritdoc/>
     public override ValueTask<int> ReadPieceAsync(PipeWriter to) =>
@@ -202,14 +202,8 @@ internal sealed class Http1Exchange : Exchange
 
     private ForwardException Failure(Exception e)
     {
-        var body = _request.Body;
-        var error = Connection.AbortCause switch
-        {
-            AbortCause.Client => body?.ClientError ?? ForwardError.ClientGone,
-            AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
-            _ => e is MalformedResponseException ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
-        };
-        return new ForwardException(error, e is MalformedResponseException ? e.Message : FailureReason.Of(e))
+        var (error, reason) = ExchangeFailure.Of(e, Connection.AbortCause, _request.Body, _upload, _timeouts);
+        return new ForwardException(error, reason)
         {
             IsStale = error == ForwardError.ResponseHead && Connection.IsReused && Connection.Unread.IsEmpty,
         };

@@ -1,6 +1,7 @@
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Net;
@@ -30,7 +31,7 @@ internal static class ResponseRelay
 
     /// <summary>Streams the body; every piece is sent to the client before the next is waited for.</summary>
     /// <returns>Null where the body is complete, or the client is gone; else what the backend did wrong.</returns>
-    public static ValueTask<string?> CopyBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
+    public static ValueTask<string?> CopyBodyAsync(Http1Exchange from, HttpContext context, TimeoutOptions timeouts)
     {
         // Most bodies arrive together with their head: no state machine for them.
         var length = from.Head.ContentLength;
@@ -40,15 +41,16 @@ internal static class ResponseRelay
             from.Connection.EndDeadline();
             return new((string?)null);
         }
-        return StreamBodyAsync(from, context, idle);
+        return StreamBodyAsync(from, context, timeouts);
     }
 
     // Methods are case-sensitive (RFC 9110 section 9.1); HttpMethods.IsHead is not.
     private static bool HasBody(Http1Exchange from, HttpContext context) =>
         from.Head.Status is not (204 or 205 or 304) && context.Request.Method != HttpMethods.Head;
 
-    private static async ValueTask<string?> StreamBodyAsync(Http1Exchange from, HttpContext context, TimeSpan idle)
+    private static async ValueTask<string?> StreamBodyAsync(Http1Exchange from, HttpContext context, TimeoutOptions timeouts)
     {
+        var idle = timeouts.Idle;
         try
         {
             switch (HasBody(from, context) ? from.Head.Framing : BodyFraming.None)
@@ -70,9 +72,7 @@ internal static class ResponseRelay
         catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or MalformedResponseException
             or OperationCanceledException)
         {
-            return from.IsClientGone ? null
-                : from.Connection.AbortCause == AbortCause.TimedOut ? "no byte moved for " + idle
-                : e is SocketException ? FailureReason.Of(e) : e.Message;
+            return from.IsClientGone ? null : ExchangeFailure.OfBody(e, from.Connection.AbortCause, timeouts);
         }
     }
 

@@ -136,7 +136,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
             {
                 context.Features.Get<IHttpResetFeature>()?.Reset((int)reset.Code); // The client may know what it means.
             }
-            return _stream.AbortCause == AbortCause.TimedOut ? "no byte moved for " + _timeouts.Idle : FailureReason.Of(e);
+            return ExchangeFailure.OfBody(e, _stream.AbortCause, _timeouts);
         }
     }
 
@@ -234,15 +234,9 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
 
     private ForwardException Failure(Exception e)
     {
-        var body = _request.Body;
-        var error = _stream.AbortCause switch
-        {
-            AbortCause.Client => body?.ClientError ?? ForwardError.ClientGone,
-            AbortCause.TimedOut => body is { AwaitsClient: true } ? ForwardError.RequestTimeout : ForwardError.ResponseTimeout,
-            _ => e is MalformedResponseException ? ForwardError.ResponseMalformed : ForwardError.ResponseHead,
-        };
+        var (error, reason) = ExchangeFailure.Of(e, _stream.AbortCause, _request.Body, _upload, _timeouts);
         var isOfBackend = error == ForwardError.ResponseHead;
-        return new ForwardException(error, FailureReason.Of(e))
+        return new ForwardException(error, reason)
         {
             IsRefused = isOfBackend && e is StreamRefusedException,
             IsStale = isOfBackend && !_isFirst && e is not StreamResetException,
