@@ -56,7 +56,7 @@ internal sealed partial class Http2Connection
     /// <summary>Takes up one of the backend's settings (RFC 9113 section 6.5.2, RFC 8441 section 3).</summary>
     public void ApplySettingNeedsLock(int id, uint value)
     {
-        const int EnablePush = 2, MaxStreams = 3, InitialWindow = 4, MaxFrameSize = 5, EnableConnect = 8;
+        const int EnablePush = 2, MaxStreams = 3, InitialWindow = 4, MaxFrameSize = 5, MaxHeaderListSize = 6, EnableConnect = 8;
         switch (id)
         {
             case EnablePush when value > 0:
@@ -71,6 +71,9 @@ internal sealed partial class Http2Connection
                 _sender.MaxFrameSize = value is >= 0x4000 and <= 0xff_ffff
                     ? (int)Math.Min(value, 0x1_0000)
                     : throw new Http2ConnectionException(Http2Error.ProtocolError, "an invalid MAX_FRAME_SIZE");
+                break;
+            case MaxHeaderListSize:
+                _owner.MaxHeadSize = value;
                 break;
             case EnableConnect:
                 TakesExtendedConnect = value == 1;

@@ -26,6 +26,9 @@ internal sealed class Http2Connections : IDisposable
     // Requests that come from no event loop (of HTTP/2 clients) share one connection up to this many, before the next core is used too.
     private const int WorthAnother = 16;
 
+    // No backend is known to accept less.
+    private const int LargeHead = 4 * 1024;
+
     private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromSeconds(1);
 
     private readonly Backend _backend;
@@ -62,6 +65,12 @@ internal sealed class Http2Connections : IDisposable
     /// <summary>How many streams the backend accepts on a connection, as far as it is known.</summary>
     public long MaxStreams { get; set; } = UsualStreams;
 
+    /// <summary>
+    /// The largest head of a request that the backend accepts (SETTINGS_MAX_HEADER_LIST_SIZE), as far as it is known. A larger one would be
+    /// taken for a fault of the backend, although it is the client's.
+    /// </summary>
+    public long MaxHeadSize { get; set; } = long.MaxValue;
+
     /// <summary>Whether there is no connection, open or being opened.</summary>
     public bool IsEmpty
     {
@@ -91,7 +100,7 @@ internal sealed class Http2Connections : IDisposable
     public Task<HttpResponseMessage> SendAsync(ForwardRequest request)
     {
         var exchange = new Http2Exchange(request, _options.Timeouts, _time, IsNegotiated);
-        return !request.IsUpgrade && _waitingCount == 0 && TryStart(exchange, mayLeaveLoop: false)
+        return !NeedsSettings(exchange, request) && _waitingCount == 0 && TryStart(exchange, mayLeaveLoop: false)
             ? Task.FromResult<HttpResponseMessage>(exchange)
             : WaitAndStartAsync(exchange, request);
     }
@@ -183,7 +192,7 @@ internal sealed class Http2Connections : IDisposable
             using var either = CancellationTokenSource.CreateLinkedTokenSource(unwanted.Token, late.Token);
             try
             {
-                await WaitAndStartAsync(exchange, request.IsUpgrade, either.Token);
+                await WaitAndStartAsync(exchange, request, either.Token);
                 return exchange;
             }
             catch (OperationCanceledException)
@@ -200,7 +209,7 @@ internal sealed class Http2Connections : IDisposable
         }
     }
 
-    private async Task WaitAndStartAsync(Http2Exchange exchange, bool isUpgrade, CancellationToken cancellationToken)
+    private async Task WaitAndStartAsync(Http2Exchange exchange, ForwardRequest request, CancellationToken cancellationToken)
     {
         for (var mayLeaveLoop = false; ; mayLeaveLoop = true)
         {
@@ -208,9 +217,9 @@ internal sealed class Http2Connections : IDisposable
             var node = Enqueue(wait); // Before it looks for room, so that none is missed.
             try
             {
-                if (isUpgrade)
+                if (NeedsSettings(exchange, request))
                 {
-                    await CheckUpgradeAsync(cancellationToken);
+                    await CheckSettingsAsync(exchange, request, cancellationToken);
                 }
                 if (TryStart(exchange, mayLeaveLoop))
                 {
@@ -229,13 +238,21 @@ internal sealed class Http2Connections : IDisposable
         }
     }
 
-    // An upgrade is only sent where the backend has announced that it understands it. Others would take it for a plain request.
-    private async Task CheckUpgradeAsync(CancellationToken cancellationToken)
+    // Whether it must be known first what the backend accepts.
+    private bool NeedsSettings(Http2Exchange exchange, ForwardRequest request) =>
+        request.IsUpgrade || exchange.HeadSize > Math.Min(LargeHead, MaxHeadSize);
+
+    // A backend that has not announced WebSockets would take one for a plain request.
+    private async Task CheckSettingsAsync(Http2Exchange exchange, ForwardRequest request, CancellationToken cancellationToken)
     {
         if (Array.Find(_all, connection => !connection.IsEnding) is { } connection)
         {
             await connection.HasSettings.WaitAsync(cancellationToken);
-            if (!connection.TakesExtendedConnect)
+            if (exchange.HeadSize > MaxHeadSize)
+            {
+                throw new ForwardException(ForwardError.HeadTooLarge, $"it accepts heads of at most {MaxHeadSize} bytes");
+            }
+            if (request.IsUpgrade && !connection.TakesExtendedConnect)
             {
                 throw new ForwardException(ForwardError.Upgrade, "it does not announce WebSocket over HTTP/2 (RFC 8441)");
             }

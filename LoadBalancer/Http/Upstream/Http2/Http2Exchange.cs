@@ -43,6 +43,9 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         _superseded = request.Superseded.UnsafeRegister(AbortForClient, _stream);
     }
 
+    /// <summary>The size of the request's head, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.</summary>
+    public int HeadSize => _head.ListSize;
+
     /// <inheritdoc/>
     public override int Status => _status;
 

@@ -24,6 +24,9 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     private const byte SchemeHttp = 6;
     private const byte SchemeHttps = 7;
 
+    // Each field counts this much more than its text (RFC 9113 section 6.5.2).
+    private const int FieldOverhead = 32;
+
     private HeadBuffer _head = new();
 
     private Http2HeadWriter(ForwardRequest request)
@@ -80,6 +83,9 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
 
     /// <summary>The field section; valid until disposed.</summary>
     public readonly ReadOnlyMemory<byte> Written => _head.Written;
+
+    /// <summary>Its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it; a few bytes less, because pseudo-fields count without their names.</summary>
+    public int ListSize { get; private set; }
 
     /// <summary>Writes the head of a request.</summary>
     /// <exception cref="ForwardException">The request must not be passed on.</exception>
@@ -142,6 +148,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     {
         var index = HpackStaticTable.IndexOf(name);
         BeginLiteral(index);
+        ListSize += name.Length;
         if (index == 0)
         {
             if (!RequestRules.IsFieldName(name[0] == ':' ? name[1..] : name))
@@ -154,12 +161,17 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     }
 
     // RFC 7541 section 6.2.2: a literal that is not added to the table. Its name is the one at an index, or follows.
-    private void BeginLiteral(int nameIndex) => Integer(nameIndex, 0xf);
+    private void BeginLiteral(int nameIndex)
+    {
+        Integer(nameIndex, 0xf);
+        ListSize += FieldOverhead;
+    }
 
     private void String(ReadOnlySpan<char> text)
     {
         Integer(text.Length, 0x7f);
         _head.Append(text);
+        ListSize += text.Length;
     }
 
     // Section 5.1.
