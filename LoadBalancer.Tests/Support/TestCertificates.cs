@@ -28,6 +28,18 @@ internal sealed class TestCertificates : IDisposable
     /// </summary>
     public CertificateOptions Issue(string file, params string[] names) => Issue(_authority, file, names);
 
+    /// <summary>As <see cref="Issue(string, string[])"/>, with an RSA key.</summary>
+    public CertificateOptions IssueRsa(string file, params string[] names)
+    {
+        using var key = RSA.Create(2048);
+        return Issue(
+            _authority, file, new CertificateRequest(SubjectOf(names), key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1),
+            key, names, Yesterday.AddMonths(6));
+    }
+
+    /// <summary>As <see cref="Issue(string, string[])"/>, valid until some time.</summary>
+    public CertificateOptions IssueUntil(DateTimeOffset end, string file, params string[] names) => Issue(_authority, file, names, end);
+
     /// <summary>Issues a certificate through an authority in between, whose own certificate follows in the file.</summary>
     public CertificateOptions IssueThroughIntermediate(string file, params string[] names)
     {
@@ -64,10 +76,19 @@ internal sealed class TestCertificates : IDisposable
         return issued.CopyWithPrivateKey(key);
     }
 
-    private CertificateOptions Issue(X509Certificate2 issuer, string file, string[] names)
+    private static string SubjectOf(string[] names) => "CN=" + names[0].Trim('*', '.');
+
+    private CertificateOptions Issue(X509Certificate2 issuer, string file, string[] names, DateTimeOffset? end = null)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest("CN=" + names[0].Trim('*', '.'), key, HashAlgorithmName.SHA256);
+        return Issue(
+            issuer, file, new CertificateRequest(SubjectOf(names), key, HashAlgorithmName.SHA256), key, names,
+            end ?? Yesterday.AddMonths(6));
+    }
+
+    private CertificateOptions Issue(
+        X509Certificate2 issuer, string file, CertificateRequest request, AsymmetricAlgorithm key, string[] names, DateTimeOffset end)
+    {
         var alternatives = new SubjectAlternativeNameBuilder();
         foreach (var name in names)
         {
@@ -82,7 +103,10 @@ internal sealed class TestCertificates : IDisposable
         }
         request.CertificateExtensions.Add(alternatives.Build());
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(issuer, true, false));
-        using var certificate = request.Create(issuer, Yesterday, Yesterday.AddMonths(6), BitConverter.GetBytes(++_serial));
+        var begin = end < Yesterday ? end.AddDays(-1) : Yesterday;
+        var generator = issuer.GetECDsaPrivateKey()!;
+        using var certificate = request.Create(
+            issuer.SubjectName, X509SignatureGenerator.CreateForECDsa(generator), begin, end, BitConverter.GetBytes(++_serial));
         return new CertificateOptions
         {
             File = Write(file + ".pem", certificate.ExportCertificatePem()),

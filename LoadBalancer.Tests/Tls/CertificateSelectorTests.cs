@@ -26,7 +26,7 @@ internal sealed class CertificateSelectorTests
     [TestCase("", "default.test")]
     [TestCase(null, "default.test")]
     [TestCase("xn--bcher-kva.example", "xn--bcher-kva.example")]
-    [TestCase("b\u00fccher.example", "xn--bcher-kva.example")] // as the framework hands it to us
+    [TestCase("b\u00fccher.example", "xn--bcher-kva.example")] // as some clients send it
     [TestCase("B\u00dcCHER.example", "xn--bcher-kva.example")]
     [TestCase("x.b\u00fccher.test", "xn--bcher-kva.test")] // the wildcard's
     public void Select_NameAskedFor_GivesTheNearest(string? serverName, string subject)
@@ -38,7 +38,7 @@ internal sealed class CertificateSelectorTests
             ],
             []);
 
-        selector.Select(serverName).ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=" + subject);
+        selector.Select(new ClientHello(serverName, VerifiableKeys.All)).ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=" + subject);
     }
 
     [Test]
@@ -51,6 +51,38 @@ internal sealed class CertificateSelectorTests
             ],
             []);
 
-        selector.Select("a.test").ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=a.test");
+        selector.Select(new ClientHello("a.test", VerifiableKeys.All)).ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=a.test");
+    }
+
+    [TestCase((int)VerifiableKeys.All, "CN=ecdsa.test")]
+    [TestCase((int)VerifiableKeys.P256, "CN=ecdsa.test")]
+    [TestCase((int)VerifiableKeys.Rsa, "CN=rsa.test")]
+    [TestCase((int)(VerifiableKeys.Rsa | VerifiableKeys.P384), "CN=rsa.test")]
+    [TestCase((int)VerifiableKeys.None, "CN=ecdsa.test")]
+    public void Select_RsaAndEcdsaWithAName_GivesWhatTheClientCanVerify(int keys, string subject)
+    {
+        var selector = new CertificateSelector(
+            [
+                PemCertificate.Read(_certificates.IssueRsa("1", "rsa.test", "both.test")),
+                PemCertificate.Read(_certificates.Issue("2", "ecdsa.test", "both.test")),
+            ],
+            []);
+
+        selector.Select(new ClientHello("both.test", (VerifiableKeys)keys)).ServerCertificateContext!.TargetCertificate.Subject
+            .Should().Be(subject);
+    }
+
+    [Test]
+    public void Select_NoName_GivesATwinOfTheFirstThatTheClientCanVerify()
+    {
+        var selector = new CertificateSelector(
+            [
+                PemCertificate.Read(_certificates.IssueRsa("1", "a.test")),
+                PemCertificate.Read(_certificates.Issue("2", "other.test", "a.test")),
+            ],
+            []);
+
+        selector.Select(new ClientHello(null, VerifiableKeys.P256)).ServerCertificateContext!.TargetCertificate.Subject
+            .Should().Be("CN=other.test");
     }
 }

@@ -50,8 +50,11 @@ public sealed partial class CertificateStore : IDisposable
         _poll = time.CreateTimer(_ => TakeUpChanges(), null, PollInterval, PollInterval);
     }
 
-    /// <summary>What to answer to a client that asks for this name (SNI), or for none.</summary>
-    public SslServerAuthenticationOptions Select(string? serverName) => _selector.Select(serverName);
+    /// <summary>What to answer to a client that asks for this name (SNI), or for none, and can verify whatever there is.</summary>
+    public SslServerAuthenticationOptions Select(string? serverName) => Select(new ClientHello(serverName, VerifiableKeys.All));
+
+    /// <summary>What to answer to a client.</summary>
+    internal SslServerAuthenticationOptions Select(in ClientHello hello) => _selector.Select(hello);
 
     /// <inheritdoc/>
     public void Dispose() => _poll.Dispose();
