@@ -1,3 +1,4 @@
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Tls;
 
@@ -7,6 +8,8 @@ namespace LoadBalancer.Tests.Tls;
 internal sealed class CertificateSelectorTests
 {
     private static readonly string[] Names = ["default.test", "*.example", "a.example", "xn--bcher-kva.example", "*.xn--bcher-kva.test"];
+
+    private static readonly TlsSettings Settings = new(new HttpListenerOptions(), []);
 
     private TestCertificates _certificates = null!;
 
@@ -34,11 +37,12 @@ internal sealed class CertificateSelectorTests
         var selector = new CertificateSelector(
             [
                 .. from name in Names.Index()
-                   select PemCertificate.Read(_certificates.Issue($"{name.Index}", name.Item)),
+                   select ServerCertificate.Read(_certificates.Issue($"{name.Index}", name.Item)),
             ],
-            []);
+            Settings);
 
-        selector.Select(new ClientHello(serverName, VerifiableKeys.All)).ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=" + subject);
+        selector.Select(new ClientHello(serverName, VerifiableKeys.All, true)).ServerCertificateContext!.TargetCertificate.Subject
+            .Should().Be("CN=" + subject);
     }
 
     [Test]
@@ -46,12 +50,13 @@ internal sealed class CertificateSelectorTests
     {
         var selector = new CertificateSelector(
             [
-                PemCertificate.Read(_certificates.Issue("1", "a.test")),
-                PemCertificate.Read(_certificates.Issue("2", "b.test", "a.test")),
+                ServerCertificate.Read(_certificates.Issue("1", "a.test")),
+                ServerCertificate.Read(_certificates.Issue("2", "b.test", "a.test")),
             ],
-            []);
+            Settings);
 
-        selector.Select(new ClientHello("a.test", VerifiableKeys.All)).ServerCertificateContext!.TargetCertificate.Subject.Should().Be("CN=a.test");
+        selector.Select(new ClientHello("a.test", VerifiableKeys.All, true)).ServerCertificateContext!.TargetCertificate.Subject
+            .Should().Be("CN=a.test");
     }
 
     [TestCase((int)VerifiableKeys.All, "CN=ecdsa.test")]
@@ -63,12 +68,12 @@ internal sealed class CertificateSelectorTests
     {
         var selector = new CertificateSelector(
             [
-                PemCertificate.Read(_certificates.IssueRsa("1", "rsa.test", "both.test")),
-                PemCertificate.Read(_certificates.Issue("2", "ecdsa.test", "both.test")),
+                ServerCertificate.Read(_certificates.IssueRsa("1", "rsa.test", "both.test")),
+                ServerCertificate.Read(_certificates.Issue("2", "ecdsa.test", "both.test")),
             ],
-            []);
+            Settings);
 
-        selector.Select(new ClientHello("both.test", (VerifiableKeys)keys)).ServerCertificateContext!.TargetCertificate.Subject
+        selector.Select(new ClientHello("both.test", (VerifiableKeys)keys, true)).ServerCertificateContext!.TargetCertificate.Subject
             .Should().Be(subject);
     }
 
@@ -77,12 +82,12 @@ internal sealed class CertificateSelectorTests
     {
         var selector = new CertificateSelector(
             [
-                PemCertificate.Read(_certificates.IssueRsa("1", "a.test")),
-                PemCertificate.Read(_certificates.Issue("2", "other.test", "a.test")),
+                ServerCertificate.Read(_certificates.IssueRsa("1", "a.test")),
+                ServerCertificate.Read(_certificates.Issue("2", "other.test", "a.test")),
             ],
-            []);
+            Settings);
 
-        selector.Select(new ClientHello(null, VerifiableKeys.P256)).ServerCertificateContext!.TargetCertificate.Subject
+        selector.Select(new ClientHello(null, VerifiableKeys.P256, true)).ServerCertificateContext!.TargetCertificate.Subject
             .Should().Be("CN=other.test");
     }
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using LoadBalancer.Tests.Support;
 using LoadBalancer.Tls;
 
 namespace LoadBalancer.Tests.Tls;
@@ -16,7 +17,7 @@ internal sealed class ClientHelloTests
     {
         ClientHello.TryRead(Hello("xn--bcher-kva.example", [Tls13], [0x0403], [23], [0x1301]), out var hello).Should().BeTrue();
 
-        hello.Should().Be(new ClientHello("xn--bcher-kva.example", VerifiableKeys.P256));
+        hello.Should().Be(new ClientHello("xn--bcher-kva.example", VerifiableKeys.P256, true));
     }
 
     [TestCase(0x0403, "P256")]
@@ -85,9 +86,9 @@ internal sealed class ClientHelloTests
         }
     }
 
-    [TestCase("GET / HTTP/1.1\r\n")]
-    [TestCase("\u0015\u0003\u0001\u0000\u0002\u0002\u0046")]
-    [TestCase("\u0016\u0003\u0001\u0000\u0003\u0001\u0000\u0000")]
+    [ByteCase("GET / HTTP/1.1\r\n")]
+    [ByteCase("\u0015\u0003\u0001\u0000\u0002\u0002\u0046")]
+    [ByteCase("\u0016\u0003\u0001\u0000\u0003\u0001\u0000\u0000")]
     public void TryRead_NoHello_SaysNothing(string bytes)
     {
         ClientHello.TryRead(Encoding.Latin1.GetBytes(bytes), out var hello).Should().BeTrue();

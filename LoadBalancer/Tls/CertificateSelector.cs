@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net.Security;
-using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 
 namespace LoadBalancer.Tls;
@@ -17,19 +16,13 @@ internal sealed class CertificateSelector
 
     /// <summary>Makes a choice among certificates.</summary>
     /// <param name="certificates">The certificates; at least one.</param>
-    /// <param name="protocols">What clients can negotiate (ALPN).</param>
-    public CertificateSelector(IReadOnlyList<SslStreamCertificateContext> certificates, List<SslApplicationProtocol> protocols)
+    /// <param name="settings">What else is offered to clients.</param>
+    public CertificateSelector(IReadOnlyList<SslStreamCertificateContext> certificates, TlsSettings settings)
     {
-        // One object for each certificate, not for each handshake: it carries the cache for resuming sessions.
         var choices =
             from certificate in certificates
-            let options = new SslServerAuthenticationOptions
-            {
-                ServerCertificateContext = certificate,
-                EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
-                ApplicationProtocols = protocols,
-            }
-            let choice = new Choice(options, KeyOf(certificate.TargetCertificate))
+            let choice = new Choice(
+                KeyOf(certificate.TargetCertificate), settings.For(certificate, isTls13: true), settings.For(certificate, isTls13: false))
             from name in NamesOf(certificate.TargetCertificate)
             select (name, choice);
         _byName = choices.GroupBy(entry => entry.name, entry => entry.choice, StringComparer.OrdinalIgnoreCase).ToDictionary(
@@ -47,10 +40,10 @@ internal sealed class CertificateSelector
         {
             if ((choice.Key & hello.Keys) != 0)
             {
-                return choice.Options;
+                return choice.For(hello);
             }
         }
-        return choices[0].Options;
+        return choices[0].For(hello);
     }
 
     private Choice[] Find(string? serverName)
@@ -101,5 +94,8 @@ internal sealed class CertificateSelector
             };
     }
 
-    private sealed record Choice(SslServerAuthenticationOptions Options, VerifiableKeys Key);
+    private sealed record Choice(VerifiableKeys Key, SslServerAuthenticationOptions Tls13, SslServerAuthenticationOptions Others)
+    {
+        public SslServerAuthenticationOptions For(in ClientHello hello) => hello.IsTls13 ? Tls13 : Others;
+    }
 }

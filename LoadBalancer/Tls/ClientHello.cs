@@ -11,7 +11,8 @@ namespace LoadBalancer.Tls;
 /// The name that it asks for (SNI), as it was sent: international names in A-labels, or by some clients in UTF-8. Null for none.
 /// </param>
 /// <param name="Keys">The kinds of keys with which it can verify a signature.</param>
-internal readonly record struct ClientHello(string? ServerName, VerifiableKeys Keys)
+/// <param name="IsTls13">Whether it offers TLS 1.3, which is then spoken.</param>
+internal readonly record struct ClientHello(string? ServerName, VerifiableKeys Keys, bool IsTls13)
 {
     /// <summary>The most bytes of a ClientHello that are looked at; a longer one counts as one that says nothing.</summary>
     public const int MaxLength = 32 * 1024;
@@ -116,8 +117,9 @@ internal readonly record struct ClientHello(string? ServerName, VerifiableKeys K
                     break;
             }
         }
-        var keys = Contains(versions, 0x0304) ? KeysOfTls13(schemes) : KeysOfTls12(schemes, suites, groups);
-        return new ClientHello(string.IsNullOrEmpty(name) ? null : name, keys);
+        var isTls13 = Contains(versions, 0x0304);
+        var keys = isTls13 ? KeysOfTls13(schemes) : KeysOfTls12(schemes, suites, groups);
+        return new ClientHello(string.IsNullOrEmpty(name) ? null : name, keys, isTls13);
     }
 
     // RFC 8446 section 4.2.3: a scheme of ECDSA names the curve too.

@@ -279,6 +279,79 @@ internal sealed class TlsListenerTests
         second.Should().Contain("\nReused, TLSv1.").And.Contain("HTTP/1.1 200 OK").And.NotContain("unexpected eof");
     }
 
+    [TestCase("pfx", null)]
+    [TestCase("pfx", "secret")]
+    [TestCase("pem", "secret")]
+    public async Task Certificate_PfxOrEncryptedKey_IsUsed(string kind, string? password)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        var plain = _certificates.Issue("it", "it.test");
+        await using var node = await StartAsync(
+            backend, kind == "pfx" ? _certificates.AsPfx(plain, password) : _certificates.WithEncryptedKey(plain, password!));
+
+        (await SubjectAsync(node, "it.test")).Should().Be("it.test");
+    }
+
+    [Test]
+    public async Task MinProtocol_Tls13_RefusesTls12()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, listener => listener with { MinProtocol = TlsVersion.Tls13 });
+
+        await FluentActions.Awaiting(() => HandshakeAsync(node, "it.test", SslProtocols.Tls12)).Should().ThrowAsync<Exception>();
+        await using var tls = await HandshakeAsync(node, "it.test", SslProtocols.Tls13);
+    }
+
+    [TestCase("Modern", "-tls1_3", "Reused, TLSv1.3")]
+    [TestCase("Modern", "-tls1_2", null)]
+    [TestCase("Intermediate", "-tls1_3", "Reused, TLSv1.3")]
+    [TestCase("Intermediate", "-tls1_2", "New, TLSv1.2, Cipher is ECDHE-ECDSA-AES128-GCM-SHA256")]
+    [TestCase("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "-tls1_2", "New, TLSv1.2, Cipher is ECDHE-ECDSA-CHACHA20-POLY1305")]
+    [TestCase("ECDHE-ECDSA-CHACHA20-POLY1305", "-tls1_3", "Reused, TLSv1.3")]
+    [TestCase("TLS_CHACHA20_POLY1305_SHA256", "-tls1_3", "New, TLSv1.3, Cipher is TLS_CHACHA20_POLY1305_SHA256")]
+    [TestCase("TLS_CHACHA20_POLY1305_SHA256", "-tls1_2", null)]
+    [Platform(Exclude = "Win", Reason = "cipher suites cannot be set for one program there")]
+    public async Task Ciphers_OfAListener_AreWhatIsSpokenAndTls13Resumes(string ciphers, string version, string? second)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, listener => listener with { Ciphers = [ciphers] });
+        var session = _certificates.Write("session", "");
+        string[] common = ["s_client", "-connect", $"127.0.0.1:{node.Port}", version, "-ign_eof"];
+        const string Request = "GET / HTTP/1.1\r\nHost: it.test\r\nConnection: close\r\n\r\n";
+
+        var first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
+        var again = await OpenSsl.RunAsync(Request, [.. common, .. File.ReadAllText(session) == "" ? [] : (string[])["-sess_in", session]]);
+
+        if (second is null)
+        {
+            (first + again).Should().Contain("alert").And.NotContain("HTTP/1.1 200 OK");
+        }
+        else
+        {
+            again.Should().Contain(second).And.Contain("HTTP/1.1 200 OK");
+        }
+    }
+
+    [Test]
+    public async Task Ciphers_ChangedWhileRunning_HoldForNewConnections()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, listener => listener);
+        await using (await HandshakeAsync(node, "it.test", SslProtocols.Tls12))
+        {
+        }
+
+        node.Listener.Apply(new HttpListenerOptions
+        {
+            Address = TestNode.Parse("https://127.0.0.1:0"),
+            Certificates = [_certificates.Issue("it", "it.test")],
+            Pool = "web",
+            MinProtocol = TlsVersion.Tls13,
+        }).Should().BeEmpty();
+
+        await FluentActions.Awaiting(() => HandshakeAsync(node, "it.test", SslProtocols.Tls12)).Should().ThrowAsync<Exception>();
+    }
+
     [Test]
     public async Task Request_MalformedOverTls_IsRefusedWithItsCause()
     {
@@ -383,13 +456,21 @@ internal sealed class TlsListenerTests
         TestNode.StartAsync([backend.Address], listener: listener =>
         listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = certificates }, time: time);
 
+    private Task<TestNode> StartAsync(RawServer backend, Func<HttpListenerOptions, HttpListenerOptions> change)
+    {
+        var certificate = _certificates.Issue("it", "it.test");
+        return TestNode.StartAsync([backend.Address], listener: listener =>
+            change(listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = [certificate] }));
+    }
+
     private static async Task<string> SubjectAsync(TestNode node, string serverName)
     {
         await using var tls = await HandshakeAsync(node, serverName, SslProtocols.None);
         return SubjectOf(tls);
     }
 
-    private static string SubjectOf(SslStream tls) => new X509Certificate2(tls.RemoteCertificate!).GetNameInfo(X509NameType.SimpleName, false);
+    private static string SubjectOf(SslStream tls) =>
+        new X509Certificate2(tls.RemoteCertificate!).GetNameInfo(X509NameType.SimpleName, false);
 
     private static Task<SslStream> HandshakeAsync(
         TestNode node, string serverName, SslProtocols protocols, RemoteCertificateValidationCallback? check = null) =>

@@ -61,7 +61,7 @@ public sealed class KestrelListener : IListener
         if (options.Address.Scheme == "https")
         {
             _certificates = new CertificateStore(
-                name, options.Certificates, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11, Http10], time,
+                name, options, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11, Http10], time,
                 loggers.CreateLogger<CertificateStore>());
         }
         // Kestrel's services can only be registered through a web host's builder; the host itself is never built.
@@ -91,10 +91,14 @@ public sealed class KestrelListener : IListener
     public long Refused => _limit?.Refused ?? 0;
 
     /// <inheritdoc/>
+    public IReadOnlyList<CertificateStatus> Certificates => _certificates?.Status ?? [];
+
+    /// <inheritdoc/>
     public IReadOnlyList<string> Apply(ListenerOptions options)
     {
         if (options is HttpListenerOptions http)
         {
+            _certificates?.Apply(http);
             var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
             limits.MaxRequestBodySize = http.MaxRequestBodySize;
             limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
