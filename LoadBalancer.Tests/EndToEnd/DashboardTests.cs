@@ -63,6 +63,34 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    public async Task Page_OfAListenerWithTls_ShowsUntilWhenItsCertificatesAreValid()
+    {
+        using var certificates = new TestCertificates();
+        var end = TimeProvider.System.GetUtcNow().AddDays(5.5);
+        var certificate = certificates.IssueUntil(end, "shop", "shop.test");
+        var dashboard = $"http://127.0.0.1:{ReservedPorts.Next()}";
+        var file = certificates.Write("settings.json", JsonSerializer.Serialize(new
+        {
+            LoadBalancer = new
+            {
+                Listeners = new
+                {
+                    web = new { Address = $"https://127.0.0.1:{ReservedPorts.Next()}", Pool = "web", Certificates = new[] { certificate } },
+                },
+                Pools = new { web = new { Backends = new { b1 = new { Address = _backend.Address } } } },
+                Management = new { Address = dashboard },
+            },
+        }));
+        await using var node = await ProgramUnderTest.StartAsync("LoadBalancer", "--config", file);
+
+        await Page.GotoAsync(dashboard);
+
+        await Expect(Page.Locator("#certificates li"))
+            .ToContainTextAsync($"web {certificate.File} valid until {end.UtcDateTime:yyyy-MM-dd}, 5 more days");
+        await Expect(Page.Locator("#certificates .warn")).ToBeVisibleAsync();
+    }
+
+    [Test]
     public async Task Page_Opened_ShowsEveryBackendAndComplainsAboutNothing()
     {
         await Page.GotoAsync(_node.Dashboard);

@@ -48,7 +48,8 @@ internal sealed class EventHubTests
     }
 
     private static EventHub HubOf(BackendPool pool) =>
-        new(() => [pool], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
+        new(
+            () => [pool], () => [], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
 
     /// <summary>The body towards a client that does not read: a write waits until it is cancelled.</summary>
     private sealed class StuckStream : MemoryStream

@@ -42,7 +42,7 @@ internal sealed class KestrelBackend : IAsyncDisposable
                 listen.Protocols = protocols;
                 if (certificate is not null)
                 {
-                    listen.UseHttps(tls => tls.ServerCertificate = PemCertificate.Read(certificate).TargetCertificate);
+                    listen.UseHttps(tls => tls.ServerCertificate = ServerCertificate.Read(certificate).TargetCertificate);
                 }
             });
         });

@@ -28,6 +28,45 @@ internal sealed class TestCertificates : IDisposable
     /// </summary>
     public CertificateOptions Issue(string file, params string[] names) => Issue(_authority, file, names);
 
+    /// <summary>As <see cref="Issue(string, string[])"/>, with an RSA key.</summary>
+    public CertificateOptions IssueRsa(string file, params string[] names)
+    {
+        using var key = RSA.Create(2048);
+        return Issue(
+            _authority, file, new CertificateRequest(SubjectOf(names), key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1),
+            key, names, Yesterday.AddMonths(6));
+    }
+
+    /// <summary>As <see cref="Issue(string, string[])"/>, valid until some time.</summary>
+    public CertificateOptions IssueUntil(DateTimeOffset end, string file, params string[] names) => Issue(_authority, file, names, end);
+
+    /// <summary>As <see cref="Issue(string, string[])"/>, valid from some time on.</summary>
+    public CertificateOptions IssueFrom(DateTimeOffset begin, string file, params string[] names) =>
+        Issue(_authority, file, names, begin.AddMonths(1), begin);
+
+    /// <summary>The same certificate with its key and the authority in a PFX file.</summary>
+    public CertificateOptions AsPfx(CertificateOptions certificate, string? password)
+    {
+        using var own = X509Certificate2.CreateFromPemFile(certificate.File, certificate.KeyFile);
+        var all = new X509Certificate2Collection { own, X509CertificateLoader.LoadCertificate(_authority.RawData) };
+        var file = Path.ChangeExtension(certificate.File, ".pfx");
+        File.WriteAllBytes(file, all.Export(X509ContentType.Pkcs12, password)!);
+        return new CertificateOptions { File = file, KeyPasswordFile = password is null ? null : Write("password", password + "\n") };
+    }
+
+    /// <summary>The same certificate with an encrypted key.</summary>
+    public CertificateOptions WithEncryptedKey(CertificateOptions certificate, string password)
+    {
+        using var key = ECDsa.Create();
+        key.ImportFromPem(File.ReadAllText(certificate.KeyFile!));
+        var parameters = new PbeParameters(PbeEncryptionAlgorithm.Aes256Cbc, HashAlgorithmName.SHA256, 1000);
+        return certificate with
+        {
+            KeyFile = Write("encrypted.key", key.ExportEncryptedPkcs8PrivateKeyPem(password, parameters)),
+            KeyPasswordFile = Write("password", password + "\n"),
+        };
+    }
+
     /// <summary>Issues a certificate through an authority in between, whose own certificate follows in the file.</summary>
     public CertificateOptions IssueThroughIntermediate(string file, params string[] names)
     {
@@ -64,10 +103,21 @@ internal sealed class TestCertificates : IDisposable
         return issued.CopyWithPrivateKey(key);
     }
 
-    private CertificateOptions Issue(X509Certificate2 issuer, string file, string[] names)
+    private static string SubjectOf(string[] names) => "CN=" + names[0].Trim('*', '.');
+
+    private CertificateOptions Issue(
+        X509Certificate2 issuer, string file, string[] names, DateTimeOffset? end = null, DateTimeOffset? begin = null)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest("CN=" + names[0].Trim('*', '.'), key, HashAlgorithmName.SHA256);
+        return Issue(
+            issuer, file, new CertificateRequest(SubjectOf(names), key, HashAlgorithmName.SHA256), key, names,
+            end ?? Yesterday.AddMonths(6), begin);
+    }
+
+    private CertificateOptions Issue(
+        X509Certificate2 issuer, string file, CertificateRequest request, AsymmetricAlgorithm key, string[] names, DateTimeOffset end,
+        DateTimeOffset? begin = null)
+    {
         var alternatives = new SubjectAlternativeNameBuilder();
         foreach (var name in names)
         {
@@ -82,7 +132,10 @@ internal sealed class TestCertificates : IDisposable
         }
         request.CertificateExtensions.Add(alternatives.Build());
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(issuer, true, false));
-        using var certificate = request.Create(issuer, Yesterday, Yesterday.AddMonths(6), BitConverter.GetBytes(++_serial));
+        begin ??= end < Yesterday ? end.AddDays(-1) : Yesterday;
+        var generator = issuer.GetECDsaPrivateKey()!;
+        using var certificate = request.Create(
+            issuer.SubjectName, X509SignatureGenerator.CreateForECDsa(generator), begin.Value, end, BitConverter.GetBytes(++_serial));
         return new CertificateOptions
         {
             File = Write(file + ".pem", certificate.ExportCertificatePem()),

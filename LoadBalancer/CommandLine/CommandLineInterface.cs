@@ -23,7 +23,7 @@ internal static class CommandLineInterface
             HelpName = "FILE",
             Recursive = true,
         };
-        var check = new Command("check", "Check the configuration, report every error in it, and exit.");
+        var check = new Command("check", "Check the configuration, report every error and warning in it, and exit.");
         var root = new RootCommand($"""
             A load balancer for HTTP, TCP, tasks and ZeroMQ requests, with health checks.
 
@@ -57,6 +57,10 @@ internal static class CommandLineInterface
 
     private static bool Report(LoadedConfiguration loaded)
     {
+        foreach (var warning in loaded.Warnings)
+        {
+            Console.WriteLine($"warning: {warning}");
+        }
         foreach (var error in loaded.Errors)
         {
             Console.Error.WriteLine(error);

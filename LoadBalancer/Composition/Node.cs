@@ -60,7 +60,8 @@ internal sealed class Node : IHost
 
             // 5. What operators see and change: events, the configuration file, the management listener, OTLP.
             var eventLogger = loggers.CreateLogger<EventHub>();
-            var events = Own(new EventHub(() => Pools.All, () => _listeners.Brokers, Errors, time, eventLogger));
+            var events = Own(new EventHub(
+                () => Pools.All, () => _listeners.Brokers, () => _listeners.Certificates, Errors, time, eventLogger));
             if (configuration is not null)
             {
                 var reloaderLogger = loggers.CreateLogger<ConfigurationReloader>();
@@ -160,6 +161,7 @@ internal sealed class Node : IHost
     {
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
+        Certificates = _listeners.Certificates,
         Tasks = [.. Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
     };
 

@@ -53,6 +53,9 @@ internal sealed class NodeListeners : IDisposable
     /// <summary>The status and counters of the brokers among them.</summary>
     public IReadOnlyList<BrokerStatus> Brokers => [.. _listeners.OfType<BrokerListener>().Select(broker => broker.Status)];
 
+    /// <summary>Their certificates.</summary>
+    public IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.SelectMany(listener => listener.Certificates)];
+
     /// <summary>
     /// The names of the pools that listeners keep using despite new options: these listeners need a restart, and do not change before
     /// it.

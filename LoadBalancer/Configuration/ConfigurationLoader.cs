@@ -42,7 +42,8 @@ public static class ConfigurationLoader
             .AddCommandLine(overrides)
             .Build();
         var options = binder.Bind<LoadBalancerOptions>(configuration.GetSection(LoadBalancerOptions.SectionName));
-        ConfigurationValidator.Validate(options, errors);
-        return new(options, chatRoom?.Errors(errors) ?? errors, path, text, overrides);
+        var warnings = new List<ConfigurationError>();
+        ConfigurationValidator.Validate(options, errors, warnings);
+        return new(options, chatRoom?.Errors(errors) ?? errors, path, text, overrides) { Warnings = warnings };
     }
 }

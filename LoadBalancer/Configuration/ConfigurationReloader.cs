@@ -113,6 +113,10 @@ public sealed partial class ConfigurationReloader(
             }
             return;
         }
+        foreach (var warning in loaded.Warnings)
+        {
+            LogWarning(warning);
+        }
         try
         {
             foreach (var needed in apply(loaded.Options))
@@ -152,6 +156,9 @@ public sealed partial class ConfigurationReloader(
 
     [LoggerMessage(62, LogLevel.Error, "{Error}")]
     private partial void LogError(ConfigurationError error);
+
+    [LoggerMessage(65, LogLevel.Warning, "{Warning}")]
+    private partial void LogWarning(ConfigurationError warning);
 
     [LoggerMessage(63, LogLevel.Warning, "configuration: {Change}, which needs a restart")]
     private partial void LogNeedsRestart(string change);

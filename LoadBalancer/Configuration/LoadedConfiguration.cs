@@ -12,6 +12,9 @@ namespace LoadBalancer.Configuration;
 public sealed record LoadedConfiguration(
     LoadBalancerOptions Options, IReadOnlyList<ConfigurationError> Errors, string File, string? Text, params string[] Overrides)
 {
+    /// <summary>What can be used, but is hardly meant, in the order of the file.</summary>
+    public IReadOnlyList<ConfigurationError> Warnings { get; init; } = [];
+
     /// <summary>Reads the same file again.</summary>
     public LoadedConfiguration Reload() => ConfigurationLoader.Load(File, Overrides);
 }

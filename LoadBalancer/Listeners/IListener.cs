@@ -17,6 +17,9 @@ public interface IListener : IDisposable
     /// <summary>Connections that were closed at once because there were <see cref="ListenerOptions.MaxConnections"/> already.</summary>
     long Refused { get; }
 
+    /// <summary>The certificates that it uses now; none without TLS.</summary>
+    IReadOnlyList<CertificateStatus> Certificates => [];
+
     /// <summary>Applies new options as far as a running listener can.</summary>
     /// <returns>The settings that need a restart.</returns>
     IReadOnlyList<string> Apply(ListenerOptions options);

@@ -26,6 +26,7 @@ public sealed partial class EventHub : BackgroundService
 
     private readonly Func<IReadOnlyList<BackendPool>> _pools;
     private readonly Func<IReadOnlyList<BrokerStatus>> _brokers;
+    private readonly Func<IReadOnlyList<CertificateStatus>> _certificates;
     private readonly ErrorStatistics _errors;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -40,10 +41,10 @@ public sealed partial class EventHub : BackgroundService
 
     /// <summary>Makes the hub; it sends nothing before it is started.</summary>
     public EventHub(
-        Func<IReadOnlyList<BackendPool>> pools, Func<IReadOnlyList<BrokerStatus>> brokers, ErrorStatistics errors, TimeProvider time,
-        ILogger<EventHub> logger)
+        Func<IReadOnlyList<BackendPool>> pools, Func<IReadOnlyList<BrokerStatus>> brokers,
+        Func<IReadOnlyList<CertificateStatus>> certificates, ErrorStatistics errors, TimeProvider time, ILogger<EventHub> logger)
     {
-        (_pools, _brokers, _errors, _time, _logger) = (pools, brokers, errors, time, logger);
+        (_pools, _brokers, _certificates, _errors, _time, _logger) = (pools, brokers, certificates, errors, time, logger);
         _activity = new Activity(time);
     }
 
@@ -305,6 +306,7 @@ public sealed partial class EventHub : BackgroundService
             ["totals"] = totals,
             ["errors"] = StatusJson.Errors(_errors.Summary()),
             ["pools"] = StatusJson.Pools(pools, _activity, _brokers()),
+            ["certificates"] = StatusJson.Certificates(_certificates()),
         });
     }
 

@@ -71,6 +71,16 @@ internal static class StatusJson
         })]),
     };
 
+    /// <summary>The certificates of the listeners.</summary>
+    public static JsonArray Certificates(IReadOnlyList<CertificateStatus> certificates) =>
+        [.. certificates.Select(certificate => new JsonObject
+        {
+            ["listener"] = certificate.Listener,
+            ["file"] = certificate.File,
+            ["notBefore"] = Time(certificate.NotBefore),
+            ["notAfter"] = Time(certificate.NotAfter),
+        })];
+
     /// <summary>Adds what happened lately. Connections that are relayed have no responses, so no percentiles.</summary>
     public static void Add(JsonObject json, Rates rates, bool isRelayed = false)
     {

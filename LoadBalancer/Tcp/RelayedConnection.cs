@@ -71,7 +71,7 @@ internal sealed partial class RelayedConnection
         try
         {
             // 1. Read the PROXY header of a trusted proxy, and terminate TLS.
-            if ((_target.IsProxy(_peer.Address) || _listener.Certificates is not null) && !await ShakeHandsAsync())
+            if ((_target.IsProxy(_peer.Address) || _listener.Tls is not null) && !await ShakeHandsAsync())
             {
                 TryEnd(ConnectionEnd.Rejected);
                 return;
@@ -183,7 +183,7 @@ internal sealed partial class RelayedConnection
             {
                 return false;
             }
-            if (_listener.Certificates is { } certificates)
+            if (_listener.Tls is { } certificates)
             {
                 _client = await TlsServerConnection.OpenAsync(_socket, certificates);
             }

@@ -40,8 +40,8 @@ internal sealed partial class TcpRelayListener : IListener
     {
         (Name, _options, _target, Time, _logger) = (name, options, target, time, loggers.CreateLogger<TcpRelayListener>());
         _serving = $"listener '{name}': relaying a connection";
-        Certificates = options.Certificates.Count == 0 ? null
-            : new CertificateStore(name, options.Certificates, [], time, loggers.CreateLogger<CertificateStore>());
+        Tls = options.Certificates.Count == 0 ? null
+            : new CertificateStore(name, options, [], time, loggers.CreateLogger<CertificateStore>());
         _acceptor = new Acceptor(name, options.Address, options.MaxConnections, Serve, time, loggers);
         _headerGate = new LogGate(time);
         _sweep = time.CreateTimer(static listener => ((TcpRelayListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
@@ -76,7 +76,7 @@ internal sealed partial class TcpRelayListener : IListener
     }
 
     /// <summary>The certificates for TLS; null without TLS.</summary>
-    internal CertificateStore? Certificates { get; }
+    internal CertificateStore? Tls { get; }
 
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
@@ -85,7 +85,17 @@ internal sealed partial class TcpRelayListener : IListener
     internal ILogger Logger => _logger;
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> Apply(ListenerOptions options) => _options.FixedSettingsThatDiffer(options);
+    public IReadOnlyList<CertificateStatus> Certificates => Tls?.Status ?? [];
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Apply(ListenerOptions options)
+    {
+        if (options is TcpListenerOptions tcp)
+        {
+            Tls?.Apply(tcp);
+        }
+        return _options.FixedSettingsThatDiffer(options);
+    }
 
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken)
@@ -119,7 +129,7 @@ internal sealed partial class TcpRelayListener : IListener
     {
         _acceptor.Dispose();
         _sweep.Dispose();
-        Certificates?.Dispose();
+        Tls?.Dispose();
     }
 
     /// <summary>A connection has ended.</summary>

@@ -6,92 +6,135 @@ namespace LoadBalancer.Tls;
 
 /// <summary>
 /// The certificates of one listener. It looks at their files every two seconds. What has changed is used for the connections that come
-/// after; of a certificate and a key that do not fit (they may be half replaced) there is one warning, and the old ones stay.
+/// after; of a certificate and a key that do not fit (they may be half replaced) there is one warning, and the old ones stay. Once a day
+/// there is a warning of each that has expired or will soon.
 /// </summary>
 public sealed partial class CertificateStore : IDisposable
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan ConcernInterval = TimeSpan.FromDays(1);
 
     private readonly string _listener;
     private readonly IReadOnlyList<CertificateOptions> _files;
-    private readonly (string? Certificate, string? Key)[] _read;
+    private readonly CertificateText?[] _read;
     private readonly SslStreamCertificateContext[] _contexts;
+    private readonly DateTimeOffset[] _nextConcern;
     private readonly List<SslApplicationProtocol> _protocols;
+    private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly ITimer _poll;
+    private readonly Lock _gate = new(); // guards what a poll and a reload change
+    private TlsSettings _settings;
     private volatile CertificateSelector _selector;
 
     /// <summary>Reads the certificates, and watches their files until disposed.</summary>
     /// <param name="listener">The listener's name.</param>
-    /// <param name="files">Where they are.</param>
+    /// <param name="options">Its options; they must be valid.</param>
     /// <param name="protocols">What clients can negotiate (ALPN); empty: nothing.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets a line for each change.</param>
     /// <exception cref="StartException">One of them cannot be read.</exception>
     public CertificateStore(
-        string listener, IReadOnlyList<CertificateOptions> files, List<SslApplicationProtocol> protocols, TimeProvider time,
-        ILogger<CertificateStore> logger)
+        string listener, ITlsOptions options, List<SslApplicationProtocol> protocols, TimeProvider time, ILogger<CertificateStore> logger)
     {
-        (_listener, _files, _protocols, _logger) = (listener, files, protocols, logger);
-        _read = new (string?, string?)[files.Count];
-        _contexts = new SslStreamCertificateContext[files.Count];
-        for (var i = 0; i < files.Count; i++)
-        {
-            try
-            {
-                ReadIfChanged(i);
-            }
-            catch (Exception e) when (PemCertificate.IsFileError(e))
-            {
-                throw new StartException($"listener '{listener}': the certificate '{files[i].File}' cannot be used: {e.Message}", e);
-            }
-        }
-        _selector = new CertificateSelector(_contexts, _protocols);
-        _poll = time.CreateTimer(_ => TakeUpChanges(), null, PollInterval, PollInterval);
-    }
-
-    /// <summary>What to answer to a client that asks for this name (SNI), or for none.</summary>
-    public SslServerAuthenticationOptions Select(string? serverName) => _selector.Select(serverName);
-
-    /// <inheritdoc/>
-    public void Dispose() => _poll.Dispose();
-
-    private void TakeUpChanges()
-    {
-        var changed = false;
+        (_listener, _files, _protocols, _time, _logger) = (listener, options.Certificates, protocols, time, logger);
+        _read = new CertificateText?[_files.Count];
+        _contexts = new SslStreamCertificateContext[_files.Count];
+        _nextConcern = new DateTimeOffset[_files.Count];
         for (var i = 0; i < _files.Count; i++)
         {
             try
             {
-                if (ReadIfChanged(i))
-                {
-                    LogTakenUp(_listener, _files[i].File, _contexts[i].TargetCertificate.NotAfter.ToUniversalTime());
-                    changed = true;
-                }
+                _read[i] = CertificateText.Read(_files[i]);
+                _contexts[i] = ServerCertificate.Read(_read[i]!);
             }
             catch (Exception e) when (PemCertificate.IsFileError(e))
             {
-                LogCannotBeUsed(_listener, _files[i].File, e.Message);
+                throw new StartException($"listener '{listener}': the certificate '{_files[i].File}' cannot be used: {e.Message}", e);
             }
         }
-        if (changed)
+        _settings = new TlsSettings(options, protocols);
+        _selector = new CertificateSelector(_contexts, _settings);
+        _poll = time.CreateTimer(_ => Poll(), null, PollInterval, PollInterval);
+    }
+
+    /// <summary>The certificates in use now.</summary>
+    public IReadOnlyList<CertificateStatus> Status =>
+        [.. _files.Zip(_contexts, (file, context) =>
+            {
+                var validity = Validity.Of(context.TargetCertificate);
+                return new CertificateStatus(_listener, file.File, validity.NotBefore, validity.NotAfter);
+            })];
+
+    /// <summary>What to answer to a client that asks for this name (SNI), or for none, over QUIC: with TLS 1.3, as all there.</summary>
+    public SslServerAuthenticationOptions Select(string? serverName) =>
+        Select(new ClientHello(serverName, VerifiableKeys.All, IsTls13: true));
+
+    /// <summary>Applies other options; the certificates themselves stay.</summary>
+    public void Apply(ITlsOptions options)
+    {
+        lock (_gate)
         {
-            _selector = new CertificateSelector(_contexts, _protocols);
+            _settings = new TlsSettings(options, _protocols);
+            _selector = new CertificateSelector(_contexts, _settings);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _poll.Dispose();
+
+    /// <summary>What to answer to a client.</summary>
+    internal SslServerAuthenticationOptions Select(in ClientHello hello) => _selector.Select(hello);
+
+    private void Poll()
+    {
+        lock (_gate)
+        {
+            var changed = false;
+            for (var i = 0; i < _files.Count; i++)
+            {
+                changed |= TryTakeUpChangeNeedsLock(i);
+                LogConcernNeedsLock(i);
+            }
+            if (changed)
+            {
+                _selector = new CertificateSelector(_contexts, _settings);
+            }
         }
     }
 
     // Compares the text, not the time of the file: a link that now points elsewhere is a change, a touch is none. A text that is wrong is
     // remembered too, so that it is logged once and not every two seconds.
-    private bool ReadIfChanged(int i)
+    private bool TryTakeUpChangeNeedsLock(int i)
     {
-        var text = (PemCertificate.TryRead(_files[i].File), _files[i].KeyFile is { } key ? PemCertificate.TryRead(key) : null);
-        if (text == _read[i] && _contexts[i] is not null)
+        var text = CertificateText.TryRead(_files[i]);
+        if (text == _read[i])
         {
             return false;
         }
         _read[i] = text;
-        _contexts[i] = PemCertificate.Read(_files[i]);
-        return true;
+        try
+        {
+            _contexts[i] = text is null ? ServerCertificate.Read(_files[i]) : ServerCertificate.Read(text);
+            LogTakenUp(_listener, _files[i].File, _contexts[i].TargetCertificate.NotAfter.ToUniversalTime());
+            _nextConcern[i] = default;
+            return true;
+        }
+        catch (Exception e) when (PemCertificate.IsFileError(e))
+        {
+            LogCannotBeUsed(_listener, _files[i].File, e.Message);
+            return false;
+        }
+    }
+
+    private void LogConcernNeedsLock(int i)
+    {
+        var now = _time.GetUtcNow();
+        if (now >= _nextConcern[i] && Validity.Of(_contexts[i].TargetCertificate).Concern(now) is { } concern)
+        {
+            _nextConcern[i] = now + ConcernInterval;
+            LogConcern(_listener, _files[i].File, concern);
+        }
     }
 
     [LoggerMessage(40, LogLevel.Information,
@@ -101,4 +144,7 @@ public sealed partial class CertificateStore : IDisposable
     [LoggerMessage(41, LogLevel.Warning,
         "listener '{Listener}': certificate '{File}' has changed and cannot be used, the old one stays: {Reason}")]
     private partial void LogCannotBeUsed(string listener, string file, string reason);
+
+    [LoggerMessage(47, LogLevel.Warning, "listener '{Listener}': certificate '{File}' {Concern}; it must be renewed")]
+    private partial void LogConcern(string listener, string file, string concern);
 }

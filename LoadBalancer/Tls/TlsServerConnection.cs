@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Net.Security;
 using LoadBalancer.Transport;
 
@@ -10,9 +11,14 @@ namespace LoadBalancer.Tls;
 internal sealed class TlsServerConnection : IConnection
 {
     private readonly IConnection _inner;
+    private readonly ConnectionStream _stream;
     private readonly SslStream _tls;
 
-    private TlsServerConnection(IConnection inner) => (_inner, _tls) = (inner, new SslStream(new ConnectionStream(inner)));
+    private TlsServerConnection(IConnection inner)
+    {
+        (_inner, _stream) = (inner, new ConnectionStream(inner));
+        _tls = new SslStream(_stream);
+    }
 
     /// <summary>Shakes hands.</summary>
     /// <exception cref="Exception">Of many kinds: the client refuses, is gone, or does not speak TLS.</exception>
@@ -21,7 +27,8 @@ internal sealed class TlsServerConnection : IConnection
         var connection = new TlsServerConnection(inner);
         try
         {
-            await connection._tls.AuthenticateAsServerAsync((_, hello, _, _) => new(certificates.Select(hello.ServerName)), null);
+            var hello = await connection.ReadHelloAsync();
+            await connection._tls.AuthenticateAsServerAsync(certificates.Select(hello));
             return connection;
         }
         catch
@@ -54,42 +61,72 @@ internal sealed class TlsServerConnection : IConnection
         _tls.Dispose();
     }
 
-    /// <summary>A connection as the stream that the framework's TLS needs.</summary>
-    private sealed class ConnectionStream(IConnection connection) : Stream
+    private async Task<ClientHello> ReadHelloAsync()
     {
-        public override bool CanRead => true;
-
-        public override bool CanWrite => true;
-
-        public override bool CanSeek => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
+        while (true)
         {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
+            var count = await _inner.ReceiveAsync(_stream.Room());
+            if (count == 0)
+            {
+                return default;
+            }
+            if (ClientHello.TryRead(_stream.Add(count), out var hello))
+            {
+                return hello;
+            }
+        }
+    }
+
+    /// <summary>A connection as the stream that the framework's TLS needs. It gives the bytes that were read ahead first.</summary>
+    private sealed class ConnectionStream(IConnection connection) : AsyncStream
+    {
+        private const int FirstLength = 2 * 1024; // A hello with a key for a post-quantum exchange has about 1.8 KiB.
+
+        private byte[]? _ahead;
+        private int _start;
+        private int _end;
+
+        /// <summary>Room for more bytes that are read ahead.</summary>
+        public Memory<byte> Room()
+        {
+            _ahead ??= ArrayPool<byte>.Shared.Rent(FirstLength);
+            if (_end == _ahead.Length)
+            {
+                var larger = ArrayPool<byte>.Shared.Rent(2 * _end);
+                _ahead.CopyTo(larger, 0);
+                ArrayPool<byte>.Shared.Return(_ahead);
+                _ahead = larger;
+            }
+            return _ahead.AsMemory(_end);
         }
 
-        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-            connection.ReceiveAsync(buffer);
+        /// <summary>So many bytes were read ahead.</summary>
+        /// <returns>All of them.</returns>
+        public ReadOnlySpan<byte> Add(int count)
+        {
+            _end += count;
+            return _ahead.AsSpan(0, _end);
+        }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            if (_ahead is null)
+            {
+                return connection.ReceiveAsync(buffer);
+            }
+            var count = Math.Min(buffer.Length, _end - _start);
+            _ahead.AsSpan(_start, count).CopyTo(buffer.Span);
+            _start += count;
+            if (_start == _end)
+            {
+                ArrayPool<byte>.Shared.Return(_ahead);
+                _ahead = null;
+            }
+            return new(count);
+        }
 
         public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
             connection.SendAsync(buffer);
-
-        public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public override void Flush()
-        {
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
 
         protected override void Dispose(bool disposing)
         {

@@ -3,6 +3,7 @@ using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using LoadBalancer.Broker;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Metrics;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Pools;
@@ -36,6 +37,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
             {
                 Heartbeats = [("pool", heartbeats)],
                 Brokers = [broker],
+                Certificates = [new CertificateStatus("web", "shop.pem", default, DateTimeOffset.FromUnixTimeSeconds(1_800_000_000))],
                 Tasks = [new TaskCounts("tasks", 5, 6, 7, 8, _waits.Read(), _runs.Read())],
             },
             hasBrokers: true, hasTasks: true, meterName: $"metrics of {Guid.NewGuid()}"); // Not those of other tests' nodes.

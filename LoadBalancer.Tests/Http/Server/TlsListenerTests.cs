@@ -1,8 +1,10 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Runtime.Versioning;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
@@ -98,13 +100,256 @@ internal sealed class TlsListenerTests
 
     [ByteCase("\u0015\u0003\u0001\u0000\u0002\u0002\u0046")] // an alert
     [ByteCase("\u0016\u0003\u0001\u0000\u0005\u0001\u0000\u0000\u0001\u0000")] // a hello without anything in it
-    [ByteCase("GET / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    [ByteCase("\u0016\u0003\u0001\u0010\u0000\u0001")] // less than its length says
+    [ByteCase("\u0000\u0001")]
     public async Task Handshake_Nonsense_EndsTheConnectionAndIsNoErrorOfOurs(string bytes)
     {
         await using var backend = RawServer.Answering(Ok);
         await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
 
         (await node.ExchangeAsync(bytes)).Should().NotContain("200");
+    }
+
+    [TestCase("GET /a?secret HTTP/1.1\r\nHost: a\r\n\r\n", "\"GET /a HTTP/1.1\" 400 49 ")]
+    [TestCase("POST /b HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello", "\"POST /b HTTP/1.0\" 400 49 ")]
+    [TestCase("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\"PRI * HTTP/2.0\" 400 49 ")]
+    public async Task Request_PlainOnATlsPort_Gets400InPlainTextAndALine(string request, string line)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        var log = _certificates.Write("access.log", "");
+        var certificate = _certificates.Issue("it", "it.test");
+        await using var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with
+        {
+            Address = TestNode.Parse("https://127.0.0.1:0"),
+            Certificates = [certificate],
+            AccessLog = log,
+        });
+
+        var answer = await node.ExchangeAsync(request);
+
+        answer.Should().StartWith("HTTP/1.1 400 Bad Request\r\n").And.Contain("\r\nConnection: close\r\n")
+            .And.EndWith("\r\n\r\nThe plain HTTP request was sent to an HTTPS port\n");
+        backend.Accepted.Should().Be(0);
+        await Eventually.BeTrueAsync(() => File.ReadAllText(log).Contains(line, StringComparison.Ordinal), "it is logged");
+    }
+
+    [Test]
+    public async Task Handshake_NotWithinItsTime_IsReset()
+    {
+        var clock = new FakeTimeProvider();
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, clock, _certificates.Issue("it", "it.test"));
+        using var client = await node.ConnectAsync();
+        await client.SendAsync("\u0016");
+
+        var end = client.ReadToItsEndAsync();
+        await Eventually.BeTrueAsync(
+            () =>
+            {
+                clock.Advance(TimeSpan.FromSeconds(10));
+                return end.IsCompleted;
+            },
+            "it was closed");
+
+        (await end).Text.Should().BeEmpty();
+    }
+
+    [TestCase("http/1.0")]
+    [TestCase("http/1.1")]
+    [TestCase("h2")]
+    public async Task Protocol_OfferedAlone_IsTaken(string protocol)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+
+        await using var tls = await HandshakeAsync(node, new SslClientAuthenticationOptions
+        {
+            TargetHost = "it.test",
+            ApplicationProtocols = [new SslApplicationProtocol(protocol)],
+        });
+
+        tls.NegotiatedApplicationProtocol.ToString().Should().Be(protocol);
+    }
+
+    [Test]
+    public async Task Request_Http10OverTls_IsAnswered()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+        await using var tls = await HandshakeAsync(node, new SslClientAuthenticationOptions
+        {
+            TargetHost = "it.test",
+            ApplicationProtocols = [new SslApplicationProtocol("http/1.0")],
+        });
+        using var reader = new StreamReader(tls);
+
+        await tls.WriteAsync("GET / HTTP/1.0\r\n\r\n"u8.ToArray());
+
+        (await reader.ReadToEndAsync()).Should().StartWith("HTTP/1.1 200").And.EndWith("\r\n\r\nok");
+    }
+
+    [TestCase(TlsCipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "rsa.test")]
+    [TestCase(TlsCipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ecdsa.test")]
+    [SupportedOSPlatform("linux")]
+    public async Task Certificate_RsaAndEcdsaForAName_ClientGetsWhatItCanVerify(TlsCipherSuite suite, string subject)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(
+            backend, _certificates.IssueRsa("rsa", "rsa.test", "it.test"), _certificates.Issue("ecdsa", "ecdsa.test", "it.test"));
+
+        await using var tls = await HandshakeAsync(node, new SslClientAuthenticationOptions
+        {
+            TargetHost = "it.test",
+            EnabledSslProtocols = SslProtocols.Tls12,
+            CipherSuitesPolicy = new CipherSuitesPolicy([suite]),
+        });
+
+        SubjectOf(tls).Should().Be(subject);
+    }
+
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")]
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\n\r\n")] // KeepAliveTimeout
+    [TestCase("nonsense\r\n\r\n")]
+    public async Task Connection_ClosedByUs_EndsWithCloseNotify(string request)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await TestNode.StartAsync([backend.Address], listener: listener => listener with
+        {
+            Address = TestNode.Parse("https://127.0.0.1:0"),
+            Certificates = [_certificates.Issue("it", "it.test")],
+            KeepAliveTimeout = TimeSpan.FromMilliseconds(100), // Kestrel measures it with a clock of its own.
+        });
+        await using var client = await TlsRecordReader.ConnectAsync(node.Port);
+
+        await client.Tls.WriteAsync(Encoding.ASCII.GetBytes(request));
+        await client.Tls.CopyToAsync(Stream.Null);
+
+        client.LastType.Should().Be(TlsRecordReader.Alert);
+    }
+
+    [Test]
+    public async Task Connection_NodeStops_EndsWithCloseNotify()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+        await using var client = await TlsRecordReader.ConnectAsync(node.Port);
+        await client.Tls.WriteAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n"u8.ToArray());
+        await client.Tls.ReadExactlyAsync(new byte[Ok.Length]);
+
+        await node.StopAsync();
+        await client.Tls.CopyToAsync(Stream.Null);
+
+        client.LastType.Should().Be(TlsRecordReader.Alert);
+    }
+
+    [Test]
+    public async Task Connection_BackendBreaksOff_EndsWithoutCloseNotify()
+    {
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok");
+            peer.Reset();
+        });
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+        await using var client = await TlsRecordReader.ConnectAsync(node.Port);
+        await client.Tls.WriteAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n"u8.ToArray());
+
+        await client.Tls.CopyToAsync(Stream.Null).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        client.LastType.Should().NotBe(TlsRecordReader.Alert, "the client must see that something is missing");
+    }
+
+    [TestCase("-tls1_2", "-noservername")]
+    [TestCase("-tls1_3", "-noservername")]
+    [TestCase("-tls1_2", "-servername", "it.test")]
+    [TestCase("-tls1_3", "-servername", "it.test")]
+    public async Task Session_SecondHandshake_IsResumed(params string[] options)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
+        var session = _certificates.Write("session", "");
+        string[] common = ["s_client", "-connect", $"127.0.0.1:{node.Port}", .. options, "-ign_eof"];
+        const string Request = "GET / HTTP/1.1\r\nHost: it.test\r\nConnection: close\r\n\r\n";
+
+        var first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
+        var second = await OpenSsl.RunAsync(Request, [.. common, "-sess_in", session]);
+
+        first.Should().Contain("\nNew, TLSv1.");
+        second.Should().Contain("\nReused, TLSv1.").And.Contain("HTTP/1.1 200 OK").And.NotContain("unexpected eof");
+    }
+
+    [TestCase("pfx", null)]
+    [TestCase("pfx", "secret")]
+    [TestCase("pem", "secret")]
+    public async Task Certificate_PfxOrEncryptedKey_IsUsed(string kind, string? password)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        var plain = _certificates.Issue("it", "it.test");
+        await using var node = await StartAsync(
+            backend, kind == "pfx" ? _certificates.AsPfx(plain, password) : _certificates.WithEncryptedKey(plain, password!));
+
+        (await SubjectAsync(node, "it.test")).Should().Be("it.test");
+    }
+
+    [Test]
+    public async Task MinProtocol_Tls13_RefusesTls12()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, listener => listener with { MinProtocol = TlsVersion.Tls13 });
+
+        await FluentActions.Awaiting(() => HandshakeAsync(node, "it.test", SslProtocols.Tls12)).Should().ThrowAsync<Exception>();
+        await using var tls = await HandshakeAsync(node, "it.test", SslProtocols.Tls13);
+    }
+
+    [TestCase("Modern", "-tls1_3", "Reused, TLSv1.3")]
+    [TestCase("Modern", "-tls1_2", null)]
+    [TestCase("Intermediate", "-tls1_3", "Reused, TLSv1.3")]
+    [TestCase("Intermediate", "-tls1_2", "New, TLSv1.2, Cipher is ECDHE-ECDSA-AES128-GCM-SHA256")]
+    [TestCase("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "-tls1_2", "New, TLSv1.2, Cipher is ECDHE-ECDSA-CHACHA20-POLY1305")]
+    [TestCase("ECDHE-ECDSA-CHACHA20-POLY1305", "-tls1_3", "Reused, TLSv1.3")]
+    [TestCase("TLS_CHACHA20_POLY1305_SHA256", "-tls1_3", "New, TLSv1.3, Cipher is TLS_CHACHA20_POLY1305_SHA256")]
+    [TestCase("TLS_CHACHA20_POLY1305_SHA256", "-tls1_2", null)]
+    [Platform(Exclude = "Win", Reason = "cipher suites cannot be set for one program there")]
+    public async Task Ciphers_OfAListener_AreWhatIsSpokenAndTls13Resumes(string ciphers, string version, string? second)
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, listener => listener with { Ciphers = [ciphers] });
+        var session = _certificates.Write("session", "");
+        string[] common = ["s_client", "-connect", $"127.0.0.1:{node.Port}", version, "-ign_eof"];
+        const string Request = "GET / HTTP/1.1\r\nHost: it.test\r\nConnection: close\r\n\r\n";
+
+        var first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
+        var again = await OpenSsl.RunAsync(Request, [.. common, .. File.ReadAllText(session) == "" ? [] : (string[])["-sess_in", session]]);
+
+        if (second is null)
+        {
+            (first + again).Should().Contain("alert").And.NotContain("HTTP/1.1 200 OK");
+        }
+        else
+        {
+            again.Should().Contain(second).And.Contain("HTTP/1.1 200 OK");
+        }
+    }
+
+    [Test]
+    public async Task Ciphers_ChangedWhileRunning_HoldForNewConnections()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend, listener => listener);
+        await using (await HandshakeAsync(node, "it.test", SslProtocols.Tls12))
+        {
+        }
+
+        node.Listener.Apply(new HttpListenerOptions
+        {
+            Address = TestNode.Parse("https://127.0.0.1:0"),
+            Certificates = [_certificates.Issue("it", "it.test")],
+            Pool = "web",
+            MinProtocol = TlsVersion.Tls13,
+        }).Should().BeEmpty();
+
+        await FluentActions.Awaiting(() => HandshakeAsync(node, "it.test", SslProtocols.Tls12)).Should().ThrowAsync<Exception>();
     }
 
     [Test]
@@ -211,24 +456,38 @@ internal sealed class TlsListenerTests
         TestNode.StartAsync([backend.Address], listener: listener =>
         listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = certificates }, time: time);
 
+    private Task<TestNode> StartAsync(RawServer backend, Func<HttpListenerOptions, HttpListenerOptions> change)
+    {
+        var certificate = _certificates.Issue("it", "it.test");
+        return TestNode.StartAsync([backend.Address], listener: listener =>
+            change(listener with { Address = TestNode.Parse("https://127.0.0.1:0"), Certificates = [certificate] }));
+    }
+
     private static async Task<string> SubjectAsync(TestNode node, string serverName)
     {
         await using var tls = await HandshakeAsync(node, serverName, SslProtocols.None);
-        return new X509Certificate2(tls.RemoteCertificate!).GetNameInfo(X509NameType.SimpleName, false);
+        return SubjectOf(tls);
     }
 
-    private static async Task<SslStream> HandshakeAsync(TestNode node, string serverName, SslProtocols protocols,
-        RemoteCertificateValidationCallback? check = null)
+    private static string SubjectOf(SslStream tls) =>
+        new X509Certificate2(tls.RemoteCertificate!).GetNameInfo(X509NameType.SimpleName, false);
+
+    private static Task<SslStream> HandshakeAsync(
+        TestNode node, string serverName, SslProtocols protocols, RemoteCertificateValidationCallback? check = null) =>
+        HandshakeAsync(node, new SslClientAuthenticationOptions
+        {
+            TargetHost = serverName,
+            EnabledSslProtocols = protocols,
+            RemoteCertificateValidationCallback = check,
+        });
+
+    private static async Task<SslStream> HandshakeAsync(TestNode node, SslClientAuthenticationOptions options)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(IPAddress.Loopback, node.Port);
         var tls = new SslStream(new NetworkStream(socket, ownsSocket: true));
-        await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions
-        {
-            TargetHost = serverName,
-            EnabledSslProtocols = protocols,
-            RemoteCertificateValidationCallback = check ?? ((_, _, _, _) => true),
-        });
+        options.RemoteCertificateValidationCallback ??= (_, _, _, _) => true;
+        await tls.AuthenticateAsClientAsync(options);
         return tls;
     }
 }

@@ -3,13 +3,16 @@ using System.Net;
 namespace LoadBalancer.Configuration.Options;
 
 /// <summary>A listener that forwards HTTP requests.</summary>
-public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Http)
+public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Http), ITlsOptions
 {
-    /// <summary>
-    /// The certificates of an https listener. A client gets the one whose names cover the one it asks for (SNI): an exact name before a
-    /// wildcard, the first of the list where none does. Changed files are read again within seconds.
-    /// </summary>
+    /// <summary>The certificates of an https listener: <see cref="ITlsOptions.Certificates"/>.</summary>
     public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
+
+    /// <inheritdoc/>
+    public TlsVersion MinProtocol { get; init; } = TlsVersion.Tls12;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Ciphers { get; init; } = [];
 
     /// <summary>
     /// The proxies whose <c>X-Forwarded-*</c> and <c>Forwarded</c> fields are trusted: addresses or networks such as <c>10.0.0.0/8</c>.
@@ -62,5 +65,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     internal override IEnumerable<string> PoolNames => [Pool, .. Routes.Select(route => route.Pool)];
 
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout)];
+        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+            nameof(MinProtocol), nameof(Ciphers)];
 }

@@ -3,13 +3,19 @@ using System.Net;
 namespace LoadBalancer.Configuration.Options;
 
 /// <summary>A listener that relays connections.</summary>
-public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp)
+public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp), ITlsOptions
 {
     /// <summary>
-    /// The certificates with which TLS ends here; none (the default): bytes are relayed as they are. A client gets the one whose names
-    /// cover the one it asks for (SNI), as with an https listener. Changed files are read again within seconds.
+    /// The certificates with which TLS ends here; none (the default): bytes are relayed as they are. Otherwise as
+    /// <see cref="ITlsOptions.Certificates"/>.
     /// </summary>
     public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
+
+    /// <inheritdoc/>
+    public TlsVersion MinProtocol { get; init; } = TlsVersion.Tls12;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Ciphers { get; init; } = [];
 
     /// <summary>
     /// The proxies whose PROXY headers are trusted, see <see cref="AcceptProxyProtocol"/>: addresses or networks such as
@@ -32,5 +38,6 @@ public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp
     public bool AcceptProxyProtocol { get; init; }
 
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(Pool), nameof(TrustedProxies), nameof(IdleTimeout), nameof(UnavailableMessage), nameof(AcceptProxyProtocol)];
+        [nameof(Pool), nameof(TrustedProxies), nameof(IdleTimeout), nameof(UnavailableMessage), nameof(AcceptProxyProtocol),
+            nameof(MinProtocol), nameof(Ciphers)];
 }

@@ -121,6 +121,10 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     private Array BindList(IConfigurationSection section, Type itemType)
     {
         var children = section.GetChildren().ToList();
+        if (section.Value is not (null or JsonFile.ListMark or JsonFile.ObjectMark) && itemType == typeof(string))
+        {
+            return new[] { section.Value }; // A text stands for a list of one.
+        }
         if (section.Value is not (null or JsonFile.ListMark))
         {
             errors.Add(new(section.Path, "expected a list"));

@@ -6,10 +6,10 @@ namespace LoadBalancer.Configuration.Validation;
 /// <summary>Checks what the types of the options cannot: ranges, required values, and that the parts fit each other.</summary>
 internal static class ConfigurationValidator
 {
-    /// <summary>Adds an error for each rule that the options break.</summary>
-    public static void Validate(LoadBalancerOptions options, List<ConfigurationError> errors)
+    /// <summary>Adds an error for each rule that the options break, and a warning for what is hardly meant.</summary>
+    public static void Validate(LoadBalancerOptions options, List<ConfigurationError> errors, List<ConfigurationError> warnings)
     {
-        var root = new SectionValidator(errors, LoadBalancerOptions.SectionName);
+        var root = new SectionValidator(errors, warnings, LoadBalancerOptions.SectionName);
         root.RequireDuration(options.ShutdownTimeout, "ShutdownTimeout", isZeroAllowed: true);
         root.Require(options.Listeners.Count > 0, "Listeners", "no listener is defined; expected at least one");
         var addresses = new AddressValidator();

@@ -28,7 +28,7 @@ internal static partial class HttpListenerValidator
             "is missing; an https listener needs at least one { \"File\": …, \"KeyFile\": … }");
         section.Require(isTls || certificates.Count == 0 || address is null, "Certificates",
             $"is of no use for '{address}'; expected an Address with https://");
-        ListenerValidator.CheckCertificates(certificates, section);
+        TlsValidator.Check(listener, section);
         section.Require(!isTls || !listener.RedirectToHttps, "RedirectToHttps", "is for plain listeners; this one is https already");
         section.Require(!isTls || listener.HttpVersion == HttpVersion.Version11, "HttpVersion",
             "is for plain listeners; an https listener negotiates it");

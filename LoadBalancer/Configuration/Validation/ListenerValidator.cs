@@ -1,5 +1,4 @@
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Tls;
 
 namespace LoadBalancer.Configuration.Validation;
 
@@ -43,17 +42,5 @@ internal static class ListenerValidator
         var names = string.Join(", ", all.Pools.Keys.Select(name => $"'{name}'").DefaultIfEmpty("(no pool is defined)"));
         section.Require(pool is not null, key, $"is missing; expected one of {names}");
         section.Require(pool is null || all.Pools.ContainsKey(pool), key, $"pool '{pool}' is not defined; expected one of {names}");
-    }
-
-    /// <summary>Requires certificates that can be used.</summary>
-    public static void CheckCertificates(IReadOnlyList<CertificateOptions> certificates, SectionValidator section)
-    {
-        foreach (var (i, certificate) in certificates.Index())
-        {
-            var key = $"Certificates:{i}:File";
-            section.Require(certificate.File is not null, key, "is missing; expected a PEM file");
-            var error = certificate.File is null ? null : PemCertificate.FindError(certificate);
-            section.Require(error is null, key, $"'{certificate.File}' cannot be used: {error}");
-        }
     }
 }

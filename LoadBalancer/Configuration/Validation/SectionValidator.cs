@@ -9,21 +9,23 @@ internal sealed class SectionValidator
     private static readonly TimeSpan LongestDuration = TimeSpan.FromDays(24);
 
     private readonly List<ConfigurationError> _errors;
+    private readonly List<ConfigurationError> _warnings;
     private readonly HashSet<string> _reported;
     private readonly string _path;
 
     /// <summary>Begins with a section.</summary>
     /// <param name="errors">The errors so far, to which others are added.</param>
+    /// <param name="warnings">The warnings so far, the same way.</param>
     /// <param name="path">The section's path.</param>
-    public SectionValidator(List<ConfigurationError> errors, string path)
+    public SectionValidator(List<ConfigurationError> errors, List<ConfigurationError> warnings, string path)
     {
-        (_errors, _path) = (errors, path);
+        (_errors, _warnings, _path) = (errors, warnings, path);
         // A value that could not be read has been reported, and its setting has the default: no second error for the same key.
         _reported = errors.Select(error => error.Path).ToHashSet(StringComparer.OrdinalIgnoreCase);
     }
 
     private SectionValidator(SectionValidator parent, string path) =>
-        (_errors, _reported, _path) = (parent._errors, parent._reported, path);
+        (_errors, _warnings, _reported, _path) = (parent._errors, parent._warnings, parent._reported, path);
 
     /// <summary>The section below this one at a key, or at several: <c>Backends:b1</c>.</summary>
     public SectionValidator Below(string key) => new(this, $"{_path}:{key}");
@@ -40,6 +42,9 @@ internal sealed class SectionValidator
             _errors.Add(new(path, message));
         }
     }
+
+    /// <summary>Adds a warning to a setting: it can be used, but is hardly what the user wants.</summary>
+    public void Warn(string key, string message) => _warnings.Add(new($"{_path}:{key}", message));
 
     /// <summary>Requires a duration that makes sense.</summary>
     public void RequireDuration(TimeSpan value, string key, bool isZeroAllowed = false) =>

@@ -9,7 +9,7 @@ internal static class TcpListenerValidator
     public static void Check(string user, TcpListenerOptions listener, AddressValidator addresses, SectionValidator section)
     {
         addresses.Check(section, "Address", user, listener.Address, "tcp://127.0.0.1:3001", "tcp");
-        ListenerValidator.CheckCertificates(listener.Certificates, section);
+        TlsValidator.Check(listener, section);
         section.RequireDuration(listener.IdleTimeout, "IdleTimeout");
         section.Require(!listener.AcceptProxyProtocol || listener.TrustedProxies.Count > 0, "AcceptProxyProtocol",
             "is true, but TrustedProxies names nobody who may say who a client is; expected addresses or networks there");

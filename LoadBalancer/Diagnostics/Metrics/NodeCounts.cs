@@ -20,4 +20,7 @@ public sealed record NodeCounts(
 
     /// <summary>What has become of tasks, by pool.</summary>
     public IReadOnlyList<TaskCounts> Tasks { get; init; } = [];
+
+    /// <summary>The certificates of the listeners.</summary>
+    public IReadOnlyList<CertificateStatus> Certificates { get; init; } = [];
 }

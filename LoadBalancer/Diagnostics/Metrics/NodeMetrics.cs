@@ -244,6 +244,10 @@ public sealed class NodeMetrics : IDisposable
         Counter(
             "loadbalancer.connections.refused", "{connection}", "Connections closed at once because there were MaxConnections already.",
             () => _node().ConnectionsRefused.Select(refused => Sample(refused.Count, ("listener", refused.Listener))));
+        Gauge(
+            "loadbalancer.certificate.not_after", "s", "Until when a listener's certificate is valid, since 1970.",
+            () => _node().Certificates.Select(certificate => Sample(
+                certificate.NotAfter.ToUnixTimeSeconds(), ("listener", certificate.Listener), ("file", certificate.File))));
         Counter(
             "loadbalancer.heartbeats", "{datagram}", "Datagrams that arrived where a pool takes heartbeats, by what became of them.",
             () => from source in _node().Heartbeats

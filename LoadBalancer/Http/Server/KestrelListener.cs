@@ -29,10 +29,15 @@ namespace LoadBalancer.Http.Server;
 /// </summary>
 public sealed class KestrelListener : IListener
 {
+    // RFC 7301 section 6; the framework has no name for it. Clients that offer nothing else exist: curl -0.
+    private static readonly SslApplicationProtocol Http10 = new("http/1.0");
+
     private readonly HttpListenerOptions _options;
+    private readonly TimeProvider _time;
     private readonly PipelineApplication _application;
     private readonly HeadCheck? _headCheck; // null where only HTTP/1.1 is spoken, as the next one
     private readonly Http2RefusalLog? _http2Refusals;
+    private readonly PlainRequestRefusal _plainRequests;
     private readonly CertificateStore? _certificates;
     private readonly ConnectionLimit? _limit;
     private readonly ServiceProvider _services;
@@ -51,14 +56,15 @@ public sealed class KestrelListener : IListener
         string name, HttpListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors,
         TimeProvider time, ILoggerFactory loggers)
     {
-        (Name, _options) = (name, options);
+        (Name, _options, _time) = (name, options, time);
         _headCheck = SpeaksHttp2 ? new HeadCheck(name, options, errors) : null;
         _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time, _headCheck);
+        _plainRequests = new PlainRequestRefusal(name, accessLog, options.AccessLogFormat, errors, time);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address.Scheme == "https")
         {
             _certificates = new CertificateStore(
-                name, options.Certificates, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11], time,
+                name, options, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11, Http10], time,
                 loggers.CreateLogger<CertificateStore>());
         }
         // Kestrel's services can only be registered through a web host's builder; the host itself is never built.
@@ -90,10 +96,14 @@ public sealed class KestrelListener : IListener
     public long Refused => _limit?.Refused ?? 0;
 
     /// <inheritdoc/>
+    public IReadOnlyList<CertificateStatus> Certificates => _certificates?.Status ?? [];
+
+    /// <inheritdoc/>
     public IReadOnlyList<string> Apply(ListenerOptions options)
     {
         if (options is HttpListenerOptions http)
         {
+            _certificates?.Apply(http);
             var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
             limits.MaxRequestBodySize = http.MaxRequestBodySize;
             limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
@@ -157,20 +167,6 @@ public sealed class KestrelListener : IListener
     private static bool IsHttp3Supported =>
         (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
 
-    // A client that begins with a TLS alert asks for no certificate. SslStream reports that as if the certificate were missing, and Kestrel
-    // would log an error.
-    private static async Task IgnoreNoHandshakeAsync(Task handshake)
-    {
-        try
-        {
-            await handshake;
-        }
-        catch (NotSupportedException)
-        {
-            // The connection is closed.
-        }
-    }
-
     private void Configure(KestrelServerOptions kestrel)
     {
         kestrel.AddServerHeader = false;
@@ -219,7 +215,9 @@ public sealed class KestrelListener : IListener
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
-        listen.Use(next => connection => IgnoreNoHandshakeAsync(next(connection)));
+        var tls = new TlsMiddleware(_certificates, _plainRequests, _time);
+        listen.Use(next => connection => tls.OnConnectionAsync(connection, next));
+        // For HTTP/3, and so that Kestrel knows that this is https.
         listen.UseHttps(new TlsHandshakeCallbackOptions
         {
             OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)),

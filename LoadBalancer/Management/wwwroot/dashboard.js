@@ -11,6 +11,7 @@ const pools = new Map();
 const showTotals = numberList(byId('totals'));
 let snapshot;
 let errorsShown;
+let certificatesShown;
 
 function show() {
   if (!snapshot) {
@@ -25,6 +26,7 @@ function show() {
   reconcile(byId('pools'), pools, snapshot.pools, name => poolView(name, act));
   byId('no-pools').hidden = snapshot.pools.length > 0;
   showErrors(snapshot.errors);
+  showCertificates(snapshot.certificates, new Date(snapshot.time));
 }
 
 function showErrors(errors) {
@@ -35,6 +37,28 @@ function showErrors(errors) {
   byId('error-types').textContent = errors.total_errors > 0 ? `Since the start: ${kinds.join(', ')}` : 'None since the start.';
   byId('errors').replaceChildren(...errors.recent_errors.toReversed().map(({ type, msg, timestamp }) => line(timestamp, type, msg)));
   byId('errors').hidden = errors.recent_errors.length === 0;
+}
+
+const dayMs = 24 * 60 * 60 * 1000;
+
+/** When a certificate is valid, and how much that matters now. Renewed in time it has more than 14 days left. */
+function validity({ notBefore, notAfter }, now) {
+  const [begin, end] = [new Date(notBefore), new Date(notAfter)];
+  const date = time => time.toISOString().slice(0, 10);
+  const days = Math.floor((end - now) / dayMs);
+  return end < now ? ['bad', `▼ expired on ${date(end)}`]
+    : begin > now ? ['bad', `▼ not valid before ${date(begin)}`]
+    : [days < 14 ? 'warn' : 'note', `valid until ${date(end)}, ${days} more days`];
+}
+
+function showCertificates(certificates, now) {
+  byId('certificates-card').hidden = certificates.length === 0;
+  const texts = certificates.map(certificate => [certificate.listener, certificate.file, ...validity(certificate, now)]);
+  if (certificatesShown === (certificatesShown = JSON.stringify(texts))) {
+    return;
+  }
+  byId('certificates').replaceChildren(...texts.map(([listener, file, className, textContent]) =>
+    make('li', {}, make('strong', { textContent: listener }), ` ${file} `, make('span', { className, textContent }))));
 }
 
 const line = (time, subject, text) => make('li', {}, timeOfDay(time), ' ', make('strong', { textContent: subject }), ` ${text}`);

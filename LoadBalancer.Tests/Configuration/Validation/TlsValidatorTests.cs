@@ -1,0 +1,119 @@
+using System.Text.Json;
+using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Tests.EndToEnd;
+using LoadBalancer.Tests.Support;
+
+namespace LoadBalancer.Tests.Configuration.Validation;
+
+/// <summary>What is wrong with the TLS of a listener, reported with its path and reason; what is only warned of; and what is right.</summary>
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+internal sealed class TlsValidatorTests : IDisposable
+{
+    private const string Listener = "LoadBalancer:Listeners:web";
+
+    private readonly TestCertificates _certificates = new();
+
+    public void Dispose() => _certificates.Dispose();
+
+    [TestCase("\"MinProtocol\": \"Tls11\"", "MinProtocol: 'Tls11' is not valid; expected Tls12 or Tls13")]
+    [TestCase("\"Ciphers\": \"Old\"", "Ciphers: 'Old' needs TLS 1.0, which is not spoken")]
+    [TestCase("\"Ciphers\": \"RC4\"", "Ciphers: 'RC4' is not a cipher suite that is spoken; expected Modern, Intermediate, or names")]
+    [TestCase("\"Ciphers\": [ \"TLS_AES_128_GCM_SHA256\", \"Modern\" ]", "Ciphers:1: 'Modern' is a profile, and cannot be combined")]
+    public void Tls_WithAFault_IsReportedWithItsPath(string setting, string error) =>
+        Load(_certificates.Issue("it", "it.test"), setting).Errors.Should().ContainSingle().Which.ToString().Should()
+            .StartWith($"{Listener}:{error}");
+
+    [TestCase("\"MinProtocol\": \"Tls13\"")]
+    [TestCase("\"Ciphers\": \"Modern\", \"MinProtocol\": \"Tls13\"")]
+    [TestCase("\"Ciphers\": [ \"Intermediate\" ]")]
+    [TestCase("\"Ciphers\": [ \"ECDHE-RSA-AES128-GCM-SHA256\", \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\" ]")]
+    public void Tls_WithoutAFault_IsAccepted(string setting)
+    {
+        var loaded = Load(_certificates.Issue("it", "it.test"), setting);
+
+        (loaded.Errors, loaded.Warnings).Should().BeEquivalentTo((Array.Empty<object>(), Array.Empty<object>()));
+    }
+
+    [Test]
+    public void Certificate_EncryptedKeyWithoutAPassword_SaysWhatIsExpected() =>
+        ErrorOf(_certificates.WithEncryptedKey(_certificates.Issue("it", "it.test"), "secret") with { KeyPasswordFile = null })
+            .Should().EndWith("its key is encrypted; expected KeyPasswordFile, or a key without a password");
+
+    [Test]
+    public void Certificate_EncryptedKeyWithAWrongPassword_SaysSo()
+    {
+        var certificate = _certificates.WithEncryptedKey(_certificates.Issue("it", "it.test"), "secret");
+
+        ErrorOf(certificate with { KeyPasswordFile = _certificates.Write("wrong", "guess") })
+            .Should().Contain("cannot be decrypted with the password in KeyPasswordFile").And.NotContain("guess");
+    }
+
+    [Test]
+    public void Certificate_PfxWithoutItsPassword_SaysWhatIsExpected() =>
+        ErrorOf(_certificates.AsPfx(_certificates.Issue("it", "it.test"), "secret") with { KeyPasswordFile = null })
+            .Should().EndWith("it is no PFX file, or has a password; expected KeyPasswordFile");
+
+    [Test]
+    public void Certificate_PfxWithAKeyFile_SaysWhatIsExpected()
+    {
+        var pem = _certificates.Issue("it", "it.test");
+
+        ErrorOf(_certificates.AsPfx(pem, null) with { KeyFile = pem.KeyFile })
+            .Should().EndWith("it is a PFX file, which has its key in it; expected no KeyFile");
+    }
+
+    [Test]
+    public void Certificate_NoSuchPasswordFile_NamesIt() =>
+        ErrorOf(_certificates.Issue("it", "it.test") with { KeyPasswordFile = "/nowhere/password" }).Should().Contain("/nowhere/password");
+
+    [Test]
+    public void Certificate_Expired_IsAWarning()
+    {
+        var end = TimeProvider.System.GetUtcNow().AddDays(-3);
+
+        var loaded = Load(_certificates.IssueUntil(end, "it", "it.test"));
+
+        loaded.Errors.Should().BeEmpty();
+        loaded.Warnings.Should().ContainSingle().Which.ToString().Should()
+            .StartWith($"{Listener}:Certificates:0:File: ").And.Contain($"has expired at {end:yyyy-MM-dd}").And.EndWith("; clients refuse it");
+    }
+
+    [Test]
+    public void Certificate_NotYetValid_IsAWarning()
+    {
+        var begin = TimeProvider.System.GetUtcNow().AddDays(3);
+
+        Load(_certificates.IssueFrom(begin, "it", "it.test")).Warnings.Should().ContainSingle().Which.Message.Should()
+            .Contain($"is not valid before {begin:yyyy-MM-dd}");
+    }
+
+    [Test]
+    [Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
+    public async Task Check_CertificateExpired_PrintsAWarningAndSucceeds()
+    {
+        var file = Write(_certificates.IssueUntil(TimeProvider.System.GetUtcNow().AddDays(-3), "it", "it.test"), null);
+
+        var (code, output, errors) = await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", file);
+
+        (code, errors).Should().Be((0, ""));
+        output.Should().StartWith($"warning: {Listener}:Certificates:0:File: ").And.EndWith("configuration is valid");
+    }
+
+    private string ErrorOf(CertificateOptions certificate)
+    {
+        var error = Load(certificate).Errors.Should().ContainSingle().Subject;
+        error.Path.Should().Be($"{Listener}:Certificates:0:File");
+        return error.Message;
+    }
+
+    private LoadedConfiguration Load(CertificateOptions certificate, string? setting = null) =>
+        ConfigurationLoader.Load(Write(certificate, setting));
+
+    private string Write(CertificateOptions certificate, string? setting) => _certificates.Write("settings.json", $$"""
+        { "LoadBalancer": {
+          "Listeners": { "web": { "Address": "https://127.0.0.1:8443", "Pool": "web", {{(setting is null ? "" : setting + ",")}}
+            "Certificates": [ {{JsonSerializer.Serialize(certificate)}} ] } },
+          "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:3000" } } } } } }
+        """);
+}

@@ -1,0 +1,45 @@
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Tls;
+
+namespace LoadBalancer.Configuration.Validation;
+
+/// <summary>Checks how TLS ends at a listener.</summary>
+internal static class TlsValidator
+{
+    /// <summary>Requires certificates and settings that can be used, and warns of certificates that clients will not accept now.</summary>
+    public static void Check(ITlsOptions tls, SectionValidator section)
+    {
+        foreach (var (i, certificate) in tls.Certificates.Index())
+        {
+            CheckCertificate(certificate, $"Certificates:{i}", section);
+        }
+        var isUsed = tls.Certificates.Count > 0;
+        section.Require(isUsed || tls.MinProtocol == TlsVersion.Tls12, "MinProtocol", "is of no use without Certificates");
+        section.Require(isUsed || tls.Ciphers.Count == 0, "Ciphers", "is of no use without Certificates");
+        foreach (var (i, name) in tls.Ciphers.Index())
+        {
+            var key = tls.Ciphers.Count == 1 ? "Ciphers" : $"Ciphers:{i}";
+            section.Require(CipherSuites.IsKnown(name, tls.Ciphers.Count == 1), key, CipherSuites.Expected(name));
+        }
+        section.Require(tls.MinProtocol == TlsVersion.Tls12 || CipherSuites.HasTls13(tls.Ciphers), "Ciphers",
+            "has no cipher suite of TLS 1.3, and MinProtocol allows no other version; expected Modern, or names such as "
+            + "TLS_AES_128_GCM_SHA256");
+        section.Require(!OperatingSystem.IsWindows() || tls.Ciphers is [] or ["Modern"], "Ciphers",
+            "cannot be set for one program on Windows; expected Modern, or the system's settings");
+    }
+
+    private static void CheckCertificate(CertificateOptions certificate, string key, SectionValidator section)
+    {
+        section.Require(certificate.File is not null, $"{key}:File", "is missing; expected a PEM or PFX file");
+        if (certificate.File is null)
+        {
+            return;
+        }
+        var error = ServerCertificate.FindError(certificate, out var validity);
+        section.Require(error is null, $"{key}:File", $"'{certificate.File}' cannot be used: {error}");
+        if (validity?.Fault(TimeProvider.System.GetUtcNow()) is { } fault)
+        {
+            section.Warn($"{key}:File", $"'{certificate.File}' {fault}; clients refuse it");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Security;
+using System.Security.Authentication;
+using LoadBalancer.Tls;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+
+namespace LoadBalancer.Http.Server;
+
+/// <summary>
+/// Ends TLS on the TCP connections of an https:// listener. Kestrel's own middleware would choose a certificate by the name alone, close
+/// without close_notify (RFC 8446 section 6.1), and leave a plain request without an answer; it does nothing where this has run. The
+/// handshake stays on the thread that reads the connection.
+/// </summary>
+/// <param name="certificates">The certificates.</param>
+/// <param name="refusal">Answers plain requests.</param>
+/// <param name="time">The clock.</param>
+internal sealed class TlsMiddleware(CertificateStore certificates, PlainRequestRefusal refusal, TimeProvider time)
+{
+    /// <summary>How long a client may take for the handshake, before its connection is reset.</summary>
+    public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>Shakes hands, runs the rest with what is inside TLS, and ends TLS.</summary>
+    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        var transport = connection.Transport;
+        await using var tls = new SslStream(new PipeStream(transport));
+        if (!await TryShakeHandsAsync(connection, tls))
+        {
+            return;
+        }
+        var pipe = new TlsPipe(tls);
+        var features = new TlsFeatures(tls);
+        connection.Features.Set<ITlsConnectionFeature>(features);
+        connection.Features.Set<ITlsApplicationProtocolFeature>(features);
+        connection.Features.Set<ITlsHandshakeFeature>(features);
+        connection.Transport = pipe;
+        try
+        {
+            await next(connection);
+        }
+        finally
+        {
+            await pipe.EndAsync();
+            connection.Transport = transport;
+        }
+    }
+
+    // Consumes nothing. A connection that ends before its first byte is a health check, or was made in advance.
+    private static async Task<(byte? First, ClientHello Hello)> PeekAsync(PipeReader input)
+    {
+        while (true)
+        {
+            var read = await input.ReadAsync();
+            var bytes = read.Buffer;
+            var isWhole = ClientHello.TryRead(bytes.IsSingleSegment ? bytes.FirstSpan : bytes.ToArray(), out var hello);
+            var isEnough = isWhole || read.IsCompleted;
+            byte? first = bytes.IsEmpty ? null : bytes.FirstSpan[0];
+            input.AdvanceTo(bytes.Start, isEnough ? bytes.Start : bytes.End);
+            if (isEnough)
+            {
+                return (first, hello);
+            }
+        }
+    }
+
+    private async Task<bool> TryShakeHandsAsync(ConnectionContext connection, SslStream tls)
+    {
+        await using var timer = time.CreateTimer(
+            static state => ((ConnectionContext)state!).Abort(new ConnectionAbortedException("the TLS handshake took too long")),
+            connection, HandshakeTimeout, Timeout.InfiniteTimeSpan);
+        try
+        {
+            var (first, hello) = await PeekAsync(connection.Transport.Input);
+            if (first is not { } known)
+            {
+                return false;
+            }
+            if (PlainRequestRefusal.IsPlain(known))
+            {
+                await refusal.AnswerAsync(connection);
+                return false;
+            }
+            await tls.AuthenticateAsServerAsync(certificates.Select(hello));
+            return true;
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException or AuthenticationException
+            or InvalidOperationException or NotSupportedException)
+        {
+            return false; // SslStream throws the last two if a client begins with a TLS alert.
+        }
+    }
+
+    /// <summary>The connection beneath TLS, as the stream that SslStream needs.</summary>
+    private sealed class PipeStream(IDuplexPipe pipe) : AsyncStream
+    {
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            var read = await pipe.Input.ReadAsync(cancellationToken);
+            var bytes = read.Buffer;
+            if (read.IsCanceled && bytes.IsEmpty)
+            {
+                throw new OperationCanceledException("the read was cancelled");
+            }
+            var part = bytes.Slice(0, Math.Min(buffer.Length, bytes.Length));
+            part.CopyTo(buffer.Span);
+            pipe.Input.AdvanceTo(part.End);
+            return (int)part.Length;
+        }
+
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+            await pipe.Output.WriteAsync(buffer, cancellationToken);
+    }
+}
