@@ -7,6 +7,7 @@ internal enum HeaderKind
 {
     Other,
     Connection,
+    KeepAlive,
     ContentLength,
     TransferEncoding,
 }
@@ -20,6 +21,7 @@ internal sealed record HeaderLine(string Name, string Value)
     public HeaderKind Kind { get; } = Name.Length switch
     {
         10 when Name.Equals("Connection", StringComparison.OrdinalIgnoreCase) => HeaderKind.Connection,
+        10 when Name.Equals("Keep-Alive", StringComparison.OrdinalIgnoreCase) => HeaderKind.KeepAlive,
         14 when Name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) => HeaderKind.ContentLength,
         17 when Name.Equals("Transfer-Encoding", StringComparison.OrdinalIgnoreCase) => HeaderKind.TransferEncoding,
         _ => HeaderKind.Other,

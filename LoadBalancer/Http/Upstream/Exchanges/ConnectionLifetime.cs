@@ -13,4 +13,11 @@ internal static class ConnectionLifetime
     /// How long a connection to a name is used. The address of a name may change; then connections to the old address must end at some time.
     /// </summary>
     public static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(15);
+
+    /// <summary>
+    /// How long a connection may be idle whose backend says when it closes it: a second less, so that no request meets the end.
+    /// </summary>
+    /// <param name="announced">What the backend says, or null.</param>
+    public static TimeSpan IdleOf(TimeSpan? announced) =>
+        announced - TimeSpan.FromSeconds(1) is { } time && time < MaxIdle ? time : MaxIdle;
 }

@@ -35,6 +35,9 @@ internal sealed class Http1Connection : IDisposable
     /// <summary>When it became idle the last time; a timestamp of the clock.</summary>
     public long IdleSince { get; private set; }
 
+    /// <summary>How long it may be idle.</summary>
+    public TimeSpan MaxIdle { get; private set; }
+
     /// <summary>Whether it has served a request before: then the backend may close it only because it was idle for too long.</summary>
     public bool IsReused { get; private set; }
 
@@ -108,16 +111,18 @@ internal sealed class Http1Connection : IDisposable
     }
 
     /// <summary>Makes the connection idle until its next request.</summary>
+    /// <param name="maxIdle">How long it may be idle.</param>
     /// <param name="closed">Called when the backend closes it while it is idle.</param>
     /// <returns>False where it cannot be used again.</returns>
-    public bool TryPark(Action<Http1Connection> closed)
+    public bool TryPark(TimeSpan maxIdle, Action<Http1Connection> closed)
     {
-        if (_end > _start || AbortCause != AbortCause.None)
+        if (_end > _start || AbortCause != AbortCause.None || maxIdle <= TimeSpan.Zero)
         {
             return false;
         }
         EndDeadline();
         IsReused = true;
+        MaxIdle = maxIdle;
         IdleSince = _time.GetTimestamp();
         return _connection.TryPark(_buffer, _closed ??= () => closed(this));
     }

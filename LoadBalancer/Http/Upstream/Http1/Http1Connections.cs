@@ -103,9 +103,12 @@ internal sealed class Http1Connections(
     }
 
     /// <summary>Takes back a connection whose exchange is complete in both directions.</summary>
-    public void Return(Http1Connection connection)
+    /// <param name="connection">The connection.</param>
+    /// <param name="idleTimeout">How long the backend keeps it open while it is idle, if it says so.</param>
+    public void Return(Http1Connection connection, TimeSpan? idleTimeout)
     {
-        if (_isName && time.GetElapsedTime(connection.OpenedAt) > ConnectionLifetime.MaxAge || !connection.TryPark(OnClosed))
+        if (_isName && time.GetElapsedTime(connection.OpenedAt) > ConnectionLifetime.MaxAge
+            || !connection.TryPark(ConnectionLifetime.IdleOf(idleTimeout), OnClosed))
         {
             Drop(connection);
             return;
@@ -142,7 +145,7 @@ internal sealed class Http1Connections(
         }
         foreach (var stack in _stacks)
         {
-            stack.TakeWhere(connection => time.GetElapsedTime(connection.IdleSince, now) >= ConnectionLifetime.MaxIdle).ForEach(Drop);
+            stack.TakeWhere(connection => time.GetElapsedTime(connection.IdleSince, now) >= connection.MaxIdle).ForEach(Drop);
         }
     }
 

@@ -152,7 +152,7 @@ internal sealed class Http1Exchange : Exchange
         if (Head.KeepAlive && Head.Status is not (101 or 205) && !_request.IsConnect && !IsUploadRefused
             && _upload is null or { IsComplete: true })
         {
-            _pool.Return(Connection);
+            _pool.Return(Connection, Head.IdleTimeout);
         }
         else
         {

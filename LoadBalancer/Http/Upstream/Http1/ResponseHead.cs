@@ -39,6 +39,9 @@ internal readonly struct ResponseHead
     /// <summary>Whether the connection may be used again after the body.</summary>
     public bool KeepAlive { get; private init; }
 
+    /// <summary>How long the backend keeps the connection open while it is idle, if it says so (RFC 2068 section 19.7.1).</summary>
+    public TimeSpan? IdleTimeout { get; private init; }
+
     /// <summary>How the body ends, unless by status or method there is none.</summary>
     public BodyFraming Framing { get; private init; }
 
@@ -70,6 +73,7 @@ internal readonly struct ResponseHead
         fields.Clear();
         var (keepAlive, close, chunked, namesFields) = (minor == 1, false, false, false);
         var contentLength = -1L;
+        TimeSpan? idleTimeout = null;
         while (true)
         {
             var field = fields.TryAddKnown(rest);
@@ -103,6 +107,9 @@ internal readonly struct ResponseHead
                         namesFields |= !isClose && !isKeepAlive;
                     }
                     break;
+                case HeaderKind.KeepAlive:
+                    idleTimeout = ParseTimeout(field.Value) ?? idleTimeout;
+                    break;
                 case HeaderKind.ContentLength:
                     contentLength = contentLength < 0
                         ? ParseLength(field.Value)
@@ -125,6 +132,7 @@ internal readonly struct ResponseHead
             Reason = reason,
             KeepAlive = keepAlive && !close,
             NamesFields = namesFields,
+            IdleTimeout = idleTimeout,
             Framing = chunked ? BodyFraming.Chunked : contentLength >= 0 ? BodyFraming.ContentLength : BodyFraming.UntilClose,
             ContentLength = contentLength,
         };
@@ -175,6 +183,22 @@ internal readonly struct ResponseHead
         var status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
         var reason = line.Length > 13 ? line[13..] : default;
         return (line[7] - '0', status, reason.SequenceEqual("OK"u8) ? "OK" : Encoding.Latin1.GetString(reason));
+    }
+
+    // Keep-Alive: timeout=5, max=100. What is not understood does not count.
+    private static TimeSpan? ParseTimeout(ReadOnlySpan<char> value)
+    {
+        const string Name = "timeout=";
+        foreach (var range in value.Split(','))
+        {
+            var part = value[range].Trim();
+            if (part.StartsWith(Name, StringComparison.OrdinalIgnoreCase)
+                && int.TryParse(part[Name.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out var seconds))
+            {
+                return TimeSpan.FromSeconds(seconds);
+            }
+        }
+        return null;
     }
 
     private static long ParseLength(string value) =>
