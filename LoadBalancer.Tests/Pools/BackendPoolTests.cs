@@ -1,4 +1,5 @@
 using LoadBalancer.Pools;
+using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
 using static LoadBalancer.Tests.Support.TestBackends;
 
@@ -483,5 +484,54 @@ internal sealed class BackendPoolTests
             var before = Interlocked.CompareExchange(ref target, value, seen);
             seen = before == seen ? value : before;
         }
+    }
+
+    [Test]
+    public async Task Health_ChangesWhileOneIsPublished_ArePublishedTogether()
+    {
+        var (publications, isSlow) = (0, false);
+        using var isPublishing = new SemaphoreSlim(0);
+        using var mayGoOn = new SemaphoreSlim(0);
+        var backends = Enumerable.Range(0, 100).Select(i => Probed($"b{i}")).ToArray();
+        var pool = PoolOf(
+            new CountingPolicy(() =>
+            {
+                Interlocked.Increment(ref publications);
+                if (Volatile.Read(ref isSlow))
+                {
+                    Volatile.Write(ref isSlow, false);
+                    isPublishing.Release();
+                    mayGoOn.Wait();
+                }
+            }),
+            backends);
+        var before = publications;
+        isSlow = true;
+
+        var first = Task.Run(() => pool.ObserveProbe(backends[0], succeeded: true, "ok"));
+        await isPublishing.WaitAsync();
+        foreach (var backend in backends[1..])
+        {
+            pool.ObserveProbe(backend, succeeded: true, "ok"); // None of them waits for the slow one.
+        }
+        mayGoOn.Release();
+        await first;
+
+        await Eventually.BeTrueAsync(() => pool.Snapshot.Eligible.Length == 100, "all are up");
+        (publications - before).Should().Be(2);
+    }
+
+    /// <summary>A policy that never chooses, and says when it is made for other backends.</summary>
+    private sealed class CountingPolicy(Action made) : IBalancingPolicy
+    {
+        public string Name => "Counting";
+
+        public IBalancingPolicy Over(Candidates candidates)
+        {
+            made();
+            return this;
+        }
+
+        public Backend? Pick(in SelectionContext context) => null;
     }
 }

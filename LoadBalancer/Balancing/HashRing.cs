@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Numerics;
 using LoadBalancer.Pools;
 
@@ -33,7 +34,10 @@ internal sealed class HashRing
         var bits = Math.Max(1, BitOperations.Log2((uint)Math.Max(1, counts.Sum())));
         _shift = 64 - bits;
         _starts = new int[(1 << bits) + 1];
-        _points = Sort(Scatter(candidates, counts));
+        // Rented, because megabytes of garbage at each change make the collector stop the process for longer than this takes.
+        var scattered = ArrayPool<Point>.Shared.Rent(counts.Sum());
+        _points = Sort(Scatter(candidates, counts, scattered));
+        ArrayPool<Point>.Shared.Return(scattered);
     }
 
     /// <summary>How many points there are.</summary>
@@ -56,9 +60,8 @@ internal sealed class HashRing
     /// <summary>The owner of a point: an index among the candidates.</summary>
     public int OwnerOf(int point) => _points[point].Owner;
 
-    private static Point[] Scatter(IReadOnlyList<(string Name, int Weight)> candidates, int[] counts)
+    private static ReadOnlySpan<Point> Scatter(IReadOnlyList<(string Name, int Weight)> candidates, int[] counts, Point[] points)
     {
-        var points = new Point[counts.Sum()];
         var next = 0;
         for (var owner = 0; owner < counts.Length; owner++)
         {
@@ -69,11 +72,11 @@ internal sealed class HashRing
                 points[next++] = new Point(ClientHash.Mix(name + (uint)i), owner);
             }
         }
-        return points;
+        return points.AsSpan(0, next);
     }
 
     // Hashes are spread evenly, so that one bucket for each point leaves almost nothing to sort; and Find needs the buckets.
-    private Point[] Sort(Point[] points)
+    private Point[] Sort(ReadOnlySpan<Point> points)
     {
         foreach (var point in points)
         {
@@ -83,11 +86,14 @@ internal sealed class HashRing
         {
             _starts[bucket] += _starts[bucket - 1];
         }
-        var (sorted, next) = (new Point[points.Length], _starts.AsSpan().ToArray());
+        var sorted = new Point[points.Length];
+        var next = ArrayPool<int>.Shared.Rent(_starts.Length);
+        _starts.CopyTo(next.AsSpan());
         foreach (var point in points)
         {
             sorted[next[point.Hash >> _shift]++] = point;
         }
+        ArrayPool<int>.Shared.Return(next);
         for (var i = 1; i < sorted.Length; i++)
         {
             var (point, at) = (sorted[i], i);

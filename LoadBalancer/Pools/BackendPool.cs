@@ -18,6 +18,7 @@ public sealed class BackendPool
     private readonly Lock _gate = new();
     private readonly InFlightCounts _counts = new();
     private readonly List<(Backend Backend, long At)> _leavers = []; // backends that left, and whose slot is not free yet
+    private int _unpublished; // changes of health
     private int _unsettled; // requests that wait for the first probe results
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
@@ -193,7 +194,7 @@ public sealed class BackendPool
         var flipped = backends.Where(backend => Flips(backend) && !backend.IsRemoved).ToList();
         if (flipped.Count > 0)
         {
-            Update(_ => { });
+            PublishHealth();
             flipped.ForEach(backend => HealthFlipped?.Invoke(this, backend));
         }
     }
@@ -299,12 +300,32 @@ public sealed class BackendPool
         }
         if (changes.HasFlag(HealthChanges.Flipped))
         {
-            Update(_ => { });
+            PublishHealth();
             HealthFlipped?.Invoke(this, backend);
         }
         if (changes.HasFlag(HealthChanges.Ejected))
         {
             Ejected?.Invoke(this, backend);
+        }
+    }
+
+    // For some policies a pool of thousands takes milliseconds to publish. Changes that come meanwhile are published together, after the
+    // work that waits for a thread already: when a node starts, the results of the other probes.
+    private void PublishHealth()
+    {
+        if (Interlocked.Increment(ref _unpublished) == 1)
+        {
+            PublishChanges();
+        }
+    }
+
+    private void PublishChanges()
+    {
+        var published = Volatile.Read(ref _unpublished);
+        Update(_ => { });
+        if (Interlocked.Add(ref _unpublished, -published) > 0)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static pool => pool.PublishChanges(), this, preferLocal: false);
         }
     }
 
