@@ -211,10 +211,7 @@ internal sealed class Http2Connection : IDisposable
     {
         lock (Gate)
         {
-            if (stream.TakeAnnouncementNeedsLock() is > 0 and var count)
-            {
-                _sender.AddFrame(FrameType.WindowUpdate, stream.Id, (uint)count);
-            }
+            AnnounceNeedsLock(stream);
         }
         Flush();
     }
@@ -362,6 +359,15 @@ internal sealed class Http2Connection : IDisposable
         }
     }
 
+    /// <summary>The same as <see cref="Announce"/>, for padding, which nobody reads. Needs the lock.</summary>
+    public void AnnounceNeedsLock(Http2Stream stream)
+    {
+        if (stream.TakeAnnouncementNeedsLock() is > 0 and var count)
+        {
+            _sender.AddFrame(FrameType.WindowUpdate, stream.Id, (uint)count);
+        }
+    }
+
     /// <summary>The backend has made room on one stream, or (null) on all together. Needs the lock.</summary>
     public void AddRoomNeedsLock(Http2Stream? stream, int count, List<Readiness> wake)
     {
@@ -417,6 +423,7 @@ internal sealed class Http2Connection : IDisposable
     /// <summary>All of a SETTINGS frame was applied. Needs the lock.</summary>
     public void AcknowledgeSettingsNeedsLock(List<Readiness> wake)
     {
+        CheckAnswersAreTakenNeedsLock("SETTINGS");
         _sender.AddFrame(FrameType.Settings, FrameFlags.Ack, 0, []);
         WakeWritersNeedsLock(wake); // Windows may have grown.
         _hasEndedStreams = true; // More streams may be allowed.
@@ -426,10 +433,7 @@ internal sealed class Http2Connection : IDisposable
     /// <summary>Answers a PING. Needs the lock.</summary>
     public void AcknowledgePingNeedsLock(ReadOnlySpan<byte> payload)
     {
-        if (_sender.IsFull)
-        {
-            throw new Http2ConnectionException(Http2Error.EnhanceYourCalm, "PINGs, but it does not take the answers");
-        }
+        CheckAnswersAreTakenNeedsLock("PINGs");
         _sender.AddFrame(FrameType.Ping, FrameFlags.Ack, 0, payload);
     }
 
@@ -481,6 +485,14 @@ internal sealed class Http2Connection : IDisposable
     // --- Private ----------------------------------------------------------------------------------------------------------------
 
     private static Http2ConnectionException InvalidWindow() => new(Http2Error.FlowControlError, "an invalid INITIAL_WINDOW_SIZE");
+
+    private void CheckAnswersAreTakenNeedsLock(string to)
+    {
+        if (_sender.IsFull)
+        {
+            throw new Http2ConnectionException(Http2Error.EnhanceYourCalm, $"{to}, but it does not take the answers");
+        }
+    }
 
     // While it is not known whether the backend is there, requests go to other connections.
     private int FreeStreamsNeedsLock() =>
