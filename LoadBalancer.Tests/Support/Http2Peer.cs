@@ -2,20 +2,14 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Net.Security;
 using System.Text;
+using static LoadBalancer.Tests.Support.Http2Wire;
 
 namespace LoadBalancer.Tests.Support;
 
 /// <summary>A client that speaks HTTP/2 frame by frame (RFC 9113), so that it can say what no library would.</summary>
 internal sealed class Http2Peer : IDisposable
 {
-    public const byte Data = 0, Headers = 1, Priority = 2, RstStream = 3, Settings = 4, PushPromise = 5, Ping = 6, GoAway = 7,
-        WindowUpdate = 8, Continuation = 9;
-
-    public const byte EndStream = 1, EndHeaders = 4;
-
     private const int LargestFrame = 16 * 1024;
-    private const string Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
     private static readonly string[] Errors =
     [
         "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED", "FRAME_SIZE_ERROR",
@@ -62,11 +56,17 @@ internal sealed class Http2Peer : IDisposable
     }
 
     /// <summary>Sends a frame.</summary>
-    public Task SendFrameAsync(byte type, byte flags, int stream, string payload)
+    public Task SendFrameAsync(byte type, byte flags, int stream, string payload) => SendTextAsync(Frame(type, flags, stream, payload));
+
+    /// <summary>Reads the next frame; null where the connection ends first.</summary>
+    public async Task<Http2Frame?> NextFrameAsync()
     {
-        var length = payload.Length;
-        var head = $"{(char)(length >> 16)}{(char)(length >> 8 & 255)}{(char)(length & 255)}{(char)type}{(char)flags}";
-        return SendTextAsync($"{head}\0{(char)(stream >> 16 & 255)}{(char)(stream >> 8 & 255)}{(char)(stream & 255)}{payload}");
+        if (await ReadAsync(9) is not { Length: 9 } head)
+        {
+            return null;
+        }
+        var payload = await ReadAsync(head[0] << 16 | head[1] << 8 | head[2]);
+        return new Http2Frame(head[3], head[4], BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(5)), Encoding.Latin1.GetString(payload));
     }
 
     /// <summary>Reads frames until one of these types comes, and returns it; null where the connection ends first.</summary>
@@ -99,17 +99,6 @@ internal sealed class Http2Peer : IDisposable
         _peer.Dispose();
     }
 
-    /// <summary>RFC 7541 section 6.2.2: literals that are neither compressed nor remembered.</summary>
-    public static string Encode(params (string Name, string Value)[] fields)
-    {
-        var block = new StringBuilder();
-        foreach (var (name, value) in fields)
-        {
-            block.Append('\0').Append(Length(name)).Append(name).Append(Length(value)).Append(value);
-        }
-        return block.ToString();
-    }
-
     private static async Task<Http2Peer> BeginAsync(Http2Peer peer)
     {
         await peer.SendTextAsync(Preface);
@@ -117,17 +106,15 @@ internal sealed class Http2Peer : IDisposable
         return peer;
     }
 
-    private async Task<(byte Type, int Stream, string Payload)?> ReadTypedFrameAsync(params byte[] types)
+    private async Task<Http2Frame?> ReadTypedFrameAsync(params byte[] types)
     {
-        while (await ReadAsync(9) is { Length: 9 } head)
+        Http2Frame? frame;
+        do
         {
-            var payload = await ReadAsync(head[0] << 16 | head[1] << 8 | head[2]);
-            if (types.Contains(head[3]))
-            {
-                return (head[3], BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(5)), Encoding.Latin1.GetString(payload));
-            }
+            frame = await NextFrameAsync();
         }
-        return null;
+        while (frame is not null && !types.Contains(frame.Type));
+        return frame;
     }
 
     // Fewer bytes where the connection ends.
@@ -152,20 +139,4 @@ internal sealed class Http2Peer : IDisposable
     // The first field of a response is its status: indexed, or three digits behind an indexed name and their length.
     private static string StatusOf(string block) =>
         block[0] >= 0x88 ? IndexedStatus[block[0] - 0x88] : string.Create(CultureInfo.InvariantCulture, $"{block.AsSpan(2, 3)}");
-
-    // RFC 7541 section 5.1, with a prefix of 7 bits.
-    private static string Length(string text)
-    {
-        if (text.Length < 127)
-        {
-            return ((char)text.Length).ToString();
-        }
-        var bytes = new StringBuilder("\x7f");
-        var rest = text.Length - 127;
-        for (; rest >= 128; rest >>= 7)
-        {
-            bytes.Append((char)(rest & 127 | 128));
-        }
-        return bytes.Append((char)rest).ToString();
-    }
 }

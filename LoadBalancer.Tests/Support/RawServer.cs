@@ -70,6 +70,9 @@ internal sealed class RawServer : IAsyncDisposable
         }
     }
 
+    /// <summary>Accepts no more connections; those that there are go on.</summary>
+    public void StopListening() => _listener.Dispose();
+
     /// <summary>Listens again.</summary>
     public void Restart()
     {

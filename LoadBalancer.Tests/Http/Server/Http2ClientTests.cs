@@ -28,7 +28,7 @@ internal sealed class Http2ClientTests
         await client.SendRequestAsync(1, [.. Get, ("cookie", "a=1"), ("x-high", "\u00e9"), ("cookie", "b=2"), ("te", "trailers"),
             ("via", "1.1 other")]);
 
-        (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Should().Be((1, "ok"));
+        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Should().Be((1, "ok"));
         head.Should().StartWith("GET /a%2Fb/../c//d?x=%7e&&y HTTP/1.1\r\nHost: shop.example\r\n")
             .And.MatchRegex("(?i)\r\ncookie: a=1; b=2\r\n").And.MatchRegex("(?i)\r\nx-high: \u00e9\r\n")
             .And.Contain("Connection: TE\r\nTE: trailers\r\n").And.Contain("Via: 1.1 other, 2 loadbalancer\r\n")
@@ -86,7 +86,7 @@ internal sealed class Http2ClientTests
 
         await client.SendRequestAsync(1, Get);
 
-        (await client.ReadFrameAsync(Http2Peer.RstStream))!.Value.Stream.Should().Be(1);
+        (await client.ReadFrameAsync(Http2Wire.RstStream))!.Value.Stream.Should().Be(1);
     }
 
     [Test]
@@ -116,12 +116,12 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, 4, 1,
+        await client.SendFrameAsync(Http2Wire.Headers, 4, 1,
             "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
-        await client.SendFrameAsync(Http2Peer.Data, 0, 1, "hello");
-        await client.SendFrameAsync(Http2Peer.Headers, 5, 1, "\0\u0005x-sum\u000242");
+        await client.SendFrameAsync(Http2Wire.Data, 0, 1, "hello");
+        await client.SendFrameAsync(Http2Wire.Headers, 5, 1, "\0\u0005x-sum\u000242");
 
-        (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Payload.Should().Be("ok");
+        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Payload.Should().Be("ok");
         seen.Should().StartWith("POST / HTTP/1.1\r\nHost: a\r\n").And.Contain("Transfer-Encoding: chunked\r\n")
             .And.MatchRegex("(?i)\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 42\r\n\r\n$");
     }
@@ -140,10 +140,10 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, 4, 1,
+        await client.SendFrameAsync(Http2Wire.Headers, 4, 1,
             "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
-        await client.SendFrameAsync(Http2Peer.Data, 0, 1, "hello");
-        await client.SendFrameAsync(Http2Peer.Headers, 5, 1, trailers);
+        await client.SendFrameAsync(Http2Wire.Data, 0, 1, "hello");
+        await client.SendFrameAsync(Http2Wire.Headers, 5, 1, trailers);
 
         await ShouldBeRefusedAsync(client);
         await Eventually.BeTrueAsync(() =>
@@ -159,7 +159,7 @@ internal sealed class Http2ClientTests
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
         await client.SendFrameAsync(
-            Http2Peer.Headers, 4, 1,
+            Http2Wire.Headers, 4, 1,
             "\0\u0007:method\u0007CONNECT\0\u0009:protocol\u0009websocket" +
             "\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/\0\u000econtent-length\u000240");
 
@@ -182,7 +182,7 @@ internal sealed class Http2ClientTests
         await client.SendRequestAsync(1, Get);
         await Eventually.BeTrueAsync(() => backend.Accepted == 1, "the request is under way");
 
-        await client.SendFrameAsync(Http2Peer.RstStream, 0, 1, "\0\0\0\u0008");
+        await client.SendFrameAsync(Http2Wire.RstStream, 0, 1, "\0\0\0\u0008");
 
         await ended.Task;
         await Eventually.BeTrueAsync(() =>
@@ -209,7 +209,7 @@ internal sealed class Http2ClientTests
             for (var stream = 1; stream < 4000; stream += 2)
             {
                 await flood.SendRequestAsync(stream, Get);
-                await flood.SendFrameAsync(Http2Peer.RstStream, 0, stream, "\0\0\0\u0008");
+                await flood.SendFrameAsync(Http2Wire.RstStream, 0, stream, "\0\0\0\u0008");
             }
         }
         catch (IOException)
@@ -218,7 +218,7 @@ internal sealed class Http2ClientTests
         }
         await client.SendRequestAsync(1, [.. Get.SkipLast(1), (":path", "/fine")]);
 
-        (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Should().Be((1, "ok"));
+        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Should().Be((1, "ok"));
         await Eventually.BeTrueAsync(() =>
             node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 0 }, "every lease is given back, without blame");
     }
@@ -230,16 +230,16 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, 1, 1,
+        await client.SendFrameAsync(Http2Wire.Headers, 1, 1,
             "\0\u0007:method\u0003GET\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
         // Of 32 KB, Kestrel's limit, each has more than half, so that nothing is left unread, which would reset the connection.
         for (var i = 0; i < 2; i++)
         {
-            await client.SendFrameAsync(Http2Peer.Continuation, 0, 1,
+            await client.SendFrameAsync(Http2Wire.Continuation, 0, 1,
                 string.Concat(Enumerable.Repeat("\0\u0001x\u0064" + new string('y', 100), 155)));
         }
 
-        (await client.ReadFrameAsync(Http2Peer.GoAway)).Should().NotBeNull();
+        (await client.ReadFrameAsync(Http2Wire.GoAway)).Should().NotBeNull();
         backend.Accepted.Should().Be(0);
     }
 
@@ -259,10 +259,10 @@ internal sealed class Http2ClientTests
         await Eventually.BeTrueAsync(() => backend.Accepted == 1, "the request is under way");
 
         var stopping = node.StopAsync();
-        (await client.ReadFrameAsync(Http2Peer.GoAway)).Should().NotBeNull();
+        (await client.ReadFrameAsync(Http2Wire.GoAway)).Should().NotBeNull();
         answer.SetResult();
 
-        (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Should().Be((1, "ok"));
+        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Should().Be((1, "ok"));
         client.Dispose(); // as who was told to go away does
         await stopping;
     }
@@ -306,11 +306,11 @@ internal sealed class Http2ClientTests
         await using var node = await StartAsync(backend);
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, 4, 1,
+        await client.SendFrameAsync(Http2Wire.Headers, 4, 1,
             "\0\u0007:method\u0007CONNECT\0\u0009:protocol\u0009websocket" +
             "\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
 
-        (await client.ReadFrameAsync(Http2Peer.Data))!.Value.Payload.Should().Be("The backend sent an invalid answer\n");
+        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Payload.Should().Be("The backend sent an invalid answer\n");
     }
 
     private static Task<TestNode> StartAsync(RawServer backend) =>
@@ -327,7 +327,7 @@ internal sealed class Http2ClientTests
     // By an answer of 400, by the end of the stream, or by that of the connection.
     private static async Task ShouldBeRefusedAsync(Http2Peer client)
     {
-        var refusal = await client.ReadFrameAsync(Http2Peer.Data, Http2Peer.RstStream, Http2Peer.GoAway);
+        var refusal = await client.ReadFrameAsync(Http2Wire.Data, Http2Wire.RstStream, Http2Wire.GoAway);
         refusal?.Payload.Should().NotBe("ok");
     }
 

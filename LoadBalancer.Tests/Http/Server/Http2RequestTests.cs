@@ -92,22 +92,22 @@ internal sealed class Http2RequestTests
         ("more data than content-length", async peer =>
         {
             await peer.SendHeadAsync(0, 1, [.. Post, ("content-length", "1")]);
-            await peer.SendFrameAsync(Http2Peer.Data, Http2Peer.EndStream, 1, "abc");
+            await peer.SendFrameAsync(Http2Wire.Data, Http2Wire.EndStream, 1, "abc");
         }, "reset PROTOCOL_ERROR"),
         ("less data than content-length", async peer =>
         {
             await peer.SendHeadAsync(0, 1, [.. Post, ("content-length", "5")]);
-            await peer.SendFrameAsync(Http2Peer.Data, Http2Peer.EndStream, 1, "abc");
+            await peer.SendFrameAsync(Http2Wire.Data, Http2Wire.EndStream, 1, "abc");
         }, "reset PROTOCOL_ERROR"),
         ("padding that is too long", async peer =>
         {
             await peer.SendHeadAsync(0, 1, Post);
-            await peer.SendFrameAsync(Http2Peer.Data, 8, 1, "\u0009abc");
+            await peer.SendFrameAsync(Http2Wire.Data, 8, 1, "\u0009abc");
         }, "end PROTOCOL_ERROR"),
         ("pseudo-field in trailers", async peer =>
         {
             await peer.SendHeadAsync(0, 1, Post);
-            await peer.SendHeadAsync(Http2Peer.EndStream, 1, (":path", "/y"));
+            await peer.SendHeadAsync(Http2Wire.EndStream, 1, (":path", "/y"));
         }, "end PROTOCOL_ERROR"),
         ("trailers without END_STREAM", async peer =>
         {
@@ -117,21 +117,21 @@ internal sealed class Http2RequestTests
         ("window update of 0", async peer =>
         {
             await peer.SendHeadAsync(0, 1, Post);
-            await peer.SendFrameAsync(Http2Peer.WindowUpdate, 0, 1, "\0\0\0\0");
+            await peer.SendFrameAsync(Http2Wire.WindowUpdate, 0, 1, "\0\0\0\0");
         }, "end PROTOCOL_ERROR"),
         ("window beyond 2^31-1", async peer =>
         {
             await peer.SendHeadAsync(0, 1, Post);
-            await peer.SendFrameAsync(Http2Peer.WindowUpdate, 0, 1, "\x7f\xff\xff\xff");
+            await peer.SendFrameAsync(Http2Wire.WindowUpdate, 0, 1, "\x7f\xff\xff\xff");
         }, "reset FLOW_CONTROL_ERROR"),
-        ("data on an idle stream", peer => peer.SendFrameAsync(Http2Peer.Data, 1, 1, "a"), "end PROTOCOL_ERROR"),
-        ("reset of an idle stream", peer => peer.SendFrameAsync(Http2Peer.RstStream, 0, 1, "\0\0\0\u0008"), "end PROTOCOL_ERROR"),
-        ("continuation without a head", peer => peer.SendFrameAsync(Http2Peer.Continuation, 4, 1, ""), "end PROTOCOL_ERROR"),
-        ("push promise", peer => peer.SendFrameAsync(Http2Peer.PushPromise, 4, 1, "\0\0\0\u0002"), "end PROTOCOL_ERROR"),
+        ("data on an idle stream", peer => peer.SendFrameAsync(Http2Wire.Data, 1, 1, "a"), "end PROTOCOL_ERROR"),
+        ("reset of an idle stream", peer => peer.SendFrameAsync(Http2Wire.RstStream, 0, 1, "\0\0\0\u0008"), "end PROTOCOL_ERROR"),
+        ("continuation without a head", peer => peer.SendFrameAsync(Http2Wire.Continuation, 4, 1, ""), "end PROTOCOL_ERROR"),
+        ("push promise", peer => peer.SendFrameAsync(Http2Wire.PushPromise, 4, 1, "\0\0\0\u0002"), "end PROTOCOL_ERROR"),
         ("even stream", peer => peer.SendRequestAsync(2, Get), "end PROTOCOL_ERROR"),
-        ("stream that depends on itself", peer => peer.SendFrameAsync(Http2Peer.Priority, 0, 1, "\0\0\0\u0001\0"), "end PROTOCOL_ERROR"),
-        ("frame that is too large", peer => peer.SendFrameAsync(Http2Peer.Data, 0, 1, new string('a', 16385)), "end FRAME_SIZE_ERROR"),
-        ("compression that is wrong", peer => peer.SendFrameAsync(Http2Peer.Headers, 5, 1, "\xff\xff\xff\xff\xff\xff"), "end COMPRESSION_ERROR"),
+        ("stream that depends on itself", peer => peer.SendFrameAsync(Http2Wire.Priority, 0, 1, "\0\0\0\u0001\0"), "end PROTOCOL_ERROR"),
+        ("frame that is too large", peer => peer.SendFrameAsync(Http2Wire.Data, 0, 1, new string('a', 16385)), "end FRAME_SIZE_ERROR"),
+        ("compression that is wrong", peer => peer.SendFrameAsync(Http2Wire.Headers, 5, 1, "\xff\xff\xff\xff\xff\xff"), "end COMPRESSION_ERROR"),
     ];
 
     [Test]
@@ -181,7 +181,7 @@ internal sealed class Http2RequestTests
         });
         using var client = await Http2Peer.ConnectAsync(node.Port);
 
-        await client.SendFrameAsync(Http2Peer.Headers, Http2Peer.EndStream, 1, Http2Peer.Encode(Get));
+        await client.SendFrameAsync(Http2Wire.Headers, Http2Wire.EndStream, 1, Http2Wire.Encode(Get));
 
         (await client.ReadFateAsync(1)).Should().StartWith("end");
         await node.StopAsync();

@@ -48,7 +48,7 @@ internal sealed class Http2SchemeTests
 
         await client.SendRequestAsync(1, Request(scheme, forwardedProto));
 
-        var response = (await client.ReadFrameAsync(Http2Peer.Headers))!.Value.Payload;
+        var response = (await client.ReadFrameAsync(Http2Wire.Headers))!.Value.Payload;
         var forwarded = Regex.Match(head, "\r\nX-Forwarded-Proto: (.*)\r\n").Groups[1].Value;
         response.Should().Contain("stick=").And.Match(forwarded == "https" ? "*; Secure*" : "*SameSite=Lax*");
         response.Contains("; Secure", StringComparison.Ordinal).Should().Be(forwarded == "https");

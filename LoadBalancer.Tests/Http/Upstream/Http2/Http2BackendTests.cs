@@ -85,12 +85,12 @@ internal sealed class Http2BackendTests
         else
         {
             using var client = await Http2Peer.ConnectAsync(node.Port);
-            await client.SendFrameAsync(Http2Peer.Headers, 4, 1,
+            await client.SendFrameAsync(Http2Wire.Headers, 4, 1,
                 "\0\u0007:method\u0004POST\0\u0007:scheme\u0004http\0\u000a:authority\u0001a" +
                 "\0\u0005:path\u0001/\0\u0007trailer\u0005x-sum");
-            await client.SendFrameAsync(Http2Peer.Data, 0, 1, "hello");
-            await client.SendFrameAsync(Http2Peer.Headers, 5, 1, "\0\u0005x-sum\u000242");
-            (await client.ReadFrameAsync(Http2Peer.Headers)).Should().NotBeNull();
+            await client.SendFrameAsync(Http2Wire.Data, 0, 1, "hello");
+            await client.SendFrameAsync(Http2Wire.Headers, 5, 1, "\0\u0005x-sum\u000242");
+            (await client.ReadFrameAsync(Http2Wire.Headers)).Should().NotBeNull();
         }
 
         seen.ToLowerInvariant().Should().Be("hello42x-sum");

@@ -97,6 +97,11 @@ internal sealed class RequestBody(HttpRequest request)
                 target.Flush(); // The next piece may take long. What was sent need not wait for it.
             }
             read = await reading;
+            while (read.IsCanceled && !target.Aborted.IsCancellationRequested)
+            {
+                reader.AdvanceTo(read.Buffer.Start); // An attempt before was aborted while it was not reading.
+                read = await reader.ReadAsync();
+            }
         }
         catch (BadHttpRequestException e)
         {

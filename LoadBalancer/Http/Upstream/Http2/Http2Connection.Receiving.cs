@@ -31,6 +31,15 @@ internal sealed partial class Http2Connection
         }
     }
 
+    /// <summary>The same as <see cref="Announce"/>, for padding, which nobody reads.</summary>
+    public void AnnounceNeedsLock(Http2Stream stream)
+    {
+        if (stream.TakeAnnouncementNeedsLock() is > 0 and var count)
+        {
+            _sender.AddFrame(FrameType.WindowUpdate, stream.Id, (uint)count);
+        }
+    }
+
     /// <summary>The backend has made room on one stream, or (null) on all together.</summary>
     public void AddRoomNeedsLock(Http2Stream? stream, int count, List<Readiness> wake)
     {
@@ -84,6 +93,7 @@ internal sealed partial class Http2Connection
     /// <summary>All of a SETTINGS frame was applied.</summary>
     public void AcknowledgeSettingsNeedsLock(List<Readiness> wake)
     {
+        CheckAnswersAreTaken("SETTINGS");
         _sender.AddFrame(FrameType.Settings, FrameFlags.Ack, 0, []);
         WakeWritersNeedsLock(wake); // Windows may have grown.
         _hasEndedStreams = true; // More streams may be allowed.
@@ -93,10 +103,7 @@ internal sealed partial class Http2Connection
     /// <summary>Answers a PING.</summary>
     public void AcknowledgePingNeedsLock(ReadOnlySpan<byte> payload)
     {
-        if (_sender.IsFull)
-        {
-            throw new Http2ConnectionException(Http2Error.EnhanceYourCalm, "PINGs, but it does not take the answers");
-        }
+        CheckAnswersAreTaken("PINGs");
         _sender.AddFrame(FrameType.Ping, FrameFlags.Ack, 0, payload);
     }
 
@@ -138,6 +145,14 @@ internal sealed partial class Http2Connection
         if (stream is { HasSentEnd: true, HasReceivedEnd: true } && RemoveNeedsLock(stream))
         {
             HasServed = true;
+        }
+    }
+
+    private void CheckAnswersAreTaken(string to)
+    {
+        if (_sender.IsFull)
+        {
+            throw new Http2ConnectionException(Http2Error.EnhanceYourCalm, $"{to}, but it does not take the answers");
         }
     }
 }

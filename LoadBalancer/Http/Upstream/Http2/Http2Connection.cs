@@ -192,10 +192,7 @@ internal sealed partial class Http2Connection : IDisposable
     {
         lock (Gate)
         {
-            if (stream.TakeAnnouncementNeedsLock() is > 0 and var count)
-            {
-                _sender.AddFrame(FrameType.WindowUpdate, stream.Id, (uint)count);
-            }
+            AnnounceNeedsLock(stream);
         }
         Flush();
     }

@@ -299,11 +299,12 @@ internal sealed class Http2Connections : IDisposable
     private void DialIfWanted(bool isWanted)
     {
         var own = OwnLoop();
+        var isServed = IsServed();
         lock (_gate)
         {
             var lacksOwn = own >= 0 && !_dialing.Contains(own) && !Array.Exists(_all, connection => connection.Home == own);
             isWanted = isWanted ? _dialing.Count == 0 : lacksOwn || _waiting.Count > _dialing.Count * MaxStreams;
-            var isPaused = _all.Length > 0 && _dialFailedAt is { } at && _time.GetElapsedTime(at) < PauseAfterFailure;
+            var isPaused = isServed && _dialFailedAt is { } at && _time.GetElapsedTime(at) < PauseAfterFailure;
             if (!isWanted || isPaused || _all.Length + _dialing.Count >= MaxConnections)
             {
                 return;
@@ -324,16 +325,17 @@ internal sealed class Http2Connections : IDisposable
         {
             failure = e;
         }
-        bool isLeft;
         lock (_gate)
         {
             _dialing.Remove(own);
             _dialFailedAt = failure is null ? null : _time.GetTimestamp();
-            isLeft = _all.Length > 0;
         }
         // Where there are other connections, the requests go on with these.
-        Wake(int.MaxValue, isLeft ? null : failure);
+        Wake(int.MaxValue, IsServed() ? null : failure);
     }
+
+    // Whether there is a connection on which streams can start, now or once others have ended.
+    private bool IsServed() => Array.Exists(_all, connection => !connection.IsEnding);
 
     private async Task<IConnection> OpenAsync()
     {

@@ -242,7 +242,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         return new ForwardException(error, reason)
         {
             IsRefused = isOfBackend && e is StreamRefusedException,
-            IsStale = isOfBackend && !_isFirst && e is not StreamResetException,
+            IsStale = isOfBackend && !_isFirst && !_request.WantsFreshConnection && e is not StreamResetException,
             IsOtherVersion = isOfBackend && _isNegotiated && e is StreamResetException { Code: Http2Error.Http11Required },
         };
     }

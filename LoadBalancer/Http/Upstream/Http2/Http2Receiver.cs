@@ -205,6 +205,10 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
             fault = stream.EndNeedsLock(_wake) is { } reason ? (Http2Error.ProtocolError, reason) : null;
         }
         End(connection, stream, fault);
+        if (header.Has(FrameFlags.Padded))
+        {
+            connection.AnnounceNeedsLock(stream);
+        }
     }
 
     private void BeginFields(Http2Connection connection, FrameHeader header, ReadOnlySpan<byte> block)

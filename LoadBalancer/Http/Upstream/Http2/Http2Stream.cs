@@ -382,6 +382,10 @@ internal sealed class Http2Stream(TimeProvider time, bool isBodyless) : IDisposa
         {
             connection.Flush();
             await connection.WhenNotFullAsync();
+            if (data.IsEmpty)
+            {
+                continue; // An empty frame needs no room.
+            }
             await _writable.WaitAsync(
                 static stream =>
                 {
