@@ -62,11 +62,20 @@ internal sealed class Http2Peer : IDisposable
     }
 
     /// <summary>Sends a frame.</summary>
-    public Task SendFrameAsync(byte type, byte flags, int stream, string payload)
+    public Task SendFrameAsync(byte type, byte flags, int stream, string payload) => SendTextAsync(Frame(type, flags, stream, payload));
+
+    /// <summary>Sends frames in one piece.</summary>
+    public Task SendTogetherAsync(params string[] frames) => SendTextAsync(string.Concat(frames));
+
+    /// <summary>The frame of a request without a body.</summary>
+    public static string RequestFrame(int stream, params (string Name, string Value)[] fields) =>
+        Frame(Headers, EndStream | EndHeaders, stream, Encode(fields));
+
+    /// <summary>What one call receives.</summary>
+    public async Task<string> ReadSomeAsync()
     {
-        var length = payload.Length;
-        var head = $"{(char)(length >> 16)}{(char)(length >> 8 & 255)}{(char)(length & 255)}{(char)type}{(char)flags}";
-        return SendTextAsync($"{head}\0{(char)(stream >> 16 & 255)}{(char)(stream >> 8 & 255)}{(char)(stream & 255)}{payload}");
+        var bytes = new byte[LargestFrame];
+        return Encoding.Latin1.GetString(bytes, 0, await _stream.ReadAsync(bytes));
     }
 
     /// <summary>Reads frames until one of these types comes, and returns it; null where the connection ends first.</summary>
@@ -142,6 +151,13 @@ internal sealed class Http2Peer : IDisposable
         {
             return [];
         }
+    }
+
+    private static string Frame(byte type, byte flags, int stream, string payload)
+    {
+        var length = payload.Length;
+        var head = $"{(char)(length >> 16)}{(char)(length >> 8 & 255)}{(char)(length & 255)}{(char)type}{(char)flags}";
+        return $"{head}\0{(char)(stream >> 16 & 255)}{(char)(stream >> 8 & 255)}{(char)(stream & 255)}{payload}";
     }
 
     private async Task SendTextAsync(string text) => await _stream.WriteAsync(Encoding.Latin1.GetBytes(text));
