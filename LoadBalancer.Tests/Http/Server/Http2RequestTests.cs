@@ -131,7 +131,7 @@ internal sealed class Http2RequestTests
         ("even stream", peer => peer.SendRequestAsync(2, Get), "end PROTOCOL_ERROR"),
         ("stream that depends on itself", peer => peer.SendFrameAsync(Http2Peer.Priority, 0, 1, "\0\0\0\u0001\0"), "end PROTOCOL_ERROR"),
         ("frame that is too large", peer => peer.SendFrameAsync(Http2Peer.Data, 0, 1, new string('a', 16385)), "end FRAME_SIZE_ERROR"),
-        ("compression that is wrong", peer => peer.SendFrameAsync(Http2Peer.Headers, 5, 1, "\xff\xff\xff\xff\xff\xff"), "end COMPRESSION_ERROR"),
+        ("wrong compression", peer => peer.SendFrameAsync(Http2Peer.Headers, 5, 1, "\xff\xff\xff\xff\xff\xff"), "end COMPRESSION_ERROR"),
     ];
 
     [Test]
@@ -206,9 +206,11 @@ internal sealed class Http2RequestTests
         using var raw = await RawPeer.ConnectAsync(node.Port);
         await using var tls = new SslStream(raw.Stream, leaveInnerStreamOpen: false, (_, _, _, _) => true);
         await tls.AuthenticateAsClientAsync("it.test");
-        var text = Regex.Replace(request, @"\{(\d+)\}", match => new string('a', int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)));
-        text = Regex.Replace(text, @"\[(\d+)\]", match => string.Concat(
-            Enumerable.Range(0, int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)).Select(i => $"X-{i}: 1\r\n")));
+        // {n} stands for n letters, [n] for n fields.
+        static int Number(Match match) => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture);
+        var text = Regex.Replace(request, @"\{(\d+)\}", match => new string('a', Number(match)));
+        text = Regex.Replace(
+            text, @"\[(\d+)\]", match => string.Concat(Enumerable.Range(0, Number(match)).Select(i => $"X-{i}: 1\r\n")));
 
         await tls.WriteAsync(Encoding.Latin1.GetBytes(text));
 
@@ -263,11 +265,13 @@ internal sealed class Http2RequestTests
 
     private static IEnumerable<string> FrameNames() => Frames.Select(candidate => candidate.Name);
 
-    private static (string, string)[] With(string name, string value) => [.. Get.Select(field => field.Name == name ? (name, value) : field)];
+    private static (string, string)[] With(string name, string value) =>
+        [.. Get.Select(field => field.Name == name ? (name, value) : field)];
 
     private static (string, string)[] Without(string name) => [.. Get.Where(field => field.Name != name)];
 
-    private static IEnumerable<(string, string)> Many(string name, int count, string value = "a=1") => Enumerable.Repeat((name, value), count);
+    private static IEnumerable<(string, string)> Many(string name, int count, string value = "a=1") =>
+        Enumerable.Repeat((name, value), count);
 
     private static IEnumerable<(string, string)> Numbered(int count) => Enumerable.Range(0, count).Select(i => ($"x-{i}", "1"));
 }

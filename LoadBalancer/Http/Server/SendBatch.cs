@@ -173,9 +173,9 @@ internal sealed class SendBatch : PipeWriter, IDuplexPipe, IThreadPoolWorkItem
                     _isBroken = true;
                 }
             }
-            catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException or OperationCanceledException)
+            catch (Exception) // Of whatever kind: nobody awaits this, and the client gets nothing more.
             {
-                _isBroken = true; // The client gets nothing more.
+                _isBroken = true;
             }
         }
     }

@@ -107,8 +107,8 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
     }
 
     /// <summary>
-    /// Writes and flushes. TLS writes each record so: where nothing waits it is sent from where it is, in one call, and only what the kernel
-    /// does not take is copied.
+    /// Writes and flushes. TLS writes each record so: where nothing waits it is sent from where it is, in one call, and only what the
+    /// kernel does not take is copied.
     /// </summary>
     public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
     {
@@ -271,7 +271,7 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         return true;
     }
 
-    /// <returns>How many bytes need not be sent any more: those that the kernel took, or all of them where the connection is broken.</returns>
+    /// <returns>How many bytes need not be sent any more: those that the kernel took, or all where the connection is broken.</returns>
     private int TrySendAtOnceNeedsLock(ReadOnlySpan<byte> bytes)
     {
         try
