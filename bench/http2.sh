@@ -112,7 +112,7 @@ http2_interleave() { # SCENARIO SUFFIX URL-PATH H2LOAD-ARGUMENT...
   [ "$suffix" != h2 ] || scheme=https
   for ((round = -1; round < rounds; round++)); do # the first to warm up
     for proxy in nginx haproxy ours; do
-      http2_load "$([ "$round" -lt 0 ] || echo "$scenario")" "$proxy+$suffix" "$seconds" "$@" \
+      http2_load "$([ "$round" -lt 0 ] || echo "$scenario")" "$proxy+$suffix" $((round < 0 ? 10 : seconds)) "$@" \
         "$scheme://127.0.0.1:${port[$proxy+$suffix]}/$path"
     done
   done

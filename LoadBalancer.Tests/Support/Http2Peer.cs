@@ -69,6 +69,20 @@ internal sealed class Http2Peer : IDisposable
         return new Http2Frame(head[3], head[4], BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(5)), Encoding.Latin1.GetString(payload));
     }
 
+    /// <summary>Sends frames in one piece.</summary>
+    public Task SendTogetherAsync(params string[] frames) => SendTextAsync(string.Concat(frames));
+
+    /// <summary>The frame of a request without a body.</summary>
+    public static string RequestFrame(int stream, params (string Name, string Value)[] fields) =>
+        Frame(Headers, EndStream | EndHeaders, stream, Encode(fields));
+
+    /// <summary>What one call receives.</summary>
+    public async Task<string> ReadSomeAsync()
+    {
+        var bytes = new byte[LargestFrame];
+        return Encoding.Latin1.GetString(bytes, 0, await _stream.ReadAsync(bytes));
+    }
+
     /// <summary>Reads frames until one of these types comes, and returns it; null where the connection ends first.</summary>
     public async Task<(int Stream, string Payload)?> ReadFrameAsync(params byte[] types) =>
         await ReadTypedFrameAsync(types) is { } frame ? (frame.Stream, frame.Payload) : null;

@@ -15,8 +15,8 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     public IReadOnlyList<string> Ciphers { get; init; } = [];
 
     /// <summary>
-    /// The proxies whose <c>X-Forwarded-*</c> and <c>Forwarded</c> fields are trusted: addresses or networks such as <c>10.0.0.0/8</c>.
-    /// Default: none.
+    /// The proxies whose <c>X-Forwarded-*</c> and <c>Forwarded</c> fields are trusted, and the <c>:scheme</c> of whose HTTP/2 requests:
+    /// addresses or networks such as <c>10.0.0.0/8</c>. Default: none.
     /// </summary>
     public IReadOnlyList<IPNetwork> TrustedProxies { get; init; } = [];
 

@@ -282,7 +282,15 @@ public sealed partial class HttpForwarder
         {
             lease.Complete(AttemptOutcome.Failed, broken);
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
-            context.Abort(); // The client must see that its response is not complete.
+            // The client must see that its response is not complete.
+            if (exchange.ResetCode is { } code && context.Features.Get<IHttpResetFeature>() is { } stream)
+            {
+                stream.Reset(code);
+            }
+            else
+            {
+                context.Abort();
+            }
         }
         else
         {

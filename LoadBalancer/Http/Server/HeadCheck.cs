@@ -43,7 +43,7 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, Er
             var (isHttp, isHttps) = (Is(request.Scheme, "http"), Is(request.Scheme, "https"));
             if (!isHttp && !isHttps)
             {
-                return ForwardError.RequestHead; // RFC 9113 section 8.3.1 allows other schemes, for which backends would have to speak HTTP.
+                return ForwardError.RequestHead; // RFC 9113 section 8.3.1 allows other schemes; HTTP backends do not serve them.
             }
             var isTrusted = RequestRules.IsTrusted(_options, context.Connection.RemoteIpAddress);
             request.Scheme = !isTrusted ? _scheme : isHttps ? "https" : "http";

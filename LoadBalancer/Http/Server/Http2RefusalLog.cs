@@ -1,9 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
-using System.Net.Security;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 
 namespace LoadBalancer.Http.Server;
 
@@ -26,17 +24,9 @@ internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, i
 
     private readonly ConcurrentDictionary<string, IPAddress?> _connections = new();
 
-    /// <summary>Knows a connection's client while it lasts, where HTTP/2 is spoken.</summary>
-    /// <param name="connection">The connection.</param>
-    /// <param name="isHttp2">Whether it speaks HTTP/2 without having negotiated that.</param>
-    /// <param name="next">The rest of the connection's pipeline.</param>
-    public async Task OnConnectionAsync(ConnectionContext connection, bool isHttp2, ConnectionDelegate next)
+    /// <summary>Knows the client of a connection that speaks HTTP/2 while it lasts.</summary>
+    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        if (!isHttp2 && connection.Features.Get<ISslStreamFeature>()?.SslStream.NegotiatedApplicationProtocol != SslApplicationProtocol.Http2)
-        {
-            await next(connection);
-            return;
-        }
         _connections[connection.ConnectionId] = (connection.RemoteEndPoint as IPEndPoint)?.Address;
         try
         {

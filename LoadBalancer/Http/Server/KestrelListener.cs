@@ -81,6 +81,10 @@ public sealed class KestrelListener : IListener
         builder.Services.AddSingleton<IConnectionListenerFactory>(CreateTransport(time, loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
+        if (SpeaksHttp2)
+        {
+            RunsInline = Http2Settings.TryRunInline(_server);
+        }
     }
 
     /// <inheritdoc/>
@@ -88,6 +92,9 @@ public sealed class KestrelListener : IListener
 
     /// <inheritdoc/>
     public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
+
+    /// <summary>Whether HTTP/2 requests run on the thread that read them, as those of HTTP/1.1 do.</summary>
+    internal bool RunsInline { get; }
 
     /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset.</summary>
     public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);
@@ -211,7 +218,7 @@ public sealed class KestrelListener : IListener
         if (_certificates is null)
         {
             listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
-            UseRefusals(listen);
+            UseOwnTransport(listen);
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
@@ -222,16 +229,23 @@ public sealed class KestrelListener : IListener
         {
             OnConnection = handshake => new(_certificates.Select(handshake.ClientHelloInfo.ServerName)),
         });
-        UseRefusals(listen);
+        UseOwnTransport(listen);
     }
 
-    private void UseRefusals(ListenOptions listen)
+    // Of HTTP/1.1, Kestrel's refusals are completed. Of HTTP/2, they are logged, and what is sent is sent in batches.
+    private void UseOwnTransport(ListenOptions listen)
     {
-        listen.Use(next => connection => BadRequestTransport.OnConnectionAsync(connection, next));
-        if (_http2Refusals is not null)
+        if (_http2Refusals is null)
         {
-            listen.Use(next => connection =>
-                _http2Refusals.OnConnectionAsync(connection, isHttp2: listen.Protocols == HttpProtocols.Http2, next));
+            listen.Use(next => connection => BadRequestTransport.OnConnectionAsync(connection, next));
+            return;
         }
+        listen.Use(next =>
+        {
+            ConnectionDelegate http2 = connection => _http2Refusals.OnConnectionAsync(connection, next);
+            return connection => Http2Settings.IsHttp2(connection, listen.Protocols)
+                ? SendBatch.OnConnectionAsync(connection, http2)
+                : BadRequestTransport.OnConnectionAsync(connection, next);
+        });
     }
 }

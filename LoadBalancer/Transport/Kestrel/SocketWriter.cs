@@ -106,6 +106,30 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
         return new(this, version);
     }
 
+    /// <summary>
+    /// Writes and flushes. TLS writes each record so: where nothing waits it is sent from where it is, in one call, and only what the
+    /// kernel does not take is copied.
+    /// </summary>
+    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
+    {
+        if (!cancellationToken.IsCancellationRequested)
+        {
+            lock (_gate)
+            {
+                if (_current.IsEmpty && !_isSending && _rest is null or { Count: 0 } && !_isCompleted)
+                {
+                    source = source[TrySendAtOnceNeedsLock(source.Span)..];
+                    if (source.IsEmpty && !_cancelRequested)
+                    {
+                        return new(new FlushResult(false, _isBroken));
+                    }
+                }
+            }
+        }
+        this.Write(source.Span);
+        return FlushAsync(cancellationToken);
+    }
+
     /// <inheritdoc/>
     public override void CancelPendingFlush() => Cancel(null);
 
@@ -245,6 +269,22 @@ internal sealed class SocketWriter(ClientSocket socket) : PipeWriter, IValueTask
             BreakNeedsLock();
         }
         return true;
+    }
+
+    /// <returns>How many bytes need not be sent any more: those that the kernel took, or all where the connection is broken.</returns>
+    private int TrySendAtOnceNeedsLock(ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            var count = _isBroken ? bytes.Length : bytes.IsEmpty ? 0 : socket.Send(bytes, false);
+            _sentBytes += _isBroken ? 0 : count;
+            return count;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            BreakNeedsLock();
+            return bytes.Length;
+        }
     }
 
     private void EnqueueNeedsLock()

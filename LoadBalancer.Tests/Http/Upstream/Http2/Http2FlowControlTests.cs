@@ -342,7 +342,7 @@ internal sealed class Http2FlowControlTests
             (await client.ReadFrameAsync(Data)).Should().NotBeNull();
         }
 
-        backend.Accepted.Should().Be(1);
+        backend.Accepted.Should().BeLessThanOrEqualTo(Environment.ProcessorCount, "each event loop has a connection");
         await node.ShouldHaveFailedAsync(0);
         backend.Connections[1].Seen.Where(frame => frame is { Type: WindowUpdate, Stream: 0 }).Skip(1).Should().NotBeEmpty();
     }

@@ -7,7 +7,6 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Net;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Upstream.Http2;
 
@@ -137,7 +136,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
             }
             if (e is StreamResetException { Code: not Http2Error.NoError } reset)
             {
-                context.Features.Get<IHttpResetFeature>()?.Reset((int)reset.Code); // The client may know what it means.
+                ResetCode = (int)reset.Code;
             }
             return ExchangeFailure.OfBody(e, _stream.AbortCause, _timeouts);
         }
