@@ -138,7 +138,9 @@ internal sealed class NodeListeners : IDisposable
     private RequestDelegate Pipeline(string name, HttpListenerOptions listener, bool hasAccessLog, LoadBalancerOptions options)
     {
         RequestDelegate next = new ProxyMiddleware(_routing[name], hasAccessLog).InvokeAsync;
-        next = HttpsMiddleware.IsNeeded(listener) ? new HttpsMiddleware(next, listener, HttpsPort(options)).InvokeAsync : next;
+        next = HttpsMiddleware.IsNeeded(listener)
+            ? new HttpsMiddleware(next, listener, _routing[name], HttpsPort(options)).InvokeAsync
+            : next;
         return listener.StatusEndpoints ? new StatusMiddleware(next, () => _pools.All, _lifetime).InvokeAsync : next;
     }
 

@@ -232,7 +232,7 @@ internal sealed class Http2ClientTests
 
         await client.SendFrameAsync(Http2Wire.Headers, 1, 1,
             "\0\u0007:method\u0003GET\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
-        // Of 64 KB, the limit, each has about a quarter: the fifth is the last, so that nothing is left unread, which would reset the connection.
+        // The last one passes 64 KB, Kestrel's limit, so that nothing is left unread, which would reset the connection.
         for (var i = 0; i < 5; i++)
         {
             await client.SendFrameAsync(Http2Wire.Continuation, 0, 1,

@@ -72,6 +72,23 @@ internal sealed class Http2SchemeTests
         (await client.ReadFateAsync(1)).Should().Be(expected);
     }
 
+    [Test]
+    public async Task TrustedProxies_Reloaded_CountForRedirectAndScheme()
+    {
+        await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        var pools = $$"""{ "web": { "Backends": { "b": { "Address": "{{backend.Address}}" } } } }""";
+        const string Listener = "\"RedirectToHttps\": true, \"HttpVersion\": \"2\",";
+        await using var node = await ConfiguredNode.StartAsync(pools, Listener);
+        using var client = await Http2Peer.ConnectAsync(node.Port);
+        await client.SendRequestAsync(1, Request("https", null));
+        (await client.ReadFateAsync(1)).Should().Be("308");
+
+        await node.ReloadedAsync(() => node.WriteAsync(pools, Listener + "\"TrustedProxies\": [ \"127.0.0.1\" ],"));
+
+        await client.SendRequestAsync(3, Request("https", null));
+        (await client.ReadFateAsync(3)).Should().Be("200");
+    }
+
     private static (string, string)[] Request(string scheme, string? forwardedProto)
     {
         (string, string)[] fields = [(":method", "GET"), (":scheme", scheme), (":authority", "a"), (":path", "/")];

@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -7,8 +8,9 @@ namespace LoadBalancer.Http.Server;
 /// <summary>Makes clients use https: redirects on a plain listener, adds Strict-Transport-Security on one with TLS.</summary>
 /// <param name="next">The rest of the pipeline.</param>
 /// <param name="listener">The listener's options.</param>
+/// <param name="routing">Has the options as they are now: trusted proxies may change.</param>
 /// <param name="httpsPort">The port to redirect to.</param>
-public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions listener, int httpsPort)
+public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions listener, Routing routing, int httpsPort)
 {
     /// <summary>Whether a listener needs it.</summary>
     public static bool IsNeeded(HttpListenerOptions listener) => listener.RedirectToHttps || listener.Hsts is not null;
@@ -22,7 +24,8 @@ public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions li
             return next(context);
         }
         // A client that uses https towards a trusted proxy would be redirected for ever.
-        return RequestRules.IsTrusted(listener, context.Connection.RemoteIpAddress) && RequestRules.IsHttps(context.Request, true)
+        return RequestRules.IsTrusted(routing.Current.Listener, context.Connection.RemoteIpAddress)
+            && RequestRules.IsHttps(context.Request, true)
             ? next(context)
             : RedirectAsync(context);
     }

@@ -11,12 +11,17 @@ namespace LoadBalancer.Http.Server;
 /// Sends what Kestrel writes to an HTTP/2 connection in batches. Kestrel flushes after the frames of each response, and with TLS for each
 /// 4 KB: each time a record is encrypted and a system call is made. Here the responses that are ready at the same time share them, and
 /// records are full. Nothing waits for a timer: a batch is sent at the end of the event loop's round, or once the thread pool has done
-/// what was queued before, or when it is large.
+/// what was queued before.
 /// </summary>
 internal sealed class SendBatch : PipeWriter, IDuplexPipe, IThreadPoolWorkItem
 {
-    private const int LargeBatch = 64 * 1024;
+    private const int PieceSize = 64 * 1024;
     private const int MostUnsent = 256 * 1024; // Beyond, a flush waits for the client.
+
+    // RFC 9113 section 4.1
+    private const int FrameHead = 9;
+    private const int FrameType = 3;
+    private const byte GoAway = 7;
 
     private readonly IDuplexPipe _inner;
     private readonly SslStream? _tls;
@@ -71,7 +76,7 @@ internal sealed class SendBatch : PipeWriter, IDuplexPipe, IThreadPoolWorkItem
                 if (_last is null || _last.Room < Math.Max(sizeHint, 1))
                 {
                     FlushPieceNeedsLock();
-                    _pieces.Enqueue(_last = new Piece(Math.Max(sizeHint, LargeBatch)));
+                    _pieces.Enqueue(_last = new Piece(Math.Max(sizeHint, PieceSize)));
                 }
             }
         }
@@ -87,21 +92,28 @@ internal sealed class SendBatch : PipeWriter, IDuplexPipe, IThreadPoolWorkItem
     /// <inheritdoc/>
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
     {
-        bool isLarge;
+        ValueTask<FlushResult> result;
+        bool isGoAway;
         lock (_gate)
         {
             _isWriting = false;
+            isGoAway = _last is { } last && last.Written - last.Flushed >= FrameHead && last.Array[last.Flushed + FrameType] == GoAway;
             FlushPieceNeedsLock();
-            isLarge = _unsent >= LargeBatch;
-            if (_isSending || _unsent == 0 || _isScheduled && !isLarge)
+            var mustSchedule = _unsent > 0 && !_isSending && !_isScheduled;
+            _isScheduled |= mustSchedule;
+            result = _isBroken || _unsent < MostUnsent
+                ? new(new FlushResult(false, _isBroken))
+                : new((_waiting ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task);
+            isGoAway &= !_isSending;
+            if (!mustSchedule && !isGoAway)
             {
-                return FlushedNeedsLock();
+                return result;
             }
-            _isScheduled |= !isLarge;
         }
-        if (isLarge)
+        // Else never here: Kestrel holds locks, for which its other threads would wait while this one encrypts.
+        if (isGoAway)
         {
-            _send();
+            _send(); // Kestrel may reset the connection next.
         }
         else if (OperatingSystem.IsLinux() && EventLoop.Current is { } loop)
         {
@@ -111,10 +123,7 @@ internal sealed class SendBatch : PipeWriter, IDuplexPipe, IThreadPoolWorkItem
         {
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
-        lock (_gate)
-        {
-            return FlushedNeedsLock();
-        }
+        return result;
     }
 
     /// <inheritdoc/>
@@ -144,10 +153,6 @@ internal sealed class SendBatch : PipeWriter, IDuplexPipe, IThreadPoolWorkItem
             last.Flushed = last.Written;
         }
     }
-
-    private ValueTask<FlushResult> FlushedNeedsLock() => _isBroken || _unsent < MostUnsent || !_isSending
-        ? new(new FlushResult(false, _isBroken))
-        : new((_waiting ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task);
 
     // Never fails. There is one at a time.
     private async Task SendAsync()
