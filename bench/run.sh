@@ -2,7 +2,7 @@
 # Measures this load balancer beside nginx and HAProxy, all three in front of the same backend (nginx) in one run, and prints the
 # results as a Markdown table. README.md says what its rows mean.
 #
-#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]      scenarios: small many large log idle huge start policies tcp broker
+#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]      scenarios: small many large log idle huge start policies tcp broker tls
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     *) scenarios+=("$1"); shift ;;
   esac
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies tcp broker)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies tcp broker tls)
 
 missing=()
 for tool in nginx haproxy wrk curl; do
@@ -395,6 +395,7 @@ for scenario in "${scenarios[@]}"; do
   case $scenario in
     start) start_up ;;
     broker) ./broker.sh --rounds "$rounds" --seconds "$seconds" > "$work/broker.md" ;; # a table of its own
+    tls) ./tls.sh --rounds "$rounds" --seconds "$seconds" > "$work/tls.md" ;; # the same
     small | many | large | log | idle | huge | policies | tcp) "$scenario" ;;
     *) echo "no scenario '$scenario'" >&2; exit 1 ;;
   esac
@@ -403,3 +404,4 @@ touch "$results"
 if grep -qv '^policies' "$results"; then print_table; fi
 if grep -q '^policies' "$results"; then print_policies; fi
 if [ -s "$work/broker.md" ]; then echo; cat "$work/broker.md"; fi
+if [ -s "$work/tls.md" ]; then echo; cat "$work/tls.md"; fi

@@ -203,7 +203,7 @@ public sealed class KestrelListener : IListener
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
-        var tls = new TlsMiddleware(_certificates, _plainRequests, _time);
+        var tls = new TlsMiddleware(_certificates, _plainRequests, _options.KeepAliveTimeout, _time);
         listen.Use(next => connection => tls.OnConnectionAsync(connection, next));
         // For HTTP/3, and so that Kestrel knows that this is https.
         listen.UseHttps(new TlsHandshakeCallbackOptions

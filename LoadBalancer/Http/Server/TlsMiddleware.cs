@@ -17,8 +17,10 @@ namespace LoadBalancer.Http.Server;
 /// </summary>
 /// <param name="certificates">The certificates.</param>
 /// <param name="refusal">Answers plain requests.</param>
+/// <param name="keepAliveTimeout">How long a client may take until it begins its first request.</param>
 /// <param name="time">The clock.</param>
-internal sealed class TlsMiddleware(CertificateStore certificates, PlainRequestRefusal refusal, TimeProvider time)
+internal sealed class TlsMiddleware(
+    CertificateStore certificates, PlainRequestRefusal refusal, TimeSpan keepAliveTimeout, TimeProvider time)
 {
     /// <summary>How long a client may take for the handshake, before its connection is reset.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
@@ -40,7 +42,10 @@ internal sealed class TlsMiddleware(CertificateStore certificates, PlainRequestR
         connection.Transport = pipe;
         try
         {
-            await next(connection);
+            if (await AwaitRequestAsync(connection, pipe.Input))
+            {
+                await next(connection);
+            }
         }
         finally
         {
@@ -48,6 +53,8 @@ internal sealed class TlsMiddleware(CertificateStore certificates, PlainRequestR
             connection.Transport = transport;
         }
     }
+
+    private static bool IsEnd(Exception e) => e is IOException or OperationCanceledException or ObjectDisposedException;
 
     // Consumes nothing. A connection that ends before its first byte is a health check, or was made in advance.
     private static async Task<(byte? First, ClientHello Hello)> PeekAsync(PipeReader input)
@@ -87,10 +94,29 @@ internal sealed class TlsMiddleware(CertificateStore certificates, PlainRequestR
             await tls.AuthenticateAsServerAsync(certificates.Select(hello));
             return true;
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException or AuthenticationException
-            or InvalidOperationException or NotSupportedException)
+        catch (Exception e) when (IsEnd(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException)
         {
             return false; // SslStream throws the last two if a client begins with a TLS alert.
+        }
+    }
+
+    // A connection on which no request comes, such as those that browsers make in advance, never costs what Kestrel needs for requests.
+    private async Task<bool> AwaitRequestAsync(ConnectionContext connection, PipeReader input)
+    {
+        static void Cancel(object? input) => ((PipeReader)input!).CancelPendingRead();
+        var stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+        await using var timer = time.CreateTimer(Cancel, input, keepAliveTimeout, Timeout.InfiniteTimeSpan);
+        await using var registration = stopping.UnsafeRegister(Cancel, input);
+        try
+        {
+            var read = await input.ReadAsync();
+            var hasBegun = !read.Buffer.IsEmpty;
+            input.AdvanceTo(read.Buffer.Start);
+            return hasBegun;
+        }
+        catch (Exception e) when (IsEnd(e))
+        {
+            return false;
         }
     }
 
