@@ -60,7 +60,8 @@ internal sealed class PlainRequestRefusal(
         {
             var read = await input.ReadAsync();
             var head = Encoding.Latin1.GetString(read.Buffer);
-            var isWhole = head.Contains("\r\n\r\n", StringComparison.Ordinal) || head.Length >= LongestHead || read.IsCompleted;
+            var isWhole = head.Contains("\r\n\r\n", StringComparison.Ordinal) || head.Length >= LongestHead
+                || read.IsCompleted || read.IsCanceled; // The listener stops.
             input.AdvanceTo(isWhole ? read.Buffer.End : read.Buffer.Start, read.Buffer.End);
             if (isWhole)
             {

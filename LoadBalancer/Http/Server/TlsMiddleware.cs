@@ -25,38 +25,62 @@ internal sealed class TlsMiddleware(
     /// <summary>How long a client may take for the handshake, before its connection is reset.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
 
-    /// <summary>Shakes hands, runs the rest with what is inside TLS, and ends TLS.</summary>
-    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
+    /// <summary>
+    /// Shakes hands and waits for the first byte of a request. A connection on which none comes, such as those that browsers make in
+    /// advance, never costs what Kestrel needs for requests.
+    /// </summary>
+    /// <param name="connection">The connection; what is inside TLS is its transport afterwards.</param>
+    /// <param name="stopping">Cancelled when the listener stops.</param>
+    /// <returns>False where the connection is over.</returns>
+    public async Task<bool> PrepareAsync(ConnectionContext connection, CancellationToken stopping)
     {
-        var transport = connection.Transport;
-        await using var tls = new SslStream(new PipeStream(transport));
-        if (!await TryShakeHandsAsync(connection, tls))
+        var tls = new SslStream(new PipeStream(connection.Transport));
+        if (!await TryShakeHandsAsync(connection, tls, stopping))
         {
-            return;
+            await tls.DisposeAsync();
+            return false;
         }
         var pipe = new TlsPipe(tls);
+        if (!await AwaitRequestAsync(pipe.Input, stopping))
+        {
+            await pipe.EndAsync();
+            return false;
+        }
         var features = new TlsFeatures(tls);
         connection.Features.Set<ITlsConnectionFeature>(features);
         connection.Features.Set<ITlsApplicationProtocolFeature>(features);
         connection.Features.Set<ITlsHandshakeFeature>(features);
         connection.Transport = pipe;
+        return true;
+    }
+
+    /// <summary>Prepares the connection, where the transport has not, runs the rest with what is inside TLS, and ends TLS.</summary>
+    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        if (connection.Transport is not TlsPipe)
+        {
+            var lifetime = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
+            if (!await PrepareAsync(connection, lifetime?.ConnectionClosedRequested ?? default))
+            {
+                return;
+            }
+        }
+        var pipe = (TlsPipe)connection.Transport;
         try
         {
-            if (await AwaitRequestAsync(connection, pipe.Input))
-            {
-                await next(connection);
-            }
+            await next(connection);
         }
         finally
         {
             await pipe.EndAsync();
-            connection.Transport = transport;
         }
     }
 
+    private static void CancelRead(object? input) => ((PipeReader)input!).CancelPendingRead();
+
     private static bool IsEnd(Exception e) => e is IOException or OperationCanceledException or ObjectDisposedException;
 
-    // Consumes nothing. A connection that ends before its first byte is a health check, or was made in advance.
+    // Consumes nothing. A connection that ends before its first byte is a health check, or was made in advance; or the listener stops.
     private static async Task<(byte? First, ClientHello Hello)> PeekAsync(PipeReader input)
     {
         while (true)
@@ -64,8 +88,8 @@ internal sealed class TlsMiddleware(
             var read = await input.ReadAsync();
             var bytes = read.Buffer;
             var isWhole = ClientHello.TryRead(bytes.IsSingleSegment ? bytes.FirstSpan : bytes.ToArray(), out var hello);
-            var isEnough = isWhole || read.IsCompleted;
-            byte? first = bytes.IsEmpty ? null : bytes.FirstSpan[0];
+            var isEnough = isWhole || read.IsCompleted || read.IsCanceled;
+            byte? first = bytes.IsEmpty || read.IsCanceled ? null : bytes.FirstSpan[0];
             input.AdvanceTo(bytes.Start, isEnough ? bytes.Start : bytes.End);
             if (isEnough)
             {
@@ -74,8 +98,9 @@ internal sealed class TlsMiddleware(
         }
     }
 
-    private async Task<bool> TryShakeHandsAsync(ConnectionContext connection, SslStream tls)
+    private async Task<bool> TryShakeHandsAsync(ConnectionContext connection, SslStream tls, CancellationToken stopping)
     {
+        await using var registration = stopping.UnsafeRegister(CancelRead, connection.Transport.Input);
         await using var timer = time.CreateTimer(
             static state => ((ConnectionContext)state!).Abort(new ConnectionAbortedException("the TLS handshake took too long")),
             connection, HandshakeTimeout, Timeout.InfiniteTimeSpan);
@@ -100,13 +125,10 @@ internal sealed class TlsMiddleware(
         }
     }
 
-    // A connection on which no request comes, such as those that browsers make in advance, never costs what Kestrel needs for requests.
-    private async Task<bool> AwaitRequestAsync(ConnectionContext connection, PipeReader input)
+    private async Task<bool> AwaitRequestAsync(PipeReader input, CancellationToken stopping)
     {
-        static void Cancel(object? input) => ((PipeReader)input!).CancelPendingRead();
-        var stopping = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
-        await using var timer = time.CreateTimer(Cancel, input, keepAliveTimeout, Timeout.InfiniteTimeSpan);
-        await using var registration = stopping.UnsafeRegister(Cancel, input);
+        await using var timer = time.CreateTimer(CancelRead, input, keepAliveTimeout, Timeout.InfiniteTimeSpan);
+        await using var registration = stopping.UnsafeRegister(CancelRead, input);
         try
         {
             var read = await input.ReadAsync();
