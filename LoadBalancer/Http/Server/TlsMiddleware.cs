@@ -76,20 +76,18 @@ internal sealed class TlsMiddleware(
         }
     }
 
-    private static void CancelRead(object? input) => ((PipeReader)input!).CancelPendingRead();
-
     private static bool IsEnd(Exception e) => e is IOException or OperationCanceledException or ObjectDisposedException;
 
-    // Consumes nothing. A connection that ends before its first byte is a health check, or was made in advance; or the listener stops.
-    private static async Task<(byte? First, ClientHello Hello)> PeekAsync(PipeReader input)
+    // Consumes nothing. A connection that ends before its first byte is a health check, or was made in advance.
+    private static async Task<(byte? First, ClientHello Hello)> PeekAsync(PipeReader input, CancellationToken stopping)
     {
         while (true)
         {
-            var read = await input.ReadAsync();
+            var read = await input.ReadAsync(stopping);
             var bytes = read.Buffer;
             var isWhole = ClientHello.TryRead(bytes.IsSingleSegment ? bytes.FirstSpan : bytes.ToArray(), out var hello);
-            var isEnough = isWhole || read.IsCompleted || read.IsCanceled;
-            byte? first = bytes.IsEmpty || read.IsCanceled ? null : bytes.FirstSpan[0];
+            var isEnough = isWhole || read.IsCompleted;
+            byte? first = bytes.IsEmpty ? null : bytes.FirstSpan[0];
             input.AdvanceTo(bytes.Start, isEnough ? bytes.Start : bytes.End);
             if (isEnough)
             {
@@ -100,23 +98,22 @@ internal sealed class TlsMiddleware(
 
     private async Task<bool> TryShakeHandsAsync(ConnectionContext connection, SslStream tls, CancellationToken stopping)
     {
-        await using var registration = stopping.UnsafeRegister(CancelRead, connection.Transport.Input);
         await using var timer = time.CreateTimer(
             static state => ((ConnectionContext)state!).Abort(new ConnectionAbortedException("the TLS handshake took too long")),
             connection, HandshakeTimeout, Timeout.InfiniteTimeSpan);
         try
         {
-            var (first, hello) = await PeekAsync(connection.Transport.Input);
+            var (first, hello) = await PeekAsync(connection.Transport.Input, stopping);
             if (first is not { } known)
             {
                 return false;
             }
             if (PlainRequestRefusal.IsPlain(known))
             {
-                await refusal.AnswerAsync(connection);
+                await refusal.AnswerAsync(connection, stopping);
                 return false;
             }
-            await tls.AuthenticateAsServerAsync(certificates.Select(hello));
+            await tls.AuthenticateAsServerAsync(certificates.Select(hello), stopping);
             return true;
         }
         catch (Exception e) when (IsEnd(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException)
@@ -127,11 +124,11 @@ internal sealed class TlsMiddleware(
 
     private async Task<bool> AwaitRequestAsync(PipeReader input, CancellationToken stopping)
     {
-        await using var timer = time.CreateTimer(CancelRead, input, keepAliveTimeout, Timeout.InfiniteTimeSpan);
-        await using var registration = stopping.UnsafeRegister(CancelRead, input);
+        await using var timer = time.CreateTimer(
+            static input => ((PipeReader)input!).CancelPendingRead(), input, keepAliveTimeout, Timeout.InfiniteTimeSpan);
         try
         {
-            var read = await input.ReadAsync();
+            var read = await input.ReadAsync(stopping);
             var hasBegun = !read.Buffer.IsEmpty;
             input.AdvanceTo(read.Buffer.Start);
             return hasBegun;
