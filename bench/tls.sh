@@ -82,7 +82,8 @@ nginx -p "$work" -c "$work/nginx.conf" & pid[nginx]=$!
 haproxy -db -f "$work/haproxy.conf" > "$work/haproxy.log" 2>&1 & pid[haproxy]=$!
 dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/ours.json" > "$work/ours.log" 2>&1 & pid[ours]=$!
 for proxy in "${proxies[@]}"; do
-  curl --silent --fail --insecure --retry 50 --retry-delay 1 --retry-all-errors --output /dev/null "https://127.0.0.1:${port[$proxy]}/small" ||
+  curl --silent --fail --insecure --retry 50 --retry-delay 1 --retry-all-errors --output /dev/null \
+    "https://127.0.0.1:${port[$proxy]}/small" ||
     { echo "$proxy does not answer" >&2; cat "$work/$proxy.log" >&2; exit 1; }
 done
 
