@@ -3,7 +3,7 @@
 # results as a Markdown table. README.md says what its rows mean.
 #
 #   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]
-#   scenarios: small many large log idle huge start policies tcp broker h2 grpc
+#   scenarios: small many large log idle huge start policies tcp broker h2 grpc tls
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
     *) scenarios+=("$1"); shift ;;
   esac
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies tcp broker h2 grpc)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies tcp broker h2 grpc tls)
 
 missing=()
 for tool in nginx haproxy wrk curl; do
@@ -402,6 +402,7 @@ for scenario in "${scenarios[@]}"; do
   case $scenario in
     start) start_up ;;
     broker) ./broker.sh --rounds "$rounds" --seconds "$seconds" > "$work/broker.md" ;; # a table of its own
+    tls) ./tls.sh --rounds "$rounds" --seconds "$seconds" > "$work/tls.md" ;; # the same
     small | many | large | log | idle | huge | policies | tcp | h2 | grpc) "$scenario" ;;
     *) echo "no scenario '$scenario'" >&2; exit 1 ;;
   esac
@@ -410,3 +411,4 @@ touch "$results"
 if grep -qv '^policies' "$results"; then print_table; fi
 if grep -q '^policies' "$results"; then print_policies; fi
 if [ -s "$work/broker.md" ]; then echo; cat "$work/broker.md"; fi
+if [ -s "$work/tls.md" ]; then echo; cat "$work/tls.md"; fi

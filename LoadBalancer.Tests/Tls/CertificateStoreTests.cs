@@ -28,7 +28,8 @@ internal sealed class CertificateStoreTests : IDisposable
         _log.Lines.Should().BeEmpty("there is time");
 
         Hours(24);
-        _log.Lines.Should().ContainSingle().Which.Should().StartWith($"Warning: listener 'web': certificate '{file.File}' expires in 13 days");
+        _log.Lines.Should().ContainSingle().Which.Should()
+            .StartWith($"Warning: listener 'web': certificate '{file.File}' expires in 13 days");
 
         Hours(3 * 24);
         _log.Lines.Should().HaveCount(4);

@@ -3,8 +3,8 @@ using System.Net.Security;
 namespace LoadBalancer.Tls;
 
 /// <summary>
-/// The cipher suites that can be named in a configuration, under their names at IANA and in OpenSSL, and the profiles of Mozilla's guideline
-/// <see href="https://wiki.mozilla.org/Security/Server_Side_TLS">Server Side TLS</see>. Suites without forward secrecy are not among them.
+/// The cipher suites that can be named in a configuration, under their names at IANA and in OpenSSL, and the profiles of Mozilla's
+/// guideline <see href="https://wiki.mozilla.org/Security/Server_Side_TLS">Server Side TLS</see>. Suites without forward secrecy are not among them.
 /// </summary>
 internal static class CipherSuites
 {
@@ -54,7 +54,7 @@ internal static class CipherSuites
             + "TLS_AES_128_GCM_SHA256 and ECDHE-RSA-AES128-GCM-SHA256: docs/tls.md lists them",
     };
 
-    /// <summary>Whether TLS 1.3 can be spoken: where no suite of it is named, all of them are kept, except after a list of others.</summary>
+    /// <summary>Whether a setting leaves TLS 1.3: it does unless only other versions can have its suites.</summary>
     public static bool HasTls13(IReadOnlyList<string> names) => names.Count == 0 || Of(names).Any(Tls13.Contains);
 
     /// <summary>The suites of a setting; where none of TLS 1.3 is named, all of that version stay. All names must be known.</summary>

@@ -5,9 +5,9 @@ using LoadBalancer.Configuration.Options;
 namespace LoadBalancer.Tls;
 
 /// <summary>
-/// Which versions and cipher suites a listener speaks, and what inside TLS. The framework keeps a context of OpenSSL, and with it the key for
-/// resuming sessions, only for options without a policy for cipher suites; with one it makes a new context for each handshake. So clients
-/// that offer TLS 1.3 get options without a policy wherever all suites of TLS 1.3 are allowed, for that version alone.
+/// Which versions and cipher suites a listener speaks, and what inside TLS. The framework keeps a context of OpenSSL, and with it the key
+/// for resuming sessions, only for options without a policy for cipher suites; with one it makes a new context for each handshake. So
+/// clients that offer TLS 1.3 get options without a policy wherever all suites of TLS 1.3 are allowed, for that version alone.
 /// </summary>
 internal sealed class TlsSettings
 {

@@ -6,7 +6,7 @@ using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Configuration.Validation;
 
-/// <summary>What is wrong with the TLS of a listener, reported with its path and reason; what is only warned of; and what is right.</summary>
+/// <summary>What is wrong with the TLS of a listener, with its path and reason; what is only warned of; and what is right.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class TlsValidatorTests : IDisposable
 {
@@ -65,7 +65,8 @@ internal sealed class TlsValidatorTests : IDisposable
 
     [Test]
     public void Certificate_NoSuchPasswordFile_NamesIt() =>
-        ErrorOf(_certificates.Issue("it", "it.test") with { KeyPasswordFile = "/nowhere/password" }).Should().Contain("/nowhere/password");
+        ErrorOf(_certificates.Issue("it", "it.test") with { KeyPasswordFile = "/nowhere/password" })
+            .Should().Contain("/nowhere/password");
 
     [Test]
     public void Certificate_Expired_IsAWarning()

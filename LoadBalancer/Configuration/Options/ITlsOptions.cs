@@ -4,8 +4,8 @@ namespace LoadBalancer.Configuration.Options;
 public interface ITlsOptions
 {
     /// <summary>
-    /// The certificates. A client gets the one whose names cover the one it asks for (SNI): an exact name before a wildcard, the first of the
-    /// list where none does. Of several for a name it gets one whose key it can verify. Changed files are read again within seconds.
+    /// The certificates. A client gets the one whose names cover the one it asks for (SNI): an exact name before a wildcard, the first of
+    /// the list where none does. Of several for a name it gets one whose key it can verify. Changed files are read again within seconds.
     /// </summary>
     IReadOnlyList<CertificateOptions> Certificates { get; }
 

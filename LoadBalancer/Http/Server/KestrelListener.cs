@@ -33,11 +33,10 @@ public sealed class KestrelListener : IListener
     private static readonly SslApplicationProtocol Http10 = new("http/1.0");
 
     private readonly HttpListenerOptions _options;
-    private readonly TimeProvider _time;
     private readonly PipelineApplication _application;
     private readonly HeadCheck? _headCheck; // null where only HTTP/1.1 is spoken, as the next one
     private readonly Http2RefusalLog? _http2Refusals;
-    private readonly PlainRequestRefusal _plainRequests;
+    private readonly TlsMiddleware? _tls;
     private readonly CertificateStore? _certificates;
     private readonly ConnectionLimit? _limit;
     private readonly ServiceProvider _services;
@@ -56,16 +55,17 @@ public sealed class KestrelListener : IListener
         string name, HttpListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors,
         TimeProvider time, ILoggerFactory loggers)
     {
-        (Name, _options, _time) = (name, options, time);
+        (Name, _options) = (name, options);
         _headCheck = SpeaksHttp2 ? new HeadCheck(name, options, errors) : null;
         _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time, _headCheck);
-        _plainRequests = new PlainRequestRefusal(name, accessLog, options.AccessLogFormat, errors, time);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address.Scheme == "https")
         {
             _certificates = new CertificateStore(
                 name, options, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11, Http10], time,
                 loggers.CreateLogger<CertificateStore>());
+            var refusal = new PlainRequestRefusal(name, accessLog, options.AccessLogFormat, errors, time);
+            _tls = new TlsMiddleware(_certificates, refusal, options.KeepAliveTimeout, time);
         }
         // Kestrel's services can only be registered through a web host's builder; the host itself is never built.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
@@ -150,6 +150,7 @@ public sealed class KestrelListener : IListener
             Listener = Name,
             Limit = _limit,
             SendTimeout = () => SendTimeout,
+            Prepare = _tls is null ? null : _tls.PrepareAsync,
             ParkedTimeout = _certificates is null && _options.HttpVersion == HttpVersion.Version11 ? _options.KeepAliveTimeout : null,
         };
         return new KestrelTransport(TransportChoice.IsEpoll, CreateListenSocket, options, time, loggers);
@@ -222,8 +223,7 @@ public sealed class KestrelListener : IListener
             return;
         }
         listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
-        var tls = new TlsMiddleware(_certificates, _plainRequests, _time);
-        listen.Use(next => connection => tls.OnConnectionAsync(connection, next));
+        listen.Use(next => connection => _tls!.OnConnectionAsync(connection, next));
         // For HTTP/3, and so that Kestrel knows that this is https.
         listen.UseHttps(new TlsHandshakeCallbackOptions
         {

@@ -25,9 +25,9 @@ internal sealed class PlainRequestRefusal(
     public static bool IsPlain(byte first) => char.IsAsciiLetter((char)first);
 
     /// <summary>Reads the head of the request, as far as it comes, and answers it.</summary>
-    public async Task AnswerAsync(ConnectionContext connection)
+    public async Task AnswerAsync(ConnectionContext connection, CancellationToken stopping)
     {
-        var line = RequestLine(await ReadHeadAsync(connection.Transport.Input));
+        var line = RequestLine(await ReadHeadAsync(connection.Transport.Input, stopping));
         var isHead = line.Method == HttpMethods.Head;
         var head = string.Create(CultureInfo.InvariantCulture, $"""
             HTTP/1.1 400 Bad Request
@@ -39,7 +39,7 @@ internal sealed class PlainRequestRefusal(
 
 
             """).ReplaceLineEndings("\r\n");
-        await connection.Transport.Output.WriteAsync(Encoding.Latin1.GetBytes(head + (isHead ? "" : Body)));
+        await connection.Transport.Output.WriteAsync(Encoding.Latin1.GetBytes(head + (isHead ? "" : Body)), stopping);
         errors?.Add(400, $"listener '{listener}'", line.Method, line.Target, "plain HTTP was sent to a port that speaks TLS");
         log?.Write(new AccessRecord
         {
@@ -54,13 +54,14 @@ internal sealed class PlainRequestRefusal(
         });
     }
 
-    private static async Task<string> ReadHeadAsync(PipeReader input)
+    private static async Task<string> ReadHeadAsync(PipeReader input, CancellationToken stopping)
     {
         while (true)
         {
-            var read = await input.ReadAsync();
+            var read = await input.ReadAsync(stopping);
             var head = Encoding.Latin1.GetString(read.Buffer);
-            var isWhole = head.Contains("\r\n\r\n", StringComparison.Ordinal) || head.Length >= LongestHead || read.IsCompleted;
+            var isWhole = head.Contains("\r\n\r\n", StringComparison.Ordinal) || head.Length >= LongestHead
+                || read.IsCompleted;
             input.AdvanceTo(isWhole ? read.Buffer.End : read.Buffer.Start, read.Buffer.End);
             if (isWhole)
             {

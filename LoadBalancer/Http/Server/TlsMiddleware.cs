@@ -17,27 +17,55 @@ namespace LoadBalancer.Http.Server;
 /// </summary>
 /// <param name="certificates">The certificates.</param>
 /// <param name="refusal">Answers plain requests.</param>
+/// <param name="keepAliveTimeout">How long a client may take until it begins its first request.</param>
 /// <param name="time">The clock.</param>
-internal sealed class TlsMiddleware(CertificateStore certificates, PlainRequestRefusal refusal, TimeProvider time)
+internal sealed class TlsMiddleware(
+    CertificateStore certificates, PlainRequestRefusal refusal, TimeSpan keepAliveTimeout, TimeProvider time)
 {
     /// <summary>How long a client may take for the handshake, before its connection is reset.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
 
-    /// <summary>Shakes hands, runs the rest with what is inside TLS, and ends TLS.</summary>
-    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
+    /// <summary>
+    /// Shakes hands and waits for the first byte of a request. A connection on which none comes, such as those that browsers make in
+    /// advance, never costs what Kestrel needs for requests.
+    /// </summary>
+    /// <param name="connection">The connection; what is inside TLS is its transport afterwards.</param>
+    /// <param name="stopping">Cancelled when the listener stops.</param>
+    /// <returns>False where the connection is over.</returns>
+    public async Task<bool> PrepareAsync(ConnectionContext connection, CancellationToken stopping)
     {
-        var transport = connection.Transport;
-        await using var tls = new SslStream(new PipeStream(transport));
-        if (!await TryShakeHandsAsync(connection, tls))
+        var tls = new SslStream(new PipeStream(connection.Transport));
+        if (!await TryShakeHandsAsync(connection, tls, stopping))
         {
-            return;
+            await tls.DisposeAsync();
+            return false;
         }
         var pipe = new TlsPipe(tls);
+        if (!await AwaitRequestAsync(pipe.Input, stopping))
+        {
+            await pipe.EndAsync();
+            return false;
+        }
         var features = new TlsFeatures(tls);
         connection.Features.Set<ITlsConnectionFeature>(features);
         connection.Features.Set<ITlsApplicationProtocolFeature>(features);
         connection.Features.Set<ITlsHandshakeFeature>(features);
         connection.Transport = pipe;
+        return true;
+    }
+
+    /// <summary>Prepares the connection, where the transport has not, runs the rest with what is inside TLS, and ends TLS.</summary>
+    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        if (connection.Transport is not TlsPipe)
+        {
+            var lifetime = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
+            if (!await PrepareAsync(connection, lifetime?.ConnectionClosedRequested ?? default))
+            {
+                return;
+            }
+        }
+        var pipe = (TlsPipe)connection.Transport;
         try
         {
             await next(connection);
@@ -45,16 +73,17 @@ internal sealed class TlsMiddleware(CertificateStore certificates, PlainRequestR
         finally
         {
             await pipe.EndAsync();
-            connection.Transport = transport;
         }
     }
 
+    private static bool IsEnd(Exception e) => e is IOException or OperationCanceledException or ObjectDisposedException;
+
     // Consumes nothing. A connection that ends before its first byte is a health check, or was made in advance.
-    private static async Task<(byte? First, ClientHello Hello)> PeekAsync(PipeReader input)
+    private static async Task<(byte? First, ClientHello Hello)> PeekAsync(PipeReader input, CancellationToken stopping)
     {
         while (true)
         {
-            var read = await input.ReadAsync();
+            var read = await input.ReadAsync(stopping);
             var bytes = read.Buffer;
             var isWhole = ClientHello.TryRead(bytes.IsSingleSegment ? bytes.FirstSpan : bytes.ToArray(), out var hello);
             var isEnough = isWhole || read.IsCompleted;
@@ -67,30 +96,46 @@ internal sealed class TlsMiddleware(CertificateStore certificates, PlainRequestR
         }
     }
 
-    private async Task<bool> TryShakeHandsAsync(ConnectionContext connection, SslStream tls)
+    private async Task<bool> TryShakeHandsAsync(ConnectionContext connection, SslStream tls, CancellationToken stopping)
     {
         await using var timer = time.CreateTimer(
             static state => ((ConnectionContext)state!).Abort(new ConnectionAbortedException("the TLS handshake took too long")),
             connection, HandshakeTimeout, Timeout.InfiniteTimeSpan);
         try
         {
-            var (first, hello) = await PeekAsync(connection.Transport.Input);
+            var (first, hello) = await PeekAsync(connection.Transport.Input, stopping);
             if (first is not { } known)
             {
                 return false;
             }
             if (PlainRequestRefusal.IsPlain(known))
             {
-                await refusal.AnswerAsync(connection);
+                await refusal.AnswerAsync(connection, stopping);
                 return false;
             }
-            await tls.AuthenticateAsServerAsync(certificates.Select(hello));
+            await tls.AuthenticateAsServerAsync(certificates.Select(hello), stopping);
             return true;
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException or AuthenticationException
-            or InvalidOperationException or NotSupportedException)
+        catch (Exception e) when (IsEnd(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException)
         {
             return false; // SslStream throws the last two if a client begins with a TLS alert.
+        }
+    }
+
+    private async Task<bool> AwaitRequestAsync(PipeReader input, CancellationToken stopping)
+    {
+        await using var timer = time.CreateTimer(
+            static input => ((PipeReader)input!).CancelPendingRead(), input, keepAliveTimeout, Timeout.InfiniteTimeSpan);
+        try
+        {
+            var read = await input.ReadAsync(stopping);
+            var hasBegun = !read.Buffer.IsEmpty;
+            input.AdvanceTo(read.Buffer.Start);
+            return hasBegun;
+        }
+        catch (Exception e) when (IsEnd(e))
+        {
+            return false;
         }
     }
 

@@ -32,5 +32,6 @@ internal sealed class TlsPipe(SslStream tls) : IDuplexPipe
         {
             // The client is gone.
         }
+        await tls.DisposeAsync();
     }
 }

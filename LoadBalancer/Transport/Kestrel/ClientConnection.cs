@@ -136,7 +136,10 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
         {
             _socket.Finish();
         }
-        OnClosed();
+        if (Interlocked.Exchange(ref _isClosed, 1) == 0)
+        {
+            await _closed.CancelAsync(); // Kestrel is done with it: there are no handlers, for which another thread would be needed.
+        }
         await base.DisposeAsync();
     }
 }

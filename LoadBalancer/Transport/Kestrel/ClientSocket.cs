@@ -32,9 +32,13 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
     /// <summary>Why it was aborted, if it was.</summary>
     public ConnectionAbortedException? AbortReason => Volatile.Read(ref _abortReason);
 
-    /// <summary>Makes a connection of it for Kestrel.</summary>
+    /// <summary>Makes a connection of it for Kestrel; the same one until it is parked.</summary>
     public ClientConnection Connect()
     {
+        if (Volatile.Read(ref _connection) is { } prepared)
+        {
+            return prepared;
+        }
         var connection = new ClientConnection(this);
         Volatile.Write(ref _connection, connection);
         return connection;

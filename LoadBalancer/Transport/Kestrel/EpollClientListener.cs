@@ -1,7 +1,9 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using System.Threading.Channels;
+using LoadBalancer.Diagnostics;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Transport.Kestrel;
@@ -20,17 +22,19 @@ internal sealed class EpollClientListener : IConnectionListener
     private readonly Channel<ClientSocket> _arrived = Channel.CreateUnbounded<ClientSocket>(new() { AllowSynchronousContinuations = true });
     private readonly EpollAcceptLoop _acceptLoop;
     private readonly ITimer _sweep;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly ConcurrentDictionary<Task, bool> _preparing = new();
     private int _isSweeping;
 
     /// <summary>Takes over a bound socket and listens on it.</summary>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public EpollClientListener(Socket bound, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
     {
-        (_options, _time) = (options, time);
+        (_options, _time, _logger) = (options, time, loggers.CreateLogger<EpollClientListener>());
         _acceptLoop = EpollAcceptLoop.Start(
             bound, options.Listener, options.Limit,
-            (file, local, remote) => Deliver(new ClientSocket(file, EventLoop.Next(), this, local, remote)),
-            time, loggers.CreateLogger<EpollClientListener>());
+            (file, local, remote) => OnAccepted(new ClientSocket(file, EventLoop.Next(), this, local, remote)), time, _logger);
         _sweep = time.CreateTimer(static listener => ((EpollClientListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }
 
@@ -66,9 +70,11 @@ internal sealed class EpollClientListener : IConnectionListener
     public void OnReleased() => _options.Limit?.Leave();
 
     /// <inheritdoc/>
-    public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         _acceptLoop.Dispose();
+        await _stopping.CancelAsync();
+        await Task.WhenAll(_preparing.Keys).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _arrived.Writer.TryComplete();
         while (_arrived.Reader.TryRead(out var socket))
         {
@@ -78,7 +84,6 @@ internal sealed class EpollClientListener : IConnectionListener
         {
             socket.CloseParked();
         }
-        return ValueTask.CompletedTask;
     }
 
     /// <inheritdoc/>
@@ -86,6 +91,46 @@ internal sealed class EpollClientListener : IConnectionListener
     {
         await UnbindAsync();
         await _sweep.DisposeAsync();
+    }
+
+    private void OnAccepted(ClientSocket socket)
+    {
+        if (_options.Prepare is null)
+        {
+            Deliver(socket);
+            return;
+        }
+        var preparing = PrepareAsync(socket);
+        if (!preparing.IsCompleted)
+        {
+            _preparing[preparing] = true;
+            BackgroundTask.Run(ForgetAsync(preparing), _logger, $"listener '{_options.Listener}': preparing a connection");
+        }
+    }
+
+    private async Task PrepareAsync(ClientSocket socket)
+    {
+        var connection = socket.Connect();
+        if (await _options.Prepare!(connection, _stopping.Token))
+        {
+            Deliver(socket);
+        }
+        else
+        {
+            await connection.DisposeAsync();
+        }
+    }
+
+    private async Task ForgetAsync(Task preparing)
+    {
+        try
+        {
+            await preparing;
+        }
+        finally
+        {
+            _preparing.TryRemove(preparing, out _);
+        }
     }
 
     private IEnumerable<ClientSocket> Clients() => EventLoop.Sockets.OfType<ClientSocket>().Where(socket => socket.Listener == this);

@@ -44,6 +44,13 @@ internal sealed record KestrelTransportOptions
     public Func<TimeSpan> SendTimeout { get; init; } = () => TimeSpan.FromSeconds(100);
 
     /// <summary>
+    /// What is done with a new connection before Kestrel gets it, such as a TLS handshake; null for nothing. It gives false, and does not
+    /// throw, where the connection is over, and ends early when its token is cancelled: the listener stops. Only on event loops, where the
+    /// connection stays on its loop meanwhile; each connection that Kestrel gets costs a change of threads.
+    /// </summary>
+    public Func<ConnectionContext, CancellationToken, Task<bool>>? Prepare { get; init; }
+
+    /// <summary>
     /// How long a connection may be idle in all while it is parked between two requests; null where connections are not parked. Only plain
     /// HTTP/1.1 can be, and only on event loops: a connection with TLS or HTTP/2 has state beside its requests.
     /// </summary>
