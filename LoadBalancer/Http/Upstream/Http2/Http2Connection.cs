@@ -20,6 +20,9 @@ internal sealed class Http2Connection : IDisposable
     private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(5);
 
+    // gRPC servers end a connection (GOAWAY, "too_many_pings") that PINGs more often than this while they have nothing to send.
+    private static readonly TimeSpan PingPause = TimeSpan.FromMinutes(5);
+
     private readonly IConnection _connection;
     private readonly Http2Connections _owner;
     private readonly TimeProvider _time;
@@ -34,6 +37,8 @@ internal sealed class Http2Connection : IDisposable
     private int _received; // of the receive window, since it was announced
     private long _lastFrameAt;
     private long? _pingSentAt;
+    private long _lastPingAt;
+    private bool _hasNews = true; // since the last PING: a stream was started, or a response has gone on
     private long _idleSince;
     private bool _isDraining;
     private bool _isClosed;
@@ -126,10 +131,11 @@ internal sealed class Http2Connection : IDisposable
             {
                 return false;
             }
-            if (_streams.Count == 0)
+            if (_streams.Count == 0 || !_hasNews)
             {
                 NoteFramesNeedsLock(); // Nothing was to be expected until now.
             }
+            _hasNews = true;
             stream.Start(this, _nextId, _initialSendWindow, isEnd);
             _streams.Add(_nextId, stream);
             // RFC 7541 section 4.2: that the encoder's table has size 0 is said once.
@@ -254,7 +260,8 @@ internal sealed class Http2Connection : IDisposable
         {
             late = [.. _streams.Values.Where(stream => stream.IsPastDeadline(now))];
             isDead = _pingSentAt is { } sentAt && _time.GetElapsedTime(sentAt, now) >= PingTimeout;
-            isSilent = _streams.Count > 0 && _time.GetElapsedTime(_lastFrameAt, now) >= QuietTime;
+            isSilent = _streams.Count > 0 && _time.GetElapsedTime(_lastFrameAt, now) >= QuietTime
+                && (_hasNews || _time.GetElapsedTime(_lastPingAt, now) >= PingPause);
             isIdle = _streams.Count == 0 && _time.GetElapsedTime(_idleSince, now) >= ConnectionLifetime.MaxIdle;
         }
         foreach (var stream in late)
@@ -336,6 +343,9 @@ internal sealed class Http2Connection : IDisposable
 
     /// <summary>The backend has sent something, so it is there. Needs the lock.</summary>
     public void NoteFramesNeedsLock() => _lastFrameAt = _time.GetTimestamp();
+
+    /// <summary>A response has gone on. Needs the lock.</summary>
+    public void NoteNewsNeedsLock() => _hasNews = true;
 
     /// <summary>Returns a stream; null where it has ended. Needs the lock.</summary>
     /// <exception cref="Http2ConnectionException">It was never started.</exception>
@@ -511,7 +521,8 @@ internal sealed class Http2Connection : IDisposable
         {
             if (!_isClosed && _pingSentAt is null)
             {
-                _pingSentAt = _time.GetTimestamp();
+                _pingSentAt = _lastPingAt = _time.GetTimestamp();
+                _hasNews = false;
                 _sender.AddFrame(FrameType.Ping, FrameFlags.None, 0, "liveness"u8);
             }
         }

@@ -198,6 +198,7 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
         {
             return; // It was reset before this came.
         }
+        connection.NoteNewsNeedsLock();
         var fault = stream.AddDataNeedsLock(data, header.Length, _wake);
         if (fault is null && header.Has(FrameFlags.EndStream))
         {
@@ -250,6 +251,7 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
         {
             return; // It was reset before this came; the decoder had to see it all the same.
         }
+        connection.NoteNewsNeedsLock();
         var isEnd = start.Has(FrameFlags.EndStream);
         var reason = stream.AddFieldsNeedsLock(fields, isEnd, _wake) ?? (isEnd ? stream.EndNeedsLock(_wake) : null);
         End(connection, stream, reason is null ? null : (Http2Error.ProtocolError, reason));
