@@ -31,6 +31,18 @@ internal sealed class RawServer : IAsyncDisposable
     /// <summary>Connections accepted so far.</summary>
     public int Accepted => Volatile.Read(ref _accepted);
 
+    /// <summary>Connections whose code has not ended.</summary>
+    public int Open
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _connections.Count(connection => !connection.IsCompleted);
+            }
+        }
+    }
+
     /// <summary>A server that answers each request on a connection with the same bytes.</summary>
     public static RawServer Answering(string response) => new(async (peer, _) =>
     {

@@ -8,6 +8,11 @@ internal interface IUploadTarget
     /// </summary>
     bool MayRefuse { get; }
 
+    /// <summary>
+    /// Whether <see cref="EndAsync"/> tells a backend that the client of a tunnel has ended; else the connection is closed for that.
+    /// </summary>
+    bool CanEndTunnel { get; }
+
     /// <summary>Cancelled when the exchange is aborted.</summary>
     CancellationToken Aborted { get; }
 

@@ -15,6 +15,9 @@ internal static class Tunnel
 {
     private const int StepSize = 16 * 1024;
 
+    // How long a backend has to end the tunnel after its client has.
+    private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(5);
+
     /// <summary>Switches the client's connection to the other protocol too, and returns when the tunnel has ended.</summary>
     /// <param name="context">The client's request.</param>
     /// <param name="from">The backend's exchange; what it sends is its body.</param>
@@ -29,6 +32,11 @@ internal static class Tunnel
         var down = ToClientAsync(from, client, idle);
         var up = ToBackendAsync(client, to, idle);
         await Task.WhenAny(down, up);
+        if (up.IsCompleted && await up)
+        {
+            to.SetDeadline(CloseTimeout); // A reset now could overtake what the client has sent last.
+            await down;
+        }
         to.Abort(AbortCause.Client); // The other direction ends with it.
         await Task.WhenAll(down, up);
     }
@@ -59,13 +67,17 @@ internal static class Tunnel
                 from.SetDeadline(idle);
             }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or OperationCanceledException)
+        catch (Exception e) when (IsEnd(e))
         {
             // One of the two sides is gone, or the idle time-out has passed.
         }
     }
 
-    private static async Task ToBackendAsync(Stream from, IUploadTarget to, TimeSpan idle)
+    private static bool IsEnd(Exception e) =>
+        e is SocketException or ObjectDisposedException or IOException or OperationCanceledException or MalformedResponseException;
+
+    // Returns whether the client has ended in order, and the backend knows it.
+    private static async Task<bool> ToBackendAsync(Stream from, IUploadTarget to, TimeSpan idle)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(StepSize);
         try
@@ -76,10 +88,15 @@ internal static class Tunnel
                 to.Flush();
                 to.SetDeadline(idle);
             }
+            if (to.CanEndTunnel)
+            {
+                await to.EndAsync([]);
+            }
+            return to.CanEndTunnel;
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException or OperationCanceledException)
+        catch (Exception e) when (IsEnd(e))
         {
-            // One of the two sides is gone, or the idle time-out has passed.
+            return false; // One of the two sides is gone, or the idle time-out has passed.
         }
         finally
         {

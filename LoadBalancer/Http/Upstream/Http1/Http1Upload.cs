@@ -21,6 +21,9 @@ internal sealed class Http1Upload(Http1Connection connection, bool isChunked) : 
     private static ReadOnlySpan<byte> LastChunk => "0\r\n\r\n"u8;
 
     /// <inheritdoc/>
+    public bool CanEndTunnel => false;
+
+    /// <inheritdoc/>
     public void SetDeadline(TimeSpan fromNow) => connection.SetDeadline(fromNow);
 
     /// <inheritdoc/>

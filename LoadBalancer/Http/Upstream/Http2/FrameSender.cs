@@ -4,8 +4,8 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Http.Upstream.Http2;
 
 /// <summary>
-/// Sends a connection's frames. They gather until <see cref="Flush"/>, which is called without the connection's lock; all other methods need
-/// it, so that the frames of one field section follow each other.
+/// Sends a connection's frames. They gather until <see cref="Flush"/>, which is called without the connection's lock. All other methods
+/// need it, so that the frames of one field section follow each other.
 /// </summary>
 internal sealed class FrameSender : IDisposable
 {

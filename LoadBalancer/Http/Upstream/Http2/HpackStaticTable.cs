@@ -25,7 +25,8 @@ internal static class HpackStaticTable
     ];
 
     private static readonly FrozenDictionary<string, int> Indexes = Enumerable.Range(1, Lines.Length)
-        .GroupBy(index => Lines[index - 1].Name).ToFrozenDictionary(same => same.Key, same => same.First(), StringComparer.OrdinalIgnoreCase);
+        .GroupBy(index => Lines[index - 1].Name)
+        .ToFrozenDictionary(same => same.Key, same => same.First(), StringComparer.OrdinalIgnoreCase);
 
     /// <summary>How many there are.</summary>
     public static int Count => Lines.Length;

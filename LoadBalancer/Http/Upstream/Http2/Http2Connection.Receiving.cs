@@ -118,7 +118,8 @@ internal sealed partial class Http2Connection
     public void GoAwayNeedsLock(int last, List<Readiness> wake)
     {
         _isDraining = _hasEndedStreams = true;
-        _streams.RemoveAbove(last).ForEach(stream => stream.FailNeedsLock(new StreamRefusedException("it goes away"), wake));
+        var refused = new StreamRefusedException("it goes away");
+        _streams.RemoveAbove(last).ForEach(stream => stream.FailNeedsLock(refused, wake));
     }
 
     /// <summary>The backend has reset a stream.</summary>

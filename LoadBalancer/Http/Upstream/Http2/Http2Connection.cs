@@ -33,7 +33,9 @@ internal sealed partial class Http2Connection : IDisposable
     private bool _isClosed;
     private bool _hasEndedStreams;
 
-    /// <summary>Takes over an open connection.</summary>
+    /// <summary>
+    /// Takes over an open connection. The preface comes first, even where a stream is started before <see cref="Begin"/>.
+    /// </summary>
     public Http2Connection(IConnection connection, Http2Connections owner, TimeProvider time, ILogger logger)
     {
         (_connection, _owner, _time, _logger) = (connection, owner, time, logger);
@@ -42,6 +44,7 @@ internal sealed partial class Http2Connection : IDisposable
         _liveness = new Http2Liveness(time);
         Home = IoThread.IsEventLoop ? IoThread.Number : -1;
         _sender = new FrameSender(connection, SendTimeout, OnBroken, time, logger);
+        AddPreface();
     }
 
     /// <summary>Guards the connection and its streams. Inside it only the lock of a <see cref="SendQueue"/> is taken.</summary>
@@ -77,21 +80,9 @@ internal sealed partial class Http2Connection : IDisposable
         }
     }
 
-    /// <summary>Sends the preface, and begins to receive.</summary>
+    /// <summary>Sends what has gathered, and begins to receive.</summary>
     public void Begin(Http2Receiver receiver)
     {
-        ReadOnlySpan<byte> settings = // identifiers and values: no push, the window of a stream, the largest field section
-        [
-            0, 2, 0, 0, 0, 0,
-            0, 4, 0, Http2Stream.InitialWindow >> 16, 0, 0,
-            0, 6, 0, FieldSection.MaxSize >> 16, 0, 0,
-        ];
-        lock (Gate)
-        {
-            _sender.Add("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8);
-            _sender.AddFrame(FrameType.Settings, FrameFlags.None, 0, settings);
-            _sender.AddFrame(FrameType.WindowUpdate, 0, ReceiveWindow - DefaultWindow);
-        }
         Flush();
         BackgroundTask.Run(receiver.RunAsync(this, _connection), _logger, "receiving from a backend over HTTP/2");
     }
@@ -109,10 +100,7 @@ internal sealed partial class Http2Connection : IDisposable
             {
                 return false;
             }
-            if (_streams.Count == 0)
-            {
-                _liveness.NoteFrames(); // Nothing was to be expected until now.
-            }
+            _liveness.NoteStart(isOnly: _streams.Count == 0);
             _streams.Start(this, stream, isEnd);
             // RFC 7541 section 4.2: that the encoder's table has size 0 is said once.
             _sender.AddFields(stream.Id, stream.Id == 1 ? [0x20] : [], block, isEnd);
@@ -318,6 +306,19 @@ internal sealed partial class Http2Connection : IDisposable
         var isRemoved = _streams.Remove(stream);
         _hasEndedStreams |= isRemoved;
         return isRemoved;
+    }
+
+    private void AddPreface()
+    {
+        ReadOnlySpan<byte> settings = // identifiers and values: no push, the window of a stream, the largest field section
+        [
+            0, 2, 0, 0, 0, 0,
+            0, 4, 0, Http2Stream.InitialWindow >> 16, 0, 0,
+            0, 6, 0, FieldSection.MaxSize >> 16, 0, 0,
+        ];
+        _sender.Add("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8);
+        _sender.AddFrame(FrameType.Settings, FrameFlags.None, 0, settings);
+        _sender.AddFrame(FrameType.WindowUpdate, 0, ReceiveWindow - DefaultWindow);
     }
 
     private void Ping()

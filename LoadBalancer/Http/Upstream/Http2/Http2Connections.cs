@@ -303,7 +303,8 @@ internal sealed class Http2Connections : IDisposable
         lock (_gate)
         {
             var lacksOwn = own >= 0 && !_dialing.Contains(own) && !Array.Exists(_all, connection => connection.Home == own);
-            isWanted = isWanted ? _dialing.Count == 0 : lacksOwn || _waiting.Count > _dialing.Count * MaxStreams;
+            isWanted = isWanted ? _dialing.Count == 0 : lacksOwn
+                || _waiting.Count > _dialing.Count * MaxStreams && (MaxStreams > 0 || !isServed && _dialing.Count == 0);
             var isPaused = isServed && _dialFailedAt is { } at && _time.GetElapsedTime(at) < PauseAfterFailure;
             if (!isWanted || isPaused || _all.Length + _dialing.Count >= MaxConnections)
             {

@@ -62,6 +62,9 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     /// <inheritdoc/>
     public bool MayRefuse => true;
 
+    /// <inheritdoc/>
+    public bool CanEndTunnel => true; // RFC 8441 section 5
+
     /// <summary>Starts the request on a connection: sends its head, and begins to send its body.</summary>
     /// <returns>False where the connection has no room for it now.</returns>
     public bool TryStart(Http2Connection connection)

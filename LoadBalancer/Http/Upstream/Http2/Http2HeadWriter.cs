@@ -84,7 +84,9 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     /// <summary>The field section; valid until disposed.</summary>
     public readonly ReadOnlyMemory<byte> Written => _head.Written;
 
-    /// <summary>Its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it; a few bytes less, because pseudo-fields count without their names.</summary>
+    /// <summary>
+    /// Its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it; a few bytes less, because pseudo-fields count without their names.
+    /// </summary>
     public int ListSize { get; private set; }
 
     /// <summary>Writes the head of a request.</summary>

@@ -278,7 +278,8 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
         _hasSettings = true;
         for (; !payload.IsEmpty; payload = payload[6..])
         {
-            connection.ApplySettingNeedsLock(BinaryPrimitives.ReadUInt16BigEndian(payload), BinaryPrimitives.ReadUInt32BigEndian(payload[2..]));
+            var (id, value) = (BinaryPrimitives.ReadUInt16BigEndian(payload), BinaryPrimitives.ReadUInt32BigEndian(payload[2..]));
+            connection.ApplySettingNeedsLock(id, value);
         }
         connection.AcknowledgeSettingsNeedsLock(_wake);
     }

@@ -298,7 +298,8 @@ internal sealed class Http2Stream(TimeProvider time, bool isBodyless) : IDisposa
             IsContinued |= fields.Status == 100;
             if (isEnd || fields.Status == 101)
             {
-                return isEnd ? "an interim response ends the stream" : "it changes the protocol, which HTTP/2 cannot (RFC 9113 section 8.6)";
+                return isEnd ? "an interim response ends the stream"
+                    : "it changes the protocol, which HTTP/2 cannot (RFC 9113 section 8.6)";
             }
             if (IsContinued)
             {
