@@ -44,7 +44,7 @@ internal sealed class Http2Connection : IDisposable
     private bool _isClosed;
     private bool _hasEndedStreams;
 
-    /// <summary>Takes over an open connection.</summary>
+    /// <summary>Takes over an open connection. The preface comes first, even where a stream is started before <see cref="Begin"/>.</summary>
     public Http2Connection(IConnection connection, Http2Connections owner, TimeProvider time, ILogger logger)
     {
         (_connection, _owner, _time, _logger) = (connection, owner, time, logger);
@@ -52,6 +52,7 @@ internal sealed class Http2Connection : IDisposable
         _maxStreams = owner.MaxStreams;
         Home = IoThread.IsEventLoop ? IoThread.Number : -1;
         _sender = new FrameSender(connection, SendTimeout, OnBroken, time, logger);
+        AddPreface();
     }
 
     /// <summary>Guards the connection and its streams. Inside it only the lock of a <see cref="SendQueue"/> is taken.</summary>
@@ -99,21 +100,9 @@ internal sealed class Http2Connection : IDisposable
         }
     }
 
-    /// <summary>Sends the preface, and begins to receive.</summary>
+    /// <summary>Sends what has gathered, and begins to receive.</summary>
     public void Begin(Http2Receiver receiver)
     {
-        ReadOnlySpan<byte> settings = // identifiers and values: no push, the window of a stream, the largest field section
-        [
-            0, 2, 0, 0, 0, 0,
-            0, 4, 0, Http2Stream.InitialWindow >> 16, 0, 0,
-            0, 6, 0, FieldSection.MaxSize >> 16, 0, 0,
-        ];
-        lock (Gate)
-        {
-            _sender.Add("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8);
-            _sender.AddFrame(FrameType.Settings, FrameFlags.None, 0, settings);
-            _sender.AddFrame(FrameType.WindowUpdate, 0, ReceiveWindow - DefaultWindow);
-        }
         Flush();
         BackgroundTask.Run(receiver.RunAsync(this, _connection), _logger, "receiving from a backend over HTTP/2");
     }
@@ -461,7 +450,7 @@ internal sealed class Http2Connection : IDisposable
         foreach (var stream in _streams.Values.Where(stream => stream.Id > last).ToList())
         {
             RemoveNeedsLock(stream);
-            stream.FailNeedsLock(new StreamRefusedException("it goes away"), wake);
+            stream.FailNeedsLock(new StreamRefusedException("it goes away") { HasServedOthers = last > 0 }, wake);
         }
     }
 
@@ -513,6 +502,19 @@ internal sealed class Http2Connection : IDisposable
         var isRemoved = _streams.Remove(stream.Id);
         _hasEndedStreams |= isRemoved;
         return isRemoved;
+    }
+
+    private void AddPreface()
+    {
+        ReadOnlySpan<byte> settings = // identifiers and values: no push, the window of a stream, the largest field section
+        [
+            0, 2, 0, 0, 0, 0,
+            0, 4, 0, Http2Stream.InitialWindow >> 16, 0, 0,
+            0, 6, 0, FieldSection.MaxSize >> 16, 0, 0,
+        ];
+        _sender.Add("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8);
+        _sender.AddFrame(FrameType.Settings, FrameFlags.None, 0, settings);
+        _sender.AddFrame(FrameType.WindowUpdate, 0, ReceiveWindow - DefaultWindow);
     }
 
     private void Ping()
