@@ -16,10 +16,12 @@ internal sealed class Http2ServerPeer(RawPeer peer) : Http2Wire(peer)
     /// <summary>Reads the client's preface, and sends SETTINGS with this payload unless it is null.</summary>
     public async Task<bool> BeginAsync(string? settings)
     {
-        if (await Peer.ReadAsync(Preface.Length) != Preface)
+        var begin = await Peer.ReadAsync(Preface.Length);
+        if (begin.Length < Preface.Length)
         {
             return false;
         }
+        begin.Should().Be(Preface, "nothing comes before it");
         if (settings is not null)
         {
             await SendFrameAsync(Settings, 0, 0, settings);

@@ -22,6 +22,12 @@ internal sealed class ForwardException(ForwardError error, string reason) : Exce
     /// </summary>
     public bool IsRefused { get; init; }
 
+    /// <summary>
+    /// Whether the connection on which it was refused has served other requests before it ended (HTTP/2: GOAWAY). The next connection may
+    /// then serve this one.
+    /// </summary>
+    public bool HasServedOthers { get; init; }
+
     /// <summary>What it means for the backend.</summary>
     public AttemptOutcome Outcome => IsStale || IsRefused ? AttemptOutcome.Abandoned : Error.Outcome();
 

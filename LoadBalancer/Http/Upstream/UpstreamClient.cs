@@ -17,6 +17,9 @@ internal sealed class UpstreamClient(HttpClient client)
     // A backend that refuses a request so often in a row has no room for it.
     private const int MaxRefusals = 5;
 
+    // Where each connection takes a few requests (nginx: keepalive_requests), many at once need as many connections one after the other.
+    private const int MaxGoAways = 100;
+
     /// <summary>Sends the request.</summary>
     /// <param name="context">The client's request.</param>
     /// <param name="backend">Gets it.</param>
@@ -30,7 +33,7 @@ internal sealed class UpstreamClient(HttpClient client)
         HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
     {
         ForwardException? before = null;
-        for (var refusals = 0; ;)
+        for (int refusals = 0, goAways = 0; ;)
         {
             using var request = new ForwardRequest(context, backend, body, isPeerTrusted)
             {
@@ -53,7 +56,7 @@ internal sealed class UpstreamClient(HttpClient client)
                     await exchange.EndUploadAsync();
                     exchange.Dispose();
                 }
-                if (e.IsRefused && ++refusals == MaxRefusals)
+                if (e.IsRefused && (e.HasServedOthers ? ++goAways == MaxGoAways : ++refusals == MaxRefusals))
                 {
                     throw new ForwardException(ForwardError.Connect, e.Message); // Not processed, so any other backend may try.
                 }

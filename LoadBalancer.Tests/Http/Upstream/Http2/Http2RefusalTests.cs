@@ -110,6 +110,59 @@ internal sealed class Http2RefusalTests
         await node.ShouldHaveFailedAsync(0);
     }
 
+    // nginx ends a connection after keepalive_requests, whatever else is under way on it.
+    [Test]
+    public async Task GoAway_AfterEachRequest_ServesManyAtOnceAllTheSame()
+    {
+        const int Requests = 20;
+        await using var backend = new Http2Server(async (peer, _) =>
+        {
+            var request = await peer.ReadRequestAsync();
+            await peer.AnswerAsync(request!.Stream, "ok");
+            await peer.GoAwayAsync(request.Stream);
+            await peer.ReadToEndAsync();
+        });
+        await using var node = await StartAsync(backend, "2.0");
+        using var client = await Http2Peer.ConnectAsync(node.Port);
+
+        for (var i = 0; i < Requests; i++)
+        {
+            await client.SendFrameAsync(Http2Wire.Headers, EndHeaders, 2 * i + 1, Encode(Call));
+            await client.SendFrameAsync(Data, EndStream, 2 * i + 1, "body");
+        }
+
+        for (var i = 0; i < Requests; i++)
+        {
+            (await client.ReadFrameAsync(Data))!.Value.Payload.Should().Be("ok");
+        }
+        await node.ShouldHaveFailedAsync(0);
+    }
+
+    [Test]
+    public async Task GoAway_AfterEachRequestOfManyClients_BeginsEachConnectionWithThePreface()
+    {
+        await using var backend = new Http2Server(async (peer, _) =>
+        {
+            var request = await peer.ReadRequestAsync();
+            await peer.AnswerAsync(request!.Stream, "ok");
+            await peer.GoAwayAsync(request.Stream);
+            await peer.ReadToEndAsync();
+        });
+        await using var node = await StartAsync(backend);
+
+        await Task.WhenAll(Enumerable.Range(0, 16).Select(async _ =>
+        {
+            using var client = await node.ConnectAsync();
+            for (var i = 0; i < 50; i++)
+            {
+                await client.SendAsync(KeepAlive);
+                (await client.ReadUntilAsync("0\r\n\r\n")).Should().StartWith("HTTP/1.1 200");
+            }
+        }));
+
+        await node.ShouldHaveFailedAsync(0);
+    }
+
     [Test]
     public async Task GoAway_WhileALongStreamGoesOnAndNobodyListens_FailsTheNextRequestAtOnce()
     {

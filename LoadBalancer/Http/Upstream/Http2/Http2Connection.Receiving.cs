@@ -118,7 +118,7 @@ internal sealed partial class Http2Connection
     public void GoAwayNeedsLock(int last, List<Readiness> wake)
     {
         _isDraining = _hasEndedStreams = true;
-        var refused = new StreamRefusedException("it goes away");
+        var refused = new StreamRefusedException("it goes away") { HasServedOthers = last > 0 };
         _streams.RemoveAbove(last).ForEach(stream => stream.FailNeedsLock(refused, wake));
     }
 

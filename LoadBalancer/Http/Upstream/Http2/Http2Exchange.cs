@@ -244,6 +244,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         return new ForwardException(error, reason)
         {
             IsRefused = isOfBackend && e is StreamRefusedException,
+            HasServedOthers = e is StreamRefusedException { HasServedOthers: true },
             IsStale = isOfBackend && !_isFirst && !_request.WantsFreshConnection && e is not StreamResetException,
             IsOtherVersion = isOfBackend && _isNegotiated && e is StreamResetException { Code: Http2Error.Http11Required },
         };
