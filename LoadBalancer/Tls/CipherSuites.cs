@@ -4,7 +4,7 @@ namespace LoadBalancer.Tls;
 
 /// <summary>
 /// The cipher suites that can be named in a configuration, under their names at IANA and in OpenSSL, and the profiles of Mozilla's
-/// guideline <see href="https://wiki.mozilla.org/Security/Server_Side_TLS">Server Side TLS</see>. Suites without forward secrecy are not among them.
+/// guideline <see href="https://wiki.mozilla.org/Security/Server_Side_TLS">Server Side TLS</see>. None is without forward secrecy.
 /// </summary>
 internal static class CipherSuites
 {
@@ -54,8 +54,9 @@ internal static class CipherSuites
             + "TLS_AES_128_GCM_SHA256 and ECDHE-RSA-AES128-GCM-SHA256: docs/tls.md lists them",
     };
 
-    /// <summary>Whether a setting leaves TLS 1.3: it does unless only other versions can have its suites.</summary>
-    public static bool HasTls13(IReadOnlyList<string> names) => names.Count == 0 || Of(names).Any(Tls13.Contains);
+    /// <summary>Whether a setting says anything of TLS 1.3: it is absent, a profile, or names a suite of that version.</summary>
+    public static bool HasTls13(IReadOnlyList<string> names) =>
+        names is [] or [Modern or Intermediate] || All[..OfTls13].Any(entry => names.Any(name => IsNamed(entry, name)));
 
     /// <summary>The suites of a setting; where none of TLS 1.3 is named, all of that version stay. All names must be known.</summary>
     public static IReadOnlyList<TlsCipherSuite> Of(IReadOnlyList<string> names)

@@ -20,6 +20,7 @@ internal sealed class TlsValidatorTests : IDisposable
     [TestCase("\"Ciphers\": \"Old\"", "Ciphers: 'Old' needs TLS 1.0, which is not spoken")]
     [TestCase("\"Ciphers\": \"RC4\"", "Ciphers: 'RC4' is not a cipher suite that is spoken; expected Modern, Intermediate, or names")]
     [TestCase("\"Ciphers\": [ \"TLS_AES_128_GCM_SHA256\", \"Modern\" ]", "Ciphers:1: 'Modern' is a profile, and cannot be combined")]
+    [TestCase("\"Ciphers\": \"ECDHE-RSA-AES128-GCM-SHA256\", \"MinProtocol\": \"Tls13\"", "Ciphers: has no cipher suite of TLS 1.3")]
     public void Tls_WithAFault_IsReportedWithItsPath(string setting, string error) =>
         Load(_certificates.Issue("it", "it.test"), setting).Errors.Should().ContainSingle().Which.ToString().Should()
             .StartWith($"{Listener}:{error}");
@@ -77,7 +78,8 @@ internal sealed class TlsValidatorTests : IDisposable
 
         loaded.Errors.Should().BeEmpty();
         loaded.Warnings.Should().ContainSingle().Which.ToString().Should()
-            .StartWith($"{Listener}:Certificates:0:File: ").And.Contain($"has expired at {end:yyyy-MM-dd}").And.EndWith("; clients refuse it");
+            .StartWith($"{Listener}:Certificates:0:File: ")
+            .And.Contain($"has expired at {end:yyyy-MM-dd}").And.EndWith("; clients refuse it");
     }
 
     [Test]
