@@ -10,8 +10,8 @@ namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
 /// The handler of a pool's <see cref="HttpClient"/>: HTTP/1.1 and HTTP/2 of our own; HTTP/2 where the pool's options say so or an https
-/// backend negotiates it. For HTTP/1.1 the framework's handler returns no response while an upload is running, hides 1xx responses and why a
-/// response is malformed, and costs a third more per request.
+/// backend negotiates it. The framework's handler returns no response while an upload is running, hides 1xx responses and why a response
+/// is malformed, cannot send trailers, and costs a third more per request.
 /// </summary>
 internal sealed class UpstreamHandler : HttpMessageHandler
 {

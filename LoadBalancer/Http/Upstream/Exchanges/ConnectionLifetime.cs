@@ -10,7 +10,8 @@ internal static class ConnectionLifetime
     public static readonly TimeSpan MaxIdle = TimeSpan.FromSeconds(60);
 
     /// <summary>
-    /// How long a connection to a name is used. The address of a name may change; then connections to the old address must end at some time.
+    /// How long a connection to a name is used. The address of a name may change; then connections to the old address must end at some
+    /// time.
     /// </summary>
     public static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(15);
 

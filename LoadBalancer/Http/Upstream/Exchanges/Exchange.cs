@@ -28,7 +28,9 @@ internal abstract class Exchange : HttpResponseMessage
     /// <summary>Whether the client went away, stopped sending or reading, or sent a malformed message.</summary>
     public abstract bool IsClientGone { get; }
 
-    /// <summary>The error code with which the backend has reset the response, for a client that speaks HTTP/2 too; null where it has not.</summary>
+    /// <summary>
+    /// The error code with which the backend has reset the response, for a client that speaks HTTP/2 too; null where it has not.
+    /// </summary>
     public int? ResetCode { get; protected set; }
 
     /// <summary>Whether the exchange waits for the client to read, and not for the backend.</summary>

@@ -31,7 +31,8 @@ internal static class ExchangeFailure
             ForwardError.RequestBody => "the client's body is incomplete or malformed",
             ForwardError.RequestTooLarge => "the client's body is too large",
             ForwardError.RequestTimeout => "the client sent nothing of its body for " + Seconds(timeouts.Idle),
-            ForwardError.ResponseTimeout when upload is { IsComplete: false } => "it took nothing of the body for " + Seconds(timeouts.Idle),
+            ForwardError.ResponseTimeout when upload is { IsComplete: false } =>
+                "it took nothing of the body for " + Seconds(timeouts.Idle),
             ForwardError.ResponseTimeout => "no answer within " + Seconds(timeouts.Response),
             _ => FailureReason.Of(e),
         };

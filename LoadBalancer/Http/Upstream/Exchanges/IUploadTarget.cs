@@ -4,7 +4,8 @@ namespace LoadBalancer.Http.Upstream.Exchanges;
 internal interface IUploadTarget
 {
     /// <summary>
-    /// Whether the backend may say, after a part of the body was sent, that it has not processed the request: then the part is needed again.
+    /// Whether the backend may say, after a part of the body was sent, that it has not processed the request: then the part is needed
+    /// again.
     /// </summary>
     bool MayRefuse { get; }
 

@@ -4,7 +4,6 @@ using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream.Exchanges;
-using LoadBalancer.Net;
 
 namespace LoadBalancer.Http.Upstream.Http1;
 
@@ -129,7 +128,9 @@ internal sealed class Http1Exchange : Exchange
 
     /// <inheritdoc/>
     public override ValueTask<int> ReadPieceAsync(PipeWriter to) =>
-        Status == StatusCodes.Status101SwitchingProtocols ? ResponseRelay.ReadTunnelAsync(Connection, to) : ResponseRelay.ReadPieceAsync(this, to);
+        Status == StatusCodes.Status101SwitchingProtocols
+            ? ResponseRelay.ReadTunnelAsync(Connection, to)
+            : ResponseRelay.ReadPieceAsync(this, to);
 
     /// <inheritdoc/>
     public override void SetDeadline(TimeSpan fromNow) => Connection.SetDeadline(fromNow);

@@ -4,7 +4,6 @@ using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Upstream.Exchanges;
-using LoadBalancer.Net;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Primitives;
@@ -110,7 +109,9 @@ internal static class ResponseRelay
         return count;
     }
 
-    /// <summary>Reads what a tunnel's backend sends next. It is received into the connection's own memory, as tunnels are mostly idle.</summary>
+    /// <summary>
+    /// Reads what a tunnel's backend sends next. It is received into the connection's own memory, as tunnels are mostly idle.
+    /// </summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public static async ValueTask<int> ReadTunnelAsync(Http1Connection connection, PipeWriter to) =>
         !connection.Unread.IsEmpty || connection.Received(await connection.ReceiveAsync()) ? Take(connection, to, long.MaxValue) : 0;

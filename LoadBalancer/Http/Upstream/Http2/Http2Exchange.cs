@@ -6,7 +6,6 @@ using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream.Exchanges;
-using LoadBalancer.Net;
 
 namespace LoadBalancer.Http.Upstream.Http2;
 
@@ -69,7 +68,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     /// <returns>False where the connection has no room for it now.</returns>
     public bool TryStart(Http2Connection connection)
     {
-        var isFirst = !connection.HasServed;
+        var isFirst = !connection.HasServed && !connection.HasSettings.IsCompleted; // Later ones may meet the end of an idle connection.
         if (!connection.TryStart(_stream, _head.Written.Span, isEnd: _upload is null && !_request.IsUpgrade))
         {
             return false;
