@@ -18,7 +18,7 @@ internal sealed class FailedAttemptTests
         try
         {
             await using var backend = await KestrelBackend.StartAsync(
-                context => Task.Delay(Timeout.InfiniteTimeSpan, context.RequestAborted), protocol);
+                context => Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, context.RequestAborted), protocol);
             await using (var node = await TestNode.StartAsync(
                 [backend.Address],
                 pool => pool with { HttpVersion = protocol == HttpProtocols.Http2 ? HttpVersion.Version20 : HttpVersion.Version11 },
