@@ -55,6 +55,30 @@ internal sealed class Http2SchemeTests
         return forwarded;
     }
 
+    [Test]
+    public async Task Request_Malformed_IsLoggedWithTlsToo([Values] bool isTls)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await using var backend = RawServer.Answering("");
+            await using (var node = await TestNode.StartAsync(
+                [backend.Address], listener: listener => Listener(listener, isTls, false) with { AccessLog = file }))
+            {
+                using var client = isTls ? await Http2Peer.ConnectWithTlsAsync(node.Port) : await Http2Peer.ConnectAsync(node.Port);
+                await client.SendRequestAsync(1, (":method", "GET"), (":scheme", "https"), (":authority", "a"));
+                (await client.ReadFateAsync(1)).Should().Be("reset PROTOCOL_ERROR");
+                await node.StopAsync();
+            }
+
+            File.ReadLines(file).Should().ContainSingle().Which.Should().Contain("HTTP/2\" 400 ");
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
     [TestCase("https", false, null, "308")]
     [TestCase("https", true, null, "200")]
     [TestCase("http", true, null, "308")]

@@ -8,8 +8,12 @@ using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>Tells Kestrel that a connection has TLS, and what was negotiated.</summary>
-internal sealed class TlsFeatures(SslStream tls) : ITlsConnectionFeature, ITlsApplicationProtocolFeature, ITlsHandshakeFeature
+internal sealed class TlsFeatures(SslStream tls)
+    : ITlsConnectionFeature, ITlsApplicationProtocolFeature, ITlsHandshakeFeature, ISslStreamFeature
 {
+    /// <inheritdoc/>
+    public SslStream SslStream => tls;
+
     /// <inheritdoc/>
     public X509Certificate2? ClientCertificate
     {

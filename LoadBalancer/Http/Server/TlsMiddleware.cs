@@ -50,6 +50,7 @@ internal sealed class TlsMiddleware(
         connection.Features.Set<ITlsConnectionFeature>(features);
         connection.Features.Set<ITlsApplicationProtocolFeature>(features);
         connection.Features.Set<ITlsHandshakeFeature>(features);
+        connection.Features.Set<ISslStreamFeature>(features);
         connection.Transport = pipe;
         return true;
     }
