@@ -3,7 +3,8 @@ using System.Collections.Concurrent;
 namespace LoadBalancer.Tests.Support;
 
 /// <summary>
-/// The backend's end of an HTTP/2 connection. Reading acknowledges SETTINGS and PING unless told otherwise, and keeps every frame that came.
+/// The backend's end of an HTTP/2 connection. Reading acknowledges SETTINGS and, unless told otherwise, PING; it keeps every frame that
+/// came.
 /// </summary>
 internal sealed class Http2ServerPeer(RawPeer peer) : Http2Wire(peer)
 {
@@ -79,7 +80,8 @@ internal sealed class Http2ServerPeer(RawPeer peer) : Http2Wire(peer)
         return new Http2Request(start.Stream, start.IsEnd, HpackText.Decode(block));
     }
 
-    /// <summary>Reads the rest of a stream's body, and makes room for as much again; null where it is reset, or the connection ends.</summary>
+    /// <summary>Reads the rest of a stream's body, and makes room for as much again.</summary>
+    /// <returns>Null where it is reset, or the connection ends.</returns>
     public async Task<string?> ReadBodyAsync(int stream)
     {
         var body = "";

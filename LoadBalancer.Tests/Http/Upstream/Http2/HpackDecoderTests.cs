@@ -105,7 +105,8 @@ internal sealed class HpackDecoderTests
         // 33 bytes each: 124 fit into 4096 bytes. The newest is the letter of i = 129, the oldest that of i = 6.
         Decode(decoder, "be").Should().Be("z: ");
         Decode(decoder, Hex(HpackText.Integer(61 + 124, 0x7f, 0x80))).Should().Be("g: ");
-        FluentActions.Invoking(() => Decode(decoder, Hex(HpackText.Integer(61 + 125, 0x7f, 0x80)))).Should().Throw<Http2ConnectionException>();
+        FluentActions.Invoking(() => Decode(decoder, Hex(HpackText.Integer(61 + 125, 0x7f, 0x80))))
+            .Should().Throw<Http2ConnectionException>();
     }
 
     [Test]

@@ -4,7 +4,7 @@ using static LoadBalancer.Tests.Support.Http2Wire;
 
 namespace LoadBalancer.Tests.Http.Upstream.Http2;
 
-/// <summary>Backends that send random frames, and mutations of valid ones: whatever they do, no request hangs, and nothing is left.</summary>
+/// <summary>Backends that send random frames, and mutations of valid ones: no request hangs, and nothing is left.</summary>
 internal sealed class Http2FuzzTests
 {
     private const byte Headers = Http2Wire.Headers; // and not the namespace
@@ -80,7 +80,8 @@ internal sealed class Http2FuzzTests
     [Test]
     public async Task Backend_WithOneByteChanged_HangsNothingAndLeavesNothing([Range(1, 4)] int seed)
     {
-        var whole = Frame(Settings, 0, 0, SettingsOf((3, 100))) + Http2ServerPeer.Head(1, 200, false, ("content-length", "10"), ("x-a", "b"))
+        var whole = Frame(Settings, 0, 0, SettingsOf((3, 100)))
+            + Http2ServerPeer.Head(1, 200, false, ("content-length", "10"), ("x-a", "b"))
             + Frame(Data, 0, 1, "hello") + Frame(Data, EndStream, 1, "world");
         await using var backend = new RawServer(async (raw, number) =>
         {

@@ -23,14 +23,16 @@ internal sealed class Http2RequestTests
         var request = await RequestOfAsync("GET / HTTP/1.1\r\nHost: a\r\n" + string.Join("\r\n", fields) + "\r\n\r\n");
 
         request.IsEnd.Should().BeTrue();
-        request.Fields.Select(field => $"{field.Name}: {field.Value}").Should().Contain(fields).And.NotContain(field => field.StartsWith("content-length", StringComparison.Ordinal));
+        request.Fields.Select(field => $"{field.Name}: {field.Value}").Should().Contain(fields);
+        request["content-length"].Should().BeNull();
     }
 
     [Test]
     public async Task Fields_OfAnyName_KeepTheirOrderAndBytes()
     {
         var request = await RequestOfAsync(
-            "GET /p?q HTTP/1.1\r\nHost: shop.example:81\r\nX-B: 1\r\nx-a: \u00e9\u00ff\tx\r\nTrace-Bin: AAEC\r\nX-B: 2\r\nTRACE-BIN: AwQF\r\n"
+            "GET /p?q HTTP/1.1\r\nHost: shop.example:81\r\nX-B: 1\r\n"
+            + "x-a: \u00e9\u00ff\tx\r\nTrace-Bin: AAEC\r\nX-B: 2\r\nTRACE-BIN: AwQF\r\n"
             + "X-Empty:\r\nX-Long: " + new string('l', 20_000) + "\r\n\r\n");
 
         request.Fields.Select(field => field.Name).Should().StartWith([":method", ":scheme", ":path", ":authority"]);
@@ -68,7 +70,7 @@ internal sealed class Http2RequestTests
         var request = await RequestOfAsync(Request);
 
         request.Fields.Where(field => field.Name[0] != ':').Select(field => $"{field.Name}: {field.Value}").Should().BeEquivalentTo(over11)
-            .And.ContainInOrder(over11.Where(line => !line.StartsWith("content-length", StringComparison.Ordinal) && !line.StartsWith("te:", StringComparison.Ordinal)));
+            .And.ContainInOrder(over11.Where(line => line is not ("content-length: 0" or "te: trailers")));
     }
 
     [TestCase("get")]
@@ -135,7 +137,8 @@ internal sealed class Http2RequestTests
             using var client = await Http2Peer.ConnectAsync(node.Port);
             await client.SendFrameAsync(Headers, EndHeaders, 1, Encode(Call));
             await client.SendFrameAsync(Data, 0, 1, hasBody ? "hello" : "");
-            await client.SendFrameAsync(Headers, EndHeaders | EndStream, 1, Encode(("x-sum", "1"), ("content-length", "9"), ("x-sum", "2")));
+            await client.SendFrameAsync(
+                Headers, EndHeaders | EndStream, 1, Encode(("x-sum", "1"), ("content-length", "9"), ("x-sum", "2")));
             await client.ReadFrameAsync(Headers);
         }
 

@@ -19,20 +19,25 @@ internal sealed class Http2ResponseTests
         yield return Case("plain", head + body);
         for (var at = 0; at <= Block.Length; at += Block.Length / 4)
         {
-            yield return Case($"CONTINUATION from byte {at}", Frame(Headers, 0, 1, Block[..at]) + Frame(Continuation, EndHeaders, 1, Block[at..]) + body);
+            yield return Case(
+                $"CONTINUATION from byte {at}", Frame(Headers, 0, 1, Block[..at]) + Frame(Continuation, EndHeaders, 1, Block[at..]) + body);
         }
         yield return Case("CONTINUATION for each byte",
-            Frame(Headers, 0, 1) + string.Concat(Block.Select(c => Frame(Continuation, 0, 1, c.ToString()))) + Frame(Continuation, EndHeaders, 1) + body);
+            Frame(Headers, 0, 1) + string.Concat(Block.Select(c => Frame(Continuation, 0, 1, c.ToString())))
+            + Frame(Continuation, EndHeaders, 1) + body);
         yield return Case("padding", Frame(Headers, EndHeaders | Padded, 1, "\u0003" + Block + "xyz")
             + Frame(Data, Padded, 1, "\u0002oxx") + Frame(Data, Padded | EndStream, 1, "\0k"));
         yield return Case("nothing but padding", head + Frame(Data, Padded, 1, "\u0004xxxx") + body);
         yield return Case("priority", Frame(Headers, EndHeaders | HasPriority, 1, Number(0) + "\u0010" + Block)
             + Frame(Priority, 0, 1, Number(0) + "\u0010") + body);
-        yield return Case("priority, padded", Frame(Headers, EndHeaders | HasPriority | Padded, 1, "\u0001" + Number(0) + "\u0010" + Block + "x") + body);
+        yield return Case(
+            "priority, padded", Frame(Headers, EndHeaders | HasPriority | Padded, 1, "\u0001" + Number(0) + "\u0010" + Block + "x") + body);
         yield return Case("priority of an idle stream", Frame(Priority, 0, 99, Number(0) + "\u0010") + head + body);
         yield return Case("unknown frames", Frame(0x42, 0xff, 0, "any") + Frame(0xfe, 0, 1, "any") + head + Frame(0x42, 0xff, 1) + body);
         yield return Case("unknown settings", Frame(Settings, 0, 0, SettingsOf((0x42, 1), (9, 0xffff_ffff))) + head + body);
-        yield return Case("empty DATA", head + string.Concat(Enumerable.Repeat(Frame(Data, 0, 1), 500)) + Frame(Data, 0, 1, "ok") + Frame(Data, EndStream, 1));
+        yield return Case(
+            "empty DATA", head + string.Concat(Enumerable.Repeat(Frame(Data, 0, 1), 500))
+            + Frame(Data, 0, 1, "ok") + Frame(Data, EndStream, 1));
         yield return Case("interim responses", Interim("100") + Interim("103") + Interim("102") + head + body);
         yield return Case("a hundred interim responses", string.Concat(Enumerable.Repeat(Interim("103"), 100)) + head + body);
         yield return Case("PING", Frame(Ping, 0, 0, "12345678") + head + Frame(Ping, 0, 0, "12345678") + body);
@@ -70,13 +75,13 @@ internal sealed class Http2ResponseTests
     }
 
     [Test]
-    public async Task TrailersOnly_Http2Client_GetsOneFrame([Values("200", "404")] string status)
+    public async Task TrailersOnly_Http2Client_GetsOneFrame([Values(200, 404)] int status)
     {
         await using var backend = new Http2Server(async (peer, _) =>
         {
             while (await peer.ReadRequestAsync() is { } request)
             {
-                await peer.SendHeadAsync(request.Stream, int.Parse(status, null), true, ("content-type", "application/grpc"), ("grpc-status", "5"));
+                await peer.SendHeadAsync(request.Stream, status, true, ("content-type", "application/grpc"), ("grpc-status", "5"));
             }
         });
         await using var node = await StartAsync(backend, "2.0");
@@ -176,14 +181,16 @@ internal sealed class Http2ResponseTests
         {
             var request = await peer.ReadRequestAsync();
             await peer.SendHeadAsync(request!.Stream, 200, true,
-                ("trace-bin", "AAEC"), ("set-cookie", "a=1"), ("x-high", "\u00e9\u00ff"), ("trace-bin", "AwQF"), ("set-cookie", "b=2"), ("x-empty", ""));
+                ("trace-bin", "AAEC"), ("set-cookie", "a=1"), ("x-high", "\u00e9\u00ff"), ("trace-bin", "AwQF"),
+                ("set-cookie", "b=2"), ("x-empty", ""));
             await peer.ReadToEndAsync();
         });
         await using var node = await StartAsync(backend, version);
         using var client = new HttpClient(TestNode.NewHandler()) { BaseAddress = node.Client.BaseAddress };
         using var request = new HttpRequestMessage(HttpMethod.Get, "/")
         {
-            Version = Version.Parse(version), VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            Version = Version.Parse(version),
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
         };
 
         using var response = await client.SendAsync(request);

@@ -32,7 +32,7 @@ internal sealed class Http2StreamLimitTests
                     most = Math.Max(most, open.Keys.Count(key => key.Item1 == number));
                     if (open.Count == Requests)
                     {
-                        all.SetResult();
+                        all.TrySetResult();
                     }
                     _ = AnswerAsync(request.Stream);
                 }
@@ -80,7 +80,8 @@ internal sealed class Http2StreamLimitTests
 
         var answer = node.ExchangeAsync(Get);
         await Eventually.BeTrueAsync(() => backend.Accepted >= 1, "it connects");
-        await Eventually.BeTrueAsync(() => backend.Connections[1].Seen.Any(frame => frame is { Type: Settings, Flags: Ack }), "the limit is known");
+        await Eventually.BeTrueAsync(
+            () => backend.Connections[1].Seen.Any(frame => frame is { Type: Settings, Flags: Ack }), "the limit is known");
         await Task.Delay(TimeSpan.FromMilliseconds(300), TimeProvider.System); // Time enough to open many.
         var opened = backend.Accepted;
         raised.SetResult();
@@ -150,7 +151,8 @@ internal sealed class Http2StreamLimitTests
             await client.SendRequestAsync(1, [.. Call]);
             await client.SendRequestAsync(3, [.. Call]);
             await Eventually.BeTrueAsync(
-                () => backend.Connections.Values.Sum(peer => peer.Seen.Count(frame => frame.Type == Headers)) == 2 * i + 2, "they are there");
+                () => backend.Connections.Values.Sum(peer => peer.Seen.Count(frame => frame.Type == Headers)) == 2 * i + 2,
+                "they are there");
         }
 
         await node.ShouldHaveFailedAsync(0);

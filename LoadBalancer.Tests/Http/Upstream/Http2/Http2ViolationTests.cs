@@ -1,5 +1,5 @@
-using System.Net;
 using LoadBalancer.Tests.Support;
+using static LoadBalancer.Tests.Http.Upstream.Http2.Http2Backends;
 using static LoadBalancer.Tests.Support.Http2Wire;
 
 namespace LoadBalancer.Tests.Http.Upstream.Http2;
@@ -7,8 +7,6 @@ namespace LoadBalancer.Tests.Http.Upstream.Http2;
 /// <summary>What a backend must not do over HTTP/2 (RFC 9113): what the client gets, and what the backend is told.</summary>
 internal sealed class Http2ViolationTests
 {
-    private const string Get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    private const string KeepAlive = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     private const byte Headers = Http2Wire.Headers; // and not the namespace
     private const int ProtocolError = 1, FlowControlError = 3, FrameSizeError = 6, CompressionError = 9, EnhanceYourCalm = 11;
 
@@ -60,7 +58,8 @@ internal sealed class Http2ViolationTests
             sized + Frame(Data, 0, 1, "hal") + Frame(Headers, EndHeaders | EndStream, 1, Encode(("a", "b"))));
         yield return Case("length of no body", Head([(":status", "200"), ("content-length", "2")]));
         yield return Case("second head", head + Frame(Data, 0, 1, "half") + Frame(Headers, EndHeaders, 1, Ok));
-        yield return Case("trailers that do not end it", head + Frame(Data, 0, 1, "half") + Frame(Headers, EndHeaders, 1, Encode(("a", "b"))));
+        yield return Case("trailers that do not end it",
+            head + Frame(Data, 0, 1, "half") + Frame(Headers, EndHeaders, 1, Encode(("a", "b"))));
         yield return Case("trailers with a status", head + Frame(Data, 0, 1, "half") + Frame(Headers, EndHeaders | EndStream, 1, Ok));
         yield return Case("trailers in upper case",
             head + Frame(Data, 0, 1, "half") + Frame(Headers, EndHeaders | EndStream, 1, Encode(("A", "b"))));
@@ -157,7 +156,7 @@ internal sealed class Http2ViolationTests
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200").And.Contain("good");
 
         (await told.Task)!.NumberAt(4).Should().Be(code);
-        await ShouldHaveFailedOnceAsync(node);
+        await node.ShouldHaveFailedAsync(1);
     }
 
     [Test]
@@ -190,7 +189,8 @@ internal sealed class Http2ViolationTests
             await peer.ReadRequestAsync();
             await peer.SendTextAsync(Frame(Data, 0, 1, "early")); // That resets the stream.
             // Its response adds a field to the table all the same.
-            await peer.SendFrameAsync(Headers, EndHeaders | EndStream, 1, "\u0088\u0040" + HpackText.String("x-kept") + HpackText.String("1"));
+            await peer.SendFrameAsync(
+                Headers, EndHeaders | EndStream, 1, "\u0088\u0040" + HpackText.String("x-kept") + HpackText.String("1"));
             var second = await peer.ReadRequestAsync();
             await peer.SendFrameAsync(Headers, EndHeaders | EndStream, second!.Stream, "\u0088\u00be");
             await peer.ReadToEndAsync();
@@ -220,7 +220,7 @@ internal sealed class Http2ViolationTests
         await using var node = await StartAsync(backend);
 
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 502").And.Contain("http_protocol_error");
-        await ShouldHaveFailedOnceAsync(node);
+        await node.ShouldHaveFailedAsync(1);
     }
 
     [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", TestName = "An answer in HTTP/1.1")]
@@ -237,10 +237,10 @@ internal sealed class Http2ViolationTests
                 await peer.ReadToEndAsync();
             }
         });
-        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { HttpVersion = HttpVersion.Version20 });
+        await using var node = await StartAsync([backend.Address]);
 
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 502");
-        await ShouldHaveFailedOnceAsync(node);
+        await node.ShouldHaveFailedAsync(1);
     }
 
     /// <summary>What the client gets where the backend answers with these frames; the backend's connection goes on.</summary>
@@ -266,10 +266,11 @@ internal sealed class Http2ViolationTests
         await using var node = await StartAsync(backend);
 
         var answer = await node.ExchangeAsync(Get);
-        await Eventually.BeTrueAsync(() => backend.Connections[1].Seen.Any(frame => frame is { Type: Ping, Flags: Ack }), "the connection goes on");
+        await Eventually.BeTrueAsync(
+            () => backend.Connections[1].Seen.Any(frame => frame is { Type: Ping, Flags: Ack }), "the connection goes on");
 
         (reset!.Type, reset.Stream, reset.NumberAt(0)).Should().Be((RstStream, 1, code));
-        await ShouldHaveFailedOnceAsync(node);
+        await node.ShouldHaveFailedAsync(1);
         return answer;
     }
 
@@ -282,10 +283,4 @@ internal sealed class Http2ViolationTests
     // Few bytes on the wire: one field of 100 bytes in the table, of which the section has many.
     private static string BigHead(int count) => Frame(Headers, EndHeaders | EndStream, 1,
         "\u0088\u0040" + HpackText.String("x-big") + HpackText.String(new string('a', 95)) + new string('\u00be', count));
-
-    private static Task<TestNode> StartAsync(Http2Server backend) => TestNode.StartAsync(
-        [backend.Address], pool => pool with { HttpVersion = HttpVersion.Version20 });
-
-    private static Task ShouldHaveFailedOnceAsync(TestNode node) =>
-        Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0] is { InFlight: 0, Failures: 1 }, "the lease is given back, as a failure");
 }

@@ -1,8 +1,6 @@
 using System.Net.WebSockets;
 using System.Text;
 using LoadBalancer.Tests.Support;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using static LoadBalancer.Tests.Http.Upstream.Http2.Http2Backends;
 using static LoadBalancer.Tests.Support.Http2Wire;
