@@ -11,7 +11,7 @@ internal sealed class Http2RefusalTests
     private const int Kept = 64 * 1024;
 
     [Test]
-    public async Task GoAway_StreamAboveTheLast_GoesToAnotherConnectionUncounted([Values(0, 1, 40_000, Kept)] int length)
+    public async Task GoAway_StreamAboveTheLast_GoesToAnotherConnectionUncounted([Values(0, 1, 40_000, Kept, 1_000_000)] int length)
     {
         var bodies = new List<string?>();
         await using var backend = new Http2Server(async (peer, number) =>

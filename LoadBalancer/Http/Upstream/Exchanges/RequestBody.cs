@@ -48,34 +48,35 @@ internal sealed class RequestBody(HttpRequest request)
             isEndSent = _hasEnded && _trailers.Count == 0;
             await target.SendAsync(_kept.WrittenMemory, isEndSent);
         }
-        else if (!_hasBegun && target.MayRefuse && Length is null or <= MaxKept)
+        else if (!_hasBegun && target.MayRefuse)
         {
-            _kept = new ArrayBufferWriter<byte>();
+            _kept = Length is { } length ? new ArrayBufferWriter<byte>((int)Math.Clamp(length, 1, MaxKept)) : new ArrayBufferWriter<byte>();
         }
         _hasBegun = true;
         while (!_hasEnded)
         {
             var read = await ReadAsync(target, reader, idle);
+            var rest = read.Buffer;
             try
             {
-                _hasEnded = read.IsCompleted;
-                _trailers = _hasEnded ? Trailers(target) : [];
-                Keep(read.Buffer, target);
-                for (var rest = read.Buffer; !rest.IsEmpty;)
+                var trailers = read.IsCompleted ? Trailers(target) : [];
+                while (!rest.IsEmpty)
                 {
                     var piece = rest.First;
-                    rest = rest.Slice(piece.Length);
-                    isEndSent = _hasEnded && rest.IsEmpty && _trailers.Count == 0;
+                    isEndSent = read.IsCompleted && rest.Length == piece.Length && trailers.Count == 0;
                     target.SetDeadline(idle);
                     if (!piece.IsEmpty)
                     {
                         await target.SendAsync(piece, isEndSent);
+                        Keep(piece.Span, target);
                     }
+                    rest = rest.Slice(piece.Length);
                 }
+                (_hasEnded, _trailers) = (read.IsCompleted, trailers);
             }
             finally
             {
-                reader.AdvanceTo(read.Buffer.End);
+                reader.AdvanceTo(rest.Start); // What could not be sent can be read again for another backend.
             }
         }
         if (!isEndSent)
@@ -148,7 +149,7 @@ internal sealed class RequestBody(HttpRequest request)
         }
     }
 
-    private void Keep(in ReadOnlySequence<byte> data, IUploadTarget target)
+    private void Keep(ReadOnlySpan<byte> data, IUploadTarget target)
     {
         if (_kept is null)
         {
@@ -159,10 +160,7 @@ internal sealed class RequestBody(HttpRequest request)
             _kept = null;
             return;
         }
-        foreach (var piece in data)
-        {
-            _kept.Write(piece.Span);
-        }
+        _kept.Write(data);
     }
 
     // The trailers are available once the body was read to its end.
