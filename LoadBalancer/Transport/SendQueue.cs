@@ -219,7 +219,7 @@ internal sealed class SendQueue : IDisposable
         {
             await sending;
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException) // the last one: TLS
         {
             Break(e);
         }
