@@ -221,7 +221,9 @@ internal sealed class Http2FlowControlTests
         {
             var request = await peer.ReadRequestAsync();
             await peer.SendHeadAsync(request!.Stream);
-            long room = WindowOf(peer), all = DefaultWindow + peer.Seen.Where(f => f is { Type: WindowUpdate, Stream: 0 }).Sum(f => f.NumberAt(0));
+            var room = WindowOf(peer);
+            var all = DefaultWindow
+                + peer.Seen.Where(frame => frame is { Type: WindowUpdate, Stream: 0 }).Sum(frame => frame.NumberAt(0));
             var piece = new string('a', 16_384);
             for (var sent = 0; sent < Total;)
             {
