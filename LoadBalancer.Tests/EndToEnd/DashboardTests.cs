@@ -307,6 +307,7 @@ internal sealed partial class DashboardTests
             status = "ok",
             totals = new { requestsPerSecond = 1, errorShare = 0, inFlight = 0, p50Ms = 1, p99Ms = 2 },
             errors = new { total_errors = errors?.Length ?? 0, error_types = new { }, recent_errors = errors ?? [] },
+            certificates = Array.Empty<object>(),
             pools,
         };
         var stream = $"event: hello\ndata: {JsonSerializer.Serialize(hello, JsonSerializerOptions.Web)}\n\nevent: snapshot\ndata: " +

@@ -112,21 +112,21 @@ internal static class Connector
             await others.CancelAsync();
             foreach (var late in attempts)
             {
-                _ = DisposeWhenOpenAsync(late); // cannot fail
+                DisposeWhenOpen(late);
             }
         }
     }
 
     // It may have connected just before it was cancelled.
-    private static async Task DisposeWhenOpenAsync<T>(Task<T> late)
-        where T : IDisposable
-    {
-        await ((Task)late).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (late.IsCompletedSuccessfully)
+    private static void DisposeWhenOpen<T>(Task<T> late)
+        where T : IDisposable =>
+        late.ConfigureAwait(ConfigureAwaitOptions.None).GetAwaiter().UnsafeOnCompleted(() =>
         {
-            (await late).Dispose();
-        }
-    }
+            if (late.IsCompletedSuccessfully)
+            {
+                late.Result.Dispose();
+            }
+        });
 
     private static async Task<Socket> ConnectAsync(IPEndPoint address, CancellationToken cancellationToken)
     {

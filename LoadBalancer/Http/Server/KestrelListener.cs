@@ -37,6 +37,7 @@ public sealed class KestrelListener : IListener
     private readonly HeadCheck? _headCheck; // null where only HTTP/1.1 is spoken, as the next one
     private readonly Http2RefusalLog? _http2Refusals;
     private readonly TlsMiddleware? _tls;
+    private readonly ILogger _logger;
     private readonly CertificateStore? _certificates;
     private readonly ConnectionLimit? _limit;
     private readonly ServiceProvider _services;
@@ -55,7 +56,7 @@ public sealed class KestrelListener : IListener
         string name, HttpListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors,
         TimeProvider time, ILoggerFactory loggers)
     {
-        (Name, _options) = (name, options);
+        (Name, _options, _logger) = (name, options, loggers.CreateLogger<KestrelListener>());
         _headCheck = SpeaksHttp2 ? new HeadCheck(name, options, errors) : null;
         _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time, _headCheck);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
@@ -244,7 +245,7 @@ public sealed class KestrelListener : IListener
         {
             ConnectionDelegate http2 = connection => _http2Refusals.OnConnectionAsync(connection, next);
             return connection => Http2Settings.IsHttp2(connection, listen.Protocols)
-                ? SendBatch.OnConnectionAsync(connection, http2)
+                ? SendBatch.OnConnectionAsync(connection, http2, _logger)
                 : BadRequestTransport.OnConnectionAsync(connection, next);
         });
     }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
@@ -37,11 +38,11 @@ internal sealed class SendBatch : PipeWriter, IDuplexPipe, IThreadPoolWorkItem
     private TaskCompletionSource<FlushResult>? _waiting;
     private TaskCompletionSource? _sent;
 
-    private SendBatch(ConnectionContext connection)
+    private SendBatch(ConnectionContext connection, ILogger logger)
     {
         _inner = connection.Transport;
         _tls = connection.Features.Get<ISslStreamFeature>()?.SslStream;
-        _send = () => _ = SendAsync();
+        _send = () => BackgroundTask.Run(SendAsync(), logger, "sending to an HTTP/2 client");
     }
 
     /// <inheritdoc/>
@@ -57,9 +58,12 @@ internal sealed class SendBatch : PipeWriter, IDuplexPipe, IThreadPoolWorkItem
     public override long UnflushedBytes => _last is { } last ? last.Written - last.Flushed : 0;
 
     /// <summary>Puts such a transport around that of a connection.</summary>
-    public static async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
+    /// <param name="connection">The connection.</param>
+    /// <param name="next">The rest of its pipeline.</param>
+    /// <param name="logger">Logs unexpected errors.</param>
+    public static async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next, ILogger logger)
     {
-        var batch = new SendBatch(connection);
+        var batch = new SendBatch(connection, logger);
         connection.Transport = batch;
         await next(connection);
         await batch.WhenSentAsync();
