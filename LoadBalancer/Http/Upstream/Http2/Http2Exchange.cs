@@ -14,6 +14,9 @@ namespace LoadBalancer.Http.Upstream.Http2;
 /// </summary>
 internal sealed class Http2Exchange : Exchange, IUploadTarget
 {
+    // A connection that was opened so long ago may be closed for being idle even if nothing was sent over it.
+    private static readonly TimeSpan FreshTime = TimeSpan.FromSeconds(1);
+
     private readonly ForwardRequest _request;
     private readonly TimeoutOptions _timeouts;
     private readonly TimeProvider _time;
@@ -68,7 +71,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     /// <returns>False where the connection has no room for it now.</returns>
     public bool TryStart(Http2Connection connection)
     {
-        var isFirst = !connection.HasServed && !connection.HasSettings.IsCompleted; // Later ones may meet the end of an idle connection.
+        var isFirst = !connection.HasServed && _time.GetElapsedTime(connection.OpenedAt) < FreshTime;
         if (!connection.TryStart(_stream, _head.Written.Span, isEnd: _upload is null && !_request.IsUpgrade))
         {
             return false;
