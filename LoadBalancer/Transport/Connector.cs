@@ -112,21 +112,14 @@ internal static class Connector
             await others.CancelAsync();
             foreach (var late in attempts)
             {
-                DisposeWhenOpen(late);
+                await ((Task)late).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (late.IsCompletedSuccessfully)
+                {
+                    (await late).Dispose(); // It had connected just before it was cancelled.
+                }
             }
         }
     }
-
-    // It may have connected just before it was cancelled.
-    private static void DisposeWhenOpen<T>(Task<T> late)
-        where T : IDisposable =>
-        late.ConfigureAwait(ConfigureAwaitOptions.None).GetAwaiter().UnsafeOnCompleted(() =>
-        {
-            if (late.IsCompletedSuccessfully)
-            {
-                late.Result.Dispose();
-            }
-        });
 
     private static async Task<Socket> ConnectAsync(IPEndPoint address, CancellationToken cancellationToken)
     {

@@ -17,36 +17,6 @@ internal sealed class SendBatchTests
     [TearDown]
     public void DeleteCertificates() => _certificates.Dispose();
 
-    [Test]
-    public async Task Listener_ThisVersionOfKestrel_RunsStreamsInline()
-    {
-        await using var backend = RawServer.Answering("");
-        await using var node = await StartAsync(backend, isTls: false);
-
-        node.Listener.RunsInline.Should().BeTrue("else HTTP/2 costs a tenth more; see Http2Settings");
-    }
-
-    [Test]
-    public async Task Responses_ReadyTogether_AreSentTogether()
-    {
-        if (!TransportChoice.IsEpoll)
-        {
-            Assert.Ignore("only event loops have rounds");
-        }
-        await using var backend = RawServer.Answering("");
-        await using var node = await StartAsync(backend, isTls: false);
-        using var client = await Http2Peer.ConnectAsync(node.Port);
-        (string, string)[] trace = [(":method", "TRACE"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
-        await client.SendRequestAsync(1, trace);
-        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Payload.Should().NotBeEmpty();
-        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Payload.Should().BeEmpty("it ends the stream");
-
-        await client.SendTogetherAsync([.. Enumerable.Range(1, 20).Select(i => Http2Peer.RequestFrame(1 + 2 * i, trace))]);
-
-        var bytes = await client.ReadSomeAsync();
-        bytes.Split("This method is not forwarded\n").Should().HaveCount(21, "each of the responses is in what one call received");
-    }
-
     [TestCase(true)]
     [TestCase(false)]
     public async Task Bodies_LargeAndMany_ArriveWhole(bool isTls)

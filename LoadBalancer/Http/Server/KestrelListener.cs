@@ -82,10 +82,6 @@ public sealed class KestrelListener : IListener
         builder.Services.AddSingleton<IConnectionListenerFactory>(CreateTransport(time, loggers));
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
-        if (SpeaksHttp2)
-        {
-            RunsInline = Http2Settings.TryRunInline(_server);
-        }
     }
 
     /// <inheritdoc/>
@@ -93,9 +89,6 @@ public sealed class KestrelListener : IListener
 
     /// <inheritdoc/>
     public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
-
-    /// <summary>Whether HTTP/2 requests run on the thread that read them, as those of HTTP/1.1 do.</summary>
-    internal bool RunsInline { get; }
 
     /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset.</summary>
     public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);
