@@ -1,7 +1,6 @@
 using System.Net;
 using System.Security.Cryptography;
 using LoadBalancer.Tests.Support;
-using LoadBalancer.Transport;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LoadBalancer.Tests.Http.Server;
