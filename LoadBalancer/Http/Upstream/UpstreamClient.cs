@@ -17,8 +17,8 @@ internal sealed class UpstreamClient(HttpClient client)
     // A backend that refuses a request so often in a row has no room for it.
     private const int MaxRefusals = 5;
 
-    // Where each connection takes a few requests (nginx: keepalive_requests), many at once need as many connections one after the other, and
-    // which of them is served is luck.
+    // Where each connection takes a few requests (nginx: keepalive_requests), many at once need as many connections one after the other.
+    // Which of them is served is luck.
     private const int MaxGoAways = 1000;
 
     /// <summary>Sends the request.</summary>
