@@ -17,7 +17,6 @@ internal sealed partial class Http2Connection : IDisposable
     private const int DefaultWindow = 65_535;
 
     private static readonly TimeSpan SendTimeout = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(5);
 
     private readonly IConnection _connection;
     private readonly Http2Connections _owner;
@@ -277,6 +276,10 @@ internal sealed partial class Http2Connection : IDisposable
     /// <summary>Must be called without the lock after streams may have ended: others can start, or the connection is closed.</summary>
     public void AfterEnd()
     {
+        if (!Volatile.Read(ref _hasEndedStreams))
+        {
+            return; // Nearly always, and after each piece of a body: no lock for that.
+        }
         bool isDone;
         lock (Gate)
         {
