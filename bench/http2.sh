@@ -11,8 +11,8 @@ write_http2_configurations() {
   write_http2_nginx nginx+h2 "ssl http2" 'proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header' 127.0.0.1:9100
   write_http2_nginx nginx+grpc http2 'grpc_pass grpc://web; grpc_set_header' "127.0.0.1:${port[backend+grpc]}"
-  write_http2_haproxy haproxy+h2 "ssl crt $work/tls.pem alpn h2" 127.0.0.1:9100 https
-  write_http2_haproxy haproxy+grpc "proto h2" "127.0.0.1:${port[backend+grpc]} proto h2" http
+  write_haproxy haproxy+h2 "ssl crt $work/tls.pem alpn h2" 127.0.0.1:9100 https 2
+  write_haproxy haproxy+grpc "proto h2" "127.0.0.1:${port[backend+grpc]} proto h2" http 2
   # Trailers need a body; the message is the answer.
   cat > "$work/backend+grpc.conf" <<END
 daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work/backend+grpc.pid; error_log $work/backend+grpc.log crit;
@@ -53,32 +53,6 @@ http {
     }
   }
 }
-END
-}
-
-write_http2_haproxy() { # NAME BIND SERVER SCHEME
-  cat > "$work/$1.conf" <<END
-global
-  nbthread 2
-  maxconn 10500
-  no strict-limits
-  log /dev/null local0 emerg
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 300s
-  timeout server 60s
-  timeout http-keep-alive 300s
-  option forwardfor
-frontend web
-  bind 127.0.0.1:${port[$1]} backlog 4096 $2
-  http-request set-header X-Forwarded-Proto $4
-  http-request set-header X-Forwarded-Host %[req.hdr(Host)]
-  http-request set-header Via "2 haproxy"
-  default_backend web
-backend web
-  http-reuse always
-  server backend $3
 END
 }
 

@@ -68,7 +68,18 @@ http {
 END
   write_nginx nginx "access_log off"
   write_nginx nginx+log "access_log $work/nginx-access.log"
-  cat > "$work/haproxy.conf" <<END
+  write_haproxy haproxy "" 127.0.0.1:9100 http 1.1
+  local policy
+  write_ours ours Off RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
+  write_ours ours+log "$work/ours-access.log" RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
+  for policy in "${policies[@]}"; do
+    port[policy+$policy]=$((9110 + ${#port[@]}))
+    write_ours "policy+$policy" Off "$policy" '"one": { "Address": "http://127.0.0.1:9100" }, "two": { "Address": "http://127.0.0.1:9106" }'
+  done
+}
+
+write_haproxy() { # NAME BIND SERVER SCHEME VERSION
+  cat > "$work/$1.conf" <<END
 global
   nbthread 2
   maxconn 10500
@@ -82,22 +93,15 @@ defaults
   timeout http-keep-alive 300s
   option forwardfor
 frontend web
-  bind 127.0.0.1:${port[haproxy]} backlog 4096
-  http-request set-header X-Forwarded-Proto http
+  bind 127.0.0.1:${port[$1]} backlog 4096 $2
+  http-request set-header X-Forwarded-Proto $4
   http-request set-header X-Forwarded-Host %[req.hdr(Host)]
-  http-request set-header Via "1.1 haproxy"
+  http-request set-header Via "$5 haproxy"
   default_backend web
 backend web
   http-reuse always
-  server backend 127.0.0.1:9100
+  server backend $3
 END
-  local policy
-  write_ours ours Off RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
-  write_ours ours+log "$work/ours-access.log" RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
-  for policy in "${policies[@]}"; do
-    port[policy+$policy]=$((9110 + ${#port[@]}))
-    write_ours "policy+$policy" Off "$policy" '"one": { "Address": "http://127.0.0.1:9100" }, "two": { "Address": "http://127.0.0.1:9106" }'
-  done
 }
 
 write_tcp_configurations() {
