@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using LoadBalancer.Tls;
 
 namespace LoadBalancer.Tests.Support;
 
@@ -41,7 +42,7 @@ internal sealed class TlsRecordReader : IAsyncDisposable
 
     public ValueTask DisposeAsync() => Tls.DisposeAsync();
 
-    private sealed class NotingStream(NetworkStream inner) : Stream
+    private sealed class NotingStream(NetworkStream inner) : AsyncStream
     {
         private const int HeaderLength = 5;
 
@@ -49,20 +50,6 @@ internal sealed class TlsRecordReader : IAsyncDisposable
         private int _left; // of the present record, after its header
 
         public int LastType { get; private set; }
-
-        public override bool CanRead => true;
-
-        public override bool CanWrite => true;
-
-        public override bool CanSeek => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
 
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
@@ -73,18 +60,6 @@ internal sealed class TlsRecordReader : IAsyncDisposable
 
         public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
             inner.WriteAsync(buffer, cancellationToken);
-
-        public override void Flush()
-        {
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
 
         protected override void Dispose(bool disposing)
         {

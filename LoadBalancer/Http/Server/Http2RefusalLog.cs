@@ -10,7 +10,7 @@ namespace LoadBalancer.Http.Server;
 /// its debug messages only, so they are read here; of the other categories the loggers stay as they are.
 /// </summary>
 /// <param name="inner">Makes the loggers.</param>
-/// <param name="refused">Told of each refusal: the client's address, the status that fits, and the cause.</param>
+/// <param name="refused">Called for each refusal, with the client's address, the status that fits, and the cause.</param>
 internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, int, string> refused) : ILoggerFactory
 {
     private const string Kestrel = "Microsoft.AspNetCore.Server.Kestrel.";
