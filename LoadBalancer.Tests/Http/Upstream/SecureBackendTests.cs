@@ -219,9 +219,10 @@ internal sealed class SecureBackendTests
         (await node.ExchangeAsync(Get)).Should().StartWith("HTTP/1.1 200", "with https the version is negotiated");
     }
 
-    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")]
-    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello")]
-    public async Task Request_BackendNoLongerSpeaksHttp2_GoesOnOverHttp1(string request)
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 1)]
+    [TestCase("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 61)]
+    [TestCase("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", 61)]
+    public async Task Request_BackendNoLongerSpeaksHttp2_GoesOnOverHttp1(string request, int seconds)
     {
         var clock = new FakeTimeProvider();
         var port = ReservedPorts.Next();
@@ -230,7 +231,8 @@ internal sealed class SecureBackendTests
         await using var node =
             await TestNode.StartAsync([backend.Address], pool => pool with { Tls = new() { Verify = false } }, time: clock);
         (await node.ExchangeAsync(Unforwardable)).Should().StartWith("HTTP/1.1 400", "HTTP/2 is negotiated, and the connection not used");
-        clock.Advance(TimeSpan.FromSeconds(1)); // From now on there is no connection that a request could be lost on.
+        // After a minute there is no connection that a request could be lost on. Before, one that is not safe to be sent twice could be.
+        clock.Advance(TimeSpan.FromSeconds(seconds));
 
         await backend.DisposeAsync();
         backend = await StartClosingAsync(certificate, port);

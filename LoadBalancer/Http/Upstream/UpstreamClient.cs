@@ -61,8 +61,9 @@ internal sealed class UpstreamClient(HttpClient client)
                 {
                     throw new ForwardException(ForwardError.Connect, e.Message); // Not processed, so any other backend may try.
                 }
-                var isSafe = e.IsRefused || before is null
-                    && (e.IsOtherVersion || e.IsStale && RequestRules.IsIdempotent(context.Request.Method));
+                // A backend that was restarted may both have closed the connection and speak another version now.
+                var isSafe = e.IsRefused || e.IsOtherVersion && before is not { IsOtherVersion: true }
+                    || before is null && e.IsStale && RequestRules.IsIdempotent(context.Request.Method);
                 if (body is { IsUsedUp: true } || !isSafe)
                 {
                     throw;
