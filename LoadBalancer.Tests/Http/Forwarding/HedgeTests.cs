@@ -273,7 +273,13 @@ internal sealed class HedgeTests
             await peer.SendAsync($"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.{client}\r\n\r\n");
             await arrived.WaitAsync();
             var first = node.Pool.Snapshot.Members.Single(backend => backend.InFlight == 1);
-            await AdvanceAsync(200);
+            await Eventually.BeTrueAsync(
+                () =>
+                {
+                    _clock.Advance(TimeSpan.FromMilliseconds(20)); // In steps: the request may not wait yet, and other timers are due too.
+                    return arrived.CurrentCount > 0;
+                },
+                "the second backend is asked");
             await arrived.WaitAsync();
             var second = node.Pool.Snapshot.Members.Single(backend => backend.InFlight == 1 && backend != first);
             asked.Add((first.Name, second.Name));
