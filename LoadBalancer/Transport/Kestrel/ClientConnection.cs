@@ -132,6 +132,10 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
             _isParked = true;
             _socket.Park(_quietSince);
         }
+        else if (_socket.AbortReason is null && Reader.MayReceiveMore)
+        {
+            _socket.FinishInStages();
+        }
         else
         {
             _socket.Finish();

@@ -13,12 +13,18 @@ namespace LoadBalancer.Transport.Kestrel;
 internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener listener, EndPoint? local, EndPoint? remote)
     : EpollSocket(file, loop)
 {
-    private ClientConnection? _connection; // null while it is parked
+    private static readonly byte[] Unwanted = new byte[64 * 1024]; // Nobody reads it, so all threads may write to it.
+
+    private ClientConnection? _connection; // null while it is parked or lingers
     private ConnectionAbortedException? _abortReason;
     private long _quietSince;
+    private volatile bool _isLingering;
+    private volatile bool _hasHeard; // since the last sweep
+    private long? _lingersSince;
+    private long _heardAt;
 
     /// <summary>Whether it waits for the next request without a connection.</summary>
-    public bool IsParked => Volatile.Read(ref _connection) is null;
+    public bool IsParked => Volatile.Read(ref _connection) is null && !_isLingering;
 
     /// <summary>The listener that accepted it.</summary>
     public EpollClientListener Listener => listener;
@@ -58,6 +64,32 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
         Dispose();
     }
 
+    /// <summary>
+    /// Ends it in stages (RFC 9112 section 9.6), because the client may still be sending: what arrives is thrown away until the client
+    /// has ended too. To close at once would reset the connection, and a client that writes then never sees the response.
+    /// </summary>
+    public void FinishInStages()
+    {
+        EndSending();
+        _isLingering = true;
+        Volatile.Write(ref _connection, null);
+        if (listener.IsClosed)
+        {
+            Finish();
+            return;
+        }
+        Discard();
+    }
+
+    /// <summary>Closes it if it lingers.</summary>
+    public void EndLingering()
+    {
+        if (_isLingering)
+        {
+            Finish();
+        }
+    }
+
     /// <summary>Parks it: it has no connection from now on.</summary>
     /// <param name="quietSince">When the last request ended.</param>
     public void Park(long quietSince)
@@ -91,6 +123,11 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
     /// <returns>Whether it was parked.</returns>
     public bool Inspect(long now, KestrelTransportOptions options, TimeProvider time)
     {
+        if (_isLingering)
+        {
+            InspectLingering(now, time);
+            return false;
+        }
         if (Volatile.Read(ref _connection) is not { } connection)
         {
             if (time.GetElapsedTime(_quietSince, now) >= options.ParkedTimeout)
@@ -123,6 +160,10 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
         {
             connection.Reader.OnReadable();
         }
+        else if (_isLingering)
+        {
+            Discard();
+        }
         else
         {
             AwaitRequest();
@@ -150,7 +191,50 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
         }
         else
         {
-            AwaitRequest();
+            OnReadable();
+        }
+    }
+
+    // Reads until nothing is there, and then waits for more; closes it at the client's end.
+    private void Discard()
+    {
+        do
+        {
+            if (HasUsedItsReadBudget)
+            {
+                Yield();
+                return;
+            }
+            try
+            {
+                var count = Receive(Unwanted);
+                _hasHeard |= count > 0;
+                if (count != 0)
+                {
+                    continue;
+                }
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                // A broken connection counts as ended.
+            }
+            Dispose();
+            return;
+        }
+        while (!TryAwaitReadable());
+    }
+
+    private void InspectLingering(long now, TimeProvider time)
+    {
+        if (_hasHeard || _lingersSince is null)
+        {
+            (_hasHeard, _heardAt) = (false, now);
+        }
+        _lingersSince ??= now;
+        if (time.GetElapsedTime(_heardAt, now) >= KestrelTransportOptions.MostSilence
+            || time.GetElapsedTime(_lingersSince.Value, now) >= KestrelTransportOptions.MostLingering)
+        {
+            Reset(); // An event ends the wait.
         }
     }
 

@@ -44,6 +44,9 @@ internal sealed class EpollClientListener : IConnectionListener
     /// <summary>Whether it does not listen any more.</summary>
     public bool IsDisposed => _acceptLoop.IsDisposed;
 
+    /// <summary>Whether nobody sweeps its sockets any more.</summary>
+    public bool IsClosed { get => Volatile.Read(ref field); private set => Volatile.Write(ref field, value); }
+
     /// <inheritdoc/>
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
     {
@@ -91,6 +94,11 @@ internal sealed class EpollClientListener : IConnectionListener
     {
         await UnbindAsync();
         await _sweep.DisposeAsync();
+        IsClosed = true;
+        foreach (var socket in Clients())
+        {
+            socket.EndLingering();
+        }
     }
 
     private void OnAccepted(ClientSocket socket)

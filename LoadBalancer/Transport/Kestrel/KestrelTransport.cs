@@ -34,6 +34,14 @@ internal sealed class KestrelTransport(
 /// <summary>The limits of a listener's connections.</summary>
 internal sealed record KestrelTransportOptions
 {
+    /// <summary>
+    /// How long a client may send nothing, and not end its half either, after we have ended ours; as nginx's lingering_timeout.
+    /// </summary>
+    public static readonly TimeSpan MostSilence = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long what a client sends after our end is read and thrown away in all; as nginx's lingering_time.</summary>
+    public static readonly TimeSpan MostLingering = TimeSpan.FromSeconds(30);
+
     /// <summary>The listener's name.</summary>
     public string Listener { get; init; } = "";
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.IO.Pipelines;
 using System.Net;
@@ -17,6 +18,9 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     private readonly Socket _socket;
     private readonly Action<SocketClient> _closed;
     private readonly FlushWatch _output;
+    private readonly TimeProvider _time;
+    private readonly CancellationToken _stopping;
+    private volatile bool _isAborted;
 
     // What the last sweep saw.
     private long _flushingSince = FlushWatch.NotFlushing;
@@ -28,9 +32,11 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     /// <param name="socket">Its socket.</param>
     /// <param name="time">The clock.</param>
     /// <param name="closed">Called once Kestrel has disposed of it.</param>
-    public SocketClient(ConnectionContext inner, Socket socket, TimeProvider time, Action<SocketClient> closed)
+    /// <param name="stopping">Cancelled when the listener stops.</param>
+    public SocketClient(
+        ConnectionContext inner, Socket socket, TimeProvider time, Action<SocketClient> closed, CancellationToken stopping)
     {
-        (_inner, _socket, _closed, Input) = (inner, socket, closed, inner.Transport.Input);
+        (_inner, _socket, _time, _closed, _stopping, Input) = (inner, socket, time, closed, stopping, inner.Transport.Input);
         _output = new FlushWatch(inner.Transport.Output, time);
         inner.Transport = this;
     }
@@ -110,19 +116,54 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     }
 
     /// <inheritdoc/>
-    public override void Abort(ConnectionAbortedException abortReason) => _inner.Abort(abortReason);
+    public override void Abort(ConnectionAbortedException abortReason)
+    {
+        _isAborted = true;
+        _inner.Abort(abortReason);
+    }
 
     /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
     {
         try
         {
+            if (!_isAborted && !ConnectionClosed.IsCancellationRequested && _output.FlushingSince == FlushWatch.NotFlushing)
+            {
+                await LingerAsync();
+            }
             await _inner.DisposeAsync();
         }
         finally
         {
             _closed(this);
             await base.DisposeAsync();
+        }
+    }
+
+    // Closes in stages, as on event loops (ClientSocket.FinishInStages). Here it is not known whether the client may still be sending.
+    private async Task LingerAsync()
+    {
+        var unwanted = ArrayPool<byte>.Shared.Rent(16 * 1024);
+        using var deadline = new CancellationTokenSource(KestrelTransportOptions.MostLingering, _time);
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Send);
+            int count;
+            do
+            {
+                using var silence = new CancellationTokenSource(KestrelTransportOptions.MostSilence, _time);
+                using var end = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, deadline.Token, _stopping);
+                count = await _socket.ReceiveAsync(unwanted, end.Token);
+            }
+            while (count > 0);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or OperationCanceledException)
+        {
+            // It is broken, or it has taken too long.
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(unwanted);
         }
     }
 

@@ -24,6 +24,7 @@ internal sealed class SocketClientListener : IConnectionListener
     private readonly ConcurrentDictionary<SocketClient, bool> _clients = new();
     private readonly SocketAcceptLoop _acceptLoop;
     private readonly ITimer _sweep;
+    private readonly CancellationTokenSource _stopping = new();
 
     /// <summary>Takes over a bound socket and listens on it.</summary>
     /// <exception cref="SocketException">It cannot listen.</exception>
@@ -58,6 +59,7 @@ internal sealed class SocketClientListener : IConnectionListener
     public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         _acceptLoop.Dispose();
+        await _stopping.CancelAsync();
         _arrived.Writer.TryComplete();
         while (_arrived.Reader.TryRead(out var client))
         {
@@ -75,7 +77,7 @@ internal sealed class SocketClientListener : IConnectionListener
 
     private void Deliver(Socket socket)
     {
-        var client = new SocketClient(_contexts.Create(socket), socket, _time, OnClosed);
+        var client = new SocketClient(_contexts.Create(socket), socket, _time, OnClosed, _stopping.Token);
         _clients.TryAdd(client, true);
         if (!_arrived.Writer.TryWrite(client))
         {

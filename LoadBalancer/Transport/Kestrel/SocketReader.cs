@@ -22,6 +22,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
     private bool _hasNews; // There are bytes that were not examined yet.
     private bool _isAtEnd;
     private bool _isCompleted;
+    private bool _hasLeftBytes; // when it was completed
     private volatile bool _cancelRequested;
     private Exception? _failure;
     private CancellationToken _token;
@@ -30,6 +31,12 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
 
     /// <summary>Whether all bytes were consumed and the next bytes begin a new request.</summary>
     public bool IsAtBoundary => boundary.IsReached && _received.IsEmpty && !_isCompleted && !_cancelRequested;
+
+    /// <summary>
+    /// Whether the client may still be sending, once nobody reads any more: there are unread bytes, or the last request may not have ended.
+    /// </summary>
+    public bool MayReceiveMore =>
+        !_isAtEnd && _failure is null && (_hasLeftBytes || !boundary.IsReached || socket.IsReadable);
 
     /// <inheritdoc/>
     public override bool TryRead(out ReadResult result)
@@ -125,7 +132,7 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
     {
         if (!_isCompleted)
         {
-            _isCompleted = true;
+            (_isCompleted, _hasLeftBytes) = (true, !_received.IsEmpty);
             _received.Release();
             Interrupt();
         }

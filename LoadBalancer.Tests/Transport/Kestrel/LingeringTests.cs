@@ -1,0 +1,100 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using LoadBalancer.Net;
+using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport.Kestrel;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+
+namespace LoadBalancer.Tests.Transport.Kestrel;
+
+/// <summary>Connections that the server ends while the client may still be sending.</summary>
+[TestFixtureSource(typeof(Transports), nameof(Transports.All))]
+internal sealed class LingeringTests(string transport)
+{
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+
+    private readonly FakeTimeProvider _clock = new();
+    private IConnectionListener _listener = null!;
+
+    [SetUp]
+    public async Task SetUp() =>
+        _listener = await new KestrelTransport(
+            transport == Transports.Epoll, ListenAddress.Bind, new(), _clock, NullLoggerFactory.Instance)
+            .BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
+
+    [TearDown]
+    public async Task TearDown() => await _listener.DisposeAsync();
+
+    [Test]
+    public async Task Dispose_ClientStillSends_GetsTheAnswerAndACleanEnd()
+    {
+        using var client = await RawPeer.ConnectAsync(((IPEndPoint)_listener.EndPoint).Port);
+        await client.SendAsync("begin");
+        var ending = AnswerAndEndAsync();
+
+        await client.SendAsync(new string('x', 20 * 1024 * 1024));
+
+        (await client.ReadToItsEndAsync()).Should().Be(("no", false));
+        client.EndSending();
+        await ending;
+    }
+
+    [Test]
+    public async Task Dispose_ClientIsSilent_IsResetAfterAWhile()
+    {
+        using var client = await RawPeer.ConnectAsync(((IPEndPoint)_listener.EndPoint).Port);
+        await client.SendAsync("begin");
+        var ending = AnswerAndEndAsync();
+        (await client.ReadToItsEndAsync()).Should().Be(("no", false));
+
+        for (var i = 0; i < 10; i++)
+        {
+            _clock.Advance(Second);
+        }
+        await Eventually.BeTrueAsync(() => IsReset(client), "it is reset");
+        await ending;
+    }
+
+    [Test]
+    public async Task Dispose_ClientNeverEnds_IsResetAfterAWhile()
+    {
+        using var client = await RawPeer.ConnectAsync(((IPEndPoint)_listener.EndPoint).Port);
+        await client.SendAsync("begin");
+        var ending = AnswerAndEndAsync();
+        (await client.ReadToItsEndAsync()).Should().Be(("no", false));
+
+        await Eventually.BeTrueAsync(
+            () =>
+            {
+                _clock.Advance(Second);
+                return IsReset(client);
+            },
+            "it is reset");
+        await ending;
+    }
+
+    private async Task AnswerAndEndAsync()
+    {
+        await using var server = (await _listener.AcceptAsync())!;
+        var read = await server.Transport.Input.ReadAsync();
+        server.Transport.Input.AdvanceTo(read.Buffer.End);
+        await server.Transport.Output.WriteAsync(Encoding.Latin1.GetBytes("no"));
+        await server.Transport.Input.CompleteAsync();
+    }
+
+    private static bool IsReset(RawPeer client)
+    {
+        try
+        {
+            client.SendAsync("x").GetAwaiter().GetResult();
+            return false;
+        }
+        catch (SocketException)
+        {
+            return true;
+        }
+    }
+}
