@@ -61,5 +61,72 @@ internal sealed class ForwardingFieldsTests
         seen.ToString().Should().Be(expected);
     }
 
+    [TestCase("X-Real-IP")]
+    [TestCase("x-real-ip")]
+    [TestCase("X-Forwarded-Port")]
+    [TestCase("X-Forwarded-Prefix")]
+    [TestCase("X-Forwarded-Server")]
+    [TestCase("X-Forwarded-Ssl")]
+    [TestCase("X-Forwarded-Scheme")]
+    [TestCase("X_Forwarded_For")]
+    [TestCase("x_forwarded-for")]
+    [TestCase("X-Forwarded_Proto")]
+    [TestCase("X_Forwarded_Host")]
+    [TestCase("X_Forwarded_Prefix")]
+    [TestCase("x_real_ip")]
+    public async Task Request_FieldThatNamesTheClient_IsPassedOnFromTrustedPeersOnly(string name)
+    {
+        foreach (var version in new[] { HttpProtocols.Http1, HttpProtocols.Http2 })
+        {
+            (await ReachesTheBackendAsync(name, version, isTrusted: false)).Should().BeFalse();
+            (await ReachesTheBackendAsync(name, version, isTrusted: true)).Should().BeTrue();
+        }
+    }
+
+    [TestCase("X_Forwarded")]
+    [TestCase("X-Forwarded-User")]
+    [TestCase("X_Real_I")]
+    [TestCase("Some_Field_Of_15_")]
+    public async Task Request_FieldThatOnlyLooksLikeOne_IsPassedOn(string name) =>
+        (await ReachesTheBackendAsync(name, HttpProtocols.Http1, isTrusted: false)).Should().BeTrue();
+
+    [Test]
+    public async Task Request_FieldsThatNameTheClientAsTrailers_AreDropped([Values("X-Forwarded-For", "x_real_ip")] string name)
+    {
+        var body = new TaskCompletionSource<string>();
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            body.SetResult(await peer.ReadUntilAsync("\r\n\r\n") ?? "");
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        });
+        await using var node = await TestNode.StartAsync([backend.Address]);
+
+        await node.ExchangeAsync(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1\r\nx\r\n0\r\n"
+            + $"{name}: 6.6.6.6\r\nX-Mine: y\r\n\r\n");
+
+        (await body.Task).Should().Contain("X-Mine: y").And.NotContain("6.6.6.6");
+    }
+
+    private static async Task<bool> ReachesTheBackendAsync(string name, HttpProtocols version, bool isTrusted)
+    {
+        var hasIt = false;
+        await using var backend = await KestrelBackend.StartAsync(
+            context =>
+            {
+                hasIt = context.Request.Headers[name].ToString().Contains("6.6.6.6", StringComparison.Ordinal);
+                return context.Response.WriteAsync("ok");
+            },
+            version);
+        await using var node = await TestNode.StartAsync(
+            [backend.Address],
+            pool => pool with { HttpVersion = version == HttpProtocols.Http2 ? HttpVersion.Version20 : HttpVersion.Version11 },
+            listener => isTrusted ? listener with { TrustedProxies = [IPNetwork.Parse("127.0.0.1/32")] } : listener);
+        (await node.ExchangeAsync($"GET / HTTP/1.1\r\nHost: a\r\n{name}: 6.6.6.6\r\nConnection: close\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 200");
+        return hasIt;
+    }
+
     private static IEnumerable<string> CaseNames() => Cases.Select(candidate => candidate.Name);
 }

@@ -29,6 +29,14 @@ internal static class HeaderRules
         "Forwarded", // RFC 7239; passed on from trusted proxies only
     }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
 
+    // What proxies say of a client. From a peer that is not trusted it is the client's own word, and is never passed on. Servers that turn
+    // names into variables (CGI, WSGI, PHP) read _ as -, so x_forwarded_for is one of them too.
+    private static readonly FrozenSet<string> NamesTheClient = new HashSet<string>
+    {
+        "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server",
+        "X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Real-IP", "Forwarded",
+    }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
+
     // RFC 9110 section 6.5.1: a field that frames, routes or changes the meaning of a message must not come after it.
     private static readonly FrozenSet<string> NotInTrailers = new HashSet<string>(HopByHop)
     {
@@ -37,11 +45,17 @@ internal static class HeaderRules
         HeaderNames.Expect, HeaderNames.MaxForwards, HeaderNames.Range,
     }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>Whether a field may be passed on as a trailer, in either direction.</summary>
+    /// <summary>Whether a field may be passed on as a trailer of a response.</summary>
     public static bool IsTrailer(string name) => !NotInTrailers.Contains(name);
 
+    /// <summary>Whether a field may be passed on as a trailer of a request. Some servers add trailers to the fields of the head.</summary>
+    public static bool IsRequestTrailer(string name) => IsTrailer(name) && !IsOfProxies(name);
+
     /// <summary>Whether a field of a client's request is passed on to the backend unchanged.</summary>
-    public static bool IsForwarded(string name) => !NotInRequest.Contains(name);
+    /// <param name="name">Its name.</param>
+    /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
+    public static bool IsForwarded(string name, bool isPeerTrusted) =>
+        !NotInRequest.Contains(name) && (isPeerTrusted || !IsOfProxies(name));
 
     /// <summary>Whether a field of a backend's response is passed on to the client unchanged.</summary>
     public static bool IsReturned(string name) => !NotInResponse.Contains(name);
@@ -71,6 +85,10 @@ internal static class HeaderRules
 
     /// <summary>Whether <c>Via</c> names this load balancer so often that the request must be in a loop.</summary>
     public static bool IsLoop(StringValues via) => via.Count > 0 && via.Sum(line => line!.Split(',').Count(IsThisNode)) >= MaxPasses;
+
+    // Most names differ in their length already.
+    private static bool IsOfProxies(string name) =>
+        name.Length is 9 or (>= 15 and <= 18) && NamesTheClient.Contains(name.Replace('_', '-'));
 
     private static bool IsThisNode(string hop) => hop.TrimEnd().EndsWith(" " + NodeName, StringComparison.OrdinalIgnoreCase);
 }

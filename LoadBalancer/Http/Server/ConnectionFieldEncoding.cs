@@ -46,7 +46,7 @@ internal sealed class ConnectionFieldEncoding : Encoding
         var text = Latin1.GetString(value);
         var tokens = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         return tokens.Any(token => IsAny(token, "close", "upgrade")) ? string.Join(", ", tokens.Append("keep-alive"))
-            : tokens.Any(token => !IsAny(token, "keep-alive") && HeaderRules.IsForwarded(token))
+            : tokens.Any(token => !IsAny(token, "keep-alive") && HeaderRules.IsForwarded(token, isPeerTrusted: true))
                 ? string.Join(", ", tokens.Append("close").Append("keep-alive"))
             : text;
     }

@@ -180,7 +180,7 @@ internal sealed class RequestBody(HttpRequest request)
                         target.Abort(AbortCause.Client);
                         throw new IOException("an invalid trailer");
                     }
-                    if (HeaderRules.IsTrailer(name))
+                    if (HeaderRules.IsRequestTrailer(name))
                     {
                         passed.Add((name, value!));
                     }

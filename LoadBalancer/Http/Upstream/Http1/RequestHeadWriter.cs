@@ -47,7 +47,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         var named = HeaderRules.NamedByConnection(headers.Connection);
         foreach (var (name, values) in headers)
         {
-            if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true)
+            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true)
             {
                 if (!RequestRules.IsFieldName(name))
                 {

@@ -53,7 +53,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         foreach (var (name, values) in headers)
         {
             // RFC 8441 section 5: the key of a WebSocket's handshake is not used over HTTP/2.
-            if (HeaderRules.IsForwarded(name) && named?.Contains(name) != true
+            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true
                 && !(request.IsUpgrade && name.Equals(HeaderNames.SecWebSocketKey, StringComparison.OrdinalIgnoreCase)))
             {
                 foreach (var value in values)
