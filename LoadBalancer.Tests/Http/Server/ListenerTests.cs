@@ -22,6 +22,21 @@ internal sealed class ListenerTests
     [TestCase("shop.example", "/API", "web")]
     [TestCase("shop.example", "/x/../api/y", "api")]
     [TestCase("a.wild.example", "/api", "wild")]
+    [TestCase("api.example.", "/", "api")]
+    [TestCase("API.example.:80", "/", "api")]
+    [TestCase("a.wild.example.", "/", "wild")]
+    [TestCase("api.example..", "/", "web")]
+    [TestCase("shop.example", "/api%2fx", "web")]
+    [TestCase("shop.example", "http://shop.example/api%2fx", "web")]
+    [TestCase("shop.example", "http://shop.example/%61pi/x", "api")]
+    [TestCase("shop.example", "/%61pi/x", "api")]
+    [TestCase("shop.example", "http://SHOP.example/api", "api")]
+    [TestCase("shop.example", "https://shop.example/x/%2e%2e/api?y", "api")]
+    [TestCase("shop.example", "http://shop.example/./api/.", "api")]
+    [TestCase("shop.example", "http://shop.example/..//api", "web")]
+    [TestCase("shop.example", "http://shop.example/x/..", "web")]
+    [TestCase("shop.example", "http://api.example.:8080", "api")]
+    [TestCase("shop.example", "http://API.example?x", "api")]
     public async Task Route_HostAndPath_ChooseThePool(string host, string target, string pool)
     {
         await using var web = RawServer.Answering(Answer("web"));

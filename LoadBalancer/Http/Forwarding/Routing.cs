@@ -61,10 +61,16 @@ public sealed class RoutingTable
         public bool Matches(HttpRequest request) =>
             MatchesHost(request.Host.Host) && (!_path.HasValue || request.Path.StartsWithSegments(_path, StringComparison.Ordinal));
 
-        private bool MatchesHost(string host) =>
-            options.Host is null
-            || (_suffix is null
+        private bool MatchesHost(string asked)
+        {
+            if (options.Host is null)
+            {
+                return true;
+            }
+            var host = asked.EndsWith('.') ? asked.AsSpan(0, asked.Length - 1) : asked; // The root of names may be written out.
+            return _suffix is null
                 ? host.Equals(options.Host, StringComparison.OrdinalIgnoreCase)
-                : host.EndsWith(_suffix, StringComparison.OrdinalIgnoreCase) && host.Length > _suffix.Length);
+                : host.EndsWith(_suffix, StringComparison.OrdinalIgnoreCase) && host.Length > _suffix.Length;
+        }
     }
 }

@@ -20,7 +20,7 @@ internal static class RequestRules
     private const int MaxRequestLine = 8 * 1024; // in bytes, with its line end
 
     private static readonly SearchValues<char> ForbiddenInTarget = SearchValues.Create(
-        [.. Enumerable.Range(0, 0x21).Select(c => (char)c), .. Enumerable.Range(0x7f, 0x81).Select(c => (char)c)]);
+        [.. Enumerable.Range(0, 0x21).Select(c => (char)c), '#', .. Enumerable.Range(0x7f, 0x81).Select(c => (char)c)]);
 
     private static readonly SearchValues<char> TokenChars =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
@@ -49,7 +49,7 @@ internal static class RequestRules
     }
 
     /// <summary>
-    /// Whether a target has printable ASCII characters only (RFC 3986): no other could be taken by another server for its end.
+    /// Whether a target has printable ASCII characters only, and no <c>#</c> (RFC 3986): another server could take one for its end.
     /// </summary>
     public static bool IsTarget(string target) => !target.AsSpan().ContainsAny(ForbiddenInTarget);
 
@@ -68,6 +68,60 @@ internal static class RequestRules
         }
         var rest = target.AsSpan(schemeEnd + 3 + path);
         return rest[0] == '/' ? rest : string.Concat("/", rest);
+    }
+
+    /// <summary>
+    /// Checks a target that is in the absolute form, and sets the path that routes are chosen by to what it would be in the origin form:
+    /// Kestrel also decodes <c>%2F</c> there, takes any scheme, and reads <c>\</c> as <c>/</c>, which the backend does not see.
+    /// </summary>
+    /// <returns>False where it is neither in the origin form, nor <c>*</c>, nor an absolute form of http or https.</returns>
+    public static bool TryReadTarget(HttpContext context)
+    {
+        var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+        if (target.StartsWith('/') || target == "*" || HttpMethods.IsConnect(context.Request.Method))
+        {
+            return true;
+        }
+        var start = target.StartsWith("http://", StringComparison.OrdinalIgnoreCase) ? "http://".Length
+            : target.StartsWith("https://", StringComparison.OrdinalIgnoreCase) ? "https://".Length
+            : -1;
+        if (start < 0 || target.Contains('\\', StringComparison.Ordinal))
+        {
+            return false;
+        }
+        var authority = target.AsSpan(start);
+        authority = authority.IndexOfAny('/', '?') is >= 0 and var end ? authority[..end] : authority;
+        if (authority.IsEmpty || authority.Contains('@'))
+        {
+            return false; // RFC 9110 section 4.2.4
+        }
+        var path = OriginForm(target);
+        path = path.IndexOf('?') is >= 0 and var query ? path[..query] : path;
+        context.Request.Path = WithoutDots(PathString.FromUriComponent(path.ToString()).Value!);
+        return true;
+    }
+
+    // RFC 3986 section 5.2.4. An empty segment is one.
+    private static string WithoutDots(string path)
+    {
+        var kept = new List<string>();
+        var segments = path.Split('/')[1..];
+        foreach (var (i, segment) in segments.Index())
+        {
+            if (segment == ".." && kept.Count > 0)
+            {
+                kept.RemoveAt(kept.Count - 1);
+            }
+            if (segment is not ("." or ".."))
+            {
+                kept.Add(segment);
+            }
+            else if (i == segments.Length - 1)
+            {
+                kept.Add("");
+            }
+        }
+        return "/" + string.Join('/', kept);
     }
 
     /// <summary>Whether a peer is one of the listener's trusted proxies.</summary>

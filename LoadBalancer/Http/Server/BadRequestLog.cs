@@ -41,7 +41,8 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFo
         // A request that the pipeline has seen is logged when it is over.
         if (features is not IHostContextContainer<RequestSlot> { HostContext.IsRunning: true })
         {
-            errors?.Add(error.StatusCode, $"listener '{listener}'", null, null, "the request is malformed, too large or too slow");
+            var status = BadRequestTransport.StatusOf(error.StatusCode);
+            errors?.Add(status, $"listener '{listener}'", null, null, "the request is malformed, too large or too slow");
             var isHttp2 = HttpProtocol.IsHttp2(request?.Protocol ?? ""); // where the response has no body
             log?.Write(new AccessRecord
             {
@@ -51,8 +52,8 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFo
                 Method = OrDash(request?.Method),
                 Target = OrDash(request?.RawTarget),
                 Protocol = OrDash(request?.Protocol),
-                Status = error.StatusCode,
-                Bytes = isHttp2 ? 0 : BadRequestTransport.Body(error.StatusCode).Length,
+                Status = status,
+                Bytes = isHttp2 ? 0 : BadRequestTransport.Body(status).Length,
             });
         }
     }

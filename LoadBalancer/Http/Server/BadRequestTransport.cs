@@ -92,7 +92,7 @@ internal sealed class BadRequestTransport(IDuplexPipe inner) : PipeWriter, IDupl
         if (text.StartsWith("HTTP/1.1 ", StringComparison.Ordinal) && text.Contains(NoBody, StringComparison.Ordinal))
         {
             var body = Body(int.Parse(text.AsSpan("HTTP/1.1 ".Length, 3), CultureInfo.InvariantCulture));
-            text = text.Replace(
+            text = WithoutAllow(text).Replace(
                 NoBody,
                 $"Content-Length: {body.Length}\r\nContent-Type: text/plain; charset=utf-8\r\n"
                 + $"Proxy-Status: {HeaderRules.NodeName}; error=http_request_error\r\n",
@@ -100,6 +100,16 @@ internal sealed class BadRequestTransport(IDuplexPipe inner) : PipeWriter, IDupl
         }
         return Encoding.Latin1.GetBytes(text);
     }
+
+    /// <summary>
+    /// The status for one of Kestrel's. It answers 405 where a target is in no form that a request may have (<c>GET h:80</c>), as if
+    /// CONNECT, the only method for such a target, were allowed.
+    /// </summary>
+    internal static int StatusOf(int status) => status == StatusCodes.Status405MethodNotAllowed ? StatusCodes.Status400BadRequest : status;
+
+    private static string WithoutAllow(string response) => !response.StartsWith("HTTP/1.1 405", StringComparison.Ordinal) ? response
+        : response.Replace("405 Method Not Allowed", "400 Bad Request", StringComparison.Ordinal)
+            .Replace("Allow: CONNECT\r\n", "", StringComparison.Ordinal).Replace("Allow: OPTIONS\r\n", "", StringComparison.Ordinal);
 
     /// <summary>The line of text for a status of Kestrel's.</summary>
     internal static string Body(int status) => status switch

@@ -6,14 +6,16 @@ using Microsoft.AspNetCore.Http.Features;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>
-/// Checks the head of a request before the pipeline sees it, at a listener that speaks HTTP/2 or HTTP/3. There Kestrel would count the
-/// crumbs of a cookie as fields, and reset the stream where the target is too long. It also takes the scheme from the request
-/// (<c>:scheme</c>): a proxy that ends TLS and speaks HTTP/2 without TLS sends <c>https</c>.
+/// Checks the head of a request before the pipeline sees it: the form of its target and, at a listener that speaks HTTP/2 or HTTP/3, more
+/// (<see cref="RequestRules.FindHeadError"/>). There Kestrel would count the crumbs of a cookie as fields, and reset the stream where the
+/// target is too long. It also takes the scheme from the request (<c>:scheme</c>): a proxy that ends TLS and speaks HTTP/2 without TLS sends
+/// <c>https</c>.
 /// </summary>
 /// <param name="listener">The listener's name.</param>
 /// <param name="options">Its options; they say who is a trusted proxy.</param>
+/// <param name="speaksHttp2">Whether the listener speaks HTTP/2 or HTTP/3.</param>
 /// <param name="errors">Counts what is refused; null for no count.</param>
-internal sealed class HeadCheck(string listener, HttpListenerOptions options, ErrorStatistics? errors)
+internal sealed class HeadCheck(string listener, HttpListenerOptions options, bool speaksHttp2, ErrorStatistics? errors)
 {
     private readonly string _scheme = options.Address.Scheme;
     private volatile HttpListenerOptions _options = options;
@@ -38,6 +40,14 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, Er
     private ForwardError? FindError(HttpContext context)
     {
         var request = context.Request;
+        if (!RequestRules.TryReadTarget(context))
+        {
+            return ForwardError.RequestHead;
+        }
+        if (!speaksHttp2)
+        {
+            return null;
+        }
         if (request.Scheme != _scheme)
         {
             var (isHttp, isHttps) = (Is(request.Scheme, "http"), Is(request.Scheme, "https"));

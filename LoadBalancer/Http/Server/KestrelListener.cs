@@ -34,8 +34,8 @@ public sealed class KestrelListener : IListener
 
     private readonly HttpListenerOptions _options;
     private readonly PipelineApplication _application;
-    private readonly HeadCheck? _headCheck; // null where only HTTP/1.1 is spoken, as the next one
-    private readonly Http2RefusalLog? _http2Refusals;
+    private readonly HeadCheck _headCheck;
+    private readonly Http2RefusalLog? _http2Refusals; // null where only HTTP/1.1 is spoken
     private readonly TlsMiddleware? _tls;
     private readonly ILogger _logger;
     private readonly CertificateStore? _certificates;
@@ -57,7 +57,7 @@ public sealed class KestrelListener : IListener
         TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _logger) = (name, options, loggers.CreateLogger<KestrelListener>());
-        _headCheck = SpeaksHttp2 ? new HeadCheck(name, options, errors) : null;
+        _headCheck = new HeadCheck(name, options, SpeaksHttp2, errors);
         _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time, _headCheck);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address.Scheme == "https")
@@ -108,7 +108,7 @@ public sealed class KestrelListener : IListener
             var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
             limits.MaxRequestBodySize = http.MaxRequestBodySize;
             limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
-            _headCheck?.Apply(http);
+            _headCheck.Apply(http);
         }
         return _options.FixedSettingsThatDiffer(options);
     }

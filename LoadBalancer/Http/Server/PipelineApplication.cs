@@ -18,9 +18,9 @@ namespace LoadBalancer.Http.Server;
 /// <param name="log">The listener's access log, if it has one.</param>
 /// <param name="format">How its lines are written.</param>
 /// <param name="time">The clock.</param>
-/// <param name="check">Checks the heads of requests before; null where Kestrel's checks are enough.</param>
+/// <param name="check">Checks the heads of requests before.</param>
 internal sealed class PipelineApplication(
-    RequestDelegate pipeline, AccessLog? log, AccessLogFormat format, TimeProvider time, HeadCheck? check) : IHttpApplication<RequestSlot>
+    RequestDelegate pipeline, AccessLog? log, AccessLogFormat format, TimeProvider time, HeadCheck check) : IHttpApplication<RequestSlot>
 {
     /// <inheritdoc/>
     public RequestSlot CreateContext(IFeatureCollection contextFeatures)
@@ -44,7 +44,7 @@ internal sealed class PipelineApplication(
         {
             context.Context.Features.Set(context.Record = BeginRecord(context.Context)); // The forwarder adds pool, backend and bytes.
         }
-        return check?.RefuseAsync(context.Context) ?? pipeline(context.Context);
+        return check.RefuseAsync(context.Context) ?? pipeline(context.Context);
     }
 
     /// <inheritdoc/>
