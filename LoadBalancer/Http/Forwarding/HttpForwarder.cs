@@ -64,75 +64,82 @@ public sealed partial class HttpForwarder
     /// <param name="clientHash">See <see cref="WantsClientHash"/>.</param>
     public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash)
     {
-        // 1. Reject a request that must not be forwarded, or is in a loop.
         var start = _time.GetTimestamp();
-        var hasBody = !HttpMethods.IsConnect(context.Request.Method)
-            && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
-        var body = hasBody ? new RequestBody(context.Request) : null;
-        if (RequestRules.FindError(context, hasBody) is { } invalid)
+        try
         {
-            await RespondWithErrorAsync(context, invalid, start);
-            return;
-        }
-
-        _budget.CountRequest();
-        var own = _sticky?.Find(context.Request);
-        var error = ForwardError.NoBackend;
-        string? cause = null;
-        List<Backend>? tried = null;
-        for (var attempts = 0; attempts < _options.Retry.Attempts;)
-        {
-            // 2. Choose a backend that was not tried yet, the client's own first; where all are at their limit wait in the queue.
-            var selection = new SelectionContext(tried, clientHash);
-            if (!TryChoose(selection, own, out var lease))
+            // 1. Reject a request that must not be forwarded, or is in a loop.
+            var hasBody = !HttpMethods.IsConnect(context.Request.Method)
+                && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+            var body = hasBody ? new RequestBody(context.Request) : null;
+            if (RequestRules.FindError(context, hasBody) is { } invalid)
             {
-                var admission = await _pool.AcquireAsync(selection, _options.Queue.Timeout, _time, context.RequestAborted);
-                if (!admission.IsAdmitted)
-                {
-                    error = tried is null ? ErrorOf(admission.Rejection) : error; // What became of the request itself says more.
-                    break;
-                }
-                lease = admission.Lease;
-            }
-
-            if (tried is not null)
-            {
-                _pool.Statistics.CountRetry();
-            }
-
-            // 3. Send the request, and relay the response once its head is there.
-            var sent = _hedge is not null && _hedge.CanHedge(context, hasBody) && _hedge.Delay is { } delay
-                ? await SendHedgedAsync(context, lease, isPeerTrusted, delay, tried ??= [], clientHash)
-                : await SendAsync(context, lease, body, isPeerTrusted, default);
-            if (sent.Exchange is not null)
-            {
-                await RelayAsync(context, sent, body, own, isPeerTrusted, record, start);
+                await RespondWithErrorAsync(context, invalid, start);
                 return;
             }
 
-            // 4. Go on to the next backend, where it is safe for the client.
-            (error, cause) = (sent.Error, sent.Cause);
-            (tried ??= []).Add(lease.Backend);
-            if (record is not null)
+            _budget.CountRequest();
+            var own = _sticky?.Find(context.Request);
+            var error = ForwardError.NoBackend;
+            string? cause = null;
+            List<Backend>? tried = null;
+            for (var attempts = 0; attempts < _options.Retry.Attempts;)
             {
-                (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+                // 2. Choose a backend that was not tried yet, the client's own first; where all are at their limit wait in the queue.
+                var selection = new SelectionContext(tried, clientHash);
+                if (!TryChoose(selection, own, out var lease))
+                {
+                    var admission = await _pool.AcquireAsync(selection, _options.Queue.Timeout, _time, context.RequestAborted);
+                    if (!admission.IsAdmitted)
+                    {
+                        error = tried is null ? ErrorOf(admission.Rejection) : error; // What became of the request itself says more.
+                        break;
+                    }
+                    lease = admission.Lease;
+                }
+
+                if (tried is not null)
+                {
+                    _pool.Statistics.CountRetry();
+                }
+
+                // 3. Send the request, and relay the response once its head is there.
+                var sent = _hedge is not null && _hedge.CanHedge(context, hasBody) && _hedge.Delay is { } delay
+                    ? await SendHedgedAsync(context, lease, isPeerTrusted, delay, tried ??= [], clientHash)
+                    : await SendAsync(context, lease, body, isPeerTrusted, default);
+                if (sent.Exchange is not null)
+                {
+                    await RelayAsync(context, sent, body, own, isPeerTrusted, record, start);
+                    return;
+                }
+
+                // 4. Go on to the next backend, where it is safe for the client.
+                (error, cause) = (sent.Error, sent.Cause);
+                (tried ??= []).Add(lease.Backend);
+                if (record is not null)
+                {
+                    (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+                }
+                if (error.Outcome() == AttemptOutcome.Abandoned || body is { IsUsedUp: true })
+                {
+                    break;
+                }
+                if (error.Outcome() == AttemptOutcome.ConnectFailed)
+                {
+                    continue; // Nothing was sent: always safe, and no load on a backend.
+                }
+                attempts++;
+                if (error != ForwardError.ResponseHead || !RequestRules.IsIdempotent(context.Request.Method)
+                    || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
+                {
+                    break;
+                }
             }
-            if (error.Outcome() == AttemptOutcome.Abandoned || body is { IsUsedUp: true })
-            {
-                break;
-            }
-            if (error.Outcome() == AttemptOutcome.ConnectFailed)
-            {
-                continue; // Nothing was sent: always safe, and no load on a backend.
-            }
-            attempts++;
-            if (error != ForwardError.ResponseHead || !RequestRules.IsIdempotent(context.Request.Method)
-                || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
-            {
-                break;
-            }
+            await RespondWithErrorAsync(context, error, start, cause);
         }
-        await RespondWithErrorAsync(context, error, start, cause);
+        catch (Exception e) when (e is not Microsoft.AspNetCore.Http.BadHttpRequestException) // Kestrel answers these itself.
+        {
+            await EndUnexpectedAsync(context, e, start);
+        }
     }
 
     private bool TryChoose(in SelectionContext selection, Backend? own, [NotNullWhen(true)] out BackendLease? lease) =>
@@ -260,6 +267,10 @@ public sealed partial class HttpForwarder
         }
         finally
         {
+            if (body is not null)
+            {
+                await exchange.EndUploadAsync(); // It reads the request too, if the response could not be relayed.
+            }
             if (sent.SlowerAttempt is not null)
             {
                 await sent.SlowerAttempt; // It reads the request, which is valid until this method returns.
@@ -328,6 +339,21 @@ public sealed partial class HttpForwarder
         return ErrorResponse.WriteAsync(context, error);
     }
 
+    // No step expects this exception, so it is an error of this program: no fault of a backend, and not tried again.
+    private Task EndUnexpectedAsync(HttpContext context, Exception e, long start)
+    {
+        if (context.RequestAborted.IsCancellationRequested)
+        {
+            return ErrorResponse.WriteAsync(context, ForwardError.ClientGone); // Much fails where the client's connection has ended.
+        }
+        LogUnexpected(e, _pool.Name, context.Request.Method);
+        if (!context.Response.HasStarted)
+        {
+            context.Response.Clear(); // A part of the head may be there.
+        }
+        return RespondWithErrorAsync(context, ForwardError.Internal, start, $"an unexpected error, {e.GetType().Name}: {e.Message}");
+    }
+
     private static string RawTarget(HttpContext context) => context.Features.Get<IHttpRequestFeature>()!.RawTarget;
 
     [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]
@@ -335,6 +361,9 @@ public sealed partial class HttpForwarder
 
     [LoggerMessage(11, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' ended in the middle of a response: {Reason}")]
     private partial void LogResponseBroken(string pool, string backend, string reason);
+
+    [LoggerMessage(12, LogLevel.Error, "pool '{Pool}': an unexpected error ended a {Method} request with 502; please report it")]
+    private partial void LogUnexpected(Exception e, string pool, string method);
 
     /// <summary>The result of an attempt: a response whose head was read, or an error.</summary>
     /// <param name="Exchange">The response; null where there is none, and the lease is completed.</param>

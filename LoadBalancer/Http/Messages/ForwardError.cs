@@ -59,6 +59,9 @@ public enum ForwardError
     /// <summary>The backend took too long to answer.</summary>
     ResponseTimeout,
 
+    /// <summary>This program has failed in a way that it does not expect.</summary>
+    Internal,
+
     /// <summary>The client went away, so there is no one to respond to.</summary>
     ClientGone,
 
@@ -95,6 +98,7 @@ internal static class ForwardErrors
         ForwardError.ResponseHead => (502, "The backend closed the connection without an answer", "connection_terminated"),
         ForwardError.ResponseMalformed => (502, "The backend sent an invalid answer", "http_protocol_error"),
         ForwardError.ResponseTimeout => (504, "The backend did not answer in time", "http_response_timeout"),
+        ForwardError.Internal => (502, "The load balancer could not forward the request", "proxy_internal_error"),
         ForwardError.ClientGone => (499, "The client closed the connection", "http_request_error"),
         ForwardError.RequestBody => (400, "The request is incomplete or malformed", "http_request_error"),
         ForwardError.RequestTooLarge => (413, "The request body is too large", "http_request_error"),

@@ -72,7 +72,11 @@ internal sealed class UpstreamClient(HttpClient client)
             }
             catch
             {
-                exchange?.Dispose();
+                if (exchange is not null)
+                {
+                    await exchange.EndUploadAsync();
+                    exchange.Dispose();
+                }
                 throw;
             }
         }

@@ -322,7 +322,7 @@ internal sealed class Http2Connections : IDisposable
         {
             Adopt(await OpenAsync());
         }
-        catch (ForwardException e)
+        catch (Exception e) // Of whatever kind: the requests that wait would wait for ever.
         {
             failure = e;
         }
