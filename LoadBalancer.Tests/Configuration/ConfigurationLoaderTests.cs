@@ -91,7 +91,7 @@ internal sealed class ConfigurationLoaderTests
                 "Listeners": {
                   "web": { "Address": "http://127.0.0.1:8080", "Pool": "wb", "StatusEndpoint": true },
                   "two": { "Address": "http://*:8080", "Pool": "web" },
-                  "three": { "Address": "http://127.0.0.1", "Protocol": "Htp" } },
+                  "three": { "Address": "udp://127.0.0.1", "Protocol": "Htp" } },
                 "Pools": {
                   "web": {
                     "Backends": {
@@ -101,11 +101,11 @@ internal sealed class ConfigurationLoaderTests
                   "list": { "Backends": [ "http://a:1" ] },
                   "none": {} } } }
             """).Should().BeEquivalentTo(
-            "Oops: unknown key",
+            "Oops: unknown key; expected LoadBalancer, $schema",
             "LoadBalancer:Listeners:web:StatusEndpoint: unknown key; did you mean 'StatusEndpoints'?",
             "LoadBalancer:Listeners:web:Pool: pool 'wb' is not defined; expected one of 'web', 'list', 'none'",
             "LoadBalancer:Listeners:two:Address: http://*:8080 is already taken by listener 'web'",
-            "LoadBalancer:Listeners:three:Address: 'http://127.0.0.1' has no port; expected http://host:port",
+            "LoadBalancer:Listeners:three:Address: 'udp://127.0.0.1' has no port; expected udp://host:port",
             "LoadBalancer:Listeners:three:Protocol: 'Htp' is not valid; expected Http or Tcp or Tasks or Broker; did you mean 'Http'?",
             "LoadBalancer:Listeners:three:Pool: is missing; expected one of 'web', 'list', 'none'",
             "LoadBalancer:Pools:web:Backends:b1:Address: 'htp://x' is not a valid address; expected http://, https:// or tcp://host:port",
@@ -115,12 +115,12 @@ internal sealed class ConfigurationLoaderTests
             "LoadBalancer:Pools:web:Backends:b4: '7' is not an object; "
             + "expected { Address, HeartbeatAddress, Weight, MaxInFlight, AdminState }",
             "LoadBalancer:Pools:web:Backends:b4:Address: is missing; expected for example http://127.0.0.1:3000",
-            "LoadBalancer:Pools:web:HealthCheck:Interval: '30' is not valid; "
-            + "expected a duration as hours:minutes:seconds, for example 00:00:30",
+            "LoadBalancer:Pools:web:HealthCheck:Interval: '30' has no unit; "
+            + "expected a duration, for example 500ms, 30s, 5m, 1h or 00:00:30",
             "LoadBalancer:Pools:web:HealthCheck:Intervall: unknown key; did you mean 'Interval'?",
             "LoadBalancer:Pools:web:HealthCheck:Fall: '0' is out of range; expected 1 or more",
             "LoadBalancer:Pools:web:HealthCheck:Timeout: is an object or a list; "
-            + "expected a duration as hours:minutes:seconds, for example 00:00:30",
+            + "expected a duration, for example 500ms, 30s, 5m, 1h or 00:00:30",
             "LoadBalancer:Pools:list:Backends: expected an object with a name for each entry",
             "LoadBalancer:Pools:none:Backends: no backend is defined; expected at least one");
     }
@@ -142,6 +142,60 @@ internal sealed class ConfigurationLoaderTests
     public void Load_WrongJsonType_IsAnError(string setting, string error) =>
         Errors(Valid.Replace("\"Backends\":", setting + ", \"Backends\":", StringComparison.Ordinal))
             .Should().ContainSingle().Which.Should().StartWith(error);
+
+    [Test]
+    public void Load_SchemaForEditors_IsNoUnknownKey() =>
+        Errors(Valid.Replace("{ \"LoadBalancer\"", "{ \"$schema\": \"loadbalancer.json\", \"LoadBalancer\"", StringComparison.Ordinal))
+            .Should().BeEmpty();
+
+    [Test]
+    public void Load_UnknownKeyLikeNoOther_ListsWhatIsAllowed() =>
+        Errors(Valid.Replace("\"Backends\":", "\"Retry\": { \"Colour\": 1 }, \"Backends\":", StringComparison.Ordinal))
+            .Should().Equal("LoadBalancer:Pools:web:Retry:Colour: unknown key; expected Attempts, Budget");
+
+    [Test]
+    public void Load_UnknownKeyWithoutValue_IsAnErrorToo() =>
+        Errors(Valid.Replace("\"Backends\":", "\"Hege\": null, \"Backends\":", StringComparison.Ordinal))
+            .Should().Equal("LoadBalancer:Pools:web:Hege: unknown key; did you mean 'Hedge'?");
+
+    [Test]
+    public void Load_BackendWithoutValue_IsNotThere() =>
+        LoadPool("\"Policy\": null", "\"b1\": { \"Address\": \"http://a:1\" }, \"b2\": null").Backends.Keys.Should().Equal("b1");
+
+    [Test]
+    public void Load_UnknownKeyOfAListener_ListsTheSettingsOfItsProtocol() =>
+        Errors(Valid.Replace("\"Pool\": \"web\"", "\"Pool\": \"web\", \"Colour\": 1", StringComparison.Ordinal))
+            .Should().ContainSingle().Which.Should().Contain("Protocol, Address, Pool").And.Contain("Routes").And.NotContain("TaskTimeout");
+
+    [Test]
+    public void Load_ErrorInTheFile_NamesItsLine() =>
+        Load("""
+            // a comment
+            { "LoadBalancer": {
+                "Listeners": { "web": { "Address": "http://127.0.0.1:8080", /* over
+                  two lines */ "Pool": "web",
+                  "Routes": [
+                    { "Pool": "web", "Path": "/a" },
+                    { "Pool": "other" } ] } },
+                "Pools": { "web": {
+                  "Backends": {
+                    "b1": { "Weight": 1 } },
+                  "Policy": "Fist" } } } }
+            """).Errors.Select(error => (error.Path["LoadBalancer:".Length..], error.Line)).Should().BeEquivalentTo(new[]
+        {
+            ("Listeners:web:Routes:1:Pool", 7), ("Pools:web:Backends:b1:Address", 10), ("Pools:web:Policy", 11),
+        });
+
+    [Test]
+    public void Load_DoubledKey_NamesTheLineOfTheSecond() =>
+        Load("{\n\"LoadBalancer\": {},\n\"LoadBalancer\": {} }").Errors.Should().ContainSingle()
+            .Which.ToString().Should().Be("LoadBalancer: stands twice in the file (line 3)");
+
+    [Test]
+    public void Load_ErrorOnTheCommandLine_NamesNoLine() =>
+        Load(Valid.Replace("\"Backends\":", "\"Policy\": \"First\", \"Backends\":", StringComparison.Ordinal),
+            "--LoadBalancer:Pools:web:Policy=Fist", "--LoadBalancer:Pools:web:Retry:Oops=1")
+            .Errors.Select(error => error.Line).Should().HaveCount(2).And.OnlyContain(line => line == null);
 
     [Test]
     public void Load_ByteOrderMark_IsSkipped()
@@ -201,7 +255,7 @@ internal sealed class ConfigurationLoaderTests
         return loaded.Options.Pools["web"];
     }
 
-    private IEnumerable<string> Errors(string json) => Load(json).Errors.Select(error => error.ToString());
+    private IEnumerable<string> Errors(string json) => Load(json).Errors.Select(error => $"{error with { Line = null }}");
 
     private LoadedConfiguration Load(string json, params string[] overrides)
     {

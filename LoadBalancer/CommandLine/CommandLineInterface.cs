@@ -1,14 +1,21 @@
 using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Configuration.Reading;
 
 namespace LoadBalancer.CommandLine;
 
 /// <summary>
-/// The command line: without a command it runs; <c>check</c>, <c>--config FILE</c>, settings as <c>--LoadBalancer:…=…</c>.
+/// The command line: without a command it runs; <c>check</c>, <c>schema</c>, <c>--config FILE</c>, settings as
+/// <c>--LoadBalancer:…=…</c>.
 /// </summary>
 internal static class CommandLineInterface
 {
+    private static readonly JsonSerializerOptions ForPeople =
+        new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     private const string SettingPrefix = "--" + LoadBalancerOptions.SectionName + ":";
 
     /// <summary>Reads the command line and does what it says; if the configuration is invalid, only its errors are printed.</summary>
@@ -24,6 +31,7 @@ internal static class CommandLineInterface
             Recursive = true,
         };
         var check = new Command("check", "Check the configuration, report every error and warning in it, and exit.");
+        var schema = new Command("schema", "Print the JSON schema of the configuration file, for editors, and exit.");
         var root = new RootCommand($"""
             A load balancer for HTTP, TCP, tasks and ZeroMQ requests, with health checks.
 
@@ -32,6 +40,7 @@ internal static class CommandLineInterface
             """);
         root.Options.Add(config);
         root.Subcommands.Add(check);
+        root.Subcommands.Add(schema);
 
         root.SetAction(async (parsed, _) =>
         {
@@ -47,6 +56,7 @@ internal static class CommandLineInterface
             }
             return valid ? 0 : 1;
         });
+        schema.SetAction(_ => Console.WriteLine(ConfigurationSchema.Create().ToJsonString(ForPeople)));
         // The host handles signals, and waits for requests in flight: no time-out of two seconds here.
         var invocation = new InvocationConfiguration { ProcessTerminationTimeout = null };
         return await root.Parse([.. args.Where(arg => !IsSetting(arg))]).InvokeAsync(invocation);

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using LoadBalancer.Configuration.ChatRoom;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
@@ -9,7 +10,7 @@ namespace LoadBalancer.Configuration;
 public static class ConfigurationLoader
 {
     // The environment may have sections of other programs; in our own file every key is ours.
-    private static readonly string[] RootKeys = [LoadBalancerOptions.SectionName];
+    private static readonly string[] RootKeys = [LoadBalancerOptions.SectionName, "$schema"]; // The second is for editors.
 
     /// <summary>The file that is used where the user names none: the one that was shipped.</summary>
     public static string ShippedFile { get; } = Path.Combine(AppContext.BaseDirectory, "appsettings.json");
@@ -29,21 +30,48 @@ public static class ConfigurationLoader
         if (errors.Count > 0)
         {
             // What was not understood is missing below, and would be reported as missing too.
-            return new(new(), errors, path, text, overrides);
+            return new(new(), Located(errors, text), path, text, overrides);
         }
 
         var chatRoom = ChatRoomFile.TryRead(fromFile);
-        fromFile = chatRoom?.Settings ?? fromFile;
-        var binder = new OptionsBinder(errors, fromFile.Keys);
-        binder.RefuseUnknownKeys(new ConfigurationBuilder().AddInMemoryCollection(fromFile).Build().GetChildren(), RootKeys);
+        var settings = chatRoom?.Settings ?? fromFile;
+        var binder = new OptionsBinder(errors, settings.Keys);
+        binder.RefuseUnknownKeys(new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetChildren(), RootKeys);
         var configuration = new ConfigurationBuilder()
-            .AddInMemoryCollection(fromFile)
+            .AddInMemoryCollection(settings)
             .AddEnvironmentVariables()
             .AddCommandLine(overrides)
             .Build();
         var options = binder.Bind<LoadBalancerOptions>(configuration.GetSection(LoadBalancerOptions.SectionName));
         var warnings = new List<ConfigurationError>();
         ConfigurationValidator.Validate(options, errors, warnings);
-        return new(options, chatRoom?.Errors(errors) ?? errors, path, text, overrides) { Warnings = warnings };
+
+        // A setting that is overridden, or only there, is in no line of the file.
+        bool IsFromFile(string key) =>
+            settings.TryGetValue(key, out var value) ? configuration[key] == value : !configuration.GetSection(key).Exists();
+        return new(options, Located(chatRoom?.Errors(errors) ?? errors, text, chatRoom is null ? IsFromFile : _ => true), path, text, overrides)
+        {
+            Warnings = Located(warnings, text, IsFromFile),
+        };
+    }
+
+    // With the line of each, where it is in the file.
+    private static List<ConfigurationError> Located(
+        List<ConfigurationError> errors, string? text, Func<string, bool>? isFromFile = null)
+    {
+        if (errors.Count == 0 || text is null)
+        {
+            return errors;
+        }
+        try
+        {
+            var lines = new LineNumbers(text);
+            return [.. errors.Select(error =>
+                isFromFile?.Invoke(error.Path) == false ? error : error with { Line = lines.Find(error.Path) })];
+        }
+        catch (JsonException)
+        {
+            return errors; // One of them says so, and where.
+        }
     }
 }

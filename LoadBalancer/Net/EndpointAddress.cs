@@ -30,8 +30,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
     public bool IsLoopback => Host == "localhost" || IPAddress.TryParse(Host, out var ip) && IPAddress.IsLoopback(ip);
 
     /// <summary>
-    /// Reads <c>scheme://host:port</c>. A path, a query or user information is an error, because nothing here would use it. So is a
-    /// missing port, except with <c>tcp</c>: a default one (80, 443) is rarely what was meant.
+    /// Reads <c>scheme://host:port</c>. A path, a query or user information is an error, because nothing here would use it. Without a port
+    /// <c>http</c> has 80 and <c>https</c> 443 (RFC 9110 section 4.2); <c>tcp</c> has <see cref="NoPort"/>; with <c>udp</c> it is an error.
     /// </summary>
     /// <param name="text">What the configuration says.</param>
     /// <param name="address">The address, where the text is one.</param>
@@ -56,7 +56,7 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
 
         var colon = authority.LastIndexOf(':');
         var hasPort = colon >= 0 && colon > authority.IndexOf(']', StringComparison.Ordinal);
-        if (!hasPort && scheme != "tcp")
+        if (!hasPort && scheme == "udp")
         {
             error = $"'{text}' has no port; expected {scheme}://host:port";
             return false;
@@ -75,10 +75,12 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         {
             return false;
         }
-        address = new EndpointAddress(scheme, host, hasPort ? port : NoPort);
+        address = new EndpointAddress(scheme, host, hasPort ? port : DefaultPort(scheme));
         return true;
     }
 
     /// <summary><c>scheme://host:port</c>.</summary>
     public override string ToString() => $"{Scheme}://{Authority}";
+
+    private static int DefaultPort(string scheme) => scheme switch { "http" => 80, "https" => 443, _ => NoPort };
 }

@@ -120,7 +120,7 @@ internal sealed class ChatRoomFileTests : IDisposable
         return $"{options.Heartbeat!.Address}: {string.Join(", ", backends)}";
     }
 
-    private string[] Errors(string text) => [.. Load(text).Errors.Select(error => error.ToString())];
+    private string[] Errors(string text) => [.. Load(text).Errors.Select(error => $"{error with { Line = null }}")];
 
     private LoadedConfiguration Load(string text, params string[] overrides)
     {

@@ -135,7 +135,7 @@ internal sealed class ProtocolTests
             "Pools": { "a": { "Backends": { "b": { "Address": "http://a:1" } } } }
             """).Should().Equal("LoadBalancer:Pools:a: is used by Http and Tcp listeners; expected a pool for each");
 
-    private string[] Errors(string configuration) => [.. Load(configuration).Errors.Select(error => error.ToString())];
+    private string[] Errors(string configuration) => [.. Load(configuration).Errors.Select(error => $"{error with { Line = null }}")];
 
     private LoadedConfiguration Load(string configuration)
     {

@@ -93,7 +93,7 @@ internal sealed class ChatRoomFile
         {
             if (!IsKey(key, Keys))
             {
-                _errors.Add(new(key, "unknown key" + NearestName.Hint(key, Keys)));
+                _errors.Add(new(key, NearestName.UnknownKey(key, Keys)));
             }
         }
         var mode = _file.GetValueOrDefault(Mode);

@@ -8,7 +8,7 @@ public sealed record BackendOptions
 {
     /// <summary>
     /// Where it listens: <c>http://host:port</c> or <c>https://host:port</c>, or <c>tcp://host:port</c> where connections are relayed.
-    /// Required.
+    /// Without a port http has 80 and https 443. Required.
     /// </summary>
     public EndpointAddress Address { get; init; } = null!;
 

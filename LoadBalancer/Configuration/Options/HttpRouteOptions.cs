@@ -17,4 +17,18 @@ public sealed record HttpRouteOptions
 
     /// <summary>The pool that they go to. Required.</summary>
     public string Pool { get; init; } = null!;
+
+    /// <summary>Whether it matches every request that another route matches.</summary>
+    internal bool Covers(HttpRouteOptions other) => CoversHost(other.Host) && CoversPath(other.Path);
+
+    private bool CoversHost(string? other) =>
+        Host is null
+        || other is not null && (other.Equals(Host, StringComparison.OrdinalIgnoreCase)
+            || Host.StartsWith("*.", StringComparison.Ordinal) && other.EndsWith(Host[1..], StringComparison.OrdinalIgnoreCase));
+
+    private bool CoversPath(string? other)
+    {
+        var (mine, others) = ((Path ?? "").TrimEnd('/'), (other ?? "").TrimEnd('/') + "/");
+        return others.StartsWith(mine + "/", StringComparison.Ordinal);
+    }
 }

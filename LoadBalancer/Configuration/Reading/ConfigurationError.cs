@@ -7,6 +7,11 @@ namespace LoadBalancer.Configuration.Reading;
 /// <param name="Message">What is wrong and what was expected, in one line.</param>
 public sealed record ConfigurationError(string Path, string Message)
 {
+    /// <summary>
+    /// The line of the file in which the setting is, or the section that lacks it; from 1. Null where it does not come from the file.
+    /// </summary>
+    public int? Line { get; init; }
+
     /// <summary>The line that is shown to the user.</summary>
-    public override string ToString() => $"{Path}: {Message}";
+    public override string ToString() => Line is null ? $"{Path}: {Message}" : $"{Path}: {Message} (line {Line})";
 }

@@ -83,6 +83,7 @@ internal static class JsonFile
                 }
                 break;
             case JsonValueKind.Null:
+                Mark(path, null, values); // It has no value, but it is there: its key must be known.
                 break;
             default:
                 values[path] = element.ToString();
@@ -90,7 +91,7 @@ internal static class JsonFile
         }
     }
 
-    private static void Mark(string path, string mark, Dictionary<string, string?> values)
+    private static void Mark(string path, string? mark, Dictionary<string, string?> values)
     {
         if (path.Length > 0)
         {

@@ -11,6 +11,16 @@ internal static class NearestName
         return nearest.Distance <= Math.Max(1, nearest.Name.Length / 3) ? $"; did you mean '{nearest.Name}'?" : "";
     }
 
+    /// <summary>That a key is not known, with the one that was probably meant, else with all that are expected.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="known">The keys that are known there.</param>
+    /// <param name="expected">Those of them that are of use; null: all.</param>
+    public static string UnknownKey(string key, IReadOnlyCollection<string> known, IEnumerable<string>? expected = null)
+    {
+        var hint = Hint(key, known);
+        return "unknown key" + (hint.Length > 0 ? hint : "; expected " + string.Join(", ", expected ?? known));
+    }
+
     // Levenshtein's distance, letter case ignored.
     private static int Distance(string a, string b)
     {

@@ -28,11 +28,15 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     public T Bind<T>(IConfigurationSection section) where T : new() => (T)BindRecord(section, typeof(T));
 
     /// <summary>Reports each key of a section that is not one of those known.</summary>
-    public void RefuseUnknownKeys(IEnumerable<IConfigurationSection> children, IReadOnlyCollection<string> known)
+    /// <param name="children">The keys of the section.</param>
+    /// <param name="known">Those that are known.</param>
+    /// <param name="expected">Those of them that are of use there, for the message; null: all.</param>
+    public void RefuseUnknownKeys(
+        IEnumerable<IConfigurationSection> children, IReadOnlyCollection<string> known, IEnumerable<string>? expected = null)
     {
         foreach (var child in children.Where(child => !known.Contains(child.Key, StringComparer.OrdinalIgnoreCase)))
         {
-            errors.Add(new(child.Path, "unknown key" + NearestName.Hint(child.Key, known)));
+            errors.Add(new(child.Path, NearestName.UnknownKey(child.Key, known, expected)));
         }
     }
 
@@ -46,7 +50,8 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             errors.Add(new(section.Path, $"'{section.Value}' is not an object; expected {{ {expected} }}"));
             return record;
         }
-        RefuseUnknownKeys(section.GetChildren(), known ?? [.. properties.Select(property => property.Name)]);
+        string[] names = [.. properties.Select(property => property.Name)];
+        RefuseUnknownKeys(section.GetChildren(), known ?? names, names);
         foreach (var property in properties.Where(property => property.CanWrite))
         {
             var child = section.GetSection(property.Name);
@@ -111,7 +116,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             errors.Add(new(section.Path, "expected an object with a name for each entry"));
             return values;
         }
-        foreach (var child in children.OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
+        foreach (var child in children.Where(child => child.Exists()).OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
         {
             values[child.Key] = BindValue(child, valueType);
         }
@@ -130,7 +135,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             errors.Add(new(section.Path, "expected a list"));
             return Array.CreateInstance(itemType, 0);
         }
-        var items = children.Select(child => BindValue(child, itemType)).Where(item => item is not null).ToList();
+        var items = children.Where(child => child.Exists()).Select(child => BindValue(child, itemType)).Where(item => item is not null).ToList();
         var list = Array.CreateInstance(itemType, items.Count);
         for (var i = 0; i < items.Count; i++)
         {
@@ -154,11 +159,12 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         return value;
     }
 
-    // Those that every listener has come before those of its protocol.
-    private static PropertyInfo[] SettingsOf(Type type) =>
+    /// <summary>The settings that an options type has. Those that every listener has come before those of its protocol.</summary>
+    internal static PropertyInfo[] SettingsOf(Type type) =>
         [.. type.GetProperties(BindingFlags.Public | BindingFlags.Instance).OrderBy(property => property.DeclaringType == type)];
 
-    private static Type TypeOf(ListenerProtocol protocol) => protocol switch
+    /// <summary>The type of a listener's options.</summary>
+    internal static Type TypeOf(ListenerProtocol protocol) => protocol switch
     {
         ListenerProtocol.Http => typeof(HttpListenerOptions),
         ListenerProtocol.Tcp => typeof(TcpListenerOptions),

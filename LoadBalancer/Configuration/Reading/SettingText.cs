@@ -24,11 +24,11 @@ internal static class SettingText
             _ when type == typeof(int) => int.TryParse(text, NumberStyles.AllowLeadingSign, Invariant, out var i) ? i : null,
             _ when type == typeof(long) => long.TryParse(text, NumberStyles.AllowLeadingSign, Invariant, out var l) ? l : null,
             _ when type == typeof(double) => double.TryParse(text, NumberStyles.Float, Invariant, out var d) ? d : null,
-            _ when type == typeof(TimeSpan) => ParseDuration(text),
+            _ when type == typeof(TimeSpan) => DurationText.Parse(text, out reason),
             _ when type == typeof(EndpointAddress) => EndpointAddress.TryParse(text, out var address, out reason) ? address : null,
             _ when type == typeof(IPNetwork) => ParseNetwork(text),
             _ when type == typeof(IPAddress) => IPAddress.TryParse(text, out var ip) ? ip : null,
-            _ when type == typeof(HedgeAfter) => ParseHedgeAfter(text),
+            _ when type == typeof(HedgeAfter) => ParseHedgeAfter(text, out reason),
             _ when type == typeof(Version) => ParseVersion(text),
             _ when type.IsEnum => ParseName(text, type),
             _ => throw new NotSupportedException($"no way to read a {type.Name}"),
@@ -47,22 +47,23 @@ internal static class SettingText
         _ when type == typeof(IPAddress) => "an IP address, for example 127.0.0.1",
         _ when type == typeof(double) => "a number",
         _ when type == typeof(Version) => "1.1 or 2",
-        _ when type == typeof(TimeSpan) => "a duration as hours:minutes:seconds, for example 00:00:30",
-        _ when type == typeof(HedgeAfter) => "a percentile, for example p95, or a duration, for example 00:00:00.200",
+        _ when type == typeof(TimeSpan) => DurationText.Expected,
+        _ when type == typeof(HedgeAfter) => "a percentile, for example p95, or a duration, for example 200ms",
         _ when type == typeof(EndpointAddress) => "an address, for example http://127.0.0.1:8080",
         _ when type.IsEnum => string.Join(" or ", Enum.GetNames(type)),
         _ => "a text",
     };
 
-    // TimeSpan reads "30" as thirty days, which is hardly ever meant.
-    private static TimeSpan? ParseDuration(string text) =>
-        text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, Invariant, out var duration) ? duration : null;
-
-    private static HedgeAfter? ParseHedgeAfter(string text) =>
-        ParseDuration(text) is { } delay ? new HedgeAfter(delay, 0)
-        : text is ['p' or 'P', .. var number] && double.TryParse(number, NumberStyles.AllowDecimalPoint, Invariant, out var percentile)
-          && percentile is > 0 and < 100 ? new HedgeAfter(null, percentile)
-        : null;
+    private static HedgeAfter? ParseHedgeAfter(string text, out string? reason)
+    {
+        if (DurationText.Parse(text, out reason) is { } delay)
+        {
+            return new HedgeAfter(delay, 0);
+        }
+        reason = text.Contains(':', StringComparison.Ordinal) ? reason : null; // A percentile is expected too.
+        return text is ['p' or 'P', .. var number] && double.TryParse(number, NumberStyles.AllowDecimalPoint, Invariant, out var percentile)
+            && percentile is > 0 and < 100 ? new HedgeAfter(null, percentile) : null;
+    }
 
     private static Version? ParseVersion(string text) =>
         text switch { "1.1" => HttpVersion.Version11, "2" or "2.0" => HttpVersion.Version20, _ => null };

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.RegularExpressions;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics.Access;
 
 namespace LoadBalancer.Configuration.Validation;
 
@@ -17,7 +18,7 @@ internal static partial class HttpListenerValidator
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");
         section.RequireDuration(listener.RequestHeadersTimeout, "RequestHeadersTimeout");
         section.RequireDuration(listener.KeepAliveTimeout, "KeepAliveTimeout");
-        section.Require(listener.AccessLog.Length > 0, "AccessLog", "is empty; expected Off, Console or a file");
+        CheckAccessLog(listener.AccessLog, section);
     }
 
     private static void CheckTls(HttpListenerOptions listener, SectionValidator section)
@@ -43,11 +44,39 @@ internal static partial class HttpListenerValidator
         foreach (var (i, route) in routes.Index())
         {
             ListenerValidator.CheckPoolName(route.Pool, $"Routes:{i}:Pool", all, section);
-            section.Require(route.Path is null || route.Path.StartsWith('/'), $"Routes:{i}:Path",
-                $"'{route.Path}' is not a path; expected for example /api");
+            CheckRoutePath(route.Path, $"Routes:{i}:Path", section);
             section.Require(route.Host is null || IsHost(route.Host), $"Routes:{i}:Host",
                 $"'{route.Host}' is not a host name; expected for example shop.example.com or *.example.com");
+            var first = routes.Take(i).ToList().FindIndex(earlier => earlier.Covers(route));
+            if (first >= 0)
+            {
+                section.Warn($"Routes:{i}", $"never matches: Routes:{first}, which comes first, takes all of its requests; expected it before that");
+            }
         }
+    }
+
+    private static void CheckRoutePath(string? path, string key, SectionValidator section)
+    {
+        section.Require(path is null || path.StartsWith('/'), key, $"'{path}' is not a path; expected for example /api");
+        var star = path?.IndexOf('*', StringComparison.Ordinal) ?? -1;
+        section.Require(star < 0, key, $"'{path}' has a *, which stands for nothing here; expected for example "
+            + $"{(star > 1 ? path![..star].TrimEnd('/') : "/api")}, which takes everything below it too");
+        section.Require(path is null || !path.AsSpan().ContainsAny("?# "), key,
+            $"'{path}' can never match, for a path has no '?', '#' or blank; expected for example /api");
+    }
+
+    // false, none or stdout are meant to be words; a file of that name would appear somewhere, and nobody would look for it.
+    private static void CheckAccessLog(string setting, SectionValidator section)
+    {
+        if (setting.Equals("Off", StringComparison.OrdinalIgnoreCase) || setting.Equals("Console", StringComparison.OrdinalIgnoreCase))
+        {
+            return;
+        }
+        var isFile = setting.AsSpan().ContainsAny('/', '\\', '.');
+        section.Require(isFile, "AccessLog",
+            $"'{setting}' is not valid; expected Off, Console or a file, whose name has a dot or a slash, for example logs/access.log");
+        var error = isFile ? AppendingFile.FindError(setting) : null;
+        section.Require(error is null, "AccessLog", $"'{setting}' cannot be written: {error}");
     }
 
     private static bool IsHost(string host) =>

@@ -13,6 +13,10 @@ internal static partial class AppendingFile
     private const int SetFlags = 4; // F_SETFL
     private const int Append = 0x400; // O_APPEND
 
+    // access(2); the same everywhere.
+    private const int MayWrite = 2; // W_OK
+    private const int MayEnter = 1; // X_OK
+
     /// <summary>Opens a file, or makes it. Only on Linux is each write atomic with regard to other processes.</summary>
     /// <exception cref="IOException">It cannot be opened.</exception>
     /// <exception cref="UnauthorizedAccessException">It cannot be opened.</exception>
@@ -34,6 +38,25 @@ internal static partial class AppendingFile
         }
         return stream;
     }
+
+    /// <summary>Why a file cannot be appended to or made; null where it can. Opens and makes nothing.</summary>
+    public static string? FindError(string path)
+    {
+        if (Directory.Exists(path))
+        {
+            return "it is a directory";
+        }
+        var folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        return !Directory.Exists(folder) ? $"there is no directory '{folder}'"
+            : OperatingSystem.IsWindows() ? null // Its rules say less: opening the file will tell.
+            : Path.Exists(path) ? MayAccess(path, MayWrite) ? null : "permission denied"
+            : MayAccess(folder, MayWrite | MayEnter) ? null : $"permission denied in directory '{folder}'";
+    }
+
+    private static bool MayAccess(string path, int mode) => Access(path, mode) == 0;
+
+    [LibraryImport("libc", EntryPoint = "access", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Access(string path, int mode);
 
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     private static partial int Control(SafeHandle file, int command, int argument);
