@@ -1,6 +1,7 @@
 using System.CommandLine;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.CommandLine;
 
@@ -49,7 +50,8 @@ internal static class CommandLineInterface
         });
         // The host handles signals, and waits for requests in flight: no time-out of two seconds here.
         var invocation = new InvocationConfiguration { ProcessTerminationTimeout = null };
-        return await root.Parse([.. args.Where(arg => !IsSetting(arg))]).InvokeAsync(invocation);
+        // What is not understood is shown.
+        return await root.Parse([.. args.Where(arg => !IsSetting(arg)).Select(AddressText.WithoutCredentials)]).InvokeAsync(invocation);
     }
 
     private static bool IsSetting(string arg) =>

@@ -43,6 +43,9 @@ public sealed record ManagementOptions : ITlsOptions
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(Address, Token, TokenFile, Certificates.Count, MinProtocol, Ciphers.Count);
 
+    /// <inheritdoc/>
+    public override string ToString() => $"{Address}"; // never the token
+
     /// <summary>What is wrong with a token for this address, and what was expected; null for nothing.</summary>
     internal string? FindTokenError(string token) =>
         token.Length == 0 || token.AsSpan().ContainsAnyExceptInRange('!', '~')

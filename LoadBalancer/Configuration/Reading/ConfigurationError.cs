@@ -1,3 +1,5 @@
+using LoadBalancer.Net;
+
 namespace LoadBalancer.Configuration.Reading;
 
 /// <summary>One thing that is wrong with the configuration.</summary>
@@ -7,6 +9,9 @@ namespace LoadBalancer.Configuration.Reading;
 /// <param name="Message">What is wrong and what was expected, in one line.</param>
 public sealed record ConfigurationError(string Path, string Message)
 {
+    /// <summary>What is wrong and what was expected, without the passwords in addresses that it quotes.</summary>
+    public string Message { get; init; } = AddressText.WithoutCredentials(Message);
+
     /// <summary>The line that is shown to the user.</summary>
-    public override string ToString() => $"{Path}: {Message}";
+    public override string ToString() => $"{AddressText.WithoutCredentials(Path)}: {Message}";
 }
