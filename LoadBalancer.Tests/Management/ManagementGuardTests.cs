@@ -17,9 +17,11 @@ internal sealed class ManagementGuardTests
     {
         _backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         _node = await ConfiguredNode.StartAsync(
-            $$"""{ "web": { "Backends": { "b1": { "Address": "{{_backend.Address}}" } } } }""",
+            Pools,
             management: $$"""{ "Address": "http://127.0.0.1:0", "Token": "{{Token.Replace("\"", "\\\"")}}" }""");
     }
+
+    private string Pools => $$"""{ "web": { "Backends": { "b1": { "Address": "{{_backend.Address}}" } } } }""";
 
     [TearDown]
     public async Task TearDownAsync()
@@ -100,7 +102,7 @@ internal sealed class ManagementGuardTests
 
         using var answer = await _node.Management.PostAsync("/login", content);
 
-        ((int)answer.StatusCode).Should().BeOneOf(303, 400, 405);
+        ((int)answer.StatusCode).Should().BeOneOf(303, 400, 415);
         _node.Log.Lines.Should().NotContain(line => line.Contains("Exception"));
     }
 
@@ -117,6 +119,13 @@ internal sealed class ManagementGuardTests
                 + $"Authorization: Bearer {Token}\r\n{field}\r\nContent-Length: 12\r\n",
             "{\"weight\":2}")).Should().Be(status);
 
+    [TestCase("evil.example")]
+    [TestCase("127.0.0.1.evil.example")]
+    [TestCase("10.0.0.1")]
+    public async Task Health_UnderAnotherNameWithoutToken_Is401(string host) =>
+        (await StatusAsync($"GET /health HTTP/1.1\r\nHost: {host}\r\n")).Should().Be(401);
+
+    // A page whose name was made to resolve to 127.0.0.1 (DNS rebinding).
     [TestCase("evil.example", 403)]
     [TestCase("127.0.0.1.evil.example", 403)]
     [TestCase("localhost.evil.example", 403)]
@@ -125,22 +134,74 @@ internal sealed class ManagementGuardTests
     [TestCase("LOCALHOST", 200)]
     [TestCase("[::1]:8081", 200)]
     [TestCase("127.0.0.2", 200)]
-    public async Task Get_UnderAnotherName_Is403(string host, int status) =>
-        (await StatusAsync($"GET /status HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {Token}\r\n")).Should().Be(status);
+    public async Task Get_UnderAnotherNameWhereThereIsNoToken_Is403(string host, int status)
+    {
+        await using var node = await ConfiguredNode.StartAsync(Pools);
+
+        var answer = await RawPeer.ExchangeAsync(
+            node.Management.BaseAddress!.Port, $"GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+
+        answer.Should().StartWith($"HTTP/1.1 {status}");
+    }
+
+    // As a listener in front of this one passes it on.
+    [Test]
+    public async Task Get_UnderAnotherNameWithTheToken_Is200() =>
+        (await StatusAsync($"GET /status HTTP/1.1\r\nHost: lb.example.com\r\nAuthorization: Bearer {Token}\r\n")).Should().Be(200);
 
     [TestCase("http://0.0.0.0:8081")]
     [TestCase("http://*:8081")]
     [TestCase("http://192.0.2.1:8081")]
     public void Load_ReachableByOthersWithoutToken_IsAnError(string address)
     {
-        var loaded = ConfigurationLoader.Load(null, $"--LoadBalancer:Management:Address={address}");
-
-        loaded.Errors.Select(error => $"{error with { Line = null }}").Should().Equal(
+        ErrorsOf($"Address={address}").Should().Equal(
             $"LoadBalancer:Management:Token: is missing; {address} can be reached from other machines, "
                 + "so that anybody could change the pools");
-        ConfigurationLoader.Load(null, $"--LoadBalancer:Management:Address={address}", "--LoadBalancer:Management:Token=x")
-            .Errors.Should().BeEmpty();
+        ErrorsOf($"Address={address}", "Token=0123456789abcdef").Should().BeEmpty();
     }
+
+    [Test]
+    public void Load_ReachableByOthersWithAShortToken_IsAnError()
+    {
+        ErrorsOf("Address=http://192.0.2.1:8081", "Token=0123456789abcde").Should().Equal(
+            "LoadBalancer:Management:Token: has 15 characters, and http://192.0.2.1:8081 can be reached from other machines, "
+                + "which could guess it; expected 16 or more, for example of openssl rand -hex 16");
+        ErrorsOf("Address=http://127.0.0.1:8081", "Token=short").Should().BeEmpty();
+    }
+
+    [TestCase("a secret of many words\n", "LoadBalancer:Management:TokenFile: the token in 'FILE' cannot be sent in a header field; *")]
+    [TestCase("", "LoadBalancer:Management:TokenFile: the token in 'FILE' cannot be sent in a header field; *")]
+    [TestCase("0123456789abcde\r\n", "LoadBalancer:Management:TokenFile: the token in 'FILE' has 15 characters, *")]
+    [TestCase("0123456789abcdef\n", null)]
+    [TestCase(null, "LoadBalancer:Management:TokenFile: 'FILE' cannot be read: there is no such file")]
+    public void Load_TokenFile_IsHeldToTheSame(string? content, string? error)
+    {
+        using var folder = new TemporaryDirectory();
+        var file = folder.File("token");
+        if (content is not null)
+        {
+            File.WriteAllText(file, content);
+        }
+
+        var errors = ErrorsOf("Address=http://192.0.2.1:8081", $"TokenFile={file}");
+
+        errors.Should().HaveCount(error is null ? 0 : 1);
+        if (error is not null)
+        {
+            errors.Single().Should().Match(error.Replace("FILE", file)).And.NotContain("secret").And.NotContain("0123");
+        }
+    }
+
+    [Test]
+    public void Load_TokenAndTokenFile_IsAnError() =>
+        ErrorsOf("Address=http://127.0.0.1:8081", "Token=x", "TokenFile=/nowhere").Should()
+            .Contain("LoadBalancer:Management:TokenFile: is there beside Token; expected one of the two");
+
+    private static List<string> ErrorsOf(params string[] management) =>
+    [
+        .. ConfigurationLoader.Load(null, [.. management.Select(setting => $"--LoadBalancer:Management:{setting}")])
+            .Errors.Select(error => $"{error with { Line = null }}"),
+    ];
 
     private async Task<int> StatusAsync(string head, string body = "")
     {

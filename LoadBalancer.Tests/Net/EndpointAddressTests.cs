@@ -33,7 +33,7 @@ internal sealed class EndpointAddressTests
     [TestCase("http://a:", "'http://a:' has port ''; expected a number from 0 to 65535")]
     [TestCase("http://a:70000", "'http://a:70000' has port '70000'; expected a number from 0 to 65535")]
     [TestCase("http://a:80/path", "'http://a:80/path' is not a valid address; expected http://, https:// or tcp://host:port")]
-    [TestCase("http://user@a:80", "'http://user@a:80' is not a valid address; expected http://, https:// or tcp://host:port")]
+    [TestCase("http://user@a:80", "'http://***@a:80' is not a valid address; expected http://, https:// or tcp://host:port")]
     [TestCase("http://::1:80", "'http://::1:80' is not a valid address; expected http://, https:// or tcp://host:port")]
     [TestCase("http://a b:80", "'http://a b:80' is not a valid address; expected http://, https:// or tcp://host:port")]
     public void TryParse_Invalid_SaysWhatWasExpected(string text, string error)

@@ -44,18 +44,19 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     /// <param name="pools">The value of <c>Pools</c>.</param>
     /// <param name="listener">Further settings of the listener, each with a comma behind it.</param>
     /// <param name="management">The value of <c>Management</c>.</param>
+    /// <param name="time">The node's clock.</param>
     public static Task<ConfiguredNode> StartAsync(
-        string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""") =>
-        StartRawAsync(Json(pools, listener, management));
+        string pools, string listener = "", string management = """{ "Address": "http://127.0.0.1:0" }""", TimeProvider? time = null) =>
+        StartRawAsync(Json(pools, listener, management), time);
 
     /// <summary>Starts a node of which the text is the whole configuration.</summary>
-    public static async Task<ConfiguredNode> StartRawAsync(string text)
+    public static async Task<ConfiguredNode> StartRawAsync(string text, TimeProvider? time = null)
     {
         var file = Path.GetTempFileName();
         await File.WriteAllTextAsync(file, text);
         var loaded = ConfigurationLoader.Load(file);
         loaded.Errors.Should().BeEmpty();
-        var host = Node.Build(loaded, TimeProvider.System);
+        var host = Node.Build(loaded, time ?? TimeProvider.System);
         var log = new LogRecorder();
         host.Services.GetRequiredService<ILoggerFactory>().AddProvider(log);
         await host.StartAsync();
@@ -92,6 +93,13 @@ internal sealed class ConfiguredNode : IAsyncDisposable
         var before = Reloader.Applied + Reloader.Refused;
         await change();
         await Eventually.BeTrueAsync(() => Reloader.Applied + Reloader.Refused > before, "the change is noticed");
+    }
+
+    /// <summary>Stops the node in order, as SIGTERM does; the result is there when it has stopped.</summary>
+    public Task StopAsync()
+    {
+        _host.Services.GetRequiredService<Microsoft.Extensions.Hosting.IHostApplicationLifetime>().StopApplication();
+        return _host.StopAsync();
     }
 
     public async ValueTask DisposeAsync()

@@ -4,6 +4,7 @@ using System.Text.Json;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.CommandLine;
 
@@ -59,7 +60,8 @@ internal static class CommandLineInterface
         schema.SetAction(_ => Console.WriteLine(ConfigurationSchema.Create().ToJsonString(ForPeople)));
         // The host handles signals, and waits for requests in flight: no time-out of two seconds here.
         var invocation = new InvocationConfiguration { ProcessTerminationTimeout = null };
-        return await root.Parse([.. args.Where(arg => !IsSetting(arg))]).InvokeAsync(invocation);
+        // What is not understood is shown.
+        return await root.Parse([.. args.Where(arg => !IsSetting(arg)).Select(AddressText.WithoutCredentials)]).InvokeAsync(invocation);
     }
 
     private static bool IsSetting(string arg) =>

@@ -4,25 +4,43 @@ using LoadBalancer.Http.Server;
 
 namespace LoadBalancer.Composition;
 
-/// <summary>The listener for operators: a server like those for clients, with other endpoints.</summary>
+/// <summary>The listener for operators: a server like those for clients, with other endpoints and shorter time-outs.</summary>
 internal sealed partial class ManagementListener : IHostedService, IDisposable
 {
     private const string Name = "management";
     private const int LargestBody = 64 * 1024;
 
+    // Nothing but this listener is left at a stop, so there is nothing that a slow client of it could be waited for.
+    private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(10);
+
     private readonly KestrelListener _listener;
+    private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
     /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
+    /// <exception cref="StartException">A certificate cannot be read.</exception>
     public ManagementListener(ManagementOptions options, RequestDelegate endpoints, TimeProvider time, ILoggerFactory loggers)
     {
-        var listener = new HttpListenerOptions { Address = options.Address, MaxRequestBodySize = LargestBody };
+        var listener = new HttpListenerOptions
+        {
+            Address = options.Address,
+            MaxRequestBodySize = LargestBody,
+            RequestHeadersTimeout = HeadTimeout,
+            Certificates = options.Certificates,
+            MinProtocol = options.MinProtocol,
+            Ciphers = options.Ciphers,
+        };
+        _time = time;
         _listener = new KestrelListener(Name, listener, endpoints, null, null, time, loggers);
         _logger = loggers.CreateLogger<ManagementListener>();
     }
 
     /// <summary>Where it really listens.</summary>
     public string Address => _listener.Address;
+
+    /// <summary>The certificates that it uses now; none without TLS.</summary>
+    public IReadOnlyList<CertificateStatus> Certificates => _listener.Certificates;
 
     /// <inheritdoc/>
     /// <exception cref="StartException">It cannot listen.</exception>
@@ -32,8 +50,13 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
         LogListening(Address);
     }
 
-    /// <inheritdoc/>
-    public Task StopAsync(CancellationToken cancellationToken) => _listener.StopAsync(cancellationToken);
+    /// <summary>Stops accepting, and lets requests in flight finish for a moment.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        using var grace = new CancellationTokenSource(StopGrace, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(grace.Token, cancellationToken);
+        await _listener.StopAsync(either.Token);
+    }
 
     /// <inheritdoc/>
     public void Dispose() => _listener.Dispose();

@@ -27,6 +27,7 @@ internal sealed class Node : IHost
     private readonly HeartbeatService _heartbeats;
     private readonly AccessLogs _accessLogs;
     private readonly NodeListeners _listeners;
+    private readonly WrongTokens? _wrongTokens; // null without a management listener
 
     private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration)
     {
@@ -61,7 +62,7 @@ internal sealed class Node : IHost
             // 5. What operators see and change: events, the configuration file, the management listener, OTLP.
             var eventLogger = loggers.CreateLogger<EventHub>();
             var events = Own(new EventHub(
-                () => Pools.All, () => _listeners.Brokers, () => _listeners.Certificates, Errors, time, eventLogger));
+                () => Pools.All, () => _listeners.Brokers, () => Certificates, Errors, time, eventLogger));
             if (configuration is not null)
             {
                 var reloaderLogger = loggers.CreateLogger<ConfigurationReloader>();
@@ -70,9 +71,12 @@ internal sealed class Node : IHost
             if (options.Management is { } management)
             {
                 var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
-                var guard = new ManagementGuard(management);
+                var token = Own(new ManagementToken(management, time, loggers.CreateLogger<ManagementToken>()));
+                _wrongTokens = new WrongTokens(time, loggers.CreateLogger<WrongTokens>());
+                var guard = new ManagementGuard(management, token, _wrongTokens);
                 var endpoints = new ManagementEndpoints(
-                    guard, () => Pools.All, administration, events, Errors, () => PrometheusText.Of(metrics), lifetime);
+                    guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(metrics),
+                    lifetime);
                 Management = Own(new ManagementListener(management, endpoints.InvokeAsync, time, loggers));
             }
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
@@ -155,13 +159,16 @@ internal sealed class Node : IHost
         }
     }
 
+    private IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.Certificates, .. Management?.Certificates ?? []];
+
     private NodeCounts Counts() => new(
         Reloader?.Applied ?? 0, Reloader?.Refused ?? 0, _accessLogs.Dropped,
         [.. Listeners.Select(listener => (listener.Name, listener.Refused))])
     {
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
-        Certificates = _listeners.Certificates,
+        Certificates = Certificates,
+        WrongTokens = _wrongTokens is { } tokens ? (tokens.Wrong, tokens.Paused) : null,
         Tasks = [.. Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
     };
 

@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LoadBalancer.Pools;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Management;
 
@@ -15,9 +16,10 @@ internal static class Answer
     public static Task JsonAsync(HttpContext context, int status, JsonNode json) =>
         BytesAsync(context, status, "application/json", JsonSerializer.SerializeToUtf8Bytes(json, JsonOptions));
 
-    /// <summary>Answers with one line of text.</summary>
-    public static Task LineAsync(HttpContext context, int status, string line) =>
-        BytesAsync(context, status, "text/plain; charset=utf-8", System.Text.Encoding.UTF8.GetBytes(line + "\n"));
+    /// <summary>Answers with an error: <c>{"error":"…"}</c> for who asks for JSON, otherwise one line of text.</summary>
+    public static Task ErrorAsync(HttpContext context, int status, string line) => WantsJson(context.Request)
+        ? JsonAsync(context, status, new JsonObject { ["error"] = line })
+        : BytesAsync(context, status, "text/plain; charset=utf-8", System.Text.Encoding.UTF8.GetBytes(line + "\n"));
 
     /// <summary>Answers whether the node can serve: 503 where some pool has no eligible backend, or the node is about to stop.</summary>
     public static Task HealthAsync(HttpContext context, IReadOnlyList<BackendPool> pools, IHostApplicationLifetime lifetime)
@@ -36,4 +38,14 @@ internal static class Answer
         context.Response.Headers.CacheControl = "no-store";
         return context.Request.Method == HttpMethods.Head ? Task.CompletedTask : context.Response.Body.WriteAsync(bytes).AsTask();
     }
+
+    // Only who names JSON gets it, and only if text is not liked better: */* is what programs send that never think about it.
+    private static bool WantsJson(HttpRequest request) =>
+        MediaTypeHeaderValue.TryParseList(request.Headers.Accept, out var wanted)
+        && QualityOf(wanted, "application/json") is > 0 and var json
+        && QualityOf(wanted, "text/plain") <= json;
+
+    private static double QualityOf(IList<MediaTypeHeaderValue> wanted, string name) =>
+        wanted.Where(type => type.MediaType.Equals(name, StringComparison.OrdinalIgnoreCase))
+            .Select(type => type.Quality ?? 1).DefaultIfEmpty(0).Max();
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Reflection;
 using System.Text;
 using System.Text.Json;
@@ -10,12 +11,13 @@ namespace LoadBalancer.Management;
 
 /// <summary>What the management listener answers: the dashboard, the API and the metrics.</summary>
 internal sealed class ManagementEndpoints(
-    ManagementGuard guard, Func<IReadOnlyList<BackendPool>> pools, PoolAdministration administration, EventHub events,
+    ManagementGuard guard, BodyReader bodies, Func<IReadOnlyList<BackendPool>> pools, PoolAdministration administration, EventHub events,
     ErrorStatistics errors, Func<string> metrics, IHostApplicationLifetime lifetime)
 {
     private const string Html = "text/html; charset=utf-8";
     private const string PrometheusType = "text/plain; version=0.0.4; charset=utf-8";
     private const string Form = "application/x-www-form-urlencoded";
+    private const string Read = "GET, HEAD";
     private const string NotFound =
         "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /api/pools or /api/events";
 
@@ -36,12 +38,13 @@ internal sealed class ManagementEndpoints(
         catch (BadHttpRequestException e) when (!context.Response.HasStarted)
         {
             var line = e.StatusCode == Status413PayloadTooLarge ? "the body is too large; expected a small JSON object" : e.Message;
-            await Answer.LineAsync(context, e.StatusCode, line);
+            await Answer.ErrorAsync(context, e.StatusCode, line);
         }
         catch (Exception e) when (e is InvalidDataException or InvalidOperationException && !context.Response.HasStarted)
         {
             // The body is no form, or no text.
-            await Answer.LineAsync(context, Status400BadRequest, "the body cannot be read; expected UTF-8, and no more than was asked for");
+            await Answer.ErrorAsync(
+                context, Status400BadRequest, "the body cannot be read; expected UTF-8, and no more than was asked for");
         }
     }
 
@@ -50,10 +53,10 @@ internal sealed class ManagementEndpoints(
         var (request, path) = (context.Request, context.Request.Path.Value ?? "/");
         if (guard.RejectionOf(request) is { } reason)
         {
-            return Answer.LineAsync(context, Status403Forbidden, reason);
+            return Answer.ErrorAsync(context, Status403Forbidden, reason);
         }
         AddSecurityHeaders(context.Response.Headers);
-        if (path == "/health" && IsRead(request))
+        if (path == "/health" && IsRead(request) && guard.IsHealthOpen(request))
         {
             return Answer.HealthAsync(context, pools(), lifetime);
         }
@@ -65,49 +68,85 @@ internal sealed class ManagementEndpoints(
         {
             return LoginAsync(context);
         }
-        if (!guard.IsAuthorized(request))
+        // Before anything of a body is read.
+        var check = guard.Check(request);
+        if (check != TokenCheck.Right)
         {
-            context.Response.Headers.WWWAuthenticate = "Bearer";
-            return path == "/" && IsRead(request)
-                ? Answer.BytesAsync(context, Status401Unauthorized, Html, Files["/login.html"].Bytes)
-                : Answer.LineAsync(context, Status401Unauthorized, "the token is missing or wrong; expected Authorization: Bearer TOKEN");
+            return RefuseAsync(context, check, hasPage: path == "/" && IsRead(request));
         }
         if (path.Split('/') is ["", "api", "pools", var pool, "backends", var backend])
         {
             return ChangeAsync(context, Name(pool), Name(backend));
         }
-        if (!IsRead(request))
+        Func<Task>? answer = path switch
         {
-            return Answer.LineAsync(
-                context, Status405MethodNotAllowed, $"{request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET");
-        }
-        return path switch
-        {
-            "/" => Answer.BytesAsync(context, Status200OK, Html, Files["/index.html"].Bytes),
-            "/status" => Answer.JsonAsync(context, Status200OK, StatusJson.Status(pools())),
-            "/errors/stats" => Answer.JsonAsync(context, Status200OK, StatusJson.Errors(errors.Summary())),
-            "/api/pools" => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
-            "/api/events" => events.ServeAsync(context, lifetime.ApplicationStopping),
-            "/metrics" => Answer.BytesAsync(context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(metrics())),
-            _ => Answer.LineAsync(context, Status404NotFound, NotFound),
+            "/" => () => Answer.BytesAsync(context, Status200OK, Html, Files["/index.html"].Bytes),
+            "/health" => () => Answer.HealthAsync(context, pools(), lifetime),
+            "/status" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Status(pools())),
+            "/errors/stats" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Errors(errors.Summary())),
+            "/api/pools" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
+            "/api/events" => () => events.ServeAsync(context, lifetime.ApplicationStopping),
+            "/metrics" => () => Answer.BytesAsync(context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(metrics())),
+            _ => null,
         };
+        return answer is null && !Files.ContainsKey(path) ? Answer.ErrorAsync(context, Status404NotFound, NotFound)
+            : !IsRead(request) ? RefuseMethodAsync(
+                context, Read, $"{request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET")
+            : answer?.Invoke() ?? Answer.ErrorAsync(context, Status404NotFound, NotFound);
+    }
+
+    private static Task RefuseAsync(HttpContext context, TokenCheck check, bool hasPage)
+    {
+        if (check == TokenCheck.Paused)
+        {
+            return RefusePausedAsync(context);
+        }
+        ManagementGuard.DeleteCookie(context);
+        context.Response.Headers.WWWAuthenticate = "Bearer";
+        return hasPage
+            ? Answer.BytesAsync(context, Status401Unauthorized, Html, Files["/login.html"].Bytes)
+            : Answer.ErrorAsync(context, Status401Unauthorized, "the token is missing or wrong; expected Authorization: Bearer TOKEN");
+    }
+
+    private static Task RefusePausedAsync(HttpContext context)
+    {
+        var seconds = WrongTokens.TryInterval.TotalSeconds.ToString(CultureInfo.InvariantCulture);
+        context.Response.Headers.RetryAfter = seconds;
+        return Answer.ErrorAsync(
+            context, Status429TooManyRequests, $"too many wrong tokens came from your address; try again after {seconds} s");
+    }
+
+    private static Task RefuseMethodAsync(HttpContext context, string allowed, string line)
+    {
+        context.Response.Headers.Allow = allowed;
+        return Answer.ErrorAsync(context, Status405MethodNotAllowed, line);
     }
 
     private async Task LoginAsync(HttpContext context)
     {
         var request = context.Request;
-        if (request.Method != HttpMethods.Post || request.ContentType?.StartsWith(Form, StringComparison.OrdinalIgnoreCase) != true)
+        if (request.Method != HttpMethods.Post)
         {
-            await Answer.LineAsync(context, Status405MethodNotAllowed, "expected a POST of a form with the field token");
+            await RefuseMethodAsync(context, "POST", "expected a POST of a form with the field token");
             return;
         }
-        var isRight = guard.IsToken((await request.ReadFormAsync(context.RequestAborted))["token"].ToString());
-        if (isRight)
+        if (request.ContentType?.StartsWith(Form, StringComparison.OrdinalIgnoreCase) != true)
+        {
+            await Answer.ErrorAsync(context, Status415UnsupportedMediaType, $"expected a form ({Form}) with the field token");
+            return;
+        }
+        var check = guard.Check(request, (await bodies.ReadFormAsync(context))["token"].ToString());
+        if (check == TokenCheck.Paused)
+        {
+            await RefusePausedAsync(context);
+            return;
+        }
+        if (check == TokenCheck.Right)
         {
             guard.SetCookie(context);
         }
         context.Response.StatusCode = Status303SeeOther;
-        context.Response.Headers.Location = isRight ? "/" : "/?wrong-token";
+        context.Response.Headers.Location = check == TokenCheck.Right ? "/" : "/?wrong-token";
     }
 
     private async Task ChangeAsync(HttpContext context, string poolName, string backendName)
@@ -115,7 +154,7 @@ internal sealed class ManagementEndpoints(
         if (pools().FirstOrDefault(candidate => candidate.Name.Equals(poolName, StringComparison.OrdinalIgnoreCase)) is not { } pool)
         {
             var known = Names(pools().Select(other => other.Name));
-            await Answer.LineAsync(context, Status404NotFound, $"there is no pool '{poolName}'; expected one of {known}");
+            await Answer.ErrorAsync(context, Status404NotFound, $"there is no pool '{poolName}'; expected one of {known}");
             return;
         }
         // Workers may have names that differ in case alone.
@@ -125,7 +164,7 @@ internal sealed class ManagementEndpoints(
         if (backend is null && method != HttpMethods.Put)
         {
             var known = Names(pool.Snapshot.Members.Select(member => member.Name));
-            await Answer.LineAsync(
+            await Answer.ErrorAsync(
                 context, Status404NotFound, $"pool '{pool.Name}' has no backend '{backendName}'; expected one of {known}");
             return;
         }
@@ -135,19 +174,19 @@ internal sealed class ManagementEndpoints(
                 await Answer.JsonAsync(context, Status200OK, events.Backend(backend!));
                 break;
             case "PATCH":
-                await AnswerChangeAsync(context, await ReadAsync(context), json => administration.Patch(pool, backend!, json));
+                await AnswerChangeAsync(context, await bodies.ReadJsonAsync(context), json => administration.Patch(pool, backend!, json));
                 break;
             case "PUT":
                 var name = backend?.Name ?? backendName;
-                await AnswerChangeAsync(context, await ReadAsync(context), json => administration.Put(pool, name, json));
+                await AnswerChangeAsync(context, await bodies.ReadJsonAsync(context), json => administration.Put(pool, name, json));
                 break;
             case "DELETE":
                 administration.Delete(pool, backend!);
                 await Answer.JsonAsync(context, Status202Accepted, events.Backend(backend!));
                 break;
             default:
-                await Answer.LineAsync(
-                    context, Status405MethodNotAllowed, $"{method} is not for backends; expected GET, PATCH, PUT or DELETE");
+                await RefuseMethodAsync(
+                    context, "GET, HEAD, PATCH, PUT, DELETE", $"{method} is not for backends; expected GET, PATCH, PUT or DELETE");
                 break;
         }
     }
@@ -156,26 +195,13 @@ internal sealed class ManagementEndpoints(
     {
         if (json is not { ValueKind: JsonValueKind.Object } body)
         {
-            return Answer.LineAsync(
+            return Answer.ErrorAsync(
                 context, Status400BadRequest, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}");
         }
         var (backend, error) = change(body);
         return backend is null
-            ? Answer.LineAsync(context, Status400BadRequest, error)
+            ? Answer.ErrorAsync(context, Status400BadRequest, error)
             : Answer.JsonAsync(context, Status200OK, events.Backend(backend));
-    }
-
-    private static async Task<JsonElement?> ReadAsync(HttpContext context)
-    {
-        try
-        {
-            using var document = await JsonDocument.ParseAsync(context.Request.Body, default, context.RequestAborted);
-            return document.RootElement.Clone();
-        }
-        catch (JsonException)
-        {
-            return null;
-        }
     }
 
     // The page may load our own files only, and must not be put into a frame.

@@ -1,63 +1,74 @@
 using System.Net;
-using System.Security.Cryptography;
-using System.Text;
 using LoadBalancer.Configuration.Options;
 
 namespace LoadBalancer.Management;
 
 /// <summary>
-/// Decides which requests the management listener serves. On a loopback address the Host must be a loopback name: a foreign page whose
-/// name resolves to 127.0.0.1 (DNS rebinding) is rejected. Changes must come from our own pages, or from programs. Where there is a
-/// token, everything but /health and the files of the login page requires it.
+/// Decides which requests the management listener serves. On a loopback address the Host must be a loopback name, or the request must have
+/// the token: a foreign page whose name resolves to 127.0.0.1 (DNS rebinding) has not, but a listener in front of this one passes on the
+/// name under which it is reached. Changes must come from our own pages, or from programs. Where there is a token, everything but /health
+/// and the login page requires it.
 /// </summary>
-internal sealed class ManagementGuard
+internal sealed class ManagementGuard(ManagementOptions options, ManagementToken token, WrongTokens wrongTokens)
 {
     private const string CookieName = "lb-management";
 
-    private readonly bool _isLoopback;
-    private readonly byte[]? _token;
-    private readonly string? _cookie;
+    private readonly bool _isLoopback = options.IsLoopback;
 
-    /// <summary>Makes the guard of the management listener.</summary>
-    public ManagementGuard(ManagementOptions options)
-    {
-        _isLoopback = options.IsLoopback;
-        if (options.Token is { } token)
-        {
-            _token = Encoding.UTF8.GetBytes(token);
-            // Not the token itself, because a token may have characters that a cookie may not, and browsers send a host's cookies to all
-            // of its ports.
-            _cookie = Convert.ToHexStringLower(HMACSHA256.HashData(_token, "the dashboard's cookie"u8));
-        }
-    }
-
-    /// <summary>Why a request is rejected, with a token or without; null where it is not.</summary>
+    /// <summary>Why a request is rejected, whatever token it has; null where it is not.</summary>
     public string? RejectionOf(HttpRequest request)
     {
-        if (_isLoopback && !IsLoopbackName(request.Host.Host))
+        if (_isLoopback && token.IsNone && !IsLoopbackName(request.Host.Host))
         {
-            return $"'{request.Host.Host}' is not a name of this machine's loopback address; expected 127.0.0.1, [::1] or localhost";
+            return $"'{request.Host.Host}' is not a name of this machine's loopback address; expected 127.0.0.1, [::1] or localhost, "
+                + "or a Token in the section Management: with one, any name is served";
         }
         return request.Method is "GET" or "HEAD" || IsOwnOrigin(request) ? null : "a page of another origin must not change anything here";
     }
 
-    /// <summary>Whether a request has the token, in its Authorization field or as the dashboard's cookie, or none is required.</summary>
-    public bool IsAuthorized(HttpRequest request) =>
-        _token is null
-        || request.Headers.Authorization is [{ } line] && line.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)
-            && IsToken(line["Bearer ".Length..].Trim())
-        || request.Cookies[CookieName] is { } cookie && AreEqual(cookie, Encoding.UTF8.GetBytes(_cookie!));
+    /// <summary>Whether /health, which names the backends, is answered without a token.</summary>
+    public bool IsHealthOpen(HttpRequest request) => !_isLoopback || IsLoopbackName(request.Host.Host);
 
-    /// <summary>Whether this is the token.</summary>
-    public bool IsToken(string text) => _token is not null && AreEqual(text, _token);
+    /// <summary>Looks for the token in the Authorization field, or for the dashboard's cookie.</summary>
+    public TokenCheck Check(HttpRequest request)
+    {
+        if (token.IsNone)
+        {
+            return TokenCheck.Right;
+        }
+        var bearer = request.Headers.Authorization is [{ } line] && line.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)
+            ? line["Bearer ".Length..].Trim() : null;
+        var cookie = request.Cookies[CookieName];
+        return bearer is null && cookie is null
+            ? TokenCheck.Missing
+            : wrongTokens.Check(
+                request.HttpContext.Connection.RemoteIpAddress,
+                () => bearer is not null && token.IsToken(bearer) || cookie is not null && token.IsCookie(cookie));
+    }
+
+    /// <summary>Looks at a token from the login page.</summary>
+    public TokenCheck Check(HttpRequest request, string text) =>
+        token.IsNone ? TokenCheck.Wrong : wrongTokens.Check(request.HttpContext.Connection.RemoteIpAddress, () => token.IsToken(text));
 
     /// <summary>Gives the browser the cookie that stands for the token.</summary>
-    public void SetCookie(HttpContext context) => context.Response.Headers.SetCookie =
-        $"{CookieName}={_cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000{(context.Request.IsHttps ? "; Secure" : "")}";
+    public void SetCookie(HttpContext context) => SetCookie(context, token.Cookie, "2592000");
 
-    // Takes as long wherever they differ, so that the time tells nothing about the secret.
-    private static bool AreEqual(string text, byte[] secret) =>
-        CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(text), secret);
+    /// <summary>Takes a cookie back that is not right any more, so that the browser does not go on trying it.</summary>
+    public static void DeleteCookie(HttpContext context)
+    {
+        if (context.Request.Cookies.ContainsKey(CookieName))
+        {
+            SetCookie(context, "", "0");
+        }
+    }
+
+    private static void SetCookie(HttpContext context, string? value, string maxAge)
+    {
+        // A listener in front of this one ends TLS and says so. Who says so without need gets a cookie that is of less use to him.
+        var isSecure = context.Request.IsHttps || context.Request.Headers["X-Forwarded-Proto"] == "https";
+        context.Response.Headers.SetCookie =
+            $"{CookieName}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={maxAge}{(isSecure ? "; Secure" : "")}";
+    }
 
     private static bool IsLoopbackName(string host) =>
         host.Equals("localhost", StringComparison.OrdinalIgnoreCase)

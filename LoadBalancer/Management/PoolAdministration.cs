@@ -123,7 +123,13 @@ public sealed partial class PoolAdministration(
     private static int? WeightOf(JsonElement value) =>
         value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var weight) && weight is >= 0 and <= 1000 ? weight : null;
 
-    private static string Raw(JsonElement value) => value.GetRawText() is var text && text.Length <= 100 ? text : text[..100] + "…";
+    private static string Raw(JsonElement value)
+    {
+        var json = value.ValueKind == JsonValueKind.String
+            ? JsonSerializer.Serialize(value.GetString(), Answer.JsonOptions) : value.GetRawText();
+        var text = AddressText.WithoutCredentials(json);
+        return text.Length <= 100 ? text : text[..100] + "…";
+    }
 
     private static string WeightError(JsonElement value) => $"weight {Raw(value)} is not valid; expected a whole number from 0 to 1000";
 

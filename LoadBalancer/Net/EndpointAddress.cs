@@ -39,7 +39,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
     public static bool TryParse(string text, [NotNullWhen(true)] out EndpointAddress? address, out string error)
     {
         address = null;
-        var invalid = $"'{text}' is not a valid address; expected http://, https:// or tcp://host:port";
+        var shown = AddressText.WithoutCredentials(text);
+        var invalid = $"'{shown}' is not a valid address; expected http://, https:// or tcp://host:port";
         error = invalid;
 
         var schemeEnd = text.IndexOf("://", StringComparison.Ordinal);
@@ -58,13 +59,13 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         var hasPort = colon >= 0 && colon > authority.IndexOf(']', StringComparison.Ordinal);
         if (!hasPort && scheme == "udp")
         {
-            error = $"'{text}' has no port; expected {scheme}://host:port";
+            error = $"'{shown}' has no port; expected {scheme}://host:port";
             return false;
         }
         var portText = hasPort ? authority[(colon + 1)..] : "";
         if (!ushort.TryParse(portText, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && hasPort)
         {
-            error = $"'{text}' has port '{portText}'; expected a number from 0 to 65535";
+            error = $"'{shown}' has port '{portText}'; expected a number from 0 to 65535";
             return false;
         }
         var host = hasPort ? authority[..colon] : authority;

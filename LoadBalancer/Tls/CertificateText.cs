@@ -14,7 +14,7 @@ internal sealed record CertificateText(string Certificate, string? Key, string? 
     public static CertificateText Read(CertificateOptions options) => new(
         File.ReadAllText(options.File, Encoding.Latin1),
         options.KeyFile is { } key ? File.ReadAllText(key, Encoding.Latin1) : null,
-        options.KeyPasswordFile is { } password ? File.ReadAllText(password).TrimEnd('\r', '\n') : null);
+        options.KeyPasswordFile is { } password ? SecretFile.Read(password) : null);
 
     /// <summary>The same; null where one of them cannot be read.</summary>
     public static CertificateText? TryRead(CertificateOptions options)

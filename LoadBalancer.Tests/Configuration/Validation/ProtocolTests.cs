@@ -94,7 +94,8 @@ internal sealed class ProtocolTests
     [TestCase(Tcp, "\"HealthCheck\": {}", "\"Hedge\": {}", "Pools:logic:Hedge: is for pools of Http listeners; this one's is Tcp")]
     [TestCase(Tasks, "8889", "8888", "Listeners:tasks:WorkerAddress: tcp://127.0.0.1:8888 is already taken by listener 'tasks'")]
     [TestCase(Tasks, "amqp://guest:guest@127.0.0.1:5672", "http://guest:hidden@127.0.0.1:5672",
-        "Listeners:tasks:Queue:Uri: is not valid; expected amqp://user:password@host:port")]
+        "Listeners:tasks:Queue:Uri: is not valid; expected amqp://host:port, "
+        + "where needed with user and password before the host, percent-encoded")]
     [TestCase(Tasks, "\"LeastConnections\"", "\"First\", \"Backends\": { \"b\": { \"Address\": \"tcp://a:1\" } }",
         "Pools:tasks:Backends: is for backends that are known beforehand; the workers of a Tasks listener register themselves")]
     [TestCase(Tasks, "\"LeastConnections\"", "\"First\", \"HealthCheck\": {}",

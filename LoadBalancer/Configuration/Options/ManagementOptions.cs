@@ -3,17 +3,55 @@ using LoadBalancer.Net;
 namespace LoadBalancer.Configuration.Options;
 
 /// <summary>The management listener.</summary>
-public sealed record ManagementOptions
+public sealed record ManagementOptions : ITlsOptions
 {
-    /// <summary>Where it listens: <c>http://127.0.0.1:8081</c>. Required.</summary>
+    /// <summary>How long a token must be at least on an address that other machines can reach, in characters.</summary>
+    public const int ShortestReachableToken = 16;
+
+    /// <summary>Where it listens: <c>http://127.0.0.1:8081</c>, or <c>https://</c> with certificates. Required.</summary>
     public EndpointAddress Address { get; init; } = null!;
 
     /// <summary>
-    /// The token that every request must carry, as <c>Authorization: Bearer</c>; required on an address that other machines can reach.
-    /// Default null: none.
+    /// The token that every request must carry, as <c>Authorization: Bearer</c>; this or <see cref="TokenFile"/> is required on an address
+    /// that other machines can reach. Default null: none.
     /// </summary>
     public string? Token { get; init; }
 
+    /// <summary>
+    /// A file with the token, and nothing else, instead of <see cref="Token"/>. A changed file is read again within seconds. Default null:
+    /// none.
+    /// </summary>
+    public string? TokenFile { get; init; }
+
+    /// <summary>The certificates of an https address: <see cref="ITlsOptions.Certificates"/>.</summary>
+    public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
+
+    /// <inheritdoc/>
+    public TlsVersion MinProtocol { get; init; } = TlsVersion.Tls12;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Ciphers { get; init; } = [];
+
     /// <summary>Whether only this machine can reach it.</summary>
     internal bool IsLoopback => Address.IsLoopback;
+
+    /// <summary>Whether all settings are the same; lists are when their items are.</summary>
+    public bool Equals(ManagementOptions? other) =>
+        other is not null && Address == other.Address && Token == other.Token && TokenFile == other.TokenFile
+        && Certificates.SequenceEqual(other.Certificates) && MinProtocol == other.MinProtocol && Ciphers.SequenceEqual(other.Ciphers);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Address, Token, TokenFile, Certificates.Count, MinProtocol, Ciphers.Count);
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Address}"; // never the token
+
+    /// <summary>What is wrong with a token for this address, and what was expected; null for nothing.</summary>
+    internal string? FindTokenError(string token) =>
+        token.Length == 0 || token.AsSpan().ContainsAnyExceptInRange('!', '~')
+            ? "cannot be sent in a header field; expected letters, digits and signs of ASCII, without blanks"
+        : Address is not null && !IsLoopback && token.Length < ShortestReachableToken
+            ? $"has {token.Length} characters, and {Address} can be reached from other machines, which could guess it; "
+                + $"expected {ShortestReachableToken} or more, for example of openssl rand -hex 16"
+        : null;
 }

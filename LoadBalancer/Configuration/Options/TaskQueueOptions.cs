@@ -23,4 +23,7 @@ public sealed record TaskQueueOptions
 
     /// <summary>The queue's name, the same for all nodes that share it. Default loadbalancer.tasks.</summary>
     public string Name { get; init; } = "loadbalancer.tasks";
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Engine}, {Name}"; // never the password
 }

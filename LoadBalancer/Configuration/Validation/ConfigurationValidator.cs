@@ -29,11 +29,24 @@ internal static class ConfigurationValidator
 
     private static void Check(ManagementOptions management, AddressValidator addresses, SectionValidator section)
     {
-        addresses.Check(section, "Address", "listener 'management'", management.Address, "http://127.0.0.1:8081", "http");
-        var token = management.Token;
-        section.Require(token is null || token.Length > 0 && !token.AsSpan().ContainsAnyExceptInRange('!', '~'), "Token",
-            "cannot be sent in a header field; expected letters, digits and signs of ASCII, without blanks");
-        section.Require(token is not null || management.Address is null || management.IsLoopback, "Token",
+        addresses.Check(section, "Address", "listener 'management'", management.Address, "http://127.0.0.1:8081", "http", "https");
+        TlsValidator.Check(management.Address, management, section);
+        section.Require(management.Token is null || management.TokenFile is null, "TokenFile",
+            "is there beside Token; expected one of the two");
+        var isWanted = management.Address is { IsLoopback: false };
+        section.Require(!isWanted || management.Token is not null || management.TokenFile is not null, "Token",
             $"is missing; {management.Address} can be reached from other machines, so that anybody could change the pools");
+        if (management.Token is { } token)
+        {
+            section.Require(management.FindTokenError(token) is null, "Token", management.FindTokenError(token) ?? "");
+        }
+        if (management.TokenFile is { } file)
+        {
+            var read = SecretFile.TryRead(file, out var reason);
+            var error = read is null ? $"'{file}' cannot be read: {reason}"
+                : management.FindTokenError(read) is { } wrong ? $"the token in '{file}' {wrong}"
+                : null;
+            section.Require(error is null, "TokenFile", error ?? "");
+        }
     }
 }

@@ -23,13 +23,8 @@ internal static partial class HttpListenerValidator
 
     private static void CheckTls(HttpListenerOptions listener, SectionValidator section)
     {
-        var (address, certificates) = (listener.Address, listener.Certificates);
-        var isTls = address?.Scheme == "https";
-        section.Require(!isTls || certificates.Count > 0, "Certificates",
-            "is missing; an https listener needs at least one { \"File\": …, \"KeyFile\": … }");
-        section.Require(isTls || certificates.Count == 0 || address is null, "Certificates",
-            $"is of no use for '{address}'; expected an Address with https://");
-        TlsValidator.Check(listener, section);
+        var isTls = listener.Address?.Scheme == "https";
+        TlsValidator.Check(listener.Address, listener, section);
         section.Require(!isTls || !listener.RedirectToHttps, "RedirectToHttps", "is for plain listeners; this one is https already");
         section.Require(!isTls || listener.HttpVersion == HttpVersion.Version11, "HttpVersion",
             "is for plain listeners; an https listener negotiates it");

@@ -19,9 +19,15 @@ internal static class TasksListenerValidator
         section.RequireAtLeast(1, listener.QueueLimit, "QueueLimit");
         section.Require(listener.MaxLineLength is >= LeastLineLength and <= MostLineLength, "MaxLineLength",
             $"'{listener.MaxLineLength}' is out of range; expected {LeastLineLength} to {MostLineLength} (64 MiB)");
-        section.Require(Uri.TryCreate(listener.Queue.Uri, UriKind.Absolute, out var uri) && uri.Scheme is "amqp" or "amqps", "Queue:Uri",
-            "is not valid; expected amqp://user:password@host:port"); // It may hold a password: not shown.
+        section.Require(IsServer(listener.Queue.Uri), "Queue:Uri",
+            "is not valid; expected amqp://host:port, "
+            + "where needed with user and password before the host, percent-encoded"); // It is not shown.
         section.Require(listener.Queue.Name.Length is > 0 and <= 200, "Queue:Name",
             "is empty or too long; expected 1 to 200 characters");
     }
+
+    // If the password has a slash or the like that is not encoded, a part of it would be taken for the host, and shown.
+    private static bool IsServer(string text) =>
+        Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri is { Scheme: "amqp" or "amqps", Host.Length: > 0 }
+        && text.Count(c => c == '@') == (uri.UserInfo.Length > 0 ? 1 : 0);
 }

@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
 using LoadBalancer.Tls;
 
 namespace LoadBalancer.Configuration.Validation;
@@ -6,6 +7,17 @@ namespace LoadBalancer.Configuration.Validation;
 /// <summary>Checks how TLS ends at a listener.</summary>
 internal static class TlsValidator
 {
+    /// <summary>Requires certificates where an address says https, and none where it does not; then as the other one.</summary>
+    public static void Check(EndpointAddress? address, ITlsOptions tls, SectionValidator section)
+    {
+        var isTls = address?.Scheme == "https";
+        section.Require(!isTls || tls.Certificates.Count > 0, "Certificates",
+            "is missing; an https listener needs at least one { \"File\": …, \"KeyFile\": … }");
+        section.Require(isTls || tls.Certificates.Count == 0 || address is null, "Certificates",
+            $"is of no use for '{address}'; expected an Address with https://");
+        Check(tls, section);
+    }
+
     /// <summary>Requires certificates and settings that can be used, and warns of certificates that clients will not accept now.</summary>
     public static void Check(ITlsOptions tls, SectionValidator section)
     {

@@ -23,4 +23,9 @@ public sealed record NodeCounts(
 
     /// <summary>The certificates of the listeners.</summary>
     public IReadOnlyList<CertificateStatus> Certificates { get; init; } = [];
+
+    /// <summary>
+    /// Tokens for the management listener that were wrong, and that were not looked at after several wrong ones; null without the listener.
+    /// </summary>
+    public (long Wrong, long Paused)? WrongTokens { get; init; }
 }

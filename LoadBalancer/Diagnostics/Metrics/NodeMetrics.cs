@@ -248,6 +248,11 @@ public sealed class NodeMetrics : IDisposable
             "loadbalancer.certificate.not_after", "s", "Until when a listener's certificate is valid, since 1970.",
             () => _node().Certificates.Select(certificate => Sample(
                 certificate.NotAfter.ToUnixTimeSeconds(), ("listener", certificate.Listener), ("file", certificate.File))));
+        Counter<long>(
+            "loadbalancer.management.refused", "{request}", "Requests to the management listener whose token was wrong, or not looked at.",
+            () => _node().WrongTokens is { } tokens
+                ? [Sample(tokens.Wrong, ("reason", "wrong_token")), Sample(tokens.Paused, ("reason", "too_many_wrong_tokens"))]
+                : []);
         Counter(
             "loadbalancer.heartbeats", "{datagram}", "Datagrams that arrived where a pool takes heartbeats, by what became of them.",
             () => from source in _node().Heartbeats
