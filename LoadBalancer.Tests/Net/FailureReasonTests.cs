@@ -19,5 +19,9 @@ internal sealed class FailureReasonTests
     }
 
     [Test]
+    public void Of_DisposedObject_IsSaidInPlainWords() =>
+        FailureReason.Of(new IOException("outer", new ObjectDisposedException("EpollWire"))).Should().Be("connection closed");
+
+    [Test]
     public void Of_AnythingElse_IsItsOneLine() => FailureReason.Of(new InvalidOperationException("one\r\ntwo")).Should().Be("one two");
 }

@@ -30,6 +30,9 @@ internal sealed class TestNode : IAsyncDisposable
     /// <summary>What the node logs.</summary>
     public LogRecorder Log { get; }
 
+    /// <summary>The errors that clients saw.</summary>
+    public LoadBalancer.Diagnostics.ErrorStatistics Errors => _host.Errors;
+
     public KestrelListener Listener => (KestrelListener)_host.Listeners[0];
 
     public BackendPool Pool => _host.Pools.Find("web")!;

@@ -119,7 +119,7 @@ internal sealed class RelayTests
     }
 
     [Test]
-    public async Task Backend_Resets_IsAResetForTheClientAndItsFault()
+    public async Task Backend_Resets_IsAResetForTheClient()
     {
         await using var backend = new RawServer(async (peer, _) =>
         {
@@ -138,7 +138,7 @@ internal sealed class RelayTests
         (await client.ReadToItsEndAsync()).IsReset.Should().BeTrue();
         await node.QuietAsync();
         node.Ended(ConnectionEnd.BackendReset).Should().Be(1);
-        node.Pool.Snapshot.Members[0].Failures.Should().Be(1);
+        node.Pool.Snapshot.Members[0].Failures.Should().Be(0, "what the client has sent may be the cause");
         await node.Log.SaysAsync("Warning: pool 'logic': backend 'b1' broke off a connection: connection reset");
     }
 

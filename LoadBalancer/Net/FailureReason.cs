@@ -14,6 +14,8 @@ public static class FailureReason
             {
                 case SocketException socket:
                     return Of(socket.SocketErrorCode);
+                case ObjectDisposedException: // by ourselves, on another thread
+                    return "connection closed";
                 case OperationCanceledException or TimeoutException:
                     return "timed out";
             }

@@ -341,7 +341,8 @@ internal sealed partial class RelayedConnection
             end switch
             {
                 ConnectionEnd.Completed => AttemptOutcome.Succeeded,
-                ConnectionEnd.BackendReset => AttemptOutcome.Failed,
+                // What a client sends may be the cause, and then a client alone could take every backend out of use.
+                ConnectionEnd.BackendReset when _in == 0 => AttemptOutcome.Failed,
                 _ => AttemptOutcome.Abandoned,
             },
             _reason);

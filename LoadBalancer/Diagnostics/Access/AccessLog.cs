@@ -94,7 +94,7 @@ public sealed partial class AccessLog : BackgroundService
         {
             while (true)
             {
-                await _wakeUps.Reader.ReadAsync(stoppingToken);
+                await AwaitWorkAsync(stoppingToken);
                 if (!Volatile.Read(ref _mustReopen))
                 {
                     await Task.Delay(BatchInterval, _time, stoppingToken);
@@ -114,6 +114,22 @@ public sealed partial class AccessLog : BackgroundService
             _reportedAt = null;
             ReportLosses();
         }
+    }
+
+    // A line to be written, a file to be reopened, or losses that may be reported again.
+    private async ValueTask AwaitWorkAsync(CancellationToken stoppingToken)
+    {
+        if (Dropped == _reported || _reportedAt is not { } last)
+        {
+            await _wakeUps.Reader.ReadAsync(stoppingToken);
+            return;
+        }
+        var rest = ReportInterval - _time.GetElapsedTime(last);
+        using var due = new CancellationTokenSource(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, due.Token);
+        await ((Task)_wakeUps.Reader.WaitToReadAsync(either.Token).AsTask()).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        stoppingToken.ThrowIfCancellationRequested();
+        _wakeUps.Reader.TryRead(out _);
     }
 
     private async ValueTask WriteBatchAsync()

@@ -70,7 +70,7 @@ public sealed partial class HttpForwarder
             // 1. Reject a request that must not be forwarded, or is in a loop.
             var hasBody = !HttpMethods.IsConnect(context.Request.Method)
                 && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
-            var body = hasBody ? new RequestBody(context.Request) : null;
+            var body = hasBody ? new RequestBody(context.Request, _time) : null;
             if (RequestRules.FindError(context, hasBody) is { } invalid)
             {
                 await RespondWithErrorAsync(context, invalid, start);
@@ -247,6 +247,10 @@ public sealed partial class HttpForwarder
             if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
             {
                 await exchange.TunnelAsync(context);
+                if (record is not null)
+                {
+                    record.Bytes = exchange.BytesRelayed;
+                }
                 lease.Complete(AttemptOutcome.Succeeded);
             }
             else
@@ -291,7 +295,8 @@ public sealed partial class HttpForwarder
         }
         else if (broken is not null)
         {
-            lease.Complete(AttemptOutcome.Failed, broken);
+            // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us.
+            lease.Complete(exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken);
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
             // The client must see that its response is not complete.
             if (exchange.ResetCode is { } code && context.Features.Get<IHttpResetFeature>() is { } stream)

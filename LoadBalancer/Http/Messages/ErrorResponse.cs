@@ -13,8 +13,13 @@ internal static class ErrorResponse
     public static Task WriteAsync(HttpContext context, ForwardError error)
     {
         var (status, message, proxyStatus) = error.Response();
+        var record = context.Features.Get<AccessRecord>();
         if (context.RequestAborted.IsCancellationRequested || context.Response.HasStarted)
         {
+            if (record is not null && context.RequestAborted.IsCancellationRequested)
+            {
+                record.Status = StatusCodes.Status499ClientClosedRequest;
+            }
             context.Abort();
             return Task.CompletedTask;
         }
@@ -22,10 +27,12 @@ internal static class ErrorResponse
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
         response.Headers["Proxy-Status"] = $"{HeaderRules.NodeName}; error={proxyStatus}";
-        if (error is ForwardError.RequestHead or ForwardError.TargetTooLong or ForwardError.HeadTooLarge or ForwardError.RequestBody
-            or ForwardError.TransferCoding && RequestRules.IsHttp1(context.Request.Protocol))
+        var isStartOfNextUnknown = error is ForwardError.RequestHead or ForwardError.TargetTooLong or ForwardError.HeadTooLarge
+            or ForwardError.RequestBody or ForwardError.TransferCoding;
+        // A client that waits for 100 (Continue) may send its body after another answer, or may not.
+        if (RequestRules.IsHttp1(context.Request.Protocol) && (isStartOfNextUnknown || context.Request.Headers.Expect.Count > 0))
         {
-            response.Headers.Connection = "close"; // The start of the next request on this connection is not known.
+            response.Headers.Connection = "close";
         }
         if (status == StatusCodes.Status503ServiceUnavailable)
         {
@@ -36,7 +43,7 @@ internal static class ErrorResponse
         {
             return Task.CompletedTask;
         }
-        if (context.Features.Get<AccessRecord>() is { } record)
+        if (record is not null)
         {
             record.Bytes = message.Length + 1;
         }

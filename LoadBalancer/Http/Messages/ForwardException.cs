@@ -28,8 +28,11 @@ internal sealed class ForwardException(ForwardError error, string reason) : Exce
     /// </summary>
     public bool HasServedOthers { get; init; }
 
+    /// <summary>Whether what the client has sent, or not sent, may be why the backend ended the exchange.</summary>
+    public bool MayBeClients { get; init; }
+
     /// <summary>What it means for the backend.</summary>
-    public AttemptOutcome Outcome => IsStale || IsRefused ? AttemptOutcome.Abandoned : Error.Outcome();
+    public AttemptOutcome Outcome => IsStale || IsRefused || MayBeClients ? AttemptOutcome.Abandoned : Error.Outcome();
 
     /// <summary>
     /// Whether nothing was sent because TLS negotiated HTTP/1.1 where it had negotiated HTTP/2 before. The request can go to the same

@@ -5,7 +5,6 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Net;
 using Microsoft.AspNetCore.Connections.Features;
-using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Server;
@@ -39,7 +38,7 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogFo
             transport.Hold(isHead: request?.Method == HttpMethods.Head);
         }
         // A request that the pipeline has seen is logged when it is over.
-        if (features is not IHostContextContainer<RequestSlot> { HostContext.IsRunning: true })
+        if (!RequestSlot.IsKnown(features))
         {
             var status = BadRequestTransport.StatusOf(error.StatusCode);
             errors?.Add(status, $"listener '{listener}'", null, null, "the request is malformed, too large or too slow");

@@ -1,6 +1,8 @@
+using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Server;
@@ -22,6 +24,15 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
 
     /// <summary>Takes the trusted proxies from new options.</summary>
     public void Apply(HttpListenerOptions options) => _options = options;
+
+    /// <summary>The client of a request: the peer, or whom a trusted proxy names; see <see cref="RequestRules.Client"/>.</summary>
+    public IPAddress? ClientOf(HttpRequest request)
+    {
+        var peer = request.HttpContext.Connection.RemoteIpAddress;
+        var listener = _options;
+        return listener.TrustedProxies.Count == 0 ? peer?.Unmap()
+            : RequestRules.Client(listener, request, RequestRules.IsTrusted(listener, peer));
+    }
 
     /// <summary>Sets the scheme of the request, and refuses a request whose head is not valid or too large.</summary>
     /// <returns>Null where the request goes on, else the response.</returns>

@@ -53,7 +53,12 @@ internal sealed class PipelineApplication(
         if (context.Record is { } record)
         {
             record.Duration = time.GetElapsedTime(record.Start);
-            record.Status = record.Status == 0 ? context.Context.Response.StatusCode : record.Status;
+            var response = context.Context.Response;
+            record.Status = record.Status == 0 ? response.StatusCode : record.Status;
+            if (record.Backend is null && record.Bytes == 0 && context.Context.Request.Method != HttpMethods.Head)
+            {
+                record.Bytes = response.ContentLength ?? 0; // It is a response of our own.
+            }
             log!.Write(record);
         }
         context.End();
@@ -64,7 +69,7 @@ internal sealed class PipelineApplication(
         Format = format,
         Time = time.GetUtcNow(),
         Start = time.GetTimestamp(),
-        Client = context.Connection.RemoteIpAddress?.Unmap(),
+        Client = check.ClientOf(context.Request),
         Method = context.Request.Method,
         Target = context.Features.Get<IHttpRequestFeature>()!.RawTarget,
         Protocol = context.Request.Protocol,
@@ -81,6 +86,13 @@ internal sealed class RequestSlot(IFeatureCollection features)
 
     /// <summary>Whether a request is running that the pipeline has seen.</summary>
     public bool IsRunning { get; private set; } = true;
+
+    /// <summary>
+    /// Whether the features are those of a request that the pipeline has seen: one that is running, or is over, while Kestrel reads the rest
+    /// of its body.
+    /// </summary>
+    public static bool IsKnown(IFeatureCollection features) =>
+        features is IHostContextContainer<RequestSlot> { HostContext.IsRunning: true } || features.Get<RequestSlot>() is not null;
 
     /// <summary>The request's line in the access log, where there is one.</summary>
     public AccessRecord? Record { get; set; }
@@ -99,8 +111,12 @@ internal sealed class RequestSlot(IFeatureCollection features)
     /// </exception>
     public void End()
     {
-        var leavesBody = Context.RequestAborted.IsCancellationRequested && RequestRules.IsHttp1(Context.Request.Protocol)
-            && Context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+        var hasBody = Context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+        var leavesBody = hasBody && Context.RequestAborted.IsCancellationRequested && RequestRules.IsHttp1(Context.Request.Protocol);
+        if (hasBody)
+        {
+            Context.Features.Set(this); // Kestrel removes it as the next request begins.
+        }
         Record = null;
         _boundary?.EndRequest(Context.Features);
         Context.Uninitialize();

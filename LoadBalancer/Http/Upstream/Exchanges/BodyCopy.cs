@@ -27,7 +27,15 @@ internal static class BodyCopy
     {
         from.SetDeadline(idle);
         from.AwaitsClient = true;
-        await to.FlushAsync(from.Aborted);
+        var flushing = to.FlushAsync(from.Aborted);
+        if (flushing.IsCompletedSuccessfully)
+        {
+            _ = flushing.Result;
+        }
+        else
+        {
+            await from.AwaitClientAsync(flushing);
+        }
         from.AwaitsClient = false;
         from.SetDeadline(idle);
     }

@@ -8,13 +8,23 @@ namespace LoadBalancer.Http.Upstream.Exchanges;
 /// nearly always without waiting. The head of the response is awaited with <see cref="ReadHeadAsync"/>, without the state machines of
 /// the client and the handler in between. Disposing it without <see cref="Complete"/> aborts it.
 /// </summary>
-internal abstract class Exchange : HttpResponseMessage
+/// <param name="request">The request.</param>
+/// <param name="time">The clock.</param>
+internal abstract class Exchange(ForwardRequest request, TimeProvider time) : HttpResponseMessage
 {
     /// <summary>
     /// How many interim responses (1xx) are skipped. Without a limit, a backend that sends them without end would keep the thread from all
     /// its other connections.
     /// </summary>
     public const int MaxInterimResponses = 100;
+
+    // A backend that has waited so long for its client may give up, and is not to blame.
+    private static readonly TimeSpan LongWait = TimeSpan.FromSeconds(5);
+
+    // Many servers accept no larger head, and some of them end the connection without an answer.
+    private const int LargeHead = 8 * 1024;
+
+    private bool _hasWaitedLong;
 
     /// <summary>The response's status; 0 until its head was read.</summary>
     public abstract int Status { get; }
@@ -26,7 +36,14 @@ internal abstract class Exchange : HttpResponseMessage
     public abstract bool IsUploadRefused { get; }
 
     /// <summary>Whether the client went away, stopped sending or reading, or sent a malformed message.</summary>
-    public abstract bool IsClientGone { get; }
+    public bool IsClientGone => AbortCause == AbortCause.Client
+        || AbortCause == AbortCause.TimedOut && (AwaitsClient || Request.Body is { AwaitsClient: true });
+
+    /// <summary>
+    /// Whether the client has sent nothing of its body, or taken nothing of the response, for so long that a backend may have ended the
+    /// exchange for it.
+    /// </summary>
+    public bool HasClientHeldItUp => _hasWaitedLong || Request.Body?.Waited >= LongWait;
 
     /// <summary>
     /// The error code with which the backend has reset the response, for a client that speaks HTTP/2 too; null where it has not.
@@ -35,6 +52,12 @@ internal abstract class Exchange : HttpResponseMessage
 
     /// <summary>Whether the exchange waits for the client to read, and not for the backend.</summary>
     public bool AwaitsClient { get; set; }
+
+    /// <summary>Why it was aborted.</summary>
+    protected abstract AbortCause AbortCause { get; }
+
+    /// <summary>The request.</summary>
+    protected ForwardRequest Request => request;
 
     /// <summary>Cancelled when the exchange is aborted.</summary>
     public abstract CancellationToken Aborted { get; }
@@ -65,6 +88,21 @@ internal abstract class Exchange : HttpResponseMessage
     /// Returns when the upload has ended. Where the response was complete first, the upload is aborted (RFC 9112 section 9.5).
     /// </summary>
     public abstract ValueTask EndUploadAsync();
+
+    /// <summary>Waits until the client has taken what was written to it; see <see cref="HasClientHeldItUp"/>.</summary>
+    public async ValueTask AwaitClientAsync(ValueTask<FlushResult> flushing)
+    {
+        var since = time.GetTimestamp();
+        await flushing;
+        _hasWaitedLong |= time.GetElapsedTime(since) >= LongWait;
+    }
+
+    /// <summary>
+    /// Whether what the client has sent, or not sent, may be why a backend ended the exchange without an answer. Then it is not blamed:
+    /// a client alone could take it out of use.
+    /// </summary>
+    /// <param name="headSize">The size of the request's head in bytes.</param>
+    protected bool MayBeClients(int headSize) => headSize > LargeHead || HasClientHeldItUp;
 
     /// <summary>The whole response was read, so the connection may serve the next request.</summary>
     public abstract void Complete();

@@ -29,6 +29,7 @@ internal interface IUploadTarget
     ValueTask SendAsync(ReadOnlyMemory<byte> piece, bool isLast);
 
     /// <summary>Ends the body where that was not done with its last part.</summary>
+    /// <exception cref="Messages.ForwardException">The trailers must not be passed on.</exception>
     ValueTask EndAsync(IReadOnlyList<(string Name, string Value)> trailers);
 
     /// <summary>Sends what has gathered; the next part may take long.</summary>

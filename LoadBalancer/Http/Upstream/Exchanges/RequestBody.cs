@@ -11,7 +11,9 @@ namespace LoadBalancer.Http.Upstream.Exchanges;
 /// The client's body: streamed to a backend as it arrives, never buffered as a whole. Its beginning is kept where a backend may say that it
 /// has not processed the request.
 /// </summary>
-internal sealed class RequestBody(HttpRequest request)
+/// <param name="request">The client's request.</param>
+/// <param name="time">The clock.</param>
+internal sealed class RequestBody(HttpRequest request, TimeProvider time)
 {
     // How much is kept at most, in bytes.
     private const int MaxKept = 64 * 1024;
@@ -20,12 +22,16 @@ internal sealed class RequestBody(HttpRequest request)
     private List<(string Name, string Value)> _trailers = [];
     private bool _hasBegun;
     private bool _hasEnded;
+    private long _waitingSince;
 
     /// <summary>Whether something was read from the client that is not kept; then the body cannot be sent to another backend.</summary>
     public bool IsUsedUp => _hasBegun && _kept is null;
 
     /// <summary>Whether the upload waits for the client, and not for the backend.</summary>
     public bool AwaitsClient { get; private set; }
+
+    /// <summary>How long the upload has been waiting for the client; zero where it does not.</summary>
+    public TimeSpan Waited => AwaitsClient ? time.GetElapsedTime(_waitingSince) : TimeSpan.Zero;
 
     /// <summary>The error in the client's message; null where there is none.</summary>
     public ForwardError? ClientError { get; private set; }
@@ -81,13 +87,27 @@ internal sealed class RequestBody(HttpRequest request)
         }
         if (!isEndSent)
         {
+            await EndAsync(target);
+        }
+    }
+
+    private async ValueTask EndAsync(IUploadTarget target)
+    {
+        try
+        {
             await target.EndAsync(_trailers);
+        }
+        catch (ForwardException e) // The trailers are the client's.
+        {
+            ClientError = e.Error;
+            target.Abort(AbortCause.Client);
+            throw;
         }
     }
 
     private async ValueTask<ReadResult> ReadAsync(IUploadTarget target, PipeReader reader, TimeSpan idle)
     {
-        AwaitsClient = true;
+        (_waitingSince, AwaitsClient) = (time.GetTimestamp(), true);
         target.SetDeadline(idle);
         ReadResult read;
         try

@@ -61,8 +61,9 @@ internal static class Tunnel
         var to = PipeWriter.Create(client, new StreamPipeWriterOptions(leaveOpen: true));
         try
         {
-            while (await from.ReadPieceAsync(to) > 0)
+            while (await from.ReadPieceAsync(to) is > 0 and var count)
             {
+                from.BytesRelayed += count;
                 await to.FlushAsync(from.Aborted);
                 from.SetDeadline(idle);
             }

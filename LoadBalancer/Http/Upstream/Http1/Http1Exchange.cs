@@ -12,17 +12,18 @@ namespace LoadBalancer.Http.Upstream.Http1;
 /// </summary>
 internal sealed class Http1Exchange : Exchange
 {
-    private readonly ForwardRequest _request;
     private readonly Http1Connections _pool;
     private readonly TimeoutOptions _timeouts;
     private readonly CancellationTokenRegistration _clientGone;
     private readonly CancellationTokenRegistration _superseded;
     private readonly Upload? _upload;
+    private int _headSize;
     private bool _released;
 
     public Http1Exchange(ForwardRequest request, Http1Connections pool, Http1Connection connection, TimeoutOptions timeouts)
+        : base(request, connection.Time)
     {
-        (_request, _pool, Connection, _timeouts) = (request, pool, connection, timeouts);
+        (_pool, Connection, _timeouts) = (pool, connection, timeouts);
         _upload = request.Body is not { } body ? null
             : new Upload(this, body, new Http1Upload(connection, isChunked: body.Length is null), timeouts);
         _clientGone = request.Context.RequestAborted.UnsafeRegister(Abort, connection);
@@ -51,16 +52,15 @@ internal sealed class Http1Exchange : Exchange
     public override CancellationToken Aborted => Connection.Aborted;
 
     /// <inheritdoc/>
-    public override bool IsClientGone =>
-        Connection.AbortCause == AbortCause.Client
-        || Connection.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
+    protected override AbortCause AbortCause => Connection.AbortCause;
 
     /// <summary>Sends the head of the request, and starts sending the body.</summary>
     /// <exception cref="ForwardException">The request must not be passed on.</exception>
     /// <returns>False where the backend had closed the idle connection: nothing was sent, and another connection can be used.</returns>
     public ValueTask<bool> TrySendAsync()
     {
-        var head = RequestHeadWriter.Write(_request);
+        var head = RequestHeadWriter.Write(Request);
+        _headSize = head.Written.Length;
         var sending = Connection.SendAsync(head.Written);
         if (!sending.IsCompletedSuccessfully)
         {
@@ -89,14 +89,14 @@ internal sealed class Http1Exchange : Exchange
                     {
                         _upload?.Decide(start: true);
                     }
-                    else if (head.Status == 101 && !_request.IsUpgrade)
+                    else if (head.Status == 101 && !Request.IsUpgrade)
                     {
                         throw new MalformedResponseException("it changes the protocol without having been asked to");
                     }
-                    else if (head.Status is >= 200 and < 300 && _request.IsConnect)
+                    else if (head.Status is >= 200 and < 300 && Request.IsConnect)
                     {
                         // To the client 200 would mean that the WebSocket is open.
-                        throw new MalformedResponseException("it ignores a WebSocket's handshake");
+                        throw new ForwardException(ForwardError.Upgrade, "it ignores a WebSocket's handshake");
                     }
                     else if (head.Status is 101 or >= 200)
                     {
@@ -150,7 +150,7 @@ internal sealed class Http1Exchange : Exchange
         _superseded.Dispose();
         // A backend that was promised a body and got none cannot tell where the next request begins. A body after 205 (Reset Content) would
         // be taken for the next response.
-        if (Head.KeepAlive && Head.Status is not (101 or 205) && !_request.IsConnect && !IsUploadRefused
+        if (Head.KeepAlive && Head.Status is not (101 or 205) && !Request.IsConnect && !IsUploadRefused
             && _upload is null or { IsComplete: true })
         {
             _pool.Return(Connection, Head.IdleTimeout);
@@ -198,15 +198,16 @@ internal sealed class Http1Exchange : Exchange
     {
         IsSent = true;
         Connection.SetDeadline(_timeouts.Response);
-        _upload?.Begin(_request.ExpectsContinue, Connection.Time);
+        _upload?.Begin(Request.ExpectsContinue, Connection.Time);
     }
 
     private ForwardException Failure(Exception e)
     {
-        var (error, reason) = ExchangeFailure.Of(e, Connection.AbortCause, _request.Body, _upload, _timeouts);
+        var (error, reason) = ExchangeFailure.Of(e, Connection.AbortCause, Request.Body, _upload, _timeouts);
         return new ForwardException(error, reason)
         {
             IsStale = error == ForwardError.ResponseHead && Connection.IsReused && Connection.Unread.IsEmpty,
+            MayBeClients = error == ForwardError.ResponseHead && MayBeClients(_headSize),
         };
     }
 }

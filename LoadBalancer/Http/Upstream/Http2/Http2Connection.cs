@@ -64,6 +64,9 @@ internal sealed partial class Http2Connection : IDisposable
     /// <summary>Completed when the backend's first SETTINGS have come, or the connection has ended.</summary>
     public Task HasSettings => _hasSettings.Task;
 
+    /// <summary>See <see cref="Http2Connections.MaxHeadSize"/>.</summary>
+    public long MaxHeadSize => _owner.MaxHeadSize;
+
     /// <summary>Whether the backend accepts WebSockets (RFC 8441 section 3).</summary>
     public bool TakesExtendedConnect { get; private set; }
 

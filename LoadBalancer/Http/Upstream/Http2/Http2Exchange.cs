@@ -17,7 +17,6 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     // A connection that was opened and not used at once may be closed for being idle, like one that has served requests.
     private static readonly TimeSpan UnusedTime = TimeSpan.FromSeconds(1);
 
-    private readonly ForwardRequest _request;
     private readonly TimeoutOptions _timeouts;
     private readonly TimeProvider _time;
     private readonly bool _isNegotiated;
@@ -35,8 +34,9 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     /// <summary>Prepares the request; nothing is sent yet.</summary>
     /// <exception cref="ForwardException">The request must not be passed on.</exception>
     public Http2Exchange(ForwardRequest request, TimeoutOptions timeouts, TimeProvider time, bool isNegotiated)
+        : base(request, time)
     {
-        (_request, _timeouts, _time, _isNegotiated) = (request, timeouts, time, isNegotiated);
+        (_timeouts, _time, _isNegotiated) = (timeouts, time, isNegotiated);
         _head = Http2HeadWriter.Write(request);
         _stream = new Http2Stream(time, request.Context.Request.Method == HttpMethods.Head);
         _upload = request.Body is { } body ? new Upload(this, body, this, timeouts) : null;
@@ -54,9 +54,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public override bool IsUploadRefused => _upload is { IsRefused: true };
 
     /// <inheritdoc/>
-    public override bool IsClientGone =>
-        _stream.AbortCause == AbortCause.Client
-        || _stream.AbortCause == AbortCause.TimedOut && (AwaitsClient || _request.Body is { AwaitsClient: true });
+    protected override AbortCause AbortCause => _stream.AbortCause;
 
     /// <inheritdoc cref="Exchange.Aborted"/>
     public override CancellationToken Aborted => _stream.Aborted;
@@ -72,14 +70,14 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public bool TryStart(Http2Connection connection)
     {
         var isFirst = !connection.HasServed && _time.GetElapsedTime(connection.OpenedAt) < UnusedTime;
-        if (!connection.TryStart(_stream, _head.Written.Span, isEnd: _upload is null && !_request.IsUpgrade))
+        if (!connection.TryStart(_stream, _head.Written.Span, isEnd: _upload is null && !Request.IsUpgrade))
         {
             return false;
         }
         (_isStarted, _isFirst) = (true, isFirst);
         _head.Dispose();
         SetDeadline(_timeouts.Response);
-        _upload?.Begin(_request.ExpectsContinue, _time);
+        _upload?.Begin(Request.ExpectsContinue, _time);
         connection.Flush();
         return true;
     }
@@ -105,7 +103,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         }
         _upload?.Decide(start: false); // If it has not started by now, the backend does not want it.
         // RFC 8441 section 5: there is no 101 over HTTP/2; the stream is the tunnel.
-        _status = _request.IsUpgrade && head.Status is >= 200 and < 300 ? StatusCodes.Status101SwitchingProtocols : head.Status;
+        _status = Request.IsUpgrade && head.Status is >= 200 and < 300 ? StatusCodes.Status101SwitchingProtocols : head.Status;
         SetDeadline(_timeouts.Idle);
     }
 
@@ -114,9 +112,9 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     {
         to.StatusCode = _status;
         ResponseFields.Copy(_stream.Head!.Lines, _status, null, to);
-        if (_status == StatusCodes.Status101SwitchingProtocols && !_request.IsConnect)
+        if (_status == StatusCodes.Status101SwitchingProtocols && !Request.IsConnect)
         {
-            to.Headers.SecWebSocketAccept = WebSocketAccept(_request.Context.Request.Headers.SecWebSocketKey.ToString());
+            to.Headers.SecWebSocketAccept = WebSocketAccept(Request.Context.Request.Headers.SecWebSocketKey.ToString());
         }
     }
 
@@ -176,6 +174,10 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
             return _stream.SendAsync(default, isLast: true);
         }
         using var block = Http2HeadWriter.Write(trailers);
+        if (block.ListSize > _stream.MaxHeadSize)
+        {
+            throw new ForwardException(ForwardError.HeadTooLarge, $"it accepts trailers of at most {_stream.MaxHeadSize} bytes");
+        }
         _stream.SendTrailers(block.Written.Span);
         return ValueTask.CompletedTask;
     }
@@ -241,13 +243,15 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
 
     private ForwardException Failure(Exception e)
     {
-        var (error, reason) = ExchangeFailure.Of(e, _stream.AbortCause, _request.Body, _upload, _timeouts);
+        var (error, reason) = ExchangeFailure.Of(e, _stream.AbortCause, Request.Body, _upload, _timeouts);
         var isOfBackend = error == ForwardError.ResponseHead;
         return new ForwardException(error, reason)
         {
             IsRefused = isOfBackend && e is StreamRefusedException,
             HasServedOthers = e is StreamRefusedException { HasServedOthers: true },
-            IsStale = isOfBackend && !_isFirst && !_request.WantsFreshConnection && e is not StreamResetException,
+            IsStale = isOfBackend && !_isFirst && !Request.WantsFreshConnection && e is not StreamResetException,
+            MayBeClients = isOfBackend
+                && (MayBeClients(HeadSize) || e is StreamResetException { Code: Http2Error.ProtocolError }), // RFC 9113 section 8.1.1
             IsOtherVersion = isOfBackend && _isNegotiated && e is StreamResetException { Code: Http2Error.Http11Required },
         };
     }

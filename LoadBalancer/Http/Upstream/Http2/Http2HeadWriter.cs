@@ -44,6 +44,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
             Field(":protocol", request.UpgradeProtocol!.ToLowerInvariant()); // RFC 8441 section 4
         }
         _head.Append((byte)(Indexed | (request.Backend.Address.Scheme == "https" ? SchemeHttps : SchemeHttp)));
+        ListSize += FieldOverhead + ":scheme".Length + request.Backend.Address.Scheme.Length + ":path".Length + ":authority".Length;
         BeginLiteral(Path);
         String(RequestRules.OriginForm(target));
         BeginLiteral(Authority); // RFC 9113 section 8.3.1: never empty
@@ -84,9 +85,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     /// <summary>The field section; valid until disposed.</summary>
     public readonly ReadOnlyMemory<byte> Written => _head.Written;
 
-    /// <summary>
-    /// Its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it; a few bytes less, because pseudo-fields count without their names.
-    /// </summary>
+    /// <summary>Its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 section 6.5.2).</summary>
     public int ListSize { get; private set; }
 
     /// <summary>Writes the head of a request.</summary>
@@ -118,12 +117,15 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
 
     private void WriteMethod(string method)
     {
+        ListSize += ":method".Length;
         switch (method) // case-sensitive
         {
             case "GET":
+                ListSize += FieldOverhead + method.Length;
                 _head.Append(Indexed | MethodGet);
                 break;
             case "POST":
+                ListSize += FieldOverhead + method.Length;
                 _head.Append(Indexed | MethodPost);
                 break;
             default:
@@ -143,7 +145,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
             throw new ForwardException(ForwardError.RequestHead, "a control character in a field");
         }
         BeginField(name);
-        String(value);
+        String(value.AsSpan().Trim(" \t")); // Section 8.2.1: around a value there must be none; a client of HTTP/2 may send some.
     }
 
     private void BeginField(string name)
