@@ -14,6 +14,9 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     /// <summary>Reopens the access logs (its number on Linux).</summary>
     public const int SigUsr1 = 10;
 
+    /// <summary>Ctrl+C.</summary>
+    public const int SigInt = 2;
+
     private const int SigTerm = 15;
 
     private readonly Process _process;
@@ -23,9 +26,9 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
         // Each project is built into the same place below its own folder.
         var path = Path.Combine(
             AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), Path.GetFileName(name) + ".dll");
-        // Under nohup SIGHUP is ignored, by the programs that are started too.
+        // Under nohup SIGHUP is ignored, and SIGINT in the background of a script, by the programs that are started too.
         var start = files is null && OperatingSystem.IsLinux()
-            ? new ProcessStartInfo("env", ["--default-signal=HUP", "dotnet", path, .. args])
+            ? new ProcessStartInfo("env", ["--default-signal=HUP", "--default-signal=INT", "dotnet", path, .. args])
             : files is null ? new ProcessStartInfo("dotnet", [path, .. args])
             : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec dotnet \"$0\" \"$@\"", path, .. args]);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
@@ -37,6 +40,9 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
         _process.BeginOutputReadLine();
         _process.BeginErrorReadLine();
     }
+
+    /// <summary>Its process number.</summary>
+    public int Id => _process.Id;
 
     /// <summary>Lines written to standard output so far.</summary>
     public ConcurrentQueue<string> Output { get; } = [];

@@ -1,6 +1,7 @@
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Management;
 using LoadBalancer.Pools;
+using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -47,9 +48,42 @@ internal sealed class EventHubTests
             .Should().StartWith("event: hello\ndata: {").And.Contain("\n\nevent: snapshot\ndata: {");
     }
 
-    private static EventHub HubOf(BackendPool pool) =>
+    [Test]
+    public async Task Dispose_WhileAChangeWaitsToBeSent_EndsTheHubWithoutAnError()
+    {
+        var pool = PoolOf(Unprobed("a"));
+        var clock = new ActingClock(TimeSpan.FromMilliseconds(50)); // the pause after a change
+        var hub = HubOf(pool, clock);
+        clock.Act = hub.Dispose;
+        await hub.StartAsync(CancellationToken.None);
+        await Eventually.BeTrueAsync(() =>
+        {
+            pool.Change(() => pool.Snapshot.Members[0].Weight++);
+            return hub.ExecuteTask!.IsCompleted;
+        }, "the hub ends");
+
+        hub.ExecuteTask!.Exception.Should().BeNull();
+    }
+
+    private static EventHub HubOf(BackendPool pool, TimeProvider? time = null) =>
         new(
-            () => [pool], () => [], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
+            () => [pool], () => [], () => [], new ErrorStatistics(TimeProvider.System), time ?? TimeProvider.System,
+            NullLogger<EventHub>.Instance);
+
+    /// <summary>A clock that does something just before the first timer of a length is armed.</summary>
+    private sealed class ActingClock(TimeSpan length) : TimeProvider
+    {
+        public Action Act { get; set; } = () => { };
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            if (dueTime == length)
+            {
+                Act();
+            }
+            return base.CreateTimer(callback, state, dueTime, period);
+        }
+    }
 
     /// <summary>The body towards a client that does not read: a write waits until it is cancelled.</summary>
     private sealed class StuckStream : MemoryStream

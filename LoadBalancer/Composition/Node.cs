@@ -1,3 +1,4 @@
+using System.Reflection;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -16,11 +17,16 @@ using Microsoft.Extensions.Options;
 namespace LoadBalancer.Composition;
 
 /// <summary>A node, composed from its parts: the only type that knows all of them.</summary>
-internal sealed class Node : IHost
+internal sealed partial class Node : IHost
 {
     private const string Probes = "probes";
 
+    private static readonly string Version =
+        typeof(Node).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
+
     private readonly LoadBalancerOptions _started;
+    private readonly string? _file;
+    private readonly ILogger _logger = null!;
     private readonly IHost _host;
     private readonly List<IHostedService> _services = []; // in the order in which the host starts them
     private readonly Stack<IDisposable> _parts = new(); // disposed of with the node, the last first
@@ -31,12 +37,13 @@ internal sealed class Node : IHost
 
     private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration)
     {
-        _started = options;
+        (_started, _file) = (options, configuration?.File);
         try
         {
             // 1. What only the container of the host has.
             _host = Own(NewHost(options, time));
             var loggers = Services.GetRequiredService<ILoggerFactory>();
+            _logger = loggers.CreateLogger<Node>();
             var lifetime = Services.GetRequiredService<IHostApplicationLifetime>();
             var probes = Services.GetRequiredService<IHttpClientFactory>().CreateClient(Probes);
 
@@ -57,7 +64,9 @@ internal sealed class Node : IHost
             // 4. Listeners, which use the pools.
             _accessLogs = Own(new AccessLogs(options.Listeners, time, loggers.CreateLogger<AccessLog>()));
             _listeners = Own(new NodeListeners(options, pools, Pools, _accessLogs, Errors, lifetime, time, loggers));
-            var listening = new ListenerService(Listeners, loggers.CreateLogger<ListenerService>());
+            var held = Services.GetRequiredService<HeldLines>();
+            var listening = new ListenerService(
+                Listeners, held.Release, _listeners.InFlight, () => HostOptions.ShutdownTimeout, time, loggers.CreateLogger<ListenerService>());
 
             // 5. What operators see and change: events, the configuration file, the management listener, OTLP.
             var eventLogger = loggers.CreateLogger<EventHub>();
@@ -138,14 +147,21 @@ internal sealed class Node : IHost
             routes.ForEach(switchTo => switchTo());
             Pools.Retire(pools);
         }
-        Services.GetRequiredService<IOptions<HostOptions>>().Value.ShutdownTimeout = options.ShutdownTimeout;
+        HostOptions.ShutdownTimeout = options.ShutdownTimeout;
         var needed = _listeners.Apply(options);
         return options.Management == _started.Management ? needed : needed.Append("Management has changed");
     }
 
     /// <inheritdoc/>
     /// <exception cref="StartException">A listener cannot listen.</exception>
-    public Task StartAsync(CancellationToken cancellationToken = default) => _host.StartAsync(cancellationToken);
+    public Task StartAsync(CancellationToken cancellationToken = default)
+    {
+        var listeners = _started.Listeners.Select(listener => $"{listener.Key} ({listener.Value.Address})");
+        var pools = _started.Pools.Select(pool => $"{pool.Key} ({pool.Value.Backends.Count switch { 1 => "1 backend", var n => $"{n} backends" }})");
+        LogStarting(
+            Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools), _started.Management?.Address.ToString() ?? "none");
+        return _host.StartAsync(cancellationToken);
+    }
 
     /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken = default) => _host.StopAsync(cancellationToken);
@@ -160,6 +176,9 @@ internal sealed class Node : IHost
     }
 
     private IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.Certificates, .. Management?.Certificates ?? []];
+
+    // Changes of its value hold at once.
+    private HostOptions HostOptions => Services.GetRequiredService<IOptions<HostOptions>>().Value;
 
     private NodeCounts Counts() => new(
         Reloader?.Applied ?? 0, Reloader?.Refused ?? 0, _accessLogs.Dropped,
@@ -192,4 +211,8 @@ internal sealed class Node : IHost
         _parts.Push(part);
         return part;
     }
+
+    [LoggerMessage(26, LogLevel.Information,
+        "LoadBalancer {Version}: configuration {File}; listeners {Listeners}; pools {Pools}; management {Management}")]
+    private partial void LogStarting(string version, string file, string listeners, string pools, string management);
 }

@@ -6,6 +6,7 @@ using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
+using LoadBalancer.Pools;
 using LoadBalancer.Tasks;
 using LoadBalancer.Tcp;
 
@@ -55,6 +56,20 @@ internal sealed class NodeListeners : IDisposable
 
     /// <summary>Their certificates.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.SelectMany(listener => listener.Certificates)];
+
+    /// <summary>What a listener has in flight, in words; null where that is nothing. Of listeners that share a pool each has all of it.</summary>
+    public string? InFlight(IListener listener)
+    {
+        var pools = _routedBy[listener.Name].PoolNames.Distinct(StringComparer.OrdinalIgnoreCase).Select(_pools.Find).OfType<BackendPool>();
+        return listener switch
+        {
+            TcpRelayListener tcp => Text(tcp.Connections, "connection"),
+            TasksListener { Counts: var counts } => Text(counts.Waiting + counts.Running, "task"),
+            _ => Text(pools.Sum(pool => pool.WaitingCount + pool.Snapshot.Members.Sum(backend => backend.InFlight)), "request"),
+        };
+
+        static string? Text(int count, string what) => count switch { 0 => null, 1 => $"1 {what}", _ => $"{count} {what}s" };
+    }
 
     /// <summary>
     /// The names of the pools that listeners keep using despite new options: these listeners need a restart, and do not change before

@@ -113,16 +113,10 @@ public sealed partial class ConfigurationReloader(
             }
             return;
         }
-        foreach (var warning in loaded.Warnings)
-        {
-            LogWarning(warning);
-        }
+        List<string> restarts;
         try
         {
-            foreach (var needed in apply(loaded.Options))
-            {
-                LogNeedsRestart(needed);
-            }
+            restarts = [.. apply(loaded.Options)];
         }
         catch (Exception e) // Of whatever kind: the running configuration stays in use.
         {
@@ -131,8 +125,13 @@ public sealed partial class ConfigurationReloader(
             LogNotApplied(running.File, e.Message, e is StartException ? null : e);
             return;
         }
-        Interlocked.Increment(ref _applied);
+        Interlocked.Increment(ref _applied); // Before the log: who reads of it there finds it counted.
         note("the configuration was applied");
+        foreach (var warning in loaded.Warnings)
+        {
+            LogWarning(warning);
+        }
+        restarts.ForEach(LogNeedsRestart);
         LogApplied(running.File);
     }
 

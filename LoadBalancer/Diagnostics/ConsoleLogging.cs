@@ -5,10 +5,14 @@ namespace LoadBalancer.Diagnostics;
 /// <summary>The log for operators: on standard output, one line for each entry; no caller ever waits for it.</summary>
 internal static class ConsoleLogging
 {
-    /// <summary>Adds it: our own entries from information on, those of the framework from warning on.</summary>
+    /// <summary>
+    /// Adds it: our own entries from information on, those of the framework from warning on. <see cref="HeldLines"/> holds them back at
+    /// first.
+    /// </summary>
     public static void AddTo(ILoggingBuilder logging)
     {
         logging.AddConsole(console => console.FormatterName = LineFormatter.FormatterName);
+        logging.Services.AddSingleton<HeldLines>();
         logging.AddConsoleFormatter<LineFormatter, ConsoleFormatterOptions>();
         // Never wait for a terminal.
         logging.Services.Configure<ConsoleLoggerOptions>(console => console.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite);

@@ -32,7 +32,9 @@ public sealed partial class EventHub : BackgroundService
     private readonly ILogger _logger;
     private readonly Activity _activity;
     private readonly ConcurrentDictionary<Channel<byte[]>, CancellationTokenSource> _readers = new(); // each with what ends it
-    private readonly SemaphoreSlim _changed = new(0, 1);
+    private readonly Channel<bool> _changed = // not a semaphore, which the loop might use after it was disposed of
+        Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
     private readonly Lock _gate = new(); // guards what follows, and _activity
     private readonly HashSet<BackendPool> _watched = [];
     private readonly Queue<JsonNode> _log = new();
@@ -115,18 +117,11 @@ public sealed partial class EventHub : BackgroundService
     }
 
     /// <inheritdoc/>
-    public override void Dispose()
-    {
-        base.Dispose();
-        _changed.Dispose();
-    }
-
-    /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Second, _time);
         var tick = timer.WaitForNextTickAsync(stoppingToken).AsTask();
-        var change = _changed.WaitAsync(stoppingToken);
+        var change = _changed.Reader.ReadAsync(stoppingToken).AsTask();
         TryUpdate(isTick: true);
         while (!stoppingToken.IsCancellationRequested)
         {
@@ -139,7 +134,7 @@ public sealed partial class EventHub : BackgroundService
             if (change.IsCompleted)
             {
                 await Task.Delay(Pause, _time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                change = _changed.WaitAsync(stoppingToken);
+                change = _changed.Reader.ReadAsync(stoppingToken).AsTask();
             }
             TryUpdate(isTick);
             tick = isTick ? timer.WaitForNextTickAsync(stoppingToken).AsTask() : tick;
@@ -182,17 +177,7 @@ public sealed partial class EventHub : BackgroundService
         }
     }
 
-    private void OnChange(BackendPool pool)
-    {
-        try
-        {
-            _changed.Release();
-        }
-        catch (Exception e) when (e is SemaphoreFullException or ObjectDisposedException)
-        {
-            // The change is already noted, or the hub has stopped.
-        }
-    }
+    private void OnChange(BackendPool pool) => _changed.Writer.TryWrite(true); // One that is there already does for both.
 
     private void AddChangesNeedsLock(IReadOnlyList<BackendPool> pools)
     {
