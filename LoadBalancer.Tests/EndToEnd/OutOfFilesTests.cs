@@ -10,7 +10,7 @@ internal sealed class OutOfFilesTests
 {
     private const int Files = 300;
     private const string Complaint =
-        "listener 'web': connections wait to be accepted, for no more files can be opened; raise the limit (ulimit -n)";
+        "listener 'web': connections wait to be accepted, because too few files are left; raise the limit (ulimit -n)";
 
     [Test]
     public async Task Files_RunOut_IsToldAndPassesWithoutABusyLoop()

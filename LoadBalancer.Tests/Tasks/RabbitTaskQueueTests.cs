@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 using RabbitMQ.Client;
 
 namespace LoadBalancer.Tests.Tasks;
@@ -149,11 +150,45 @@ internal sealed class RabbitTaskQueueTests
         (await client.ReadAsync()).Should().BeNull();
     }
 
-    private Task<TasksNode> StartAsync(Func<TasksListenerOptions, TasksListenerOptions>? listener = null) => TasksNode.StartAsync(options =>
+    [Test]
+    public async Task Server_FallsSilent_IsToldWithinTheHeartbeatAndTriedAgain()
     {
-        options = options with { Queue = new TaskQueueOptions { Engine = TaskQueueEngine.RabbitMq, Uri = _server.Uri, Name = _queue } };
-        return listener?.Invoke(options) ?? options;
-    });
+        var clock = new FakeTimeProvider();
+        await using var relay = new SilentRelay(_server.Port);
+        await using var node = await StartAsync(
+            listener => listener with { Queue = listener.Queue with { Uri = $"amqp://guest:guest@127.0.0.1:{relay.Port}" } }, clock);
+        await node.Log.SaysAsync("is at hand");
+        using var client = await node.ConnectAsync();
+
+        relay.FallSilent();
+        clock.Advance(TimeSpan.FromSeconds(9));
+        node.Log.Lines.Should().NotContain(line => line.Contains("is out of reach", StringComparison.Ordinal));
+        clock.Advance(TimeSpan.FromSeconds(1));
+
+        await node.Log.SaysAsync("is out of reach", "nothing was received for 10 s, not even a heartbeat");
+        await client.SendAsync("TASK|a|1");
+        relay.Recover();
+        using var worker = await node.RegisterAsync("w");
+        _ = worker.WorkAsync(data => data);
+        var result = client.ReadAsync();
+        await Eventually.BeTrueAsync(
+            () =>
+            {
+                clock.Advance(TimeSpan.FromSeconds(1));
+                return result.IsCompleted;
+            },
+            "it is connected again, and the task is done");
+        (await result).Should().Be("RESULT|a|1");
+    }
+
+    private Task<TasksNode> StartAsync(
+        Func<TasksListenerOptions, TasksListenerOptions>? listener = null, TimeProvider? time = null) => TasksNode.StartAsync(
+        options =>
+        {
+            options = options with { Queue = new TaskQueueOptions { Engine = TaskQueueEngine.RabbitMq, Uri = _server.Uri, Name = _queue } };
+            return listener?.Invoke(options) ?? options;
+        },
+        time: time);
 
     // How many wait in a queue, those under way not included.
     private async Task<uint> CountAsync(string queue)

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Threading.Channels;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -19,6 +20,10 @@ internal sealed class RabbitLink : IAsyncDisposable
     private static readonly TimeSpan ReplyExpiry = TimeSpan.FromHours(1);
     private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2);
 
+    // The server sends something at least every half of it.
+    private static readonly TimeSpan Heartbeat = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan HeartbeatCheck = TimeSpan.FromSeconds(1);
+
     // A server that is short of memory stops reading for a while; one that has just started may not have elected a queue's leader yet.
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
@@ -31,6 +36,8 @@ internal sealed class RabbitLink : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly Dictionary<ulong, Action> _unconfirmed = [];
     private readonly Dictionary<Worker, string> _consumers = []; // the consumer tag of each worker's consumer
+    private readonly List<RabbitSocket> _sockets = [];
+    private ITimer? _watch;
     private ulong _published;
     private ulong _confirmed; // all up to this number are confirmed
     private IConnection? _publishing;
@@ -77,7 +84,7 @@ internal sealed class RabbitLink : IAsyncDisposable
     /// Whether an exception means that the server cannot be reached or has refused something, rather than a bug of this program.
     /// </summary>
     public static bool IsServerFault(Exception e) =>
-        e is RabbitMQClientException or IOException or System.Net.Sockets.SocketException or TimeoutException or OperationCanceledException
+        e is RabbitMQClientException or IOException or SocketException or TimeoutException or OperationCanceledException
             or ObjectDisposedException;
 
     /// <summary>Publishes a message that survives the server's restart.</summary>
@@ -133,19 +140,26 @@ internal sealed class RabbitLink : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await Lose("it was closed");
-        foreach (var connection in new[] { _publishing, _consuming })
+        if (_watch is not null)
         {
-            if (connection is not null)
+            await _watch.DisposeAsync();
+        }
+        await Task.WhenAll(CloseAsync(_publishing), CloseAsync(_consuming));
+        _sockets.ForEach(socket => socket.Dispose());
+    }
+
+    private static async Task CloseAsync(IConnection? connection)
+    {
+        if (connection is not null)
+        {
+            try
             {
-                try
-                {
-                    await connection.CloseAsync(Constants.ReplySuccess, "closed", CloseTimeout, abort: true);
-                    await connection.DisposeAsync();
-                }
-                catch (Exception e) when (IsServerFault(e))
-                {
-                    // It is closed all the same.
-                }
+                await connection.CloseAsync(Constants.ReplySuccess, "closed", CloseTimeout, abort: true);
+                await connection.DisposeAsync();
+            }
+            catch (Exception e) when (IsServerFault(e))
+            {
+                // It is closed all the same.
             }
         }
     }
@@ -161,7 +175,9 @@ internal sealed class RabbitLink : IAsyncDisposable
             ClientProvidedName = $"loadbalancer {_options.Name}",
             AutomaticRecoveryEnabled = false, // A lost link is opened again, and what was not confirmed is published again.
             TopologyRecoveryEnabled = false,
-            RequestedHeartbeat = TimeSpan.FromSeconds(10),
+            RequestedHeartbeat = Heartbeat,
+            RequestedConnectionTimeout = TimeSpan.FromSeconds(10),
+            SocketFactory = NewSocket,
             ContinuationTimeout = TimeSpan.FromSeconds(10),
         };
         _publishing = await OpenAsync(factory, cancellationToken);
@@ -187,6 +203,7 @@ internal sealed class RabbitLink : IAsyncDisposable
             onReply(properties.CorrelationId ?? "", body);
             _toConsume.Writer.TryWrite(_ => _replies.BasicAckAsync(delivery, multiple: false, _lost.Token));
         }), cancellationToken);
+        _watch = _time.CreateTimer(_ => WatchForSilence(), null, HeartbeatCheck, HeartbeatCheck);
         BackgroundTask.Run(PumpAsync(_toPublish.Reader, publishing), _logger, $"publishing to queue '{_options.Name}'");
         BackgroundTask.Run(PumpAsync(_toConsume.Reader, consuming), _logger, $"consuming from queue '{_options.Name}'");
     }
@@ -196,6 +213,31 @@ internal sealed class RabbitLink : IAsyncDisposable
         var connection = await factory.CreateConnectionAsync(cancellationToken);
         connection.ConnectionShutdownAsync += (_, e) => Lose(e.ReplyText);
         return connection;
+    }
+
+    private RabbitSocket NewSocket(AddressFamily family)
+    {
+        var socket = new RabbitSocket(new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true }, _time);
+        lock (_gate)
+        {
+            _sockets.RemoveAll(other => !other.Connected); // another address of the same server
+            _sockets.Add(socket);
+        }
+        return socket;
+    }
+
+    private void WatchForSilence()
+    {
+        lock (_gate)
+        {
+            if (!_sockets.Exists(socket => socket.Silence >= Heartbeat))
+            {
+                return;
+            }
+        }
+        // Cancels what waits for the server, and therefore not under the lock.
+        var reason = $"nothing was received for {Heartbeat.TotalSeconds} s, not even a heartbeat";
+        BackgroundTask.Run(Lose(reason), _logger, $"queue '{_options.Name}': giving up a silent link");
     }
 
     private async Task DeclareAsync(IChannel channel, CancellationToken cancellationToken)

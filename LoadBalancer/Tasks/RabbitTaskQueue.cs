@@ -91,7 +91,6 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
         var isLogged = false;
         while (!_stopping.IsCancellationRequested)
         {
-            string reason;
             try
             {
                 await using var link = await RabbitLink.OpenAsync(_options, _replies, OnReply, _time, _logger, _stopping.Token);
@@ -100,22 +99,26 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
                 Begin(link);
                 using var either = CancellationTokenSource.CreateLinkedTokenSource(link.Lost, _stopping.Token);
                 await Task.Delay(Timeout.InfiniteTimeSpan, _time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                reason = link.LostBecause;
                 End(link);
+                Report(link.LostBecause); // Before it is closed, which takes seconds if the server is silent.
             }
             catch (Exception e) // of any kind: it is logged, and another attempt may work
             {
-                reason = (e.InnerException ?? e).Message;
+                Report((e.InnerException ?? e).Message);
             }
             if (!_stopping.IsCancellationRequested)
             {
-                if (!isLogged)
-                {
-                    LogUnreachable(_listener, _options.Name, _server, reason);
-                    isLogged = true;
-                }
                 await Task.Delay(pause, _time, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
+            }
+        }
+
+        void Report(string reason)
+        {
+            if (!isLogged && !_stopping.IsCancellationRequested)
+            {
+                LogUnreachable(_listener, _options.Name, _server, reason);
+                isLogged = true;
             }
         }
     }

@@ -38,7 +38,7 @@ internal sealed partial class AcceptTrouble(string listener, TimeProvider time, 
     }
 
     [LoggerMessage(43, LogLevel.Warning,
-        "listener '{Listener}': connections wait to be accepted, for no more files can be opened; raise the limit (ulimit -n)")]
+        "listener '{Listener}': connections wait to be accepted, because too few files are left; raise the limit (ulimit -n)")]
     private partial void LogOutOfFiles(string listener);
 
     [LoggerMessage(44, LogLevel.Warning, "listener '{Listener}': connections wait to be accepted: {Reason}")]

@@ -21,7 +21,7 @@ internal sealed class Acceptor : IDisposable
     private readonly string _listener;
     private readonly EndpointAddress _address;
     private readonly Action<AcceptedConnection> _accepted;
-    private readonly ConnectionLimit? _limit;
+    private readonly ConnectionLimit _limit;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly List<IDisposable> _loops = [];
@@ -41,7 +41,7 @@ internal sealed class Acceptor : IDisposable
         ILoggerFactory loggers)
     {
         (_listener, _address, _listensOn, _accepted, _time) = (listener, address, address, accepted, time);
-        _limit = maxConnections is { } most ? new ConnectionLimit(listener, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
+        _limit = new ConnectionLimit(listener, maxConnections, time, loggers.CreateLogger<ConnectionLimit>());
         _logger = loggers.CreateLogger<Acceptor>();
     }
 
@@ -51,7 +51,7 @@ internal sealed class Acceptor : IDisposable
     public EndpointAddress Address => _listensOn;
 
     /// <summary>Connections that were closed at once because of the limit.</summary>
-    public long Refused => _limit?.Refused ?? 0;
+    public long Refused => _limit.Refused;
 
     /// <summary>Starts to listen.</summary>
     /// <exception cref="StartException">The address cannot be listened on.</exception>
@@ -83,15 +83,15 @@ internal sealed class Acceptor : IDisposable
     /// <summary>Takes over a bound socket, listens on it, and accepts until the result is disposed.</summary>
     /// <param name="bound">The socket.</param>
     /// <param name="listener">The listener's name, for the log.</param>
-    /// <param name="limit">How many connections there may be; null where there is no limit.</param>
+    /// <param name="limit">Counts its connections.</param>
     /// <param name="accepted">Given each connection; must neither block nor throw.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Logs when connections cannot be accepted.</param>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public static IDisposable Accept(
-        Socket bound, string listener, ConnectionLimit? limit, Action<AcceptedConnection> accepted, TimeProvider time, ILogger logger)
+        Socket bound, string listener, ConnectionLimit limit, Action<AcceptedConnection> accepted, TimeProvider time, ILogger logger)
     {
-        Action? closed = limit is null ? null : limit.Leave;
+        Action closed = limit.Leave;
         return TransportChoice.IsEpoll
             ? AcceptOnLoops(bound, listener, limit, accepted, closed, time, logger)
             : SocketAcceptLoop.Start(
@@ -102,7 +102,7 @@ internal sealed class Acceptor : IDisposable
 
     [SupportedOSPlatform("linux")]
     private static EpollAcceptLoop AcceptOnLoops(
-        Socket bound, string listener, ConnectionLimit? limit, Action<AcceptedConnection> accepted, Action? closed, TimeProvider time,
+        Socket bound, string listener, ConnectionLimit limit, Action<AcceptedConnection> accepted, Action closed, TimeProvider time,
         ILogger logger) => EpollAcceptLoop.Start(
             bound, listener, limit,
             (file, local, remote) => accepted(new(new EpollConnection(file, EventLoop.Next(), closed), local, remote)),

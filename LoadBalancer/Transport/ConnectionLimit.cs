@@ -2,17 +2,22 @@ using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Transport;
 
-/// <summary>Enforces <c>MaxConnections</c> of a listener: a surplus connection is closed at once, counted and logged.</summary>
+/// <summary>
+/// Counts the connections of a port, and enforces <c>MaxConnections</c>: a surplus connection is closed at once, counted and logged.
+/// </summary>
 /// <param name="listener">The listener's name.</param>
-/// <param name="most">How many connections there may be at once.</param>
+/// <param name="most">How many connections there may be at once; null where there is no limit.</param>
 /// <param name="time">The clock that spaces the log lines.</param>
 /// <param name="logger">Gets the number of surplus connections, every ten seconds at most.</param>
-public sealed partial class ConnectionLimit(string listener, int most, TimeProvider time, ILogger<ConnectionLimit> logger)
+public sealed partial class ConnectionLimit(string listener, int? most, TimeProvider time, ILogger logger)
 {
     private readonly LogGate _gate = new(time);
     private int _open;
     private long _refused;
     private long _logged;
+
+    /// <summary>Connections that are open.</summary>
+    public int Open => Volatile.Read(ref _open);
 
     /// <summary>Connections that were closed because there were too many.</summary>
     public long Refused => Interlocked.Read(ref _refused);
@@ -21,7 +26,7 @@ public sealed partial class ConnectionLimit(string listener, int most, TimeProvi
     /// <returns>False if there are too many: it must be closed. Otherwise <see cref="Leave"/> must be called when it has closed.</returns>
     public bool TryEnter()
     {
-        if (Interlocked.Increment(ref _open) <= most)
+        if (Interlocked.Increment(ref _open) <= (most ?? int.MaxValue))
         {
             return true;
         }
@@ -29,7 +34,7 @@ public sealed partial class ConnectionLimit(string listener, int most, TimeProvi
         Interlocked.Increment(ref _refused);
         if (_gate.TryPass())
         {
-            LogRefused(listener, Refused - Interlocked.Exchange(ref _logged, Refused), most);
+            LogRefused(listener, Refused - Interlocked.Exchange(ref _logged, Refused), most ?? 0);
         }
         return false;
     }

@@ -14,18 +14,20 @@ internal sealed class EpollAcceptLoop : EpollSocket
 {
     private const int AddressSize = 28; // struct sockaddr_in6
 
-    private readonly ConnectionLimit? _limit;
+    private readonly ConnectionLimit _limit;
     private readonly Action<int, IPEndPoint, IPEndPoint> _accepted;
     private readonly AcceptTrouble _trouble;
     private readonly ITimer _retry;
     private bool _isShortOfFiles;
+    private int _hasLeft;
 
     private EpollAcceptLoop(
-        int file, IPEndPoint address, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        int file, IPEndPoint address, ConnectionLimit limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         AcceptTrouble trouble)
         : base(file, EventLoop.Next())
     {
         (Address, _limit, _accepted, _trouble) = (address, limit, accepted, trouble);
+        FileReserve.Enter();
         _retry = time.CreateTimer(
             static loop => ((EpollAcceptLoop)loop!).Continue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
@@ -37,15 +39,14 @@ internal sealed class EpollAcceptLoop : EpollSocket
     /// <param name="bound">The socket.</param>
     /// <param name="listener">The listener's name, for the log.</param>
     /// <param name="limit">
-    /// How many connections there may be; null where there is no limit. <see cref="ConnectionLimit.Leave"/> must be called when one is
-    /// closed.
+    /// Counts its connections. <see cref="ConnectionLimit.Leave"/> must be called when one is closed.
     /// </param>
     /// <param name="accepted">Given each connection's file, our end and the client's. Must neither block nor throw.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Logs when connections cannot be accepted.</param>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public static EpollAcceptLoop Start(
-        Socket bound, string listener, ConnectionLimit? limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        Socket bound, string listener, ConnectionLimit limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         ILogger logger)
     {
         EpollAcceptLoop loop;
@@ -77,6 +78,10 @@ internal sealed class EpollAcceptLoop : EpollSocket
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
+        if (disposing && Interlocked.Exchange(ref _hasLeft, 1) == 0)
+        {
+            FileReserve.Leave();
+        }
         base.Dispose(disposing);
         if (disposing)
         {
@@ -122,7 +127,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
         {
             return null;
         }
-        if (_isShortOfFiles && FileReserve.IsShort(this))
+        if (_isShortOfFiles && !FileReserve.MayAccept(this, _limit.Open))
         {
             TryAgainLater(Libc.TooManyFiles);
             return null;
@@ -145,13 +150,13 @@ internal sealed class EpollAcceptLoop : EpollSocket
             return null;
         }
         MarkReadable(); // There may be another.
-        _isShortOfFiles = accepted >= FileReserve.ClientsEnd;
+        _isShortOfFiles = accepted >= FileReserve.SharedFrom;
         EventLoop.Current?.Spend(0);
         if (error != 0)
         {
             return null;
         }
-        if (_limit?.TryEnter() == false)
+        if (!_limit.TryEnter())
         {
             _ = Libc.Close(accepted);
             return null;

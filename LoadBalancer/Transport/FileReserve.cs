@@ -5,25 +5,51 @@ namespace LoadBalancer.Transport;
 
 /// <summary>
 /// Keeps some files free: a request needs one for its backend, and the runtime fails if it cannot open one, for instance to load
-/// code. The system hands out the lowest free number, so a high number means that few are left.
+/// code. The last files for clients are shared among all ports that accept connections: a flood of one port leaves the others their
+/// share. The system hands out the lowest free number, so a high number means that few are left.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal static class FileReserve
 {
+    /// <summary>How many connections each port can have at least.</summary>
+    public const int LeastShare = 4;
+
     private static readonly int Limit = Libc.FileLimit();
+    private static int _ports;
 
-    /// <summary>Files with this number or a higher one are not used for clients.</summary>
-    public static readonly int ClientsEnd = Limit - Math.Max(64, Limit / 8);
+    /// <summary>Files with this number or a higher one are for ports that have less than their share. See <see cref="MayTake"/>.</summary>
+    public static readonly int SharedFrom = ClientsEnd(Limit) - SharedFiles(Limit);
 
-    /// <summary>Files with this number or a higher one are not used for backends either.</summary>
+    /// <summary>Files with this number or a higher one are not used for backends.</summary>
     public static readonly int BackendsEnd = Limit - 32;
 
-    /// <summary>Whether the next file number is not for clients.</summary>
-    /// <param name="any">Any open file, which is duplicated for a moment.</param>
-    public static bool IsShort(SafeHandle any)
+    /// <summary>A port begins to accept.</summary>
+    public static void Enter() => Interlocked.Increment(ref _ports);
+
+    /// <summary>A port does not accept any more.</summary>
+    public static void Leave() => Interlocked.Decrement(ref _ports);
+
+    /// <summary>Whether a port may accept another connection.</summary>
+    /// <param name="any">Any open file, which is duplicated for a moment, to learn the next file's number.</param>
+    /// <param name="open">How many connections the port has.</param>
+    public static bool MayAccept(SafeHandle any, int open)
     {
         var next = Libc.Control(any, Libc.Duplicate, 0);
         _ = Libc.Close(next);
-        return next < 0 || next >= ClientsEnd;
+        return next >= 0 && MayTake(next, open, Volatile.Read(ref _ports), Limit);
     }
+
+    /// <summary>Whether a port may take a file for a client.</summary>
+    /// <param name="file">The file's number.</param>
+    /// <param name="open">How many connections the port has.</param>
+    /// <param name="ports">How many ports there are.</param>
+    /// <param name="limit">How many files may be open.</param>
+    internal static bool MayTake(int file, int open, int ports, int limit) =>
+        file < ClientsEnd(limit) - SharedFiles(limit)
+        || file < ClientsEnd(limit) && open < Math.Max(LeastShare, SharedFiles(limit) / Math.Max(1, ports));
+
+    // Beyond them there is room for backends, code and the like.
+    private static int ClientsEnd(int limit) => limit - Math.Max(64, limit / 8);
+
+    private static int SharedFiles(int limit) => limit / 8;
 }

@@ -15,14 +15,14 @@ internal sealed class SocketAcceptLoop : IDisposable
     private const int Batch = 64;
 
     private readonly Socket _listening;
-    private readonly ConnectionLimit? _limit;
+    private readonly ConnectionLimit _limit;
     private readonly Action<Socket, IPEndPoint, IPEndPoint> _accepted;
     private readonly TimeProvider _time;
     private readonly AcceptTrouble _trouble;
-    private volatile bool _isDisposed;
+    private bool _isDisposed;
 
     private SocketAcceptLoop(
-        Socket listening, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        Socket listening, ConnectionLimit limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         AcceptTrouble trouble)
     {
         (_listening, _limit, _accepted, _time, _trouble) = (listening, limit, accepted, time, trouble);
@@ -30,7 +30,7 @@ internal sealed class SocketAcceptLoop : IDisposable
 
     /// <inheritdoc cref="EpollAcceptLoop.Start"/>
     public static SocketAcceptLoop Start(
-        Socket bound, string listener, ConnectionLimit? limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        Socket bound, string listener, ConnectionLimit limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         ILogger logger)
     {
         try
@@ -42,6 +42,10 @@ internal sealed class SocketAcceptLoop : IDisposable
             bound.Dispose();
             throw;
         }
+        if (OperatingSystem.IsLinux())
+        {
+            FileReserve.Enter();
+        }
         var loop = new SocketAcceptLoop(bound, limit, accepted, time, new AcceptTrouble(listener, time, logger));
         BackgroundTask.Run(loop.AcceptAllAsync(), logger, $"listener '{listener}': accepting connections");
         return loop;
@@ -50,7 +54,10 @@ internal sealed class SocketAcceptLoop : IDisposable
     /// <summary>Accepts nothing more. Open connections go on.</summary>
     public void Dispose()
     {
-        _isDisposed = true;
+        if (!Interlocked.Exchange(ref _isDisposed, true) && OperatingSystem.IsLinux())
+        {
+            FileReserve.Leave();
+        }
         _listening.Dispose();
     }
 
@@ -61,9 +68,9 @@ internal sealed class SocketAcceptLoop : IDisposable
             try
             {
                 var accepted = await _listening.AcceptAsync();
-                var isShortOfFiles = OperatingSystem.IsLinux() && accepted.Handle >= FileReserve.ClientsEnd;
+                var isShortOfFiles = OperatingSystem.IsLinux() && accepted.Handle >= FileReserve.SharedFrom;
                 Deliver(accepted);
-                while (isShortOfFiles && OperatingSystem.IsLinux() && FileReserve.IsShort(_listening.SafeHandle))
+                while (isShortOfFiles && OperatingSystem.IsLinux() && !FileReserve.MayAccept(_listening.SafeHandle, _limit.Open))
                 {
                     await TryAgainLaterAsync(Libc.Error(Libc.TooManyFiles));
                 }
@@ -89,7 +96,7 @@ internal sealed class SocketAcceptLoop : IDisposable
 
     private void Deliver(Socket accepted)
     {
-        if (_limit?.TryEnter() == false)
+        if (!_limit.TryEnter())
         {
             accepted.Dispose();
             return;
@@ -102,7 +109,7 @@ internal sealed class SocketAcceptLoop : IDisposable
         catch (SocketException)
         {
             accepted.Dispose(); // It was reset before we could look at it.
-            _limit?.Leave();
+            _limit.Leave();
         }
     }
 

@@ -16,8 +16,9 @@ internal sealed class ZmtpListener : IAsyncDisposable
     {
         var bound = ListenAddress.Bind(address);
         Address = (IPEndPoint)bound.LocalEndPoint!;
+        var count = new ConnectionLimit(socket.Name, null, socket.Time, socket.Logger); // The socket has a limit of its own.
         _accepting = Acceptor.Accept(
-            bound, socket.Name, null, accepted => socket.Attach(accepted.Connection, Plain(accepted.Remote)), socket.Time, socket.Logger);
+            bound, socket.Name, count, accepted => socket.Attach(accepted.Connection, Plain(accepted.Remote)), socket.Time, socket.Logger);
     }
 
     /// <summary>Where it listens.</summary>

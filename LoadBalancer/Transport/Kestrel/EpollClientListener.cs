@@ -18,6 +18,7 @@ internal sealed class EpollClientListener : IConnectionListener
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
     private readonly KestrelTransportOptions _options;
+    private readonly ConnectionLimit _limit;
     private readonly TimeProvider _time;
     private readonly Channel<ClientSocket> _arrived = Channel.CreateUnbounded<ClientSocket>(new() { AllowSynchronousContinuations = true });
     private readonly EpollAcceptLoop _acceptLoop;
@@ -32,8 +33,9 @@ internal sealed class EpollClientListener : IConnectionListener
     public EpollClientListener(Socket bound, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
     {
         (_options, _time, _logger) = (options, time, loggers.CreateLogger<EpollClientListener>());
+        _limit = options.Limit ?? new ConnectionLimit(options.Listener, null, time, _logger);
         _acceptLoop = EpollAcceptLoop.Start(
-            bound, options.Listener, options.Limit,
+            bound, options.Listener, _limit,
             (file, local, remote) => OnAccepted(new ClientSocket(file, EventLoop.Next(), this, local, remote)), time, _logger);
         _sweep = time.CreateTimer(static listener => ((EpollClientListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }
@@ -70,7 +72,7 @@ internal sealed class EpollClientListener : IConnectionListener
     }
 
     /// <summary>A client's socket is closed.</summary>
-    public void OnReleased() => _options.Limit?.Leave();
+    public void OnReleased() => _limit.Leave();
 
     /// <inheritdoc/>
     public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)

@@ -17,6 +17,7 @@ internal sealed class SocketClientListener : IConnectionListener
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
     private readonly KestrelTransportOptions _options;
+    private readonly ConnectionLimit _limit;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly SocketConnectionContextFactory _contexts;
@@ -34,7 +35,8 @@ internal sealed class SocketClientListener : IConnectionListener
         _logger = loggers.CreateLogger<SocketClientListener>();
         // A flush is over when the system has taken all bytes, as on event loops. Otherwise a client that takes nothing is not noticed.
         _contexts = new(new() { UnsafePreferInlineScheduling = true, MaxWriteBufferSize = 1 }, _logger);
-        _acceptLoop = SocketAcceptLoop.Start(bound, options.Listener, options.Limit, (socket, _, _) => Deliver(socket), time, _logger);
+        _limit = options.Limit ?? new ConnectionLimit(options.Listener, null, time, _logger);
+        _acceptLoop = SocketAcceptLoop.Start(bound, options.Listener, _limit, (socket, _, _) => Deliver(socket), time, _logger);
         EndPoint = bound.LocalEndPoint!;
         _sweep = time.CreateTimer(static listener => ((SocketClientListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }
@@ -90,7 +92,7 @@ internal sealed class SocketClientListener : IConnectionListener
     {
         if (_clients.TryRemove(client, out _))
         {
-            _options.Limit?.Leave();
+            _limit.Leave();
         }
     }
 
