@@ -82,6 +82,9 @@ internal sealed class SendQueue : IDisposable
     /// <summary>How many bytes were added and not sent yet, those that are being sent included.</summary>
     public long Unsent => Volatile.Read(ref _unsent);
 
+    /// <summary>How many messages were added and not sent yet.</summary>
+    public int UnsentMessages => Volatile.Read(ref _unsentMessages);
+
     /// <summary>Adds bytes in up to five parts, all of them or nothing.</summary>
     /// <param name="messages">As how many messages they count.</param>
     /// <param name="first">The first part.</param>
