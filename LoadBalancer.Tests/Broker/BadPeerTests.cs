@@ -125,6 +125,44 @@ internal sealed class BadPeerTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Client_HundredMessagesInARowThatAreNoRequests_IsCutAndCounted()
+    {
+        using var peer = await ConnectAsync("Clients");
+        var bad = string.Concat(Enumerable.Repeat(ZmtpBytes.MessageOf("", "no request"), 99));
+        var fails = string.Concat(Enumerable.Repeat(ZmtpBytes.MessageOf("", "FAIL"), 99));
+        await peer.SendAsync(ZmtpBytes.LibzmqGreeting + ZmtpBytes.Ready("DEALER", "me"));
+        await peer.ReadAsync(64 + ZmtpBytes.Ready("ROUTER", "").Length);
+        await peer.SendAsync(bad);
+        (await peer.ReadAsync(fails.Length)).Should().Be(fails);
+        await peer.SendAsync(ZmtpBytes.MessageOf("", "me", "PING"));
+        var answer = ZmtpBytes.MessageOf("", "good: PING");
+        (await peer.ReadAsync(answer.Length)).Should().Be(answer);
+        await peer.SendAsync(bad);
+        (await peer.ReadAsync(fails.Length)).Should().Be(fails);
+
+        await peer.SendAsync(ZmtpBytes.MessageOf("", "no request"));
+
+        await peer.ReadToEndAsync();
+        await IsCountedAsync("Clients", "Malformed");
+    }
+
+    [Test]
+    public async Task Client_ManyRequestsAtOnceAndTheQueueIsFull_GetsAFailForEach()
+    {
+        const int Count = 5000;
+        await using var node = await BrokerNode.StartAsync(options => options with { QueueLimit = 1 });
+        using var peer = await RawPeer.ConnectAsync(node.Ports.Clients);
+        await peer.SendAsync(ZmtpBytes.LibzmqGreeting + ZmtpBytes.Ready("DEALER", "me"));
+        await peer.ReadAsync(64 + ZmtpBytes.Ready("ROUTER", "").Length);
+
+        await peer.SendAsync(string.Concat(Enumerable.Repeat(ZmtpBytes.MessageOf("", "me", "PING"), Count + 1)));
+
+        var fails = string.Concat(Enumerable.Repeat(ZmtpBytes.MessageOf("", "FAIL"), Count));
+        (await peer.ReadAsync(fails.Length)).Should().Be(fails);
+        node.Status.Refused.Should().BeEmpty("it reads what it is sent");
+    }
+
+    [Test]
     public async Task Subscriber_SubscribesToTooMuch_IsCut()
     {
         using var peer = await ConnectAsync("WorkerCheckClients");

@@ -56,6 +56,67 @@ internal sealed class OutOfFilesTests
         program.Errors.Where(line => line.Length > 0).Should().BeEmpty();
     }
 
+    // A process just started still has code to load, which needs files.
+    [TestCase("Clients")]
+    [TestCase("Workers")]
+    [TestCase("HealthCheck", "AlternativePing", "WorkerCheckClients", "WorkerCheckWorkers")]
+    [TestCase("TaskClients", "TaskWorkers")]
+    public async Task Files_RunOutAtPortsOfOtherProtocols_TheProcessLivesAndOthersAreServed(params string[] flooded)
+    {
+        string[] names =
+        [
+            "web", "TaskClients", "TaskWorkers",
+            "Clients", "Workers", "HealthCheck", "AlternativePing", "WorkerCheckClients", "WorkerCheckWorkers",
+        ];
+        var first = ReservedPorts.Next(names.Length);
+        var ports = names.Index().ToDictionary(port => port.Item, port => first + port.Index);
+        await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        var file = Path.GetTempFileName();
+        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new
+        {
+            LoadBalancer = new
+            {
+                Listeners = new
+                {
+                    store = new
+                    {
+                        Protocol = "Broker",
+                        Address = "tcp://127.0.0.1",
+                        Pool = "store",
+                        Ports = names[3..].ToDictionary(name => name, name => ports[name]),
+                    },
+                    tasks = new
+                    {
+                        Protocol = "Tasks",
+                        Address = $"tcp://127.0.0.1:{ports["TaskClients"]}",
+                        WorkerAddress = $"tcp://127.0.0.1:{ports["TaskWorkers"]}",
+                        Pool = "tasks",
+                    },
+                    web = new { Address = $"http://127.0.0.1:{ports["web"]}", Pool = "web" },
+                },
+                Pools = new { store = new { }, tasks = new { }, web = new { Backends = new { b1 = new { backend.Address } } } },
+            },
+        }));
+        await using var program = await ProgramUnderTest.StartWithFilesAsync(Files, "LoadBalancer", "--config", file);
+        await Eventually.BeTrueAsync(
+            () => program.Output.Any(line => line.Contains("listener 'web' listens on", StringComparison.Ordinal)), "it listens everywhere");
+        File.Delete(file);
+
+        var clients = await Task.WhenAll(
+            Enumerable.Range(0, Files + 100).Select(i => RawPeer.ConnectAsync(ports[flooded[i % flooded.Length]])));
+        await Eventually.BeTrueAsync(
+            () => program.Output.Any(line => line.Contains("no more files can be opened", StringComparison.Ordinal)), "no files are left");
+
+        foreach (var client in clients)
+        {
+            client.Dispose();
+        }
+        await Eventually.BeTrueAsync(
+            async () => (await AskAsync(ports["web"])).EndsWith("ok", StringComparison.Ordinal), "the others are served again");
+        program.Errors.Where(line => line.Length > 0).Should().BeEmpty();
+        (await program.TerminateAsync()).Should().Be(0);
+    }
+
     private static int Complaints(ProgramUnderTest program) =>
         program.Output.Count(line => line.EndsWith(Complaint, StringComparison.Ordinal));
 

@@ -157,6 +157,25 @@ internal sealed class TaskDispatcherTests : IDisposable
     }
 
     [Test]
+    public async Task Add_WorkerHasNotReadItsTasks_GoesToAnotherUntilItHas()
+    {
+        var (unread, other) = (await RegisterAsync("unread", 10), await RegisterAsync("other", 2));
+        unread.Unread = new TaskCompletionSource();
+
+        for (var i = 0; i < 5; i++)
+        {
+            Add($"t{i}");
+        }
+        (unread.Assigned.Count, other.Assigned.Count, _dispatcher.Waiting).Should().Be((1, 2, 2));
+        var read = unread.Unread;
+        unread.Unread = null;
+        read.SetResult();
+
+        await Eventually.BeTrueAsync(() => unread.Assigned.Count == 3, "it has read");
+        unread.Worker.Backend.MaxInFlight.Should().Be(10);
+    }
+
+    [Test]
     public async Task Register_UnderANameThatIsThere_TheNewestWins()
     {
         var old = await RegisterAsync("w");
@@ -344,6 +363,12 @@ internal sealed class TaskDispatcherTests : IDisposable
         public List<string> Assigned { get; } = [];
 
         public string? ClosedBecause { get; private set; }
+
+        public TaskCompletionSource? Unread { get; set; }
+
+        public bool IsBroken { get; set; }
+
+        public Task WhenReadAsync() => Unread?.Task ?? Task.CompletedTask;
 
         public AnswerFate Answer(string id, string result) =>
             dispatcher.Answer(Worker, Encoding.UTF8.GetBytes(id), Encoding.UTF8.GetBytes(result));

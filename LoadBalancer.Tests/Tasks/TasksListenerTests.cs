@@ -198,7 +198,9 @@ internal sealed class TasksListenerTests
         using var worker = await node.RegisterAsync("w", 2000);
         var data = new string('x', 16 * 1024);
         await client.SendAsync([.. Enumerable.Range(0, 1500).Select(i => $"TASK|{i}|{data}")]);
-        await Eventually.BeTrueAsync(() => node.Listener.Counts.Running == 1500, "it reads none of them");
+        await Eventually.BeTrueAsync(
+            () => node.Listener.Counts is { Running: > 0, Running: var running, Waiting: var waiting } && running + waiting == 1500,
+            "it reads none of them");
 
         worker.EndSending();
 
@@ -231,6 +233,83 @@ internal sealed class TasksListenerTests
         clock.Advance(TimeSpan.FromDays(1));
         await client.SendAsync("TASK|b|1");
         (await worker.ReadTaskAsync()).Should().Be("b");
+    }
+
+    // A malformed line is no first line, on either port; nor does one byte after the other keep a connection open.
+    [Test]
+    public async Task FirstLine_MalformedOrNeverWhole_IsCut()
+    {
+        var clock = new FakeClock();
+        await using var node = await TasksNode.StartAsync(time: clock);
+        foreach (var port in new[] { node.ClientPort, node.WorkerPort })
+        {
+            using var malformed = await LinePeer.ConnectAsync(port);
+            using var slow = await LinePeer.ConnectAsync(port);
+            await malformed.SendAsync("HELLO");
+            (await malformed.ReadAsync()).Should().StartWith("ERROR|expected");
+            for (var second = 0; second < 29; second++)
+            {
+                await slow.SendRawAsync("T"u8.ToArray());
+                clock.Advance(TimeSpan.FromSeconds(1));
+            }
+            await malformed.SendAsync("HELLO");
+            (await malformed.ReadAsync()).Should().StartWith("ERROR|expected", "its time is not over");
+
+            clock.Advance(TimeSpan.FromSeconds(1));
+
+            (await malformed.ReadAsync(2)).Should().Equal("ERROR|nothing of use has come for 00:00:30", null);
+            (await slow.ReadAsync(2)).Should().Equal("ERROR|nothing of use has come for 00:00:30", null);
+        }
+    }
+
+    [Test]
+    public async Task Clients_HaveTooMuchTogether_TheOneWithTheMostIsClosedAndOthersAreServed()
+    {
+        await using var node = await TasksNode.StartAsync(
+            listener => listener with { MaxLineLength = 256 * 1024, MaxBufferedBytes = 1024 * 1024 });
+        using var worker = await node.RegisterAsync("w");
+        using var large = await node.ConnectAsync();
+        await large.SendRawAsync(new byte[250_000]);
+        await Eventually.BeTrueAsync(() => node.Listener.BufferedBytes >= 256 * 1024, "it is counted");
+        var small = await Task.WhenAll(Enumerable.Range(0, 10).Select(async _ =>
+        {
+            var peer = await node.ConnectAsync();
+            await peer.SendRawAsync(new byte[100_000]);
+            return peer;
+        }));
+
+        (await large.ReadAsync()).Should().BeNull("it had the most");
+
+        using var client = await node.ConnectAsync();
+        await client.SendAsync("TASK|a|1");
+        await worker.ReadTaskAsync();
+        await worker.SendAsync("TASK_RESULT|a|2");
+        (await client.ReadAsync()).Should().Be("RESULT|a|2");
+        await node.Log.SaysAsync("listener 'tasks': the client at", "MaxBufferedBytes");
+        node.Listener.BufferedBytes.Should().BeLessThanOrEqualTo(1024 * 1024);
+        Array.ForEach(small, peer => peer.Dispose());
+        await Eventually.BeTrueAsync(() => node.Listener.BufferedBytes == 0, "all is given back");
+    }
+
+    // A client alone must not be able to end the connection of a worker.
+    [Test]
+    public async Task Worker_ReadsNothing_GetsOnlyAsManyTasksAsFewBytesUntilItReads()
+    {
+        await using var node = await TasksNode.StartAsync();
+        using var client = await node.ConnectAsync();
+        using var worker = await node.RegisterAsync("w", 10_000);
+        var data = new string('x', 60_000);
+        await client.SendAsync([.. Enumerable.Range(0, 1000).Select(i => $"TASK|{i}|{data}")]);
+        await Eventually.BeTrueAsync(() => node.Listener.Counts is var counts && counts.Running + counts.Waiting == 1000, "all are there");
+
+        node.Listener.Counts.Running.Should().BeLessThan(1000, "the worker has read nothing");
+        node.Listener.BufferedBytes.Should().BeLessThan(2 * 1024 * 1024);
+
+        var working = worker.WorkAsync(_ => "y");
+        for (var i = 0; i < 1000; i++)
+        {
+            (await client.ReadAsync()).Should().EndWith("|y");
+        }
     }
 
     [Test]

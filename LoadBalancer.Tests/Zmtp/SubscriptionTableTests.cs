@@ -76,6 +76,32 @@ internal sealed class SubscriptionTableTests
     }
 
     [Test]
+    public void Add_AllTogetherTooLong_IsRefusedUntilOthersAreCancelled()
+    {
+        var table = new SubscriptionTable(new ZmtpLimits { AllSubscriptionBytes = 10 });
+        var (one, other) = (new Subscriber(null), new Subscriber(null));
+        table.Add(one, "123456"u8);
+        table.Add(other, "123456"u8).Should().BeFalse("it is known, and costs nothing more");
+
+        FluentActions.Invoking(() => table.Add(other, "78901"u8)).Should().Throw<ZmtpException>()
+            .Which.Fault.Should().Be(ZmtpFault.Subscriptions);
+
+        table.RemoveAll(one);
+        table.RemoveAll(other);
+        table.Add(other, "78901"u8).Should().BeTrue();
+    }
+
+    // Otherwise clients alone could subscribe to so much that every worker that connects is disconnected.
+    [Test]
+    public void Limits_AllSubscriptionsAtOnce_FitIntoOneQueue()
+    {
+        const int HeadBytes = 32; // of the command for one subscription
+        var limits = new ZmtpLimits();
+
+        (limits.AllSubscriptionBytes + (long)limits.Subscriptions * HeadBytes).Should().BeLessThan(limits.QueueBytes);
+    }
+
+    [Test]
     public void Match_AgainstTheRuleItself_ChoosesTheSame()
     {
         var random = new Random(5);

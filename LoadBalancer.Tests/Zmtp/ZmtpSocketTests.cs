@@ -281,6 +281,53 @@ internal sealed class ZmtpSocketTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Ping_ManyFromAPeerThatDoesNotRead_IsReadNoFurtherAndThenCut()
+    {
+        var pings = string.Concat(Enumerable.Repeat(CommandOf("PING", "\0\x0a" + "context"), 100_000));
+        await using var router = new PeerSocket(ZmtpSocketType.Router, time: _clock);
+        using var connection = new UnreadConnection(Bytes(LibzmqGreeting + Ready("REQ", "me") + pings));
+
+        var peer = router.Attach(connection, null)!;
+
+        router.Buffers.Total.Should().BeInRange(64 * 1024, 65 * 1024);
+        connection.Received.Should().BeLessThan(pings.Length / 2);
+        _clock.Advance(TimeSpan.FromSeconds(30));
+        await peer.Ended.WaitAsync(TimeLimits.Event);
+        peer.Fault.Should().Be(ZmtpFault.NotReading);
+        router.Buffers.Total.Should().Be(0);
+    }
+
+    [Test]
+    public async Task Ping_ManyFromAPeerThatReads_IsAnsweredEachTime()
+    {
+        const int Count = 20_000;
+        using var peer = await ConnectAsync("REQ", "me");
+
+        await peer.SendAsync(string.Concat(Enumerable.Repeat(CommandOf("PING", "\0\x0a" + "context"), Count)) + MessageOf("", "x"));
+
+        (await peer.ReadAsync(14 * Count)).Should().Be(string.Concat(Enumerable.Repeat(CommandOf("PONG", "context"), Count)));
+        (await peer.ReadAsync(5)).Should().Be(MessageOf("", "x"));
+    }
+
+    [Test]
+    public async Task Connection_PartsOfLongMessagesAreTooMuchTogether_TheLongestIsCut()
+    {
+        await using var router = new PeerSocket(
+            ZmtpSocketType.Router, new ZmtpLimits { FrameBytes = 1_000_000, BufferedBytes = 1024 * 1024 }, _clock);
+        var shorter = new byte[200_000];
+        var part = LibzmqGreeting + Ready("DEALER") + "\x02\0\0\0\0\0\x0f\0\0";
+        using var longest = new UnreadConnection([.. Bytes(part), .. new byte[400_000]]);
+        var cut = router.Attach(longest, null)!;
+        var others = Enumerable.Range(0, 3).Select(_ => router.Attach(new UnreadConnection([.. Bytes(part), .. shorter]), null)!).ToList();
+
+        await cut.Ended.WaitAsync(TimeLimits.Event);
+
+        cut.Fault.Should().Be(ZmtpFault.BufferedBytes);
+        others.Should().OnlyContain(peer => !peer.IsClosed);
+        router.Buffers.Total.Should().BeInRange(3 * 200_000, 1024 * 1024);
+    }
+
+    [Test]
     public async Task Ping_WithAContext_IsAnsweredWithIt()
     {
         using var peer = await ConnectAsync("REQ", "me");

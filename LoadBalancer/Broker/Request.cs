@@ -77,6 +77,9 @@ internal sealed class ClientState(ZmtpPeer peer)
     /// </summary>
     public Request? Open { get; set; }
 
+    /// <summary>How many of its messages were no requests, since the last one that was.</summary>
+    public int Malformed { get; set; }
+
     /// <summary>Its requests that wait for a worker.</summary>
     public HashSet<Request> Waiting { get; } = [];
 }

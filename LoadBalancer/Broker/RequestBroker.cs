@@ -23,6 +23,9 @@ internal sealed class RequestBroker : IAsyncDisposable
     // A request that was at so many workers when their connections were lost is probably the cause.
     private const int MaxAttemptsPerRequest = 5;
 
+    // A client that sends so many messages in a row that are no requests is disconnected.
+    private const int MaxMalformed = 100;
+
     private static readonly ZmtpMessage Fail = ZmtpMessage.Of("FAIL");
 
     private readonly string _listener;
@@ -164,9 +167,14 @@ internal sealed class RequestBroker : IAsyncDisposable
         if (Request.TryRead(client, message, _time.GetTimestamp()) is not { } request)
         {
             _rejections.Count(nameof(BrokerPorts.Clients), Rejections.NotARequest);
-            peer.Send(message.TryOpen(out var envelope, out _) ? envelope : ZmtpEnvelope.Empty, Fail);
+            peer.SendOwn(message.TryOpen(out var envelope, out _) ? envelope : ZmtpEnvelope.Empty, Fail);
+            if (++client.Malformed == MaxMalformed)
+            {
+                peer.Close(ZmtpFault.Malformed, $"has sent {MaxMalformed} messages in a row that are no requests");
+            }
             return;
         }
+        client.Malformed = 0;
         lock (_gate)
         {
             client.HasAsked = true;
@@ -181,7 +189,7 @@ internal sealed class RequestBroker : IAsyncDisposable
             }
             if (_isStopping)
             {
-                RejectNeedsLock(request, "the load balancer stops");
+                RejectNeedsLock(request, "the load balancer stops", isOwn: true);
             }
             else if (_waiting.Count > 0 || !TryAssignNeedsLock(request))
             {
@@ -195,7 +203,7 @@ internal sealed class RequestBroker : IAsyncDisposable
         if (_waiting.Count >= QueueLimit)
         {
             _pool.Statistics.CountQueueRefusal();
-            RejectNeedsLock(request, $"{QueueLimit} requests wait already (QueueLimit)");
+            RejectNeedsLock(request, $"{QueueLimit} requests wait already (QueueLimit)", isOwn: true);
             return;
         }
         request.QueueNode = _waiting.AddLast(request);
@@ -209,17 +217,18 @@ internal sealed class RequestBroker : IAsyncDisposable
         request.Client.Waiting.Remove(request);
     }
 
-    private void RejectNeedsLock(Request request, string cause)
+    // isOwn: its client has just sent it.
+    private void RejectNeedsLock(Request request, string cause, bool isOwn = false)
     {
         var elapsed = _time.GetElapsedTime(request.Arrived);
         _pool.Statistics.CountOwnAnswer(StatusCodes.Status503ServiceUnavailable, elapsed, elapsed);
         _errors.Add(StatusCodes.Status503ServiceUnavailable, $"listener '{_listener}'", null, null, cause);
-        ReplyNeedsLock(request, Fail);
+        ReplyNeedsLock(request, Fail, isOwn);
     }
 
     // Sends to the present connection of the client. A REQ that has reconnected, and has sent another request since, must not get the old
     // answer.
-    private void ReplyNeedsLock(Request request, in ZmtpMessage answer)
+    private void ReplyNeedsLock(Request request, in ZmtpMessage answer, bool isOwn = false)
     {
         var client = request.Client;
         if (client.Peer.IsClosed)
@@ -239,7 +248,14 @@ internal sealed class RequestBroker : IAsyncDisposable
             }
             client.Open = null;
         }
-        client.Peer.Send(request.Envelope, answer);
+        if (isOwn && client == request.Client)
+        {
+            client.Peer.SendOwn(request.Envelope, answer);
+        }
+        else
+        {
+            client.Peer.Send(request.Envelope, answer);
+        }
     }
 
     // ---- Workers -------------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ namespace LoadBalancer.Broker;
 /// <summary>A main: its six ports, and the parts that serve them.</summary>
 internal sealed class ServingBroker : IAsyncDisposable
 {
+    private const int LongestSmall = 4 * 1024; // bytes: subscriptions, ALTPING, signs of life
+
     private readonly string _listener;
     private readonly BrokerListenerOptions _options;
 
@@ -19,10 +21,11 @@ internal sealed class ServingBroker : IAsyncDisposable
         ErrorStatistics errors, TimeProvider time)
     {
         (_listener, _options) = (listener, options);
-        var limits = new ZmtpLimits { Connections = options.MaxConnections ?? int.MaxValue };
-        Health = new HealthPublisher(rejections, limits, time);
-        Alternatives = new AlternativeRegister(options.PeerTimeout, log, rejections, limits, time);
-        Check = new WorkerCheck(rejections, limits, time);
+        var limits = new ZmtpLimits { Connections = options.MaxConnections ?? int.MaxValue, BufferedBytes = options.MaxBufferedBytes };
+        var small = limits with { FrameBytes = LongestSmall, MessageBytes = LongestSmall };
+        Health = new HealthPublisher(rejections, small, time);
+        Alternatives = new AlternativeRegister(options.PeerTimeout, log, rejections, small, time);
+        Check = new WorkerCheck(rejections, small, time);
         Requests = new RequestBroker(listener, pool, options.QueueLimit, log, rejections, limits, errors, time);
     }
 

@@ -30,7 +30,7 @@ internal sealed class ClientSession : LineSession
     private readonly TaskCompletionSource _allAnswered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _hasFinished;
     private bool _isGone;
-    private bool _hasSentLine;
+    private bool _hasSentLine; // a valid one
 
     /// <summary>Takes over a connection.</summary>
     public ClientSession(
@@ -58,7 +58,7 @@ internal sealed class ClientSession : LineSession
         {
             return;
         }
-        SendResult(task.Id, result);
+        Writer.Append("RESULT|"u8, task.Id, "|"u8, result, "\n"u8);
         if (_hasFinished && _tasks.Count == 0)
         {
             _allAnswered.TrySetResult();
@@ -76,18 +76,18 @@ internal sealed class ClientSession : LineSession
     }
 
     /// <inheritdoc/>
-    protected override void OnLine(ReadOnlySpan<byte> line)
+    protected override bool TryHandle(ReadOnlySpan<byte> line)
     {
-        if (!_hasSentLine)
-        {
-            _hasSentLine = true;
-            StopFirstLineTimeout();
-        }
         var task = TaskLine.OfClient(line);
         if (task.Kind == TaskLineKind.Malformed)
         {
             SendError(task.Error);
-            return;
+            return false;
+        }
+        if (!_hasSentLine)
+        {
+            _hasSentLine = true;
+            StopFirstLineTimeout();
         }
         lock (_dispatcher.Gate)
         {
@@ -111,6 +111,7 @@ internal sealed class ClientSession : LineSession
                 }
             }
         }
+        return true;
     }
 
     /// <inheritdoc/>
@@ -148,8 +149,6 @@ internal sealed class ClientSession : LineSession
     private void Reject(ReadOnlySpan<byte> id, ReadOnlySpan<byte> result)
     {
         _statistics.CountOwnAnswer(StatusCodes.Status503ServiceUnavailable, TimeSpan.Zero, TimeSpan.Zero);
-        SendResult(id, result);
+        SendOwn("RESULT|"u8, id, "|"u8, result, "\n"u8);
     }
-
-    private void SendResult(ReadOnlySpan<byte> id, ReadOnlySpan<byte> result) => Writer.Append("RESULT|"u8, id, "|"u8, result, "\n"u8);
 }

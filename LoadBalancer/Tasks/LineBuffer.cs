@@ -23,6 +23,9 @@ internal sealed class LineBuffer(int longest) : IDisposable
     /// </summary>
     public bool IsTooLong { get; private set; }
 
+    /// <summary>How many bytes of memory it has for a line that is longer than usual; 0 for others.</summary>
+    public int Excess => _received.Capacity > 2 * UsualSize ? _received.Capacity : 0;
+
     /// <summary>Where to receive into; never empty.</summary>
     public Memory<byte> Room => _received.Room(LeastRoom, UsualSize);
 

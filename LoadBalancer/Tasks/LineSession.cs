@@ -11,14 +11,23 @@ namespace LoadBalancer.Tasks;
 /// <param name="MaxLineLength">The longest line, in bytes without its end.</param>
 /// <param name="FirstLineTimeout">The time within which a client must send its first line, and a worker must register.</param>
 /// <param name="SendTimeout">How long a peer may accept no byte of what is being sent to it.</param>
+/// <param name="Buffers">Bounds what the peers have in buffers together.</param>
+/// <param name="Rejected">Called with a session and the reason when its peer is disconnected because of what it does.</param>
 /// <param name="Time">The clock.</param>
 /// <param name="Logger">Gets what fails unexpectedly.</param>
 internal sealed record SessionSettings(
-    int MaxLineLength, TimeSpan FirstLineTimeout, TimeSpan SendTimeout, TimeProvider Time, ILogger Logger);
+    int MaxLineLength, TimeSpan FirstLineTimeout, TimeSpan SendTimeout, BufferBudget Buffers, Action<LineSession, string> Rejected,
+    TimeProvider Time, ILogger Logger);
 
 /// <summary>A connection that carries lines of text in both directions.</summary>
 internal abstract class LineSession
 {
+    /// <summary>A peer that sends so many malformed lines, one after the other, is disconnected.</summary>
+    public const int MaxMalformed = 100;
+
+    // How much of what only the peer causes, such as errors, may wait for it. Beyond that nothing more is read from it until it has read.
+    private const int OwnAllowance = 64 * 1024;
+
     // After its last line a peer has this long to read it: a connection that is closed while received bytes are unread is reset, and a
     // reset discards what was on its way to the peer.
     private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2);
@@ -26,15 +35,20 @@ internal abstract class LineSession
     private readonly ISocketConnection _connection;
     private readonly SessionSettings _settings;
     private readonly ITimer _deadline;
+    private readonly BufferShare _share;
     private volatile string? _ending; // the reason; from then on received lines are ignored
     private volatile string? _brokenBy;
+    private int _malformed; // lines, since the last valid one
+    private long _own; // at most so many of the unsent bytes were caused by the peer alone
+    private int _excess; // bytes of the line buffer that are counted in _share
 
     /// <summary>Takes over a connection.</summary>
     protected LineSession(AcceptedConnection connection, SessionSettings settings)
     {
         (_connection, Remote, _settings) = (connection.Connection, connection.Remote, settings);
         _connection.KeepAlive(); // A peer may be quiet for long, and a machine that lost power sends nothing.
-        Writer = new LineWriter(_connection, settings.SendTimeout, Break, settings.Time, settings.Logger);
+        _share = settings.Buffers.Join(OnTooMuchWaits);
+        Writer = new LineWriter(_connection, settings.SendTimeout, Break, settings.Time, settings.Logger, _share);
         _deadline = settings.Time.CreateTimer(
             static session => ((LineSession)session!).OnDeadline(), this, settings.FirstLineTimeout, Timeout.InfiniteTimeSpan);
     }
@@ -60,16 +74,14 @@ internal abstract class LineSession
         {
             while (await TryReceiveAsync(lines))
             {
-                if (_ending is null)
+                while (!TryHandleLines(lines))
                 {
-                    HandleLines(lines);
+                    Outbox.Flush();
+                    await Writer.DrainAsync();
                 }
-                else
-                {
-                    lines.Dispose();
-                }
+                CountExcess(lines);
                 Outbox.Flush();
-                if (Writer.Waiting > LineWriter.Congestion + ExtraAllowance)
+                if (Writer.Unsent > LineWriter.Congestion + ExtraAllowance)
                 {
                     await Writer.DrainAsync();
                 }
@@ -90,6 +102,7 @@ internal abstract class LineSession
             await _deadline.DisposeAsync();
             lines.Dispose();
             Writer.Dispose();
+            _share.Leave();
             _connection.Dispose();
             OnGone(_ending ?? _brokenBy ?? reason);
             Outbox.Flush();
@@ -98,8 +111,7 @@ internal abstract class LineSession
 
     /// <summary>
     /// Sends the peer the reason, and ends the connection when the peer had time to read it. Returns at once; the reason is sent with the
-    /// next
-    /// <see cref="Outbox.Flush"/>.
+    /// next <see cref="Outbox.Flush"/>.
     /// </summary>
     public void End(string reason, bool isError = true)
     {
@@ -122,7 +134,7 @@ internal abstract class LineSession
         _connection.Dispose();
     }
 
-    /// <summary>The peer has sent its first line: from now on it may be silent for any time.</summary>
+    /// <summary>The peer has sent its first valid line: from now on it may be silent for any time.</summary>
     protected void StopFirstLineTimeout()
     {
         if (_ending is null)
@@ -133,13 +145,23 @@ internal abstract class LineSession
 
     /// <summary>Sends the peer an <c>ERROR</c> line that says what it did wrong.</summary>
     protected void SendError(ReadOnlySpan<byte> reason, ReadOnlySpan<byte> subject = default) =>
-        Writer.Append("ERROR|"u8, reason, subject, "\n"u8);
+        SendOwn("ERROR|"u8, reason, subject, "\n"u8);
 
     /// <inheritdoc cref="SendError(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>
     protected void SendError(string reason) => SendError(Encoding.UTF8.GetBytes(reason));
 
+    /// <summary>Sends the peer a line that it alone has caused.</summary>
+    protected void SendOwn(
+        ReadOnlySpan<byte> first, ReadOnlySpan<byte> second = default, ReadOnlySpan<byte> third = default,
+        ReadOnlySpan<byte> fourth = default, ReadOnlySpan<byte> fifth = default)
+    {
+        _own += first.Length + second.Length + third.Length + fourth.Length + fifth.Length;
+        Writer.Append(first, second, third, fourth, fifth);
+    }
+
     /// <summary>Handles a line that is not empty.</summary>
-    protected abstract void OnLine(ReadOnlySpan<byte> line);
+    /// <returns>False if it is malformed.</returns>
+    protected abstract bool TryHandle(ReadOnlySpan<byte> line);
 
     /// <summary>The peer sends nothing more: does the work that is left for it.</summary>
     protected abstract Task FinishAsync();
@@ -161,18 +183,54 @@ internal abstract class LineSession
         return count > 0;
     }
 
-    private void HandleLines(LineBuffer lines)
+    /// <returns>False if it has stopped before the last line because the peer must read first.</returns>
+    private bool TryHandleLines(LineBuffer lines)
     {
         while (_ending is null && lines.TryTake(out var line))
         {
             if (!line.IsEmpty)
             {
-                OnLine(line);
+                _malformed = TryHandle(line) ? 0 : _malformed + 1;
+                if (_malformed == MaxMalformed)
+                {
+                    Reject($"{MaxMalformed} malformed lines in a row");
+                }
+                else if (_own > OwnAllowance && (_own = Math.Min(_own, Writer.Unsent)) > OwnAllowance)
+                {
+                    return false;
+                }
             }
         }
-        if (lines.IsTooLong)
+        if (_ending is null && lines.IsTooLong)
         {
-            End("line too long");
+            Reject("line too long");
+        }
+        if (_ending is not null)
+        {
+            lines.Dispose();
+        }
+        return true;
+    }
+
+    private void Reject(string reason)
+    {
+        _settings.Rejected(this, reason);
+        End(reason);
+    }
+
+    private void OnTooMuchWaits()
+    {
+        const string Reason = "too many bytes wait for all peers together (MaxBufferedBytes), most of them for this one";
+        _settings.Rejected(this, Reason);
+        Break(Reason);
+    }
+
+    private void CountExcess(LineBuffer lines)
+    {
+        if (lines.Excess is var excess && excess != _excess)
+        {
+            _share.Change(excess - _excess);
+            _excess = excess;
         }
     }
 

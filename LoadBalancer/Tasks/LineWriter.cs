@@ -19,12 +19,15 @@ internal sealed class LineWriter : IDisposable
     /// <param name="broken">Called once, with the reason, when nothing can be sent any more; on any thread.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets what fails unexpectedly.</param>
-    public LineWriter(IConnection connection, TimeSpan sendTimeout, Action<string> broken, TimeProvider time, ILogger logger) =>
+    /// <param name="share">Counts what waits because the peer does not read.</param>
+    public LineWriter(
+        IConnection connection, TimeSpan sendTimeout, Action<string> broken, TimeProvider time, ILogger logger, BufferShare share) =>
         _queue = new SendQueue(
-            connection, SendLimits.None, sendTimeout, Outbox.Add, reason => broken(reason?.Message ?? "it takes nothing"), time, logger);
+            connection, SendLimits.None, sendTimeout, Outbox.Add,
+            reason => broken(reason?.Message ?? $"it has read nothing for {sendTimeout}"), time, logger, share);
 
-    /// <summary>How many bytes wait until what is being sent has gone.</summary>
-    public int Waiting => _queue.Waiting;
+    /// <summary>How many bytes were added and not sent yet.</summary>
+    public long Unsent => _queue.Unsent;
 
     /// <summary>Adds a line made of these parts; its end is part of the last one.</summary>
     public void Append(

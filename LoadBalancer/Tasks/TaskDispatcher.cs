@@ -1,5 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
@@ -13,10 +14,6 @@ namespace LoadBalancer.Tasks;
 /// </summary>
 internal sealed partial class TaskDispatcher : IDisposable
 {
-    // A task cannot be assigned if all workers with room have one of the same id. At most this number of such tasks are passed over.
-    private const int MaxPassedOver = 128;
-    private const int MaxTried = 16;
-
     // Failed tasks do not eject a worker: others may fail too, and a worker that is late gets nothing until it has answered.
     private static readonly HealthRules Rules = new() { Failures = int.MaxValue, FailureShare = 2 };
 
@@ -24,23 +21,19 @@ internal sealed partial class TaskDispatcher : IDisposable
     private readonly BackendPool _pool;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly ITimer _timer;
     private readonly WorkerRoster _workers;
-    private readonly LinkedQueue<TaskItem> _waiting = new(static task => ref task.Waiting);
-    private readonly LinkedQueue<TaskAttempt> _running = new(static attempt => ref attempt.Running); // the oldest first
-    private bool _isTimerSet;
-    private bool _mayHaveRoom; // although tasks wait, because workers have others of the same ids
-    private TimeSpan _taskTimeout;
+    private readonly RunningAttempts _running;
+    private readonly TaskAssigner _tasks;
     private int _maxAttempts;
 
     /// <summary>Creates a dispatcher for a pool that no other one uses.</summary>
     public TaskDispatcher(string listener, BackendPool pool, TasksListenerOptions options, TimeProvider time, ILogger logger)
     {
         (_listener, _pool, _time, _logger) = (listener, pool, time, logger);
-        (_taskTimeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
+        _maxAttempts = options.MaxAttempts;
         _workers = new WorkerRoster(pool, Gate, worker => EvictNeedsLock(worker, "there are too many workers"), logger);
-        _timer = time.CreateTimer(
-            static dispatcher => ((TaskDispatcher)dispatcher!).EndOverdue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _running = new RunningAttempts(options.TaskTimeout, time, EndOverdue);
+        _tasks = new TaskAssigner(pool, _workers, _running, PauseNeedsLock, time);
         pool.SnapshotChanged += OnSnapshotChanged;
         pool.MembersChanged += OnMembersChanged;
     }
@@ -52,13 +45,13 @@ internal sealed partial class TaskDispatcher : IDisposable
     public Lock Gate { get; } = new();
 
     /// <summary>The number of tasks that wait for a worker.</summary>
-    public int Waiting => _waiting.Count;
+    public int Waiting => _tasks.Waiting;
 
     /// <summary>The number of tasks that workers have, without those that have taken too long.</summary>
     public int Running => _running.Count;
 
     /// <summary>How long tasks have waited for a worker.</summary>
-    public DurationHistogram Waits { get; } = new();
+    public DurationHistogram Waits => _tasks.Waits;
 
     /// <summary>How long workers have taken for a task.</summary>
     public DurationHistogram Runs { get; } = new();
@@ -89,9 +82,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     {
         lock (Gate)
         {
-            (_taskTimeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
-            _isTimerSet = false;
-            SetTimerNeedsLock();
+            (_running.Timeout, _maxAttempts) = (options.TaskTimeout, options.MaxAttempts);
         }
     }
 
@@ -99,20 +90,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     /// <param name="task">The task.</param>
     /// <param name="limit">The most tasks that may wait.</param>
     /// <returns>False if it would have to wait and the limit is reached.</returns>
-    public bool TryAddNeedsLock(TaskItem task, int limit = int.MaxValue)
-    {
-        task.AcceptedAt = task.AcceptedAt == 0 ? _time.GetTimestamp() : task.AcceptedAt;
-        if ((_waiting.First is null || _mayHaveRoom) && TryAssignNeedsLock(task))
-        {
-            return true;
-        }
-        if (_waiting.Count >= limit)
-        {
-            return false;
-        }
-        _waiting.AddLast(task);
-        return true;
-    }
+    public bool TryAddNeedsLock(TaskItem task, int limit = int.MaxValue) => _tasks.TryAdd(task, limit);
 
     /// <summary>
     /// The result of a task is no longer wanted: a waiting task is removed, one that a worker has gets no further attempt.
@@ -121,20 +99,11 @@ internal sealed partial class TaskDispatcher : IDisposable
     public bool AbandonNeedsLock(TaskItem task)
     {
         task.IsAbandoned = true;
-        return _waiting.Remove(task);
+        return _tasks.Remove(task);
     }
 
     /// <summary>Removes all tasks that wait, and returns them.</summary>
-    public List<TaskItem> TakeWaitingNeedsLock()
-    {
-        var all = new List<TaskItem>(_waiting.Count);
-        while (_waiting.First is { } task)
-        {
-            _waiting.Remove(task);
-            all.Add(task);
-        }
-        return all;
-    }
+    public List<TaskItem> TakeWaitingNeedsLock() => _tasks.TakeAll();
 
     /// <summary>
     /// Registers a worker, in place of any other one of that name. It is acknowledged at once, and joins the pool a moment later, together
@@ -191,7 +160,7 @@ internal sealed partial class TaskDispatcher : IDisposable
             {
                 FinishNeedsLock(attempt, result);
             }
-            AssignWaitingToNeedsLock(worker);
+            _tasks.AssignWaitingTo(worker);
             return attempt.IsOverdue ? AnswerFate.Dropped : AnswerFate.Taken;
         }
     }
@@ -199,7 +168,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _timer.Dispose();
+        _running.Dispose();
         _pool.SnapshotChanged -= OnSnapshotChanged;
         _pool.MembersChanged -= OnMembersChanged;
     }
@@ -215,94 +184,6 @@ internal sealed partial class TaskDispatcher : IDisposable
         _pool.Statistics.Instruments?.RecordTaskRun(_pool.Name, run);
         attempt.Lease.CountAnswer(StatusCodes.Status200OK, run, _time.GetElapsedTime(task.AcceptedAt));
         task.FinishNeedsLock(result);
-    }
-
-    private bool TryAssignNeedsLock(TaskItem task)
-    {
-        List<Backend>? tried = null;
-        while (_pool.TryAcquire(new SelectionContext(tried, task.ClientHash), out var lease))
-        {
-            if (_workers.FindNeedsLock(lease.Backend) is { } worker && !worker.Has(task))
-            {
-                AssignNeedsLock(task, worker, lease);
-                return true;
-            }
-            lease.Dispose();
-            (tried ??= []).Add(lease.Backend);
-            if (tried.Count == MaxTried)
-            {
-                break;
-            }
-        }
-        _mayHaveRoom = tried is not null;
-        return false;
-    }
-
-    private void AssignNeedsLock(TaskItem task, Worker worker, BackendLease lease)
-    {
-        var now = _time.GetTimestamp();
-        if (task.Attempts++ == 0)
-        {
-            var wait = _time.GetElapsedTime(task.AcceptedAt, now);
-            Waits.Count(wait);
-            _pool.Statistics.Instruments?.RecordTaskWait(_pool.Name, wait);
-        }
-        else
-        {
-            _pool.Statistics.CountRetry();
-        }
-        var attempt = new TaskAttempt(task, worker, lease, now);
-        task.Attempt = attempt;
-        worker.Begin(attempt);
-        _running.AddLast(attempt);
-        SetTimerNeedsLock();
-        worker.Link.Assign(task);
-    }
-
-    // Called when any worker may have room.
-    private void AssignWaitingNeedsLock()
-    {
-        var passedOver = 0;
-        for (var task = _waiting.First; task is not null;)
-        {
-            var next = _waiting.After(task);
-            if (TryAssignNeedsLock(task))
-            {
-                _waiting.Remove(task);
-            }
-            else if (!_mayHaveRoom || ++passedOver == MaxPassedOver)
-            {
-                break;
-            }
-            task = next;
-        }
-        _mayHaveRoom = passedOver > 0;
-    }
-
-    // Only this worker can have room for a waiting task, or the task would have been assigned before: there is no need to look at all
-    // workers.
-    private void AssignWaitingToNeedsLock(Worker worker)
-    {
-        var passedOver = 0;
-        for (var task = _waiting.First; task is not null && passedOver < MaxPassedOver && worker.Backend.IsEligible;)
-        {
-            var next = _waiting.After(task);
-            if (worker.Has(task))
-            {
-                passedOver++;
-            }
-            else if (_pool.TryAcquire(worker.Backend, out var lease))
-            {
-                _waiting.Remove(task);
-                AssignNeedsLock(task, worker, lease);
-            }
-            else
-            {
-                return;
-            }
-            task = next;
-        }
-        _mayHaveRoom |= passedOver > 0;
     }
 
     private void EvictNeedsLock(Worker worker, string reason)
@@ -329,7 +210,7 @@ internal sealed partial class TaskDispatcher : IDisposable
             _running.Remove(attempt);
             RequeueNeedsLock(attempt.Task, "worker is gone");
         }
-        AssignWaitingNeedsLock();
+        _tasks.AssignWaiting();
         LogGone(_listener, worker.Name, reason, lost.Count);
     }
 
@@ -343,7 +224,7 @@ internal sealed partial class TaskDispatcher : IDisposable
         }
         if (task.Attempts < _maxAttempts)
         {
-            _waiting.AddFirst(task); // It is older than all that wait.
+            _tasks.PutBack(task);
             return;
         }
         Failed++;
@@ -353,44 +234,52 @@ internal sealed partial class TaskDispatcher : IDisposable
         task.FinishNeedsLock(System.Text.Encoding.UTF8.GetBytes(result), isFailure: true);
     }
 
-    private void SetTimerNeedsLock()
+    // The worker has not read the tasks that it was sent: the others would only fill memory.
+    private void PauseNeedsLock(Worker worker, Task read)
     {
-        if (!_isTimerSet && _running.First is { } longest)
+        worker.IsPaused = true;
+        worker.Backend.MaxInFlight = 0;
+        BackgroundTask.Run(ResumeAsync(worker, read), _logger, $"listener '{_listener}': waiting for worker '{worker.Name}' to read");
+    }
+
+    private async Task ResumeAsync(Worker worker, Task read)
+    {
+        await read;
+        lock (Gate)
         {
-            _isTimerSet = true;
-            var left = _taskTimeout - _time.GetElapsedTime(longest.StartedAt);
-            _timer.Change(left > TimeSpan.FromMilliseconds(1) ? left : TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+            if (!worker.IsGone && !worker.Link.IsBroken)
+            {
+                worker.IsPaused = false;
+                worker.Backend.MaxInFlight = worker.Capacity;
+                _tasks.AssignWaitingTo(worker);
+            }
         }
+        Outbox.Flush();
     }
 
     private void EndOverdue()
     {
         lock (Gate)
         {
-            _isTimerSet = false;
-            var overdue = new List<TaskAttempt>();
+            var overdue = _running.TakeOverdue();
             var late = new List<Backend>();
-            while (_running.First is { } longest && _time.GetElapsedTime(longest.StartedAt) >= _taskTimeout)
+            foreach (var attempt in overdue)
             {
-                _running.Remove(longest);
-                longest.IsOverdue = true;
-                overdue.Add(longest);
-                if (longest.Worker.Overdue++ == 0)
+                if (attempt.Worker.Overdue++ == 0)
                 {
-                    longest.Lease.ObserveNoResponse();
-                    late.Add(longest.Worker.Backend);
+                    attempt.Lease.ObserveNoResponse();
+                    late.Add(attempt.Worker.Backend);
                 }
             }
-            _pool.ObserveProbes(late, false, $"has kept a task for more than {_taskTimeout}");
+            _pool.ObserveProbes(late, false, $"has kept a task for more than {_running.Timeout}");
             for (var i = overdue.Count - 1; i >= 0; i--)
             {
-                RequeueNeedsLock(overdue[i].Task, $"kept it for more than {_taskTimeout}");
+                RequeueNeedsLock(overdue[i].Task, $"kept it for more than {_running.Timeout}");
             }
             if (overdue.Count > 0)
             {
-                AssignWaitingNeedsLock();
+                _tasks.AssignWaiting();
             }
-            SetTimerNeedsLock();
         }
         Outbox.Flush();
     }
@@ -399,7 +288,7 @@ internal sealed partial class TaskDispatcher : IDisposable
     {
         lock (Gate)
         {
-            AssignWaitingNeedsLock();
+            _tasks.AssignWaiting();
         }
         WorkersChanged?.Invoke();
         FlushUnlessHeld();

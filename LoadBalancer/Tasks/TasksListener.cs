@@ -21,7 +21,9 @@ internal sealed partial class TasksListener : IListener
     private readonly string _serving;
     private readonly TaskDispatcher _dispatcher;
     private readonly ITaskQueue _queue;
-    private readonly SessionSettings _settings;
+    private readonly SessionSettings _clients;
+    private readonly SessionSettings _workers;
+    private readonly LogGate _rejected;
     private readonly Acceptor _clientAcceptor;
     private readonly Acceptor _workerAcceptor;
     private readonly ConcurrentDictionary<LineSession, Task> _sessions = new();
@@ -40,7 +42,10 @@ internal sealed partial class TasksListener : IListener
     {
         (Name, _options, _pool, _time, _logger) = (name, options, pool, time, loggers.CreateLogger<TasksListener>());
         _serving = $"listener '{name}': serving a connection";
-        _settings = new SessionSettings(options.MaxLineLength, options.FirstLineTimeout, sendTimeout, time, _logger);
+        _rejected = new LogGate(time);
+        _clients = NewSettings("client", sendTimeout);
+        // A worker need not read while it works on a task.
+        _workers = NewSettings("worker", sendTimeout > options.TaskTimeout ? sendTimeout : options.TaskTimeout);
         _dispatcher = new TaskDispatcher(name, pool, options, time, _logger);
         _queue = options.Queue.Engine == TaskQueueEngine.Memory
             ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
@@ -48,9 +53,9 @@ internal sealed partial class TasksListener : IListener
         (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => _queue.Waiting);
         _clientAcceptor = new Acceptor(
             name, options.Address, options.MaxConnections,
-            connection => Begin(new ClientSession(connection, _settings, _dispatcher, _queue, pool.Statistics)), time, loggers);
+            connection => Begin(new ClientSession(connection, _clients, _dispatcher, _queue, pool.Statistics)), time, loggers);
         _workerAcceptor = new Acceptor(
-            name, options.WorkerAddress, null, connection => Begin(new WorkerSession(connection, _settings, _dispatcher)), time, loggers);
+            name, options.WorkerAddress, null, connection => Begin(new WorkerSession(connection, _workers, _dispatcher)), time, loggers);
     }
 
     /// <inheritdoc/>
@@ -64,6 +69,9 @@ internal sealed partial class TasksListener : IListener
 
     /// <inheritdoc/>
     public long Refused => _clientAcceptor.Refused;
+
+    /// <summary>The bytes that wait in buffers for its peers, and of lines that are not complete.</summary>
+    public long BufferedBytes => _clients.Buffers.Total + _workers.Buffers.Total;
 
     /// <summary>Its present counts.</summary>
     public TaskCounts Counts
@@ -87,6 +95,7 @@ internal sealed partial class TasksListener : IListener
         {
             _options = tasks;
             _dispatcher.Apply(tasks);
+            (_clients.Buffers.Limit, _workers.Buffers.Limit) = (tasks.MaxBufferedBytes, tasks.MaxBufferedBytes);
         }
         return needed;
     }
@@ -156,6 +165,17 @@ internal sealed partial class TasksListener : IListener
         _dispatcher.Dispose();
     }
 
+    private SessionSettings NewSettings(string role, TimeSpan sendTimeout) => new(
+        _options.MaxLineLength, _options.FirstLineTimeout, sendTimeout, new BufferBudget(_options.MaxBufferedBytes, _time),
+        (session, reason) =>
+        {
+            if (_rejected.TryPass())
+            {
+                LogRejected(Name, role, session.Remote.ToString(), reason);
+            }
+        },
+        _time, _logger);
+
     private List<ClientSession> Clients => [.. _sessions.Keys.OfType<ClientSession>()];
 
     // Tasks that wait while there are no workers would wait for nothing.
@@ -198,6 +218,10 @@ internal sealed partial class TasksListener : IListener
 
     [LoggerMessage(122, LogLevel.Information, "listener '{Listener}': workers register at {Address}")]
     private partial void LogRegisterAt(string listener, string address);
+
+    [LoggerMessage(130, LogLevel.Warning,
+        "listener '{Listener}': the {Role} at {Remote} is disconnected: {Reason}; this is logged once in ten seconds at most")]
+    private partial void LogRejected(string listener, string role, string remote, string reason);
 
     [LoggerMessage(123, LogLevel.Error,
         "listener '{Listener}': the connection from {Remote} has ended by an unexpected error; please report it")]

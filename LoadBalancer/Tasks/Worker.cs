@@ -11,6 +11,14 @@ internal interface IWorkerLink
     /// <summary>Sends the worker a task.</summary>
     void Assign(TaskItem task);
 
+    /// <summary>Whether the connection is broken, so that it will be closed.</summary>
+    bool IsBroken { get; }
+
+    /// <summary>
+    /// Completes when the worker has read the tasks that it was sent, or cannot any more; at once if few bytes wait for it.
+    /// </summary>
+    Task WhenReadAsync();
+
     /// <summary>Sends the worker a reason, and closes its connection.</summary>
     void Close(string reason);
 }
@@ -47,6 +55,9 @@ internal sealed class Worker
 
     /// <summary>Whether it was removed.</summary>
     public bool IsGone { get; set; }
+
+    /// <summary>Whether it gets no tasks until it has read those that it was sent.</summary>
+    public bool IsPaused { get; set; }
 
     /// <summary>The number of its tasks that have taken too long.</summary>
     public int Overdue { get; set; }

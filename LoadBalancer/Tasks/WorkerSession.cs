@@ -7,6 +7,8 @@ namespace LoadBalancer.Tasks;
 internal sealed class WorkerSession(AcceptedConnection connection, SessionSettings settings, TaskDispatcher dispatcher)
     : LineSession(connection, settings), IWorkerLink
 {
+    private const int MostUnread = 1024 * 1024; // bytes of tasks
+
     private Worker? _worker; // null until it has registered
 
     // Without this allowance both sides could wait for each other: we read no results while the worker has not read its tasks, and a worker
@@ -15,16 +17,22 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
     protected override long ExtraAllowance => _worker?.TaskBytes ?? 0;
 
     /// <inheritdoc/>
-    public void Acknowledge(Worker worker) => Writer.Append("ACK|"u8, Encoding.UTF8.GetBytes(worker.Name), "\n"u8);
+    bool IWorkerLink.IsBroken => IsBroken;
+
+    /// <inheritdoc/>
+    public void Acknowledge(Worker worker) => SendOwn("ACK|"u8, Encoding.UTF8.GetBytes(worker.Name), "\n"u8);
 
     /// <inheritdoc/>
     public void Assign(TaskItem task) => Writer.Append(task.Line);
 
     /// <inheritdoc/>
+    public Task WhenReadAsync() => Writer.Unsent > MostUnread ? Writer.DrainAsync() : Task.CompletedTask;
+
+    /// <inheritdoc/>
     public void Close(string reason) => End(reason);
 
     /// <inheritdoc/>
-    protected override void OnLine(ReadOnlySpan<byte> line)
+    protected override bool TryHandle(ReadOnlySpan<byte> line)
     {
         var message = TaskLine.OfWorker(line);
         switch (message.Kind)
@@ -32,22 +40,22 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
             case TaskLineKind.Register when _worker is null:
                 StopFirstLineTimeout();
                 _worker = dispatcher.Register(Encoding.UTF8.GetString(message.Id), message.Capacity, Remote, this);
-                break;
+                return true;
             case TaskLineKind.Register:
-                Repeat(message);
-                break;
+                return TryRepeat(message);
             case TaskLineKind.Result when _worker is null:
                 SendError("a result came before REGISTER");
-                break;
+                return false;
             case TaskLineKind.Result:
+                // The task may be one of an earlier connection: a worker that comes again may have many of them.
                 if (dispatcher.Answer(_worker, message.Id, message.Data) == AnswerFate.UnknownTask)
                 {
                     SendError("this worker has no such task: "u8, message.Id);
                 }
-                break;
+                return true;
             default:
                 SendError(message.Error);
-                break;
+                return false;
         }
     }
 
@@ -68,15 +76,14 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
         }
     }
 
-    private void Repeat(TaskLine message)
+    private bool TryRepeat(TaskLine message)
     {
         if (message.Capacity == _worker!.Capacity && message.Id.SequenceEqual(Encoding.UTF8.GetBytes(_worker.Name)))
         {
             Acknowledge(_worker);
+            return true;
         }
-        else
-        {
-            SendError($"this connection is that of worker {_worker.Name}, which takes {_worker.Capacity} at once");
-        }
+        SendError($"this connection is that of worker {_worker.Name}, which takes {_worker.Capacity} at once");
+        return false;
     }
 }

@@ -16,6 +16,9 @@ internal struct ReceiveBuffer()
     /// <summary>How many bytes are unread.</summary>
     public readonly int Length => _end - _start;
 
+    /// <summary>How many bytes of memory it has.</summary>
+    public readonly int Capacity => _bytes.Length;
+
     /// <summary>Whether nothing is unread.</summary>
     public readonly bool IsEmpty => _end == _start;
 

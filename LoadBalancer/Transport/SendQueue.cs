@@ -9,20 +9,21 @@ namespace LoadBalancer.Transport;
 /// <param name="Messages">In messages; commands do not count.</param>
 internal readonly record struct SendLimits(long Bytes, int Messages)
 {
-    /// <summary>No limit: the caller of Add watches <see cref="SendQueue.Waiting"/>.</summary>
+    /// <summary>No limit: the caller of Add watches <see cref="SendQueue.Unsent"/>.</summary>
     public static readonly SendLimits None = new(long.MaxValue, int.MaxValue);
 }
 
 /// <summary>
-/// The bytes to be sent to one peer. They gather in one buffer until the owner flushes it, and while earlier bytes are being sent, so that
-/// one call sends many messages. Any threads may add at the same time; one at a time sends. Bytes that cannot be sent are dropped.
+/// The bytes to be sent to one peer. They gather until the owner flushes them, and while earlier bytes are being sent, so that one call
+/// sends many messages. Any threads may add at the same time; one at a time sends. Bytes that cannot be sent are dropped. They wait in
+/// buffers of at most 64 KiB: the pool of arrays would keep larger ones for good.
 /// Not used for Kestrel's responses (<see cref="Kestrel.SocketWriter"/>): Kestrel writes into memory that it asks for, so nothing is
 /// copied, and waits until all has been sent.
 /// </summary>
 internal sealed class SendQueue : IDisposable
 {
     private const int SmallBuffer = 512;
-    private const int Portion = 64 * 1024; // the most that one call sends; each completed call shows that the peer reads
+    private const int LargeBuffer = 64 * 1024; // the most that one call sends; each completed call shows that the peer reads
 
     private readonly IConnection _connection;
     private readonly SendLimits _limits;
@@ -31,13 +32,15 @@ internal sealed class SendQueue : IDisposable
     private readonly Action<Exception?> _broken;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly BufferShare? _share;
     private readonly Lock _gate = new(); // innermost lock: nothing is called or locked inside
-    private byte[] _waiting = [];
-    private int _waitingBytes;
-    private int _waitingMessages;
-    private int _sendingBytes;
-    private int _sendingMessages;
+    private Queue<Buffer>? _full; // before _last; null until the peer does not read at once
+    private Buffer _last = new([], 0, 0);
+    private long _unsent; // bytes, those being sent included
+    private int _unsentMessages;
     private int _sentLast; // the size of the last send, a guess for the next buffer
+    private long _held; // bytes counted in _share
+    private bool _isHeldUp; // the peer has not read at once: what waits is counted
     private bool _isSending;
     private bool _isDue; // Flush will be called
     private bool _isClosed;
@@ -54,12 +57,13 @@ internal sealed class SendQueue : IDisposable
     /// </param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Logs unexpected errors.</param>
+    /// <param name="share">Counts the bytes that wait because the peer does not read; null if nothing counts them.</param>
     public SendQueue(
         IConnection connection, SendLimits limits, TimeSpan sendTimeout, Action<SendQueue> due, Action<Exception?> broken,
-        TimeProvider time, ILogger logger)
+        TimeProvider time, ILogger logger, BufferShare? share = null)
     {
         (_connection, _limits, _sendTimeout, _due) = (connection, limits, sendTimeout, due);
-        (_broken, _time, _logger) = (broken, time, logger);
+        (_broken, _time, _logger, _share) = (broken, time, logger, share);
     }
 
     /// <summary>The result of adding bytes.</summary>
@@ -75,8 +79,11 @@ internal sealed class SendQueue : IDisposable
         Closed,
     }
 
-    /// <summary>How many bytes wait for the present send to finish.</summary>
-    public int Waiting => Volatile.Read(ref _waitingBytes);
+    /// <summary>How many bytes were added and not sent yet, those that are being sent included.</summary>
+    public long Unsent => Volatile.Read(ref _unsent);
+
+    /// <summary>How many messages were added and not sent yet.</summary>
+    public int UnsentMessages => Volatile.Read(ref _unsentMessages);
 
     /// <summary>Adds bytes in up to five parts, all of them or nothing.</summary>
     /// <param name="messages">As how many messages they count.</param>
@@ -89,6 +96,8 @@ internal sealed class SendQueue : IDisposable
         int messages, ReadOnlySpan<byte> first, ReadOnlySpan<byte> second = default, ReadOnlySpan<byte> third = default,
         ReadOnlySpan<byte> fourth = default, ReadOnlySpan<byte> fifth = default)
     {
+        int held;
+        bool isDue;
         lock (_gate)
         {
             if (_isClosed)
@@ -96,25 +105,31 @@ internal sealed class SendQueue : IDisposable
                 return Outcome.Closed;
             }
             var length = first.Length + second.Length + third.Length + fourth.Length + fifth.Length;
-            var unsent = (long)_waitingBytes + _sendingBytes;
-            if (messages > 0 && _waitingMessages + _sendingMessages >= _limits.Messages || unsent > 0 && unsent + length > _limits.Bytes)
+            if (messages > 0 && _unsentMessages >= _limits.Messages || _unsent > 0 && _unsent + length > _limits.Bytes)
             {
                 return Outcome.Full;
             }
-            MakeRoomNeedsLock(length);
-            CopyNeedsLock(first);
+            CopyNeedsLock(first, length);
             CopyNeedsLock(second);
             CopyNeedsLock(third);
             CopyNeedsLock(fourth);
             CopyNeedsLock(fifth);
-            _waitingMessages += messages;
-            if (_isSending || _isDue)
-            {
-                return Outcome.Taken; // The running send will take it.
-            }
-            _isDue = true;
+            _last.Messages += messages;
+            _unsent += length;
+            _unsentMessages += messages;
+            held = _isHeldUp ? length : 0;
+            _held += held;
+            isDue = !_isSending && !_isDue; // A running send will take it.
+            _isDue |= isDue;
         }
-        _due(this);
+        if (held > 0)
+        {
+            _share?.Change(held);
+        }
+        if (isDue)
+        {
+            _due(this);
+        }
         return Outcome.Taken;
     }
 
@@ -124,7 +139,7 @@ internal sealed class SendQueue : IDisposable
         lock (_gate)
         {
             _isDue = false;
-            if (_isSending || _waitingBytes == 0)
+            if (_isSending || _unsent == 0)
             {
                 return;
             }
@@ -138,7 +153,7 @@ internal sealed class SendQueue : IDisposable
     {
         lock (_gate)
         {
-            return _isClosed || _waitingBytes == 0 && !_isSending ? Task.CompletedTask
+            return _isClosed || _unsent == 0 && !_isSending ? Task.CompletedTask
                 : (_drained ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
         }
     }
@@ -148,76 +163,89 @@ internal sealed class SendQueue : IDisposable
 
     private void SendAll()
     {
-        while (TryBegin(out var bytes, out var count))
+        while (TryBegin(out var buffer))
         {
-            var sending = SendAsync(bytes, count);
+            var sending = _connection.SendAsync(buffer.Bytes.AsMemory(0, buffer.Count)); // usually the system takes all at once
             if (!sending.IsCompletedSuccessfully)
             {
-                BackgroundTask.Run(FinishAsync(sending), _logger, "sending to a peer");
+                HoldUp();
+                BackgroundTask.Run(FinishAsync(sending, buffer), _logger, "sending to a peer");
                 return;
             }
+            sending.GetAwaiter().GetResult();
+            End(buffer);
         }
     }
 
-    private bool TryBegin(out byte[] bytes, out int count)
+    private bool TryBegin(out Buffer buffer)
     {
         TaskCompletionSource? drained;
+        long held;
         lock (_gate)
         {
-            (bytes, count) = (_waiting, _waitingBytes);
-            (_sendingBytes, _sendingMessages) = (_waitingBytes, _waitingMessages);
-            (_waiting, _waitingBytes, _waitingMessages) = ([], 0, 0);
-            _isSending = count > 0;
+            if (_full is not { Count: > 0 } full || !full.TryDequeue(out buffer))
+            {
+                (buffer, _last) = (_last, new([], 0, 0));
+            }
+            _isSending = buffer.Count > 0;
             if (_isSending)
             {
-                _sentLast = count;
+                _sentLast = buffer.Count;
                 return true;
             }
             (drained, _drained) = (_drained, null);
+            (_full, _isHeldUp) = (null, false);
+            (held, _held) = (_held, 0);
         }
+        GiveBack(held);
         drained?.SetResult();
         return false;
     }
 
-    // Usually the system takes all bytes at once, and nothing is allocated.
-    private Task SendAsync(byte[] bytes, int count)
+    // From here on what waits is counted, until all has been sent.
+    private void HoldUp()
     {
-        for (var sent = 0; sent < count; sent += Portion)
+        long held;
+        lock (_gate)
         {
-            var sending = _connection.SendAsync(bytes.AsMemory(sent, Math.Min(Portion, count - sent)));
-            if (!sending.IsCompletedSuccessfully)
+            if (_isClosed || _isHeldUp)
             {
-                return SendRestAsync(sending, bytes, sent + Portion, count);
-            }
-            sending.GetAwaiter().GetResult();
-        }
-        ArrayPool<byte>.Shared.Return(bytes);
-        return Task.CompletedTask;
-    }
-
-    private async Task SendRestAsync(ValueTask sending, byte[] bytes, int sent, int count)
-    {
-        _stall ??= _time.CreateTimer(
-            static queue => ((SendQueue)queue!).Break(null), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        for (; ; sent += Portion)
-        {
-            _stall.Change(_sendTimeout, Timeout.InfiniteTimeSpan);
-            await sending;
-            _stall.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-            if (sent >= count)
-            {
-                ArrayPool<byte>.Shared.Return(bytes);
                 return;
             }
-            sending = _connection.SendAsync(bytes.AsMemory(sent, Math.Min(Portion, count - sent)));
+            _isHeldUp = true;
+            held = _held = _unsent;
         }
+        _share?.Change(held);
     }
 
-    private async Task FinishAsync(Task sending)
+    private void End(in Buffer sent)
+    {
+        ArrayPool<byte>.Shared.Return(sent.Bytes);
+        long held;
+        lock (_gate)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+            _unsent -= sent.Count;
+            _unsentMessages -= sent.Messages;
+            held = _isHeldUp ? sent.Count : 0;
+            _held -= held;
+        }
+        GiveBack(held);
+    }
+
+    private async Task FinishAsync(ValueTask sending, Buffer buffer)
     {
         try
         {
+            _stall ??= _time.CreateTimer(
+                static queue => ((SendQueue)queue!).Break(null), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            _stall.Change(_sendTimeout, Timeout.InfiniteTimeSpan);
             await sending;
+            _stall.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            End(buffer);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException) // the last one: TLS
         {
@@ -237,6 +265,7 @@ internal sealed class SendQueue : IDisposable
     private bool TryClose()
     {
         TaskCompletionSource? drained;
+        long held;
         lock (_gate)
         {
             if (_isClosed)
@@ -244,41 +273,73 @@ internal sealed class SendQueue : IDisposable
                 return false;
             }
             _isClosed = true;
-            ReturnNeedsLock();
-            (_waitingBytes, _waitingMessages) = (0, 0);
+            foreach (var buffer in _full ?? [])
+            {
+                ArrayPool<byte>.Shared.Return(buffer.Bytes);
+            }
+            ReturnLastNeedsLock();
+            (_full, _last) = (null, new([], 0, 0));
+            (_unsent, _unsentMessages) = (0, 0);
             (drained, _drained) = (_drained, null);
+            (held, _held) = (_held, 0);
         }
         _stall?.Dispose();
+        GiveBack(held);
         drained?.SetResult();
         return true;
     }
 
-    private void CopyNeedsLock(ReadOnlySpan<byte> part)
+    private void GiveBack(long held)
     {
-        part.CopyTo(_waiting.AsSpan(_waitingBytes));
-        _waitingBytes += part.Length;
+        if (held > 0)
+        {
+            _share?.Change(-held);
+        }
+    }
+
+    private void CopyNeedsLock(ReadOnlySpan<byte> part, int expected = 0)
+    {
+        while (true)
+        {
+            MakeRoomNeedsLock(Math.Max(part.Length, expected));
+            var count = Math.Min(part.Length, _last.Bytes.Length - _last.Count);
+            part[..count].CopyTo(_last.Bytes.AsSpan(_last.Count));
+            _last.Count += count;
+            if (count == part.Length)
+            {
+                return;
+            }
+            part = part[count..];
+            (_full ??= []).Enqueue(_last);
+            _last = new([], 0, 0);
+        }
     }
 
     private void MakeRoomNeedsLock(int length)
     {
-        var needed = _waitingBytes + length;
-        if (needed <= _waiting.Length)
+        var needed = _last.Count + length;
+        if (needed <= _last.Bytes.Length || _last.Bytes.Length >= LargeBuffer)
         {
             return;
         }
-        var usual = Math.Clamp(_sentLast, SmallBuffer, Portion);
-        var larger = ArrayPool<byte>.Shared.Rent(Math.Max(needed, Math.Max(usual, 2 * _waiting.Length)));
-        _waiting.AsSpan(0, _waitingBytes).CopyTo(larger);
-        ReturnNeedsLock();
-        _waiting = larger;
+        var usual = Math.Clamp(_sentLast, SmallBuffer, LargeBuffer);
+        var larger = ArrayPool<byte>.Shared.Rent(Math.Min(Math.Max(needed, Math.Max(usual, 2 * _last.Bytes.Length)), LargeBuffer));
+        _last.Bytes.AsSpan(0, _last.Count).CopyTo(larger);
+        ReturnLastNeedsLock();
+        _last.Bytes = larger;
     }
 
-    private void ReturnNeedsLock()
+    private void ReturnLastNeedsLock()
     {
-        if (_waiting.Length > 0)
+        if (_last.Bytes.Length > 0)
         {
-            ArrayPool<byte>.Shared.Return(_waiting);
+            ArrayPool<byte>.Shared.Return(_last.Bytes);
         }
-        _waiting = [];
     }
+
+    /// <summary>Bytes that wait.</summary>
+    /// <param name="Bytes">The buffer.</param>
+    /// <param name="Count">How many bytes of it are used.</param>
+    /// <param name="Messages">How many messages end in it.</param>
+    private record struct Buffer(byte[] Bytes, int Count, int Messages);
 }

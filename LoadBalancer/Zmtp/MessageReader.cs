@@ -34,6 +34,9 @@ internal sealed class MessageReader(ZmtpLimits limits)
     /// <summary>Whether a part of a message or command has arrived.</summary>
     public bool IsInTheMiddle => !_received.IsEmpty;
 
+    /// <summary>How many bytes of memory it has for a long message that has arrived in part; 0 for others.</summary>
+    public int Excess => IsInTheMiddle && _received.Capacity > 4 * SmallBuffer ? _received.Capacity : 0;
+
     /// <summary>The memory for the next bytes, after all complete messages were read. Earlier messages become invalid.</summary>
     public Memory<byte> Room() => _received.Room(LeastRoom, _step);
 

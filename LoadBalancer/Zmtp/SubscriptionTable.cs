@@ -35,6 +35,7 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
     private readonly SortedDictionary<int, int> _lengths = []; // prefix length → number of prefixes
     private int[] _lengthsInUse = [];
     private long _messages;
+    private int _bytes; // in all prefixes
 
     /// <summary>Every prefix.</summary>
     public IEnumerable<byte[]> Prefixes => _topics.Keys;
@@ -54,16 +55,18 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
             subscriber.Topics[topic!] = checked(times + 1);
             return false;
         }
-        if (subscriber.Topics.Count >= limits.SubscriptionsPerPeer || (!isKnown && _topics.Count >= limits.Subscriptions))
+        if (subscriber.Topics.Count >= limits.SubscriptionsPerPeer
+            || (!isKnown && (_topics.Count >= limits.Subscriptions || _bytes + prefix.Length > limits.AllSubscriptionBytes)))
         {
             throw new ZmtpException(ZmtpFault.Subscriptions,
                 $"subscribed to too much: there may be {limits.SubscriptionsPerPeer} subscriptions of a peer, and {limits.Subscriptions} " +
-                    $"in all");
+                $"of {limits.AllSubscriptionBytes} bytes in all");
         }
         if (topic is null)
         {
             topic = new Topic(prefix.ToArray());
             _topics.Add(topic.Prefix, topic);
+            _bytes += prefix.Length;
             CountLength(prefix.Length, 1);
         }
         subscriber.Topics.Add(topic, 1);
@@ -146,6 +149,7 @@ internal sealed class SubscriptionTable(ZmtpLimits limits)
             return false;
         }
         _topics.Remove(topic.Prefix);
+        _bytes -= topic.Prefix.Length;
         CountLength(topic.Prefix.Length, -1);
         return true;
     }

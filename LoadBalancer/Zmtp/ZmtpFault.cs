@@ -50,6 +50,12 @@ public enum ZmtpFault
     /// <summary>It did not read what was sent to it.</summary>
     NotReading,
 
+    /// <summary>All peers together had more than <see cref="ZmtpLimits.BufferedBytes"/> in buffers, and this one the most.</summary>
+    BufferedBytes,
+
+    /// <summary>It sent many messages, one after the other, that its peer cannot use.</summary>
+    Malformed,
+
     /// <summary>It did not answer a PING.</summary>
     Silent,
 

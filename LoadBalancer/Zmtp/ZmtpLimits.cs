@@ -26,11 +26,29 @@ public sealed record ZmtpLimits
     /// <summary>The high-water mark in bytes; 16 MiB.</summary>
     public int QueueBytes { get; init; } = 16 * 1024 * 1024;
 
+    /// <summary>
+    /// How many bytes of what only the peer has caused, such as answers to its PINGs, wait for it; 64 KiB. Beyond that nothing more is read
+    /// from it until it has read them.
+    /// </summary>
+    public int OwnBytes { get; init; } = 64 * 1024;
+
+    /// <summary>
+    /// How many bytes all peers together have in buffers: what waits because they do not read, and messages that have arrived in part;
+    /// 256 MiB. Beyond that the peer with the most is disconnected.
+    /// </summary>
+    public long BufferedBytes { get; init; } = 256 * 1024 * 1024;
+
     /// <summary>How many different subscriptions one peer has; 10 000.</summary>
     public int SubscriptionsPerPeer { get; init; } = 10_000;
 
     /// <summary>How many different subscriptions all peers have together; 100 000.</summary>
     public int Subscriptions { get; init; } = 100_000;
+
+    /// <summary>
+    /// How long the different subscriptions of all peers are together, in bytes; 4 MiB. A publisher that connects is sent all of them, so
+    /// they must fit into <see cref="QueueBytes"/>.
+    /// </summary>
+    public int AllSubscriptionBytes { get; init; } = 4 * 1024 * 1024;
 
     /// <summary>The longest subscription, in bytes; 256.</summary>
     public int SubscriptionBytes { get; init; } = 256;

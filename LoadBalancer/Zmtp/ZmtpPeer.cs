@@ -14,6 +14,7 @@ public sealed class ZmtpPeer
     private readonly IConnection _connection;
     private readonly MessageReader _reader;
     private readonly SendQueue _queue;
+    private readonly BufferShare _share;
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ITimer? _handshake;
     private int _isClosed;
@@ -22,15 +23,20 @@ public sealed class ZmtpPeer
     private int _readsSeen;
     private long _readsSeenAt;
     private bool _isAsked;
+    private volatile bool _mustRead; // nothing is read from it until it has read
+    private long _own; // at most so many of the unsent bytes were caused by the peer alone
+    private int _excess; // bytes of the reader that are counted in _share
 
     internal ZmtpPeer(ZmtpSocket socket, IConnection connection, EndPoint? remote)
     {
         (_socket, _connection, Remote) = (socket, connection, remote);
         _reader = new MessageReader(socket.Limits);
         var limits = socket.Limits;
+        _share = socket.Buffers.Join(() => Close(
+            ZmtpFault.BufferedBytes, $"has the most of more than {limits.BufferedBytes} bytes that wait for all peers together"));
         _queue = new SendQueue(
             connection, new SendLimits(limits.QueueBytes, limits.QueueMessages), limits.StallTimeout, SendBurst.Flush, OnSendFailed,
-            socket.Time, socket.Logger);
+            socket.Time, socket.Logger, _share);
     }
 
     /// <summary>Its address; null if that is not known.</summary>
@@ -95,6 +101,16 @@ public sealed class ZmtpPeer
         return false;
     }
 
+    /// <summary>
+    /// Sends it a message that it alone has caused, such as the rejection of its request; see <see cref="ZmtpLimits.OwnBytes"/>. To be
+    /// called only by a handler of its messages.
+    /// </summary>
+    internal void SendOwn(in ZmtpEnvelope envelope, in ZmtpMessage message)
+    {
+        _own += envelope.Wire.Length + message.Wire.Length;
+        Send(envelope, message);
+    }
+
     /// <summary>Ends the connection. Queued messages are not sent.</summary>
     public void Close()
     {
@@ -148,7 +164,14 @@ public sealed class ZmtpPeer
             _socket.OnAdmitted(this);
             while (true) // until what is read or the connection throws
             {
-                ReadAll();
+                while (!TryReadAll())
+                {
+                    _mustRead = true;
+                    await _queue.DrainAsync();
+                    _mustRead = false;
+                    Volatile.Write(ref _reads, _reads + 1);
+                }
+                CountExcess();
                 await FillAsync();
             }
         }
@@ -177,6 +200,7 @@ public sealed class ZmtpPeer
             Close();
             _handshake?.Dispose();
             _reader.Release();
+            _share.Leave();
             _socket.Remove(this, isAdmitted);
             _ended.SetResult();
         }
@@ -186,7 +210,7 @@ public sealed class ZmtpPeer
     internal void Inspect(long now)
     {
         var (limits, time) = (_socket.Limits, _socket.Time);
-        if (Volatile.Read(ref _reads) is var reads && reads != _readsSeen)
+        if (Volatile.Read(ref _reads) is var reads && (_mustRead || reads != _readsSeen))
         {
             (_readsSeen, _readsSeenAt, _isAsked) = (reads, now, false);
         }
@@ -264,7 +288,8 @@ public sealed class ZmtpPeer
         Volatile.Write(ref _reads, _reads + 1);
     }
 
-    private void ReadAll()
+    /// <returns>False if it has stopped before the last message because the peer must read first.</returns>
+    private bool TryReadAll()
     {
         SendBurst.Begin();
         try
@@ -279,11 +304,31 @@ public sealed class ZmtpPeer
                 {
                     OnCommand(Command.Parse(command.Span));
                 }
+                if (_own > 0 && MustRead())
+                {
+                    return false;
+                }
             }
+            return true;
         }
         finally
         {
             SendBurst.End();
+        }
+    }
+
+    private bool MustRead()
+    {
+        _own = Math.Min(_own, _queue.Unsent);
+        return _own > _socket.Limits.OwnBytes || _own > 0 && _queue.UnsentMessages > _socket.Limits.QueueMessages / 2;
+    }
+
+    private void CountExcess()
+    {
+        if (_reader.Excess is var excess && excess != _excess)
+        {
+            _share.Change(excess - _excess);
+            _excess = excess;
         }
     }
 
@@ -292,7 +337,9 @@ public sealed class ZmtpPeer
     {
         if (command.Is("PING"u8))
         {
-            SendCommand(Command.Pong(command.Data));
+            var pong = Command.Pong(command.Data);
+            _own += pong.Length;
+            SendCommand(pong);
         }
         else if (command.Is("SUBSCRIBE"u8) || command.Is("CANCEL"u8))
         {

@@ -28,6 +28,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
     private protected ZmtpSocket(ZmtpSocketType type, ZmtpLimits? limits, TimeProvider? time)
     {
         (Type, Limits, Time) = (type, limits ?? new ZmtpLimits(), time ?? TimeProvider.System);
+        Buffers = new BufferBudget(Limits.BufferedBytes, Time);
         _sweep = Time.CreateTimer(static socket => ((ZmtpSocket)socket!).Sweep(), this, SweepInterval, SweepInterval);
     }
 
@@ -74,6 +75,9 @@ public abstract class ZmtpSocket : IAsyncDisposable
 
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
+
+    /// <summary>Bounds what its peers have in buffers together.</summary>
+    internal BufferBudget Buffers { get; }
 
     /// <summary>Listens.</summary>
     /// <param name="address">The address; port 0 takes any free port.</param>

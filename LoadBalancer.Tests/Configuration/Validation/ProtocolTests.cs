@@ -19,6 +19,7 @@ internal sealed class ProtocolTests
     private const string Tasks = """
         "Listeners": { "tasks": { "Protocol": "Tasks", "Address": "tcp://127.0.0.1:8888", "WorkerAddress": "tcp://127.0.0.1:8889",
             "Pool": "tasks", "TaskTimeout": "00:01:00", "MaxAttempts": 3, "QueueLimit": 10000, "MaxLineLength": 65536,
+            "MaxBufferedBytes": 268435456,
             "Queue": { "Engine": "RabbitMq", "Uri": "amqp://guest:guest@127.0.0.1:5672", "Name": "loadbalancer.tasks" } } },
         "Pools": { "tasks": { "Policy": "LeastConnections" } }
         """;
@@ -92,6 +93,9 @@ internal sealed class ProtocolTests
     [TestCase(Tcp, "\"HealthCheck\": {}", "\"HealthCheck\": { \"Type\": \"Http\" }",
         "Pools:logic:HealthCheck:Type: is for pools of Http listeners; this one's is Tcp")]
     [TestCase(Tcp, "\"HealthCheck\": {}", "\"Hedge\": {}", "Pools:logic:Hedge: is for pools of Http listeners; this one's is Tcp")]
+    [TestCase(Tasks, "268435456", "1048575", "Listeners:tasks:MaxBufferedBytes: '1048575' is out of range; expected 1048576 or more")]
+    [TestCase(Tasks, "\"MaxLineLength\": 65536", "\"MaxLineLength\": 67108865",
+        "Listeners:tasks:MaxLineLength: '67108865' is out of range; expected 64 to 67108864 (64 MiB)")]
     [TestCase(Tasks, "8889", "8888", "Listeners:tasks:WorkerAddress: tcp://127.0.0.1:8888 is already taken by listener 'tasks'")]
     [TestCase(Tasks, "amqp://guest:guest@127.0.0.1:5672", "http://guest:hidden@127.0.0.1:5672",
         "Listeners:tasks:Queue:Uri: is not valid; expected amqp://host:port, "

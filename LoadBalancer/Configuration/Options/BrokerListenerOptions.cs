@@ -41,6 +41,12 @@ public sealed record BrokerListenerOptions() : ListenerOptions(ListenerProtocol.
     /// <summary>How many requests may wait for a worker; a further one is rejected. Default 10,000.</summary>
     public int QueueLimit { get; init; } = 10_000;
 
+    /// <summary>
+    /// How many bytes all peers of a port together may have in buffers, because they do not read or because their messages have arrived in
+    /// part; beyond that the one with the most is disconnected. Default 256 MiB.
+    /// </summary>
+    public long MaxBufferedBytes { get; init; } = 256 * 1024 * 1024;
+
     // Pool is not among them: the workers have joined the pool that the listener began with.
     private protected override IReadOnlyList<string> Reloadable => [nameof(QueueLimit)];
 }

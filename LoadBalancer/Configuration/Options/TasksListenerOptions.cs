@@ -23,7 +23,13 @@ public sealed record TasksListenerOptions() : ListenerOptions(ListenerProtocol.T
     public int MaxLineLength { get; init; } = 64 * 1024;
 
     /// <summary>
-    /// How long a client may take until its first line, and a worker until it has registered; then the connection is closed.
+    /// How many bytes all clients together may have in buffers, because they do not read or because their lines are not complete, and all
+    /// workers together too; beyond that the one with the most is disconnected. Default 256 MiB.
+    /// </summary>
+    public long MaxBufferedBytes { get; init; } = 256 * 1024 * 1024;
+
+    /// <summary>
+    /// How long a client may take until its first valid line, and a worker until it has registered; then the connection is closed.
     /// Default 30 s.
     /// </summary>
     public TimeSpan FirstLineTimeout { get; init; } = TimeSpan.FromSeconds(30);
@@ -32,5 +38,6 @@ public sealed record TasksListenerOptions() : ListenerOptions(ListenerProtocol.T
     public TaskQueueOptions Queue { get; init; } = new();
 
     // Pool is not among them: the workers have joined the pool that the listener began with.
-    private protected override IReadOnlyList<string> Reloadable => [nameof(TaskTimeout), nameof(MaxAttempts), nameof(QueueLimit)];
+    private protected override IReadOnlyList<string> Reloadable =>
+        [nameof(TaskTimeout), nameof(MaxAttempts), nameof(QueueLimit), nameof(MaxBufferedBytes)];
 }

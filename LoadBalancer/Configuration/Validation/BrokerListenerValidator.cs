@@ -6,6 +6,8 @@ namespace LoadBalancer.Configuration.Validation;
 /// <summary>Checks what only a Broker listener has.</summary>
 internal static class BrokerListenerValidator
 {
+    private const long LeastBufferedBytes = 16 * 1024 * 1024; // the most that waits for one peer
+
     /// <summary>Requires all that must hold for it.</summary>
     public static void Check(string user, BrokerListenerOptions listener, AddressValidator addresses, SectionValidator section)
     {
@@ -18,6 +20,7 @@ internal static class BrokerListenerValidator
             CheckPorts(listener.Ports, user, address, addresses, section);
         }
         section.RequireAtLeast(1, listener.QueueLimit, "QueueLimit");
+        section.RequireAtLeast(LeastBufferedBytes, listener.MaxBufferedBytes, "MaxBufferedBytes");
         section.RequireDuration(listener.PublishInterval, "PublishInterval");
         section.RequireDuration(listener.PeerTimeout, "PeerTimeout");
         section.Require(listener.PeerTimeout > listener.PublishInterval, "PeerTimeout",

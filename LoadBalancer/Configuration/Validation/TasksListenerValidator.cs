@@ -7,6 +7,7 @@ internal static class TasksListenerValidator
 {
     private const int LeastLineLength = 64;
     private const int MostLineLength = 64 * 1024 * 1024;
+    private const long LeastBufferedBytes = 1024 * 1024;
 
     /// <summary>Requires all that must hold for it.</summary>
     public static void Check(string user, TasksListenerOptions listener, AddressValidator addresses, SectionValidator section)
@@ -19,6 +20,9 @@ internal static class TasksListenerValidator
         section.RequireAtLeast(1, listener.QueueLimit, "QueueLimit");
         section.Require(listener.MaxLineLength is >= LeastLineLength and <= MostLineLength, "MaxLineLength",
             $"'{listener.MaxLineLength}' is out of range; expected {LeastLineLength} to {MostLineLength} (64 MiB)");
+        // A buffer may be twice as long as the line in it. Several peers must be able to send a long line at the same time.
+        var longest = Math.Min(listener.MaxLineLength, MostLineLength);
+        section.RequireAtLeast(Math.Max(LeastBufferedBytes, 4L * longest), listener.MaxBufferedBytes, "MaxBufferedBytes");
         section.Require(IsServer(listener.Queue.Uri), "Queue:Uri",
             "is not valid; expected amqp://host:port, "
             + "where needed with user and password before the host, percent-encoded"); // It is not shown.

@@ -153,7 +153,7 @@ internal sealed class EpollClientListener : IConnectionListener
         }
         var now = _time.GetTimestamp();
         var parked = Clients().Count(socket => socket.Inspect(now, _options, _time));
-        ParkedMemory.OfProcess.Count(parked, _time);
+        FreedMemory.OfProcess.Count((long)parked * FreedMemory.OfParkedConnection, _time);
         Volatile.Write(ref _isSweeping, 0);
     }
 }

@@ -9,7 +9,7 @@ namespace LoadBalancer.Http.Upstream.Http2;
 /// </summary>
 internal sealed class FrameSender : IDisposable
 {
-    private const int MaxQueued = 256 * 1024; // A backend that makes room for more than it takes must not cost more memory than this.
+    private const int MaxQueued = 512 * 1024; // A backend that makes room for more than it takes must not cost more memory than this.
 
     private readonly SendQueue _queue;
     private readonly Action _flush;
@@ -32,10 +32,10 @@ internal sealed class FrameSender : IDisposable
     public int MaxFrameSize { get; set; } = 16 * 1024;
 
     /// <summary>Whether so much waits that no more of a body should be added before <see cref="WhenNotFullAsync"/>.</summary>
-    public bool IsFull => _queue.Waiting > MaxQueued;
+    public bool IsFull => _queue.Unsent > MaxQueued;
 
     /// <summary>Whether so much waits that it should be flushed although more follows.</summary>
-    public bool IsWorthFlushing => _queue.Waiting > MaxQueued / 4;
+    public bool IsWorthFlushing => _queue.Unsent > MaxQueued / 8;
 
     /// <summary>Adds bytes that are no frame.</summary>
     public void Add(ReadOnlySpan<byte> bytes) => _queue.Add(0, bytes);

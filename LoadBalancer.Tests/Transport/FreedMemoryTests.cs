@@ -1,18 +1,18 @@
-using LoadBalancer.Transport.Kestrel;
+using LoadBalancer.Transport;
 using Microsoft.Extensions.Time.Testing;
 
-namespace LoadBalancer.Tests.Transport.Kestrel;
+namespace LoadBalancer.Tests.Transport;
 
-/// <summary>When the memory of parked connections is collected: never while a client could notice the pause.</summary>
+/// <summary>When freed memory is collected: never while a client could notice the pause.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class ParkedMemoryTests
+internal sealed class FreedMemoryTests
 {
     private readonly FakeTimeProvider _clock = new();
-    private readonly ParkedMemory _memory;
+    private readonly FreedMemory _memory;
     private long _rounds;
     private int _collections;
 
-    public ParkedMemoryTests() => _memory = new ParkedMemory(() => _rounds, () => _collections++);
+    public FreedMemoryTests() => _memory = new FreedMemory(() => _rounds, () => _collections++);
 
     [Test]
     public void Count_ManyWereParkedAndNothingHappens_CollectsOnce()
@@ -55,7 +55,7 @@ internal sealed class ParkedMemoryTests
         for (var i = 0; i < seconds; i++)
         {
             _clock.Advance(TimeSpan.FromSeconds(1));
-            _memory.Count(parked, _clock);
+            _memory.Count(parked * FreedMemory.OfParkedConnection, _clock);
         }
     }
 }
