@@ -55,6 +55,7 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
         {
             return ForwardError.RequestHead;
         }
+        BodyUpgrade.Offer(context);
         if (!speaksHttp2)
         {
             return null;

@@ -101,6 +101,10 @@ internal sealed class Http1Exchange : Exchange
                     else if (head.Status is 101 or >= 200)
                     {
                         _upload?.Decide(start: false); // If it has not started by now, the backend does not want it.
+                        if (head.Status == 101 && _upload is not null && !await _upload.FinishAsync())
+                        {
+                            throw new IOException("it changes the protocol, but has not taken the body"); // RFC 9110 section 7.8
+                        }
                         Head = head;
                         Connection.SetDeadline(_timeouts.Idle);
                         return;
