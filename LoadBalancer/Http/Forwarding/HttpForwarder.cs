@@ -78,7 +78,7 @@ public sealed partial class HttpForwarder
             }
 
             _budget.CountRequest();
-            var own = _sticky?.Find(context.Request);
+            var own = UpstreamClient.BoundBackend(context, _pool) ?? _sticky?.Find(context.Request);
             var error = ForwardError.NoBackend;
             string? cause = null;
             List<Backend>? tried = null;
