@@ -7,6 +7,7 @@ using LoadBalancer.Diagnostics.Metrics;
 using LoadBalancer.Health;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
+using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 using LoadBalancer.Tasks;
@@ -199,7 +200,7 @@ internal sealed partial class Node : IHost
         ConsoleLogging.AddTo(builder.Logging);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
         builder.Services.AddHttpClient(Probes, client => client.Timeout = Timeout.InfiniteTimeSpan) // each probe has a time-out of its own
-            .ConfigurePrimaryHttpMessageHandler(() => new ProbeHandler())
+            .ConfigurePrimaryHttpMessageHandler(() => HttpForwarder.CreateProbeHandler())
             .SetHandlerLifetime(Timeout.InfiniteTimeSpan); // the handler holds no connections
         builder.Services.RemoveAll<IHttpMessageHandlerBuilderFilter>(); // which would log every probe
         builder.Services.AddSingleton<IEnumerable<IHostedService>>(_services); // read when the host starts, when the list is complete

@@ -19,6 +19,9 @@ public sealed partial class BackendTrust : IDisposable
     /// <summary>What to offer for any other.</summary>
     public static readonly List<SslApplicationProtocol> AnyHttp = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11];
 
+    /// <summary>Under which a probe carries the one that checks its backend's certificate.</summary>
+    public static readonly HttpRequestOptionsKey<BackendTrust> Key = new("LoadBalancer.Trust");
+
     private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(2);
 
     private readonly string _pool;

@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Health.Probes;
+using LoadBalancer.Http.Upstream;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
@@ -76,6 +77,36 @@ internal sealed class HttpProbeTests
         await using var server = RawServer.Answering("SSH-2.0-OpenSSH_9.6\r\n");
 
         (await ProbeAsync(server.Port))!.Value.Succeeded.Should().BeFalse();
+    }
+
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
+    [TestCase("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", true)]
+    [TestCase("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
+    [TestCase("HTTP/1.1 200 OK\nContent-Length: 0\n\n", true)]
+    [TestCase("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-\u00e9: a\r\n\r\n", false)]
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\u0001b\r\n\r\n", false)]
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\r\n folded\r\n\r\n", false)]
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", false)]
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false)]
+    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", false)]
+    [TestCase("HTTP/1.1  200 OK\r\nContent-Length: 0\r\n\r\n", false)]
+    [TestCase("HTTP/1.7 200 OK\r\nContent-Length: 0\r\n\r\n", false)]
+    [TestCase("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", false)]
+    [TestCase("ICY 200 OK\r\n\r\n", false)]
+    public async Task Probe_HeadOfAnyKind_IsReadAsForRequests(string head, bool isGood)
+    {
+        await using var server = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await peer.SendAsync(head);
+        });
+        await using var node = await TestNode.StartAsync([server.Address]);
+
+        var probe = await ProbeAsync(server.Port);
+        var answer = await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+
+        (probe!.Value.Succeeded, answer[9..12]).Should().Be((isGood, isGood ? "200" : "502"), probe.Value.Reason);
     }
 
     private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null)

@@ -209,4 +209,53 @@ internal sealed class UpgradeTests
         answer.Should().StartWith("HTTP/1.1 101").And.Contain("\r\nConnection: Upgrade\r\n").And.Contain("\r\nUpgrade: telepathy/2\r\n")
             .And.EndWith("\r\n\r\nhm");
     }
+
+    [TestCase("Content-Length: 5\r\n\r\nhello", "hello")]
+    [TestCase("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n")]
+    public async Task Upgrade_OfARequestWithABody_IsARawTunnelToo(string body, string sent)
+    {
+        var (head, seen) = ("", "");
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            head = await peer.ReadHeadAsync() ?? "";
+            seen = await peer.ReadAsync(sent.Length);
+            await peer.SendAsync("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: x/y\r\n\r\nfirst");
+            await peer.SendAsync(" echo " + await peer.ReadUntilAsync("\n") + "last");
+        });
+        await using var node = await TestNode.StartAsync([backend.Address]);
+        using var client = await node.ConnectAsync();
+
+        await client.SendAsync($"POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n{body}pipelined\n");
+
+        (await client.ReadHeadAsync()).Should().Be(
+            "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nContent-Type: x/y\r\nUpgrade: tcp\r\n\r\n");
+        (await client.ReadToItsEndAsync()).Should().Be(("first echo pipelined\nlast", false));
+        head.Should().Contain("Connection: Upgrade\r\nUpgrade: tcp\r\n");
+        seen.Should().Be(sent);
+        client.Dispose();
+        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 0, "it is over");
+        node.Pool.Snapshot.Members[0].Failures.Should().Be(0);
+    }
+
+    [Test]
+    public async Task Upgrade_OfARequestWithABodyRefused_IsAnOrdinaryAnswer()
+    {
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            while (await peer.ReadHeadAsync() is not null)
+            {
+                await peer.ReadAsync(5);
+                await peer.SendAsync(Ok);
+            }
+        });
+        await using var node = await TestNode.StartAsync([backend.Address]);
+        using var client = await node.ConnectAsync();
+
+        for (var i = 0; i < 2; i++)
+        {
+            await client.SendAsync(
+                "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 5\r\n\r\nhello");
+            (await client.ReadResponseAsync()).Should().StartWith("HTTP/1.1 200").And.EndWith("ok");
+        }
+    }
 }

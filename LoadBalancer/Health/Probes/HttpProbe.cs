@@ -7,7 +7,7 @@ using LoadBalancer.Tls;
 namespace LoadBalancer.Health.Probes;
 
 /// <summary>Sends GET for the path of the health check; any 2xx is success. Reads only the head of the response.</summary>
-/// <param name="client">Sends the probes; made over <see cref="ProbeHandler"/>, without a time-out of its own.</param>
+/// <param name="client">Sends the probes, each over a connection of its own; without a time-out of its own.</param>
 /// <param name="trust">Verifies the certificates of https:// backends.</param>
 /// <param name="options">The pool's health check.</param>
 /// <param name="version">The HTTP version for http:// backends; https:// backends negotiate it.</param>
@@ -25,7 +25,7 @@ public sealed class HttpProbe(
                 Version = isSecure ? HttpVersion.Version11 : version,
                 VersionPolicy = isSecure ? HttpVersionPolicy.RequestVersionOrHigher : HttpVersionPolicy.RequestVersionExact,
             };
-            request.Options.Set(ProbeHandler.Trust, trust);
+            request.Options.Set(BackendTrust.Key, trust);
             request.Headers.UserAgent.ParseAdd("loadbalancer-probe");
             using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, token);
             var status = string.Create(CultureInfo.InvariantCulture, $"GET {options.Path} answered {(int)response.StatusCode}");

@@ -86,6 +86,28 @@ internal static class HeaderRules
     /// <summary>Whether <c>Via</c> names this load balancer so often that the request must be in a loop.</summary>
     public static bool IsLoop(StringValues via) => via.Count > 0 && via.Sum(line => line!.Split(',').Count(IsThisNode)) >= MaxPasses;
 
+    /// <summary>
+    /// Whether <c>Authorization</c> or <c>WWW-Authenticate</c> is of a scheme that authenticates the connection, and not each request
+    /// (RFC 4559): NTLM, Negotiate.
+    /// </summary>
+    public static bool AuthenticatesConnection(StringValues field)
+    {
+        foreach (var line in field)
+        {
+            foreach (var range in line.AsSpan().Split(','))
+            {
+                var challenge = line.AsSpan()[range].Trim();
+                var scheme = challenge.IndexOf(' ') is >= 0 and var end ? challenge[..end] : challenge;
+                if (scheme.Equals("NTLM", StringComparison.OrdinalIgnoreCase)
+                    || scheme.Equals("Negotiate", StringComparison.OrdinalIgnoreCase))
+                {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
     // Most names differ in their length already.
     private static bool IsOfProxies(string name) =>
         name.Length is 9 or (>= 15 and <= 18) && NamesTheClient.Contains(name.Replace('_', '-'));

@@ -20,6 +20,7 @@ internal sealed class BadRequestTransport(IDuplexPipe inner) : PipeWriter, IDupl
     private readonly PipeWriter _output = inner.Output;
     private ArrayBufferWriter<byte>? _held;
     private bool _isHead;
+    private bool _isTakenOver;
 
     /// <inheritdoc/>
     public PipeReader Input => inner.Input;
@@ -39,7 +40,7 @@ internal sealed class BadRequestTransport(IDuplexPipe inner) : PipeWriter, IDupl
         var transport = new BadRequestTransport(connection.Transport);
         connection.Transport = transport;
         await next(connection);
-        if (transport._held is { WrittenCount: > 0 } held)
+        if (!transport._isTakenOver && transport._held is { WrittenCount: > 0 } held)
         {
             try
             {
@@ -55,6 +56,13 @@ internal sealed class BadRequestTransport(IDuplexPipe inner) : PipeWriter, IDupl
     /// <summary>Holds back the bytes that are written from now on: they are the response to a bad request.</summary>
     /// <param name="isHead">Whether the request was HEAD, whose response has no body.</param>
     public void Hold(bool isHead) => (_held, _isHead) = (_held ?? new ArrayBufferWriter<byte>(), isHead);
+
+    /// <summary>Takes the connection over. What Kestrel writes from now on is thrown away.</summary>
+    public IDuplexPipe TakeOver()
+    {
+        (_held, _isTakenOver) = (_held ?? new ArrayBufferWriter<byte>(), true);
+        return inner;
+    }
 
     /// <inheritdoc/>
     public override Memory<byte> GetMemory(int sizeHint = 0) => _held is null ? _output.GetMemory(sizeHint) : _held.GetMemory(sizeHint);

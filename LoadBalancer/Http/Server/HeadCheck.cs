@@ -1,8 +1,10 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Net;
+using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Server;
@@ -54,6 +56,12 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
         if (!RequestRules.TryReadTarget(context))
         {
             return ForwardError.RequestHead;
+        }
+        BodyUpgrade.Offer(context);
+        if (request.Headers.Authorization is { Count: > 0 } authorization && HeaderRules.AuthenticatesConnection(authorization)
+            && context.Features.Get<RequestBoundary>() is { } boundary)
+        {
+            boundary.HasState = true; // The backend's connection ends with the client's.
         }
         if (!speaksHttp2)
         {

@@ -139,25 +139,4 @@ internal sealed class TlsMiddleware(
             return false;
         }
     }
-
-    /// <summary>The connection beneath TLS, as the stream that SslStream needs.</summary>
-    private sealed class PipeStream(IDuplexPipe pipe) : AsyncStream
-    {
-        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
-        {
-            var read = await pipe.Input.ReadAsync(cancellationToken);
-            var bytes = read.Buffer;
-            if (read.IsCanceled && bytes.IsEmpty)
-            {
-                throw new OperationCanceledException("the read was cancelled");
-            }
-            var part = bytes.Slice(0, Math.Min(buffer.Length, bytes.Length));
-            part.CopyTo(buffer.Span);
-            pipe.Input.AdvanceTo(part.End);
-            return (int)part.Length;
-        }
-
-        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
-            await pipe.Output.WriteAsync(buffer, cancellationToken);
-    }
 }

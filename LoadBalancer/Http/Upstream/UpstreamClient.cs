@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream.Exchanges;
+using LoadBalancer.Http.Upstream.Http1;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Upstream;
@@ -20,6 +21,9 @@ internal sealed class UpstreamClient(HttpClient client)
     // Where each connection takes a few requests (nginx: keepalive_requests), many at once need as many connections one after the other.
     // Which of them is served is luck.
     private const int MaxGoAways = 1000;
+
+    /// <summary>The backend of a pool to which a connection belongs to the request's client alone; null where there is none.</summary>
+    public static Backend? BoundBackend(HttpContext context, BackendPool pool) => BoundConnections.Find(context)?.BackendIn(pool);
 
     /// <summary>Sends the request.</summary>
     /// <param name="context">The client's request.</param>

@@ -45,7 +45,8 @@ internal sealed class UpstreamHandler : HttpMessageHandler
             SweepAgain();
             return pool.Http2.SendAsync(request);
         }
-        if (request.WantsFreshConnection || pool.Http1.TryTake() is not { } connection)
+        if (request.WantsFreshConnection
+            || (pool.Http1.TryTakeBound(request.Context) ?? pool.Http1.TryTake()) is not { } connection)
         {
             return SendAsync(request, pool, null, default);
         }

@@ -18,6 +18,9 @@ internal sealed class RequestBoundary
         set => _isReached = value;
     }
 
+    /// <summary>Whether the connection has a state beside its requests, so that it must not end for the server while it is idle.</summary>
+    public bool HasState { get; set; }
+
     /// <summary>How many requests have ended.</summary>
     public int Requests => Volatile.Read(ref _requests);
 
@@ -27,6 +30,6 @@ internal sealed class RequestBoundary
     public void EndRequest(IFeatureCollection request)
     {
         _requests++;
-        _isReached = request.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: false };
+        _isReached = !HasState && request.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: false };
     }
 }

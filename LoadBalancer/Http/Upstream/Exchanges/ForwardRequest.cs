@@ -39,6 +39,11 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
     /// <summary>Whether the client asks for another protocol, which only HTTP/1.1 can switch to.</summary>
     public bool IsUpgrade => UpgradeProtocol is not null;
 
+    /// <summary>
+    /// The same over HTTP/2, where the tunnel is the request's stream (RFC 8441): a request with a body cannot ask for one.
+    /// </summary>
+    public bool IsHttp2Upgrade => IsUpgrade && Body is null;
+
     /// <summary>The protocol that the client asks for, or null.</summary>
     public string? UpgradeProtocol { get; } = RequestRules.UpgradeProtocol(context);
 

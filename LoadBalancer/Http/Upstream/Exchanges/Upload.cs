@@ -60,6 +60,18 @@ internal sealed class Upload(Exchange exchange, RequestBody body, IUploadTarget 
         }
     }
 
+    /// <summary>Waits for its end, however long the client takes.</summary>
+    /// <returns>Whether all was sent.</returns>
+    public async ValueTask<bool> FinishAsync()
+    {
+        Decide(start: false);
+        if (_sending is not null)
+        {
+            await _sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        return IsComplete;
+    }
+
     private async Task SendAsync()
     {
         await body.SendAsync(target, timeouts.Idle);

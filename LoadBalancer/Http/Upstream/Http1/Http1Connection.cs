@@ -41,6 +41,9 @@ internal sealed class Http1Connection : IDisposable
     /// <summary>Whether it has served a request before: then the backend may close it only because it was idle for too long.</summary>
     public bool IsReused { get; private set; }
 
+    /// <summary>Whether it serves one client only, from now on.</summary>
+    public bool IsBound { get; set; }
+
     /// <summary>The header fields of the last response, or its trailers once those are read.</summary>
     public HeaderLines Headers { get; }
 

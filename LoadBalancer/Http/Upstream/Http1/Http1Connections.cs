@@ -34,6 +34,9 @@ internal sealed class Http1Connections(
     private bool _disposed;
     private int _opening;
 
+    /// <summary>The backend.</summary>
+    public Backend Backend => backend;
+
     /// <summary>Whether there is no connection: in use, idle, or being opened.</summary>
     public bool IsEmpty
     {
@@ -62,6 +65,40 @@ internal sealed class Http1Connections(
             }
         }
         return null;
+    }
+
+    /// <summary>Takes the connection that is bound to a request's client; null where there is none.</summary>
+    public Http1Connection? TryTakeBound(HttpContext context)
+    {
+        if (BoundConnections.Find(context)?.TryTake(this, out var connection) != true)
+        {
+            return null;
+        }
+        if (time.GetElapsedTime(connection!.IdleSince) < connection.MaxIdle && connection.TryResume())
+        {
+            return connection;
+        }
+        Drop(connection);
+        return null;
+    }
+
+    /// <summary>Keeps a connection for the client of a request alone; see <see cref="BoundConnections"/>.</summary>
+    /// <param name="connection">The connection; its exchange is complete in both directions.</param>
+    /// <param name="idleTimeout">How long the backend keeps it open while it is idle, if it says so.</param>
+    /// <param name="context">The request.</param>
+    public void Bind(Http1Connection connection, TimeSpan? idleTimeout, HttpContext context)
+    {
+        connection.IsBound = true;
+        if (BoundConnections.Make(context) is not { } bound
+            || !connection.TryPark(ConnectionLifetime.IdleOf(idleTimeout), OnClosed)
+            || !bound.TryPut(this, connection, out var replaced))
+        {
+            Drop(connection);
+        }
+        else if (replaced is not null)
+        {
+            Drop(replaced);
+        }
     }
 
     /// <summary>Opens a new connection.</summary>

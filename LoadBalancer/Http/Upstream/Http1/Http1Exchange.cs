@@ -2,8 +2,10 @@ using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream.Exchanges;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream.Http1;
 
@@ -101,6 +103,10 @@ internal sealed class Http1Exchange : Exchange
                     else if (head.Status is 101 or >= 200)
                     {
                         _upload?.Decide(start: false); // If it has not started by now, the backend does not want it.
+                        if (head.Status == 101 && _upload is not null && !await _upload.FinishAsync())
+                        {
+                            throw new IOException("it changes the protocol, but has not taken the body"); // RFC 9110 section 7.8
+                        }
                         Head = head;
                         Connection.SetDeadline(_timeouts.Idle);
                         return;
@@ -153,7 +159,14 @@ internal sealed class Http1Exchange : Exchange
         if (Head.KeepAlive && Head.Status is not (101 or 205) && !Request.IsConnect && !IsUploadRefused
             && _upload is null or { IsComplete: true })
         {
-            _pool.Return(Connection, Head.IdleTimeout);
+            if (Connection.IsBound || IsConnectionAuthenticated())
+            {
+                _pool.Bind(Connection, Head.IdleTimeout, Request.Context);
+            }
+            else
+            {
+                _pool.Return(Connection, Head.IdleTimeout);
+            }
         }
         else
         {
@@ -172,6 +185,25 @@ internal sealed class Http1Exchange : Exchange
             _pool.Drop(Connection);
         }
         base.Dispose(disposing);
+    }
+
+    // Or may be with the next request: then too it is the client's.
+    private bool IsConnectionAuthenticated()
+    {
+        if (HeaderRules.AuthenticatesConnection(Request.Context.Request.Headers.Authorization))
+        {
+            return true;
+        }
+        for (var i = 0; Head.Status == StatusCodes.Status401Unauthorized && i < Connection.Headers.Count; i++)
+        {
+            var field = Connection.Headers[i];
+            if (field.Name.Equals(HeaderNames.WWWAuthenticate, StringComparison.OrdinalIgnoreCase)
+                && HeaderRules.AuthenticatesConnection(field.Value))
+            {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static void Abort(object? connection) => ((Http1Connection)connection!).Abort(AbortCause.Client);

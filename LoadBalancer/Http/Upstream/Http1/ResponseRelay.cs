@@ -1,6 +1,7 @@
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Upstream.Exchanges;
@@ -20,7 +21,8 @@ internal static class ResponseRelay
     public static void CopyHead(Http1Exchange from, HttpResponse to)
     {
         to.StatusCode = from.Head.Status;
-        if (from.Head.Reason != ReasonPhrases.GetReasonPhrase(from.Head.Status))
+        // Kestrel sends ASCII only, and would write ? for every other byte. Clients should ignore the phrase (RFC 9112 section 4).
+        if (from.Head.Reason != ReasonPhrases.GetReasonPhrase(from.Head.Status) && Ascii.IsValid(from.Head.Reason))
         {
             to.HttpContext.Features.Get<IHttpResponseFeature>()!.ReasonPhrase = from.Head.Reason;
         }

@@ -240,7 +240,7 @@ internal sealed class Http2Connections : IDisposable
 
     // Whether it must be known first what the backend accepts.
     private bool NeedsSettings(Http2Exchange exchange, ForwardRequest request) =>
-        request.IsUpgrade || exchange.HeadSize > Math.Min(LargeHead, MaxHeadSize);
+        request.IsHttp2Upgrade || exchange.HeadSize > Math.Min(LargeHead, MaxHeadSize);
 
     // A backend that has not announced WebSockets would take one for a plain request.
     private async Task CheckSettingsAsync(Http2Exchange exchange, ForwardRequest request, CancellationToken cancellationToken)
@@ -252,7 +252,7 @@ internal sealed class Http2Connections : IDisposable
             {
                 throw new ForwardException(ForwardError.HeadTooLarge, $"it accepts heads of at most {MaxHeadSize} bytes");
             }
-            if (request.IsUpgrade && !connection.TakesExtendedConnect)
+            if (request.IsHttp2Upgrade && !connection.TakesExtendedConnect)
             {
                 throw new ForwardException(ForwardError.Upgrade, "it does not announce WebSocket over HTTP/2 (RFC 8441)");
             }

@@ -70,7 +70,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public bool TryStart(Http2Connection connection)
     {
         var isFirst = !connection.HasServed && _time.GetElapsedTime(connection.OpenedAt) < UnusedTime;
-        if (!connection.TryStart(_stream, _head.Written.Span, isEnd: _upload is null && !Request.IsUpgrade))
+        if (!connection.TryStart(_stream, _head.Written.Span, isEnd: _upload is null && !Request.IsHttp2Upgrade))
         {
             return false;
         }
@@ -103,7 +103,7 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         }
         _upload?.Decide(start: false); // If it has not started by now, the backend does not want it.
         // RFC 8441 section 5: there is no 101 over HTTP/2; the stream is the tunnel.
-        _status = Request.IsUpgrade && head.Status is >= 200 and < 300 ? StatusCodes.Status101SwitchingProtocols : head.Status;
+        _status = Request.IsHttp2Upgrade && head.Status is >= 200 and < 300 ? StatusCodes.Status101SwitchingProtocols : head.Status;
         SetDeadline(_timeouts.Idle);
     }
 

@@ -38,8 +38,8 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         {
             throw new ForwardException(ForwardError.RequestHead, "a control character in the target");
         }
-        WriteMethod(request.IsUpgrade ? HttpMethods.Connect : context.Request.Method);
-        if (request.IsUpgrade)
+        WriteMethod(request.IsHttp2Upgrade ? HttpMethods.Connect : context.Request.Method);
+        if (request.IsHttp2Upgrade)
         {
             Field(":protocol", request.UpgradeProtocol!.ToLowerInvariant()); // RFC 8441 section 4
         }
@@ -55,7 +55,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         {
             // RFC 8441 section 5: the key of a WebSocket's handshake is not used over HTTP/2.
             if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true
-                && !(request.IsUpgrade && name.Equals(HeaderNames.SecWebSocketKey, StringComparison.OrdinalIgnoreCase)))
+                && !(request.IsHttp2Upgrade && name.Equals(HeaderNames.SecWebSocketKey, StringComparison.OrdinalIgnoreCase)))
             {
                 foreach (var value in values)
                 {
