@@ -33,7 +33,8 @@ internal static class Program
             var lifetime = node.Services.GetRequiredService<IHostApplicationLifetime>();
             using var stop = signals.TerminalClosed.Register(lifetime.StopApplication);
             await node.StartAsync();
-            await Task.Delay(Timeout.Infinite, lifetime.ApplicationStopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, lifetime.ApplicationStopping)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await node.StopAsync(signals.Now);
         }
         catch (OperationCanceledException)

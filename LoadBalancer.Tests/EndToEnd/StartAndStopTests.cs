@@ -117,8 +117,9 @@ internal sealed class StartAndStopTests : IDisposable
             AppContext.BaseDirectory.Replace("LoadBalancer.Tests", "LoadBalancer", StringComparison.Ordinal), "LoadBalancer.dll");
         // script(1) gives it a terminal of its own, which is closed when script is killed.
         var command = $"{wrapper}sh -c 'echo $$ > {pid}; exec dotnet {program} --config {_file} > {log} 2>&1'";
-        using var terminal = Process.Start(new ProcessStartInfo("env",
-            ["--default-signal=HUP", "--default-signal=INT", "script", "-qec", command, "/dev/null"]) { RedirectStandardOutput = true })!;
+        var script = new ProcessStartInfo("env", ["--default-signal=HUP", "--default-signal=INT", "script", "-qec", command, "/dev/null"]);
+        script.RedirectStandardOutput = true;
+        using var terminal = Process.Start(script)!;
         await Eventually.BeTrueAsync(
             () => File.Exists(log) && File.ReadAllText(log).Contains("listener 'web' listens on", StringComparison.Ordinal), "it listens");
         using var balancer = Process.GetProcessById(int.Parse(
