@@ -63,7 +63,8 @@ internal sealed class StartAndStopTests : IDisposable
 
         (await balancer.TerminateAsync()).Should().Be(0);
 
-        balancer.Output.Should().Contain(line => line.EndsWith("stopping: no new connections; nothing is in flight", StringComparison.Ordinal));
+        balancer.Output.Should().Contain(
+            line => line.EndsWith("stopping: no new connections; nothing is in flight", StringComparison.Ordinal));
     }
 
     [Test]
@@ -96,7 +97,8 @@ internal sealed class StartAndStopTests : IDisposable
     {
         await using var balancer = ProgramUnderTest.Start("LoadBalancer", "--config", _file);
         await Eventually.BeTrueAsync(
-            () => File.ReadLines($"/proc/{balancer.Id}/maps").Any(line => line.EndsWith("System.CommandLine.dll", StringComparison.Ordinal)),
+            () => File.ReadLines($"/proc/{balancer.Id}/maps")
+                .Any(line => line.EndsWith("System.CommandLine.dll", StringComparison.Ordinal)),
             "it reads the command line");
 
         balancer.Signal(signal);
