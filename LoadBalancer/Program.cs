@@ -22,7 +22,9 @@ internal static class Program
     /// <returns>The exit code: 0; 1 where a listener could not start; 130 where a second SIGINT has cut the stop short.</returns>
     private static async Task<int> RunAsync(LoadedConfiguration configuration, ProcessSignals signals)
     {
-        if (TransportChoice.FindError(Environment.GetEnvironmentVariable(TransportChoice.Variable)) is { } error)
+        var error = TransportChoice.FindError(Environment.GetEnvironmentVariable(TransportChoice.Variable))
+            ?? (OperatingSystem.IsLinux() ? FileReserve.FindError() : null);
+        if (error is not null)
         {
             await Console.Error.WriteLineAsync(error);
             return 1;
@@ -33,7 +35,8 @@ internal static class Program
             var lifetime = node.Services.GetRequiredService<IHostApplicationLifetime>();
             using var stop = signals.TerminalClosed.Register(lifetime.StopApplication);
             await node.StartAsync();
-            await Task.Delay(Timeout.Infinite, lifetime.ApplicationStopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, lifetime.ApplicationStopping)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await node.StopAsync(signals.Now);
         }
         catch (OperationCanceledException)

@@ -77,7 +77,10 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
 
     /// <summary>The same, for a program that may open so many files and no more.</summary>
     public static Task<ProgramUnderTest> StartWithFilesAsync(int files, string name, params string[] args) =>
-        UntilItListensAsync(name, new ProgramUnderTest(name, args, files));
+        UntilItListensAsync(name, StartWithFiles(files, name, args));
+
+    /// <summary>The same, and does not wait.</summary>
+    public static ProgramUnderTest StartWithFiles(int files, string name, params string[] args) => new(name, args, files);
 
     private static async Task<ProgramUnderTest> UntilItListensAsync(string name, ProgramUnderTest program)
     {

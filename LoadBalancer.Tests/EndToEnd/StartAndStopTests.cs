@@ -57,13 +57,27 @@ internal sealed class StartAndStopTests : IDisposable
     }
 
     [Test]
+    [Platform("Linux")]
+    public async Task Start_TooFewFiles_SaysNothingButThat()
+    {
+        await using var balancer = ProgramUnderTest.StartWithFiles(200, "LoadBalancer", "--config", _file);
+
+        (await balancer.EndAsync()).Should().Be(1);
+
+        balancer.Errors.Where(line => line.Length > 0).Should().Equal(
+            "this process may have 200 open files; expected 256 or more (ulimit -n, or LimitNOFILE= in a systemd unit)");
+        balancer.Output.Where(line => line.Length > 0).Should().BeEmpty();
+    }
+
+    [Test]
     public async Task Stop_NothingInFlight_SaysSo()
     {
         await using var balancer = await StartAsync();
 
         (await balancer.TerminateAsync()).Should().Be(0);
 
-        balancer.Output.Should().Contain(line => line.EndsWith("stopping: no new connections; nothing is in flight", StringComparison.Ordinal));
+        balancer.Output.Should().Contain(
+            line => line.EndsWith("stopping: no new connections; nothing is in flight", StringComparison.Ordinal));
     }
 
     [Test]
@@ -96,7 +110,8 @@ internal sealed class StartAndStopTests : IDisposable
     {
         await using var balancer = ProgramUnderTest.Start("LoadBalancer", "--config", _file);
         await Eventually.BeTrueAsync(
-            () => File.ReadLines($"/proc/{balancer.Id}/maps").Any(line => line.EndsWith("System.CommandLine.dll", StringComparison.Ordinal)),
+            () => File.ReadLines($"/proc/{balancer.Id}/maps")
+                .Any(line => line.EndsWith("System.CommandLine.dll", StringComparison.Ordinal)),
             "it reads the command line");
 
         balancer.Signal(signal);
@@ -115,10 +130,15 @@ internal sealed class StartAndStopTests : IDisposable
         var (pid, log) = (_directory.File("pid"), _directory.File("log"));
         var program = Path.Combine(
             AppContext.BaseDirectory.Replace("LoadBalancer.Tests", "LoadBalancer", StringComparison.Ordinal), "LoadBalancer.dll");
+        if (!File.Exists("/usr/bin/script"))
+        {
+            Assert.Ignore("script(1) is not there; Debian has it in bsdutils");
+        }
         // script(1) gives it a terminal of its own, which is closed when script is killed.
         var command = $"{wrapper}sh -c 'echo $$ > {pid}; exec dotnet {program} --config {_file} > {log} 2>&1'";
-        using var terminal = Process.Start(new ProcessStartInfo("env",
-            ["--default-signal=HUP", "--default-signal=INT", "script", "-qec", command, "/dev/null"]) { RedirectStandardOutput = true })!;
+        var script = new ProcessStartInfo("env", ["--default-signal=HUP", "--default-signal=INT", "script", "-qec", command, "/dev/null"]);
+        script.RedirectStandardOutput = true;
+        using var terminal = Process.Start(script)!;
         await Eventually.BeTrueAsync(
             () => File.Exists(log) && File.ReadAllText(log).Contains("listener 'web' listens on", StringComparison.Ordinal), "it listens");
         using var balancer = Process.GetProcessById(int.Parse(

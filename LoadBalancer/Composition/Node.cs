@@ -67,7 +67,8 @@ internal sealed partial class Node : IHost
             _listeners = Own(new NodeListeners(options, pools, Pools, _accessLogs, Errors, lifetime, time, loggers));
             var held = Services.GetRequiredService<HeldLines>();
             var listening = new ListenerService(
-                Listeners, held.Release, _listeners.InFlight, () => HostOptions.ShutdownTimeout, time, loggers.CreateLogger<ListenerService>());
+                Listeners, held.Release, _listeners.InFlight, () => HostOptions.ShutdownTimeout, time,
+                loggers.CreateLogger<ListenerService>());
 
             // 5. What operators see and change: events, the configuration file, the management listener, OTLP.
             var eventLogger = loggers.CreateLogger<EventHub>();
@@ -158,9 +159,11 @@ internal sealed partial class Node : IHost
     public Task StartAsync(CancellationToken cancellationToken = default)
     {
         var listeners = _started.Listeners.Select(listener => $"{listener.Key} ({listener.Value.Address})");
-        var pools = _started.Pools.Select(pool => $"{pool.Key} ({pool.Value.Backends.Count switch { 1 => "1 backend", var n => $"{n} backends" }})");
+        var pools = _started.Pools.Select(pool =>
+            $"{pool.Key} ({(pool.Value.Backends.Count == 1 ? "1 backend" : $"{pool.Value.Backends.Count} backends")})");
         LogStarting(
-            Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools), _started.Management?.Address.ToString() ?? "none");
+            Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools),
+            _started.Management?.Address.ToString() ?? "none");
         return _host.StartAsync(cancellationToken);
     }
 

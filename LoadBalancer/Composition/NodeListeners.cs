@@ -57,7 +57,9 @@ internal sealed class NodeListeners : IDisposable
     /// <summary>Their certificates.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.SelectMany(listener => listener.Certificates)];
 
-    /// <summary>What a listener has in flight, in words; null where that is nothing. Of listeners that share a pool each has all of it.</summary>
+    /// <summary>
+    /// What a listener has in flight, in words; null where that is nothing. Of Http listeners that share a pool each has all of it.
+    /// </summary>
     public string? InFlight(IListener listener)
     {
         var pools = _routedBy[listener.Name].PoolNames.Distinct(StringComparer.OrdinalIgnoreCase).Select(_pools.Find).OfType<BackendPool>();

@@ -49,7 +49,8 @@ public static class ConfigurationLoader
         // A setting that is overridden, or only there, is in no line of the file.
         bool IsFromFile(string key) =>
             settings.TryGetValue(key, out var value) ? configuration[key] == value : !configuration.GetSection(key).Exists();
-        return new(options, Located(chatRoom?.Errors(errors) ?? errors, text, chatRoom is null ? IsFromFile : _ => true), path, text, overrides)
+        errors = Located(chatRoom?.Errors(errors) ?? errors, text, chatRoom is null ? IsFromFile : null);
+        return new(options, errors, path, text, overrides)
         {
             Warnings = Located(warnings, text, IsFromFile),
         };

@@ -53,7 +53,8 @@ public sealed partial class ListenerService(
 
     private string? InFlight()
     {
-        var work = listeners.Select(listener => inFlight(listener) is { } text ? $"listener '{listener.Name}': {text}" : null).OfType<string>();
+        var work = listeners
+            .Select(listener => inFlight(listener) is { } text ? $"listener '{listener.Name}': {text}" : null).OfType<string>();
         return string.Join(", ", work) is { Length: > 0 } all ? all : null;
     }
 

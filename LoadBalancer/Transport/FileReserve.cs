@@ -14,6 +14,9 @@ internal static class FileReserve
     /// <summary>How many connections each port can have at least.</summary>
     public const int LeastShare = 4;
 
+    // The runtime and the code alone need about 180.
+    private const int LeastLimit = 256;
+
     private static readonly int Limit = Libc.FileLimit();
     private static int _ports;
 
@@ -22,6 +25,11 @@ internal static class FileReserve
 
     /// <summary>Files with this number or a higher one are not used for backends.</summary>
     public static readonly int BackendsEnd = Limit - 32;
+
+    /// <summary>That a process may have too few open files for a node, in words; null where they are enough.</summary>
+    public static string? FindError() =>
+        Limit >= LeastLimit ? null
+        : $"this process may have {Limit} open files; expected {LeastLimit} or more (ulimit -n, or LimitNOFILE= in a systemd unit)";
 
     /// <summary>A port begins to accept.</summary>
     public static void Enter() => Interlocked.Increment(ref _ports);

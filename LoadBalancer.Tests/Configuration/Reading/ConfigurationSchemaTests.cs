@@ -73,7 +73,8 @@ internal sealed class ConfigurationSchemaTests
             .SelectMany(type => type.Value!["properties"]!.AsObject().Select(setting => (Name: $"{type.Key}.{setting.Key}", setting.Value)))
             .ToList();
         settings.Should().HaveCountGreaterThan(80);
-        settings.Where(setting => string.IsNullOrEmpty((string?)setting.Value!["description"])).Select(setting => setting.Name).Should().BeEmpty();
+        settings.Where(setting => string.IsNullOrEmpty((string?)setting.Value!["description"])).Select(setting => setting.Name)
+            .Should().BeEmpty();
     }
 
     private static bool Accepts(string text) => Schema.Evaluate(JsonNode.Parse(text, null, Lenient)).IsValid;

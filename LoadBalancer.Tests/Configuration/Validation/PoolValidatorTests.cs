@@ -1,5 +1,7 @@
+using System.Text.Json;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Configuration.Validation;
 
@@ -77,6 +79,23 @@ internal sealed class PoolValidatorTests
         });
         loaded.Options.Pools["web"].Hedge!.Methods.Should().Equal("GET", "DELETE");
         loaded.Options.Pools["web"].Backends["b1"].AdminState.Should().Be(LoadBalancer.Pools.AdminState.Draining);
+    }
+
+    [Test]
+    public void Load_StickySessionsKeyFileWithoutAKey_IsAnError()
+    {
+        using var directory = new TemporaryDirectory();
+        var file = directory.File("sticky.key");
+        string[] Errors() => [.. Load($$"""
+            "StickySession": { "KeyFile": {{JsonSerializer.Serialize(file)}} }
+            """).Errors.Select(error => error.Message)];
+
+        Errors().Should().BeEmpty("it is made at the start");
+        File.WriteAllText(file, "c2VjcmV0\n");
+        Errors().Should().Equal($"'{file}' cannot be used: it has no key; expected base64 of 32 bytes or more, "
+            + "as openssl rand -base64 32 makes it");
+        File.WriteAllText(file, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n");
+        Errors().Should().BeEmpty();
     }
 
     [Test]

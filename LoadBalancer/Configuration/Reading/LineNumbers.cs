@@ -6,13 +6,15 @@ namespace LoadBalancer.Configuration.Reading;
 /// <summary>The lines of a configuration file in which its keys are. Made only where there is something to report.</summary>
 internal sealed class LineNumbers
 {
+    private static readonly JsonReaderOptions Lenient = new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
+
     private readonly Dictionary<string, int> _lines = new(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Reads a file's text, which must be valid JSON.</summary>
     public LineNumbers(string text)
     {
         var bytes = Encoding.UTF8.GetBytes(text);
-        var reader = new Utf8JsonReader(bytes, new JsonReaderOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+        var reader = new Utf8JsonReader(bytes, Lenient);
         var (line, counted) = (1, 0);
         // The path of the object or list that is read, and how many items of the list there have been; null in an object.
         var outer = new Stack<(string Path, int? Items)>();

@@ -110,13 +110,13 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     {
         var values = (IDictionary)Activator.CreateInstance(
             typeof(Dictionary<,>).MakeGenericType(typeof(string), valueType), StringComparer.OrdinalIgnoreCase)!;
-        var children = section.GetChildren().ToList();
+        var children = section.GetChildren().Where(child => child.Exists()).ToList(); // null is the same as leaving it out
         if (section.Value is not (null or JsonFile.ObjectMark))
         {
             errors.Add(new(section.Path, "expected an object with a name for each entry"));
             return values;
         }
-        foreach (var child in children.Where(child => child.Exists()).OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
+        foreach (var child in children.OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
         {
             values[child.Key] = BindValue(child, valueType);
         }
@@ -125,7 +125,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
 
     private Array BindList(IConfigurationSection section, Type itemType)
     {
-        var children = section.GetChildren().ToList();
+        var children = section.GetChildren().Where(child => child.Exists()).ToList();
         if (section.Value is not (null or JsonFile.ListMark or JsonFile.ObjectMark) && itemType == typeof(string))
         {
             return new[] { section.Value }; // A text stands for a list of one.
@@ -135,7 +135,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             errors.Add(new(section.Path, "expected a list"));
             return Array.CreateInstance(itemType, 0);
         }
-        var items = children.Where(child => child.Exists()).Select(child => BindValue(child, itemType)).Where(item => item is not null).ToList();
+        var items = children.Select(child => BindValue(child, itemType)).Where(item => item is not null).ToList();
         var list = Array.CreateInstance(itemType, items.Count);
         for (var i = 0; i < items.Count; i++)
         {

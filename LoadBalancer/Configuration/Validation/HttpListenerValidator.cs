@@ -45,7 +45,8 @@ internal static partial class HttpListenerValidator
             var first = routes.Take(i).ToList().FindIndex(earlier => earlier.Covers(route));
             if (first >= 0)
             {
-                section.Warn($"Routes:{i}", $"never matches: Routes:{first}, which comes first, takes all of its requests; expected it before that");
+                section.Warn($"Routes:{i}",
+                    $"never matches: Routes:{first}, which comes first, takes all of its requests; expected it before that");
             }
         }
     }

@@ -145,6 +145,24 @@ internal static class PoolValidator
         section.Require(sticky is null || IsToken(sticky.Cookie), "Cookie",
             $"'{sticky?.Cookie}' is not a name for a cookie; expected letters, digits, - and _");
         section.Require(sticky?.KeyFile is null or { Length: > 0 }, "KeyFile", "is empty; expected a file");
+        var error = sticky?.KeyFile is { Length: > 0 } file ? FindKeyError(file) : null;
+        section.Require(error is null, "KeyFile", $"'{sticky?.KeyFile}' cannot be used: {error}");
+    }
+
+    // A file that is not there is made at the start.
+    private static string? FindKeyError(string file)
+    {
+        const int Least = HeartbeatOptions.LeastKeyLength;
+        try
+        {
+            return Directory.Exists(file) ? "it is a directory"
+                : !File.Exists(file) || HeartbeatOptions.KeyOf(File.ReadAllText(file).Trim()) is { Length: >= Least } ? null
+                : $"it has no key; expected base64 of {Least} bytes or more, as openssl rand -base64 32 makes it";
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return e.Message;
+        }
     }
 
     // A cookie's name is a token (RFC 6265 section 4.1.1).
