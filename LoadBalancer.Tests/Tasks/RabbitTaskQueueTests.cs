@@ -30,6 +30,23 @@ internal sealed class RabbitTaskQueueTests
         await Eventually.BeTrueAsync(async () => await CountAsync(_queue) == 0, "the queue is empty");
     }
 
+    // Only \n ends a line, here as with the engine in memory.
+    [Test]
+    public async Task Task_CarriageReturnInIt_HasItsResultLikeOthers()
+    {
+        await using var node = await StartAsync();
+        using var client = await RawPeer.ConnectAsync(node.ClientPort);
+        using var worker = await RawPeer.ConnectAsync(node.WorkerPort);
+        await worker.SendAsync("REGISTER|w\n");
+        await worker.ReadUntilAsync("\n");
+
+        await client.SendAsync("TASK|a\rb|c\rd\n");
+
+        (await worker.ReadUntilAsync("\n").WaitAsync(TimeLimits.Event)).Should().Be("ASSIGN_TASK|a\rb|c\rd\n");
+        await worker.SendAsync("TASK_RESULT|a\rb|e\rf\n");
+        (await client.ReadUntilAsync("\n").WaitAsync(TimeLimits.Event)).Should().Be("RESULT|a\rb|e\rf\n");
+    }
+
     [Test]
     public async Task Task_WorkerAtAnotherNode_ItsResultComesBack()
     {

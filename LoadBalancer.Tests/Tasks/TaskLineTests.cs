@@ -100,4 +100,13 @@ internal sealed class TaskLineTests
             worker.Capacity.Should().BeInRange(0, TaskLine.MaxCapacity);
         }
     }
+
+    [Test]
+    public void OfClient_IdOfMoreThan1024Bytes_IsMalformed()
+    {
+        TaskLine.OfClient(Encoding.UTF8.GetBytes($"TASK|{new string('i', 1024)}|x")).Kind.Should().Be(TaskLineKind.Task);
+
+        TaskLine.OfClient(Encoding.UTF8.GetBytes($"TASK|{new string('i', 1025)}|x")).Error
+            .Should().Be("the task id has more than 1024 bytes");
+    }
 }

@@ -120,7 +120,7 @@ internal sealed class TasksListenerTests
 
         await client.SendAsync($"TASK|a|{new string('x', 93)}");
         await client.SendRawAsync(new byte[50_000]);
-        await worker.SendRawAsync(new byte[101]);
+        await worker.SendRawAsync(new byte[108]);
 
         (await client.ReadAsync(2)).Should().Equal("ERROR|line too long", null);
         (await worker.ReadAsync(2)).Should().Equal("ERROR|line too long", null);

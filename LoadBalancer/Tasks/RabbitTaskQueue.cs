@@ -207,7 +207,7 @@ internal sealed partial class RabbitTaskQueue : ITaskQueue
     {
         var line = body.Span;
         var end = line.IndexOf((byte)'|');
-        if (end <= 0 || line.ContainsAny((byte)'\n', (byte)'\r')
+        if (end <= 0 || line.Contains((byte)'\n')
             || !TryReadCorrelation(properties.CorrelationId, out var number, out var clientHash))
         {
             link.Reject(delivery, requeue: false); // Not published by a node of ours.

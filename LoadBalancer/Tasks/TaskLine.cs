@@ -32,6 +32,15 @@ internal readonly ref struct TaskLine
     /// <summary>The longest name of a worker, in bytes; names are shown and logged.</summary>
     public const int LongestName = 255;
 
+    /// <summary>
+    /// The longest id of a task, in bytes: a worker repeats it in its answer, and must not be disconnected for a line that is too long
+    /// because of it.
+    /// </summary>
+    public const int LongestId = 1024;
+
+    /// <summary>How much longer a worker's answer is than the client's line if the result is as long as the data.</summary>
+    public const int AnswerExcess = 7; // TASK_RESULT| and TASK|
+
     private const byte Separator = (byte)'|';
 
     private TaskLine(TaskLineKind kind, ReadOnlySpan<byte> id, ReadOnlySpan<byte> data, int capacity = 1)
@@ -83,6 +92,7 @@ internal readonly ref struct TaskLine
     private static TaskLine OfTask(TaskLineKind kind, ReadOnlySpan<byte> rest, string expected) =>
         !TrySplit(rest, out var id, out var data) ? new(expected)
         : id.IsEmpty ? new($"the task id is empty; {expected}")
+        : id.Length > LongestId ? new($"the task id has more than {LongestId} bytes")
         : new(kind, id, data);
 
     private static TaskLine OfRegistration(ReadOnlySpan<byte> rest)

@@ -43,9 +43,11 @@ internal sealed partial class TasksListener : IListener
         (Name, _options, _pool, _time, _logger) = (name, options, pool, time, loggers.CreateLogger<TasksListener>());
         _serving = $"listener '{name}': serving a connection";
         _rejected = new LogGate(time);
-        _clients = NewSettings("client", sendTimeout);
-        // A worker need not read while it works on a task.
-        _workers = NewSettings("worker", sendTimeout > options.TaskTimeout ? sendTimeout : options.TaskTimeout);
+        _clients = NewSettings("client", options.MaxLineLength, sendTimeout);
+        // A worker that returns what it was given must not be disconnected for that, and need not read while it works on a task.
+        _workers = NewSettings(
+            "worker", options.MaxLineLength + TaskLine.AnswerExcess,
+            sendTimeout > options.TaskTimeout ? sendTimeout : options.TaskTimeout);
         _dispatcher = new TaskDispatcher(name, pool, options, time, _logger);
         _queue = options.Queue.Engine == TaskQueueEngine.Memory
             ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
@@ -165,8 +167,8 @@ internal sealed partial class TasksListener : IListener
         _dispatcher.Dispose();
     }
 
-    private SessionSettings NewSettings(string role, TimeSpan sendTimeout) => new(
-        _options.MaxLineLength, _options.FirstLineTimeout, sendTimeout, new BufferBudget(_options.MaxBufferedBytes, _time),
+    private SessionSettings NewSettings(string role, int maxLineLength, TimeSpan sendTimeout) => new(
+        maxLineLength, _options.FirstLineTimeout, sendTimeout, new BufferBudget(_options.MaxBufferedBytes, _time),
         (session, reason) =>
         {
             if (_rejected.TryPass())
