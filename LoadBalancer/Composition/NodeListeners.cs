@@ -2,7 +2,7 @@ using LoadBalancer.Broker;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
-using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Http.Routes;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
@@ -97,7 +97,7 @@ internal sealed class NodeListeners : IDisposable
             switches.Add(() => _routedBy[listener.Name] = now);
             if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
             {
-                var (routing, table) = (_routing[http.Name], new RoutingTable(httpNow, forwarders));
+                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, forwarders));
                 switches.Add(() => (routing.Current, http.SendTimeout) = (table, SendTimeout(options)));
             }
             else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
@@ -134,7 +134,7 @@ internal sealed class NodeListeners : IDisposable
         {
             case HttpListenerOptions http:
                 var log = _accessLogs.For(http);
-                _routing[name] = new Routing(new RoutingTable(http, change.Forwarders()));
+                _routing[name] = new Routing(new RouteTable(http, change.Forwarders()));
                 var pipeline = Pipeline(name, http, log is not null, options);
                 return new KestrelListener(name, http, pipeline, log, _errors, _time, _loggers) { SendTimeout = SendTimeout(options) };
             case TcpListenerOptions tcp:

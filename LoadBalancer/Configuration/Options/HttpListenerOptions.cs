@@ -38,7 +38,7 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string? Hsts { get; init; }
 
-    /// <summary>Which requests go to another pool; the first that matches wins. Default: none.</summary>
+    /// <summary>What becomes of requests that are not simply for <see cref="ListenerOptions.Pool"/>; the first that matches wins. Default: none.</summary>
     public IReadOnlyList<HttpRouteOptions> Routes { get; init; } = [];
 
     /// <summary>The largest request body, in bytes; a larger one is answered 413. Null (the default) is no limit.</summary>
@@ -62,7 +62,7 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     public bool StatusEndpoints { get; init; }
 
     /// <inheritdoc/>
-    internal override IEnumerable<string> PoolNames => [Pool, .. Routes.Select(route => route.Pool)];
+    internal override IEnumerable<string> PoolNames => [Pool, .. Routes.SelectMany(route => route.PoolNames)];
 
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),

@@ -118,7 +118,15 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         }
         foreach (var child in children.Where(child => child.Exists()).OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
         {
-            values[child.Key] = BindValue(child, valueType);
+            // null is a value where texts are expected; elsewhere it is the same as leaving the entry out.
+            if (child.Exists() && BindValue(child, valueType) is { } value)
+            {
+                values[child.Key] = value;
+            }
+            else if (!child.Exists() && valueType == typeof(string))
+            {
+                values[child.Key] = null;
+            }
         }
         return values;
     }

@@ -34,6 +34,9 @@ public sealed class AccessRecord
     /// <summary>The status that the client saw; 499 where it went away before the response ended. 0 while the request runs.</summary>
     public int Status { get; set; }
 
+    /// <summary>Whether no line is written: its route is not in the log.</summary>
+    public bool IsDropped { get; set; }
+
     /// <summary>The bytes of the response's body.</summary>
     public long Bytes { get; set; }
 

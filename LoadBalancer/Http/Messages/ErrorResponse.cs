@@ -10,7 +10,10 @@ internal static class ErrorResponse
     private const string RetryAfterSeconds = "2";
 
     /// <summary>Responds with an error; where the client is gone, or another response has started, aborts the request.</summary>
-    public static Task WriteAsync(HttpContext context, ForwardError error)
+    /// <param name="context">The request.</param>
+    /// <param name="error">The error.</param>
+    /// <param name="change">Changes the response's fields before they are sent.</param>
+    public static Task WriteAsync(HttpContext context, ForwardError error, Action<HttpResponse>? change = null)
     {
         var (status, message, proxyStatus) = error.Response();
         var record = context.Features.Get<AccessRecord>();
@@ -39,6 +42,7 @@ internal static class ErrorResponse
             response.Headers.RetryAfter = RetryAfterSeconds;
         }
         response.ContentLength = message.Length + 1;
+        change?.Invoke(response);
         if (context.Request.Method == HttpMethods.Head)
         {
             return Task.CompletedTask;

@@ -50,7 +50,7 @@ internal sealed class PipelineApplication(
     /// <inheritdoc/>
     public void DisposeContext(RequestSlot context, Exception? exception)
     {
-        if (context.Record is { } record)
+        if (context.Record is { IsDropped: false } record)
         {
             record.Duration = time.GetElapsedTime(record.Start);
             var response = context.Context.Response;
