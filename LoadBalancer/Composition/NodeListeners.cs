@@ -2,6 +2,7 @@ using LoadBalancer.Broker;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Routes;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Listeners;
@@ -21,10 +22,12 @@ internal sealed class NodeListeners : IDisposable
     private readonly IHostApplicationLifetime _lifetime;
     private readonly TimeProvider _time;
     private readonly ILoggerFactory _loggers;
+    private readonly Dictionary<string, GuardRejections> _rejections = new(StringComparer.OrdinalIgnoreCase);
     private readonly Dictionary<string, Routing> _routing = new(StringComparer.OrdinalIgnoreCase);
     // The options that name the pools in use.
     private readonly Dictionary<string, ListenerOptions> _routedBy = new(StringComparer.OrdinalIgnoreCase);
     private readonly List<IListener> _listeners = [];
+    private IReadOnlyDictionary<string, RateLimiter> _limiters;
 
     /// <summary>Makes the listeners; the options must be valid.</summary>
     /// <exception cref="StartException">One of them cannot be made; none is left open.</exception>
@@ -33,6 +36,7 @@ internal sealed class NodeListeners : IDisposable
         IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
     {
         (_pools, _accessLogs, _errors, _lifetime, _time, _loggers) = (pools, accessLogs, errors, lifetime, time, loggers);
+        _limiters = Limiters(options);
         try
         {
             foreach (var (name, listener) in options.Listeners)
@@ -53,6 +57,9 @@ internal sealed class NodeListeners : IDisposable
 
     /// <summary>The status and counters of the brokers among them.</summary>
     public IReadOnlyList<BrokerStatus> Brokers => [.. _listeners.OfType<BrokerListener>().Select(broker => broker.Status)];
+
+    /// <summary>Counts of what the guards of the Http listeners have rejected.</summary>
+    public IReadOnlyCollection<GuardRejections> Rejections => _rejections.Values;
 
     /// <summary>Their certificates.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.SelectMany(listener => listener.Certificates)];
@@ -89,15 +96,15 @@ internal sealed class NodeListeners : IDisposable
     /// <returns>An action that publishes them; it cannot fail.</returns>
     public List<Action> Prepare(LoadBalancerOptions options, PoolsChange change)
     {
-        var forwarders = change.Forwarders();
-        var switches = new List<Action>();
+        var (forwarders, limiters) = (change.Forwarders(), Limiters(options));
+        var switches = new List<Action> { () => _limiters = limiters };
         foreach (var listener in _listeners.Where(listener => CanBeRerouted(listener, options)))
         {
             var now = options.Listeners[listener.Name];
             switches.Add(() => _routedBy[listener.Name] = now);
             if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
             {
-                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, forwarders));
+                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, new RouteParts(forwarders, limiters, _rejections[http.Name])));
                 switches.Add(() => (routing.Current, http.SendTimeout) = (table, SendTimeout(options)));
             }
             else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
@@ -134,7 +141,8 @@ internal sealed class NodeListeners : IDisposable
         {
             case HttpListenerOptions http:
                 var log = _accessLogs.For(http);
-                _routing[name] = new Routing(new RouteTable(http, change.Forwarders()));
+                _rejections[name] = new GuardRejections(name, _errors);
+                _routing[name] = new Routing(new RouteTable(http, new RouteParts(change.Forwarders(), _limiters, _rejections[name])));
                 var pipeline = Pipeline(name, http, log is not null, options);
                 return new KestrelListener(name, http, pipeline, log, _errors, _time, _loggers) { SendTimeout = SendTimeout(options) };
             case TcpListenerOptions tcp:
@@ -166,6 +174,13 @@ internal sealed class NodeListeners : IDisposable
 
     private static RelayTarget Target(TcpListenerOptions listener, LoadBalancerOptions options, PoolsChange change) =>
         new(listener, change.Find(listener.Pool), options.Pools[listener.Pool]);
+
+    // A limiter whose options stay keeps its counts.
+    private Dictionary<string, RateLimiter> Limiters(LoadBalancerOptions options) => options.RateLimits.ToDictionary(
+        entry => entry.Key,
+        entry => _limiters?.GetValueOrDefault(entry.Key) is { } known && known.Options == entry.Value
+            ? known : new RateLimiter(entry.Value, _time),
+        StringComparer.OrdinalIgnoreCase);
 
     // The same limit as for a backend: in both cases no byte of the message moves.
     private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);

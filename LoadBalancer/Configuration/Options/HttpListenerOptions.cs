@@ -41,6 +41,15 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// <summary>What becomes of requests that are not simply for <see cref="ListenerOptions.Pool"/>; the first that matches wins. Default: none.</summary>
     public IReadOnlyList<HttpRouteOptions> Routes { get; init; } = [];
 
+    /// <summary>Clients, as addresses or networks, that may come; others are answered 403. Default: all.</summary>
+    public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
+
+    /// <summary>Clients that may not, whatever <see cref="Allow"/> says. Default: none.</summary>
+    public IReadOnlyList<IPNetwork> Deny { get; init; } = [];
+
+    /// <summary>One of the <see cref="LoadBalancerOptions.RateLimits"/>. Beyond it the answer is 429. Null (the default): none.</summary>
+    public string? RateLimit { get; init; }
+
     /// <summary>The largest request body, in bytes; a larger one is answered 413. Null (the default) is no limit.</summary>
     public long? MaxRequestBodySize { get; init; }
 
@@ -65,6 +74,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     internal override IEnumerable<string> PoolNames => [Pool, .. Routes.SelectMany(route => route.PoolNames)];
 
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
             nameof(MinProtocol), nameof(Ciphers)];
 }

@@ -85,6 +85,15 @@ public sealed record HttpRouteOptions
     /// <summary>The largest request body, in bytes. Null (the default): the listener's.</summary>
     public long? MaxRequestBodySize { get; init; }
 
+    /// <summary>Clients that may come. Null (the default): the listener's; an empty list: all.</summary>
+    public IReadOnlyList<IPNetwork>? Allow { get; init; }
+
+    /// <summary>Clients that may not. Null (the default): the listener's; an empty list: none.</summary>
+    public IReadOnlyList<IPNetwork>? Deny { get; init; }
+
+    /// <summary>One of the <see cref="LoadBalancerOptions.RateLimits"/>. Null (the default): the listener's; <c>None</c>: none.</summary>
+    public string? RateLimit { get; init; }
+
     /// <summary>Its own time-outs.</summary>
     public RouteTimeoutOptions Timeouts { get; init; } = new();
 

@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Net;
 using System.Reflection;
 using LoadBalancer.Configuration.Options;
 
@@ -137,6 +138,10 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         if (section.Value is not (null or JsonFile.ListMark or JsonFile.ObjectMark) && itemType == typeof(string))
         {
             return new[] { section.Value }; // A text stands for a list of one.
+        }
+        if (itemType == typeof(IPNetwork) && "None".Equals(section.Value, StringComparison.OrdinalIgnoreCase))
+        {
+            return Array.Empty<IPNetwork>();
         }
         if (section.Value is not (null or JsonFile.ListMark))
         {

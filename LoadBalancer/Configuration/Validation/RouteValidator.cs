@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 
@@ -25,11 +26,20 @@ internal static class RouteValidator
             }
             CheckAction(route, all, below);
             CheckChanges(route, below);
+            CheckRateLimit(route.RateLimit, isNoneAllowed: true, all, below);
             below.RequireAtLeast(0, route.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for the listener's");
             below.RequireDuration(route.Timeouts.Response ?? TimeSpan.FromSeconds(1), "Timeouts:Response");
             below.RequireDuration(route.Timeouts.Total ?? TimeSpan.FromSeconds(1), "Timeouts:Total");
             below.RequireAtLeast(1, route.Retry.Attempts, "Retry:Attempts", orElse: "null for the pool's");
         }
+    }
+
+    /// <summary>Requires the name of a rate limit that is defined.</summary>
+    public static void CheckRateLimit(string? name, bool isNoneAllowed, LoadBalancerOptions all, SectionValidator section)
+    {
+        var names = string.Join(", ", all.RateLimits.Keys.Select(known => $"'{known}'").DefaultIfEmpty("(none is defined in RateLimits)"));
+        section.Require(name is null || isNoneAllowed && RouteGuards.IsNone(name) || all.RateLimits.ContainsKey(name), "RateLimit",
+            $"'{name}' is not defined; expected one of {names}{(isNoneAllowed ? ", or None" : "")}");
     }
 
     private static void CheckMatch(HttpRouteOptions route, SectionValidator section)

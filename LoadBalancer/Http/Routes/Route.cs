@@ -1,6 +1,7 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 using Microsoft.AspNetCore.Http.Features;
@@ -11,31 +12,43 @@ namespace LoadBalancer.Http.Routes;
 internal sealed class Route
 {
     private readonly RouteConditions? _conditions;
+    private readonly RouteGuards? _guards;
     private readonly IRouteAction _action;
     private readonly RouteRules? _rules;
+    private readonly GuardRejections _rejections;
+    private readonly string _name; // empty for requests that no route takes
     private readonly bool _isLogged = true;
 
     /// <summary>Compiles a route.</summary>
     /// <param name="order">Its place in the list, from 0.</param>
     /// <param name="options">Its options, which must be valid.</param>
-    /// <param name="forwarders">A forwarder for each pool, by name.</param>
-    public Route(int order, HttpRouteOptions options, IReadOnlyDictionary<string, HttpForwarder> forwarders)
+    /// <param name="listener">Its listener's options.</param>
+    /// <param name="parts">What it uses.</param>
+    public Route(int order, HttpRouteOptions options, HttpListenerOptions listener, RouteParts parts)
     {
-        Order = order;
+        (Order, _name, _rejections) = (order, options.Name ?? $"{order + 1}", parts.Rejections);
         _conditions = RouteConditions.Of(options);
+        _guards = RouteGuards.Of(listener, options, parts.Limiters);
         _isLogged = options.AccessLog;
-        _rules = RulesOf(options, options.Name ?? $"{order + 1}");
+        _rules = RulesOf(options, _name);
         _action = options switch
         {
             { Redirect: { } redirect } => new RedirectAction(redirect),
             { Respond: { } respond } => new RespondAction(respond),
-            { Pool: { } pool } => new ForwardAction([(forwarders[pool], 1)]),
-            _ => new ForwardAction([.. options.Split.Select(side => (forwarders[side.Key], side.Value))]),
+            { Pool: { } pool } => new ForwardAction([(parts.Forwarders[pool], 1)]),
+            _ => new ForwardAction([.. options.Split.Select(side => (parts.Forwarders[side.Key], side.Value))]),
         };
-        Plain = _rules is null && _isLogged && options.Pool is { } only ? forwarders[only] : null;
+        Plain = _rules is null && _guards is null && _isLogged && options.Pool is { } only ? parts.Forwarders[only] : null;
     }
 
-    private Route(HttpForwarder forwarder) => (Order, Plain, _action) = (int.MaxValue, forwarder, null!);
+    private Route(HttpListenerOptions listener, RouteParts parts)
+    {
+        (Order, _name, _rejections) = (int.MaxValue, "", parts.Rejections);
+        _guards = RouteGuards.Of(listener, null, parts.Limiters);
+        var forwarder = parts.Forwarders[listener.Pool];
+        _action = new ForwardAction([(forwarder, 1)]);
+        Plain = _guards is null ? forwarder : null;
+    }
 
     /// <summary>Its place among the routes.</summary>
     public int Order { get; }
@@ -43,8 +56,8 @@ internal sealed class Route
     /// <summary>The forwarder, where the route changes nothing and a request goes straight to it.</summary>
     public HttpForwarder? Plain { get; }
 
-    /// <summary>A route without conditions to a pool.</summary>
-    public static Route ToPool(HttpForwarder forwarder) => new(forwarder);
+    /// <summary>What becomes of requests that no route takes: they go to the listener's pool.</summary>
+    public static Route Default(HttpListenerOptions listener, RouteParts parts) => new(listener, parts);
 
     /// <summary>Whether its conditions besides host and path hold.</summary>
     public bool Matches(in RouteInput input) => _conditions?.Match(input) != false;
@@ -59,17 +72,38 @@ internal sealed class Route
         {
             record.IsDropped = !_isLogged;
         }
-        if (_rules is null)
+        var client = input.Client;
+        var request = _rules is null ? null
+            : new RoutedRequest(context, _rules, client, RequestRules.IsHttps(input.Request, input.IsPeerTrusted));
+        if (_guards is null)
         {
-            return _action.InvokeAsync(input, record, null);
+            return ActAsync(input, record, request);
         }
-        var request = new RoutedRequest(context, _rules, input.Client, RequestRules.IsHttps(input.Request, input.IsPeerTrusted));
-        if (_rules.MaxRequestBodySize is { } max
+        if (_guards.Check(input.Request, client, out var admission) is { } refusal)
+        {
+            _rejections.Count(context, _name, refusal.Error);
+            return ErrorResponse.WriteAsync(context, refusal.Error, request is null ? null : request.ChangeResponse, refusal.RetryAfter);
+        }
+        return admission.IsFree ? ActAsync(input, record, request) : ActAsync(input, record, request, admission);
+    }
+
+    private async Task ActAsync(RouteInput input, AccessRecord? record, RoutedRequest? request, GuardAdmission admission)
+    {
+        using (admission)
+        {
+            await ActAsync(input, record, request);
+        }
+    }
+
+    private Task ActAsync(RouteInput input, AccessRecord? record, RoutedRequest? request)
+    {
+        var context = input.Request.HttpContext;
+        if (_rules?.MaxRequestBodySize is { } max
             && context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
         {
             limit.MaxRequestBodySize = max;
         }
-        return request.TryMakeTarget()
+        return request is null || request.TryMakeTarget()
             ? _action.InvokeAsync(input, record, request)
             : ErrorResponse.WriteAsync(context, ForwardError.RequestHead, request.ChangeResponse);
     }

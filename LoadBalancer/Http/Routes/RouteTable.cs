@@ -1,5 +1,4 @@
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Http.Forwarding;
 
 namespace LoadBalancer.Http.Routes;
 
@@ -17,15 +16,15 @@ public sealed class RouteTable
 
     /// <summary>Makes a table.</summary>
     /// <param name="listener">The listener's options, which must be valid; its pools must exist.</param>
-    /// <param name="forwarders">A forwarder for each pool, by name.</param>
-    public RouteTable(HttpListenerOptions listener, IReadOnlyDictionary<string, HttpForwarder> forwarders)
+    /// <param name="parts">What its routes use.</param>
+    internal RouteTable(HttpListenerOptions listener, RouteParts parts)
     {
         Listener = listener;
-        _default = Route.ToPool(forwarders[listener.Pool]);
+        _default = Route.Default(listener, parts);
         _isEmpty = listener.Routes.Count == 0;
         foreach (var (i, options) in listener.Routes.Index())
         {
-            var route = new Route(i, options, forwarders);
+            var route = new Route(i, options, listener, parts);
             foreach (var tree in options.Host.Count == 0 ? [_anyHost] : options.Host.Select(TreeOf).Distinct())
             {
                 tree.Add(options.Path, options.Exact, route);
