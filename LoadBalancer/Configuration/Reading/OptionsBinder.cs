@@ -117,7 +117,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             errors.Add(new(section.Path, "expected an object with a name for each entry"));
             return values;
         }
-        foreach (var child in children.Where(child => child.Exists()).OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
+        foreach (var child in children.OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
         {
             // null is a value where texts are expected; elsewhere it is the same as leaving the entry out.
             if (child.Exists() && BindValue(child, valueType) is { } value)

@@ -162,7 +162,7 @@ internal static class RouteValidator
         {
             foreach (var (name, value) in fields)
             {
-                CheckTemplate(value ?? "", $"{kind}:{name}", "", section);
+                CheckTemplate(value, $"{kind}:{name}", "is null; expected a text, or the name in Remove", section);
                 section.Require(value is null || RequestRules.IsFieldValue(value), $"{kind}:{name}", "has a control character");
             }
         }

@@ -15,7 +15,7 @@ internal sealed class RedirectAction(RedirectOptions options) : IRouteAction
     {
         var response = input.Request.HttpContext.Response;
         var location = _to.Expand(request!);
-        if (!RequestRules.IsTarget(location))
+        if (location.AsSpan().ContainsAnyExceptInRange('!', '~'))
         {
             return ErrorResponse.WriteAsync(input.Request.HttpContext, ForwardError.RequestHead, request!.ChangeResponse);
         }
