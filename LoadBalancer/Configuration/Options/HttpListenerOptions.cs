@@ -50,6 +50,11 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// <summary>One of the <see cref="LoadBalancerOptions.RateLimits"/>. Beyond it the answer is 429. Null (the default): none.</summary>
     public string? RateLimit { get; init; }
 
+    /// <summary>
+    /// One of the <see cref="LoadBalancerOptions.Authentication"/>; who does not prove who he is is answered 401. Null (the default): none.
+    /// </summary>
+    public string? Authentication { get; init; }
+
     /// <summary>The largest request body, in bytes; a larger one is answered 413. Null (the default) is no limit.</summary>
     public long? MaxRequestBodySize { get; init; }
 
@@ -74,6 +79,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     internal override IEnumerable<string> PoolNames => [Pool, .. Routes.SelectMany(route => route.PoolNames)];
 
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
             nameof(MinProtocol), nameof(Ciphers)];
 }

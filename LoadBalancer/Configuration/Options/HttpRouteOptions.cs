@@ -94,6 +94,11 @@ public sealed record HttpRouteOptions
     /// <summary>One of the <see cref="LoadBalancerOptions.RateLimits"/>. Null (the default): the listener's; <c>None</c>: none.</summary>
     public string? RateLimit { get; init; }
 
+    /// <summary>
+    /// One of the <see cref="LoadBalancerOptions.Authentication"/>. Null (the default): the listener's; <c>None</c>: none.
+    /// </summary>
+    public string? Authentication { get; init; }
+
     /// <summary>Its own time-outs.</summary>
     public RouteTimeoutOptions Timeouts { get; init; } = new();
 

@@ -1,14 +1,11 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
-using LoadBalancer.Http.Guards;
 
 namespace LoadBalancer.Configuration.Validation;
 
 /// <summary>Checks what the types of the options cannot: ranges, required values, and that the parts fit each other.</summary>
 internal static class ConfigurationValidator
 {
-    private const int MostKeys = 10_000_000; // 24 bytes each
-
     /// <summary>Adds an error for each rule that the options break, and a warning for what is hardly meant.</summary>
     public static void Validate(LoadBalancerOptions options, List<ConfigurationError> errors, List<ConfigurationError> warnings)
     {
@@ -26,24 +23,16 @@ internal static class ConfigurationValidator
         }
         foreach (var (name, limit) in options.RateLimits)
         {
-            Check(limit, root.Below($"RateLimits:{name}"));
+            GuardValidator.Check(limit, root.Below($"RateLimits:{name}"));
+        }
+        foreach (var (name, authentication) in options.Authentication)
+        {
+            GuardValidator.Check(authentication, root.Below($"Authentication:{name}"));
         }
         foreach (var (name, pool) in options.Pools)
         {
             PoolValidator.Check(name, pool, options, addresses, root.Below($"Pools:{name}"));
         }
-    }
-
-    private static void Check(RateLimitOptions limit, SectionValidator section)
-    {
-        section.Require(RateKey.IsValid(limit.Key), "Key", $"'{limit.Key}' is not valid; expected Client, Header:NAME, Host or All");
-        section.Require(limit.Permits is not null || limit.MaxInFlight is not null, "Permits",
-            "is missing, and so is MaxInFlight; expected one of the two");
-        section.RequireAtLeast(1, limit.Permits, "Permits", orElse: "null for no limit of the rate");
-        section.RequireDuration(limit.Window, "Window");
-        section.RequireAtLeast(1, limit.Burst, "Burst", orElse: "null for as many as Permits");
-        section.RequireAtLeast(1, limit.MaxInFlight, "MaxInFlight", orElse: "null for no limit");
-        section.Require(limit.MaxKeys is >= 1 and <= MostKeys, "MaxKeys", $"'{limit.MaxKeys}' is out of range; expected 1 to {MostKeys}");
     }
 
     private static void Check(ManagementOptions management, AddressValidator addresses, SectionValidator section)

@@ -14,8 +14,9 @@ internal static partial class HttpListenerValidator
     {
         addresses.Check(section, "Address", user, listener.Address, "http://127.0.0.1:8080", "http", "https");
         CheckTls(listener, section);
-        RouteValidator.Check(listener.Routes, all, section);
+        RouteValidator.Check(listener, all, section);
         RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
+        RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");
         section.RequireDuration(listener.RequestHeadersTimeout, "RequestHeadersTimeout");
         section.RequireDuration(listener.KeepAliveTimeout, "KeepAliveTimeout");

@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Guards;
+using LoadBalancer.Http.Guards.Rates;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 
@@ -13,8 +14,9 @@ internal static class RouteValidator
         ["Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "TE", "Trailer"];
 
     /// <summary>Requires all that must hold for them.</summary>
-    public static void Check(IReadOnlyList<HttpRouteOptions> routes, LoadBalancerOptions all, SectionValidator section)
+    public static void Check(HttpListenerOptions listener, LoadBalancerOptions all, SectionValidator section)
     {
+        var routes = listener.Routes;
         foreach (var (i, route) in routes.Index())
         {
             var below = section.Below($"Routes:{i}");
@@ -27,6 +29,8 @@ internal static class RouteValidator
             CheckAction(route, all, below);
             CheckChanges(route, below);
             CheckRateLimit(route.RateLimit, isNoneAllowed: true, all, below);
+            CheckAuthentication(
+                route.Authentication ?? listener.Authentication, route.RateLimit ?? listener.RateLimit, isNoneAllowed: true, all, below);
             below.RequireAtLeast(0, route.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for the listener's");
             below.RequireDuration(route.Timeouts.Response ?? TimeSpan.FromSeconds(1), "Timeouts:Response");
             below.RequireDuration(route.Timeouts.Total ?? TimeSpan.FromSeconds(1), "Timeouts:Total");
@@ -40,6 +44,18 @@ internal static class RouteValidator
         var names = string.Join(", ", all.RateLimits.Keys.Select(known => $"'{known}'").DefaultIfEmpty("(none is defined in RateLimits)"));
         section.Require(name is null || isNoneAllowed && RouteGuards.IsNone(name) || all.RateLimits.ContainsKey(name), "RateLimit",
             $"'{name}' is not defined; expected one of {names}{(isNoneAllowed ? ", or None" : "")}");
+    }
+
+    /// <summary>Requires the name of a way to authenticate that is defined, and one where a rate limit needs it.</summary>
+    public static void CheckAuthentication(
+        string? name, string? rateLimit, bool isNoneAllowed, LoadBalancerOptions all, SectionValidator section)
+    {
+        var names = string.Join(", ", all.Authentication.Keys.Select(known => $"'{known}'").DefaultIfEmpty("(none is defined in Authentication)"));
+        var isNone = name is null || isNoneAllowed && RouteGuards.IsNone(name);
+        section.Require(isNone || all.Authentication.ContainsKey(name!), "Authentication",
+            $"'{name}' is not defined; expected one of {names}{(isNoneAllowed ? ", or None" : "")}");
+        var isByUser = rateLimit is not null && all.RateLimits.GetValueOrDefault(rateLimit)?.Key == RateKey.User;
+        section.Require(!isNone || !isByUser, "RateLimit", $"'{rateLimit}' counts by User, and nobody is authenticated here");
     }
 
     private static void CheckMatch(HttpRouteOptions route, SectionValidator section)

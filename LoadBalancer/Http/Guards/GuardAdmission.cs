@@ -1,3 +1,5 @@
+using LoadBalancer.Http.Guards.Rates;
+
 namespace LoadBalancer.Http.Guards;
 
 /// <summary>A request that the guards let through; disposed of when it has ended.</summary>

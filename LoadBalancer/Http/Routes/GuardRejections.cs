@@ -35,6 +35,9 @@ public sealed class GuardRejections(string listener, ErrorStatistics errors)
     {
         ForwardError.AddressDenied => "address",
         ForwardError.TooManyRequests => "rate_limit",
+        ForwardError.Unauthenticated => "unauthenticated",
+        ForwardError.Forbidden => "forbidden",
+        ForwardError.AuthenticationUnavailable => "authentication_unavailable",
         _ => throw new ArgumentOutOfRangeException(nameof(error), error, "no guard rejects for this reason"),
     };
 }

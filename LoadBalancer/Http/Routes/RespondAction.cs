@@ -1,6 +1,8 @@
 using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Files;
+using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Transforms;
 using Microsoft.AspNetCore.StaticFiles;
 
@@ -14,13 +16,14 @@ internal sealed class RespondAction : IRouteAction
     private readonly RespondOptions _options;
     private readonly ValueTemplate _body;
     private readonly string _contentType;
-    private readonly ResponseFile? _file;
+    private readonly WatchedFile<byte[]>? _file;
 
     /// <summary>Compiles valid options.</summary>
-    public RespondAction(RespondOptions options)
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public RespondAction(RespondOptions options, RouteFiles files)
     {
         (_options, _body) = (options, ValueTemplate.Parse(options.Body ?? ""));
-        _file = options.File is { } file ? new ResponseFile(file) : null;
+        _file = options.File is { } file ? files.Open(file) : null;
         var ofFile = _file is not null && new FileExtensionContentTypeProvider().TryGetContentType(options.File!, out var type) ? type : Text;
         _contentType = options.ContentType ?? ofFile;
     }

@@ -2,6 +2,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Guards;
+using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 using Microsoft.AspNetCore.Http.Features;
@@ -28,13 +29,13 @@ internal sealed class Route
     {
         (Order, _name, _rejections) = (order, options.Name ?? $"{order + 1}", parts.Rejections);
         _conditions = RouteConditions.Of(options);
-        _guards = RouteGuards.Of(listener, options, parts.Limiters);
+        _guards = RouteGuards.Of(listener, options, parts.Limiters, parts.Authenticators);
         _isLogged = options.AccessLog;
         _rules = RulesOf(options, _name);
         _action = options switch
         {
             { Redirect: { } redirect } => new RedirectAction(redirect),
-            { Respond: { } respond } => new RespondAction(respond),
+            { Respond: { } respond } => new RespondAction(respond, parts.Files),
             { Pool: { } pool } => new ForwardAction([(parts.Forwarders[pool], 1)]),
             _ => new ForwardAction([.. options.Split.Select(side => (parts.Forwarders[side.Key], side.Value))]),
         };
@@ -44,7 +45,8 @@ internal sealed class Route
     private Route(HttpListenerOptions listener, RouteParts parts)
     {
         (Order, _name, _rejections) = (int.MaxValue, "", parts.Rejections);
-        _guards = RouteGuards.Of(listener, null, parts.Limiters);
+        _guards = RouteGuards.Of(listener, null, parts.Limiters, parts.Authenticators);
+        _rules = RulesOf(new HttpRouteOptions(), _name);
         var forwarder = parts.Forwarders[listener.Pool];
         _action = new ForwardAction([(forwarder, 1)]);
         Plain = _guards is null ? forwarder : null;
@@ -81,10 +83,44 @@ internal sealed class Route
         }
         if (_guards.Check(input.Request, client, out var admission) is { } refusal)
         {
-            _rejections.Count(context, _name, refusal.Error);
-            return ErrorResponse.WriteAsync(context, refusal.Error, request is null ? null : request.ChangeResponse, refusal.RetryAfter);
+            return RejectAsync(context, request, refusal);
         }
-        return admission.IsFree ? ActAsync(input, record, request) : ActAsync(input, record, request, admission);
+        return _guards.Authenticator is { } authenticator ? AuthenticateAsync(authenticator, input, record, request!, admission)
+            : admission.IsFree ? ActAsync(input, record, request)
+            : ActAsync(input, record, request, admission);
+    }
+
+    private async Task AuthenticateAsync(
+        IAuthenticator authenticator, RouteInput input, AccessRecord? record, RoutedRequest request, GuardAdmission admission)
+    {
+        using var ofAddress = admission;
+        var context = input.Request.HttpContext;
+        var result = await authenticator.CheckAsync(context);
+        if (result.Identity is not { } identity)
+        {
+            if (result.Answer is { } answer)
+            {
+                _rejections.Count(context, _name, ForwardError.Unauthenticated);
+                await answer.WriteAsync(context, request.ChangeResponse);
+                return;
+            }
+            context.Response.Headers.WWWAuthenticate = result.Challenge;
+            await RejectAsync(context, request, new Refusal(result.Error));
+            return;
+        }
+        request.Identity = identity;
+        if (_guards!.CheckUser(input.Request, identity.User, out var ofUser) is { } refusal)
+        {
+            await RejectAsync(context, request, refusal);
+            return;
+        }
+        await ActAsync(input, record, request, ofUser);
+    }
+
+    private Task RejectAsync(HttpContext context, RoutedRequest? request, Refusal refusal)
+    {
+        _rejections.Count(context, _name, refusal.Error);
+        return ErrorResponse.WriteAsync(context, refusal.Error, request is null ? null : request.ChangeResponse, refusal.RetryAfter);
     }
 
     private async Task ActAsync(RouteInput input, AccessRecord? record, RoutedRequest? request, GuardAdmission admission)
@@ -108,7 +144,7 @@ internal sealed class Route
             : ErrorResponse.WriteAsync(context, ForwardError.RequestHead, request.ChangeResponse);
     }
 
-    private static RouteRules? RulesOf(HttpRouteOptions options, string name)
+    private RouteRules? RulesOf(HttpRouteOptions options, string name)
     {
         var rules = new RouteRules
         {
@@ -122,7 +158,8 @@ internal sealed class Route
             TotalTimeout = options.Timeouts.Total,
             Attempts = options.Retry.Attempts,
         };
-        var answersItself = options.Redirect is not null || options.Respond is not null; // with values of the request
-        return !answersItself && rules == new RouteRules { Name = name } ? null : rules;
+        // A redirect and a response have values of the request; an identity changes its fields.
+        var isNeeded = options.Redirect is not null || options.Respond is not null || _guards?.Authenticator is not null;
+        return !isNeeded && rules == new RouteRules { Name = name } ? null : rules;
     }
 }

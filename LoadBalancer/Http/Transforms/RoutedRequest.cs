@@ -35,6 +35,9 @@ internal sealed class RoutedRequest : IDisposable
     /// <summary>Whether the client uses https.</summary>
     public bool IsHttps { get; }
 
+    /// <summary>Who the client is; null where that was not checked.</summary>
+    public ProvedIdentity? Identity { get; set; }
+
     /// <summary>The pool that it goes to; null where it is answered here.</summary>
     public string? Pool { get; private set; }
 
@@ -86,6 +89,18 @@ internal sealed class RoutedRequest : IDisposable
     {
         _ended?.Dispose();
         _limit?.Dispose();
+    }
+
+    /// <summary>Whether a field of the client's does not reach the backend: it is removed, or replaced.</summary>
+    public bool Drops(string name) => Rules.RequestFields?.Drops(name) == true || Identity?.Drops(name) == true;
+
+    /// <summary>The fields that the backend gets beside the client's.</summary>
+    /// <param name="backend">The backend's name.</param>
+    /// <exception cref="ForwardException">A value cannot be sent.</exception>
+    public IEnumerable<(string Name, string Value)> NewFields(string backend)
+    {
+        var proved = Identity?.Fields.Where(field => Rules.RequestFields?.Drops(field.Name) != true);
+        return (Rules.RequestFields?.NewFields(this, backend) ?? []).Concat(proved ?? []);
     }
 
     /// <summary>Begins with a pool.</summary>

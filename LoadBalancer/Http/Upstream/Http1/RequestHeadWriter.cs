@@ -15,7 +15,7 @@ namespace LoadBalancer.Http.Upstream.Http1;
 internal struct RequestHeadWriter : IFieldWriter, IDisposable
 {
     private HeadBuffer _head = new();
-    private FieldChanges? _changes;
+    private RoutedRequest? _routed;
 
     private RequestHeadWriter(ForwardRequest request) => WriteHead(request);
 
@@ -39,11 +39,11 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         _head.Append(" HTTP/1.1\r\n"u8);
         Field("Host"u8, request.Host);
 
-        _changes = request.Routed?.Rules.RequestFields;
+        _routed = request.Routed;
         var named = HeaderRules.NamedByConnection(headers.Connection);
         foreach (var (name, values) in headers)
         {
-            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _changes?.Drops(name) != true)
+            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Drops(name) != true)
             {
                 if (!RequestRules.IsFieldName(name))
                 {
@@ -61,7 +61,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         WriteFraming(request);
         WriteConnection(request, headers);
         ForwardingFields.Write(ref this, context, request.IsPeerTrusted);
-        foreach (var (name, value) in _changes?.NewFields(request.Routed!, request.Backend.Name) ?? [])
+        foreach (var (name, value) in _routed?.NewFields(request.Backend.Name) ?? [])
         {
             BeginField(name, default);
             _head.Append(value);
@@ -116,7 +116,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
     /// <inheritdoc/>
     void IFieldWriter.AddField(string name, StringValues before, string value)
     {
-        if (_changes?.Drops(name) == true)
+        if (_routed?.Drops(name) == true)
         {
             return;
         }
@@ -128,7 +128,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
     /// <inheritdoc/>
     void IFieldWriter.AddField(string name, StringValues before, IPAddress value)
     {
-        if (_changes?.Drops(name) == true)
+        if (_routed?.Drops(name) == true)
         {
             return;
         }

@@ -28,14 +28,14 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     private const int FieldOverhead = 32;
 
     private HeadBuffer _head = new();
-    private readonly FieldChanges? _changes;
+    private readonly RoutedRequest? _routed;
 
     private Http2HeadWriter(ForwardRequest request)
     {
         var context = request.Context;
         var headers = context.Request.Headers;
         var target = request.Target;
-        _changes = request.Routed?.Rules.RequestFields;
+        _routed = request.Routed;
         WriteMethod(request.IsUpgrade ? HttpMethods.Connect : context.Request.Method);
         if (request.IsUpgrade)
         {
@@ -52,7 +52,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         foreach (var (name, values) in headers)
         {
             // RFC 8441 section 5: the key of a WebSocket's handshake is not used over HTTP/2.
-            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _changes?.Drops(name) != true
+            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Drops(name) != true
                 && !(request.IsUpgrade && name.Equals(HeaderNames.SecWebSocketKey, StringComparison.OrdinalIgnoreCase)))
             {
                 foreach (var value in values)
@@ -70,7 +70,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
             Field(HeaderNames.ContentLength, length.ToString(CultureInfo.InvariantCulture));
         }
         ForwardingFields.Write(ref this, context, request.IsPeerTrusted);
-        foreach (var (name, value) in _changes?.NewFields(request.Routed!, request.Backend.Name) ?? [])
+        foreach (var (name, value) in _routed?.NewFields(request.Backend.Name) ?? [])
         {
             Field(name, value);
         }
@@ -103,7 +103,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     /// <inheritdoc/>
     void IFieldWriter.AddField(string name, StringValues before, string value)
     {
-        if (_changes?.Drops(name) != true)
+        if (_routed?.Drops(name) != true)
         {
             ListField(name, before, value);
         }
@@ -112,7 +112,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     /// <inheritdoc/>
     void IFieldWriter.AddField(string name, StringValues before, IPAddress value)
     {
-        if (_changes?.Drops(name) == true)
+        if (_routed?.Drops(name) == true)
         {
             return;
         }

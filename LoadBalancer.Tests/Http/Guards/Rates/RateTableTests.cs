@@ -1,7 +1,7 @@
-using LoadBalancer.Http.Guards;
+using LoadBalancer.Http.Guards.Rates;
 using LoadBalancer.Tests.Support;
 
-namespace LoadBalancer.Tests.Http.Guards;
+namespace LoadBalancer.Tests.Http.Guards.Rates;
 
 /// <summary>Rates of many keys.</summary>
 internal sealed class RateTableTests

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using LoadBalancer.Configuration.Options;
 
-namespace LoadBalancer.Http.Guards;
+namespace LoadBalancer.Http.Guards.Rates;
 
 /// <summary>One of the <see cref="LoadBalancerOptions.RateLimits"/>; all listeners and routes that name it share its counts.</summary>
 internal sealed class RateLimiter
@@ -27,17 +27,21 @@ internal sealed class RateLimiter
     /// <summary>Its options.</summary>
     public RateLimitOptions Options { get; }
 
+    /// <summary>Whether it needs to know who the client is.</summary>
+    public bool IsByUser => Options.Key == RateKey.User;
+
     /// <summary>Whether <see cref="Release"/> must be called when a request has ended.</summary>
     public bool IsHeld => _inFlight is not null;
 
     /// <summary>Counts a request.</summary>
     /// <param name="request">The request.</param>
     /// <param name="client">The client's address.</param>
+    /// <param name="user">Who was authenticated; null where nobody was.</param>
     /// <param name="key">Its key, for <see cref="Release"/>.</param>
     /// <returns>Null where it may go on; else when the client may try again. Then nothing is counted.</returns>
-    public TimeSpan? TryEnter(HttpRequest request, IPAddress? client, out ulong key)
+    public TimeSpan? TryEnter(HttpRequest request, IPAddress? client, string? user, out ulong key)
     {
-        key = _key.Of(request, client);
+        key = _key.Of(request, client, user);
         if (_inFlight is not null && _inFlight.AddOrUpdate(key, 1, static (_, count) => count + 1) > Options.MaxInFlight)
         {
             Release(key);

@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
 using LoadBalancer.Pools;
 
-namespace LoadBalancer.Http.Guards;
+namespace LoadBalancer.Http.Guards.Rates;
 
 /// <summary>
 /// Rates of many keys in a table that never grows, by the generic cell rate algorithm (ITU-T I.371): for each key it holds the time at which

@@ -3,14 +3,17 @@ using System.Net;
 using System.Runtime.InteropServices;
 using LoadBalancer.Net;
 
-namespace LoadBalancer.Http.Guards;
+namespace LoadBalancer.Http.Guards.Rates;
 
 /// <summary>What the requests of one key have in common, compiled.</summary>
 internal sealed class RateKey
 {
+    /// <summary>The key that needs a client who was authenticated.</summary>
+    public const string User = "User";
+
     private const string HeaderPrefix = "Header:";
 
-    private readonly Func<HttpRequest, IPAddress?, ulong> _of;
+    private readonly Func<HttpRequest, IPAddress?, string?, ulong> _of;
 
     /// <summary>Compiles a valid key.</summary>
     public RateKey(string key)
@@ -18,18 +21,19 @@ internal sealed class RateKey
         var header = HeaderOf(key);
         _of = key switch
         {
-            _ when header is not null => (request, _) => OfText(request.Headers[header].ToString()),
-            "Host" => (request, _) => OfText(request.Host.Host.ToLowerInvariant()),
-            "Client" => (_, client) => OfAddress(client),
-            _ => (_, _) => 0,
+            _ when header is not null => (request, _, _) => OfText(request.Headers[header].ToString()),
+            "Host" => (request, _, _) => OfText(request.Host.Host.ToLowerInvariant()),
+            "Client" => (_, client, _) => OfAddress(client),
+            User => (_, _, user) => OfText(user ?? ""),
+            _ => (_, _, _) => 0,
         };
     }
 
     /// <summary>Whether the text is a key.</summary>
-    public static bool IsValid(string key) => key is "Client" or "Host" or "All" || HeaderOf(key) is { Length: > 0 };
+    public static bool IsValid(string key) => key is "Client" or "Host" or User or "All" || HeaderOf(key) is { Length: > 0 };
 
     /// <summary>The key of a request, as a number. Different texts hardly ever have the same.</summary>
-    public ulong Of(HttpRequest request, IPAddress? client) => _of(request, client);
+    public ulong Of(HttpRequest request, IPAddress? client, string? user) => _of(request, client, user);
 
     private static string? HeaderOf(string key) =>
         key.StartsWith(HeaderPrefix, StringComparison.Ordinal) ? key[HeaderPrefix.Length..] : null;
@@ -42,8 +46,8 @@ internal sealed class RateKey
         return (ulong)(uint)string.GetHashCode(text) << 32 | (uint)second.ToHashCode();
     }
 
-    // A network of 64 bits is what one client gets (RFC 6177).
-    private static ulong OfAddress(IPAddress? client)
+    /// <summary>The key of an address. Of IPv6 only the network counts: 64 bits are what one client gets (RFC 6177).</summary>
+    public static ulong OfAddress(IPAddress? client)
     {
         Span<byte> bytes = stackalloc byte[16];
         return client is not null && client.Unmap().TryWriteBytes(bytes, out var length)
