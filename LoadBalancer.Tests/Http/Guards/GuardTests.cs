@@ -45,6 +45,8 @@ internal sealed class GuardTests
         }
         (await GetAsync(node)).Should().StartWith("HTTP/1.1 429 Too Many Requests\r\n").And.Contain("\r\nRetry-After: 3600\r\n")
             .And.EndWith("\r\n\r\nToo many requests\n");
+        (await node.Node.Management.GetStringAsync("/metrics")).Should()
+            .Contain("loadbalancer_rejected_total{listener=\"web\",route=\"1\",reason=\"rate_limit\"} 1\n");
     }
 
     [Test]
@@ -172,7 +174,7 @@ internal sealed class GuardTests
 
     private static string Text(RawServer backend, string limit, string route) => $$"""
         { "LoadBalancer": {
-            "RateLimits": { "some": {{limit}} },
+            "RateLimits": { "some": {{limit}} }, "Management": { "Address": "http://127.0.0.1:0" },
             "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web", "Routes": [ {{route}} ] } },
             "Pools": { "web": { "Backends": { "b": { "Address": "{{backend.Address}}" } } },
                        "api": { "Backends": { "b": { "Address": "{{backend.Address}}" } } } } } }
