@@ -79,9 +79,9 @@ internal sealed partial class WatchedFile<T> : IDisposable
         return (file.LastWriteTimeUtc, file.Exists ? file.Length : -1);
     }
 
-    [LoggerMessage(130, LogLevel.Information, "'{File}' has changed and is used as it is now")]
+    [LoggerMessage(140, LogLevel.Information, "'{File}' has changed and is used as it is now")]
     private partial void LogRead(string file);
 
-    [LoggerMessage(131, LogLevel.Warning, "'{File}' has changed and cannot be used ({Reason}); what was there before stays in use")]
+    [LoggerMessage(141, LogLevel.Warning, "'{File}' has changed and cannot be used ({Reason}); what was there before stays in use")]
     private partial void LogKept(string file, string reason);
 }

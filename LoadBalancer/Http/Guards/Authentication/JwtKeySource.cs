@@ -102,6 +102,6 @@ internal sealed partial class JwtKeySource : IDisposable
         }
     }
 
-    [LoggerMessage(132, LogLevel.Warning, "keys from {Address} cannot be used ({Reason}): {Consequence}")]
+    [LoggerMessage(142, LogLevel.Warning, "keys from {Address} cannot be used ({Reason}): {Consequence}")]
     private partial void LogFailed(string address, string reason, string consequence);
 }
