@@ -69,8 +69,20 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string AccessLog { get; init; } = "Off";
 
-    /// <summary>How such a line is written. Default Common.</summary>
-    public AccessLogFormat AccessLogFormat { get; init; } = AccessLogFormat.Common;
+    /// <summary>
+    /// How such a line is written: <c>Common</c> (the default: the Common Log Format, then seconds and backend), <c>Combined</c> (as nginx and
+    /// Apache write it), <c>Json</c> (an object with all fields), or a list of fields of that object.
+    /// </summary>
+    public IReadOnlyList<string> AccessLogFormat { get; init; } = ["Common"];
+
+    /// <summary>Whether Combined and Json have the query of the target. Default true; Common never has it.</summary>
+    public bool AccessLogQuery { get; init; } = true;
+
+    /// <summary>
+    /// The field in which each request gets a name of its own, for example <c>X-Request-Id</c>; it is passed on, returned and logged. The
+    /// name that a trusted proxy gave is kept. Null (the default): none.
+    /// </summary>
+    public string? RequestId { get; init; }
 
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
@@ -79,6 +91,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     internal override IEnumerable<string> PoolNames => [Pool, .. Routes.SelectMany(route => route.PoolNames)];
 
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication), nameof(RequestId), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
             nameof(MinProtocol), nameof(Ciphers)];
 }

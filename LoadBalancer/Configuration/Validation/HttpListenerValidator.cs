@@ -1,7 +1,9 @@
 using System.Net;
 using System.Text.RegularExpressions;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Configuration.Reading;
 using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Http.Messages;
 
 namespace LoadBalancer.Configuration.Validation;
 
@@ -15,6 +17,14 @@ internal static partial class HttpListenerValidator
         addresses.Check(section, "Address", user, listener.Address, "http://127.0.0.1:8080", "http", "https");
         CheckTls(listener, section);
         RouteValidator.Check(listener, all, section);
+        var unknown = AccessLogLayout.FindUnknown(listener.AccessLogFormat);
+        section.Require(listener.AccessLogFormat.Count > 0, "AccessLogFormat", "is empty; expected Common, Combined, Json or a list of fields");
+        section.Require(unknown is null, "AccessLogFormat",
+            $"'{unknown}' is not valid; expected {string.Join(", ", AccessLogLayout.Names)}, or a list of "
+            + $"{string.Join(", ", AccessField.All.Select(field => field.Name))}"
+            + NearestName.Hint(unknown ?? "", AccessLogLayout.Names.Concat(AccessField.All.Select(field => field.Name))));
+        section.Require(listener.RequestId is null || RequestRules.IsFieldName(listener.RequestId), "RequestId",
+            $"'{listener.RequestId}' is not the name of a header field; expected for example X-Request-Id");
         RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
         RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");

@@ -112,6 +112,8 @@ public sealed partial class HttpForwarder
                     _pool.Statistics.CountRetry();
                 }
 
+                record?.Attempts = record.Attempts + 1;
+
                 // 3. Send the request, and relay the response once its head is there.
                 var sent = _hedge is not null && _hedge.CanHedge(context, hasBody) && _hedge.Delay is { } delay
                     ? await SendHedgedAsync(context, lease, isPeerTrusted, routed, delay, tried ??= [], clientHash)
@@ -263,7 +265,7 @@ public sealed partial class HttpForwarder
             _sticky?.SetCookie(context, sticky, lease.Backend, isPeerTrusted);
             if (record is not null)
             {
-                (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+                (record.Pool, record.Backend, record.BackendTime) = (_pool.Name, lease.Backend.Name, sent.ResponseTime);
             }
             if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
             {
@@ -321,6 +323,7 @@ public sealed partial class HttpForwarder
             // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us. Where the client counts as gone
             // here, the route's own limit is over. Neither says anything about the backend.
             lease.Complete(clientGone || exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken);
+            record?.Error = "http_response_incomplete"; // RFC 9209 section 2.3.15
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
             // The client must see that its response is not complete.
             if (exchange.ResetCode is { } code && context.Features.Get<IHttpResetFeature>() is { } stream)

@@ -29,6 +29,7 @@ internal static class ErrorResponse
             context.Abort();
             return Task.CompletedTask;
         }
+        record?.Error = proxyStatus;
         var response = context.Response;
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";

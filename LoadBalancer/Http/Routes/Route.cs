@@ -17,7 +17,6 @@ internal sealed class Route
     private readonly IRouteAction _action;
     private readonly RouteRules? _rules;
     private readonly GuardRejections _rejections;
-    private readonly string _name; // empty for requests that no route takes
     private readonly bool _isLogged = true;
 
     /// <summary>Compiles a route.</summary>
@@ -27,11 +26,11 @@ internal sealed class Route
     /// <param name="parts">What it uses.</param>
     public Route(int order, HttpRouteOptions options, HttpListenerOptions listener, RouteParts parts)
     {
-        (Order, _name, _rejections) = (order, options.Name ?? $"{order + 1}", parts.Rejections);
+        (Order, Name, _rejections) = (order, options.Name ?? $"{order + 1}", parts.Rejections);
         _conditions = RouteConditions.Of(options);
         _guards = RouteGuards.Of(listener, options, parts.Limiters, parts.Authenticators);
         _isLogged = options.AccessLog;
-        _rules = RulesOf(options, _name);
+        _rules = RulesOf(options, Name);
         _action = options switch
         {
             { Redirect: { } redirect } => new RedirectAction(redirect),
@@ -44,9 +43,9 @@ internal sealed class Route
 
     private Route(HttpListenerOptions listener, RouteParts parts)
     {
-        (Order, _name, _rejections) = (int.MaxValue, "", parts.Rejections);
+        (Order, _rejections) = (int.MaxValue, parts.Rejections);
         _guards = RouteGuards.Of(listener, null, parts.Limiters, parts.Authenticators);
-        _rules = RulesOf(new HttpRouteOptions(), _name);
+        _rules = RulesOf(new HttpRouteOptions(), "");
         var forwarder = parts.Forwarders[listener.Pool];
         _action = new ForwardAction([(forwarder, 1)]);
         Plain = _guards is null ? forwarder : null;
@@ -54,6 +53,9 @@ internal sealed class Route
 
     /// <summary>Its place among the routes.</summary>
     public int Order { get; }
+
+    /// <summary>Its name; null for requests that no route takes.</summary>
+    public string? Name { get; }
 
     /// <summary>The forwarder, where the route changes nothing and a request goes straight to it.</summary>
     public HttpForwarder? Plain { get; }
@@ -100,7 +102,7 @@ internal sealed class Route
         {
             if (result.Answer is { } answer)
             {
-                _rejections.Count(context, _name, ForwardError.Unauthenticated);
+                _rejections.Count(context, Name ?? "", ForwardError.Unauthenticated);
                 await answer.WriteAsync(context, request.ChangeResponse);
                 return;
             }
@@ -119,7 +121,7 @@ internal sealed class Route
 
     private Task RejectAsync(HttpContext context, RoutedRequest? request, Refusal refusal)
     {
-        _rejections.Count(context, _name, refusal.Error);
+        _rejections.Count(context, Name ?? "", refusal.Error);
         return ErrorResponse.WriteAsync(context, refusal.Error, request is null ? null : request.ChangeResponse, refusal.RetryAfter);
     }
 

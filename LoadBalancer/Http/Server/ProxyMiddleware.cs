@@ -1,6 +1,7 @@
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Routes;
+using LoadBalancer.Http.Transforms;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Server;
@@ -17,7 +18,13 @@ public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog)
         var listener = table.Listener;
         var isPeerTrusted = listener.TrustedProxies.Count > 0 && RequestRules.IsTrusted(listener, context.Connection.RemoteIpAddress);
         var record = hasAccessLog ? context.Features.Get<AccessRecord>() : null;
+        if (listener.RequestId is { } field)
+        {
+            var name = RequestName.Give(context, field, isPeerTrusted);
+            record?.RequestId = name.Value;
+        }
         var route = table.Find(context.Request, isPeerTrusted);
+        record?.Route = route.Name;
         return route.Plain is not { } forwarder
             ? route.InvokeAsync(new RouteInput(context.Request, listener, isPeerTrusted), record)
             : forwarder.ForwardAsync(

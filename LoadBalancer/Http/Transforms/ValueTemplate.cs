@@ -20,6 +20,7 @@ internal sealed class ValueTemplate
         ["method"] = (request, _) => request.Context.Request.Method,
         ["path"] = (request, _) => request.Path.ToString(),
         ["query"] = (request, _) => request.Query.ToString(),
+        ["requestId"] = (request, _) => request.Context.Features.Get<RequestName>()?.Value ?? "",
         ["user"] = (request, _) => request.Identity?.User ?? "",
         ["route"] = (request, _) => request.Rules.Name,
         ["pool"] = (request, _) => request.Pool ?? "",
