@@ -118,15 +118,15 @@ internal sealed class BrokerNode : IAsyncDisposable
     }
 
     /// <summary>Connects a worker that answers, and leaves it to the caller when it goes.</summary>
-    public ReplySocket PassingWorker(string name)
+    public ReplySocket PassingWorker(string name, Action? answered = null)
     {
         var worker = new ReplySocket();
         worker.Connect(At(Ports.Workers));
-        _ = AnswerAsync(worker, name);
+        _ = AnswerAsync(worker, name, answered);
         return worker;
     }
 
-    private static async Task AnswerAsync(ReplySocket worker, string name)
+    private static async Task AnswerAsync(ReplySocket worker, string name, Action? answered = null)
     {
         try
         {
@@ -134,6 +134,7 @@ internal sealed class BrokerNode : IAsyncDisposable
             {
                 var request = await worker.ReceiveAsync();
                 request.Reply(ZmtpMessage.Of($"{name}: {request.Message.Text(1)}"));
+                answered?.Invoke();
             }
         }
         catch (System.Threading.Channels.ChannelClosedException)

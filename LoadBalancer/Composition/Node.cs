@@ -188,6 +188,12 @@ internal sealed partial class Node : IHost
         Reloader?.Applied ?? 0, Reloader?.Refused ?? 0, _accessLogs.Dropped,
         [.. Listeners.Select(listener => (listener.Name, listener.Refused))])
     {
+        Rejected =
+        [
+            .. from listener in _listeners.Rejections
+               from entry in listener.All
+               select (listener.Listener, entry.Route, entry.Reason, entry.Count),
+        ],
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
         Certificates = Certificates,

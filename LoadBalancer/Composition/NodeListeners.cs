@@ -3,6 +3,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Http.Routes;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
@@ -21,10 +22,12 @@ internal sealed class NodeListeners : IDisposable
     private readonly IHostApplicationLifetime _lifetime;
     private readonly TimeProvider _time;
     private readonly ILoggerFactory _loggers;
+    private readonly Dictionary<string, GuardRejections> _rejections = new(StringComparer.OrdinalIgnoreCase);
     private readonly Dictionary<string, Routing> _routing = new(StringComparer.OrdinalIgnoreCase);
     // The options that name the pools in use.
     private readonly Dictionary<string, ListenerOptions> _routedBy = new(StringComparer.OrdinalIgnoreCase);
     private readonly List<IListener> _listeners = [];
+    private readonly NodeGuards _guards;
 
     /// <summary>Makes the listeners; the options must be valid.</summary>
     /// <exception cref="StartException">One of them cannot be made; none is left open.</exception>
@@ -33,11 +36,14 @@ internal sealed class NodeListeners : IDisposable
         IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
     {
         (_pools, _accessLogs, _errors, _lifetime, _time, _loggers) = (pools, accessLogs, errors, lifetime, time, loggers);
+        _guards = new NodeGuards(time, loggers);
         try
         {
+            var guards = _guards.Prepare(options);
+            _guards.Commit(guards);
             foreach (var (name, listener) in options.Listeners)
             {
-                _listeners.Add(NewListener(name, listener, options, change));
+                _listeners.Add(NewListener(name, listener, options, change, guards));
                 _routedBy[name] = listener;
             }
         }
@@ -53,6 +59,9 @@ internal sealed class NodeListeners : IDisposable
 
     /// <summary>The status and counters of the brokers among them.</summary>
     public IReadOnlyList<BrokerStatus> Brokers => [.. _listeners.OfType<BrokerListener>().Select(broker => broker.Status)];
+
+    /// <summary>Counts of what the guards of the Http listeners have rejected.</summary>
+    public IReadOnlyCollection<GuardRejections> Rejections => _rejections.Values;
 
     /// <summary>Their certificates.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.SelectMany(listener => listener.Certificates)];
@@ -91,15 +100,15 @@ internal sealed class NodeListeners : IDisposable
     /// <returns>An action that publishes them; it cannot fail.</returns>
     public List<Action> Prepare(LoadBalancerOptions options, PoolsChange change)
     {
-        var forwarders = change.Forwarders();
-        var switches = new List<Action>();
+        var (forwarders, guards) = (change.Forwarders(), _guards.Prepare(options));
+        var switches = new List<Action> { () => _guards.Commit(guards) };
         foreach (var listener in _listeners.Where(listener => CanBeRerouted(listener, options)))
         {
             var now = options.Listeners[listener.Name];
             switches.Add(() => _routedBy[listener.Name] = now);
             if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
             {
-                var (routing, table) = (_routing[http.Name], new RoutingTable(httpNow, forwarders));
+                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, Parts(forwarders, guards, http.Name)));
                 switches.Add(() => (routing.Current, http.SendTimeout) = (table, SendTimeout(options)));
             }
             else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
@@ -127,16 +136,22 @@ internal sealed class NodeListeners : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _listeners.ForEach(listener => listener.Dispose());
+    public void Dispose()
+    {
+        _listeners.ForEach(listener => listener.Dispose());
+        _guards.Dispose();
+    }
 
-    private IListener NewListener(string name, ListenerOptions listener, LoadBalancerOptions options, PoolsChange change)
+    private IListener NewListener(
+        string name, ListenerOptions listener, LoadBalancerOptions options, PoolsChange change, GuardSet guards)
     {
         var pool = change.Find(listener.Pool);
         switch (listener)
         {
             case HttpListenerOptions http:
                 var log = _accessLogs.For(http);
-                _routing[name] = new Routing(new RoutingTable(http, change.Forwarders()));
+                _rejections[name] = new GuardRejections(name, _errors);
+                _routing[name] = new Routing(new RouteTable(http, Parts(change.Forwarders(), guards, name)));
                 var pipeline = Pipeline(name, http, log is not null, options);
                 return new KestrelListener(name, http, pipeline, log, _errors, _time, _loggers) { SendTimeout = SendTimeout(options) };
             case TcpListenerOptions tcp:
@@ -168,6 +183,13 @@ internal sealed class NodeListeners : IDisposable
 
     private static RelayTarget Target(TcpListenerOptions listener, LoadBalancerOptions options, PoolsChange change) =>
         new(listener, change.Find(listener.Pool), options.Pools[listener.Pool]);
+
+    private RouteParts Parts(IReadOnlyDictionary<string, HttpForwarder> forwarders, GuardSet guards, string listener) => new(
+        forwarders,
+        guards.Limiters.ToDictionary(entry => entry.Key, entry => entry.Value.Instance, StringComparer.OrdinalIgnoreCase),
+        guards.Authenticators.ToDictionary(entry => entry.Key, entry => entry.Value.Instance, StringComparer.OrdinalIgnoreCase),
+        _rejections[listener],
+        new RouteFiles(_time, _loggers.CreateLogger<Routing>()));
 
     // The same limit as for a backend: in both cases no byte of the message moves.
     private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);

@@ -45,6 +45,9 @@ internal static unsafe partial class Libc
     /// <summary>The size of a struct epoll_event.</summary>
     public static readonly int EventSize = EventDataOffset + sizeof(ulong);
 
+    [LibraryImport("libc", EntryPoint = "setpriority", SetLastError = true)]
+    public static partial int SetPriority(int which, int who, int priority);
+
     [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
     public static partial int EpollCreate(int flags);
 

@@ -54,7 +54,6 @@ internal sealed class ConfigurationSchemaTests
     [TestCase("\"MaxInFlight\": 7", "\"MaxInFlight\": 7.5")]
     [TestCase("\"Budget\": 0.5", "\"Budget\": \"half\"")]
     [TestCase("\"Address\": \"tcp://a:1\"", "\"Weight\": 1")]
-    [TestCase("{ \"Path\": \"/api\", \"Pool\": \"web\" }", "{ \"Path\": \"/api\" }")]
     [TestCase("\"HttpVersion\": \"2\"", "\"HttpVersion\": \"3\"")]
     [TestCase("\"$schema\"", "\"$scheme\"")]
     public void SchemaAndProgram_WhatIsNoSetting_BothRefuse(string part, string other)

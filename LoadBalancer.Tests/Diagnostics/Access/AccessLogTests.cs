@@ -47,29 +47,43 @@ internal sealed class AccessLogTests
     [Test]
     public void WriteTo_Json_IsOneObjectOnALine()
     {
-        var record = new AccessRecord
-        {
-            Format = AccessLogFormat.Json,
-            Time = _clock.GetUtcNow(),
-            Client = IPAddress.Loopback,
-            Method = "GET",
-            Target = "/a\"b\u00e9\n?token=secret",
-            Protocol = "HTTP/2",
-            Status = 200,
-            Bytes = 104,
-            Duration = TimeSpan.FromMilliseconds(1.5),
-            Pool = "web",
-            Backend = "b1",
-        };
+        var line = Line(Full("Json"));
 
-        var line = Line(record);
-
-        line.Should().EndWith("}\n").And.NotContain("secret");
+        line.Should().EndWith("}\n");
         line.TrimEnd().Should().NotContain("\n");
         JsonDocument.Parse(line).RootElement.EnumerateObject().Select(property => $"{property.Name}={property.Value}").Should().Equal(
-            "time=2025-01-01T00:00:00.000Z", "client=127.0.0.1", "method=GET", "path=/a\"b\u00e9\n", "protocol=HTTP/2",
-            "status=200", "bytes=104", "seconds=0.0015", "backend=web/b1");
+            "time=2025-01-01T00:00:00.000Z", "client=127.0.0.1", "method=GET", "host=a.test", "path=/a\"b\u00e9\n", "query=token=secret",
+            "route=api", "protocol=HTTP/2", "tls=1.3", "status=200", "bytes=104", "seconds=0.0015", "backendSeconds=0.001", "backend=web/b1",
+            "attempts=2", "error=http_response_incomplete", "userAgent=curl \"8\"", "referer=http://b.test/", "requestId=r1", "traceId=t1");
     }
+
+    [Test]
+    public void WriteTo_ListOfFields_HasThese()
+    {
+        JsonDocument.Parse(Line(Full("status", "Path", "query"))).RootElement.EnumerateObject()
+            .Select(property => $"{property.Name}={property.Value}").Should().Equal("status=200", "path=/a\"b\u00e9\n", "query=token=secret");
+    }
+
+    [TestCase("Common")]
+    [TestCase("Combined")]
+    [TestCase("Json")]
+    public void WriteTo_WithoutQueries_HasNone(string format)
+    {
+        var layout = AccessLogLayout.Of(new HttpListenerOptions { AccessLogFormat = [format], AccessLogQuery = false });
+
+        Line(Full(layout)).Should().NotContain("secret");
+    }
+
+    [Test]
+    public void WriteTo_Combined_IsWhatNginxWrites() => Line(Full("combined")).Should().Be(
+        "127.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET /a%22b%E9%0A?token=secret HTTP/2\" 200 104 \"http://b.test/\" \"curl %228%22\"\n");
+
+    [TestCase("Combine", "Combine")]
+    [TestCase("status,Json", "Json")]
+    [TestCase("status,statsu", "statsu")]
+    [TestCase("Json", null)]
+    public void FindUnknown_Format_IsWhatIsNotValid(string format, string? unknown) =>
+        AccessLogLayout.FindUnknown(format.Split(',')).Should().Be(unknown);
 
     [Test]
     public void WriteTo_AnsweredByUs_HasNoBackend() => Line(Record("/")).Should().EndWith(" -\n");
@@ -236,6 +250,33 @@ internal sealed class AccessLogTests
         record.WriteTo(line);
         return Encoding.UTF8.GetString(line.WrittenSpan);
     }
+
+    private AccessRecord Full(params string[] format) => Full(AccessLogLayout.Of(new HttpListenerOptions { AccessLogFormat = format }));
+
+    private AccessRecord Full(AccessLogLayout layout) => new()
+    {
+        Layout = layout,
+        Time = _clock.GetUtcNow(),
+        Client = IPAddress.Loopback,
+        Method = "GET",
+        Target = "/a\"b\u00e9\n?token=secret",
+        Protocol = "HTTP/2",
+        Status = 200,
+        Bytes = 104,
+        Duration = TimeSpan.FromMilliseconds(1.5),
+        Pool = "web",
+        Backend = "b1",
+        Host = "a.test",
+        TlsVersion = "1.3",
+        UserAgent = "curl \"8\"",
+        Referer = "http://b.test/",
+        RequestId = "r1",
+        TraceId = "t1",
+        Route = "api",
+        Attempts = 2,
+        BackendTime = TimeSpan.FromMilliseconds(1),
+        Error = "http_response_incomplete",
+    };
 
     private AccessRecord Record(string target) =>
         new() { Time = _clock.GetUtcNow(), Client = IPAddress.Loopback, Method = "GET", Target = target, Protocol = "HTTP/1.1" };

@@ -39,6 +39,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
                 Brokers = [broker],
                 Certificates = [new CertificateStatus("web", "shop.pem", default, DateTimeOffset.FromUnixTimeSeconds(1_800_000_000))],
                 WrongTokens = (9, 10),
+                Rejected = [("web", "api", "rate_limit", 11)],
                 Tasks = [new TaskCounts("tasks", 5, 6, 7, 8, _waits.Read(), _runs.Read())],
             },
             hasBrokers: true, hasTasks: true, meterName: $"metrics of {Guid.NewGuid()}"); // Not those of other tests' nodes.

@@ -48,8 +48,8 @@ internal sealed class ListenerTests
             {
                 Routes =
                 [
-                    new() { Host = "api.example", Pool = "api" },
-                    new() { Host = "*.wild.example", Pool = "wild" },
+                    new() { Host = ["api.example"], Pool = "api" },
+                    new() { Host = ["*.wild.example"], Pool = "wild" },
                     new() { Path = "/api", Pool = "api" },
                 ],
             },

@@ -38,8 +38,22 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string? Hsts { get; init; }
 
-    /// <summary>Which requests go to another pool; the first that matches wins. Default: none.</summary>
+    /// <summary>What becomes of requests that are not simply for <see cref="ListenerOptions.Pool"/>; the first that matches wins. Default: none.</summary>
     public IReadOnlyList<HttpRouteOptions> Routes { get; init; } = [];
+
+    /// <summary>Clients, as addresses or networks, that may come; others are answered 403. Default: all.</summary>
+    public IReadOnlyList<IPNetwork> Allow { get; init; } = [];
+
+    /// <summary>Clients that may not, whatever <see cref="Allow"/> says. Default: none.</summary>
+    public IReadOnlyList<IPNetwork> Deny { get; init; } = [];
+
+    /// <summary>One of the <see cref="LoadBalancerOptions.RateLimits"/>. Beyond it the answer is 429. Null (the default): none.</summary>
+    public string? RateLimit { get; init; }
+
+    /// <summary>
+    /// One of the <see cref="LoadBalancerOptions.Authentication"/>; who does not prove who he is is answered 401. Null (the default): none.
+    /// </summary>
+    public string? Authentication { get; init; }
 
     /// <summary>The largest request body, in bytes; a larger one is answered 413. Null (the default) is no limit.</summary>
     public long? MaxRequestBodySize { get; init; }
@@ -55,16 +69,28 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string AccessLog { get; init; } = "Off";
 
-    /// <summary>How such a line is written. Default Common.</summary>
-    public AccessLogFormat AccessLogFormat { get; init; } = AccessLogFormat.Common;
+    /// <summary>
+    /// How such a line is written: <c>Common</c> (the default: the Common Log Format, then seconds and backend), <c>Combined</c> (as nginx and
+    /// Apache write it), <c>Json</c> (an object with all fields), or a list of fields of that object.
+    /// </summary>
+    public IReadOnlyList<string> AccessLogFormat { get; init; } = ["Common"];
+
+    /// <summary>Whether Combined and Json have the query of the target. Default true; Common never has it.</summary>
+    public bool AccessLogQuery { get; init; } = true;
+
+    /// <summary>
+    /// The field in which each request gets a name of its own, for example <c>X-Request-Id</c>; it is passed on, returned and logged. The
+    /// name that a trusted proxy gave is kept. Null (the default): none.
+    /// </summary>
+    public string? RequestId { get; init; }
 
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
 
     /// <inheritdoc/>
-    internal override IEnumerable<string> PoolNames => [Pool, .. Routes.Select(route => route.Pool)];
+    internal override IEnumerable<string> PoolNames => [Pool, .. Routes.SelectMany(route => route.PoolNames)];
 
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication), nameof(RequestId), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
             nameof(MinProtocol), nameof(Ciphers)];
 }

@@ -61,7 +61,17 @@ public abstract record ListenerOptions
         ];
     }
 
-    /// <summary>Whether two values of a setting are the same; lists are when their items are.</summary>
-    internal static bool IsSame(object? here, object? there) =>
-        here is IList list && there is IList other ? list.Cast<object>().SequenceEqual(other.Cast<object>()) : Equals(here, there);
+    /// <summary>Whether all settings of two records are the same.</summary>
+    internal static bool HaveSameSettings<T>(T here, T there) =>
+        typeof(T).GetProperties(BindingFlags.Public | BindingFlags.Instance)
+            .All(property => IsSame(property.GetValue(here), property.GetValue(there)));
+
+    /// <summary>Whether two values of a setting are the same; lists and maps are when their items are.</summary>
+    internal static bool IsSame(object? here, object? there) => (here, there) switch
+    {
+        (IList list, IList other) => list.Cast<object>().SequenceEqual(other.Cast<object>()),
+        (IDictionary map, IDictionary other) => map.Count == other.Count
+            && map.Keys.Cast<object>().All(key => other.Contains(key) && Equals(map[key], other[key])),
+        _ => Equals(here, there),
+    };
 }

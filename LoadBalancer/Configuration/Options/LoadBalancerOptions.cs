@@ -18,6 +18,13 @@ public sealed record LoadBalancerOptions
     /// <summary>The groups of backends, by name.</summary>
     public IReadOnlyDictionary<string, PoolOptions> Pools { get; init; } = new Dictionary<string, PoolOptions>();
 
+    /// <summary>Limits of how many requests may come, by the name that listeners and routes use.</summary>
+    public IReadOnlyDictionary<string, RateLimitOptions> RateLimits { get; init; } = new Dictionary<string, RateLimitOptions>();
+
+    /// <summary>Ways to authenticate clients, by the name that listeners and routes use.</summary>
+    public IReadOnlyDictionary<string, AuthenticationOptions> Authentication { get; init; } =
+        new Dictionary<string, AuthenticationOptions>();
+
     /// <summary>Where the dashboard, the management API and the metrics are. Absent: there are none.</summary>
     public ManagementOptions? Management { get; init; }
 }

@@ -114,7 +114,12 @@ internal sealed class ConfigurationSchema
         type = Nullable.GetUnderlyingType(type) ?? type;
         if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyDictionary<,>))
         {
-            return new JsonObject { ["type"] = "object", ["additionalProperties"] = Value(type.GetGenericArguments()[1]) };
+            var entry = Value(type.GetGenericArguments()[1]);
+            if (type.GetGenericArguments()[1] == typeof(string))
+            {
+                AllowNull(ref entry);
+            }
+            return new JsonObject { ["type"] = "object", ["additionalProperties"] = entry };
         }
         if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>))
         {

@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Net;
 using System.Reflection;
 using LoadBalancer.Configuration.Options;
 
@@ -110,7 +111,7 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
     {
         var values = (IDictionary)Activator.CreateInstance(
             typeof(Dictionary<,>).MakeGenericType(typeof(string), valueType), StringComparer.OrdinalIgnoreCase)!;
-        var children = section.GetChildren().Where(child => child.Exists()).ToList(); // null is the same as leaving it out
+        var children = section.GetChildren().ToList();
         if (section.Value is not (null or JsonFile.ObjectMark))
         {
             errors.Add(new(section.Path, "expected an object with a name for each entry"));
@@ -118,7 +119,15 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         }
         foreach (var child in children.OrderBy(child => _position.GetValueOrDefault(child.Path, int.MaxValue)))
         {
-            values[child.Key] = BindValue(child, valueType);
+            // null is a value where texts are expected; elsewhere it is the same as leaving the entry out.
+            if (child.Exists() && BindValue(child, valueType) is { } value)
+            {
+                values[child.Key] = value;
+            }
+            else if (!child.Exists() && valueType == typeof(string))
+            {
+                values[child.Key] = null;
+            }
         }
         return values;
     }
@@ -129,6 +138,10 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
         if (section.Value is not (null or JsonFile.ListMark or JsonFile.ObjectMark) && itemType == typeof(string))
         {
             return new[] { section.Value }; // A text stands for a list of one.
+        }
+        if (itemType == typeof(IPNetwork) && "None".Equals(section.Value, StringComparison.OrdinalIgnoreCase))
+        {
+            return Array.Empty<IPNetwork>();
         }
         if (section.Value is not (null or JsonFile.ListMark))
         {

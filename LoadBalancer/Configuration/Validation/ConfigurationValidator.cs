@@ -21,6 +21,14 @@ internal static class ConfigurationValidator
         {
             Check(management, addresses, root.Below("Management"));
         }
+        foreach (var (name, limit) in options.RateLimits)
+        {
+            GuardValidator.Check(limit, root.Below($"RateLimits:{name}"));
+        }
+        foreach (var (name, authentication) in options.Authentication)
+        {
+            GuardValidator.Check(authentication, root.Below($"Authentication:{name}"));
+        }
         foreach (var (name, pool) in options.Pools)
         {
             PoolValidator.Check(name, pool, options, addresses, root.Below($"Pools:{name}"));

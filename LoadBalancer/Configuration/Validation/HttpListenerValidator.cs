@@ -1,7 +1,9 @@
 using System.Net;
 using System.Text.RegularExpressions;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Configuration.Reading;
 using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Http.Messages;
 
 namespace LoadBalancer.Configuration.Validation;
 
@@ -14,7 +16,17 @@ internal static partial class HttpListenerValidator
     {
         addresses.Check(section, "Address", user, listener.Address, "http://127.0.0.1:8080", "http", "https");
         CheckTls(listener, section);
-        CheckRoutes(listener.Routes, all, section);
+        RouteValidator.Check(listener, all, section);
+        var unknown = AccessLogLayout.FindUnknown(listener.AccessLogFormat);
+        section.Require(listener.AccessLogFormat.Count > 0, "AccessLogFormat", "is empty; expected Common, Combined, Json or a list of fields");
+        section.Require(unknown is null, "AccessLogFormat",
+            $"'{unknown}' is not valid; expected {string.Join(", ", AccessLogLayout.Names)}, or a list of "
+            + $"{string.Join(", ", AccessField.All.Select(field => field.Name))}"
+            + NearestName.Hint(unknown ?? "", AccessLogLayout.Names.Concat(AccessField.All.Select(field => field.Name))));
+        section.Require(listener.RequestId is null || RequestRules.IsFieldName(listener.RequestId), "RequestId",
+            $"'{listener.RequestId}' is not the name of a header field; expected for example X-Request-Id");
+        RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
+        RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");
         section.RequireDuration(listener.RequestHeadersTimeout, "RequestHeadersTimeout");
         section.RequireDuration(listener.KeepAliveTimeout, "KeepAliveTimeout");
@@ -34,33 +46,6 @@ internal static partial class HttpListenerValidator
             $"'{listener.Hsts}' is not valid; expected for example max-age=31536000; includeSubDomains");
     }
 
-    private static void CheckRoutes(IReadOnlyList<HttpRouteOptions> routes, LoadBalancerOptions all, SectionValidator section)
-    {
-        foreach (var (i, route) in routes.Index())
-        {
-            ListenerValidator.CheckPoolName(route.Pool, $"Routes:{i}:Pool", all, section);
-            CheckRoutePath(route.Path, $"Routes:{i}:Path", section);
-            section.Require(route.Host is null || IsHost(route.Host), $"Routes:{i}:Host",
-                $"'{route.Host}' is not a host name; expected for example shop.example.com or *.example.com");
-            var first = routes.Take(i).ToList().FindIndex(earlier => earlier.Covers(route));
-            if (first >= 0)
-            {
-                section.Warn($"Routes:{i}",
-                    $"never matches: Routes:{first}, which comes first, takes all of its requests; expected it before that");
-            }
-        }
-    }
-
-    private static void CheckRoutePath(string? path, string key, SectionValidator section)
-    {
-        section.Require(path is null || path.StartsWith('/'), key, $"'{path}' is not a path; expected for example /api");
-        var star = path?.IndexOf('*', StringComparison.Ordinal) ?? -1;
-        section.Require(star < 0, key, $"'{path}' has a *, which stands for nothing here; expected for example "
-            + $"{(star > 1 ? path![..star].TrimEnd('/') : "/api")}, which takes everything below it too");
-        section.Require(path is null || !path.AsSpan().ContainsAny("?# "), key,
-            $"'{path}' can never match, for a path has no '?', '#' or blank; expected for example /api");
-    }
-
     // false, none or stdout are meant to be words; a file of that name would appear somewhere, and nobody would look for it.
     private static void CheckAccessLog(string setting, SectionValidator section)
     {
@@ -74,9 +59,6 @@ internal static partial class HttpListenerValidator
         var error = isFile ? AppendingFile.FindError(setting) : null;
         section.Require(error is null, "AccessLog", $"'{setting}' cannot be written: {error}");
     }
-
-    private static bool IsHost(string host) =>
-        Uri.CheckHostName(host.StartsWith("*.", StringComparison.Ordinal) ? host[2..] : host.Trim('[', ']')) != UriHostNameType.Unknown;
 
     [GeneratedRegex("^max-age=[0-9]+( *; *[A-Za-z]+)*\\z")]
     private static partial Regex Hsts();

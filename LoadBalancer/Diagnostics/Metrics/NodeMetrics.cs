@@ -244,6 +244,10 @@ public sealed class NodeMetrics : IDisposable
         Counter(
             "loadbalancer.connections.refused", "{connection}", "Connections closed at once because there were MaxConnections already.",
             () => _node().ConnectionsRefused.Select(refused => Sample(refused.Count, ("listener", refused.Listener))));
+        Counter(
+            "loadbalancer.rejected", "{request}", "Requests that a guard did not let through.",
+            () => _node().Rejected.Select(rejected => Sample(
+                rejected.Count, ("listener", rejected.Listener), ("route", rejected.Route), ("reason", rejected.Reason))));
         Gauge(
             "loadbalancer.certificate.not_after", "s", "Until when a listener's certificate is valid, since 1970.",
             () => _node().Certificates.Select(certificate => Sample(

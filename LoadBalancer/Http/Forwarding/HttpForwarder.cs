@@ -4,6 +4,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Transforms;
 using LoadBalancer.Http.Upstream;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Pools;
@@ -53,6 +54,9 @@ public sealed partial class HttpForwarder
     /// <summary>Whether <see cref="ForwardAsync"/> needs the hash of the client's address.</summary>
     public bool WantsClientHash => _options.Policy == PolicyName.IpHash;
 
+    /// <summary>Whether a request has the cookie of a sticky session with one of the pool's backends.</summary>
+    public bool HasSessionOf(HttpRequest request) => _sticky?.Find(request) is not null;
+
     /// <summary>Makes the handler for a pool's <see cref="HttpClient"/>.</summary>
     public static HttpMessageHandler CreateHandler(PoolOptions options, BackendTrust trust, TimeProvider time) =>
         new UpstreamHandler(options, trust, time);
@@ -65,9 +69,12 @@ public sealed partial class HttpForwarder
     /// <param name="isPeerTrusted">Whether the peer is one of <see cref="HttpListenerOptions.TrustedProxies"/>.</param>
     /// <param name="record">The request's line in the access log, where there is one.</param>
     /// <param name="clientHash">See <see cref="WantsClientHash"/>.</param>
-    public async Task ForwardAsync(HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash)
+    /// <param name="routed">What its route changes; null where it changes nothing.</param>
+    internal async Task ForwardAsync(
+        HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash, RoutedRequest? routed = null)
     {
         var start = _time.GetTimestamp();
+        using var ending = routed;
         try
         {
             // 1. Reject a request that must not be forwarded, or is in a loop.
@@ -76,22 +83,25 @@ public sealed partial class HttpForwarder
             var body = hasBody ? new RequestBody(context.Request, _time) : null;
             if (RequestRules.FindError(context, hasBody) is { } invalid)
             {
-                await RespondWithErrorAsync(context, invalid, start);
+                await RespondWithErrorAsync(context, invalid, start, routed);
                 return;
             }
 
             _budget.CountRequest();
+            routed?.BeginForwarding(_pool.Name, _options.Timeouts, _time);
+            var maxAttempts = routed?.Rules.Attempts ?? _options.Retry.Attempts;
             var own = UpstreamClient.BoundBackend(context, _pool) ?? _sticky?.Find(context.Request);
             var error = ForwardError.NoBackend;
             string? cause = null;
             List<Backend>? tried = null;
-            for (var attempts = 0; attempts < _options.Retry.Attempts;)
+            for (var attempts = 0; attempts < maxAttempts;)
             {
                 // 2. Choose a backend that was not tried yet, the client's own first; where all are at their limit wait in the queue.
                 var selection = new SelectionContext(tried, clientHash);
                 if (!TryChoose(selection, own, out var lease))
                 {
-                    var admission = await _pool.AcquireAsync(selection, _options.Queue.Timeout, _time, context.RequestAborted);
+                    var admission = await _pool.AcquireAsync(
+                        selection, _options.Queue.Timeout, _time, routed?.Ended ?? context.RequestAborted);
                     if (!admission.IsAdmitted)
                     {
                         error = tried is null ? ErrorOf(admission.Rejection) : error; // What became of the request itself says more.
@@ -105,13 +115,15 @@ public sealed partial class HttpForwarder
                     _pool.Statistics.CountRetry();
                 }
 
+                record?.Attempts = record.Attempts + 1;
+
                 // 3. Send the request, and relay the response once its head is there.
                 var sent = _hedge is not null && _hedge.CanHedge(context, hasBody) && _hedge.Delay is { } delay
-                    ? await SendHedgedAsync(context, lease, isPeerTrusted, delay, tried ??= [], clientHash)
-                    : await SendAsync(context, lease, body, isPeerTrusted, default);
+                    ? await SendHedgedAsync(context, lease, isPeerTrusted, routed, delay, tried ??= [], clientHash)
+                    : await SendAsync(context, lease, body, isPeerTrusted, routed, routed?.Limit ?? default);
                 if (sent.Exchange is not null)
                 {
-                    await RelayAsync(context, sent, body, own, isPeerTrusted, record, start);
+                    await RelayAsync(context, sent, body, own, isPeerTrusted, routed, record, start);
                     return;
                 }
 
@@ -132,16 +144,20 @@ public sealed partial class HttpForwarder
                 }
                 attempts++;
                 if (error != ForwardError.ResponseHead || !RequestRules.IsIdempotent(context.Request.Method)
-                    || attempts == _options.Retry.Attempts || !_budget.TryTakeRetry())
+                    || attempts == maxAttempts || !_budget.TryTakeRetry())
                 {
                     break;
                 }
             }
-            await RespondWithErrorAsync(context, error, start, cause);
+            if (error == ForwardError.ClientGone && routed is { IsLate: true })
+            {
+                (error, cause) = (ForwardError.ResponseTimeout, routed.LateReason);
+            }
+            await RespondWithErrorAsync(context, error, start, routed, cause);
         }
         catch (Exception e) when (e is not Microsoft.AspNetCore.Http.BadHttpRequestException) // Kestrel answers these itself.
         {
-            await EndUnexpectedAsync(context, e, start);
+            await EndUnexpectedAsync(context, e, start, routed);
         }
     }
 
@@ -161,14 +177,15 @@ public sealed partial class HttpForwarder
     /// <param name="lease">The backend; the lease is completed where there is no response.</param>
     /// <param name="body">The request's body, if it has one.</param>
     /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
-    /// <param name="superseded">Cancelled when another attempt was faster.</param>
+    /// <param name="routed">What the request's route changes.</param>
+    /// <param name="superseded">Cancelled when another attempt was faster, or the route's time is over.</param>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<Sent> SendAsync(
-        HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, CancellationToken superseded)
+        HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, RoutedRequest? routed, CancellationToken superseded)
     {
         try
         {
-            var exchange = await _upstream.SendAsync(context, lease.Backend, body, isPeerTrusted, superseded);
+            var exchange = await _upstream.SendAsync(context, lease.Backend, body, isPeerTrusted, superseded, routed);
             var elapsed = lease.ObserveResponse();
             _hedge?.Observe(elapsed);
             return new Sent(exchange, lease, elapsed);
@@ -199,10 +216,11 @@ public sealed partial class HttpForwarder
     /// cancelled.
     /// </summary>
     private async ValueTask<Sent> SendHedgedAsync(
-        HttpContext context, BackendLease lease, bool isPeerTrusted, TimeSpan delay, List<Backend> tried, ulong clientHash)
+        HttpContext context, BackendLease lease, bool isPeerTrusted, RoutedRequest? routed, TimeSpan delay, List<Backend> tried,
+        ulong clientHash)
     {
-        using var firstSuperseded = new CancellationTokenSource();
-        var first = SendAsync(context, lease, null, isPeerTrusted, firstSuperseded.Token).AsTask();
+        using var firstSuperseded = Superseded(routed);
+        var first = SendAsync(context, lease, null, isPeerTrusted, routed, firstSuperseded.Token).AsTask();
         await ((Task)first).WaitAsync(delay, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         var selection = new SelectionContext([.. tried, lease.Backend], clientHash);
         if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.RequestQueue.Count > 0 || !_budget.TryTakeRetry()
@@ -212,8 +230,8 @@ public sealed partial class HttpForwarder
         }
         _pool.Statistics.CountHedge();
         tried.Add(otherLease.Backend);
-        using var secondSuperseded = new CancellationTokenSource();
-        var second = SendAsync(context, otherLease, null, isPeerTrusted, secondSuperseded.Token).AsTask();
+        using var secondSuperseded = Superseded(routed);
+        var second = SendAsync(context, otherLease, null, isPeerTrusted, routed, secondSuperseded.Token).AsTask();
         var isFirst = await Task.WhenAny(first, second) == first;
         var winner = await (isFirst ? first : second);
         if (winner.Exchange is null)
@@ -223,6 +241,9 @@ public sealed partial class HttpForwarder
         await (isFirst ? secondSuperseded : firstSuperseded).CancelAsync();
         return winner with { SlowerAttempt = ReleaseAsync(isFirst ? second : first) };
     }
+
+    private static CancellationTokenSource Superseded(RoutedRequest? routed) =>
+        CancellationTokenSource.CreateLinkedTokenSource(routed?.Limit ?? default);
 
     // The slower attempt may have got a response too, just before it was cancelled.
     private static async Task ReleaseAsync(Task<Sent> slower)
@@ -235,20 +256,23 @@ public sealed partial class HttpForwarder
     /// <summary>Copies the response to the client, and completes the lease.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask RelayAsync(
-        HttpContext context, Sent sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, AccessRecord? record, long start)
+        HttpContext context, Sent sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, RoutedRequest? routed, AccessRecord? record,
+        long start)
     {
         using var lease = sent.Lease;
         using var exchange = sent.Exchange!;
         try
         {
             exchange.CopyHead(context.Response);
+            routed?.ChangeResponse(context.Response, lease.Backend.Name);
             _sticky?.SetCookie(context, sticky, lease.Backend, isPeerTrusted);
             if (record is not null)
             {
-                (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+                (record.Pool, record.Backend, record.BackendTime) = (_pool.Name, lease.Backend.Name, sent.ResponseTime);
             }
             if (exchange.Status == StatusCodes.Status101SwitchingProtocols)
             {
+                routed?.EndLimit();
                 await exchange.TunnelAsync(context);
                 if (record is not null)
                 {
@@ -264,6 +288,7 @@ public sealed partial class HttpForwarder
                 }
                 var broken = await exchange.CopyBodyAsync(context);
                 var clientGone = exchange.IsClientGone;
+                broken = clientGone && routed is { IsLate: true } ? routed.LateReason : broken;
                 if (body is not null)
                 {
                     await exchange.EndUploadAsync();
@@ -290,16 +315,18 @@ public sealed partial class HttpForwarder
         if (record is not null)
         {
             record.Bytes = exchange.BytesRelayed;
-            record.Status = clientGone ? StatusCodes.Status499ClientClosedRequest : 0;
+            record.Status = clientGone && broken is null ? StatusCodes.Status499ClientClosedRequest : 0;
         }
-        if (clientGone)
+        if (clientGone && broken is null)
         {
             context.Abort();
         }
         else if (broken is not null)
         {
-            // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us.
-            lease.Complete(exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken);
+            // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us. Where the client counts as gone
+            // here, the route's own limit is over. Neither says anything about the backend.
+            lease.Complete(clientGone || exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken);
+            record?.Error = "http_response_incomplete"; // RFC 9209 section 2.3.15
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
             // The client must see that its response is not complete.
             if (exchange.ResetCode is { } code && context.Features.Get<IHttpResetFeature>() is { } stream)
@@ -331,7 +358,8 @@ public sealed partial class HttpForwarder
         }
     }
 
-    private Task RespondWithErrorAsync(HttpContext context, ForwardError error, long start, string? cause = null)
+    private Task RespondWithErrorAsync(
+        HttpContext context, ForwardError error, long start, RoutedRequest? routed, string? cause = null)
     {
         var (status, message, _) = error.Response();
         if (error is ForwardError.Busy or ForwardError.QueueTimeout)
@@ -344,11 +372,11 @@ public sealed partial class HttpForwarder
             _pool.Statistics.CountOwnAnswer(status, elapsed, elapsed);
             _errors.Add(status, $"pool '{_pool.Name}'", context.Request.Method, RawTarget(context), cause ?? error.Cause() ?? message);
         }
-        return ErrorResponse.WriteAsync(context, error);
+        return ErrorResponse.WriteAsync(context, error, routed is null ? null : routed.ChangeResponse);
     }
 
     // No step expects this exception, so it is an error of this program: no fault of a backend, and not tried again.
-    private Task EndUnexpectedAsync(HttpContext context, Exception e, long start)
+    private Task EndUnexpectedAsync(HttpContext context, Exception e, long start, RoutedRequest? routed)
     {
         if (context.RequestAborted.IsCancellationRequested)
         {
@@ -359,7 +387,8 @@ public sealed partial class HttpForwarder
         {
             context.Response.Clear(); // A part of the head may be there.
         }
-        return RespondWithErrorAsync(context, ForwardError.Internal, start, $"an unexpected error, {e.GetType().Name}: {e.Message}");
+        return RespondWithErrorAsync(
+            context, ForwardError.Internal, start, routed, $"an unexpected error, {e.GetType().Name}: {e.Message}");
     }
 
     private static string RawTarget(HttpContext context) => context.Features.Get<IHttpRequestFeature>()!.RawTarget;

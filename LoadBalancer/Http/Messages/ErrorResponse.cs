@@ -1,3 +1,4 @@
+using System.Globalization;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Headers;
 
@@ -10,7 +11,12 @@ internal static class ErrorResponse
     private const string RetryAfterSeconds = "2";
 
     /// <summary>Responds with an error; where the client is gone, or another response has started, aborts the request.</summary>
-    public static Task WriteAsync(HttpContext context, ForwardError error)
+    /// <param name="context">The request.</param>
+    /// <param name="error">The error.</param>
+    /// <param name="change">Changes the response's fields before they are sent.</param>
+    /// <param name="retryAfter">When the client may try again, where that is known.</param>
+    public static Task WriteAsync(
+        HttpContext context, ForwardError error, Action<HttpResponse>? change = null, TimeSpan? retryAfter = null)
     {
         var (status, message, proxyStatus) = error.Response();
         var record = context.Features.Get<AccessRecord>();
@@ -23,6 +29,7 @@ internal static class ErrorResponse
             context.Abort();
             return Task.CompletedTask;
         }
+        record?.Error = proxyStatus;
         var response = context.Response;
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
@@ -38,7 +45,22 @@ internal static class ErrorResponse
         {
             response.Headers.RetryAfter = RetryAfterSeconds;
         }
+        if (retryAfter is { } wait)
+        {
+            response.Headers.RetryAfter = Math.Ceiling(wait.TotalSeconds).ToString(CultureInfo.InvariantCulture);
+        }
+        if (IsGrpc(context.Request) && error.GrpcStatus() is { } grpcStatus)
+        {
+            // A head that ends the stream is "Trailers-Only": the form in which gRPC clients expect an error.
+            response.StatusCode = StatusCodes.Status200OK;
+            response.ContentType = "application/grpc";
+            response.Headers["grpc-status"] = grpcStatus.ToString(CultureInfo.InvariantCulture);
+            response.Headers["grpc-message"] = message;
+            change?.Invoke(response);
+            return Task.CompletedTask;
+        }
         response.ContentLength = message.Length + 1;
+        change?.Invoke(response);
         if (context.Request.Method == HttpMethods.Head)
         {
             return Task.CompletedTask;
@@ -49,4 +71,7 @@ internal static class ErrorResponse
         }
         return response.WriteAsync(message + "\n", context.RequestAborted);
     }
+
+    private static bool IsGrpc(HttpRequest request) =>
+        request.ContentType?.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase) == true;
 }

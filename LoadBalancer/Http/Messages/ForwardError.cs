@@ -26,6 +26,21 @@ public enum ForwardError
     /// <summary>The head of the request has too many fields, or is too large.</summary>
     HeadTooLarge,
 
+    /// <summary>The client's address is not allowed.</summary>
+    AddressDenied,
+
+    /// <summary>The client has not proved who it is.</summary>
+    Unauthenticated,
+
+    /// <summary>The client has proved who it is, and that is not enough.</summary>
+    Forbidden,
+
+    /// <summary>Whether the client is who it says cannot be checked now.</summary>
+    AuthenticationUnavailable,
+
+    /// <summary>The client sends too many requests.</summary>
+    TooManyRequests,
+
     /// <summary>The body has a transfer coding that is not supported.</summary>
     TransferCoding,
 
@@ -87,6 +102,11 @@ internal static class ForwardErrors
         ForwardError.RequestHead => (400, "The request is malformed", "http_request_error"),
         ForwardError.TargetTooLong => (414, "The target of the request is too long", "http_request_error"),
         ForwardError.HeadTooLarge => (431, "The head of the request is too large", "http_request_error"),
+        ForwardError.AddressDenied => (403, "Access from this address is not allowed", "http_request_denied"),
+        ForwardError.Unauthenticated => (401, "Authentication is required", "http_request_denied"),
+        ForwardError.Forbidden => (403, "Access is not allowed", "http_request_denied"),
+        ForwardError.AuthenticationUnavailable => (503, "Authentication is not available", "proxy_internal_error"),
+        ForwardError.TooManyRequests => (429, "Too many requests", "http_request_denied"),
         ForwardError.TransferCoding => (501, "This transfer coding is not supported", "http_request_error"),
         ForwardError.Exhausted => (503, "The load balancer has no connection to spare", "proxy_internal_error"),
         ForwardError.Loop => (508, "The request came back to this load balancer too often", "proxy_loop_detected"),
@@ -112,6 +132,16 @@ internal static class ForwardErrors
         ForwardError.Busy => "every backend is at its MaxInFlight, and the queue is full",
         ForwardError.QueueTimeout => "every backend stayed at its MaxInFlight until the request's time in the queue was over",
         _ => null,
+    };
+
+    /// <summary>The status code of gRPC for an error that its clients should be able to tell apart; null for others.</summary>
+    public static int? GrpcStatus(this ForwardError error) => error switch
+    {
+        ForwardError.Unauthenticated => 16, // UNAUTHENTICATED
+        ForwardError.AddressDenied or ForwardError.Forbidden => 7, // PERMISSION_DENIED
+        ForwardError.TooManyRequests or ForwardError.Busy or ForwardError.QueueTimeout => 8, // RESOURCE_EXHAUSTED
+        ForwardError.ResponseTimeout or ForwardError.ConnectTimeout => 4, // DEADLINE_EXCEEDED
+        _ => error.Response().Status is 502 or 503 ? 14 : null, // UNAVAILABLE
     };
 
     /// <summary>What it means for the backend. A client's fault never counts against it.</summary>

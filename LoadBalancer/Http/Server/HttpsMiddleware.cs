@@ -1,6 +1,6 @@
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Routes;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Server;

@@ -57,15 +57,16 @@ public sealed class KestrelListener : IListener
         TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _logger) = (name, options, loggers.CreateLogger<KestrelListener>());
+        var layout = AccessLogLayout.Of(options);
         _headCheck = new HeadCheck(name, options, SpeaksHttp2, errors);
-        _application = new PipelineApplication(pipeline, accessLog, options.AccessLogFormat, time, _headCheck);
+        _application = new PipelineApplication(pipeline, accessLog, layout, time, _headCheck);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         if (options.Address.Scheme == "https")
         {
             _certificates = new CertificateStore(
                 name, options, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11, Http10], time,
                 loggers.CreateLogger<CertificateStore>());
-            var refusal = new PlainRequestRefusal(name, accessLog, options.AccessLogFormat, errors, time);
+            var refusal = new PlainRequestRefusal(name, accessLog, layout, errors, time);
             _tls = new TlsMiddleware(_certificates, refusal, options.KeepAliveTimeout, time);
         }
         // Kestrel's services can only be registered through a web host's builder; the host itself is never built.
@@ -75,7 +76,7 @@ public sealed class KestrelListener : IListener
         {
             builder.WebHost.UseQuic();
         }
-        var badRequests = new BadRequestLog(name, accessLog, options.AccessLogFormat, errors, time);
+        var badRequests = new BadRequestLog(name, accessLog, layout, errors, time);
         _http2Refusals = SpeaksHttp2 ? new Http2RefusalLog(loggers, badRequests.OnReset) : null;
         builder.Services.AddSingleton(_http2Refusals ?? loggers);
         builder.Services.AddSingleton<DiagnosticSource>(badRequests);

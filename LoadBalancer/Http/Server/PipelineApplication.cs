@@ -1,8 +1,9 @@
-using LoadBalancer.Configuration.Options;
+using System.Security.Authentication;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Net;
 using LoadBalancer.Transport.Kestrel;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Http.Features;
@@ -16,11 +17,11 @@ namespace LoadBalancer.Http.Server;
 /// </summary>
 /// <param name="pipeline">Answers the requests.</param>
 /// <param name="log">The listener's access log, if it has one.</param>
-/// <param name="format">How its lines are written.</param>
+/// <param name="layout">What is in its lines.</param>
 /// <param name="time">The clock.</param>
 /// <param name="check">Checks the heads of requests before.</param>
 internal sealed class PipelineApplication(
-    RequestDelegate pipeline, AccessLog? log, AccessLogFormat format, TimeProvider time, HeadCheck check) : IHttpApplication<RequestSlot>
+    RequestDelegate pipeline, AccessLog? log, AccessLogLayout layout, TimeProvider time, HeadCheck check) : IHttpApplication<RequestSlot>
 {
     /// <inheritdoc/>
     public RequestSlot CreateContext(IFeatureCollection contextFeatures)
@@ -50,7 +51,7 @@ internal sealed class PipelineApplication(
     /// <inheritdoc/>
     public void DisposeContext(RequestSlot context, Exception? exception)
     {
-        if (context.Record is { } record)
+        if (context.Record is { IsDropped: false } record)
         {
             record.Duration = time.GetElapsedTime(record.Start);
             var response = context.Context.Response;
@@ -64,15 +65,31 @@ internal sealed class PipelineApplication(
         context.End();
     }
 
-    private AccessRecord BeginRecord(HttpContext context) => new()
+    private AccessRecord BeginRecord(HttpContext context)
     {
-        Format = format,
-        Time = time.GetUtcNow(),
-        Start = time.GetTimestamp(),
-        Client = check.ClientOf(context.Request),
-        Method = context.Request.Method,
-        Target = context.Features.Get<IHttpRequestFeature>()!.RawTarget,
-        Protocol = context.Request.Protocol,
+        var headers = layout.NeedsHead ? context.Request.Headers : null;
+        return new()
+        {
+            Layout = layout,
+            Time = time.GetUtcNow(),
+            Start = time.GetTimestamp(),
+            Client = check.ClientOf(context.Request),
+            Method = context.Request.Method,
+            Target = context.Features.Get<IHttpRequestFeature>()!.RawTarget,
+            Protocol = context.Request.Protocol,
+            Host = headers?.Host,
+            TlsVersion = headers is null ? null : NameOf(context.Features.Get<ITlsHandshakeFeature>()?.Protocol),
+            UserAgent = headers?.UserAgent,
+            Referer = headers?.Referer,
+            TraceId = headers?.TraceParent.ToString() is { Length: 55 } parent ? parent[3..35] : null,
+        };
+    }
+
+    private static string? NameOf(SslProtocols? protocol) => protocol switch
+    {
+        SslProtocols.Tls13 => "1.3",
+        SslProtocols.Tls12 => "1.2",
+        _ => null,
     };
 }
 

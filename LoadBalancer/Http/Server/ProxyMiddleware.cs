@@ -1,25 +1,36 @@
 using LoadBalancer.Diagnostics.Access;
-using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Routes;
+using LoadBalancer.Http.Transforms;
 using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Server;
 
-/// <summary>The end of a listener's pipeline: finds the pool of a request, and has the request forwarded to it.</summary>
+/// <summary>The end of a listener's pipeline: finds the route of a request, and lets it serve the request.</summary>
 /// <param name="routing">The listener's routing.</param>
 /// <param name="hasAccessLog">Whether requests are logged.</param>
 public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog)
 {
-    /// <summary>Forwards the request.</summary>
+    /// <summary>Serves the request.</summary>
     public Task InvokeAsync(HttpContext context)
     {
         var table = routing.Current;
-        var (listener, forwarder) = (table.Listener, table.Find(context.Request));
+        var listener = table.Listener;
         var isPeerTrusted = listener.TrustedProxies.Count > 0 && RequestRules.IsTrusted(listener, context.Connection.RemoteIpAddress);
-        return forwarder.ForwardAsync(
-            context,
-            isPeerTrusted,
-            hasAccessLog ? context.Features.Get<AccessRecord>() : null,
-            forwarder.WantsClientHash ? ClientHash.Of(RequestRules.Client(listener, context.Request, isPeerTrusted)) : 0);
+        var record = hasAccessLog ? context.Features.Get<AccessRecord>() : null;
+        if (listener.RequestId is { } field)
+        {
+            var name = RequestName.Give(context, field, isPeerTrusted);
+            record?.RequestId = name.Value;
+        }
+        var route = table.Find(context.Request, isPeerTrusted);
+        record?.Route = route.Name;
+        return route.Plain is not { } forwarder
+            ? route.InvokeAsync(new RouteInput(context.Request, listener, isPeerTrusted), record)
+            : forwarder.ForwardAsync(
+                context,
+                isPeerTrusted,
+                record,
+                forwarder.WantsClientHash ? ClientHash.Of(RequestRules.Client(listener, context.Request, isPeerTrusted)) : 0);
     }
 }

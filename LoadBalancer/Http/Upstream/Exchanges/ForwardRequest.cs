@@ -1,5 +1,8 @@
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Transforms;
 using LoadBalancer.Pools;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Upstream.Exchanges;
 
@@ -29,6 +32,39 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
     /// Whether only HTTP/1.1 may be used where TLS negotiates the version: it has just negotiated that, or the request is an upgrade.
     /// </summary>
     public bool WantsHttp1 { get => field || IsUpgrade; init; }
+
+    /// <summary>What the request's route changes; null where it changes nothing.</summary>
+    public RoutedRequest? Routed { get; init; }
+
+    /// <summary>The time-outs, where its route has others than the pool.</summary>
+    public TimeoutOptions? Timeouts => Routed?.Timeouts;
+
+    /// <summary>The target that the backend gets: of the absolute form (http://host/path), what follows the authority.</summary>
+    /// <exception cref="ForwardException">It cannot be sent.</exception>
+    public ReadOnlySpan<char> Target
+    {
+        get
+        {
+            if (Routed is not null)
+            {
+                return Routed.Target;
+            }
+            var target = Context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+            return RequestRules.IsTarget(target)
+                ? RequestRules.OriginForm(target)
+                : throw new ForwardException(ForwardError.RequestHead, "a control character in the target");
+        }
+    }
+
+    /// <summary>The host that the backend gets.</summary>
+    public string Host
+    {
+        get
+        {
+            var host = Routed?.Rules.Host ?? Context.Request.Headers.Host.ToString();
+            return host.Length > 0 ? host : Backend.Address.Authority;
+        }
+    }
 
     /// <summary>Cancelled when another attempt at the same request was faster.</summary>
     public CancellationToken Superseded { get; init; }

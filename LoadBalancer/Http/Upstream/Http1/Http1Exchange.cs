@@ -25,9 +25,9 @@ internal sealed class Http1Exchange : Exchange
     public Http1Exchange(ForwardRequest request, Http1Connections pool, Http1Connection connection, TimeoutOptions timeouts)
         : base(request, connection.Time)
     {
-        (_pool, Connection, _timeouts) = (pool, connection, timeouts);
+        (_pool, Connection, _timeouts) = (pool, connection, request.Timeouts ?? timeouts);
         _upload = request.Body is not { } body ? null
-            : new Upload(this, body, new Http1Upload(connection, isChunked: body.Length is null), timeouts);
+            : new Upload(this, body, new Http1Upload(connection, isChunked: body.Length is null), _timeouts);
         _clientGone = request.Context.RequestAborted.UnsafeRegister(Abort, connection);
         _superseded = request.Superseded.UnsafeRegister(Abort, connection);
     }

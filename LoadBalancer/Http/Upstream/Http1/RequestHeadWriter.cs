@@ -2,8 +2,8 @@ using System.Net;
 using System.Security.Cryptography;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Transforms;
 using LoadBalancer.Http.Upstream.Exchanges;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Primitives;
 
 namespace LoadBalancer.Http.Upstream.Http1;
@@ -15,6 +15,7 @@ namespace LoadBalancer.Http.Upstream.Http1;
 internal struct RequestHeadWriter : IFieldWriter, IDisposable
 {
     private HeadBuffer _head = new();
+    private RoutedRequest? _routed;
 
     private RequestHeadWriter(ForwardRequest request) => WriteHead(request);
 
@@ -34,20 +35,15 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         var headers = context.Request.Headers;
         _head.Append(request.IsConnect ? HttpMethods.Get : context.Request.Method);
         _head.Append(" "u8);
-        var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
-        if (!RequestRules.IsTarget(target))
-        {
-            throw new ForwardException(ForwardError.RequestHead, "a control character in the target");
-        }
-        _head.Append(RequestRules.OriginForm(target));
+        _head.Append(request.Target);
         _head.Append(" HTTP/1.1\r\n"u8);
-        var host = headers.Host;
-        Field("Host"u8, host.Count > 0 ? host.ToString() : request.Backend.Address.Authority);
+        Field("Host"u8, request.Host);
 
+        _routed = request.Routed;
         var named = HeaderRules.NamedByConnection(headers.Connection);
         foreach (var (name, values) in headers)
         {
-            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true)
+            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Drops(name) != true)
             {
                 if (!RequestRules.IsFieldName(name))
                 {
@@ -65,6 +61,12 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         WriteFraming(request);
         WriteConnection(request, headers);
         ForwardingFields.Write(ref this, context, request.IsPeerTrusted);
+        foreach (var (name, value) in _routed?.NewFields(request.Backend.Name) ?? [])
+        {
+            BeginField(name, default);
+            _head.Append(value);
+            _head.Append("\r\n"u8);
+        }
         _head.Append("\r\n"u8);
         if (!RequestRules.AreFieldLines(Written.Span))
         {
@@ -114,6 +116,10 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
     /// <inheritdoc/>
     void IFieldWriter.AddField(string name, StringValues before, string value)
     {
+        if (_routed?.Drops(name) == true)
+        {
+            return;
+        }
         BeginField(name, before);
         _head.Append(value);
         _head.Append("\r\n"u8);
@@ -122,6 +128,10 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
     /// <inheritdoc/>
     void IFieldWriter.AddField(string name, StringValues before, IPAddress value)
     {
+        if (_routed?.Drops(name) == true)
+        {
+            return;
+        }
         BeginField(name, before);
         _head.Append(value);
         _head.Append("\r\n"u8);

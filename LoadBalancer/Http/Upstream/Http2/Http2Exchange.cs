@@ -36,10 +36,10 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public Http2Exchange(ForwardRequest request, TimeoutOptions timeouts, TimeProvider time, bool isNegotiated)
         : base(request, time)
     {
-        (_timeouts, _time, _isNegotiated) = (timeouts, time, isNegotiated);
+        (_timeouts, _time, _isNegotiated) = (request.Timeouts ?? timeouts, time, isNegotiated);
         _head = Http2HeadWriter.Write(request);
         _stream = new Http2Stream(time, request.Context.Request.Method == HttpMethods.Head);
-        _upload = request.Body is { } body ? new Upload(this, body, this, timeouts) : null;
+        _upload = request.Body is { } body ? new Upload(this, body, this, _timeouts) : null;
         _clientGone = request.Context.RequestAborted.UnsafeRegister(AbortForClient, _stream);
         _superseded = request.Superseded.UnsafeRegister(AbortForClient, _stream);
     }

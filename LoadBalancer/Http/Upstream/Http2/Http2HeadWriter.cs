@@ -2,8 +2,8 @@ using System.Globalization;
 using System.Net;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Transforms;
 using LoadBalancer.Http.Upstream.Exchanges;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Primitives;
 using Microsoft.Net.Http.Headers;
 
@@ -28,16 +28,14 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     private const int FieldOverhead = 32;
 
     private HeadBuffer _head = new();
+    private readonly RoutedRequest? _routed;
 
     private Http2HeadWriter(ForwardRequest request)
     {
         var context = request.Context;
         var headers = context.Request.Headers;
-        var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
-        if (!RequestRules.IsTarget(target))
-        {
-            throw new ForwardException(ForwardError.RequestHead, "a control character in the target");
-        }
+        var target = request.Target;
+        _routed = request.Routed;
         WriteMethod(request.IsHttp2Upgrade ? HttpMethods.Connect : context.Request.Method);
         if (request.IsHttp2Upgrade)
         {
@@ -46,15 +44,15 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         _head.Append((byte)(Indexed | (request.Backend.Address.Scheme == "https" ? SchemeHttps : SchemeHttp)));
         ListSize += FieldOverhead + ":scheme".Length + request.Backend.Address.Scheme.Length + ":path".Length + ":authority".Length;
         BeginLiteral(Path);
-        String(RequestRules.OriginForm(target));
+        String(target);
         BeginLiteral(Authority); // RFC 9113 section 8.3.1: never empty
-        String(headers.Host.ToString() is { Length: > 0 } host ? host : request.Backend.Address.Authority);
+        String(request.Host);
 
         var named = HeaderRules.NamedByConnection(headers.Connection);
         foreach (var (name, values) in headers)
         {
             // RFC 8441 section 5: the key of a WebSocket's handshake is not used over HTTP/2.
-            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true
+            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Drops(name) != true
                 && !(request.IsHttp2Upgrade && name.Equals(HeaderNames.SecWebSocketKey, StringComparison.OrdinalIgnoreCase)))
             {
                 foreach (var value in values)
@@ -72,6 +70,10 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
             Field(HeaderNames.ContentLength, length.ToString(CultureInfo.InvariantCulture));
         }
         ForwardingFields.Write(ref this, context, request.IsPeerTrusted);
+        foreach (var (name, value) in _routed?.NewFields(request.Backend.Name) ?? [])
+        {
+            Field(name, value);
+        }
     }
 
     private Http2HeadWriter(IEnumerable<(string Name, string Value)> trailers)
@@ -99,11 +101,21 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
     public readonly void Dispose() => _head.Dispose();
 
     /// <inheritdoc/>
-    void IFieldWriter.AddField(string name, StringValues before, string value) => ListField(name, before, value);
+    void IFieldWriter.AddField(string name, StringValues before, string value)
+    {
+        if (_routed?.Drops(name) != true)
+        {
+            ListField(name, before, value);
+        }
+    }
 
     /// <inheritdoc/>
     void IFieldWriter.AddField(string name, StringValues before, IPAddress value)
     {
+        if (_routed?.Drops(name) == true)
+        {
+            return;
+        }
         if (before.Count > 0)
         {
             ListField(name, before, value.ToString());

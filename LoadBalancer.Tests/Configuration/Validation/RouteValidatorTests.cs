@@ -1,0 +1,85 @@
+using LoadBalancer.Configuration;
+
+namespace LoadBalancer.Tests.Configuration.Validation;
+
+/// <summary>What is wrong with routes.</summary>
+internal sealed class RouteValidatorTests
+{
+    private string _file = "";
+
+    [SetUp]
+    public void SetUp() => _file = Path.GetTempFileName();
+
+    [TearDown]
+    public void TearDown() => File.Delete(_file);
+
+    [Test]
+    public void Load_EverythingThatARouteCanHave_IsRead()
+    {
+        Errors("""
+            { "Name": "api", "Host": [ "a.test", "*.b.test" ], "Path": "/api", "Exact": true, "Methods": [ "GET" ],
+              "Headers": { "X-A": "1*", "X-B": null }, "Query": { "debug": "*" }, "Cookies": { "beta": "yes" },
+              "Clients": [ "10.0.0.0/8" ], "Split": { "web": 95, "api": 5 }, "StripPrefix": true, "AddPrefix": "/v2",
+              "Rewrite": { "Pattern": "^/old/(.*)$", "To": "/new/$1/{host}" }, "HostHeader": "Backend",
+              "RequestHeaders": { "Set": { "X-T": "{header:X-Org}" }, "Add": { "X-U": "u" }, "Remove": [ "Cookie" ] },
+              "ResponseHeaders": { "Remove": [ "Server" ] }, "MaxRequestBodySize": 10,
+              "Timeouts": { "Response": "00:00:05", "Total": null }, "Retry": { "Attempts": 1 }, "AccessLog": true },
+            { "PathPattern": "^/v[0-9]+/", "Redirect": { "To": "https://{host}{path}{query}", "Status": 301 } },
+            { "Respond": { "Status": 503, "Body": "x", "ContentType": "text/html", "File": null } }
+            """).Should().BeEmpty();
+    }
+
+    [TestCase("""{ }""", "Pool: is missing; expected Pool, Split, Redirect or Respond")]
+    [TestCase("""{ "Pool": "web", "Respond": {} }""", ": has more than one of Pool, Split, Redirect and Respond; expected one")]
+    [TestCase("""{ "Pool": "nope" }""", "Pool: pool 'nope' is not defined; expected one of 'web', 'api'")]
+    [TestCase("""{ "Split": { "nope": 1 } }""", "Split:nope: pool 'nope' is not defined; expected one of 'web', 'api'")]
+    [TestCase("""{ "Split": { "web": -1, "api": 1 } }""", "Split:web: '-1' is out of range; expected 0 or more")]
+    [TestCase("""{ "Split": { "web": "x", "api": 1 } }""", "Split:web: 'x' is not valid; expected a whole number")]
+    [TestCase("""{ "Split": { "web": 0 } }""", "Split: has only shares of 0, so nobody would be served")]
+    [TestCase("""{ "Split": { "web": 2147483647, "api": 1 } }""", "Split: has shares that are too large together")]
+    [TestCase("""{ "Path": "api", "Pool": "web" }""", "Path: 'api' is not a path; expected for example /api")]
+    [TestCase("""{ "Exact": true, "Pool": "web" }""", "Exact: needs a Path")]
+    [TestCase("""{ "Path": "/", "PathPattern": "x", "Pool": "web" }""", "PathPattern: is used instead of Path; expected one of the two")]
+    [TestCase("""{ "PathPattern": "(", "Pool": "web" }""", "PathPattern: '(' is not a regular expression: *")]
+    [TestCase("""{ "PathPattern": "(?=a)", "Pool": "web" }""", "PathPattern: '(?=a)' would need backtracking, *")]
+    [TestCase("""{ "Host": [ "a", "b c" ], "Pool": "web" }""", "Host:1: 'b c' is not a host name; *")]
+    [TestCase("""{ "Methods": [ "GE T" ], "Pool": "web" }""", "Methods:0: 'GE T' is not a method; expected for example GET")]
+    [TestCase("""{ "Headers": { "X A": "1" }, "Pool": "web" }""", "Headers:X A: is not the name of a header field")]
+    [TestCase("""{ "Redirect": {} }""", "Redirect:To: is missing; expected for example https://{host}{path}{query}")]
+    [TestCase("""{ "Redirect": { "To": "{hots}" } }""", "Redirect:To: has the unknown value {hots}; expected {client} {host} *")]
+    [TestCase("""{ "Redirect": { "To": "{host" } }""", "Redirect:To: has a { without its }")]
+    [TestCase("""{ "Redirect": { "To": "/", "Status": 200 } }""", "Redirect:Status: '200' is no redirect; expected 301, 302, 303, 307 or 308")]
+    [TestCase("""{ "Respond": { "Status": 101 } }""", "Respond:Status: '101' is out of range; expected 200 to 599")]
+    [TestCase("""{ "Respond": { "Body": "a", "File": "b" } }""", "Respond:File: is used instead of Body; expected one of the two")]
+    [TestCase("""{ "Respond": { "File": "/nowhere/down.html" } }""", "Respond:File: '/nowhere/down.html' cannot be read: no such file")]
+    [TestCase("""{ "StripPrefix": true, "Pool": "web" }""", "StripPrefix: needs a Path, which it takes away")]
+    [TestCase("""{ "AddPrefix": "/a?b", "Pool": "web" }""", "AddPrefix: '/a?b' is not a path; expected for example /v2")]
+    [TestCase("""{ "Rewrite": { "To": "x" }, "Pool": "web" }""", "Rewrite:Pattern: is missing; expected a regular expression")]
+    [TestCase("""{ "Rewrite": { "Pattern": "(a)", "To": "$2" }, "Pool": "web" }""", "Rewrite:To: names the group $2; '(a)' has 1 of them")]
+    [TestCase("""{ "Rewrite": { "Pattern": "(a)\\1", "To": "x" }, "Pool": "web" }""", "Rewrite:Pattern: '(a)\\1' would need backtracking, *")]
+    [TestCase("""{ "HostHeader": "a b", "Pool": "web" }""", "HostHeader: 'a b' is not a host; expected Client, Backend or a name")]
+    [TestCase("""{ "RequestHeaders": { "Set": { "Host": "x" } }, "Pool": "web" }""", "RequestHeaders:Set:Host: Host cannot be changed; expected HostHeader")]
+    [TestCase("""{ "ResponseHeaders": { "Remove": [ "content-length" ] }, "Pool": "web" }""", "ResponseHeaders:Remove:0: content-length cannot be changed")]
+    [TestCase("""{ "RequestHeaders": { "Add": { "a b": "x" } }, "Pool": "web" }""", "RequestHeaders:Add:a b: 'a b' is not the name of a header field")]
+    [TestCase("""{ "StripPrefix": true, "Path": "/a", "Respond": {} }""", "StripPrefix: is of no use here: *")]
+    [TestCase("""{ "MaxRequestBodySize": -1, "Pool": "web" }""", "MaxRequestBodySize: '-1' is out of range; *")]
+    [TestCase("""{ "Timeouts": { "Total": "00:00:00" }, "Pool": "web" }""", "Timeouts:Total: '00:00:00' is out of range; *")]
+    [TestCase("""{ "Retry": { "Attempts": 0 }, "Pool": "web" }""", "Retry:Attempts: '0' is out of range; *")]
+    public void Load_AFault_SaysWhereAndWhat(string route, string error)
+    {
+        error = error.StartsWith(':') ? error : ":" + error;
+
+        Errors(route).Should().ContainSingle().Which.Should().Match($"LoadBalancer:Listeners:web:Routes:0{error}");
+    }
+
+    private List<string> Errors(string routes)
+    {
+        File.WriteAllText(_file, $$"""
+            { "LoadBalancer": {
+                "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web", "Routes": [ {{routes}} ] } },
+                "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:3000" } } },
+                           "api": { "Backends": { "b": { "Address": "http://127.0.0.1:3001" } } } } } }
+            """);
+        return [.. ConfigurationLoader.Load(_file).Errors.Select(error => $"{error with { Line = null }}")];
+    }
+}

@@ -1,0 +1,87 @@
+namespace LoadBalancer.Files;
+
+/// <summary>
+/// What is in a file; read again within a few seconds after it has changed. A file that is gone or not valid then leaves what was there.
+/// </summary>
+/// <typeparam name="T">What is made of the file.</typeparam>
+internal sealed partial class WatchedFile<T> : IDisposable
+    where T : class
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
+
+    private readonly string _path;
+    private readonly Func<byte[], T> _read;
+    private readonly ILogger _logger;
+    private readonly ITimer _timer;
+    private (DateTime WrittenAt, long Length) _seen;
+    private volatile T _content;
+
+    /// <summary>Reads the file.</summary>
+    /// <param name="path">Where it is.</param>
+    /// <param name="read">Makes the content; throws a <see cref="FormatException"/> where it is not valid.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">Gets each change.</param>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    /// <exception cref="FormatException">It is not valid.</exception>
+    public WatchedFile(string path, Func<byte[], T> read, TimeProvider time, ILogger logger)
+    {
+        (_path, _read, _logger) = (path, read, logger);
+        _seen = Stamp();
+        _content = read(File.ReadAllBytes(path));
+        // The timer does not keep what nobody uses any more.
+        var self = new WeakReference<WatchedFile<T>>(this);
+        _timer = time.CreateTimer(
+            static state =>
+            {
+                if (((WeakReference<WatchedFile<T>>)state!).TryGetTarget(out var file))
+                {
+                    file.Refresh();
+                }
+            },
+            self, Interval, Interval);
+    }
+
+    /// <summary>Stops the timer of a file that nobody uses any more.</summary>
+    ~WatchedFile() => _timer?.Dispose();
+
+    /// <summary>What is in it.</summary>
+    public T Content => _content;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        GC.SuppressFinalize(this);
+        _timer.Dispose();
+    }
+
+    private void Refresh()
+    {
+        try
+        {
+            var stamp = Stamp();
+            if (stamp == _seen)
+            {
+                return;
+            }
+            _seen = stamp;
+            _content = _read(File.ReadAllBytes(_path));
+            LogRead(_path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
+        {
+            LogKept(_path, e.Message);
+        }
+    }
+
+    private (DateTime WrittenAt, long Length) Stamp()
+    {
+        var file = new FileInfo(_path);
+        return (file.LastWriteTimeUtc, file.Exists ? file.Length : -1);
+    }
+
+    [LoggerMessage(140, LogLevel.Information, "'{File}' has changed and is used as it is now")]
+    private partial void LogRead(string file);
+
+    [LoggerMessage(141, LogLevel.Warning, "'{File}' has changed and cannot be used ({Reason}); what was there before stays in use")]
+    private partial void LogKept(string file, string reason);
+}

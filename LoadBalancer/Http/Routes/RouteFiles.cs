@@ -1,0 +1,14 @@
+using LoadBalancer.Files;
+using LoadBalancer.Http.Guards;
+
+namespace LoadBalancer.Http.Routes;
+
+/// <summary>Opens files that are sent as responses, and are read again when they change.</summary>
+/// <param name="time">The clock.</param>
+/// <param name="logger">Gets each change.</param>
+internal sealed class RouteFiles(TimeProvider time, ILogger logger)
+{
+    /// <summary>Opens a file.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public WatchedFile<byte[]> Open(string path) => new(path, bytes => bytes, time, logger);
+}

@@ -1,0 +1,16 @@
+using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Http.Guards;
+using LoadBalancer.Http.Guards.Authentication;
+using LoadBalancer.Http.Guards.Rates;
+
+namespace LoadBalancer.Http.Routes;
+
+/// <summary>What the routes of a listener lead to and use.</summary>
+/// <param name="Forwarders">A forwarder for each pool, by name.</param>
+/// <param name="Limiters">The rate limiters, by name.</param>
+/// <param name="Authenticators">What checks clients, by name.</param>
+/// <param name="Rejections">Counts what the listener's guards reject.</param>
+/// <param name="Files">Opens the files that are sent as responses.</param>
+internal sealed record RouteParts(
+    IReadOnlyDictionary<string, HttpForwarder> Forwarders, IReadOnlyDictionary<string, RateLimiter> Limiters,
+    IReadOnlyDictionary<string, IAuthenticator> Authenticators, GuardRejections Rejections, RouteFiles Files);

@@ -1,0 +1,65 @@
+using System.Collections.Frozen;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
+using Microsoft.Extensions.Primitives;
+
+namespace LoadBalancer.Http.Transforms;
+
+/// <summary>Changes of a message's header fields, compiled.</summary>
+internal sealed class FieldChanges
+{
+    private readonly FrozenSet<string> _dropped;
+    private readonly (string Name, ValueTemplate Value)[] _set;
+    private readonly (string Name, ValueTemplate Value)[] _added;
+
+    private FieldChanges(FieldChangeOptions options)
+    {
+        _dropped = options.Remove.Concat(options.Set.Keys).ToFrozenSet(StringComparer.OrdinalIgnoreCase);
+        _set = [.. options.Set.Select(entry => (entry.Key, ValueTemplate.Parse(entry.Value)))];
+        _added = [.. options.Add.Select(entry => (entry.Key, ValueTemplate.Parse(entry.Value)))];
+    }
+
+    /// <summary>Compiles valid options; null where they change nothing.</summary>
+    public static FieldChanges? Of(FieldChangeOptions options) => options.IsEmpty ? null : new FieldChanges(options);
+
+    /// <summary>Whether a field of the message goes: it is removed, or replaced.</summary>
+    public bool Drops(string name) => _dropped.Contains(name);
+
+    /// <summary>The fields that are new, with values that have at least one character.</summary>
+    /// <exception cref="ForwardException">A value cannot be sent.</exception>
+    public IEnumerable<(string Name, string Value)> NewFields(RoutedRequest request, string backend)
+    {
+        foreach (var (name, template) in _set.Concat(_added))
+        {
+            var value = template.Expand(request, backend);
+            if (!IsSendable(value))
+            {
+                throw new ForwardException(ForwardError.RequestHead, $"a value for the field {name} cannot be sent");
+            }
+            if (value.Length > 0)
+            {
+                yield return (name, value);
+            }
+        }
+    }
+
+    /// <summary>Changes the fields of a response.</summary>
+    public void ApplyTo(IHeaderDictionary fields, RoutedRequest request, string? backend)
+    {
+        foreach (var name in _dropped)
+        {
+            fields.Remove(name);
+        }
+        foreach (var (name, template) in _set.Concat(_added))
+        {
+            // What a client has sent must not make a response that cannot be sent.
+            if (template.Expand(request, backend) is { Length: > 0 } value && IsSendable(value))
+            {
+                fields[name] = StringValues.Concat(fields[name], value);
+            }
+        }
+    }
+
+    // CR and LF do not reach us in a field, but a client can send other control characters.
+    private static bool IsSendable(string value) => RequestRules.IsFieldValue(value) && !value.AsSpan().ContainsAnyExceptInRange('\0', 'ÿ');
+}

@@ -1,0 +1,21 @@
+namespace LoadBalancer.Http.Transforms;
+
+/// <summary>Who a client is, as a guard has proved.</summary>
+/// <param name="User">The name.</param>
+/// <param name="Dropped">Names of fields of the request that the backend does not get.</param>
+/// <param name="Fields">Fields that it gets instead.</param>
+internal sealed record ProvedIdentity(string User, IReadOnlyList<string> Dropped, IReadOnlyList<(string Name, string Value)> Fields)
+{
+    /// <summary>Whether the backend does not get a field.</summary>
+    public bool Drops(string name)
+    {
+        for (var i = 0; i < Dropped.Count; i++)
+        {
+            if (Dropped[i].Equals(name, StringComparison.OrdinalIgnoreCase))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+}
