@@ -3,7 +3,6 @@ using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Management;
-using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Tests.Zmtp;
 using LoadBalancer.Zmtp;

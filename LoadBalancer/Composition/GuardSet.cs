@@ -1,5 +1,4 @@
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Http.Guards.Rates;
 

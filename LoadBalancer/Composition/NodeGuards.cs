@@ -1,6 +1,5 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Http.Guards.Rates;
 

@@ -2,7 +2,6 @@ using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Files;
-using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Transforms;
 using Microsoft.AspNetCore.StaticFiles;
 

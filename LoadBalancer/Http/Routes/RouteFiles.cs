@@ -1,5 +1,4 @@
 using LoadBalancer.Files;
-using LoadBalancer.Http.Guards;
 
 namespace LoadBalancer.Http.Routes;
 

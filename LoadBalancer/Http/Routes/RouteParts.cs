@@ -1,5 +1,4 @@
 using LoadBalancer.Http.Forwarding;
-using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Http.Guards.Rates;
 

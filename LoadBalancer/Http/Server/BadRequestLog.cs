@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Net;
-using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Net;

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using LoadBalancer.Http.Messages;
-using LoadBalancer.Net;
 
 namespace LoadBalancer.Http.Transforms;
 

@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Tests.Support;
 
