@@ -1,7 +1,6 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
-using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Http.Server;

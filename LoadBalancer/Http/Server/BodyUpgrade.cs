@@ -1,5 +1,4 @@
 using System.Text;
-using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;

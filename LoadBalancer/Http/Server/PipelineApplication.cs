@@ -1,7 +1,6 @@
 using System.Security.Authentication;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
-using LoadBalancer.Net;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting.Server;
