@@ -79,21 +79,21 @@ internal sealed class HttpProbeTests
         (await ProbeAsync(server.Port))!.Value.Succeeded.Should().BeFalse();
     }
 
-    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
-    [TestCase("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", true)]
-    [TestCase("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
-    [TestCase("HTTP/1.1 200 OK\nContent-Length: 0\n\n", true)]
-    [TestCase("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
-    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-\u00e9: a\r\n\r\n", false)]
-    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\u0001b\r\n\r\n", false)]
-    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\r\n folded\r\n\r\n", false)]
-    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", false)]
-    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false)]
-    [TestCase("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", false)]
-    [TestCase("HTTP/1.1  200 OK\r\nContent-Length: 0\r\n\r\n", false)]
-    [TestCase("HTTP/1.7 200 OK\r\nContent-Length: 0\r\n\r\n", false)]
-    [TestCase("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", false)]
-    [TestCase("ICY 200 OK\r\n\r\n", false)]
+    [ByteCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
+    [ByteCase("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", true)]
+    [ByteCase("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
+    [ByteCase("HTTP/1.1 200 OK\nContent-Length: 0\n\n", true)]
+    [ByteCase("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true)]
+    [ByteCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-\u00e9: a\r\n\r\n", false)]
+    [ByteCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\u0001b\r\n\r\n", false)]
+    [ByteCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\r\n folded\r\n\r\n", false)]
+    [ByteCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", false)]
+    [ByteCase("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false)]
+    [ByteCase("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", false)]
+    [ByteCase("HTTP/1.1  200 OK\r\nContent-Length: 0\r\n\r\n", false)]
+    [ByteCase("HTTP/1.7 200 OK\r\nContent-Length: 0\r\n\r\n", false)]
+    [ByteCase("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", false)]
+    [ByteCase("ICY 200 OK\r\n\r\n", false)]
     public async Task Probe_HeadOfAnyKind_IsReadAsForRequests(string head, bool isGood)
     {
         await using var server = new RawServer(async (peer, _) =>

@@ -155,7 +155,8 @@ internal sealed class ClientFaultTests
     }
 
     [Test]
-    public async Task Http2Client_FaultyInAnyWay_BlamesNoBackend([ValueSource(nameof(Http2Names))] string client, [Values(1, 2)] int version)
+    public async Task Http2Client_FaultyInAnyWay_BlamesNoBackend(
+        [ValueSource(nameof(Http2Names))] string client, [Values(1, 2)] int version)
     {
         await using var backend = new RawServer(ServeAsync);
         await using var other = new Http2Server(ServeAsync);
@@ -232,7 +233,8 @@ internal sealed class ClientFaultTests
             await giveUp.Task;
         });
         await using var node = await TestNode.StartAsync(
-            [version == 1 ? backend.Address : other.Address], pool => pool with { HttpVersion = new Version(version, version == 1 ? 1 : 0) },
+            [version == 1 ? backend.Address : other.Address],
+            pool => pool with { HttpVersion = new Version(version, version == 1 ? 1 : 0) },
             time: clock);
         using var client = await node.ConnectAsync();
         await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");

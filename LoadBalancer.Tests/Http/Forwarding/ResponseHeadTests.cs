@@ -7,27 +7,28 @@ namespace LoadBalancer.Tests.Http.Forwarding;
 [TimeLimit(60)]
 internal sealed class ResponseHeadTests
 {
-    [TestCase("HEAD", "200 OK\r\nContent-Length: 5\r\nX-A: 1", "200 OK\r\nContent-Length: 5\r\nX-A: 1")]
-    [TestCase("HEAD", "200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1", "200 OK\r\nX-A: 1")]
-    [TestCase("HEAD", "304 Not Modified\r\nContent-Length: 5\r\nETag: x", "304 Not Modified\r\nContent-Length: 5\r\nETag: x")]
-    [TestCase("HEAD", "204 No Content\r\nX-A: 1", "204 No Content\r\nX-A: 1")]
-    [TestCase("GET", "304 Not Modified\r\nContent-Length: 5\r\nETag: x", "304 Not Modified\r\nContent-Length: 5\r\nETag: x")]
-    [TestCase("GET", "304 Not Modified\r\nTransfer-Encoding: chunked\r\nETag: x", "304 Not Modified\r\nETag: x")]
-    [TestCase("GET", "204 No Content\r\nContent-Length: 0\r\nX-A: 1", "204 No Content\r\nX-A: 1")]
-    [TestCase("GET", "205 Reset Content\r\nContent-Length: 0\r\nX-A: 1", "205 Reset Content\r\nContent-Length: 0\r\nX-A: 1")]
-    [TestCase("GET", "205 Reset Content\r\nX-A: 1", "205 Reset Content\r\nContent-Length: 0\r\nX-A: 1")]
-    [TestCase("GET", "200 Fine by me\r\nContent-Length: 0", "200 Fine by me\r\nContent-Length: 0")]
-    [TestCase("GET", "200\r\nContent-Length: 0", "200 OK\r\nContent-Length: 0")]
-    [TestCase("GET", "299 \r\nContent-Length: 0", "299 \r\nContent-Length: 0")]
-    [TestCase("GET", "299 Odd\r\nContent-Length: 0", "299 Odd\r\nContent-Length: 0")]
-    [TestCase("GET", "600 Odd\r\nContent-Length: 0", "600 Odd\r\nContent-Length: 0")]
-    [TestCase("GET", "999 Request denied\r\nContent-Length: 0", "999 Request denied\r\nContent-Length: 0")]
-    [TestCase("GET", "200 Tr\u00e8s bien\r\nContent-Length: 0", "200 OK\r\nContent-Length: 0")] // Kestrel can send ASCII only.
-    [TestCase("GET", "299 Tr\u00e8s bien\r\nContent-Length: 0", "299 \r\nContent-Length: 0")]
-    [TestCase("GET", "200 OK\r\nContent-Length: 0\r\nX-A: a\tb\r\nX-B: \u00e9\r\nX-C:", "200 OK\r\nContent-Length: 0\r\nX-A: a\tb\r\nX-B: \u00e9\r\nX-C: ")]
-    [TestCase("GET", "401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: a\r\nWWW-Authenticate: b",
+    [ByteCase("HEAD", "200 OK\r\nContent-Length: 5\r\nX-A: 1", "200 OK\r\nContent-Length: 5\r\nX-A: 1")]
+    [ByteCase("HEAD", "200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1", "200 OK\r\nX-A: 1")]
+    [ByteCase("HEAD", "304 Not Modified\r\nContent-Length: 5\r\nETag: x", "304 Not Modified\r\nContent-Length: 5\r\nETag: x")]
+    [ByteCase("HEAD", "204 No Content\r\nX-A: 1", "204 No Content\r\nX-A: 1")]
+    [ByteCase("GET", "304 Not Modified\r\nContent-Length: 5\r\nETag: x", "304 Not Modified\r\nContent-Length: 5\r\nETag: x")]
+    [ByteCase("GET", "304 Not Modified\r\nTransfer-Encoding: chunked\r\nETag: x", "304 Not Modified\r\nETag: x")]
+    [ByteCase("GET", "204 No Content\r\nContent-Length: 0\r\nX-A: 1", "204 No Content\r\nX-A: 1")]
+    [ByteCase("GET", "205 Reset Content\r\nContent-Length: 0\r\nX-A: 1", "205 Reset Content\r\nContent-Length: 0\r\nX-A: 1")]
+    [ByteCase("GET", "205 Reset Content\r\nX-A: 1", "205 Reset Content\r\nContent-Length: 0\r\nX-A: 1")]
+    [ByteCase("GET", "200 Fine by me\r\nContent-Length: 0", "200 Fine by me\r\nContent-Length: 0")]
+    [ByteCase("GET", "200\r\nContent-Length: 0", "200 OK\r\nContent-Length: 0")]
+    [ByteCase("GET", "299 \r\nContent-Length: 0", "299 \r\nContent-Length: 0")]
+    [ByteCase("GET", "299 Odd\r\nContent-Length: 0", "299 Odd\r\nContent-Length: 0")]
+    [ByteCase("GET", "600 Odd\r\nContent-Length: 0", "600 Odd\r\nContent-Length: 0")]
+    [ByteCase("GET", "999 Request denied\r\nContent-Length: 0", "999 Request denied\r\nContent-Length: 0")]
+    [ByteCase("GET", "200 Tr\u00e8s bien\r\nContent-Length: 0", "200 OK\r\nContent-Length: 0")] // Kestrel can send ASCII only.
+    [ByteCase("GET", "299 Tr\u00e8s bien\r\nContent-Length: 0", "299 \r\nContent-Length: 0")]
+    [ByteCase("GET", "200 OK\r\nContent-Length: 0\r\nX-A: a\tb\r\nX-B: \u00e9\r\nX-C:",
+        "200 OK\r\nContent-Length: 0\r\nX-A: a\tb\r\nX-B: \u00e9\r\nX-C: ")]
+    [ByteCase("GET", "401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: a\r\nWWW-Authenticate: b",
         "401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: a\r\nWWW-Authenticate: b")]
-    [TestCase("GET", "200 OK\r\nContent-Length: 0\r\nETag: 1\r\nETag: 2", "200 OK\r\nContent-Length: 0\r\nETag: 1\r\nETag: 2")]
+    [ByteCase("GET", "200 OK\r\nContent-Length: 0\r\nETag: 1\r\nETag: 2", "200 OK\r\nContent-Length: 0\r\nETag: 1\r\nETag: 2")]
     public async Task Response_OddHead_KeepsWhatAGatewayMayPassOn(string method, string head, string expected)
     {
         await using var backend = new RawServer(async (peer, _) =>

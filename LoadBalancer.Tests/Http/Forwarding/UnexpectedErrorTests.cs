@@ -20,7 +20,9 @@ internal sealed class UnexpectedErrorTests
         var time = TimeProvider.System;
         var options = new HttpListenerOptions
         {
-            Address = TestNode.Parse("http://127.0.0.1:0"), Pool = "web", AccessLog = directory.File("access.log"),
+            Address = TestNode.Parse("http://127.0.0.1:0"),
+            Pool = "web",
+            AccessLog = directory.File("access.log"),
         };
         using var logs = new AccessLogs(
             new Dictionary<string, ListenerOptions> { ["web"] = options }, time, NullLogger<AccessLog>.Instance);

@@ -115,7 +115,9 @@ internal sealed class AccessLogLineTests
         RawServer backend, TemporaryDirectory directory, Func<HttpListenerOptions, HttpListenerOptions>? listener = null) =>
         TestNode.StartAsync([backend.Address], listener: options => (listener ?? (same => same))(options with
         {
-            AccessLog = directory.File("access.log"), MaxRequestBodySize = 50, StatusEndpoints = true,
+            AccessLog = directory.File("access.log"),
+            MaxRequestBodySize = 50,
+            StatusEndpoints = true,
         }));
 
     private static int LengthIn(string head) => int.Parse(

@@ -310,7 +310,7 @@ internal sealed class Http2ClientTests
             "\0\u0007:method\u0007CONNECT\0\u0009:protocol\u0009websocket" +
             "\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
 
-        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Payload.Should().Be("The backend sent an invalid answer\n");
+        (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Payload.Should().Be("The backend does not accept this WebSocket\n");
     }
 
     private static Task<TestNode> StartAsync(RawServer backend) =>

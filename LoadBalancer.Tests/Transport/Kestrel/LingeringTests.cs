@@ -54,7 +54,7 @@ internal sealed class LingeringTests(string transport)
         {
             _clock.Advance(Second);
         }
-        await Eventually.BeTrueAsync(() => IsReset(client), "it is reset");
+        await Eventually.BeTrueAsync(() => IsResetAsync(client), "it is reset");
         await ending;
     }
 
@@ -70,7 +70,7 @@ internal sealed class LingeringTests(string transport)
             () =>
             {
                 _clock.Advance(Second);
-                return IsReset(client);
+                return IsResetAsync(client);
             },
             "it is reset");
         await ending;
@@ -85,11 +85,11 @@ internal sealed class LingeringTests(string transport)
         await server.Transport.Input.CompleteAsync();
     }
 
-    private static bool IsReset(RawPeer client)
+    private static async Task<bool> IsResetAsync(RawPeer client)
     {
         try
         {
-            client.SendAsync("x").GetAwaiter().GetResult();
+            await client.SendAsync("x");
             return false;
         }
         catch (SocketException)

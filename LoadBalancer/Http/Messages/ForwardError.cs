@@ -62,7 +62,7 @@ public enum ForwardError
     /// <summary>The backend's certificate is not trusted, or the TLS handshake failed.</summary>
     Tls,
 
-    /// <summary>The client wants a WebSocket, which the backend does not accept over HTTP/2.</summary>
+    /// <summary>The client wants a WebSocket over HTTP/2, or the backend speaks HTTP/2, and does not accept it.</summary>
     Upgrade,
 
     /// <summary>The backend closed the connection before the head of its response was complete.</summary>
@@ -114,7 +114,7 @@ internal static class ForwardErrors
         ForwardError.Connect => (502, "The backend could not be reached", "connection_refused"),
         ForwardError.ConnectTimeout => (504, "The backend could not be reached in time", "connection_timeout"),
         ForwardError.Tls => (502, "No secure connection to the backend", "tls_certificate_error"),
-        ForwardError.Upgrade => (502, "The backend does not accept WebSockets over HTTP/2", "http_upgrade_failed"),
+        ForwardError.Upgrade => (502, "The backend does not accept this WebSocket", "http_upgrade_failed"),
         ForwardError.ResponseHead => (502, "The backend closed the connection without an answer", "connection_terminated"),
         ForwardError.ResponseMalformed => (502, "The backend sent an invalid answer", "http_protocol_error"),
         ForwardError.ResponseTimeout => (504, "The backend did not answer in time", "http_response_timeout"),

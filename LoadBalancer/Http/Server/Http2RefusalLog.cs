@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
+using System.Reflection;
 using Microsoft.AspNetCore.Connections;
 
 namespace LoadBalancer.Http.Server;
@@ -11,7 +12,9 @@ namespace LoadBalancer.Http.Server;
 /// </summary>
 /// <param name="inner">Makes the loggers.</param>
 /// <param name="refused">Called for each refusal, with the client's address, the status that fits, and the cause.</param>
-internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, int, string> refused) : ILoggerFactory
+/// <param name="time">The clock.</param>
+internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, int, string> refused, TimeProvider time)
+    : ILoggerFactory
 {
     private const string Kestrel = "Microsoft.AspNetCore.Server.Kestrel.";
 
@@ -22,7 +25,12 @@ internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, i
     private const int HeaderCompressionError = 31;
     private const int StreamReset = 35;
 
+    private const int MaxLooks = 100; // at stacks, in a second
+
     private readonly ConcurrentDictionary<string, IPAddress?> _connections = new();
+    private PropertyInfo? _code;
+    private long _lookingSince = time.GetTimestamp();
+    private int _looks;
 
     /// <summary>Knows the client of a connection that speaks HTTP/2 while it lasts.</summary>
     public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
@@ -80,11 +88,29 @@ internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, i
         }
     }
 
-    private static string? CodeOf(Exception? error) => error?.GetType().GetProperty("ErrorCode")?.GetValue(error)?.ToString();
+    private string? CodeOf(Exception? error)
+    {
+        _code ??= error?.GetType().GetProperty("ErrorCode"); // The type is internal, and always the same.
+        return _code?.GetValue(error)?.ToString();
+    }
 
-    // A body that is longer or shorter than announced belongs to a request that the pipeline has, and logs.
-    private static bool IsBody(Exception? error) => error is not null && new StackTrace(error).GetFrames()
-        .Any(frame => frame.GetMethod()?.Name is "OnDataAsync" or "ProcessDataFrameAsync" or "DecodeTrailersAsync");
+    // A body that is longer or shorter than announced belongs to a request that the pipeline has, and logs; unless it ended with its head,
+    // which only the stack tells. That takes time, and a client can bring it about as often as it likes, so it is not always looked at.
+    private bool IsBody(Exception? error) =>
+        error?.Message.Contains("More data received than specified in the Content-Length", StringComparison.Ordinal) == true
+        || error?.Message.Contains("Less data received than specified in the Content-Length", StringComparison.Ordinal) == true
+        && MayLook() && new StackTrace(error).GetFrames().Any(frame =>
+            frame.GetMethod()?.Name is "OnDataAsync" or "ProcessDataFrameAsync" or "DecodeTrailersAsync");
+
+    private bool MayLook()
+    {
+        if (time.GetElapsedTime(Volatile.Read(ref _lookingSince)) >= TimeSpan.FromSeconds(1))
+        {
+            Volatile.Write(ref _lookingSince, time.GetTimestamp());
+            Volatile.Write(ref _looks, 0);
+        }
+        return Interlocked.Increment(ref _looks) <= MaxLooks;
+    }
 
     private sealed class Listening(Http2RefusalLog log, ILogger inner) : ILogger
     {

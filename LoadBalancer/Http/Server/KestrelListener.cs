@@ -77,7 +77,7 @@ public sealed class KestrelListener : IListener
             builder.WebHost.UseQuic();
         }
         var badRequests = new BadRequestLog(name, accessLog, layout, errors, time);
-        _http2Refusals = SpeaksHttp2 ? new Http2RefusalLog(loggers, badRequests.OnReset) : null;
+        _http2Refusals = SpeaksHttp2 ? new Http2RefusalLog(loggers, badRequests.OnReset, time) : null;
         builder.Services.AddSingleton(_http2Refusals ?? loggers);
         builder.Services.AddSingleton<DiagnosticSource>(badRequests);
         builder.Services.AddSingleton<IConnectionListenerFactory>(CreateTransport(time, loggers));

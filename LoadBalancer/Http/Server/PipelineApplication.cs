@@ -104,8 +104,8 @@ internal sealed class RequestSlot(IFeatureCollection features)
     public bool IsRunning { get; private set; } = true;
 
     /// <summary>
-    /// Whether the features are those of a request that the pipeline has seen: one that is running, or is over, while Kestrel reads the rest
-    /// of its body.
+    /// Whether the features are those of a request that the pipeline has seen: one that is running, or is over, while Kestrel reads the
+    /// rest of its body.
     /// </summary>
     public static bool IsKnown(IFeatureCollection features) =>
         features is IHostContextContainer<RequestSlot> { HostContext.IsRunning: true } || features.Get<RequestSlot>() is not null;

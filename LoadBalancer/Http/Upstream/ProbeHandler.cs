@@ -47,7 +47,8 @@ internal sealed class ProbeHandler : HttpMessageHandler
 
     private static string HeadOf(HttpRequestMessage request)
     {
-        var head = new StringBuilder($"{request.Method} {request.RequestUri!.PathAndQuery} HTTP/1.1\r\nHost: {request.RequestUri.Authority}\r\n");
+        var uri = request.RequestUri!;
+        var head = new StringBuilder($"{request.Method} {uri.PathAndQuery} HTTP/1.1\r\nHost: {uri.Authority}\r\n");
         foreach (var (name, value) in request.Headers.NonValidated)
         {
             head.Append(name).Append(": ").Append(value).Append("\r\n");

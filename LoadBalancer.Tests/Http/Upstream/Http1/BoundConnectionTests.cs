@@ -39,7 +39,8 @@ internal sealed class BoundConnectionTests
             [backend.Address], listener: listener => listener with { HttpVersion = HttpVersion.Version20 });
         using var request = new HttpRequestMessage(HttpMethod.Get, "/")
         {
-            Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            Version = HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
         };
         request.Headers.TryAddWithoutValidation("Authorization", "NTLM abc");
 

@@ -113,13 +113,13 @@ internal sealed class Http2WebSocketTests
             using var client = await node.ConnectAsync();
             await client.SendAsync(Upgrade);
             (await client.ReadResponseAsync()).Should().StartWith("HTTP/1.1 502").And.Contain("http_upgrade_failed")
-                .And.Contain("does not accept WebSockets over HTTP/2");
+                .And.Contain("does not accept this WebSocket");
         }
         else
         {
             using var client = await Http2Peer.ConnectAsync(node.Port);
             await client.SendFrameAsync(Headers, EndHeaders, 1, Encode(Connect));
-            (await client.ReadFrameAsync(Data))!.Value.Payload.Should().Contain("does not accept WebSockets over HTTP/2");
+            (await client.ReadFrameAsync(Data))!.Value.Payload.Should().Contain("does not accept this WebSocket");
         }
 
         backend.Connections.Values.SelectMany(peer => peer.Seen).Should().NotContain(frame => frame.Type == Headers);

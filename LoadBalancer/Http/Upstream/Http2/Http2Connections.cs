@@ -26,8 +26,8 @@ internal sealed class Http2Connections : IDisposable
     // Requests that come from no event loop (of HTTP/2 clients) share one connection up to this many, before the next core is used too.
     private const int WorthAnother = 16;
 
-    // No backend is known to accept less.
-    private const int LargeHead = 4 * 1024;
+    /// <summary>The size of fields from which on it must be known what the backend accepts: none is known to accept less.</summary>
+    public const int LargeHead = 4 * 1024;
 
     private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromSeconds(1);
 

@@ -167,19 +167,23 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public ValueTask SendAsync(ReadOnlyMemory<byte> piece, bool isLast) => _stream.SendAsync(piece, isLast);
 
     /// <inheritdoc/>
-    public ValueTask EndAsync(IReadOnlyList<(string Name, string Value)> trailers)
+    public async ValueTask EndAsync(IReadOnlyList<(string Name, string Value)> trailers)
     {
         if (trailers.Count == 0)
         {
-            return _stream.SendAsync(default, isLast: true);
+            await _stream.SendAsync(default, isLast: true);
+            return;
         }
         using var block = Http2HeadWriter.Write(trailers);
+        if (block.ListSize > Http2Connections.LargeHead)
+        {
+            await _stream.HasSettings.WaitAsync(_stream.Aborted);
+        }
         if (block.ListSize > _stream.MaxHeadSize)
         {
             throw new ForwardException(ForwardError.HeadTooLarge, $"it accepts trailers of at most {_stream.MaxHeadSize} bytes");
         }
         _stream.SendTrailers(block.Written.Span);
-        return ValueTask.CompletedTask;
     }
 
     /// <inheritdoc/>

@@ -95,6 +95,9 @@ internal sealed class Http2Stream(TimeProvider time, bool isBodyless) : IDisposa
     /// <summary>How much may be sent before the backend makes more room, in bytes; negative where it has reduced it.</summary>
     public long SendWindow { get; private set; }
 
+    /// <summary>See <see cref="Http2Connection.HasSettings"/>.</summary>
+    public Task HasSettings => _connection!.HasSettings;
+
     /// <summary>The largest section of fields that the backend accepts, in bytes, as far as it is known.</summary>
     public long MaxHeadSize => _connection!.MaxHeadSize;
 
