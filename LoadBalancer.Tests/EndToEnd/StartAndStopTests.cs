@@ -57,6 +57,12 @@ internal sealed class StartAndStopTests : IDisposable
     }
 
     [Test]
+    public async Task Start_AddressOfAnotherMachine_SaysNothingButThat() =>
+        (await ProgramUnderTest.RunAsync(
+            "LoadBalancer", "--config", _file, "--LoadBalancer:Listeners:raw:Address=tcp://192.0.2.1:1234"))
+        .Should().Be((1, "", "listener 'raw': cannot listen on tcp://192.0.2.1:1234: this machine does not have the address"));
+
+    [Test]
     [Platform("Linux")]
     public async Task Start_TooFewFiles_SaysNothingButThat()
     {

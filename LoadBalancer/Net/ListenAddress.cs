@@ -43,7 +43,11 @@ internal static class ListenAddress
 
     /// <summary>Why an address could not be bound or listened on, in words for the operator.</summary>
     public static string WhyNot(Exception exception) =>
-        exception.GetBaseException() is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse }
-            ? "the port is taken by another program"
-            : exception.GetBaseException().Message;
+        (exception.GetBaseException() as SocketException)?.SocketErrorCode switch
+        {
+            SocketError.AddressAlreadyInUse => "the port is taken by another program",
+            SocketError.AddressNotAvailable => "this machine does not have the address",
+            SocketError.AccessDenied => "permission denied; on Linux ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+            _ => exception.GetBaseException().Message,
+        };
 }
