@@ -11,7 +11,7 @@ internal sealed class TcpTests
 {
     private const int Files = 256;
     private const string Complaint =
-        "listener 'chat': connections wait to be accepted, for no more files can be opened; raise the limit (ulimit -n)";
+        "listener 'chat': connections wait to be accepted, because too few files are left; raise the limit (ulimit -n)";
 
     [Test]
     [Platform("Linux")]

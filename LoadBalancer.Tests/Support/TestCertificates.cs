@@ -75,6 +75,20 @@ internal sealed class TestCertificates : IDisposable
         return issued with { File = Write(file + ".pem", File.ReadAllText(issued.File!) + "\n" + intermediate.ExportCertificatePem()) };
     }
 
+    /// <summary>
+    /// Issues a certificate through an authority in between, which is not in the file; the certificate says where to fetch it (RFC 5280
+    /// section 4.2.2.1).
+    /// </summary>
+    public CertificateOptions IssueThroughAbsentIntermediate(string file, string address, params string[] names)
+    {
+        using var intermediate = MakeAuthority("CN=Test Intermediate", _authority);
+        return Issue(intermediate, file, names, extension: new X509AuthorityInformationAccessExtension(null, [address]));
+    }
+
+    /// <summary>As <see cref="Issue(string, string[])"/>, a certificate that is for clients alone (RFC 5280 section 4.2.1.12).</summary>
+    public CertificateOptions IssueForClients(string file, params string[] names) =>
+        Issue(_authority, file, names, extension: new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.2")], critical: true));
+
     /// <summary>Writes any file beside the certificates.</summary>
     public string Write(string file, string text)
     {
@@ -106,12 +120,16 @@ internal sealed class TestCertificates : IDisposable
     private static string SubjectOf(string[] names) => "CN=" + names[0].Trim('*', '.');
 
     private CertificateOptions Issue(
-        X509Certificate2 issuer, string file, string[] names, DateTimeOffset? end = null, DateTimeOffset? begin = null)
+        X509Certificate2 issuer, string file, string[] names, DateTimeOffset? end = null, DateTimeOffset? begin = null,
+        X509Extension? extension = null)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        return Issue(
-            issuer, file, new CertificateRequest(SubjectOf(names), key, HashAlgorithmName.SHA256), key, names,
-            end ?? Yesterday.AddMonths(6), begin);
+        var request = new CertificateRequest(SubjectOf(names), key, HashAlgorithmName.SHA256);
+        if (extension is not null)
+        {
+            request.CertificateExtensions.Add(extension);
+        }
+        return Issue(issuer, file, request, key, names, end ?? Yesterday.AddMonths(6), begin);
     }
 
     private CertificateOptions Issue(

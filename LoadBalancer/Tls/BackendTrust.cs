@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
@@ -54,10 +55,10 @@ public sealed partial class BackendTrust : IDisposable
     /// <param name="protocols">What to offer for negotiation.</param>
     /// <param name="cancellationToken">Cancelled when the connection is not needed any more.</param>
     /// <exception cref="AuthenticationException">The certificate is not trusted, or the backend speaks no TLS.</exception>
-    public async Task<SslStream> HandshakeAsync(
+    public async Task<BackendTlsStream> HandshakeAsync(
         Socket socket, string host, List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
     {
-        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true)); // closes the socket with itself
+        var tls = BackendTlsStream.Over(socket);
         try
         {
             await tls.AuthenticateAsClientAsync(ForHost(host, protocols), cancellationToken);
@@ -77,9 +78,16 @@ public sealed partial class BackendTrust : IDisposable
     {
         var client = new SslClientAuthenticationOptions
         {
-            TargetHost = _options.ServerName ?? host,
+            TargetHost = Ascii(_options.ServerName ?? host),
             ApplicationProtocols = protocols,
-            CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
+            EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
+            CertificateChainPolicy = new X509ChainPolicy
+            {
+                RevocationMode = X509RevocationMode.NoCheck,
+                // Otherwise an issuer that the backend does not send is fetched from wherever its certificate says, by the thread of the
+                // handshake, even if nothing is verified.
+                DisableCertificateDownloads = true,
+            },
         };
         if (!_options.Verify)
         {
@@ -89,14 +97,23 @@ public sealed partial class BackendTrust : IDisposable
         }
         else if (_authorities is { } authorities)
         {
-            client.CertificateChainPolicy = new X509ChainPolicy
-            {
-                TrustMode = X509ChainTrustMode.CustomRootTrust,
-                RevocationMode = X509RevocationMode.NoCheck,
-            };
+            client.CertificateChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
             client.CertificateChainPolicy.CustomTrustStore.AddRange(authorities);
         }
         return client;
+    }
+
+    // Certificates have international names in A-labels (RFC 5280 section 7.2), and are compared with the name as it is.
+    private static string Ascii(string name)
+    {
+        try
+        {
+            return System.Text.Ascii.IsValid(name) ? name : new IdnMapping().GetAscii(name);
+        }
+        catch (ArgumentException)
+        {
+            return name; // No certificate has it.
+        }
     }
 
     // Compares the text, as CertificateStore does. A text that is wrong is remembered too, so that it is logged only once.

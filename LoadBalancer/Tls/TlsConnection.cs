@@ -1,4 +1,3 @@
-using System.Net.Security;
 using System.Net.Sockets;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
@@ -8,7 +7,7 @@ namespace LoadBalancer.Tls;
 /// <summary>
 /// A backend's connection through TLS. While it is parked a read is already under way, as with <see cref="SocketConnection"/>.
 /// </summary>
-internal sealed class TlsConnection(Socket socket, SslStream tls, ILogger logger) : IReusableConnection
+internal sealed class TlsConnection(Socket socket, BackendTlsStream tls, ILogger logger) : IReusableConnection
 {
     private const int InUse = 0;
     private const int Parked = 1;
@@ -16,6 +15,9 @@ internal sealed class TlsConnection(Socket socket, SslStream tls, ILogger logger
 
     private int _state;
     private Task<int>? _readAhead;
+
+    /// <inheritdoc/>
+    public bool IsCutOff => tls.IsCutOff;
 
     /// <inheritdoc/>
     public async ValueTask SendAsync(ReadOnlyMemory<byte> data) => await tls.WriteAsync(data); // fails through the task, disposed or not
@@ -57,10 +59,30 @@ internal sealed class TlsConnection(Socket socket, SslStream tls, ILogger logger
     public void Dispose()
     {
         TryResume(); // The read that is under way ends with the socket, and that is not the backend's doing.
+        NotifyClose();
         EndSending(); // The framework would reset a connection on which something is under way.
         socket.Dispose(); // Before TLS, so that no alert is waited for.
         tls.Dispose();
     }
+
+    // RFC 8446 section 6.1. Sent in this call if the system has room for it, and otherwise not: nothing waits for a backend here.
+    private void NotifyClose()
+    {
+        try
+        {
+            var notifying = tls.ShutdownAsync();
+            if (!notifying.IsCompletedSuccessfully)
+            {
+                BackgroundTask.Run(ForgetAsync(notifying), logger, "ending a TLS connection");
+            }
+        }
+        catch (Exception e) when (e is InvalidOperationException or IOException)
+        {
+            // Something is being sent, which is not the end of what was to be sent; or it has ended already.
+        }
+    }
+
+    private static async Task ForgetAsync(Task task) => await task.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     private void EndSending()
     {

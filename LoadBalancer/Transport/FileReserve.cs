@@ -11,9 +11,6 @@ namespace LoadBalancer.Transport;
 [SupportedOSPlatform("linux")]
 internal static class FileReserve
 {
-    /// <summary>How many connections each port can have at least.</summary>
-    public const int LeastShare = 4;
-
     // The runtime and the code alone need about 180.
     private const int LeastLimit = 256;
 
@@ -54,10 +51,10 @@ internal static class FileReserve
     /// <param name="limit">How many files may be open.</param>
     internal static bool MayTake(int file, int open, int ports, int limit) =>
         file < ClientsEnd(limit) - SharedFiles(limit)
-        || file < ClientsEnd(limit) && open < Math.Max(LeastShare, SharedFiles(limit) / Math.Max(1, ports));
+        || file < ClientsEnd(limit) && open < Math.Max(1, SharedFiles(limit) / Math.Max(1, ports));
 
     // Beyond them there is room for backends, code and the like.
-    private static int ClientsEnd(int limit) => limit - Math.Max(64, limit / 8);
+    private static int ClientsEnd(int limit) => limit - SharedFiles(limit);
 
-    private static int SharedFiles(int limit) => limit / 8;
+    private static int SharedFiles(int limit) => Math.Max(64, limit / 8);
 }

@@ -28,6 +28,12 @@ internal interface IConnection : IDisposable
 internal interface IReusableConnection : IConnection
 {
     /// <summary>
+    /// Whether its end, which was received, was not announced by the other side, so that somebody in between may have made it (RFC 8446
+    /// section 6.1). Only TLS can tell.
+    /// </summary>
+    bool IsCutOff => false;
+
+    /// <summary>
     /// Parks the connection; no call may be pending. If anything arrives while it is parked, also the end, it counts as closed.
     /// </summary>
     /// <param name="memory">

@@ -10,7 +10,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http.Server;
 
-/// <summary>TLS towards clients: which certificate, which version, and how plain clients are brought there.</summary>
+/// <summary>HTTP through TLS, and how plain clients are brought there. See also ListenerTlsTests.</summary>
 internal sealed class TlsListenerTests
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -22,92 +22,6 @@ internal sealed class TlsListenerTests
 
     [TearDown]
     public void DeleteCertificates() => _certificates.Dispose();
-
-    [TestCase("shop.example", "shop.example")]
-    [TestCase("SHOP.example", "shop.example")]
-    [TestCase("a.example", "example")] // the wildcard's
-    [TestCase("a.b.example", "default.test")]
-    [TestCase("other.test", "default.test")]
-    [TestCase("", "default.test")]
-    [TestCase("xn--bcher-kva.example", "xn--bcher-kva.example")]
-    [TestCase("b\u00fccher.example", "xn--bcher-kva.example")]
-    public async Task Certificate_NameAskedFor_ChoosesIt(string serverName, string subject)
-    {
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(
-            backend, _certificates.Issue("default", "default.test"), _certificates.Issue("wildcard", "*.example"),
-            _certificates.Issue("shop", "shop.example", "www.shop.example"), _certificates.Issue("idn", "xn--bcher-kva.example"));
-
-        (await SubjectAsync(node, serverName)).Should().Be(subject);
-    }
-
-    [Test]
-    public async Task Certificate_FilesChange_IsTakenUpWithinFiveSeconds()
-    {
-        var clock = new FakeTimeProvider();
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(backend, clock, _certificates.Issue("it", "before.test"));
-        (await SubjectAsync(node, "it")).Should().Be("before.test");
-
-        _certificates.Write("it.key", "half");
-        clock.Advance(TimeSpan.FromSeconds(5));
-        (await SubjectAsync(node, "it")).Should().Be("before.test", "a pair that does not fit is not taken up");
-
-        _certificates.Issue("it", "after.test");
-        clock.Advance(TimeSpan.FromSeconds(5));
-        (await SubjectAsync(node, "it")).Should().Be("after.test");
-    }
-
-    [Test]
-    public async Task Certificate_IssuerInItsFile_IsSentToo()
-    {
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(backend, _certificates.IssueThroughIntermediate("it", "it.test"));
-        var sent = new List<string>();
-
-        await using var tls = await HandshakeAsync(node, "it.test", SslProtocols.None, (_, _, chain, _) =>
-        {
-            sent.AddRange(chain!.ChainPolicy.ExtraStore.Select(certificate => certificate.Subject));
-            return true;
-        });
-
-        sent.Should().Contain("CN=Test Intermediate");
-    }
-
-    [TestCase(SslProtocols.Tls12)]
-    [TestCase(SslProtocols.Tls13)]
-    public async Task Protocol_Tls12And13_AreSpoken(SslProtocols protocol)
-    {
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
-
-        await using var tls = await HandshakeAsync(node, "it.test", protocol);
-
-        tls.SslProtocol.Should().Be(protocol);
-    }
-
-    [Test]
-    public async Task Protocol_Older_IsRefused()
-    {
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
-
-#pragma warning disable CA5397, SYSLIB0039 // What is refused must be asked for.
-        await FluentActions.Awaiting(() => HandshakeAsync(node, "it.test", SslProtocols.Tls11)).Should().ThrowAsync<Exception>();
-#pragma warning restore CA5397, SYSLIB0039
-    }
-
-    [ByteCase("\u0015\u0003\u0001\u0000\u0002\u0002\u0046")] // an alert
-    [ByteCase("\u0016\u0003\u0001\u0000\u0005\u0001\u0000\u0000\u0001\u0000")] // a hello without anything in it
-    [ByteCase("\u0016\u0003\u0001\u0010\u0000\u0001")] // less than its length says
-    [ByteCase("\u0000\u0001")]
-    public async Task Handshake_Nonsense_EndsTheConnectionAndIsNoErrorOfOurs(string bytes)
-    {
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(backend, _certificates.Issue("it", "it.test"));
-
-        (await node.ExchangeAsync(bytes)).Should().NotContain("200");
-    }
 
     [TestCase("GET /a?secret HTTP/1.1\r\nHost: a\r\n\r\n", "\"GET /a HTTP/1.1\" 400 49 ")]
     [TestCase("POST /b HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello", "\"POST /b HTTP/1.0\" 400 49 ")]
@@ -130,27 +44,6 @@ internal sealed class TlsListenerTests
             .And.EndWith("\r\n\r\nThe plain HTTP request was sent to an HTTPS port\n");
         backend.Accepted.Should().Be(0);
         await Eventually.BeTrueAsync(() => File.ReadAllText(log).Contains(line, StringComparison.Ordinal), "it is logged");
-    }
-
-    [Test]
-    public async Task Handshake_NotWithinItsTime_IsReset()
-    {
-        var clock = new FakeTimeProvider();
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(backend, clock, _certificates.Issue("it", "it.test"));
-        using var client = await node.ConnectAsync();
-        await client.SendAsync("\u0016");
-
-        var end = client.ReadToItsEndAsync();
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                clock.Advance(TimeSpan.FromSeconds(10));
-                return end.IsCompleted;
-            },
-            "it was closed");
-
-        (await end).Text.Should().BeEmpty();
     }
 
     [TestCase("http/1.0")]
@@ -185,48 +78,6 @@ internal sealed class TlsListenerTests
         await tls.WriteAsync("GET / HTTP/1.0\r\n\r\n"u8.ToArray());
 
         (await reader.ReadToEndAsync()).Should().StartWith("HTTP/1.1 200").And.EndWith("\r\n\r\nok");
-    }
-
-    [TestCase(TlsCipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "rsa.test")]
-    [TestCase(TlsCipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ecdsa.test")]
-    [SupportedOSPlatform("linux")]
-    public async Task Certificate_RsaAndEcdsaForAName_ClientGetsWhatItCanVerify(TlsCipherSuite suite, string subject)
-    {
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(
-            backend, _certificates.IssueRsa("rsa", "rsa.test", "it.test"), _certificates.Issue("ecdsa", "ecdsa.test", "it.test"));
-
-        await using var tls = await HandshakeAsync(node, new SslClientAuthenticationOptions
-        {
-            TargetHost = "it.test",
-            EnabledSslProtocols = SslProtocols.Tls12,
-            CipherSuitesPolicy = new CipherSuitesPolicy([suite]),
-        });
-
-        SubjectOf(tls).Should().Be(subject);
-    }
-
-    [TestCase("pfx", null)]
-    [TestCase("pfx", "secret")]
-    [TestCase("pem", "secret")]
-    public async Task Certificate_PfxOrEncryptedKey_IsUsed(string kind, string? password)
-    {
-        await using var backend = RawServer.Answering(Ok);
-        var plain = _certificates.Issue("it", "it.test");
-        await using var node = await StartAsync(
-            backend, kind == "pfx" ? _certificates.AsPfx(plain, password) : _certificates.WithEncryptedKey(plain, password!));
-
-        (await SubjectAsync(node, "it.test")).Should().Be("it.test");
-    }
-
-    [Test]
-    public async Task MinProtocol_Tls13_RefusesTls12()
-    {
-        await using var backend = RawServer.Answering(Ok);
-        await using var node = await StartAsync(backend, listener => listener with { MinProtocol = TlsVersion.Tls13 });
-
-        await FluentActions.Awaiting(() => HandshakeAsync(node, "it.test", SslProtocols.Tls12)).Should().ThrowAsync<Exception>();
-        await using var tls = await HandshakeAsync(node, "it.test", SslProtocols.Tls13);
     }
 
     [Test]

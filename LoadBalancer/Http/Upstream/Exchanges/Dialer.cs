@@ -26,10 +26,10 @@ internal sealed class Dialer(EndpointAddress address, PoolOptions options, Backe
     /// <exception cref="ForwardException">
     /// It could not be opened, or the backend's certificate is not trusted, or not within <see cref="TimeoutOptions.Connect"/>.
     /// </exception>
-    public Task<(Socket Socket, SslStream Tls)> OpenTlsAsync(
+    public Task<(Socket Socket, BackendTlsStream Tls)> OpenTlsAsync(
         List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
     {
-        async Task<(Socket, SslStream)> OpenAsync(CancellationToken token)
+        async Task<(Socket, BackendTlsStream)> OpenAsync(CancellationToken token)
         {
             var socket = await Connector.OpenSocketAsync(address, token);
             return (socket, await trust.HandshakeAsync(socket, address.Host, protocols, token));

@@ -56,6 +56,9 @@ internal sealed class Http1Connection : IDisposable
     /// <summary>The bytes that were received and not yet consumed.</summary>
     public ReadOnlySpan<byte> Unread => _buffer.AsSpan(_start, _end - _start);
 
+    /// <summary>See <see cref="IReusableConnection.IsCutOff"/>.</summary>
+    public bool IsCutOff => _connection.IsCutOff;
+
     /// <summary>Sends all of it.</summary>
     public ValueTask SendAsync(ReadOnlyMemory<byte> data) => _connection.SendAsync(data);
 

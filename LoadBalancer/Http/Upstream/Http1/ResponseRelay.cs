@@ -107,6 +107,11 @@ internal static class ResponseRelay
         {
             throw new IOException($"connection closed {from.BodyLeft} bytes before the end");
         }
+        if (count == 0 && connection.IsCutOff)
+        {
+            // A body that ends with the connection (RFC 9112 section 9.8).
+            throw new IOException("connection closed without close_notify of TLS, so that a part of the response may be missing");
+        }
         from.BodyLeft -= count;
         return count;
     }
