@@ -99,7 +99,8 @@ internal sealed class OutOfFilesTests
         }));
         await using var program = await ProgramUnderTest.StartWithFilesAsync(Files, "LoadBalancer", "--config", file);
         await Eventually.BeTrueAsync(
-            () => program.Output.Any(line => line.Contains("listener 'web' listens on", StringComparison.Ordinal)), "it listens everywhere");
+            () => program.Output.Any(line => line.Contains("listener 'web' listens on", StringComparison.Ordinal)),
+            "it listens everywhere");
         File.Delete(file);
 
         var clients = await Task.WhenAll(

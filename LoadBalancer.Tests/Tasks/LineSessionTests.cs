@@ -3,7 +3,6 @@ using System.Text;
 using LoadBalancer.Balancing;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
-using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tasks;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport;
