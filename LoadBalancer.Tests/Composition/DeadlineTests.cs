@@ -35,7 +35,8 @@ internal sealed class DeadlineTests
         new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", "", Preface),
         new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", Preface, Settings),
         new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", Preface + Settings, HeadersWithoutEnd),
-        new("Http, HTTP/2", "the last CONTINUATION", Http.RequestHeadersTimeout, "h2", Preface + Settings + HeadersWithoutEnd, Continuation),
+        new("Http, HTTP/2", "the last CONTINUATION", Http.RequestHeadersTimeout, "h2", Preface + Settings + HeadersWithoutEnd,
+            Continuation),
         new("Management", "the rest of the head", TimeSpan.FromSeconds(10), "management", "G", "ET / HTTP/1.1\r\nHost: 127.0.0.1"),
         new("Management", "the whole body", BodyReader.Timeout, "management",
             $"PATCH /api/pools/web/backends/b HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {Token}\r\n"

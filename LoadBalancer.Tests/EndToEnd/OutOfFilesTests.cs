@@ -99,13 +99,15 @@ internal sealed class OutOfFilesTests
         }));
         await using var program = await ProgramUnderTest.StartWithFilesAsync(Files, "LoadBalancer", "--config", file);
         await Eventually.BeTrueAsync(
-            () => program.Output.Any(line => line.Contains("listener 'web' listens on", StringComparison.Ordinal)), "it listens everywhere");
+            () => program.Output.Any(line => line.Contains("listener 'web' listens on", StringComparison.Ordinal)),
+            "it listens everywhere");
         File.Delete(file);
 
         var clients = await Task.WhenAll(
             Enumerable.Range(0, Files + 100).Select(i => RawPeer.ConnectAsync(ports[flooded[i % flooded.Length]])));
         await Eventually.BeTrueAsync(
-            () => program.Output.Any(line => line.Contains("no more files can be opened", StringComparison.Ordinal)), "no files are left");
+            () => program.Output.Any(line => line.Contains("connections wait to be accepted", StringComparison.Ordinal)),
+            "no files are left");
 
         foreach (var client in clients)
         {

@@ -19,9 +19,10 @@ internal sealed class LineWriter : IDisposable
     /// <param name="broken">Called once, with the reason, when nothing can be sent any more; on any thread.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets what fails unexpectedly.</param>
-    /// <param name="share">Counts what waits because the peer does not read.</param>
+    /// <param name="share">Counts what waits because the peer does not read; null if nothing counts it.</param>
     public LineWriter(
-        IConnection connection, TimeSpan sendTimeout, Action<string> broken, TimeProvider time, ILogger logger, BufferShare share) =>
+        IConnection connection, TimeSpan sendTimeout, Action<string> broken, TimeProvider time, ILogger logger,
+        BufferShare? share = null) =>
         _queue = new SendQueue(
             connection, SendLimits.None, sendTimeout, Outbox.Add,
             reason => broken(reason?.Message ?? $"it has read nothing for {sendTimeout}"), time, logger, share);
