@@ -58,7 +58,7 @@ internal sealed class RouteAnswerTests
         (await node.GetAsync("/")).Should().Contain("\r\nContent-Type: text/html\r\n").And.EndWith("\r\n\r\n<p>{path}");
 
         await File.WriteAllTextAsync(file, "<p>later");
-        File.SetLastWriteTimeUtc(file, DateTime.UtcNow.AddMinutes(1));
+        File.SetLastWriteTimeUtc(file, TimeProvider.System.GetUtcNow().UtcDateTime.AddMinutes(1));
 
         await Eventually.BeTrueAsync(async () => (await node.GetAsync("/")).EndsWith("<p>later", StringComparison.Ordinal), "it is read");
         File.Delete(file);

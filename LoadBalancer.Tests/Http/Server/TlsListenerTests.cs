@@ -1,12 +1,10 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
-using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http.Server;
 

@@ -1,12 +1,9 @@
-using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Text;
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
-using LoadBalancer.Tls;
 using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http.Upstream;

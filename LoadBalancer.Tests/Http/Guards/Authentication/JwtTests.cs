@@ -159,10 +159,13 @@ internal sealed class JwtTests : IDisposable
     private string Token(
         string algorithm = "RS256", string key = "rsa", string? keyId = "", (string Name, string Value)? claim = null, string header = "")
     {
-        var now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+        var now = TimeProvider.System.GetUtcNow().ToUnixTimeSeconds();
         var claims = new Dictionary<string, string>
         {
-            ["iss"] = "\"https://id.test\"", ["aud"] = "\"api\"", ["sub"] = "\"ann\"", ["exp"] = $"{now + 300}",
+            ["iss"] = "\"https://id.test\"",
+            ["aud"] = "\"api\"",
+            ["sub"] = "\"ann\"",
+            ["exp"] = $"{now + 300}",
         };
         if (claim is var (name, value))
         {
