@@ -132,8 +132,8 @@ internal sealed class ReloadTests
         await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));
 
         await node.ReloadedAsync(() => node.WriteAsync(
-            $"{{ \"web\": {{ \"Backends\": {{ {Backend("b2", _two)} }} }}, \"zzz\": {{ \"StickySession\": {{ \"KeyFile\": \"/dev/null\" " +
-                $"}}, \"Backends\": {{ {Backend("b2", _two)} }} }} }}"));
+            $"{{ \"web\": {{ \"Backends\": {{ {Backend("b2", _two)} }} }}, " +
+                $"\"zzz\": {{ \"StickySession\": {{ \"KeyFile\": \"/dev/null/key\" }}, \"Backends\": {{ {Backend("b2", _two)} }} }} }}"));
 
         node.Reloader.Refused.Should().Be(1);
         (await AnswersAsync(node, 2)).Should().Equal("one", "one");
