@@ -165,6 +165,7 @@ internal sealed class ManagementAccessTests
             "it is answered and closed");
 
         (await answer).Should().StartWith("HTTP/1.1 408").And.Contain("the body was not there within 10 s");
+        node.Log.Lines.Should().NotContain(line => line.Contains("Exception", StringComparison.Ordinal));
     }
 
     [Test]

@@ -1,4 +1,8 @@
+using System.Buffers;
+using System.Text;
 using System.Text.Json;
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Primitives;
 using static Microsoft.AspNetCore.Http.StatusCodes;
 
 namespace LoadBalancer.Management;
@@ -15,38 +19,50 @@ internal sealed class BodyReader(TimeProvider time)
     /// <summary>Reads JSON.</summary>
     /// <returns>Null where it is none.</returns>
     /// <exception cref="BadHttpRequestException">It is too large, or takes too long.</exception>
-    public Task<JsonElement?> ReadJsonAsync(HttpContext context) => ReadAsync<JsonElement?>(context, async cancellationToken =>
+    public async Task<JsonElement?> ReadJsonAsync(HttpContext context)
     {
         try
         {
-            using var document = await JsonDocument.ParseAsync(context.Request.Body, default, cancellationToken);
+            using var document = JsonDocument.Parse(await ReadAsync(context));
             return document.RootElement.Clone();
         }
         catch (JsonException)
         {
             return null;
         }
-    });
+    }
 
     /// <summary>Reads a form.</summary>
     /// <exception cref="BadHttpRequestException">It is too large, or takes too long.</exception>
-    /// <exception cref="InvalidDataException">It has too many fields, or is none.</exception>
-    public Task<IFormCollection> ReadFormAsync(HttpContext context) => ReadAsync(context, context.Request.ReadFormAsync);
-
-    private async Task<T> ReadAsync<T>(HttpContext context, Func<CancellationToken, Task<T>> read)
+    /// <exception cref="InvalidDataException">It has too many fields.</exception>
+    public async Task<Dictionary<string, StringValues>> ReadFormAsync(HttpContext context)
     {
-        using var late = new CancellationTokenSource(Timeout, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, context.RequestAborted);
-        try
+        using var form = new FormReader(Encoding.UTF8.GetString(await ReadAsync(context)));
+        return form.ReadForm();
+    }
+
+    // A read is woken, not cancelled by a token: Kestrel could not drain the body after that, and would log an exception.
+    private async Task<byte[]> ReadAsync(HttpContext context)
+    {
+        var body = context.Request.BodyReader;
+        await using var timer = time.CreateTimer(_ => body.CancelPendingRead(), null, Timeout, System.Threading.Timeout.InfiniteTimeSpan);
+        while (true)
         {
-            return await read(either.Token);
-        }
-        catch (OperationCanceledException) when (late.IsCancellationRequested && !context.RequestAborted.IsCancellationRequested)
-        {
-            context.Response.Headers.Connection = context.Request.Protocol == HttpProtocol.Http11 ? "close" : default;
-            throw new BadHttpRequestException(
-                $"the body was not there within {Timeout.TotalSeconds} s; expected as many bytes as Content-Length says",
-                Status408RequestTimeout);
+            var read = await body.ReadAsync();
+            if (read.IsCompleted)
+            {
+                var bytes = read.Buffer.ToArray();
+                body.AdvanceTo(read.Buffer.End);
+                return bytes;
+            }
+            body.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+            if (read.IsCanceled)
+            {
+                context.Response.Headers.Connection = context.Request.Protocol == HttpProtocol.Http11 ? "close" : default;
+                throw new BadHttpRequestException(
+                    $"the body was not there within {Timeout.TotalSeconds} s; expected as many bytes as Content-Length says",
+                    Status408RequestTimeout);
+            }
         }
     }
 }

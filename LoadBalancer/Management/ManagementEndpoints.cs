@@ -135,7 +135,7 @@ internal sealed class ManagementEndpoints(
             await Answer.ErrorAsync(context, Status415UnsupportedMediaType, $"expected a form ({Form}) with the field token");
             return;
         }
-        var check = guard.Check(request, (await bodies.ReadFormAsync(context))["token"].ToString());
+        var check = guard.Check(request, (await bodies.ReadFormAsync(context)).GetValueOrDefault("token").ToString());
         if (check == TokenCheck.Paused)
         {
             await RefusePausedAsync(context);
