@@ -51,6 +51,17 @@ internal sealed class TargetChangeTests
         (await node.LineAsync(sent, "X-A: x\r\n")).Should().StartWith("HTTP/1.1 400");
     }
 
+    [TestCase("""{ "Rewrite": { "Pattern": "^/(.*)-(.*)$", "To": "/v2/$1$2" }, "Pool": "api" }""", "/.-./x")]
+    [TestCase("""{ "Rewrite": { "Pattern": "^/(.*)-(.*)$", "To": "/v2/$1$2" }, "Pool": "api" }""", "/%2e-%2E/x")]
+    [TestCase("""{ "Rewrite": { "Pattern": "^/x$", "To": "/v2/.{header:X-A}/x" }, "Pool": "api" }""", "/x")]
+    [TestCase("""{ "Rewrite": { "Pattern": "^/x$", "To": "/v2/{header:X-A}{header:X-A}/x" }, "Pool": "api" }""", "/x")]
+    public async Task Rewrite_PartsThatMakeADotSegmentTogether_Is400(string route, string sent)
+    {
+        await using var node = await RouteNode.StartAsync(route);
+
+        (await node.LineAsync(sent, "X-A: .\r\n")).Should().StartWith("HTTP/1.1 400");
+    }
+
     [Test]
     public async Task Rewrite_ValueThatIsADotSegment_Is400()
     {
