@@ -146,7 +146,10 @@ internal sealed partial class Node : IHost
 
             // 2. Publish new and changed pools, switch the listeners to them, and only then retire unused pools.
             Pools.Commit(pools);
-            routes.ForEach(switchTo => switchTo());
+            foreach (var switchTo in routes)
+            {
+                switchTo();
+            }
             Pools.Retire(pools);
         }
         HostOptions.ShutdownTimeout = options.ShutdownTimeout;

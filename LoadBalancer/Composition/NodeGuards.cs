@@ -16,14 +16,22 @@ internal sealed class NodeGuards(TimeProvider time, ILoggerFactory loggers) : ID
     private readonly ILogger _logger = loggers.CreateLogger<NodeGuards>();
     private GuardSet _current = GuardSet.Empty;
 
-    /// <summary>Makes the guards of new options. Changes nothing yet.</summary>
+    /// <summary>Makes the guards of new options. Changes nothing yet: they are for <see cref="Commit"/> or <see cref="Discard"/>.</summary>
     /// <exception cref="StartException">A file cannot be used.</exception>
     public GuardSet Prepare(LoadBalancerOptions options)
     {
         var authenticators = new Dictionary<string, Guard<AuthenticationOptions, IAuthenticator>>(StringComparer.OrdinalIgnoreCase);
-        foreach (var (name, wanted) in options.Authentication)
+        try
         {
-            authenticators[name] = Known(_current.Authenticators, name, wanted) ?? new(wanted, Create(name, wanted));
+            foreach (var (name, wanted) in options.Authentication)
+            {
+                authenticators[name] = Known(_current.Authenticators, name, wanted) ?? new(wanted, Create(name, wanted));
+            }
+        }
+        catch
+        {
+            DisposeOfNew(authenticators.Values);
+            throw;
         }
         return new GuardSet(
             options.RateLimits.ToDictionary(
@@ -44,10 +52,21 @@ internal sealed class NodeGuards(TimeProvider time, ILoggerFactory loggers) : ID
         }
     }
 
+    /// <summary>Disposes of prepared guards that will not be used.</summary>
+    public void Discard(GuardSet next) => DisposeOfNew(next.Authenticators.Values);
+
     /// <inheritdoc/>
     public void Dispose()
     {
         foreach (var authenticator in _current.Authenticators.Values)
+        {
+            authenticator.Instance.Dispose();
+        }
+    }
+
+    private void DisposeOfNew(IEnumerable<Guard<AuthenticationOptions, IAuthenticator>> prepared)
+    {
+        foreach (var authenticator in prepared.Except(_current.Authenticators.Values))
         {
             authenticator.Instance.Dispose();
         }

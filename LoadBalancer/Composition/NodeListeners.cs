@@ -97,27 +97,20 @@ internal sealed class NodeListeners : IDisposable
     /// <summary>Makes the routing tables and relay targets for new options. Changes nothing yet.</summary>
     /// <param name="options">The options, which must be valid.</param>
     /// <param name="change">The pools that there will be.</param>
-    /// <returns>An action that publishes them; it cannot fail.</returns>
-    public List<Action> Prepare(LoadBalancerOptions options, PoolsChange change)
+    /// <returns>Actions that publish them; they cannot fail.</returns>
+    /// <exception cref="StartException">A file cannot be used.</exception>
+    public IReadOnlyList<Action> Prepare(LoadBalancerOptions options, PoolsChange change)
     {
-        var (forwarders, guards) = (change.Forwarders(), _guards.Prepare(options));
-        var switches = new List<Action> { () => _guards.Commit(guards) };
-        foreach (var listener in _listeners.Where(listener => CanBeRerouted(listener, options)))
+        var guards = _guards.Prepare(options);
+        try
         {
-            var now = options.Listeners[listener.Name];
-            switches.Add(() => _routedBy[listener.Name] = now);
-            if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
-            {
-                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, Parts(forwarders, guards, http.Name)));
-                switches.Add(() => (routing.Current, http.SendTimeout) = (table, SendTimeout(options)));
-            }
-            else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
-            {
-                var target = Target(tcpNow, options, change);
-                switches.Add(() => (tcp.Target, target.Pool.IsRelayed) = (target, true));
-            }
+            return [() => _guards.Commit(guards), .. Switches(options, change, guards)];
         }
-        return switches;
+        catch
+        {
+            _guards.Discard(guards);
+            throw;
+        }
     }
 
     /// <summary>Applies the new options of the listeners themselves: trusted proxies and limits.</summary>
@@ -140,6 +133,28 @@ internal sealed class NodeListeners : IDisposable
     {
         _listeners.ForEach(listener => listener.Dispose());
         _guards.Dispose();
+    }
+
+    private List<Action> Switches(LoadBalancerOptions options, PoolsChange change, GuardSet guards)
+    {
+        var forwarders = change.Forwarders();
+        var switches = new List<Action>();
+        foreach (var listener in _listeners.Where(listener => CanBeRerouted(listener, options)))
+        {
+            var now = options.Listeners[listener.Name];
+            switches.Add(() => _routedBy[listener.Name] = now);
+            if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
+            {
+                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, Parts(forwarders, guards, http.Name)));
+                switches.Add(() => (routing.Current, http.SendTimeout) = (table, SendTimeout(options)));
+            }
+            else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
+            {
+                var target = Target(tcpNow, options, change);
+                switches.Add(() => (tcp.Target, target.Pool.IsRelayed) = (target, true));
+            }
+        }
+        return switches;
     }
 
     private IListener NewListener(

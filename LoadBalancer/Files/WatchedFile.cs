@@ -14,6 +14,7 @@ internal sealed partial class WatchedFile<T> : IDisposable
     private readonly ILogger _logger;
     private readonly ITimer _timer;
     private (DateTime WrittenAt, long Length) _seen;
+    private bool _mustRetry; // What kept it from being read may pass without a change of the file.
     private volatile T _content;
 
     /// <summary>Reads the file.</summary>
@@ -56,20 +57,27 @@ internal sealed partial class WatchedFile<T> : IDisposable
 
     private void Refresh()
     {
+        var isNew = false;
         try
         {
             var stamp = Stamp();
-            if (stamp == _seen)
+            isNew = stamp != _seen;
+            if (!isNew && !_mustRetry)
             {
                 return;
             }
             _seen = stamp;
             _content = _read(File.ReadAllBytes(_path));
+            _mustRetry = false;
             LogRead(_path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
         {
-            LogKept(_path, e.Message);
+            _mustRetry = e is not FormatException;
+            if (isNew)
+            {
+                LogKept(_path, e.Message);
+            }
         }
     }
 

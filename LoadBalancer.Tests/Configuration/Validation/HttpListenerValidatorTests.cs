@@ -47,6 +47,13 @@ internal sealed class HttpListenerValidatorTests : IDisposable
         File.Exists(log).Should().BeFalse();
     }
 
+    [TestCase("Host")]
+    [TestCase("Connection")]
+    [TestCase("content-length")]
+    public void Load_RequestIdInAFieldThatFramesTheMessage_IsAnError(string field) =>
+        Load($"\"RequestId\": \"{field}\"").Errors.Should().ContainSingle().Which.Message.Should()
+            .Be($"{field} cannot be changed; expected for example X-Request-Id");
+
     [TestCase("/api/*", "/api")]
     [TestCase("/a/*/b", "/a")]
     [TestCase("/*", "/api")]

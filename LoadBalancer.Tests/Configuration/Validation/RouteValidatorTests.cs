@@ -65,12 +65,39 @@ internal sealed class RouteValidatorTests
     [TestCase("""{ "MaxRequestBodySize": -1, "Pool": "web" }""", "MaxRequestBodySize: '-1' is out of range; *")]
     [TestCase("""{ "Timeouts": { "Total": "00:00:00" }, "Pool": "web" }""", "Timeouts:Total: '00:00:00' is out of range; *")]
     [TestCase("""{ "Retry": { "Attempts": 0 }, "Pool": "web" }""", "Retry:Attempts: '0' is out of range; *")]
+    [TestCase("""{ "Path": "/%61pi", "Pool": "web" }""", "Path: '/%61pi' can never match, for it is compared with decoded paths; expected '/api'")]
+    [TestCase("""{ "Path": "/a/../b", "Pool": "web" }""", "Path: '/a/../b' can never match, for it is compared with decoded paths; expected '/b'")]
+    [TestCase("""{ "Host": "a.test.", "Pool": "web" }""", "Host: 'a.test.' is not a host name; *")]
+    [TestCase("""{ "Host": "::1", "Pool": "web" }""", "Host: '::1' is not a host name; *")]
+    [TestCase("""{ "Host": "[a.test]", "Pool": "web" }""", "Host: '[a.test]' is not a host name; *")]
+    [TestCase("""{ "Host": "b\u00fccher.test", "Pool": "web" }""", "Host: 'b\u00fccher.test' is not a host name; *")]
+    [TestCase("""{ "HostHeader": "http://a.test/x", "Pool": "web" }""", "HostHeader: 'http://a.test/x' is not a host; *")]
+    [TestCase("""{ "HostHeader": "a@b", "Pool": "web" }""", "HostHeader: 'a@b' is not a host; *")]
+    [TestCase("""{ "Respond": { "ContentType": "a\nb" } }""", "Respond:ContentType: cannot be sent; expected for example text/html")]
+    [TestCase("""{ "Respond": { "ContentType": "\u2192" } }""", "Respond:ContentType: cannot be sent; expected for example text/html")]
+    [TestCase("""{ "Redirect": { "To": "https://a.test/b c" } }""", "Redirect:To: has a character that an address cannot have; expected it percent-encoded")]
+    [TestCase("""{ "Redirect": { "To": "https://a.test/\u00fc" } }""", "Redirect:To: has a character that an address cannot have; expected it percent-encoded")]
+    [TestCase("""{ "Rewrite": { "Pattern": "a", "To": "/b c" }, "Pool": "web" }""", "Rewrite:To: has a character that an address cannot have; expected it percent-encoded")]
+    [TestCase("""{ "RequestHeaders": { "Set": { "X-A": "\u2192" } }, "Pool": "web" }""", "RequestHeaders:Set:X-A: has a character that a field cannot have")]
     public void Load_AFault_SaysWhereAndWhat(string route, string error)
     {
         error = error.StartsWith(':') ? error : ":" + error;
 
         Errors(route).Should().ContainSingle().Which.Should().Match($"LoadBalancer:Listeners:web:Routes:0{error}");
     }
+
+    [TestCase("shop.example.com")]
+    [TestCase("*.example.com")]
+    [TestCase("xn--bcher-kva.example")]
+    [TestCase("[::1]")]
+    [TestCase("10.0.0.1")]
+    [TestCase("my_host")]
+    public void Load_Host_IsAllowed(string host) => Errors($$"""{ "Host": "{{host}}", "Pool": "web" }""").Should().BeEmpty();
+
+    [TestCase("a.test:8080")]
+    [TestCase("[::1]:80")]
+    [TestCase("backend")]
+    public void Load_HostHeader_IsAllowed(string host) => Errors($$"""{ "HostHeader": "{{host}}", "Pool": "web" }""").Should().BeEmpty();
 
     private List<string> Errors(string routes)
     {

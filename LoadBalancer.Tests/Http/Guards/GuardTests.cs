@@ -63,6 +63,53 @@ internal sealed class GuardTests
     }
 
     [Test]
+    public async Task RateLimit_KeyIsTheHost_OtherSpellingsOfItShareItsCount()
+    {
+        await using var node = await RouteNode.StartAsync(
+            """{ "Pool": "api", "Host": "a.test", "Allow": [ "10.0.0.0/8" ] }""");
+        foreach (var host in new[] { "a.test", "A.TEST", "a.test.", "a.test:80" })
+        {
+            (await node.LineAsync("/", host: host)).Should().StartWith("HTTP/1.1 403");
+        }
+        var key = new LoadBalancer.Http.Guards.Rates.RateKey("Host");
+        ulong Of(string host)
+        {
+            var context = new Microsoft.AspNetCore.Http.DefaultHttpContext();
+            context.Request.Headers.Host = host;
+            return key.Of(context.Request, null, null);
+        }
+
+        new[] { "a.test", "A.TEST", "a.test.", "a.test:80" }.Select(Of).Distinct().Should().ContainSingle();
+    }
+
+    // A backend that resolves the path as RFC 3986 says gets none of these as /staff.
+    [TestCase("/staff")]
+    [TestCase("/staff/")]
+    [TestCase("/staff?x=/")]
+    [TestCase("/%73t%61ff")]
+    [TestCase("/./staff")]
+    [TestCase("/%2e/staff/x")]
+    [TestCase("/x/../staff")]
+    [TestCase("/x/%2E./staff")]
+    [TestCase("//../staff")]
+    [TestCase("/../staff")]
+    [TestCase("/x/y/../.././staff")]
+    [TestCase("/staff/../staff")]
+    [TestCase("http://a.test/staff")]
+    [TestCase("HTTP://A.TEST:80/%73taff")]
+    [TestCase("http://b.test//../staff")]
+    [TestCase("http://b.test/x/%2e%2e/staff")]
+    [TestCase("http://b.test\\x/../staff")]
+    [TestCase("/staff%00")]
+    [TestCase("/staff#x")]
+    public async Task Addresses_OtherSpellingOfAPath_IsRefusedToo(string target)
+    {
+        await using var node = await RouteNode.StartAsync("""{ "Path": "/staff", "Pool": "api", "Allow": [ "10.0.0.0/8" ] }""");
+
+        (await node.LineAsync(target)).Should().Match(line => line.StartsWith("HTTP/1.1 403") || line.StartsWith("HTTP/1.1 400"));
+    }
+
+    [Test]
     public async Task RateLimit_ReloadWithTheSameLimit_CountsGoOn()
     {
         const string Limit = """{ "Permits": 1, "Window": "01:00:00" }""";
@@ -136,7 +183,8 @@ internal sealed class GuardTests
         (await answer.Content.ReadAsByteArrayAsync()).Should().BeEmpty();
     }
 
-    [TestCase("""{ "Key": "Clients", "Permits": 1 }""", "Key: 'Clients' is not valid; expected Client, Header:NAME, Host or All")]
+    [TestCase("""{ "Key": "Clients", "Permits": 1 }""", "Key: 'Clients' is not valid; expected Client, Header:NAME, Host, User or All")]
+    [TestCase("""{ "Key": "Header:X A", "Permits": 1 }""", "Key: 'Header:X A' is not valid; expected Client, Header:NAME, Host, User or All")]
     [TestCase("""{ }""", "Permits: is missing, and so is MaxInFlight; expected one of the two")]
     [TestCase("""{ "Permits": 0 }""", "Permits: '0' is out of range; expected 1 or more, or null for no limit of the rate")]
     [TestCase("""{ "Permits": 1, "MaxKeys": 0 }""", "MaxKeys: '0' is out of range; expected 1 to 10000000")]

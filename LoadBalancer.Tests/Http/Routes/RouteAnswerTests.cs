@@ -39,6 +39,19 @@ internal sealed class RouteAnswerTests
         (await node.GetAsync("/x", method: "HEAD")).Should().Contain("\r\nContent-Length: 18\r\n").And.EndWith("\r\n\r\n");
     }
 
+    // RFC 9110 section 10.1.1: a client that waits for 100 may send its body after another answer, or may not.
+    [TestCase("""{ "Respond": {} }""")]
+    [TestCase("""{ "Redirect": { "To": "/x" } }""")]
+    public async Task Answer_ClientThatWaitsFor100_EndsTheConnection(string action)
+    {
+        await using var node = await RouteNode.StartAsync(action);
+
+        var answer = await RawPeer.ExchangeAsync(
+            node.Node.Port, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+
+        answer.Should().NotContain("100 Continue").And.Contain("\r\nConnection: close\r\n");
+    }
+
     [TestCase(204)]
     [TestCase(304)]
     public async Task Respond_StatusWithoutBody_HasNone(int status)

@@ -56,6 +56,41 @@ internal sealed class FieldChangeTests
         (await node.GetAsync("/x")).Should().StartWith("HTTP/1.1 503").And.Contain("\r\nX-New: /x\r\n");
     }
 
+    [TestCase("X_User: root\r\n")] // Servers that turn names into variables (CGI, WSGI, PHP) read _ as -.
+    [TestCase("x_user: root\r\n")]
+    [TestCase("Connection: X-User\r\nX-User: root\r\n")]
+    [TestCase("Connection: X-User\r\n")]
+    public async Task RequestHeaders_FieldThatIsSet_CannotBeForged(string fields)
+    {
+        await using var node = await RouteNode.StartAsync(
+            """{ "Pool": "api", "RequestHeaders": { "Set": { "X-User": "ann" } } }""");
+
+        var answer = await node.GetAsync("/", fields);
+
+        answer.Should().Contain("\r\nX-User: ann\r\n").And.NotContain("root");
+    }
+
+    [Test]
+    public async Task RequestHeaders_FieldThatIsDropped_DoesNotComeAsATrailer()
+    {
+        var received = new System.Text.StringBuilder();
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            received.Append(await peer.ReadHeadAsync());
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        });
+        await using var node = await ConfiguredNode.StartAsync(
+            $$"""{ "web": { "Backends": { "b1": { "Address": "{{backend.Address}}" } } } }""",
+            """ "Routes": [ { "Pool": "web", "RequestHeaders": { "Set": { "X-User": "ann" } } } ], """);
+
+        await RawPeer.ExchangeAsync(
+            node.Port,
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\nX-User: root\r\nx_user: root\r\n\r\n");
+
+        received.ToString().Should().Contain("X-Sum: 1").And.NotContain("root");
+    }
+
     [TestCase("Backend", "127.0.0.1:")]
     [TestCase("v.test", "v.test\r\n")]
     [TestCase("Client", "a.test\r\n")]

@@ -51,6 +51,30 @@ internal sealed class TargetChangeTests
         (await node.LineAsync(sent, "X-A: x\r\n")).Should().StartWith("HTTP/1.1 400");
     }
 
+    // For the backend it would be /staff, and for the routes it is not.
+    [TestCase("""{ "Pool": "api" }""")]
+    [TestCase("""{ "Pool": "api", "RequestHeaders": { "Set": { "X-A": "1" } } }""")]
+    [TestCase("""{ "Pool": "api", "Timeouts": { "Total": "1m" } }""")]
+    [TestCase("""{ "Pool": "api", "AddPrefix": "/v2" }""")]
+    public async Task Target_WithAFragment_Is400(string route)
+    {
+        await using var node = await RouteNode.StartAsync($$"""{ "Path": "/staff", "Pool": "web" }, {{route}}""");
+
+        (await node.LineAsync("/staff#x")).Should().StartWith("HTTP/1.1 400");
+        (await node.LineAsync("/x/../staff#/../y")).Should().StartWith("HTTP/1.1 400");
+    }
+
+    [TestCase("""{ "Rewrite": { "Pattern": "^/(.*)-(.*)$", "To": "/v2/$1$2" }, "Pool": "api" }""", "/.-./x")]
+    [TestCase("""{ "Rewrite": { "Pattern": "^/(.*)-(.*)$", "To": "/v2/$1$2" }, "Pool": "api" }""", "/%2e-%2E/x")]
+    [TestCase("""{ "Rewrite": { "Pattern": "^/x$", "To": "/v2/.{header:X-A}/x" }, "Pool": "api" }""", "/x")]
+    [TestCase("""{ "Rewrite": { "Pattern": "^/x$", "To": "/v2/{header:X-A}{header:X-A}/x" }, "Pool": "api" }""", "/x")]
+    public async Task Rewrite_PartsThatMakeADotSegmentTogether_Is400(string route, string sent)
+    {
+        await using var node = await RouteNode.StartAsync(route);
+
+        (await node.LineAsync(sent, "X-A: .\r\n")).Should().StartWith("HTTP/1.1 400");
+    }
+
     [Test]
     public async Task Rewrite_ValueThatIsADotSegment_Is400()
     {

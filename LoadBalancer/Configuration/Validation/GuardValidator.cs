@@ -21,7 +21,8 @@ internal static class GuardValidator
     /// <summary>Requires all that must hold for a rate limit.</summary>
     public static void Check(RateLimitOptions limit, SectionValidator section)
     {
-        section.Require(RateKey.IsValid(limit.Key), "Key", $"'{limit.Key}' is not valid; expected Client, Header:NAME, Host or All");
+        section.Require(RateKey.IsValid(limit.Key) && RateKey.HeaderOf(limit.Key) is var field && (field is null || RequestRules.IsFieldName(field)),
+            "Key", $"'{limit.Key}' is not valid; expected Client, Header:NAME, Host, User or All");
         section.Require(limit.Permits is not null || limit.MaxInFlight is not null, "Permits",
             "is missing, and so is MaxInFlight; expected one of the two");
         section.RequireAtLeast(1, limit.Permits, "Permits", orElse: "null for no limit of the rate");
@@ -67,6 +68,7 @@ internal static class GuardValidator
                 foreach (var (i, name) in authentication.CopyHeaders.Index())
                 {
                     section.Require(RequestRules.IsFieldName(name), $"CopyHeaders:{i}", $"'{name}' is not the name of a header field");
+                    section.Require(RouteValidator.CanChange(name), $"CopyHeaders:{i}", $"{name} cannot be changed");
                 }
                 break;
         }

@@ -25,6 +25,8 @@ internal static partial class HttpListenerValidator
             + NearestName.Hint(unknown ?? "", AccessLogLayout.Names.Concat(AccessField.All.Select(field => field.Name))));
         section.Require(listener.RequestId is null || RequestRules.IsFieldName(listener.RequestId), "RequestId",
             $"'{listener.RequestId}' is not the name of a header field; expected for example X-Request-Id");
+        section.Require(listener.RequestId is null || RouteValidator.CanChange(listener.RequestId), "RequestId",
+            $"{listener.RequestId} cannot be changed; expected for example X-Request-Id");
         RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
         RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");

@@ -13,6 +13,9 @@ internal static class RouteValidator
     private static readonly string[] NotChangeable =
         ["Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "TE", "Trailer"];
 
+    /// <summary>Whether the configuration may set a field of this name.</summary>
+    public static bool CanChange(string name) => !NotChangeable.Contains(name, StringComparer.OrdinalIgnoreCase);
+
     /// <summary>Requires all that must hold for them.</summary>
     public static void Check(HttpListenerOptions listener, LoadBalancerOptions all, SectionValidator section)
     {
@@ -91,6 +94,8 @@ internal static class RouteValidator
             + $"{(star > 1 ? path![..star].TrimEnd('/') : "/api")}, which takes everything below it too");
         section.Require(path is null || !path.AsSpan().ContainsAny("?# "), "Path",
             $"'{path}' can never match, for a path has no '?', '#' or blank; expected for example /api");
+        var plain = path?.StartsWith('/') == true ? RawPath.Decode(path) : path;
+        section.Require(plain == path, "Path", $"'{path}' can never match, for it is compared with decoded paths; expected '{plain}'");
     }
 
     private static void CheckAction(HttpRouteOptions route, LoadBalancerOptions all, SectionValidator section)
@@ -115,6 +120,7 @@ internal static class RouteValidator
         if (route.Redirect is { } redirect)
         {
             CheckTemplate(redirect.To, "Redirect:To", "is missing; expected for example https://{host}{path}{query}", section);
+            CheckTarget(redirect.To, "Redirect:To", section);
             section.Require(redirect.Status is 301 or 302 or 303 or 307 or 308, "Redirect:Status",
                 $"'{redirect.Status}' is no redirect; expected 301, 302, 303, 307 or 308");
         }
@@ -128,6 +134,8 @@ internal static class RouteValidator
     {
         section.Require(respond.Status is >= 200 and <= 599, "Status", $"'{respond.Status}' is out of range; expected 200 to 599");
         CheckTemplate(respond.Body ?? "", "Body", "", section);
+        section.Require(respond.ContentType is null || FieldChanges.IsSendable(respond.ContentType), "ContentType",
+            "cannot be sent; expected for example text/html");
         section.Require(respond.Body is null || respond.File is null, "File", "is used instead of Body; expected one of the two");
         section.Require(respond.File is null || FileError(respond.File) is null, "File",
             $"'{respond.File}' cannot be read: {(respond.File is null ? "" : FileError(respond.File))}");
@@ -137,18 +145,20 @@ internal static class RouteValidator
     {
         var forwards = route.Redirect is null && route.Respond is null;
         section.Require(!route.StripPrefix || route.Path is not null, "StripPrefix", "needs a Path, which it takes away");
-        section.Require(route.AddPrefix is null or "" || RequestRules.IsTarget(route.AddPrefix) && !route.AddPrefix.AsSpan().ContainsAny('?', '#'),
+        section.Require(route.AddPrefix is null or "" || RequestRules.IsTarget(route.AddPrefix) && !route.AddPrefix.AsSpan().ContainsAny('?', '#')
+            && !RawPath.HasDotSegments(route.AddPrefix),
             "AddPrefix", $"'{route.AddPrefix}' is not a path; expected for example /v2");
         if (route.Rewrite is { } rewrite)
         {
             section.Require(rewrite.Pattern is not null, "Rewrite:Pattern", "is missing; expected a regular expression");
             section.Require(rewrite.To is not null, "Rewrite:To", "is missing; expected for example /new/$1");
+            CheckTarget(rewrite.To, "Rewrite:To", section);
             if (rewrite is { Pattern: not null, To: not null } && PathRewrite.FindError(rewrite) is var (key, error))
             {
                 section.Require(false, $"Rewrite:{key}", error);
             }
         }
-        section.Require(route.HostHeader.Length > 0 && RequestRules.IsTarget(route.HostHeader), "HostHeader",
+        section.Require(route.HostHeader.Length > 0 && RequestRules.IsTarget(route.HostHeader) && !route.HostHeader.AsSpan().ContainsAny("/\\?@,"), "HostHeader",
             $"'{route.HostHeader}' is not a host; expected Client, Backend or a name");
         CheckFields(route.RequestHeaders, section.Below("RequestHeaders"));
         CheckFields(route.ResponseHeaders, section.Below("ResponseHeaders"));
@@ -171,7 +181,7 @@ internal static class RouteValidator
             {
                 var key = kind == "Remove" ? $"{kind}:{i}" : $"{kind}:{name}";
                 section.Require(RequestRules.IsFieldName(name), key, $"'{name}' is not the name of a header field");
-                section.Require(!NotChangeable.Contains(name, StringComparer.OrdinalIgnoreCase), key,
+                section.Require(CanChange(name), key,
                     $"{name} cannot be changed{(name.Equals("Host", StringComparison.OrdinalIgnoreCase) ? "; expected HostHeader" : "")}");
             }
         }
@@ -180,7 +190,7 @@ internal static class RouteValidator
             foreach (var (name, value) in fields)
             {
                 CheckTemplate(value, $"{kind}:{name}", "is null; expected a text, or the name in Remove", section);
-                section.Require(value is null || RequestRules.IsFieldValue(value), $"{kind}:{name}", "has a control character");
+                section.Require(value is null || FieldChanges.IsSendable(value), $"{kind}:{name}", "has a character that a field cannot have");
             }
         }
     }
@@ -193,6 +203,10 @@ internal static class RouteValidator
             section.Require(false, key, error);
         }
     }
+
+    private static void CheckTarget(string? to, string key, SectionValidator section) => section.Require(
+        to is null || RequestRules.IsTarget(to) || key == "Redirect:To" && !to.AsSpan().ContainsAnyExceptInRange('!', '~'), key,
+        "has a character that an address cannot have; expected it percent-encoded");
 
     private static string? FileError(string file)
     {
@@ -207,6 +221,9 @@ internal static class RouteValidator
         }
     }
 
-    private static bool IsHost(string host) =>
-        Uri.CheckHostName(host.StartsWith("*.", StringComparison.Ordinal) ? host[2..] : host.Trim('[', ']')) != UriHostNameType.Unknown;
+    // As clients send it: an IPv6 address in brackets, other letters as xn--.
+    private static bool IsHost(string host) => host is ['[', .. var address, ']']
+        ? Uri.CheckHostName(address) == UriHostNameType.IPv6
+        : RequestRules.IsTarget(host) && !host.EndsWith('.')
+            && Uri.CheckHostName(host.StartsWith("*.", StringComparison.Ordinal) ? host[2..] : host) is UriHostNameType.Dns or UriHostNameType.IPv4;
 }

@@ -80,7 +80,7 @@ public sealed partial class HttpForwarder
             // 1. Reject a request that must not be forwarded, or is in a loop.
             var hasBody = !HttpMethods.IsConnect(context.Request.Method)
                 && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
-            var body = hasBody ? new RequestBody(context.Request, _time) : null;
+            var body = hasBody ? new RequestBody(context.Request, _time, routed) : null;
             if (RequestRules.FindError(context, hasBody) is { } invalid)
             {
                 await RespondWithErrorAsync(context, invalid, start, routed);

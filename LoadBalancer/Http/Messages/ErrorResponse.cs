@@ -36,11 +36,11 @@ internal static class ErrorResponse
         response.Headers["Proxy-Status"] = $"{HeaderRules.NodeName}; error={proxyStatus}";
         var isStartOfNextUnknown = error is ForwardError.RequestHead or ForwardError.TargetTooLong or ForwardError.HeadTooLarge
             or ForwardError.RequestBody or ForwardError.TransferCoding;
-        // A client that waits for 100 (Continue) may send its body after another answer, or may not.
-        if (RequestRules.IsHttp1(context.Request.Protocol) && (isStartOfNextUnknown || context.Request.Headers.Expect.Count > 0))
+        if (isStartOfNextUnknown && RequestRules.IsHttp1(context.Request.Protocol))
         {
             response.Headers.Connection = "close";
         }
+        EndConnectionIfBodyIsInDoubt(context);
         if (status == StatusCodes.Status503ServiceUnavailable)
         {
             response.Headers.RetryAfter = RetryAfterSeconds;
@@ -70,6 +70,18 @@ internal static class ErrorResponse
             record.Bytes = message.Length + 1;
         }
         return response.WriteAsync(message + "\n", context.RequestAborted);
+    }
+
+    /// <summary>
+    /// Ends the connection after a response of ours to a client that waits for 100 (Continue): it may send its body after another answer, or
+    /// may not (RFC 9110 section 10.1.1).
+    /// </summary>
+    public static void EndConnectionIfBodyIsInDoubt(HttpContext context)
+    {
+        if (RequestRules.IsHttp1(context.Request.Protocol) && context.Request.Headers.Expect.Count > 0)
+        {
+            context.Response.Headers.Connection = "close";
+        }
     }
 
     private static bool IsGrpc(HttpRequest request) =>

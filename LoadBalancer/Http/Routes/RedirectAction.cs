@@ -22,6 +22,7 @@ internal sealed class RedirectAction(RedirectOptions options) : IRouteAction
         response.StatusCode = options.Status;
         response.Headers.Location = location;
         response.ContentLength = 0;
+        ErrorResponse.EndConnectionIfBodyIsInDoubt(input.Request.HttpContext);
         request!.ChangeResponse(response);
         return Task.CompletedTask;
     }

@@ -1,7 +1,9 @@
 using System.Text;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Files;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 using Microsoft.AspNetCore.StaticFiles;
 
@@ -18,7 +20,7 @@ internal sealed class RespondAction : IRouteAction
     private readonly WatchedFile<byte[]>? _file;
 
     /// <summary>Compiles valid options.</summary>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="StartException">The file cannot be read.</exception>
     public RespondAction(RespondOptions options, RouteFiles files)
     {
         (_options, _body) = (options, ValueTemplate.Parse(options.Body ?? ""));
@@ -40,6 +42,7 @@ internal sealed class RespondAction : IRouteAction
             response.ContentType = body.Length > 0 ? _contentType : null;
             response.ContentLength = body.Length;
         }
+        ErrorResponse.EndConnectionIfBodyIsInDoubt(context);
         request!.ChangeResponse(response);
         if (hasBody && !HttpMethods.IsHead(context.Request.Method) && body.Length > 0)
         {

@@ -97,7 +97,7 @@ internal sealed class Route
     {
         using var ofAddress = admission;
         var context = input.Request.HttpContext;
-        var result = await authenticator.CheckAsync(context);
+        var result = await authenticator.CheckAsync(context, input.Client);
         if (result.Identity is not { } identity)
         {
             if (result.Answer is { } answer)
@@ -107,7 +107,7 @@ internal sealed class Route
                 return;
             }
             context.Response.Headers.WWWAuthenticate = result.Challenge;
-            await RejectAsync(context, request, new Refusal(result.Error));
+            await RejectAsync(context, request, new Refusal(result.Error, result.RetryAfter));
             return;
         }
         request.Identity = identity;

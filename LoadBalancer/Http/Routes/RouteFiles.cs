@@ -1,3 +1,4 @@
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Files;
 
 namespace LoadBalancer.Http.Routes;
@@ -8,6 +9,16 @@ namespace LoadBalancer.Http.Routes;
 internal sealed class RouteFiles(TimeProvider time, ILogger logger)
 {
     /// <summary>Opens a file.</summary>
-    /// <exception cref="IOException">It cannot be read.</exception>
-    public WatchedFile<byte[]> Open(string path) => new(path, bytes => bytes, time, logger);
+    /// <exception cref="StartException">It cannot be read.</exception>
+    public WatchedFile<byte[]> Open(string path)
+    {
+        try
+        {
+            return new(path, bytes => bytes, time, logger);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StartException($"a route's file '{path}' cannot be read: {e.Message}", e);
+        }
+    }
 }

@@ -49,6 +49,7 @@ public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions li
         context.Response.StatusCode = StatusCodes.Status308PermanentRedirect;
         context.Response.Headers.Location = $"https://{authority}{target}";
         context.Response.ContentLength = 0;
+        ErrorResponse.EndConnectionIfBodyIsInDoubt(context);
         return Task.CompletedTask;
     }
 }

@@ -8,13 +8,15 @@ namespace LoadBalancer.Http.Transforms;
 /// <summary>Changes of a message's header fields, compiled.</summary>
 internal sealed class FieldChanges
 {
-    private readonly FrozenSet<string> _dropped;
+    private readonly FrozenSet<string> _dropped; // with - for each _
+    private readonly string[] _removed;
     private readonly (string Name, ValueTemplate Value)[] _set;
     private readonly (string Name, ValueTemplate Value)[] _added;
 
     private FieldChanges(FieldChangeOptions options)
     {
-        _dropped = options.Remove.Concat(options.Set.Keys).ToFrozenSet(StringComparer.OrdinalIgnoreCase);
+        _removed = [.. options.Remove, .. options.Set.Keys];
+        _dropped = _removed.Select(ProvedIdentity.AsVariable).ToFrozenSet(StringComparer.OrdinalIgnoreCase);
         _set = [.. options.Set.Select(entry => (entry.Key, ValueTemplate.Parse(entry.Value)))];
         _added = [.. options.Add.Select(entry => (entry.Key, ValueTemplate.Parse(entry.Value)))];
     }
@@ -22,8 +24,8 @@ internal sealed class FieldChanges
     /// <summary>Compiles valid options; null where they change nothing.</summary>
     public static FieldChanges? Of(FieldChangeOptions options) => options.IsEmpty ? null : new FieldChanges(options);
 
-    /// <summary>Whether a field of the message goes: it is removed, or replaced.</summary>
-    public bool Drops(string name) => _dropped.Contains(name);
+    /// <summary>Whether a field of a request goes: it, or one that a server may take for it, is removed or replaced.</summary>
+    public bool Drops(string name) => _dropped.Contains(ProvedIdentity.AsVariable(name));
 
     /// <summary>The fields that are new, with values that have at least one character.</summary>
     /// <exception cref="ForwardException">A value cannot be sent.</exception>
@@ -46,7 +48,7 @@ internal sealed class FieldChanges
     /// <summary>Changes the fields of a response.</summary>
     public void ApplyTo(IHeaderDictionary fields, RoutedRequest request, string? backend)
     {
-        foreach (var name in _dropped)
+        foreach (var name in _removed)
         {
             fields.Remove(name);
         }
@@ -60,6 +62,6 @@ internal sealed class FieldChanges
         }
     }
 
-    // CR and LF do not reach us in a field, but a client can send other control characters.
-    private static bool IsSendable(string value) => RequestRules.IsFieldValue(value) && !value.AsSpan().ContainsAnyExceptInRange('\0', 'ÿ');
+    /// <summary>Whether a value can be sent in a field, which has bytes of Latin-1.</summary>
+    public static bool IsSendable(string value) => RequestRules.IsFieldValue(value) && !value.AsSpan().ContainsAnyExceptInRange('\0', 'ÿ');
 }

@@ -50,8 +50,8 @@ internal sealed class PathRewrite
         return unknown == 0 ? null : ("To", $"names the group ${unknown}; '{options.Pattern}' has {groups} of them");
     }
 
-    /// <summary>The path for a path as it was sent; null where a value cannot be a part of it.</summary>
-    public string? Apply(string path, RoutedRequest request)
+    /// <summary>The path for a path as it was sent.</summary>
+    public string Apply(string path, RoutedRequest request)
     {
         var match = _pattern.Match(path);
         if (!match.Success)
@@ -65,13 +65,9 @@ internal sealed class PathRewrite
             {
                 result.Append(match.Groups[group].ValueSpan);
             }
-            else if (text.ExpandInPath(request) is { } value)
-            {
-                result.Append(value);
-            }
             else
             {
-                return null;
+                result.Append(text.ExpandInPath(request));
             }
         }
         return result.Append(CultureInfo.InvariantCulture, $"{path.AsSpan(match.Index + match.Length)}").ToString();

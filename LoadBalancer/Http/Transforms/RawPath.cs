@@ -58,7 +58,7 @@ internal static class RawPath
                 return null;
             }
             var end = rest[1..].IndexOf('/') is >= 0 and var slash ? slash + 1 : rest.Length;
-            if (Decode(rest[1..end]) != segment)
+            if (DecodeSegment(rest[1..end]) != segment)
             {
                 return null;
             }
@@ -67,8 +67,12 @@ internal static class RawPath
         return rest.IsEmpty ? "/" : rest.ToString();
     }
 
-    // As Kestrel decodes: %2F stays, and so does what is not UTF-8.
-    private static string Decode(ReadOnlySpan<char> segment)
+    /// <summary>The path that routes are compared with: without dot segments, decoded as Kestrel does it.</summary>
+    public static string Decode(string path) =>
+        string.Join('/', RemoveDotSegments(path).Split('/').Select(segment => DecodeSegment(segment)));
+
+    // %2F stays, and so does what is not UTF-8.
+    private static string DecodeSegment(ReadOnlySpan<char> segment)
     {
         if (!segment.Contains('%'))
         {

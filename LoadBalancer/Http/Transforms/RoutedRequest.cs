@@ -68,20 +68,11 @@ internal sealed class RoutedRequest : IDisposable
     private int PathLength => _sent.IndexOf('?', StringComparison.Ordinal) is >= 0 and var query ? query : _sent.Length;
 
     /// <summary>Makes the <see cref="Target"/>.</summary>
-    /// <returns>False where the path can be read in more than one way, so that the request must be refused.</returns>
+    /// <returns>False where the target can be read in more than one way, so that the request must be refused.</returns>
     public bool TryMakeTarget()
     {
-        if (Rules.Target is not { } change || _sent == "*")
-        {
-            Target = _sent;
-            return true;
-        }
-        if (change.Apply(this) is not { } target)
-        {
-            return false;
-        }
-        Target = target;
-        return RequestRules.IsTarget(target);
+        Target = (Rules.Target is not { } change || _sent == "*" ? _sent : change.Apply(this)) ?? "";
+        return Target.Length > 0 && RequestRules.IsTarget(Target);
     }
 
     /// <inheritdoc/>

@@ -32,13 +32,13 @@ internal sealed class TargetChange
         {
             return null;
         }
-        if (RawPath.HasDotSegments(sent))
+        var hasDots = RawPath.HasDotSegments(sent);
+        var plain = hasDots ? Change(RawPath.RemoveDotSegments(sent), request) : path;
+        // Parts that are none by themselves can make a dot segment together.
+        if (plain is null || RawPath.HasDotSegments(PathOf(plain))
+            || hasDots && !PathOf(plain).SequenceEqual(RawPath.RemoveDotSegments(PathOf(path))))
         {
-            var plain = Change(RawPath.RemoveDotSegments(sent), request);
-            if (plain is null || RawPath.RemoveDotSegments(PathOf(plain)) != RawPath.RemoveDotSegments(PathOf(path)))
-            {
-                return null;
-            }
+            return null;
         }
         var query = request.Query;
         return query.IsEmpty ? path : path.Contains('?', StringComparison.Ordinal) ? $"{path}&{query[1..]}" : $"{path}{query}";

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using LoadBalancer.Http.Messages;
 
 namespace LoadBalancer.Http.Transforms;
@@ -81,21 +80,8 @@ internal sealed class ValueTemplate
         Constant ?? string.Concat(_parts.Select(part => part.For(request, backend)));
 
     /// <summary>The same for the path of a request: in each value, what could end a segment is percent-encoded.</summary>
-    /// <returns>Null where a value is <c>.</c> or <c>..</c>, which would name another directory.</returns>
-    public string? ExpandInPath(RoutedRequest request)
-    {
-        var path = new StringBuilder();
-        foreach (var part in _parts)
-        {
-            var value = part.For(request, null);
-            if (part.Value is not null && value is "." or "..")
-            {
-                return null;
-            }
-            path.Append(part.Value is null ? value : Uri.EscapeDataString(value));
-        }
-        return path.ToString();
-    }
+    public string ExpandInPath(RoutedRequest request) => string.Concat(
+        _parts.Select(part => part.Value is null ? part.Text : Uri.EscapeDataString(part.For(request, null))));
 
     private static Func<RoutedRequest, string?, string>? Find(string name)
     {

@@ -104,10 +104,43 @@ internal sealed class BasicTests : IDisposable
         answers.Should().Contain(answer => answer.StartsWith("HTTP/1.1 429"), "a client can have a few checks at once");
     }
 
+    [Test]
+    public async Task Basic_TooManyWait_SaysWhenToTryAgain()
+    {
+        Write("ann:" + BCrypt.Net.BCrypt.HashPassword("right", 10));
+        await using var node = await GuardedNode.StartAsync($$"""{ "UsersFile": "{{File}}" }""");
+
+        var answers = await Task.WhenAll(Enumerable.Range(0, 40).Select(i => node.GetAsync(Authorization("ann", $"wrong {i}"))));
+
+        answers.Where(answer => answer.StartsWith("HTTP/1.1 429")).Should().NotBeEmpty()
+            .And.OnlyContain(answer => answer.Contains("\r\nRetry-After: 1\r\n"));
+    }
+
+    [Test]
+    public async Task Basic_ClientsBehindATrustedProxy_HaveTheirOwnChecks()
+    {
+        Write("ann:" + BCrypt.Net.BCrypt.HashPassword("right", 10));
+        await using var node = await ConfiguredNode.StartRawAsync($$"""
+            { "LoadBalancer": {
+                "Authentication": { "some": { "UsersFile": "{{File}}" } },
+                "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web", "Authentication": "some", "TrustedProxies": [ "127.0.0.1" ] } },
+                "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } } } }
+            """);
+
+        var answers = await Task.WhenAll(Enumerable.Range(1, 20).Select(i => RawPeer.ExchangeAsync(node.Port,
+            $"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.{i}\r\n{Authorization("ann", $"wrong {i}")}Connection: close\r\n\r\n")));
+
+        answers.Should().OnlyContain(answer => answer.StartsWith("HTTP/1.1 401"));
+    }
+
+    [Test]
+    public void Parse_ByteOrderMark_IsNoPartOfAName() => UsersFile.Parse("\uFEFFann:" + Hash("x")).Hashes.Should().ContainKey("ann");
+
     [TestCase("ann", "line 1 is not a name, a colon and a bcrypt hash, as htpasswd -B writes them")]
     [TestCase("ann:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "line 1 is not a name, a colon and a bcrypt hash, as htpasswd -B writes them")]
     [TestCase(":$2y$04$Dr6rVMMk6N7yP2XbkDwBLuqC8V8Zk0Tys1C.0Y0VrCSv1dv3eFEEe", "line 1 is not a name, *")]
     [TestCase("a:$2y$15$Dr6rVMMk6N7yP2XbkDwBLuqC8V8Zk0Tys1C.0Y0VrCSv1dv3eFEEe", "line 1 has a cost above 14, which takes seconds to check")]
+    [TestCase("a:$2y$03$Dr6rVMMk6N7yP2XbkDwBLuqC8V8Zk0Tys1C.0Y0VrCSv1dv3eFEEe", "line 1 has a cost below 4, which bcrypt does not have")]
     [TestCase("# users\n\na:$2y$04$Dr6rVMMk6N7yP2XbkDwBLuqC8V8Zk0Tys1C.0Y0VrCSv1dv3eFEEe\r\na:$2y$04$Dr6rVMMk6N7yP2XbkDwBLuqC8V8Zk0Tys1C.0Y0VrCSv1dv3eFEEe",
         "line 4 has a name that stands in the file already")]
     public void Parse_FileThatIsNotValid_SaysWhere(string text, string error) =>

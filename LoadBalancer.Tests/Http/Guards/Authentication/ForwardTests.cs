@@ -47,6 +47,41 @@ internal sealed class ForwardTests
     }
 
     [Test]
+    public async Task Forward_CookieThatIsNotAscii_IsPassedOnByteForByte()
+    {
+        string? question = null;
+        await using var portal = new RawServer(async (peer, _) =>
+        {
+            question = await peer.ReadHeadAsync();
+            await peer.SendAsync("HTTP/1.1 204 No Content\r\n\r\n");
+        });
+        await using var node = await StartAsync(portal.Address);
+
+        (await node.GetAsync("Cookie: c=\u00c3\u00a9\r\n")).Should().StartWith("HTTP/1.1 200");
+        question.Should().Contain("\r\nCookie: c=\u00c3\u00a9\r\n");
+    }
+
+    [TestCase("401 No", "X-A: a\u0001b\r\n", 401)]
+    [TestCase("101 Switching Protocols", "Connection: upgrade\r\nUpgrade: x\r\n", 503)]
+    public async Task Forward_AnswerThatCannotBePassedOn_IsNoError(string status, string fields, int expected)
+    {
+        await using var portal = RawServer.Answering($"HTTP/1.1 {status}\r\n{fields}Content-Length: 0\r\n\r\n");
+        await using var node = await StartAsync(portal.Address);
+
+        (await node.GetAsync()).Should().StartWith($"HTTP/1.1 {expected}").And.NotContain("\u0001");
+    }
+
+    [TestCase("X_Groups: root\r\n", "X_Groups")]
+    [TestCase("remote_user: root\r\n", "root")]
+    public async Task Forward_NameWithUnderscores_DoesNotPassForACopiedField(string fields, string forged)
+    {
+        await using var portal = RawServer.Answering("HTTP/1.1 204 No Content\r\nRemote-User: ann\r\nX-Groups: a\r\n\r\n");
+        await using var node = await StartAsync(portal.Address, """, "CopyHeaders": [ "Remote-User", "X-Groups" ]""");
+
+        (await node.GetAsync(fields)).Should().StartWith("HTTP/1.1 200").And.NotContain(forged);
+    }
+
+    [Test]
     public async Task Forward_NoAnswerInTime_Is503()
     {
         await using var portal = new RawServer(async (peer, _) => await peer.ReadToEndAsync());

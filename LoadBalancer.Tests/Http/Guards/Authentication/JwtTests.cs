@@ -81,6 +81,62 @@ internal sealed class JwtTests : IDisposable
         }
     }
 
+    // Each is signed, so that nothing but the oddity can be the reason.
+    [TestCase("""{"alg":"RS256","kid":5}""", null, 401)]
+    [TestCase("""{"alg":"RS256","kid":["rsa"]}""", null, 401)]
+    [TestCase("""{"alg":"RS256","kid":{"a":"rsa"}}""", null, 401)]
+    [TestCase("""{"alg":"RS256","kid":null}""", null, 401)]
+    [TestCase("""{"alg":["RS256"],"kid":"rsa"}""", null, 401)]
+    [TestCase("""{"alg":null,"kid":"rsa"}""", null, 401)]
+    [TestCase("""{"alg":256,"kid":"rsa"}""", null, 401)]
+    [TestCase("""{"alg":"RS256","kid":"rsa","crit":null}""", null, 401)]
+    [TestCase("[]", null, 401)]
+    [TestCase("null", null, 401)]
+    [TestCase("5", null, 401)]
+    [TestCase("{", null, 401)]
+    [TestCase(null, "[]", 401)]
+    [TestCase(null, "null", 401)]
+    [TestCase(null, "{", 401)]
+    [TestCase(null, """{"iss":"https://id.test","aud":"api","exp":"x"}""", 401)]
+    [TestCase(null, """{"iss":"https://id.test","aud":"api","exp":-1}""", 401)]
+    [TestCase(null, """{"iss":"https://id.test","aud":"api","exp":null}""", 401)]
+    [TestCase(null, """{"iss":["https://id.test"],"aud":"api","exp":9999999999}""", 401)]
+    [TestCase(null, """{"iss":"https://id.test","aud":"api","exp":253402300799}""", 200)]
+    [TestCase(null, """{"iss":"https://id.test","aud":"api","exp":9223372036854775807}""", 200)]
+    [TestCase(null, """{"iss":"https://id.test","aud":"api","exp":9999999999,"nbf":-99999999999}""", 200)]
+    [TestCase(null, """{"iss":"https://id.test","aud":"api","exp":9999999999,"sub":5}""", 200)]
+    [TestCase(null, """{"iss":"https://id.test","aud":"api","exp":9999999999,"sub":{"a":1}}""", 401)]
+    public async Task Jwt_OddToken_IsAnswered(string? header, string? claims, int status)
+    {
+        await using var node = await StartAsync(route: """, "RequestHeaders": { "Set": { "X-User": "{user}" } } """);
+        var text = $"{Base64(header ?? """{"alg":"RS256","kid":"rsa"}""")}.{(claims is null ? Token().Split('.')[1] : Base64(claims))}";
+        var signature = _rsa.SignData(Encoding.ASCII.GetBytes(text), HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
+
+        (await node.GetAsync(Bearer($"{text}.{Base64(signature)}"))).Should().StartWith($"HTTP/1.1 {status}");
+        node.Node.Log.Lines.Should().NotContain(line => line.Contains("unexpected") || line.Contains("unhandled"));
+    }
+
+    [TestCase("null")]
+    [TestCase("[]")]
+    [TestCase("5")]
+    [TestCase("")]
+    [TestCase("{}")]
+    [TestCase("""{ "keys": null }""")]
+    [TestCase("""{ "keys": {} }""")]
+    [TestCase("""{ "keys": [ null ] }""")]
+    [TestCase("""{ "keys": [ 5 ] }""")]
+    [TestCase("""{ "keys": [ { "kty": null } ] }""")]
+    [TestCase("""{ "keys": [ { "kty": 5, "kid": [] } ] }""")]
+    [TestCase("""{ "keys": [ { "kty": "RSA", "kid": "r" } ] }""")]
+    [TestCase("""{ "keys": [ { "kty": "RSA", "kid": "r", "n": "?", "e": "AQAB" } ] }""")]
+    public void Parse_OddSet_IsAFormatException(string json) =>
+        ((Action)(() => JwtKeys.Parse(Encoding.UTF8.GetBytes(json)))).Should().Throw<FormatException>();
+
+    [Test]
+    public void Parse_KeysOfOtherKinds_AreLeftOut() => // RFC 7517 section 5
+        JwtKeys.Parse(Encoding.UTF8.GetBytes(Set("""{"kty":"OKP","kid":"o","crv":"Ed25519","x":"AAAA"}""", RsaKey("rsa")))).All
+            .Should().ContainSingle().Which.Key.Kid.Should().Be("rsa");
+
     [Test]
     public async Task Jwt_NoToken_Is401()
     {

@@ -38,6 +38,14 @@ internal sealed class RateTableTests
     }
 
     [Test]
+    public void TryTake_LargestBurstOfTheLongestWindow_IsNoOverflow()
+    {
+        var table = new RateTable(1, TimeSpan.FromDays(24), int.MaxValue, 8, _clock);
+
+        Take(table, 1, 100).Should().Be(100);
+    }
+
+    [Test]
     public void TryTake_OtherKeys_HaveTheirOwnCounts()
     {
         var table = Table(permits: 1, burst: 1);

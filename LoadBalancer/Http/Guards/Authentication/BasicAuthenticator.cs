@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
@@ -14,6 +15,8 @@ namespace LoadBalancer.Http.Guards.Authentication;
 internal sealed class BasicAuthenticator : IAuthenticator
 {
     private const int MaxRemembered = 10_000;
+
+    private static readonly TimeSpan RetryWhenFull = TimeSpan.FromSeconds(1);
 
     // Other bytes would be replaced, and then two passwords were the same.
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
@@ -35,7 +38,7 @@ internal sealed class BasicAuthenticator : IAuthenticator
     }
 
     /// <inheritdoc/>
-    public async ValueTask<AuthenticationResult> CheckAsync(HttpContext context)
+    public async ValueTask<AuthenticationResult> CheckAsync(HttpContext context, IPAddress? client)
     {
         if (Read(context.Request.Headers.Authorization) is not var (user, password))
         {
@@ -48,10 +51,10 @@ internal sealed class BasicAuthenticator : IAuthenticator
         {
             // The time is the same whether there is such a user or not.
             var isRight = await PasswordQueue.Shared.CheckAsync(
-                password, hash ?? users.Dummy, RateKey.OfAddress(context.Connection.RemoteIpAddress));
+                password, hash ?? users.Dummy, RateKey.OfAddress(client));
             if (isRight is null)
             {
-                return new(null, ForwardError.TooManyRequests);
+                return new(null, ForwardError.TooManyRequests, RetryAfter: RetryWhenFull);
             }
             if (isRight == false || hash is null)
             {

@@ -1,3 +1,5 @@
+using LoadBalancer.Http.Messages;
+
 namespace LoadBalancer.Http.Guards.Authentication;
 
 /// <summary>The answer of a server that does not let a request through.</summary>
@@ -19,6 +21,7 @@ internal sealed record DecidedAnswer(int Status, IReadOnlyList<(string Name, str
         }
         var hasBody = Status is not (204 or 205 or 304);
         response.ContentLength = hasBody ? Body.Length : null;
+        ErrorResponse.EndConnectionIfBodyIsInDoubt(context);
         change(response);
         if (hasBody && Body.Length > 0 && !HttpMethods.IsHead(context.Request.Method))
         {

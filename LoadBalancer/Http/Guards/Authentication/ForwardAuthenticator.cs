@@ -1,4 +1,7 @@
+using System.Net;
+using System.Text;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
@@ -16,17 +19,27 @@ internal sealed partial class ForwardAuthenticator : IAuthenticator
     private readonly AuthenticationOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly HttpClient _client = new(new SocketsHttpHandler { UseProxy = false, UseCookies = false, AllowAutoRedirect = false })
+    private readonly LogGate _gate;
+
+    // Fields are bytes to us, as everywhere: Kestrel's are decoded in the same way.
+    private readonly HttpClient _client = new(new SocketsHttpHandler
+    {
+        UseProxy = false,
+        UseCookies = false,
+        AllowAutoRedirect = false,
+        RequestHeaderEncodingSelector = (_, _) => Encoding.Latin1,
+        ResponseHeaderEncodingSelector = (_, _) => Encoding.Latin1,
+    })
     {
         Timeout = System.Threading.Timeout.InfiniteTimeSpan,
     };
 
     /// <summary>Makes it.</summary>
     public ForwardAuthenticator(AuthenticationOptions options, TimeProvider time, ILogger logger) =>
-        (_options, _time, _logger) = (options, time, logger);
+        (_options, _time, _logger, _gate) = (options, time, logger, new LogGate(time));
 
     /// <inheritdoc/>
-    public async ValueTask<AuthenticationResult> CheckAsync(HttpContext context)
+    public async ValueTask<AuthenticationResult> CheckAsync(HttpContext context, IPAddress? client)
     {
         using var late = new CancellationTokenSource(_options.Timeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, context.RequestAborted);
@@ -38,7 +51,7 @@ internal sealed partial class ForwardAuthenticator : IAuthenticator
         }
         catch (Exception e) when (e is HttpRequestException or OperationCanceledException or IOException)
         {
-            if (!context.RequestAborted.IsCancellationRequested)
+            if (!context.RequestAborted.IsCancellationRequested && _gate.TryPass())
             {
                 LogFailed(
                     AddressText.WithoutCredentials(_options.Address!),

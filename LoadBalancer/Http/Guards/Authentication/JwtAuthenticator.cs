@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using LoadBalancer.Configuration.Options;
@@ -36,7 +37,7 @@ internal sealed class JwtAuthenticator : IAuthenticator
     private JwtKeys? Keys => _file?.Content ?? _source?.Keys;
 
     /// <inheritdoc/>
-    public async ValueTask<AuthenticationResult> CheckAsync(HttpContext context)
+    public async ValueTask<AuthenticationResult> CheckAsync(HttpContext context, IPAddress? client)
     {
         if (!AuthenticationHeaderValue.TryParse(context.Request.Headers.Authorization, out var value)
             || !value.Scheme.Equals("Bearer", StringComparison.OrdinalIgnoreCase))
@@ -103,7 +104,7 @@ internal sealed class JwtAuthenticator : IAuthenticator
     private bool IsNow(DateTime? from, DateTime? to)
     {
         var now = _time.GetUtcNow().UtcDateTime;
-        return to is not null && now < to + Skew && (from is null || now >= from - Skew);
+        return to is not null && now - to < Skew && (from is null || from - now <= Skew);
     }
 
     // Each value of a list is a claim of its own here.

@@ -10,6 +10,8 @@ internal sealed partial record UsersFile(FrozenDictionary<string, string> Hashes
     // Each step doubles the time: this one takes about a second.
     private const int HighestCost = 14;
 
+    private const int LowestCost = 4;
+
     /// <summary>A hash of no known password, which costs as much as the most expensive of the file.</summary>
     public string Dummy { get; } =
         $"$2y${Hashes.Values.Select(CostOf).DefaultIfEmpty(10).Max():D2}$abcdefghijklmnopqrstuuKNKa7TLwYUmd7IxA3drk/NBSQ6ICtUi";
@@ -19,7 +21,7 @@ internal sealed partial record UsersFile(FrozenDictionary<string, string> Hashes
     public static UsersFile Parse(string text)
     {
         var hashes = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var (i, line) in text.Split('\n').Index())
+        foreach (var (i, line) in text.TrimStart('\uFEFF').Split('\n').Index())
         {
             var entry = line.TrimEnd('\r');
             if (entry.Length == 0 || entry.StartsWith('#'))
@@ -30,6 +32,10 @@ internal sealed partial record UsersFile(FrozenDictionary<string, string> Hashes
             if (colon <= 0 || !Hash().IsMatch(entry[(colon + 1)..]))
             {
                 throw new FormatException($"line {i + 1} is not a name, a colon and a bcrypt hash, as htpasswd -B writes them");
+            }
+            if (CostOf(entry[(colon + 1)..]) < LowestCost)
+            {
+                throw new FormatException($"line {i + 1} has a cost below {LowestCost}, which bcrypt does not have");
             }
             if (CostOf(entry[(colon + 1)..]) > HighestCost)
             {

@@ -22,7 +22,7 @@ internal sealed class RateKey
         _of = key switch
         {
             _ when header is not null => (request, _, _) => OfText(request.Headers[header].ToString()),
-            "Host" => (request, _, _) => OfText(request.Host.Host.ToLowerInvariant()),
+            "Host" => (request, _, _) => OfText(request.Host.Host.TrimEnd('.').ToLowerInvariant()), // as routes compare it
             "Client" => (_, client, _) => OfAddress(client),
             User => (_, _, user) => OfText(user ?? ""),
             _ => (_, _, _) => 0,
@@ -35,7 +35,8 @@ internal sealed class RateKey
     /// <summary>The key of a request, as a number. Different texts hardly ever have the same.</summary>
     public ulong Of(HttpRequest request, IPAddress? client, string? user) => _of(request, client, user);
 
-    private static string? HeaderOf(string key) =>
+    /// <summary>The name of the field that a key names; null where it names none.</summary>
+    public static string? HeaderOf(string key) =>
         key.StartsWith(HeaderPrefix, StringComparison.Ordinal) ? key[HeaderPrefix.Length..] : null;
 
     // Both hashes have random seeds: nobody can choose a text that has the number of another.

@@ -31,7 +31,7 @@ internal sealed class RateTable
     {
         _time = time;
         _interval = Math.Max(1, (long)(window.TotalSeconds * time.TimestampFrequency / permits));
-        _burst = _interval * burst;
+        _burst = (long)Int128.Min((Int128)_interval * burst, long.MaxValue / 4); // A hundred years of a clock in nanoseconds are less.
         _cells = new Cell[(maxKeys + Ways - 1) / Ways * Ways];
     }
 

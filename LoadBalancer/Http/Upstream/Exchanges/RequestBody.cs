@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Transforms;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -13,7 +14,8 @@ namespace LoadBalancer.Http.Upstream.Exchanges;
 /// </summary>
 /// <param name="request">The client's request.</param>
 /// <param name="time">The clock.</param>
-internal sealed class RequestBody(HttpRequest request, TimeProvider time)
+/// <param name="routed">Which of its fields the backend does not get; null for none.</param>
+internal sealed class RequestBody(HttpRequest request, TimeProvider time, RoutedRequest? routed = null)
 {
     // How much is kept at most, in bytes.
     private const int MaxKept = 64 * 1024;
@@ -200,7 +202,7 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time)
                         target.Abort(AbortCause.Client);
                         throw new IOException("an invalid trailer");
                     }
-                    if (HeaderRules.IsRequestTrailer(name))
+                    if (HeaderRules.IsRequestTrailer(name) && routed?.Drops(name) != true)
                     {
                         passed.Add((name, value!));
                     }

@@ -1,0 +1,54 @@
+using LoadBalancer.Files;
+using LoadBalancer.Tests.Support;
+
+namespace LoadBalancer.Tests.Files;
+
+/// <summary>Files that are read again when they change.</summary>
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+internal sealed class WatchedFileTests : IDisposable
+{
+    private readonly TemporaryDirectory _directory = new();
+    private readonly FakeClock _clock = new();
+    private readonly LogRecorder _log = new();
+
+    public void Dispose()
+    {
+        _directory.Dispose();
+        _log.Dispose();
+    }
+
+    [Test]
+    public void Content_FileThatCannotBeReadForAWhile_IsReadAfterwards()
+    {
+        var path = _directory.File("file");
+        File.WriteAllText(path, "old");
+        using var file = new WatchedFile<string>(path, System.Text.Encoding.UTF8.GetString, _clock, _log);
+        File.WriteAllText(path, "newer");
+
+        using (new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.None))
+        {
+            _clock.Advance(TimeSpan.FromSeconds(6));
+        }
+        file.Content.Should().Be("old");
+        _log.Lines.Should().ContainSingle(line => line.Contains("cannot be used"), "the same is said once");
+
+        _clock.Advance(TimeSpan.FromSeconds(2));
+        file.Content.Should().Be("newer", "it has not changed meanwhile, and was never read");
+    }
+
+    [Test]
+    public void Content_FileThatIsNotValid_IsReadOnce()
+    {
+        var path = _directory.File("file");
+        File.WriteAllText(path, "old");
+        var readings = 0;
+        using var file = new WatchedFile<string>(
+            path, bytes => ++readings == 1 ? "old" : throw new FormatException("it is not valid"), _clock, _log);
+        File.WriteAllText(path, "newer");
+
+        _clock.Advance(TimeSpan.FromSeconds(6));
+
+        readings.Should().Be(2);
+        file.Content.Should().Be("old");
+    }
+}
