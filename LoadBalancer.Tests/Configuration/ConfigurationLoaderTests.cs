@@ -127,7 +127,8 @@ internal sealed class ConfigurationLoaderTests
 
     [TestCase("{}", "LoadBalancer:Listeners: no listener is defined; expected at least one")]
     [TestCase("[]", "{file}: is not a JSON object")]
-    [TestCase("{ \"LoadBalancer\": 5 }", "LoadBalancer: '5' is not an object; expected { ShutdownTimeout, Listeners, Pools, RateLimits, Authentication, Management }")]
+    [TestCase("{ \"LoadBalancer\": 5 }",
+        "LoadBalancer: '5' is not an object; expected { ShutdownTimeout, Listeners, Pools, RateLimits, Authentication, Management }")]
     public void Load_NotAConfiguration_SaysWhy(string json, string error) =>
         Errors(json).Should().Contain(error.Replace("{file}", _file, StringComparison.Ordinal));
 

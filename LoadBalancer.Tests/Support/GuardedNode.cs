@@ -1,6 +1,8 @@
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>A node with one way to authenticate, named some, and one route that needs it; the backend answers with the head that it got.</summary>
+/// <summary>
+/// A node with one way to authenticate, named some, and one route that needs it; the backend answers with the head that it got.
+/// </summary>
 internal sealed class GuardedNode : IAsyncDisposable
 {
     private readonly RawServer _backend;

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>A node with routes to the pools web, api and canary. Each has a backend that answers with its pool's name and the head it got.</summary>
+/// <summary>
+/// A node with routes to the pools web, api and canary. Each has a backend that answers with its pool's name and the head it got.
+/// </summary>
 internal sealed class RouteNode : IAsyncDisposable
 {
     private readonly ConfiguredNode _node;
@@ -55,7 +57,8 @@ internal sealed class RouteNode : IAsyncDisposable
         while (await peer.ReadHeadAsync() is { } head)
         {
             var body = $"{name}: {head}";
-            await peer.SendAsync($"HTTP/1.1 200 OK\r\nServer: backend\r\nX-From: {name}\r\nContent-Length: {Encoding.Latin1.GetByteCount(body)}\r\n\r\n{body}");
+            await peer.SendAsync(
+                $"HTTP/1.1 200 OK\r\nServer: backend\r\nX-From: {name}\r\nContent-Length: {Encoding.Latin1.GetByteCount(body)}\r\n\r\n{body}");
         }
     });
 }

@@ -6,7 +6,8 @@ using LoadBalancer.Http.Guards.Rates;
 namespace LoadBalancer.Composition;
 
 /// <summary>
-/// The rate limiters and authenticators of a node. One whose options stay the same stays too, with its counts, keys and remembered passwords.
+/// The rate limiters and authenticators of a node. One whose options stay the same stays too, with its counts, keys and remembered
+/// passwords.
 /// </summary>
 internal sealed class NodeGuards(TimeProvider time, ILoggerFactory loggers) : IDisposable
 {

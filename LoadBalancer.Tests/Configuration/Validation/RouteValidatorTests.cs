@@ -48,7 +48,8 @@ internal sealed class RouteValidatorTests
     [TestCase("""{ "Redirect": {} }""", "Redirect:To: is missing; expected for example https://{host}{path}{query}")]
     [TestCase("""{ "Redirect": { "To": "{hots}" } }""", "Redirect:To: has the unknown value {hots}; expected {client} {host} *")]
     [TestCase("""{ "Redirect": { "To": "{host" } }""", "Redirect:To: has a { without its }")]
-    [TestCase("""{ "Redirect": { "To": "/", "Status": 200 } }""", "Redirect:Status: '200' is no redirect; expected 301, 302, 303, 307 or 308")]
+    [TestCase("""{ "Redirect": { "To": "/", "Status": 200 } }""",
+        "Redirect:Status: '200' is no redirect; expected 301, 302, 303, 307 or 308")]
     [TestCase("""{ "Respond": { "Status": 101 } }""", "Respond:Status: '101' is out of range; expected 200 to 599")]
     [TestCase("""{ "Respond": { "Body": "a", "File": "b" } }""", "Respond:File: is used instead of Body; expected one of the two")]
     [TestCase("""{ "Respond": { "File": "/nowhere/down.html" } }""", "Respond:File: '/nowhere/down.html' cannot be read: no such file")]
@@ -56,17 +57,23 @@ internal sealed class RouteValidatorTests
     [TestCase("""{ "AddPrefix": "/a?b", "Pool": "web" }""", "AddPrefix: '/a?b' is not a path; expected for example /v2")]
     [TestCase("""{ "Rewrite": { "To": "x" }, "Pool": "web" }""", "Rewrite:Pattern: is missing; expected a regular expression")]
     [TestCase("""{ "Rewrite": { "Pattern": "(a)", "To": "$2" }, "Pool": "web" }""", "Rewrite:To: names the group $2; '(a)' has 1 of them")]
-    [TestCase("""{ "Rewrite": { "Pattern": "(a)\\1", "To": "x" }, "Pool": "web" }""", "Rewrite:Pattern: '(a)\\1' would need backtracking, *")]
+    [TestCase("""{ "Rewrite": { "Pattern": "(a)\\1", "To": "x" }, "Pool": "web" }""",
+        "Rewrite:Pattern: '(a)\\1' would need backtracking, *")]
     [TestCase("""{ "HostHeader": "a b", "Pool": "web" }""", "HostHeader: 'a b' is not a host; expected Client, Backend or a name")]
-    [TestCase("""{ "RequestHeaders": { "Set": { "Host": "x" } }, "Pool": "web" }""", "RequestHeaders:Set:Host: Host cannot be changed; expected HostHeader")]
-    [TestCase("""{ "ResponseHeaders": { "Remove": [ "content-length" ] }, "Pool": "web" }""", "ResponseHeaders:Remove:0: content-length cannot be changed")]
-    [TestCase("""{ "RequestHeaders": { "Add": { "a b": "x" } }, "Pool": "web" }""", "RequestHeaders:Add:a b: 'a b' is not the name of a header field")]
+    [TestCase("""{ "RequestHeaders": { "Set": { "Host": "x" } }, "Pool": "web" }""",
+        "RequestHeaders:Set:Host: Host cannot be changed; expected HostHeader")]
+    [TestCase("""{ "ResponseHeaders": { "Remove": [ "content-length" ] }, "Pool": "web" }""",
+        "ResponseHeaders:Remove:0: content-length cannot be changed")]
+    [TestCase("""{ "RequestHeaders": { "Add": { "a b": "x" } }, "Pool": "web" }""",
+        "RequestHeaders:Add:a b: 'a b' is not the name of a header field")]
     [TestCase("""{ "StripPrefix": true, "Path": "/a", "Respond": {} }""", "StripPrefix: is of no use here: *")]
     [TestCase("""{ "MaxRequestBodySize": -1, "Pool": "web" }""", "MaxRequestBodySize: '-1' is out of range; *")]
     [TestCase("""{ "Timeouts": { "Total": "00:00:00" }, "Pool": "web" }""", "Timeouts:Total: '00:00:00' is out of range; *")]
     [TestCase("""{ "Retry": { "Attempts": 0 }, "Pool": "web" }""", "Retry:Attempts: '0' is out of range; *")]
-    [TestCase("""{ "Path": "/%61pi", "Pool": "web" }""", "Path: '/%61pi' can never match, for it is compared with decoded paths; expected '/api'")]
-    [TestCase("""{ "Path": "/a/../b", "Pool": "web" }""", "Path: '/a/../b' can never match, for it is compared with decoded paths; expected '/b'")]
+    [TestCase("""{ "Path": "/%61pi", "Pool": "web" }""",
+        "Path: '/%61pi' can never match, for it is compared with decoded paths; expected '/api'")]
+    [TestCase("""{ "Path": "/a/../b", "Pool": "web" }""",
+        "Path: '/a/../b' can never match, for it is compared with decoded paths; expected '/b'")]
     [TestCase("""{ "Host": "a.test.", "Pool": "web" }""", "Host: 'a.test.' is not a host name; *")]
     [TestCase("""{ "Host": "::1", "Pool": "web" }""", "Host: '::1' is not a host name; *")]
     [TestCase("""{ "Host": "[a.test]", "Pool": "web" }""", "Host: '[a.test]' is not a host name; *")]
@@ -75,10 +82,14 @@ internal sealed class RouteValidatorTests
     [TestCase("""{ "HostHeader": "a@b", "Pool": "web" }""", "HostHeader: 'a@b' is not a host; *")]
     [TestCase("""{ "Respond": { "ContentType": "a\nb" } }""", "Respond:ContentType: cannot be sent; expected for example text/html")]
     [TestCase("""{ "Respond": { "ContentType": "\u2192" } }""", "Respond:ContentType: cannot be sent; expected for example text/html")]
-    [TestCase("""{ "Redirect": { "To": "https://a.test/b c" } }""", "Redirect:To: has a character that an address cannot have; expected it percent-encoded")]
-    [TestCase("""{ "Redirect": { "To": "https://a.test/\u00fc" } }""", "Redirect:To: has a character that an address cannot have; expected it percent-encoded")]
-    [TestCase("""{ "Rewrite": { "Pattern": "a", "To": "/b c" }, "Pool": "web" }""", "Rewrite:To: has a character that an address cannot have; expected it percent-encoded")]
-    [TestCase("""{ "RequestHeaders": { "Set": { "X-A": "\u2192" } }, "Pool": "web" }""", "RequestHeaders:Set:X-A: has a character that a field cannot have")]
+    [TestCase("""{ "Redirect": { "To": "https://a.test/b c" } }""",
+        "Redirect:To: has a character that an address cannot have; expected it percent-encoded")]
+    [TestCase("""{ "Redirect": { "To": "https://a.test/\u00fc" } }""",
+        "Redirect:To: has a character that an address cannot have; expected it percent-encoded")]
+    [TestCase("""{ "Rewrite": { "Pattern": "a", "To": "/b c" }, "Pool": "web" }""",
+        "Rewrite:To: has a character that an address cannot have; expected it percent-encoded")]
+    [TestCase("""{ "RequestHeaders": { "Set": { "X-A": "\u2192" } }, "Pool": "web" }""",
+        "RequestHeaders:Set:X-A: has a character that a field cannot have")]
     public void Load_AFault_SaysWhereAndWhat(string route, string error)
     {
         error = error.StartsWith(':') ? error : ":" + error;

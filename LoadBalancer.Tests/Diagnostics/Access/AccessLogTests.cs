@@ -53,7 +53,8 @@ internal sealed class AccessLogTests
         line.TrimEnd().Should().NotContain("\n");
         JsonDocument.Parse(line).RootElement.EnumerateObject().Select(property => $"{property.Name}={property.Value}").Should().Equal(
             "time=2025-01-01T00:00:00.000Z", "client=127.0.0.1", "method=GET", "host=a.test", "path=/a\"b\u00e9\n", "query=token=secret",
-            "route=api", "protocol=HTTP/2", "tls=1.3", "status=200", "bytes=104", "seconds=0.0015", "backendSeconds=0.001", "backend=web/b1",
+            "route=api", "protocol=HTTP/2", "tls=1.3", "status=200", "bytes=104", "seconds=0.0015", "backendSeconds=0.001",
+            "backend=web/b1",
             "attempts=2", "error=http_response_incomplete", "userAgent=curl \"8\"", "referer=http://b.test/", "requestId=r1", "traceId=t1");
     }
 
@@ -61,7 +62,8 @@ internal sealed class AccessLogTests
     public void WriteTo_ListOfFields_HasThese()
     {
         JsonDocument.Parse(Line(Full("status", "Path", "query"))).RootElement.EnumerateObject()
-            .Select(property => $"{property.Name}={property.Value}").Should().Equal("status=200", "path=/a\"b\u00e9\n", "query=token=secret");
+            .Select(property => $"{property.Name}={property.Value}").Should()
+            .Equal("status=200", "path=/a\"b\u00e9\n", "query=token=secret");
     }
 
     [TestCase("Common")]
@@ -76,7 +78,8 @@ internal sealed class AccessLogTests
 
     [Test]
     public void WriteTo_Combined_IsWhatNginxWrites() => Line(Full("combined")).Should().Be(
-        "127.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET /a%22b%E9%0A?token=secret HTTP/2\" 200 104 \"http://b.test/\" \"curl %228%22\"\n");
+        "127.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET /a%22b%E9%0A?token=secret HTTP/2\" 200 104 "
+        + "\"http://b.test/\" \"curl %228%22\"\n");
 
     [TestCase("Combine", "Combine")]
     [TestCase("status,Json", "Json")]

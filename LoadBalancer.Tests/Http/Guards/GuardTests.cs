@@ -129,7 +129,8 @@ internal sealed class GuardTests
     public async Task RateLimit_NoneOnARoute_LiftsTheListeners()
     {
         await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        var text = Text(backend, """{ "Permits": 1, "Window": "01:00:00" }""", """{ "Path": "/free", "Pool": "api", "RateLimit": "None" }""")
+        var text = Text(backend, """{ "Permits": 1, "Window": "01:00:00" }""",
+            """{ "Path": "/free", "Pool": "api", "RateLimit": "None" }""")
             .Replace("\"Pool\": \"web\",", "\"Pool\": \"web\", \"RateLimit\": \"some\",", StringComparison.Ordinal);
         await using var node = await ConfiguredNode.StartRawAsync(text);
 
@@ -184,7 +185,8 @@ internal sealed class GuardTests
     }
 
     [TestCase("""{ "Key": "Clients", "Permits": 1 }""", "Key: 'Clients' is not valid; expected Client, Header:NAME, Host, User or All")]
-    [TestCase("""{ "Key": "Header:X A", "Permits": 1 }""", "Key: 'Header:X A' is not valid; expected Client, Header:NAME, Host, User or All")]
+    [TestCase("""{ "Key": "Header:X A", "Permits": 1 }""",
+        "Key: 'Header:X A' is not valid; expected Client, Header:NAME, Host, User or All")]
     [TestCase("""{ }""", "Permits: is missing, and so is MaxInFlight; expected one of the two")]
     [TestCase("""{ "Permits": 0 }""", "Permits: '0' is out of range; expected 1 or more, or null for no limit of the rate")]
     [TestCase("""{ "Permits": 1, "MaxKeys": 0 }""", "MaxKeys: '0' is out of range; expected 1 to 10000000")]
@@ -209,7 +211,8 @@ internal sealed class GuardTests
                 "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web", "Routes": [ {{route}} ] } },
                 "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:3000" } } } } } }
             """);
-        var errors = LoadBalancer.Configuration.ConfigurationLoader.Load(file).Errors.Select(error => $"{error with { Line = null }}").ToList();
+        var errors = LoadBalancer.Configuration.ConfigurationLoader.Load(file).Errors.Select(error =>
+            $"{error with { Line = null }}").ToList();
         File.Delete(file);
         return errors;
     }

@@ -5,7 +5,8 @@ namespace LoadBalancer.Tests.Http.Routes;
 /// <summary>Routes that answer by themselves.</summary>
 internal sealed class RouteAnswerTests
 {
-    [TestCase("""{ "To": "https://{host}{path}{query}" }""", "/a%20b/../c?d=1&e", "308 Permanent Redirect", "https://a.test/a%20b/../c?d=1&e")]
+    [TestCase("""{ "To": "https://{host}{path}{query}" }""", "/a%20b/../c?d=1&e", "308 Permanent Redirect",
+        "https://a.test/a%20b/../c?d=1&e")]
     [TestCase("""{ "To": "https://{host}:8443{path}{query}", "Status": 301 }""", "/", "301 Moved Permanently", "https://a.test:8443/")]
     [TestCase("""{ "To": "{scheme}://new.test:{port}/?from={route}", "Status": 302 }""", "/x", "302 Found", "http://new.test:1234/?from=1")]
     [TestCase("""{ "To": "/{method}/{client}/{header:X-A}" }""", "/x", "308 Permanent Redirect", "/GET/127.0.0.1/a")]
@@ -30,7 +31,9 @@ internal sealed class RouteAnswerTests
     public async Task Respond_Body_HasStatusTypeAndValues()
     {
         await using var node = await RouteNode.StartAsync(
-            """{ "Respond": { "Status": 503, "Body": "{path} is back at 10.\n" }, "ResponseHeaders": { "Set": { "Retry-After": "60" } } }""");
+            """
+            { "Respond": { "Status": 503, "Body": "{path} is back at 10.\n" }, "ResponseHeaders": { "Set": { "Retry-After": "60" } } }
+            """);
 
         var answer = await node.GetAsync("/x");
 
@@ -84,7 +87,10 @@ internal sealed class RouteAnswerTests
         using var directory = new TemporaryDirectory();
         var file = directory.File("access.log");
         await using var node = await RouteNode.StartAsync(
-            """{ "Path": "/quiet", "Respond": { "Status": 204 }, "AccessLog": false }, { "Path": "/silent", "Pool": "api", "AccessLog": false }""",
+            """
+            { "Path": "/quiet", "Respond": { "Status": 204 }, "AccessLog": false },
+            { "Path": "/silent", "Pool": "api", "AccessLog": false }
+            """,
             $"\"AccessLog\": \"{file}\",");
 
         await node.GetAsync("/quiet");

@@ -9,7 +9,10 @@ internal sealed class RouteLimitTests
     public async Task MaxRequestBodySize_OfTheRoute_ReplacesTheListeners()
     {
         await using var node = await RouteNode.StartAsync(
-            """{ "Path": "/large", "Pool": "api", "MaxRequestBodySize": 100 }, { "Path": "/small", "Pool": "api", "MaxRequestBodySize": 3 }""",
+            """
+            { "Path": "/large", "Pool": "api", "MaxRequestBodySize": 100 },
+            { "Path": "/small", "Pool": "api", "MaxRequestBodySize": 3 }
+            """,
             "\"MaxRequestBodySize\": 10,");
 
         (await PostAsync(node, "/large", 50)).Should().StartWith("HTTP/1.1 200");
@@ -69,7 +72,8 @@ internal sealed class RouteLimitTests
         await first.SendAsync("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 1, "the backend is full");
 
-        (await RawPeer.ExchangeAsync(node.Port, "GET /q HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).Should().StartWith("HTTP/1.1 504");
+        (await RawPeer.ExchangeAsync(node.Port, "GET /q HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 504");
     }
 
     [Test]
@@ -103,7 +107,11 @@ internal sealed class RouteLimitTests
             Interlocked.Increment(ref arrived);
         });
         await using var node = await ConfiguredNode.StartAsync(
-            $$"""{ "web": { "Backends": { "b1": { "Address": "{{closing.Address}}" }, "b2": { "Address": "{{closing.Address.Replace("127.0.0.1", "localhost", StringComparison.Ordinal)}}" } } } }""",
+            $$"""
+            { "web": { "Backends": {
+                "b1": { "Address": "{{closing.Address}}" },
+                "b2": { "Address": "{{closing.Address.Replace("127.0.0.1", "localhost", StringComparison.Ordinal)}}" } } } }
+            """,
             """ "Routes": [ { "Path": "/once", "Pool": "web", "Retry": { "Attempts": 1 } } ], """);
 
         await RawPeer.ExchangeAsync(node.Port, "GET /once HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -113,7 +121,8 @@ internal sealed class RouteLimitTests
     }
 
     private static Task<ConfiguredNode> StartAsync(RawServer backend, string route) => ConfiguredNode.StartAsync(
-        $$"""{ "web": { "Retry": { "Attempts": 1 }, "Backends": { "b1": { "Address": "{{backend.Address}}" } } } }""", $"\"Routes\": [ {route} ],");
+        $$"""{ "web": { "Retry": { "Attempts": 1 }, "Backends": { "b1": { "Address": "{{backend.Address}}" } } } }""",
+            $"\"Routes\": [ {route} ],");
 
     private static Task<string> GetAsync(ConfiguredNode node) =>
         RawPeer.ExchangeAsync(node.Port, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");

@@ -16,7 +16,8 @@ internal sealed class RequestIdTests
         var second = await node.GetAsync("/");
 
         first.Should().NotContain("mine");
-        var ids = new[] { first, second }.SelectMany(answer => answer.Split("X-Request-Id: ")[1..].Select(rest => rest.Split("\r\n")[0])).ToList();
+        var ids = new[] { first, second }.SelectMany(answer => answer.Split("X-Request-Id: ")[1..].Select(rest =>
+            rest.Split("\r\n")[0])).ToList();
         ids.Should().HaveCount(4, "each is in the response and in the request that the backend got").And.OnlyContain(id => id.Length == 32);
         ids.Distinct().Should().HaveCount(2);
     }
@@ -45,6 +46,7 @@ internal sealed class RequestIdTests
         var id = answer.Split("\r\n\r\nid ")[1];
         answer.Should().Contain($"\r\nX-Request-Id: {id}\r\n");
         await Eventually.BeTrueAsync(
-            () => File.ReadAllText(directory.File("access.log")) == $"{{\"requestId\":\"{id}\",\"route\":\"1\",\"host\":\"a.test\"}}\n", "it is logged");
+            () => File.ReadAllText(directory.File("access.log")) == $"{{\"requestId\":\"{id}\",\"route\":\"1\",\"host\":\"a.test\"}}\n",
+                "it is logged");
     }
 }

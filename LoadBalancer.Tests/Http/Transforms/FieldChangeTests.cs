@@ -86,7 +86,8 @@ internal sealed class FieldChangeTests
 
         await RawPeer.ExchangeAsync(
             node.Port,
-            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\nX-User: root\r\nx_user: root\r\n\r\n");
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + "1\r\nx\r\n0\r\nX-Sum: 1\r\nX-User: root\r\nx_user: root\r\n\r\n");
 
         received.ToString().Should().Contain("X-Sum: 1").And.NotContain("root");
     }
@@ -106,8 +107,8 @@ internal sealed class FieldChangeTests
     {
         await using var backend = await KestrelBackend.StartAsync(
             context => context.Response.WriteAsync(
-                $"{context.Request.Host} {context.Request.Path} {context.Request.Headers["X-A"]} {context.Request.Headers["X-Forwarded-Proto"]} "
-                + $"{context.Request.Headers["X-B"]}|"),
+                $"{context.Request.Host} {context.Request.Path} {context.Request.Headers["X-A"]} "
+                + $"{context.Request.Headers["X-Forwarded-Proto"]} {context.Request.Headers["X-B"]}|"),
             HttpProtocols.Http2);
         await using var node = await ConfiguredNode.StartAsync(
             $$"""{ "web": { "HttpVersion": "2", "Backends": { "b1": { "Address": "{{backend.Address}}" } } } }""",
@@ -127,7 +128,8 @@ internal sealed class FieldChangeTests
     {
         await using var node = await RouteNode.StartAsync("""
             { "Path": "/up", "Pool": "api", "RequestHeaders": { "Set": { "X-A": "{header:X-B}" }, "Remove": [ "X-B" ] } },
-            { "Path": "/down", "Pool": "api", "RequestHeaders": { "Remove": [ "X-B" ] }, "ResponseHeaders": { "Set": { "X-A": "{header:X-B}" } } }
+            { "Path": "/down", "Pool": "api", "RequestHeaders": { "Remove": [ "X-B" ] },
+                "ResponseHeaders": { "Set": { "X-A": "{header:X-B}" } } }
             """);
 
         (await node.GetAsync("/up", "X-B: a\u0001b\r\n")).Should().StartWith("HTTP/1.1 400");

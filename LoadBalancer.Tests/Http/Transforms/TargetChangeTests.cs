@@ -94,7 +94,8 @@ internal sealed class TargetChangeTests
             """;
         await using var node = await RouteNode.StartAsync(Routes);
         var random = new Random(7);
-        string[] parts = ["secret", "%73ecret", "SECRET", "api", "%61pi", "old", "..", ".", "%2e%2e", ".%2E", "", "x", "%2F", "%2fsecret", "..;"];
+        string[] parts = ["secret", "%73ecret", "SECRET", "api", "%61pi", "old", "..", ".", "%2e%2e", ".%2E", "", "x", "%2F", "%2fsecret",
+            "..;"];
         for (var i = 0; i < 400; i++)
         {
             var target = "/" + string.Join('/', Enumerable.Range(0, random.Next(1, 6)).Select(_ => parts[random.Next(parts.Length)]));

@@ -38,7 +38,9 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string? Hsts { get; init; }
 
-    /// <summary>What becomes of requests that are not simply for <see cref="ListenerOptions.Pool"/>; the first that matches wins. Default: none.</summary>
+    /// <summary>
+    /// What becomes of requests that are not simply for <see cref="ListenerOptions.Pool"/>; the first that matches wins. Default: none.
+    /// </summary>
     public IReadOnlyList<HttpRouteOptions> Routes { get; init; } = [];
 
     /// <summary>Clients, as addresses or networks, that may come; others are answered 403. Default: all.</summary>
@@ -70,8 +72,8 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     public string AccessLog { get; init; } = "Off";
 
     /// <summary>
-    /// How such a line is written: <c>Common</c> (the default: the Common Log Format, then seconds and backend), <c>Combined</c> (as nginx and
-    /// Apache write it), <c>Json</c> (an object with all fields), or a list of fields of that object.
+    /// How such a line is written: <c>Common</c> (the default: the Common Log Format, then seconds and backend), <c>Combined</c> (as
+    /// nginx and Apache write it), <c>Json</c> (an object with all fields), or a list of fields of that object.
     /// </summary>
     public IReadOnlyList<string> AccessLogFormat { get; init; } = ["Common"];
 
@@ -91,6 +93,7 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     internal override IEnumerable<string> PoolNames => [Pool, .. Routes.SelectMany(route => route.PoolNames)];
 
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication), nameof(RequestId), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+        [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
+            nameof(RequestId), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
             nameof(MinProtocol), nameof(Ciphers)];
 }

@@ -72,7 +72,8 @@ public sealed record HttpRouteOptions
     public RewriteOptions? Rewrite { get; init; }
 
     /// <summary>
-    /// The host that the backend gets: <c>Client</c> (the client's, the default), <c>Backend</c> (that of the backend's address), or a name.
+    /// The host that the backend gets: <c>Client</c> (the client's, the default), <c>Backend</c> (that of the backend's address), or a
+    /// name.
     /// </summary>
     public string HostHeader { get; init; } = "Client";
 

@@ -4,7 +4,8 @@ namespace LoadBalancer.Configuration.Options;
 public sealed record RateLimitOptions
 {
     /// <summary>
-    /// What is counted apart: <c>Client</c> (the client's address; of IPv6 its first 64 bits; the default), <c>Header:NAME</c>, <c>Host</c>,
+    /// What is counted apart: <c>Client</c> (the client's address; of IPv6 its first 64 bits; the default), <c>Header:NAME</c>,
+    /// <c>Host</c>,
     /// <c>User</c> (who was authenticated), or <c>All</c>, one count for all.
     /// </summary>
     public string Key { get; init; } = "Client";

@@ -21,7 +21,8 @@ internal static class GuardValidator
     /// <summary>Requires all that must hold for a rate limit.</summary>
     public static void Check(RateLimitOptions limit, SectionValidator section)
     {
-        section.Require(RateKey.IsValid(limit.Key) && RateKey.HeaderOf(limit.Key) is var field && (field is null || RequestRules.IsFieldName(field)),
+        section.Require(RateKey.IsValid(limit.Key) && RateKey.HeaderOf(limit.Key) is var field && (field is null
+            || RequestRules.IsFieldName(field)),
             "Key", $"'{limit.Key}' is not valid; expected Client, Header:NAME, Host, User or All");
         section.Require(limit.Permits is not null || limit.MaxInFlight is not null, "Permits",
             "is missing, and so is MaxInFlight; expected one of the two");
@@ -47,7 +48,8 @@ internal static class GuardValidator
         switch (authentication.Type)
         {
             case AuthenticationType.Basic:
-                section.Require(authentication.UsersFile is not null, "UsersFile", "is missing; expected a file that htpasswd -B has written");
+                section.Require(authentication.UsersFile is not null, "UsersFile",
+                    "is missing; expected a file that htpasswd -B has written");
                 section.Require(authentication.Realm is null || !authentication.Realm.AsSpan().ContainsAnyExceptInRange(' ', '~')
                     && !authentication.Realm.AsSpan().ContainsAny('"', '\\'), "Realm", "cannot be sent; expected ASCII without quotes");
                 break;
@@ -61,7 +63,8 @@ internal static class GuardValidator
                 section.Require(authentication.Audience is { Length: > 0 }, "Audience", "is missing; expected the aud of the tokens");
                 break;
             default:
-                section.Require(authentication.Address is not null, "Address", "is missing; expected for example http://127.0.0.1:9091/verify");
+                section.Require(authentication.Address is not null, "Address",
+                    "is missing; expected for example http://127.0.0.1:9091/verify");
                 section.Require(authentication.Address is null || IsHttp(authentication.Address), "Address",
                     "is not an http:// or https:// address");
                 section.RequireDuration(authentication.Timeout, "Timeout");

@@ -18,7 +18,8 @@ internal static partial class HttpListenerValidator
         CheckTls(listener, section);
         RouteValidator.Check(listener, all, section);
         var unknown = AccessLogLayout.FindUnknown(listener.AccessLogFormat);
-        section.Require(listener.AccessLogFormat.Count > 0, "AccessLogFormat", "is empty; expected Common, Combined, Json or a list of fields");
+        section.Require(listener.AccessLogFormat.Count > 0, "AccessLogFormat",
+            "is empty; expected Common, Combined, Json or a list of fields");
         section.Require(unknown is null, "AccessLogFormat",
             $"'{unknown}' is not valid; expected {string.Join(", ", AccessLogLayout.Names)}, or a list of "
             + $"{string.Join(", ", AccessField.All.Select(field => field.Name))}"

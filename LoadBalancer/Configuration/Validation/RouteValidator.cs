@@ -54,7 +54,8 @@ internal static class RouteValidator
     public static void CheckAuthentication(
         string? name, string? rateLimit, bool isNoneAllowed, LoadBalancerOptions all, SectionValidator section)
     {
-        var names = string.Join(", ", all.Authentication.Keys.Select(known => $"'{known}'").DefaultIfEmpty("(none is defined in Authentication)"));
+        var names = string.Join(", ", all.Authentication.Keys.Select(known =>
+            $"'{known}'").DefaultIfEmpty("(none is defined in Authentication)"));
         var isNone = name is null || isNoneAllowed && RouteGuards.IsNone(name);
         section.Require(isNone || all.Authentication.ContainsKey(name!), "Authentication",
             $"'{name}' is not defined; expected one of {names}{(isNoneAllowed ? ", or None" : "")}");
@@ -145,7 +146,8 @@ internal static class RouteValidator
     {
         var forwards = route.Redirect is null && route.Respond is null;
         section.Require(!route.StripPrefix || route.Path is not null, "StripPrefix", "needs a Path, which it takes away");
-        section.Require(route.AddPrefix is null or "" || RequestRules.IsTarget(route.AddPrefix) && !route.AddPrefix.AsSpan().ContainsAny('?', '#')
+        section.Require(route.AddPrefix is null or "" || RequestRules.IsTarget(route.AddPrefix)
+            && !route.AddPrefix.AsSpan().ContainsAny('?', '#')
             && !RawPath.HasDotSegments(route.AddPrefix),
             "AddPrefix", $"'{route.AddPrefix}' is not a path; expected for example /v2");
         if (route.Rewrite is { } rewrite)
@@ -158,7 +160,8 @@ internal static class RouteValidator
                 section.Require(false, $"Rewrite:{key}", error);
             }
         }
-        section.Require(route.HostHeader.Length > 0 && RequestRules.IsTarget(route.HostHeader) && !route.HostHeader.AsSpan().ContainsAny("/\\?@,"), "HostHeader",
+        section.Require(route.HostHeader.Length > 0 && RequestRules.IsTarget(route.HostHeader)
+            && !route.HostHeader.AsSpan().ContainsAny("/\\?@,"), "HostHeader",
             $"'{route.HostHeader}' is not a host; expected Client, Backend or a name");
         CheckFields(route.RequestHeaders, section.Below("RequestHeaders"));
         CheckFields(route.ResponseHeaders, section.Below("ResponseHeaders"));
@@ -190,7 +193,8 @@ internal static class RouteValidator
             foreach (var (name, value) in fields)
             {
                 CheckTemplate(value, $"{kind}:{name}", "is null; expected a text, or the name in Remove", section);
-                section.Require(value is null || FieldChanges.IsSendable(value), $"{kind}:{name}", "has a character that a field cannot have");
+                section.Require(value is null || FieldChanges.IsSendable(value), $"{kind}:{name}",
+                    "has a character that a field cannot have");
             }
         }
     }
@@ -225,5 +229,6 @@ internal static class RouteValidator
     private static bool IsHost(string host) => host is ['[', .. var address, ']']
         ? Uri.CheckHostName(address) == UriHostNameType.IPv6
         : RequestRules.IsTarget(host) && !host.EndsWith('.')
-            && Uri.CheckHostName(host.StartsWith("*.", StringComparison.Ordinal) ? host[2..] : host) is UriHostNameType.Dns or UriHostNameType.IPv4;
+            && Uri.CheckHostName(host.StartsWith("*.", StringComparison.Ordinal) ? host[2..]
+                : host) is UriHostNameType.Dns or UriHostNameType.IPv4;
 }

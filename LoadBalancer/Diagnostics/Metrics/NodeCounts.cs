@@ -12,7 +12,9 @@ namespace LoadBalancer.Diagnostics.Metrics;
 public sealed record NodeCounts(
     long ReloadsApplied, long ReloadsRefused, long AccessLogLinesLost, IReadOnlyList<(string Listener, long Count)> ConnectionsRefused)
 {
-    /// <summary>Requests that guards have rejected, by listener, route and reason; the route is empty where no route took the request.</summary>
+    /// <summary>
+    /// Requests that guards have rejected, by listener, route and reason; the route is empty where no route took the request.
+    /// </summary>
     public IReadOnlyList<(string Listener, string Route, string Reason, long Count)> Rejected { get; init; } = [];
 
     /// <summary>Datagrams that arrived as heartbeats, by pool.</summary>

@@ -323,8 +323,8 @@ public sealed partial class HttpForwarder
         }
         else if (broken is not null)
         {
-            // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us. Where the client counts as gone
-            // here, the route's own limit is over. Neither says anything about the backend.
+            // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us. Where the client counts
+            // as gone here, the route's own limit is over. Neither says anything about the backend.
             lease.Complete(clientGone || exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken);
             record?.Error = "http_response_incomplete"; // RFC 9209 section 2.3.15
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);

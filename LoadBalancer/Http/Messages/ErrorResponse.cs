@@ -73,8 +73,8 @@ internal static class ErrorResponse
     }
 
     /// <summary>
-    /// Ends the connection after a response of ours to a client that waits for 100 (Continue): it may send its body after another answer, or
-    /// may not (RFC 9110 section 10.1.1).
+    /// Ends the connection after a response of ours to a client that waits for 100 (Continue): it may send its body after another answer,
+    /// or may not (RFC 9110 section 10.1.1).
     /// </summary>
     public static void EndConnectionIfBodyIsInDoubt(HttpContext context)
     {

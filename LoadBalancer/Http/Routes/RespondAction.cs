@@ -25,7 +25,8 @@ internal sealed class RespondAction : IRouteAction
     {
         (_options, _body) = (options, ValueTemplate.Parse(options.Body ?? ""));
         _file = options.File is { } file ? files.Open(file) : null;
-        var ofFile = _file is not null && new FileExtensionContentTypeProvider().TryGetContentType(options.File!, out var type) ? type : Text;
+        var ofFile = _file is not null && new FileExtensionContentTypeProvider().TryGetContentType(options.File!, out var type) ? type
+            : Text;
         _contentType = options.ContentType ?? ofFile;
     }
 

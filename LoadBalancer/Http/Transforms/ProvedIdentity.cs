@@ -7,7 +7,8 @@ namespace LoadBalancer.Http.Transforms;
 internal sealed record ProvedIdentity(string User, IReadOnlyList<string> Dropped, IReadOnlyList<(string Name, string Value)> Fields)
 {
     /// <summary>
-    /// A field's name as servers see it that turn names into variables (CGI, WSGI, PHP): they read <c>_</c> as <c>-</c>, so a client could send
+    /// A field's name as servers see it that turn names into variables (CGI, WSGI, PHP): they read <c>_</c> as <c>-</c>, so a client
+    /// could send
     /// <c>X_User</c> beside the <c>X-User</c> that it cannot send.
     /// </summary>
     public static string AsVariable(string name) => name.Replace('_', '-');

@@ -54,7 +54,8 @@ internal sealed class RoutedRequest : IDisposable
     public bool IsLate => _limit is { IsCancellationRequested: true };
 
     /// <summary>What that means, in words for the log.</summary>
-    public string LateReason => FormattableString.Invariant($"not complete within {Rules.TotalTimeout?.TotalSeconds} s, the Total of its route");
+    public string LateReason =>
+        FormattableString.Invariant($"not complete within {Rules.TotalTimeout?.TotalSeconds} s, the Total of its route");
 
     /// <summary>The path as it was sent.</summary>
     public ReadOnlySpan<char> Path => _sent.AsSpan(0, PathLength);

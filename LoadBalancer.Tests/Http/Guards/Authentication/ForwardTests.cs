@@ -18,10 +18,12 @@ internal sealed class ForwardTests
             portal.Address, """, "CopyHeaders": [ "Remote-User", "X-Groups", "X-None" ]""",
             """, "RequestHeaders": { "Set": { "X-User": "{user}" } } """);
 
-        var answer = await node.GetAsync("Cookie: c=d\r\nAuthorization: Bearer t\r\nX-Secret: s\r\nX-Groups: root\r\nX-None: n\r\n", "/p%20q?r=s");
+        var answer = await node.GetAsync("Cookie: c=d\r\nAuthorization: Bearer t\r\nX-Secret: s\r\nX-Groups: root\r\nX-None: n\r\n",
+            "/p%20q?r=s");
 
         question.Should().StartWith("GET /verify HTTP/1.1\r\n").And.Contain("\r\nX-Forwarded-Method: GET\r\n")
-            .And.Contain("\r\nX-Forwarded-Uri: /p%20q?r=s\r\n").And.Contain("\r\nX-Forwarded-Host: a.test\r\n").And.Contain("\r\nCookie: c=d\r\n")
+            .And.Contain("\r\nX-Forwarded-Uri: /p%20q?r=s\r\n").And.Contain("\r\nX-Forwarded-Host: a.test\r\n")
+            .And.Contain("\r\nCookie: c=d\r\n")
             .And.Contain("\r\nAuthorization: Bearer t\r\n").And.NotContain("X-Secret");
         answer.Should().StartWith("HTTP/1.1 200").And.Contain("\r\nRemote-User: ann\r\n").And.Contain("\r\nX-Groups: a\r\n")
             .And.Contain("\r\nX-User: ann\r\n").And.NotContain("root").And.NotContain("X-None").And.NotContain("X-Other");

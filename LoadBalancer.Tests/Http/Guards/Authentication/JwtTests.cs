@@ -176,7 +176,8 @@ internal sealed class JwtTests : IDisposable
 
         Volatile.Write(ref keys, Set(RsaKey("old")));
         await Eventually.BeTrueAsync(
-            async () => (await node.GetAsync(Bearer(Token(keyId: "old")))).StartsWith("HTTP/1.1 200", StringComparison.Ordinal), "they are fetched");
+            async () => (await node.GetAsync(Bearer(Token(keyId: "old")))).StartsWith("HTTP/1.1 200", StringComparison.Ordinal),
+                "they are fetched");
         Volatile.Write(ref keys, "");
 
         (await node.GetAsync(Bearer(Token(keyId: "new")))).Should().StartWith("HTTP/1.1 401");
@@ -185,7 +186,8 @@ internal sealed class JwtTests : IDisposable
 
     [TestCase("x", "it is not a JSON Web Key Set")]
     [TestCase("""{ "keys": [] }""", "it has no key for signatures")]
-    [TestCase("""{ "keys": [ { "kty": "oct", "kid": "s", "k": "AAAA" } ] }""", "the key 's' is neither an RSA key nor one of P-256, P-384 or P-521")]
+    [TestCase("""{ "keys": [ { "kty": "oct", "kid": "s", "k": "AAAA" } ] }""",
+        "the key 's' is neither an RSA key nor one of P-256, P-384 or P-521")]
     [TestCase("""{ "keys": [ { "kty": "RSA", "kid": "r", "alg": "HS256", "n": "AQAB", "e": "AQAB" } ] }""",
         "the key 'r' has the algorithm 'HS256', which does not fit its type")]
     public void Parse_SetThatIsNotValid_SaysWhy(string json, string error) =>

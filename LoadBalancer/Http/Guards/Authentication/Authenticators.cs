@@ -8,12 +8,13 @@ internal static class Authenticators
     /// <summary>Makes one of valid options.</summary>
     /// <exception cref="IOException">A file cannot be read.</exception>
     /// <exception cref="FormatException">A file is not valid.</exception>
-    public static IAuthenticator Create(string name, AuthenticationOptions options, TimeProvider time, ILogger logger) => options.Type switch
-    {
-        AuthenticationType.Basic => new BasicAuthenticator(name, options, time, logger),
-        AuthenticationType.Jwt => new JwtAuthenticator(options, time, logger),
-        AuthenticationType.Forward => new ForwardAuthenticator(options, time, logger),
-    };
+    public static IAuthenticator Create(string name, AuthenticationOptions options, TimeProvider time, ILogger logger) =>
+        options.Type switch
+        {
+            AuthenticationType.Basic => new BasicAuthenticator(name, options, time, logger),
+            AuthenticationType.Jwt => new JwtAuthenticator(options, time, logger),
+            AuthenticationType.Forward => new ForwardAuthenticator(options, time, logger),
+        };
 
     /// <summary>What is wrong with a file that the options name; null where nothing is.</summary>
     public static (string Key, string Error)? FindFileError(AuthenticationOptions options)
@@ -31,7 +32,8 @@ internal static class Authenticators
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return (key, $"'{file}' cannot be read: {(e is FileNotFoundException or DirectoryNotFoundException ? "there is no such file" : e.Message)}");
+            var isMissing = e is FileNotFoundException or DirectoryNotFoundException;
+            return (key, $"'{file}' cannot be read: {(isMissing ? "there is no such file" : e.Message)}");
         }
         catch (FormatException e)
         {

@@ -11,7 +11,9 @@ using LoadBalancer.Http.Transforms;
 
 namespace LoadBalancer.Http.Guards.Authentication;
 
-/// <summary>Names and passwords (RFC 7617). A password that was right is remembered as a keyed hash, so that it is not checked each time.</summary>
+/// <summary>
+/// Names and passwords (RFC 7617). A password that was right is remembered as a keyed hash, so that it is not checked each time.
+/// </summary>
 internal sealed class BasicAuthenticator : IAuthenticator
 {
     private const int MaxRemembered = 10_000;

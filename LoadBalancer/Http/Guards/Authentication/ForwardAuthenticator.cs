@@ -105,6 +105,7 @@ internal sealed partial class ForwardAuthenticator : IAuthenticator
         return new DecidedAnswer((int)answer.StatusCode, [.. fields], body[..length]);
     }
 
-    [LoggerMessage(143, LogLevel.Warning, "authentication by {Address} is not available ({Reason}); requests that need it are answered 503")]
+    [LoggerMessage(143, LogLevel.Warning,
+        "authentication by {Address} is not available ({Reason}); requests that need it are answered 503")]
     private partial void LogFailed(string address, string reason);
 }

@@ -45,7 +45,8 @@ internal sealed partial class JwtKeySource : IDisposable
     {
         lock (_gate)
         {
-            return _fetching ?? (_keys is not null && _time.GetElapsedTime(_fetchedAt) < RefetchInterval ? Task.CompletedTask : FetchNeedsLock());
+            return _fetching ?? (_keys is not null && _time.GetElapsedTime(_fetchedAt) < RefetchInterval ? Task.CompletedTask
+                : FetchNeedsLock());
         }
     }
 
@@ -89,7 +90,8 @@ internal sealed partial class JwtKeySource : IDisposable
         {
             if (!_disposed.IsCancellationRequested)
             {
-                LogFailed(AddressText.WithoutCredentials(_address), e is OperationCanceledException ? $"no answer within {Timeout.TotalSeconds} s" : e.Message,
+                LogFailed(AddressText.WithoutCredentials(_address), e is OperationCanceledException
+                    ? $"no answer within {Timeout.TotalSeconds} s" : e.Message,
                     _keys is null ? "tokens cannot be checked, requests that need one are answered 503" : "the known keys stay in use");
             }
         }

@@ -4,8 +4,8 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Http.Guards.Rates;
 
 /// <summary>
-/// Rates of many keys in a table that never grows, by the generic cell rate algorithm (ITU-T I.371): for each key it holds the time at which
-/// all that was taken is given back. The framework's partitioned limiter takes 120 bytes for a key and two to three times as long.
+/// Rates of many keys in a table that never grows, by the generic cell rate algorithm (ITU-T I.371): for each key it holds the time at
+/// which all that was taken is given back. The framework's partitioned limiter takes 120 bytes for a key and two to three times as long.
 /// </summary>
 internal sealed class RateTable
 {
