@@ -58,7 +58,8 @@ internal sealed class RouteNode : IAsyncDisposable
         {
             var body = $"{name}: {head}";
             await peer.SendAsync(
-                $"HTTP/1.1 200 OK\r\nServer: backend\r\nX-From: {name}\r\nContent-Length: {Encoding.Latin1.GetByteCount(body)}\r\n\r\n{body}");
+                $"HTTP/1.1 200 OK\r\nServer: backend\r\nX-From: {name}\r\n"
+                + $"Content-Length: {Encoding.Latin1.GetByteCount(body)}\r\n\r\n{body}");
         }
     });
 }
