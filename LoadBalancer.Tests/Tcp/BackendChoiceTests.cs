@@ -285,13 +285,12 @@ internal sealed class BackendChoiceTests
             await peer.SendAsync("hello");
             peer.Reset();
         });
-        await using var well = RawServer.Echoing();
+        await using var well = new RawServer((peer, _) => peer.SendAsync("hello"));
         await using var node = await TcpNode.StartAsync([faulty.Port, well.Port]);
 
         for (var i = 0; i < 6; i++)
         {
             using var client = await node.ConnectAsync();
-            client.EndSending();
             await client.ReadToItsEndAsync();
         }
 

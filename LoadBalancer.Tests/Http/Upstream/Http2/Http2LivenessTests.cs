@@ -159,6 +159,7 @@ internal sealed class Http2LivenessTests
         var sent = 0L;
         var sending = SendAsync();
         var answer = client.ReadResponseAsync();
+        await Eventually.BeTrueAsync(() => backend.Accepted == 1 && Volatile.Read(ref sent) > 1_000_000, "the upload is under way");
         while (!answer.IsCompleted)
         {
             var before = Volatile.Read(ref sent);
