@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tests.Transport;
@@ -47,5 +49,20 @@ internal sealed class ReceiveBufferTests
 
         buffer.Room(100, 1000).Length.Should().BeLessThan(10_000);
         buffer.Release();
+    }
+
+    // What the pool keeps, it keeps for good.
+    [TestCase(100_000, true)]
+    [TestCase(1_000_000, false)]
+    public void Release_LongMessage_GivesOnlyModerateMemoryToThePool(int length, bool isPooled)
+    {
+        var buffer = new ReceiveBuffer();
+        MemoryMarshal.TryGetArray<byte>(buffer.Room(length, length), out var memory).Should().BeTrue();
+
+        buffer.Release();
+
+        var next = ArrayPool<byte>.Shared.Rent(memory.Array!.Length);
+        ReferenceEquals(next, memory.Array).Should().Be(isPooled);
+        ArrayPool<byte>.Shared.Return(next);
     }
 }

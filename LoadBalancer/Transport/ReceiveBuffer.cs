@@ -9,6 +9,9 @@ namespace LoadBalancer.Transport;
 /// </summary>
 internal struct ReceiveBuffer()
 {
+    // In bytes. The pool of arrays would keep hundreds of megabytes of larger ones for good, after peers that send long messages are gone.
+    private const int MostPooled = 256 * 1024;
+
     private byte[] _bytes = [];
     private int _start;
     private int _end;
@@ -64,7 +67,7 @@ internal struct ReceiveBuffer()
     /// <summary>Gives the memory back, and drops unread bytes.</summary>
     public void Release()
     {
-        if (_bytes.Length > 0)
+        if (_bytes.Length is > 0 and <= MostPooled)
         {
             ArrayPool<byte>.Shared.Return(_bytes);
         }
@@ -78,7 +81,8 @@ internal struct ReceiveBuffer()
         var to = _bytes;
         if (unread > _bytes.Length / 2 || unread + least > _bytes.Length || IsEmpty && _bytes.Length > 2 * size)
         {
-            to = ArrayPool<byte>.Shared.Rent(Math.Max(Math.Max(size, 2 * unread), unread + least));
+            var wanted = Math.Max(Math.Max(size, 2 * unread), unread + least);
+            to = wanted <= MostPooled ? ArrayPool<byte>.Shared.Rent(wanted) : GC.AllocateUninitializedArray<byte>(wanted);
         }
         _bytes.AsSpan(_start, unread).CopyTo(to);
         if (to != _bytes)
