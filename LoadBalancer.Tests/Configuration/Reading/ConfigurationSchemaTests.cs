@@ -16,7 +16,7 @@ internal sealed class ConfigurationSchemaTests
             "ShutdownTimeout": "30s",
             "Listeners": {
                 "web": { "Address": "http://127.0.0.1:8080", "Pool": "web", "MaxConnections": null, "HttpVersion": "2",
-                    "TrustedProxies": [ "10.0.0.0/8" ], "Routes": [ { "Path": "/api", "Pool": "web" } ] },
+                    "TrustedProxies": [ "10.0.0.0/8" ], "Deny": "None", "Routes": [ { "Path": "/api", "Pool": "web" } ] },
                 "raw": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:8081", "Pool": "raw", "IdleTimeout": "01:00:00" } },
             "Pools": {
                 "web": { "Policy": "First", "Backends": { "b1": { "Address": "http://a:1", "MaxInFlight": 7 } },
@@ -49,6 +49,7 @@ internal sealed class ConfigurationSchemaTests
     [TestCase("\"IdleTimeout\": \"01:00:00\"", "\"IdleTimeout\": 30")]
     [TestCase("\"IdleTimeout\": \"01:00:00\"", "\"StatusEndpoints\": true")]
     [TestCase("\"30s\"", "\"30\"")]
+    [TestCase("\"None\"", "\"10.0.0.0/8\"")]
     [TestCase("\"p99.9\"", "\"q99\"")]
     [TestCase("\"MaxInFlight\": 7", "\"MaxInFlight\": \"many\"")]
     [TestCase("\"MaxInFlight\": 7", "\"MaxInFlight\": 7.5")]

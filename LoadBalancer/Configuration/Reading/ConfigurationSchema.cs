@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Net;
 using System.Reflection;
 using System.Text.Json.Nodes;
 using LoadBalancer.Configuration.Options;
@@ -124,12 +125,17 @@ internal sealed class ConfigurationSchema
         if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>))
         {
             var item = type.GetGenericArguments()[0];
-            // A text stands for a list of one.
-            return new JsonObject
+            // A text stands for a list of one; None stands for an empty list of networks.
+            var list = new JsonObject
             {
-                ["type"] = item == typeof(string) ? new JsonArray("array", "string") : "array",
+                ["type"] = item == typeof(string) || item == typeof(IPNetwork) ? new JsonArray("array", "string") : "array",
                 ["items"] = Value(item),
             };
+            if (item == typeof(IPNetwork))
+            {
+                list["pattern"] = "^[Nn]one$";
+            }
+            return list;
         }
         return type.Namespace == typeof(LoadBalancerOptions).Namespace && type.IsClass ? Reference(type) : Scalar(type);
     }
