@@ -11,7 +11,10 @@ internal sealed class NodeGuardsTests
 {
     private static readonly AuthenticationOptions Jwt = new()
     {
-        Type = AuthenticationType.Jwt, KeysAddress = "http://127.0.0.1:1/", Issuer = "i", Audience = "a",
+        Type = AuthenticationType.Jwt,
+        KeysAddress = "http://127.0.0.1:1/",
+        Issuer = "i",
+        Audience = "a",
     };
 
     private readonly FakeClock _clock = new();
