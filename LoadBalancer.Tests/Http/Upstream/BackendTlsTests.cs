@@ -1,5 +1,3 @@
-using System.Net.Security;
-using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Text;
 using LoadBalancer.Configuration.Options;
@@ -50,8 +48,13 @@ internal sealed class BackendTlsTests : IDisposable
             "client" => _certificates.IssueForClients("b", "b.example"),
             _ => _certificates.Issue("b", "b.example"),
         };
-        var serverName = kind switch { "international" => "bücher.example", "wildcard" => "b.shop.example", "deeper" => "a.b.shop.example",
-            _ => "b.example" };
+        var serverName = kind switch
+        {
+            "international" => "bücher.example",
+            "wildcard" => "b.shop.example",
+            "deeper" => "a.b.shop.example",
+            _ => "b.example",
+        };
         await using var backend = new TlsServer(certificate, tls => AnswerAsync(tls));
         var tls = new BackendTlsOptions { AuthorityFile = _certificates.AuthorityFile, ServerName = serverName };
         await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { Tls = tls });
