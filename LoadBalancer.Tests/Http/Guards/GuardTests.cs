@@ -67,8 +67,8 @@ internal sealed class GuardTests
     {
         await using var node = await RouteNode.StartAsync(
             """{ "Pool": "api", "Host": "a.test", "Allow": [ "10.0.0.0/8" ] }""");
-        string[] hosts = ["a.test", "A.TEST", "a.test.", "a.test:80"];
-        foreach (var host in hosts)
+        string[] spellings = ["a.test", "A.TEST", "a.test.", "a.test:80"];
+        foreach (var host in spellings)
         {
             (await node.LineAsync("/", host: host)).Should().StartWith("HTTP/1.1 403");
         }
@@ -80,7 +80,7 @@ internal sealed class GuardTests
             return key.Of(context.Request, null, null);
         }
 
-        hosts.Select(Of).Distinct().Should().ContainSingle();
+        spellings.Select(Of).Distinct().Should().ContainSingle();
     }
 
     // A backend that resolves the path as RFC 3986 says gets none of these as /staff.
