@@ -16,10 +16,12 @@ internal sealed class GuardValidatorTests
     [TestCase("Transfer-Encoding")]
     [TestCase("content-length")]
     [TestCase("Host")]
-    public void Load_CopyHeadersWithAFieldThatFramesTheMessage_IsAnError(string field) =>
+    public void Load_CopyHeadersWithAFieldThatFramesTheMessage_IsAnError(string field)
+    {
         const string Address = "http://127.0.0.1:1/";
         Errors($$""" "Authentication": { "some": { "Type": "Forward", "Address": "{{Address}}", "CopyHeaders": [ "{{field}}" ] } }, """)
             .Should().ContainSingle().Which.Should().Be($"LoadBalancer:Authentication:some:CopyHeaders:0: {field} cannot be changed");
+    }
 
     private List<string> Errors(string guards)
     {
