@@ -34,7 +34,7 @@ internal sealed partial class JwtKeySource : IDisposable
     public JwtKeySource(string address, TimeProvider time, ILogger logger)
     {
         (_address, _time, _logger) = (address, time, logger);
-        Diagnostics.BackgroundTask.Run(RunAsync(), logger, $"keys of '{address}'");
+        Diagnostics.BackgroundTask.Run(RunAsync(), logger, $"keys of '{AddressText.WithoutCredentials(address)}'");
     }
 
     /// <summary>The keys; null where they could not be fetched yet.</summary>
