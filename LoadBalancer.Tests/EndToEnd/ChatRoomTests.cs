@@ -112,9 +112,9 @@ internal sealed class ChatRoomTests : IDisposable
             """);
 
         (await ProgramUnderTest.RunAsync("LoadBalancer", "check", "--config", _file)).Should().Be((1, "", """
-            logic_server: unknown key; did you mean 'logic_servers'?
-            client_tcp_listening_addr: 'localhost:1' is not an address; expected ip:port, for example 0.0.0.0:3001
-            logic_heartbeat_udp_addr: '127.0.0.1' is not an address; expected ip:port, for example 0.0.0.0:3001
+            logic_server: unknown key; did you mean 'logic_servers'? (line 2)
+            client_tcp_listening_addr: 'localhost:1' is not an address; expected ip:port, for example 0.0.0.0:3001 (line 1)
+            logic_heartbeat_udp_addr: '127.0.0.1' is not an address; expected ip:port, for example 0.0.0.0:3001 (line 1)
             logic_servers: is missing; expected [ "<tcp ip:port> <udp ip:port>", … ]
             """.ReplaceLineEndings("\n")));
     }

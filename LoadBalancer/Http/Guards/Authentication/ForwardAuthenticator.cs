@@ -98,7 +98,7 @@ internal sealed partial class ForwardAuthenticator : IAuthenticator
     {
         var fields = answer.Headers.NonValidated.Concat(answer.Content.Headers.NonValidated)
             .Where(field => HeaderRules.IsReturned(field.Key) && !field.Key.Equals("Content-Length", StringComparison.OrdinalIgnoreCase))
-            .SelectMany(field => field.Value.Select(value => (field.Key, value)));
+            .SelectMany(field => field.Value.Where(RequestRules.IsFieldValue).Select(value => (field.Key, value)));
         await using var stream = await answer.Content.ReadAsStreamAsync(cancellationToken);
         var body = new byte[MaxBody];
         var length = await stream.ReadAtLeastAsync(body, MaxBody, throwOnEndOfStream: false, cancellationToken);
