@@ -109,11 +109,61 @@ internal sealed class HttpProbeTests
         (probe!.Value.Succeeded, answer[9..12]).Should().Be((isGood, isGood ? "200" : "502"), probe.Value.Reason);
     }
 
-    private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null)
+    // What the backend sends after its SETTINGS, and whether both take it. The frames of the stream that is asked are of stream 1.
+    private static IEnumerable<TestCaseData> Http2Answers()
+    {
+        var ok = Fields((":status", "204"));
+        TestCaseData Case(string name, bool isGood, params (byte Type, byte Flags, string Payload)[] frames) =>
+            new TestCaseData(frames, isGood).SetArgDisplayNames(name);
+
+        static string Fields(params (string Name, string Value)[] fields) =>
+            string.Concat(fields.Select(field => "\0" + HpackText.String(field.Name) + HpackText.String(field.Value)));
+
+        yield return Case("a head", true, (1, 5, ok));
+        yield return Case("an interim response first", true, (1, 4, Fields((":status", "103"))), (1, 5, ok));
+        yield return Case("a head in two frames", true, (1, 1, ok[..3]), (9, 4, ok[3..]));
+        yield return Case("no status", false, (1, 5, Fields(("a", "b"))));
+        yield return Case("an upper-case name", false, (1, 5, ok + Fields(("Server", "x"))));
+        yield return Case("a field of the connection", false, (1, 5, ok + Fields(("connection", "close"))));
+        yield return Case("two lengths", false, (1, 4, ok + Fields(("content-length", "1"), ("content-length", "1"))));
+        yield return Case("an interim response that ends the stream", false, (1, 5, Fields((":status", "103"))));
+        yield return Case("a switch of the protocol", false, (1, 4, Fields((":status", "101"))));
+        yield return Case("a body before the head", false, (0, 0, "x"), (1, 5, ok));
+        yield return Case("a push", false, (5, 4, "\0\0\0\x02" + ok), (1, 5, ok));
+        yield return Case("a frame amid a head", false, (1, 1, ok[..3]), (0, 1, "x"));
+        yield return Case("what is no HPACK", false, (1, 5, "\x80"));
+    }
+
+    [TestCaseSource(nameof(Http2Answers))]
+    public async Task Probe_HeadOverHttp2_IsReadAsForRequests((byte Type, byte Flags, string Payload)[] frames, bool isGood)
+    {
+        await using var server = new Http2Server(async (peer, _) =>
+        {
+            while (await peer.NextAsync() is { } frame)
+            {
+                if (frame.Type == 1)
+                {
+                    foreach (var (type, flags, payload) in frames)
+                    {
+                        await peer.SendFrameAsync(type, flags, frame.Stream, payload);
+                    }
+                }
+            }
+        });
+        await using var node = await TestNode.StartAsync(
+            [server.Address], pool => pool with { HttpVersion = System.Net.HttpVersion.Version20, Retry = new() { Attempts = 1 } });
+
+        var probe = await ProbeAsync(new Uri(server.Address).Port, version: System.Net.HttpVersion.Version20);
+        var answer = await node.ExchangeAsync("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+
+        (probe!.Value.Succeeded, answer[9..12]).Should().Be((isGood, isGood ? "204" : "502"), probe.Value.Reason);
+    }
+
+    private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null, Version? version = null)
     {
         var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
         var options = new HealthCheckOptions { Path = "/healthz?deep=1" };
-        return new HttpProbe(_client, _trust, options, System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
+        return new HttpProbe(_client, _trust, options, version ?? System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
             .ProbeAsync(backend, CancellationToken.None);
     }
 }

@@ -5,14 +5,15 @@ using System.Text;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Http.Upstream.Http1;
+using LoadBalancer.Http.Upstream.Http2;
 using LoadBalancer.Tls;
 
 namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
 /// The handler below the client of the probes: sends each over a connection of its own, because a server that accepts no new ones is not
-/// healthy, however many old ones it still serves. Over HTTP/1.1 it reads the head of the response as it is read for requests, so a backend
-/// that passes its probes is not one whose responses are refused. It holds nothing, so one serves all pools.
+/// healthy, however many old ones it still serves. It reads the head of the response as it is read for requests, so a backend that passes its
+/// probes is not one whose responses are refused. It holds nothing, so one serves all pools.
 /// </summary>
 internal sealed class ProbeHandler : HttpMessageHandler
 {
@@ -25,24 +26,23 @@ internal sealed class ProbeHandler : HttpMessageHandler
         var isHttp2 = stream is SslStream tls
             ? tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2
             : request.Version == HttpVersion.Version20;
-        if (isHttp2)
-        {
-            using var invoker = new HttpMessageInvoker(new SocketsHttpHandler
-            {
-                ConnectCallback = (_, _) => new(stream),
-                PooledConnectionLifetime = TimeSpan.Zero,
-                AllowAutoRedirect = false,
-                UseCookies = false,
-                UseProxy = false,
-                ActivityHeadersPropagator = null,
-            });
-            return await invoker.SendAsync(request, cancellationToken); // The connection is closed with the response.
-        }
         await using (stream)
         {
+            if (isHttp2)
+            {
+                return new HttpResponseMessage((HttpStatusCode)await Http2Probe.AskAsync(stream, FieldsOf(request), cancellationToken));
+            }
             await stream.WriteAsync(Encoding.Latin1.GetBytes(HeadOf(request)), cancellationToken);
             return new HttpResponseMessage((HttpStatusCode)await ReadStatusAsync(stream, cancellationToken));
         }
+    }
+
+    private static IEnumerable<(string Name, string Value)> FieldsOf(HttpRequestMessage request)
+    {
+        var uri = request.RequestUri!;
+        return request.Headers.NonValidated.Select(field => (field.Key.ToLowerInvariant(), field.Value.ToString()))
+            .Prepend((":authority", uri.Authority)).Prepend((":path", uri.PathAndQuery)).Prepend((":scheme", uri.Scheme))
+            .Prepend((":method", request.Method.Method));
     }
 
     private static string HeadOf(HttpRequestMessage request)

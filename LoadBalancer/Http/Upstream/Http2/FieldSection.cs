@@ -79,6 +79,14 @@ internal sealed class FieldSection(bool isTrailers)
         }
     }
 
+    /// <summary>Why a complete head is malformed, or null.</summary>
+    /// <param name="isEnd">Whether the stream ends with it.</param>
+    public string? FaultOfHead(bool isEnd) => Fault
+        ?? (Status >= 200 ? null
+            : isEnd ? "an interim response ends the stream"
+            : Status == 101 ? "it changes the protocol, which HTTP/2 cannot (RFC 9113 section 8.6)"
+            : null);
+
     private void AddPseudoField(HeaderLine line)
     {
         if (isTrailers || line.Name != ":status" || Status != 0 || Lines.Count > 0

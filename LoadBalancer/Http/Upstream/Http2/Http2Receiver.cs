@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using System.Net.Sockets;
 using LoadBalancer.Http.Headers;
@@ -16,18 +15,11 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
 {
     private const int ReceiveSize = 64 * 1024;
     private const int LeastRoom = 4 * 1024;
-    private const int MaxFrameSize = 16 * 1024; // the default of SETTINGS_MAX_FRAME_SIZE
-
-    // A field section need not come in more frames than this; without a limit empty ones could follow each other for ever.
-    private const int MaxContinuations = 64;
 
     private readonly HpackDecoder _decoder = new(known);
     private readonly List<Readiness> _wake = [];
-    private readonly ArrayBufferWriter<byte> _block = new(); // of a field section that comes in several frames
+    private readonly FrameOrder _order = new();
     private ReceiveBuffer _buffer = new();
-    private FrameHeader? _blockStart;
-    private int _continuations;
-    private bool _hasSettings;
     private Http2Error? _goAway;
 
     /// <summary>Receives until the connection ends, or the backend violates the protocol. Then the connection is closed.</summary>
@@ -76,7 +68,7 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
                 while (_buffer.Length >= FrameHeader.Size)
                 {
                     var header = FrameHeader.Read(_buffer.Span);
-                    Check(header);
+                    _order.Check(header);
                     if (_buffer.Length < FrameHeader.Size + header.Length)
                     {
                         break;
@@ -98,60 +90,18 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
         connection.AfterEnd();
     }
 
-    // Before the payload is there.
-    private void Check(FrameHeader header)
-    {
-        if (!_hasSettings && (header.Type != FrameType.Settings || header.Has(FrameFlags.Ack)))
-        {
-            throw Violation("it does not begin with SETTINGS, so it does not speak HTTP/2");
-        }
-        if (header.Length > MaxFrameSize)
-        {
-            throw new Http2ConnectionException(Http2Error.FrameSizeError, "a frame that is too large");
-        }
-        if (_blockStart is { } start && (header.Type != FrameType.Continuation || header.Stream != start.Stream))
-        {
-            throw Violation("a frame in the middle of a field section");
-        }
-        var isOfStream = header.Type is FrameType.Data or FrameType.Headers or FrameType.Priority or FrameType.RstStream
-            or FrameType.Continuation;
-        var isOfConnection = header.Type is FrameType.Settings or FrameType.Ping or FrameType.GoAway;
-        if (isOfStream && header.Stream == 0 || isOfConnection && header.Stream != 0)
-        {
-            throw Violation("a frame with a wrong stream");
-        }
-        var isSizeWrong = header.Type switch
-        {
-            FrameType.Priority => header.Length != 5,
-            FrameType.RstStream or FrameType.WindowUpdate => header.Length != 4,
-            FrameType.Settings => header.Length % 6 != 0 || header.Has(FrameFlags.Ack) && header.Length > 0,
-            FrameType.Ping => header.Length != 8,
-            FrameType.GoAway => header.Length < 8,
-            _ => false,
-        };
-        if (isSizeWrong)
-        {
-            throw new Http2ConnectionException(Http2Error.FrameSizeError, $"a {header.Type} frame of the wrong size");
-        }
-    }
-
     private void Handle(Http2Connection connection, FrameHeader header, ReadOnlySpan<byte> payload)
     {
         switch (header.Type)
         {
             case FrameType.Data:
-                HandleData(connection, header, Unpad(header, payload));
+                HandleData(connection, header, FrameOrder.Unpad(header, payload));
                 break;
-            case FrameType.Headers:
-                payload = Unpad(header, payload);
-                if (header.Has(FrameFlags.Priority))
+            case FrameType.Headers or FrameType.Continuation:
+                if (_order.TryEndFields(header, payload, out var start, out var block))
                 {
-                    payload = payload.Length >= 5 ? payload[5..] : throw Violation("a HEADERS frame that is too short");
+                    HandleFields(connection, start, block);
                 }
-                BeginFields(connection, header, payload);
-                break;
-            case FrameType.Continuation:
-                ContinueFields(connection, header, payload);
                 break;
             case FrameType.RstStream:
                 if (connection.FindNeedsLock(header.Stream) is { } reset)
@@ -163,7 +113,7 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
                 HandleSettings(connection, header, payload);
                 break;
             case FrameType.PushPromise:
-                throw Violation("a push that was not allowed");
+                throw FrameOrder.Violation("a push that was not allowed");
             case FrameType.Ping when header.Has(FrameFlags.Ack):
                 connection.EndPingNeedsLock();
                 break;
@@ -178,17 +128,6 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
                 HandleWindowUpdate(connection, header, BinaryPrimitives.ReadInt32BigEndian(payload) & int.MaxValue);
                 break;
         }
-    }
-
-    private static ReadOnlySpan<byte> Unpad(FrameHeader header, ReadOnlySpan<byte> payload)
-    {
-        if (!header.Has(FrameFlags.Padded))
-        {
-            return payload;
-        }
-        return payload.Length > 0 && payload[0] < payload.Length
-            ? payload[1..^payload[0]]
-            : throw Violation("padding that is longer than its frame");
     }
 
     private void HandleData(Http2Connection connection, FrameHeader header, ReadOnlySpan<byte> data)
@@ -208,36 +147,6 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
         if (header.Has(FrameFlags.Padded))
         {
             connection.AnnounceNeedsLock(stream);
-        }
-    }
-
-    private void BeginFields(Http2Connection connection, FrameHeader header, ReadOnlySpan<byte> block)
-    {
-        if (header.Has(FrameFlags.EndHeaders))
-        {
-            HandleFields(connection, header, block);
-            return;
-        }
-        (_blockStart, _continuations) = (header, 0);
-        _block.ResetWrittenCount();
-        _block.Write(block);
-    }
-
-    private void ContinueFields(Http2Connection connection, FrameHeader header, ReadOnlySpan<byte> block)
-    {
-        if (_blockStart is not { } start)
-        {
-            throw Violation("a CONTINUATION without a beginning");
-        }
-        if (++_continuations > MaxContinuations || _block.WrittenCount + block.Length > FieldSection.MaxSize)
-        {
-            throw new Http2ConnectionException(Http2Error.EnhanceYourCalm, $"its head is larger than {FieldSection.MaxSize} bytes");
-        }
-        _block.Write(block);
-        if (header.Has(FrameFlags.EndHeaders))
-        {
-            _blockStart = null;
-            HandleFields(connection, start, _block.WrittenSpan);
         }
     }
 
@@ -275,7 +184,7 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
         {
             return;
         }
-        _hasSettings = true;
+        _order.HasSettings = true;
         for (; !payload.IsEmpty; payload = payload[6..])
         {
             var (id, value) = (BinaryPrimitives.ReadUInt16BigEndian(payload), BinaryPrimitives.ReadUInt32BigEndian(payload[2..]));
@@ -289,7 +198,7 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
         var stream = header.Stream == 0 ? null : connection.FindNeedsLock(header.Stream);
         if (count == 0 && header.Stream == 0)
         {
-            throw Violation("an empty WINDOW_UPDATE");
+            throw FrameOrder.Violation("an empty WINDOW_UPDATE");
         }
         if (count == 0 && stream is not null)
         {
@@ -300,6 +209,4 @@ internal sealed class Http2Receiver(HeaderLine?[] known)
             connection.AddRoomNeedsLock(stream, count, _wake);
         }
     }
-
-    private static Http2ConnectionException Violation(string what) => new(Http2Error.ProtocolError, what);
 }

@@ -302,10 +302,9 @@ internal sealed class Http2Stream(TimeProvider time, bool isBodyless) : IDisposa
         {
             InterimResponses++;
             IsContinued |= fields.Status == 100;
-            if (isEnd || fields.Status == 101)
+            if (fields.FaultOfHead(isEnd) is { } fault)
             {
-                return isEnd ? "an interim response ends the stream"
-                    : "it changes the protocol, which HTTP/2 cannot (RFC 9113 section 8.6)";
+                return fault;
             }
             if (IsContinued)
             {
