@@ -15,20 +15,30 @@ namespace LoadBalancer.Tests.Transport.Kestrel;
 [TestFixtureSource(typeof(Transports), nameof(Transports.All))]
 internal sealed class KestrelTransportTests(string transport)
 {
+    private readonly List<ConnectionContext> _accepted = [];
     private IConnectionListener _listener = null!;
 
     [SetUp]
     public async Task SetUp() => _listener = await ListenAsync(new IPEndPoint(IPAddress.Loopback, 0));
 
     [TearDown]
-    public async Task TearDown() => await _listener.DisposeAsync();
+    public async Task TearDown()
+    {
+        foreach (var server in _accepted)
+        {
+            server.Abort(); // It waits for no client then.
+            await server.DisposeAsync();
+        }
+        _accepted.Clear();
+        await _listener.DisposeAsync();
+    }
 
     [Test]
     public async Task Accept_Always_KnowsBothEnds()
     {
         using var client = await ConnectAsync();
 
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
 
         server.LocalEndPoint.Should().Be(client.RemoteEndPoint);
         server.RemoteEndPoint.Should().Be(client.LocalEndPoint);
@@ -43,7 +53,8 @@ internal sealed class KestrelTransportTests(string transport)
         using var client = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await client.ConnectAsync(new IPEndPoint(IPAddress.Loopback, port));
 
-        await using var server = (await listener.AcceptAsync())!;
+        var server = (await listener.AcceptAsync())!;
+        _accepted.Add(server);
 
         var local = (IPEndPoint)server.LocalEndPoint!;
         var remote = (IPEndPoint)server.RemoteEndPoint!;
@@ -76,7 +87,7 @@ internal sealed class KestrelTransportTests(string transport)
         using var client = await ConnectAsync();
         await client.SendAsync("hello"u8.ToArray());
         client.Shutdown(SocketShutdown.Send);
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
 
         (await ReadToEndAsync(server.Transport.Input)).Should().Be("hello");
 
@@ -89,7 +100,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Read_ByteByByteWithoutConsuming_KeepsEverything()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         var sent = string.Concat(Enumerable.Range(0, 3000).Select(i => (char)('a' + i % 26)));
 
         var reading = ReadUntilAsync(server.Transport.Input, sent.Length);
@@ -105,7 +116,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Read_NotAllExamined_ReturnsAtOnce()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         await client.SendAsync("abc"u8.ToArray());
         var input = server.Transport.Input;
 
@@ -122,7 +133,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Read_UrgentByteBetween_LosesNothingElse()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         var reading = ReadUntilAsync(server.Transport.Input, 8);
 
         await client.SendAsync("some"u8.ToArray());
@@ -136,7 +147,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Read_Cancelled_ReturnsAndGoesOn()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         var input = server.Transport.Input;
 
         var reading = input.ReadAsync();
@@ -157,7 +168,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Read_ClientResets_Throws()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         var reading = server.Transport.Input.ReadAsync().AsTask();
 
         client.Close(0);
@@ -170,7 +181,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task ConnectionClosed_ClientGoesWhileNobodyReads_Fires(bool reset)
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         await client.SendAsync("request"u8.ToArray());
         await ReadUntilAsync(server.Transport.Input, 7);
         server.Transport.Input.TryRead(out _);
@@ -187,7 +198,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Flush_ClientDoesNotRead_WaitsAndIsSentWholeInTheEnd()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         var output = server.Transport.Output;
         var (written, flushing) = await FillAsync(output);
 
@@ -214,7 +225,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Flush_ClientResetsMeanwhile_IsCompleted()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         var (_, flushing) = await FillAsync(server.Transport.Output);
 
         client.Close(0);
@@ -227,7 +238,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Abort_BothWait_EndsBothAndResetsTheClient()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         var reading = server.Transport.Input.ReadAsync().AsTask();
         var (_, flushing) = await FillAsync(server.Transport.Output);
 
@@ -268,7 +279,7 @@ internal sealed class KestrelTransportTests(string transport)
     public async Task Read_NobodyDoes_StopsTheClient()
     {
         using var client = await ConnectAsync();
-        await using var server = await AcceptAsync();
+        var server = await AcceptAsync();
         server.Transport.Input.TryRead(out _);
         client.Blocking = false;
         var megabyte = new byte[1024 * 1024];
@@ -357,7 +368,12 @@ internal sealed class KestrelTransportTests(string transport)
         return socket;
     }
 
-    private async Task<ConnectionContext> AcceptAsync() => (await _listener.AcceptAsync())!;
+    private async Task<ConnectionContext> AcceptAsync()
+    {
+        var server = (await _listener.AcceptAsync())!;
+        _accepted.Add(server);
+        return server;
+    }
 
     private static async Task<string> ReadUntilAsync(PipeReader reader, int count)
     {
