@@ -149,7 +149,7 @@ internal sealed class ReloadTests
         await node.ReloadedAsync(() =>
             node.WriteAsync(Pool(Backend("b1", _one)), management: "{ \"Address\": \"http://127.0.0.1:0\", \"Token\": \"new\" }"));
 
-        node.Log.Lines.Should().Contain("Warning: configuration: Management has changed, which needs a restart");
+        await node.Log.SaysAsync("Warning: configuration: Management has changed, which needs a restart");
     }
 
     [Test]
@@ -159,7 +159,7 @@ internal sealed class ReloadTests
 
         await node.ReloadedAsync(() => node.WriteAsync(Pool(Backend("b2", _two)), "\"MaxConnections\": 5, \"MaxRequestBodySize\": 3,"));
 
-        node.Log.Lines.Should().Contain("Warning: configuration: listener 'web': MaxConnections has changed, which needs a restart");
+        await node.Log.SaysAsync("Warning: configuration: listener 'web': MaxConnections has changed, which needs a restart");
         (await node.Client.GetStringAsync("/")).Should().Be("two");
         using var answer = await node.Client.PostAsync("/", new StringContent("more"));
         answer.StatusCode.Should().Be(HttpStatusCode.RequestEntityTooLarge);

@@ -18,8 +18,9 @@ internal sealed class PipeStream(IDuplexPipe pipe) : AsyncStream
         }
         var part = bytes.Slice(0, Math.Min(buffer.Length, bytes.Length));
         part.CopyTo(buffer.Span);
+        var length = (int)part.Length; // Not after the next line: the pipe may use the memory for something else then.
         pipe.Input.AdvanceTo(part.End);
-        return (int)part.Length;
+        return length;
     }
 
     /// <inheritdoc/>
