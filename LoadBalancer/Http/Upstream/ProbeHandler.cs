@@ -12,8 +12,8 @@ namespace LoadBalancer.Http.Upstream;
 
 /// <summary>
 /// The handler below the client of the probes: sends each over a connection of its own, because a server that accepts no new ones is not
-/// healthy, however many old ones it still serves. It reads the head of the response as it is read for requests, so a backend that passes its
-/// probes is not one whose responses are refused. It holds nothing, so one serves all pools.
+/// healthy, however many old ones it still serves. It reads the head of the response as it is read for requests, so a backend that passes
+/// its probes is not one whose responses are refused. It holds nothing, so one serves all pools.
 /// </summary>
 internal sealed class ProbeHandler : HttpMessageHandler
 {
