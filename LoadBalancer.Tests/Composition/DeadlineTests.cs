@@ -60,6 +60,8 @@ internal sealed class DeadlineTests
     ];
 
     [Test]
+    [Category("Long")]
+    [Explicit("takes long; .ci/run runs it")]
     public async Task Connection_NothingOrHalfOrByteByByte_IsClosedAtItsDeadline()
     {
         using var certificates = new TestCertificates();

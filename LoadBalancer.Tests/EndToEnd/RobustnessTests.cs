@@ -141,6 +141,8 @@ internal sealed class RobustnessTests
     }
 
     [Test]
+    [Category("Long")]
+    [Explicit("takes long; .ci/run runs it")]
     public async Task Soak_BackendsMisbehave_NoAnswerIsPassedOffAsWholeAndNothingLeaks()
     {
         await StartAsync(timeout: "00:00:03");

@@ -67,6 +67,8 @@ internal sealed class StoreTests : IAsyncDisposable
     }
 
     [Test]
+    [Category("Long")]
+    [Explicit("takes long; .ci/run runs it")]
     public async Task MainIsKilled_ClientsUnderWay_NoneGivesUp()
     {
         using var management = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{ReservedPorts.Next()}") };

@@ -119,6 +119,8 @@ internal sealed class RabbitTaskQueueTests
     }
 
     [Test]
+    [Category("Long")]
+    [Explicit("takes long; .ci/run runs it")]
     public async Task Server_Restarts_TasksWaitAndEachHasOneResult()
     {
         await using var node = await StartAsync();
@@ -168,6 +170,8 @@ internal sealed class RabbitTaskQueueTests
     }
 
     [Test]
+    [Category("Long")]
+    [Explicit("takes long; .ci/run runs it")]
     public async Task Server_FallsSilent_IsToldWithinTheHeartbeatAndTriedAgain()
     {
         var clock = new FakeTimeProvider();

@@ -20,6 +20,8 @@ internal sealed class TasksChaosTests
     public async Task StartServer() => _server = await RabbitServer.GetAsync();
 
     [Test]
+    [Category("Long")]
+    [Explicit("takes long; .ci/run runs it")]
     public async Task EveryTask_OfASurvivingClient_HasOneResult()
     {
         var queue = $"chaos.{Guid.NewGuid():N}";
