@@ -149,6 +149,8 @@ internal sealed class ManagementAccessTests
     [TestCase(Patch + "\r\n{\"weight\"")]
     [TestCase("PATCH /api/pools/web/backends/b1 HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")]
     [TestCase("POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nto")]
+    [Category("Long")]
+    [Explicit("takes long; .ci/run runs it")]
     public async Task Body_NeverComplete_Is408AndTheConnectionEnds(string request)
     {
         await using var node = await StartAsync("""{ "Address": "http://127.0.0.1:0" }""");
