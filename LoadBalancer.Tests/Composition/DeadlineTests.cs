@@ -15,7 +15,6 @@ namespace LoadBalancer.Tests.Composition;
 /// </summary>
 internal sealed class DeadlineTests
 {
-    private const string Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     private const string Settings = "\0\0\0\x04\0\0\0\0\0";
     private const string HeadersWithoutEnd = "\0\0\x01\x01\x01\0\0\0\x01\x82";
     private const string Continuation = "\0\0\x01\x09\0\0\0\0\x01\x84";
@@ -32,10 +31,10 @@ internal sealed class DeadlineTests
         // The limits of Kestrel are in real time, and are short in these tests.
         new("Http, HTTP/1.1", "the first byte", Http.KeepAliveTimeout, "h1", "", ""),
         new("Http, HTTP/1.1", "the rest of the head", Http.RequestHeadersTimeout, "h1", "G", "ET / HTTP/1.1\r\nHost: a"),
-        new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", "", Preface),
-        new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", Preface, Settings),
-        new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", Preface + Settings, HeadersWithoutEnd),
-        new("Http, HTTP/2", "the last CONTINUATION", Http.RequestHeadersTimeout, "h2", Preface + Settings + HeadersWithoutEnd,
+        new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", "", Http2Wire.Preface),
+        new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", Http2Wire.Preface, Settings),
+        new("Http, HTTP/2", "the preface", Http.KeepAliveTimeout, "h2", Http2Wire.Preface + Settings, HeadersWithoutEnd),
+        new("Http, HTTP/2", "the last CONTINUATION", Http.RequestHeadersTimeout, "h2", Http2Wire.Preface + Settings + HeadersWithoutEnd,
             Continuation),
         new("Management", "the rest of the head", TimeSpan.FromSeconds(10), "management", "G", "ET / HTTP/1.1\r\nHost: 127.0.0.1"),
         new("Management", "the whole body", BodyReader.Timeout, "management",
@@ -199,15 +198,7 @@ internal sealed class DeadlineTests
                 {
                     Address = TestNode.Parse("tcp://127.0.0.1"),
                     Pool = "store",
-                    Ports = new BrokerPorts
-                    {
-                        Clients = 0,
-                        Workers = 0,
-                        HealthCheck = 0,
-                        AlternativePing = 0,
-                        WorkerCheckClients = 0,
-                        WorkerCheckWorkers = 0,
-                    },
+                    Ports = BrokerNode.FreePorts,
                 },
             },
             Pools = new Dictionary<string, PoolOptions>

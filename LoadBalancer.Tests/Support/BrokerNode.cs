@@ -40,6 +40,17 @@ internal sealed class BrokerNode : IAsyncDisposable
 
     public bool IsMain => Status.Role == "Main";
 
+    /// <summary>A free port for each purpose.</summary>
+    public static BrokerPorts FreePorts { get; } = new()
+    {
+        Clients = 0,
+        Workers = 0,
+        HealthCheck = 0,
+        AlternativePing = 0,
+        WorkerCheckClients = 0,
+        WorkerCheckWorkers = 0,
+    };
+
     /// <summary>Starts a node at free ports of 127.0.0.1, unless the options say otherwise.</summary>
     /// <param name="options">Changes them.</param>
     /// <param name="time">The node's clock.</param>
@@ -51,15 +62,7 @@ internal sealed class BrokerNode : IAsyncDisposable
         {
             Address = TestNode.Parse("tcp://127.0.0.1"),
             Pool = "store",
-            Ports = new BrokerPorts
-            {
-                Clients = 0,
-                Workers = 0,
-                HealthCheck = 0,
-                AlternativePing = 0,
-                WorkerCheckClients = 0,
-                WorkerCheckWorkers = 0
-            },
+            Ports = FreePorts,
         };
         var host = Node.Build(
             new LoadBalancerOptions

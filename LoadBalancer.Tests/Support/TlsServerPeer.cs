@@ -1,5 +1,6 @@
 using System.Net.Security;
 using System.Text;
+using LoadBalancer.Tls;
 
 namespace LoadBalancer.Tests.Support;
 
@@ -54,23 +55,9 @@ internal sealed class TlsServerPeer
     }
 
     /// <summary>Knows whether the connection below TLS has ended.</summary>
-    private sealed class WatchedStream(Stream inner) : Stream
+    private sealed class WatchedStream(Stream inner) : AsyncStream
     {
         public bool HasEnded { get; private set; }
-
-        public override bool CanRead => true;
-
-        public override bool CanWrite => true;
-
-        public override bool CanSeek => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
 
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
@@ -81,19 +68,5 @@ internal sealed class TlsServerPeer
 
         public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
             inner.WriteAsync(buffer, cancellationToken);
-
-        public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public override void Flush()
-        {
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
     }
 }

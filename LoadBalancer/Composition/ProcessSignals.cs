@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using LoadBalancer.Diagnostics.Access;
 
 namespace LoadBalancer.Composition;
 
@@ -35,7 +36,7 @@ internal sealed class ProcessSignals : IDisposable
         if (!OperatingSystem.IsWindows())
         {
             _registrations.Add(PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnHangUp));
-            _registrations.Add(PosixSignalRegistration.Create(SigUsr1, context => context.Cancel = true));
+            _registrations.Add(PosixSignalRegistration.Create(AccessLogs.SigUsr1, context => context.Cancel = true));
         }
     }
 
@@ -44,9 +45,6 @@ internal sealed class ProcessSignals : IDisposable
 
     /// <summary>Cancelled when the stop is to wait no longer. The process ends within a second, whatever happens.</summary>
     public CancellationToken Now => _now.Token;
-
-    // PosixSignal has no name for it: 10 on Linux, 30 on macOS and the BSDs.
-    private static PosixSignal SigUsr1 => (PosixSignal)(OperatingSystem.IsLinux() ? 10 : 30);
 
     /// <inheritdoc/>
     public void Dispose()

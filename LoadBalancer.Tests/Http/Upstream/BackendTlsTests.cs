@@ -185,7 +185,7 @@ internal sealed class BackendTlsTests : IDisposable
         (await end.Task).Should().BeTrue();
     }
 
-    // Whoever is in between could have cut it off (RFC 9112 section 9.8).
+    // Somebody between the two could have cut off the connection (RFC 9112 section 9.8).
     [TestCase(true, "HTTP/1.1 200", false)]
     [TestCase(false, "HTTP/1.1 200", true)]
     public async Task Response_ThatEndsWithTheConnection_IsCompleteOnlyWithCloseNotify(bool isNotified, string start, bool isCut)

@@ -148,7 +148,7 @@ internal static class RouteValidator
         section.Require(!route.StripPrefix || route.Path is not null, "StripPrefix", "needs a Path, which it takes away");
         section.Require(route.AddPrefix is null or "" || RequestRules.IsTarget(route.AddPrefix)
             && !route.AddPrefix.AsSpan().ContainsAny('?', '#')
-            && !RawPath.HasDotSegments(route.AddPrefix),
+            && !DotSegments.AreIn(route.AddPrefix),
             "AddPrefix", $"'{route.AddPrefix}' is not a path; expected for example /v2");
         if (route.Rewrite is { } rewrite)
         {

@@ -35,8 +35,8 @@ public sealed class AccessLogs : IHostedService, IDisposable
         }
     }
 
-    // PosixSignal has no name for it: 10 on Linux, 30 on macOS and the BSDs.
-    private static PosixSignal SigUsr1 => (PosixSignal)(OperatingSystem.IsLinux() ? 10 : 30);
+    /// <summary>SIGUSR1. PosixSignal has no name for it: 10 on Linux, 30 on macOS and the BSDs.</summary>
+    public static PosixSignal SigUsr1 => (PosixSignal)(OperatingSystem.IsLinux() ? 10 : 30);
 
     /// <summary>Lines that were lost, in all of them.</summary>
     public long Dropped => _logs.Values.Sum(log => log.Dropped);

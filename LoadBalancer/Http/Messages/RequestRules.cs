@@ -97,31 +97,8 @@ internal static class RequestRules
         }
         var path = OriginForm(target);
         path = path.IndexOf('?') is >= 0 and var query ? path[..query] : path;
-        context.Request.Path = WithoutDots(PathString.FromUriComponent(path.ToString()).Value!);
+        context.Request.Path = DotSegments.Remove(PathString.FromUriComponent(path.ToString()).Value, isEncoded: false);
         return true;
-    }
-
-    // RFC 3986 section 5.2.4. An empty segment is one.
-    private static string WithoutDots(string path)
-    {
-        var kept = new List<string>();
-        var segments = path.Split('/')[1..];
-        foreach (var (i, segment) in segments.Index())
-        {
-            if (segment == ".." && kept.Count > 0)
-            {
-                kept.RemoveAt(kept.Count - 1);
-            }
-            if (segment is not ("." or ".."))
-            {
-                kept.Add(segment);
-            }
-            else if (i == segments.Length - 1)
-            {
-                kept.Add("");
-            }
-        }
-        return "/" + string.Join('/', kept);
     }
 
     /// <summary>Whether a peer is one of the listener's trusted proxies.</summary>

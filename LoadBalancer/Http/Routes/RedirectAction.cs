@@ -13,17 +13,14 @@ internal sealed class RedirectAction(RedirectOptions options) : IRouteAction
     /// <inheritdoc/>
     public Task InvokeAsync(RouteInput input, AccessRecord? record, RoutedRequest? request)
     {
-        var response = input.Request.HttpContext.Response;
+        var context = input.Request.HttpContext;
         var location = _to.Expand(request!);
         if (location.AsSpan().ContainsAnyExceptInRange('!', '~'))
         {
-            return ErrorResponse.WriteAsync(input.Request.HttpContext, ForwardError.RequestHead, request!.ChangeResponse);
+            return ErrorResponse.WriteAsync(context, ForwardError.RequestHead, request!.ChangeResponse);
         }
-        response.StatusCode = options.Status;
-        response.Headers.Location = location;
-        response.ContentLength = 0;
-        ErrorResponse.EndConnectionIfBodyIsInDoubt(input.Request.HttpContext);
-        request!.ChangeResponse(response);
+        Redirect.Set(context, options.Status, location);
+        request!.ChangeResponse(context.Response);
         return Task.CompletedTask;
     }
 }

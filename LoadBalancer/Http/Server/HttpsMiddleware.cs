@@ -46,10 +46,7 @@ public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions li
             return ErrorResponse.WriteAsync(context, ForwardError.RequestHead);
         }
         var authority = httpsPort == 443 ? host : $"{host}:{httpsPort}";
-        context.Response.StatusCode = StatusCodes.Status308PermanentRedirect;
-        context.Response.Headers.Location = $"https://{authority}{target}";
-        context.Response.ContentLength = 0;
-        ErrorResponse.EndConnectionIfBodyIsInDoubt(context);
+        Redirect.Set(context, StatusCodes.Status308PermanentRedirect, $"https://{authority}{target}");
         return Task.CompletedTask;
     }
 }

@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
 
 namespace LoadBalancer.Http.Transforms;
 
@@ -32,11 +33,11 @@ internal sealed class TargetChange
         {
             return null;
         }
-        var hasDots = RawPath.HasDotSegments(sent);
-        var plain = hasDots ? Change(RawPath.RemoveDotSegments(sent), request) : path;
+        var hasDots = DotSegments.AreIn(sent);
+        var plain = hasDots ? Change(DotSegments.Remove(sent, isEncoded: true), request) : path;
         // Parts that are none by themselves can make a dot segment together.
-        if (plain is null || RawPath.HasDotSegments(PathOf(plain))
-            || hasDots && !PathOf(plain).SequenceEqual(RawPath.RemoveDotSegments(PathOf(path))))
+        if (plain is null || DotSegments.AreIn(PathOf(plain))
+            || hasDots && !PathOf(plain).SequenceEqual(DotSegments.Remove(PathOf(path), isEncoded: true)))
         {
             return null;
         }

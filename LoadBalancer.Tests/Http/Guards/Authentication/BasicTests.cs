@@ -94,7 +94,7 @@ internal sealed class BasicTests : IDisposable
         (await node.GetAsync(Authorization("ann", "right"))).Should().StartWith("HTTP/1.1 429");
         (await node.GetAsync(Authorization("bob", "with:colon"))).Should().StartWith("HTTP/1.1 200");
         (await node.GetAsync(Authorization("ann", "wrong"))).Should().StartWith("HTTP/1.1 401",
-            "who is not known takes no permit of ann's");
+            "a wrong password must not use up a permit of ann's");
     }
 
     [Test]

@@ -5,7 +5,7 @@ namespace LoadBalancer.Http.Guards.Authentication;
 
 /// <summary>
 /// Checks passwords one after the other, on a thread of its own that gives way to all others: a check takes tens of milliseconds, and
-/// whoever sends wrong passwords decides how many there are.
+/// an attacker who sends wrong passwords decides how many checks there are.
 /// </summary>
 internal sealed class PasswordQueue
 {

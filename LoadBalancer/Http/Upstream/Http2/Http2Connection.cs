@@ -322,7 +322,7 @@ internal sealed partial class Http2Connection : IDisposable
             0, 4, 0, Http2Stream.InitialWindow >> 16, 0, 0,
             0, 6, 0, FieldSection.MaxSize >> 16, 0, 0,
         ];
-        _sender.Add("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8);
+        _sender.Add(FrameHeader.Preface);
         _sender.AddFrame(FrameType.Settings, FrameFlags.None, 0, settings);
         _sender.AddFrame(FrameType.WindowUpdate, 0, ReceiveWindow - DefaultWindow);
     }

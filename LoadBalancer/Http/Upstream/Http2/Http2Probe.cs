@@ -45,7 +45,7 @@ internal sealed class Http2Probe
         using var head = Http2HeadWriter.Write(fields);
         return
         [
-            .. "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8,
+            .. FrameHeader.Preface,
             .. Frame(FrameType.Settings, FrameFlags.None, 0, [0, 2, 0, 0, 0, 0]), // no push
             .. Frame(FrameType.Headers, FrameFlags.EndStream | FrameFlags.EndHeaders, Question, head.Written.Span),
         ];
