@@ -64,6 +64,15 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
         OnClosed();
     }
 
+    /// <summary>The client has ended its half, or the connection is broken.</summary>
+    public void OnHangUp(bool isBroken)
+    {
+        if (isBroken || !_boundary.IsTunnel)
+        {
+            OnClosed();
+        }
+    }
+
     /// <summary>Fires <see cref="DefaultConnectionContext.ConnectionClosed"/> on another thread: its handlers may run for long.</summary>
     public void OnClosed()
     {

@@ -174,7 +174,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
     protected override void OnWritable() => Volatile.Read(ref _connection)?.Writer.OnWritable();
 
     /// <inheritdoc/>
-    protected override void OnHangUp(bool isBroken) => Volatile.Read(ref _connection)?.OnClosed();
+    protected override void OnHangUp(bool isBroken) => Volatile.Read(ref _connection)?.OnHangUp(isBroken);
 
     /// <inheritdoc/>
     protected override bool ReleaseHandle()

@@ -9,6 +9,7 @@ namespace LoadBalancer.Transport.Kestrel;
 internal sealed class RequestBoundary
 {
     private volatile bool _isReached = true; // Before the first byte counts as between requests.
+    private volatile bool _isTunnel;
     private int _requests;
 
     /// <summary>Whether it is between requests; the socket's reader sets it to false as soon as it hands out bytes.</summary>
@@ -20,6 +21,16 @@ internal sealed class RequestBoundary
 
     /// <summary>Whether the connection has a state beside its requests, so that it must not end for the server while it is idle.</summary>
     public bool HasState { get; set; }
+
+    /// <summary>
+    /// Whether a request has become a tunnel. In a tunnel the client's end is the end of one direction, which is read like its bytes.
+    /// Otherwise it ends the connection for the server, whose output is then reset.
+    /// </summary>
+    public bool IsTunnel
+    {
+        get => _isTunnel;
+        set => _isTunnel = value;
+    }
 
     /// <summary>How many requests have ended.</summary>
     public int Requests => Volatile.Read(ref _requests);

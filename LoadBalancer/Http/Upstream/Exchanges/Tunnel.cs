@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using LoadBalancer.Http.Headers;
+using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Net.Http.Headers;
 
@@ -53,6 +54,7 @@ internal static class Tunnel
             Enumerable.Range(0, fields.Count).Select(i => fields[i])
                 .FirstOrDefault(field => field.Name.Equals(HeaderNames.Upgrade, StringComparison.OrdinalIgnoreCase))?.Value
             ?? context.Request.Headers.Upgrade;
+        context.Features.Get<RequestBoundary>()?.IsTunnel = true; // Before the 101, which the client may answer with its end at once.
         return new(context.Features.Get<IHttpUpgradeFeature>()!.UpgradeAsync());
     }
 
