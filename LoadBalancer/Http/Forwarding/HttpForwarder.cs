@@ -20,11 +20,10 @@ namespace LoadBalancer.Http.Forwarding;
 public sealed partial class HttpForwarder
 {
     private readonly BackendPool _pool;
-    private readonly UpstreamClient _upstream;
     private readonly PoolOptions _options;
     private readonly RetryBudget _budget;
     private readonly StickySessions? _sticky;
-    private readonly Hedge? _hedge;
+    private readonly AttemptSender _sender;
     private readonly TimeProvider _time;
     private readonly ErrorStatistics _errors;
     private readonly CancellationToken _stopping;
@@ -45,10 +44,9 @@ public sealed partial class HttpForwarder
         ILogger<HttpForwarder> logger, CancellationToken stopping, HttpForwarder? before = null)
     {
         (_pool, _options, _time, _errors, _stopping, _logger) = (pool, options, time, errors, stopping, logger);
-        _upstream = new UpstreamClient(client);
         _budget = before?._options.Retry.Budget == options.Retry.Budget ? before._budget : new RetryBudget(options.Retry.Budget, time);
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, stickyKey!) : null;
-        _hedge = options.Hedge is not { } hedge ? null : before?._hedge?.IsFor(hedge) == true ? before._hedge : new Hedge(hedge, time);
+        _sender = new AttemptSender(pool, new UpstreamClient(client), _budget, HedgeOf(options, before), time, logger);
     }
 
     /// <summary>Whether <see cref="ForwardAsync"/> needs the hash of the client's address.</summary>
@@ -118,9 +116,9 @@ public sealed partial class HttpForwarder
                 record?.Attempts = record.Attempts + 1;
 
                 // 3. Send the request, and relay the response once its head is there.
-                var sent = _hedge is not null && _hedge.CanHedge(context, hasBody) && _hedge.Delay is { } delay
-                    ? await SendHedgedAsync(context, lease, isPeerTrusted, routed, delay, tried ??= [], clientHash)
-                    : await SendAsync(context, lease, body, isPeerTrusted, routed, routed?.Limit ?? default);
+                var sent = _sender.HedgeDelay(context, hasBody) is { } delay
+                    ? await _sender.SendHedgedAsync(context, lease, isPeerTrusted, routed, delay, tried ??= [], clientHash)
+                    : await _sender.SendAsync(context, lease, body, isPeerTrusted, routed, routed?.Limit ?? default);
                 if (sent.Exchange is not null)
                 {
                     await RelayAsync(context, sent, body, own, isPeerTrusted, routed, record, start);
@@ -161,6 +159,11 @@ public sealed partial class HttpForwarder
         }
     }
 
+    private Hedge? HedgeOf(PoolOptions options, HttpForwarder? before) =>
+        options.Hedge is not { } hedge ? null
+        : before?._sender.Hedge is { } kept && kept.IsFor(hedge) ? kept
+        : new Hedge(hedge, _time);
+
     private bool TryChoose(in SelectionContext selection, Backend? own, [NotNullWhen(true)] out BackendLease? lease) =>
         own is not null && !selection.HasTriedAny && _pool.TryAcquire(own, out lease) || _pool.TryAcquireInTurn(selection, out lease);
 
@@ -172,91 +175,10 @@ public sealed partial class HttpForwarder
         _ => ForwardError.NoBackend,
     };
 
-    /// <summary>Sends the request to the backend of a lease, and waits for the head of its response.</summary>
-    /// <param name="context">The client's request.</param>
-    /// <param name="lease">The backend; the lease is completed where there is no response.</param>
-    /// <param name="body">The request's body, if it has one.</param>
-    /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
-    /// <param name="routed">What the request's route changes.</param>
-    /// <param name="superseded">Cancelled when another attempt was faster, or the route's time is over.</param>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<Sent> SendAsync(
-        HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, RoutedRequest? routed, CancellationToken superseded)
-    {
-        try
-        {
-            var exchange = await _upstream.SendAsync(context, lease.Backend, body, isPeerTrusted, superseded, routed);
-            var elapsed = lease.ObserveResponse();
-            _hedge?.Observe(elapsed);
-            return new Sent(exchange, lease, elapsed);
-        }
-        catch (ForwardException e)
-        {
-            if (e.Error == ForwardError.ResponseTimeout || superseded.IsCancellationRequested)
-            {
-                var elapsed = lease.ObserveNoResponse();
-                _hedge?.Observe(elapsed);
-            }
-            lease.Complete(e.Outcome, e.Message);
-            if (e.Outcome != AttemptOutcome.Abandoned)
-            {
-                LogAttemptFailed(_pool.Name, lease.Backend.Name, e.Error, e.Message);
-            }
-            return new Sent(null, lease, default, e.Error, $"backend '{lease.Backend.Name}': {e.Message}");
-        }
-        catch
-        {
-            lease.Dispose();
-            throw;
-        }
-    }
-
-    /// <summary>
-    /// The same, and if there is no response after the delay, also to a second backend. The first response is used; the other attempt is
-    /// cancelled.
-    /// </summary>
-    private async ValueTask<Sent> SendHedgedAsync(
-        HttpContext context, BackendLease lease, bool isPeerTrusted, RoutedRequest? routed, TimeSpan delay, List<Backend> tried,
-        ulong clientHash)
-    {
-        using var firstSuperseded = Superseded(routed);
-        var first = SendAsync(context, lease, null, isPeerTrusted, routed, firstSuperseded.Token).AsTask();
-        await ((Task)first).WaitAsync(delay, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        var selection = new SelectionContext([.. tried, lease.Backend], clientHash);
-        if (first.IsCompleted || !_pool.HasUntried(selection) || _pool.RequestQueue.Count > 0 || !_budget.TryTakeRetry()
-            || !_pool.TryAcquireInTurn(selection, out var otherLease))
-        {
-            return await first;
-        }
-        _pool.Statistics.CountHedge();
-        tried.Add(otherLease.Backend);
-        using var secondSuperseded = Superseded(routed);
-        var second = SendAsync(context, otherLease, null, isPeerTrusted, routed, secondSuperseded.Token).AsTask();
-        var isFirst = await Task.WhenAny(first, second) == first;
-        var winner = await (isFirst ? first : second);
-        if (winner.Exchange is null)
-        {
-            return await (isFirst ? second : first); // Whatever its result.
-        }
-        await (isFirst ? secondSuperseded : firstSuperseded).CancelAsync();
-        return winner with { SlowerAttempt = ReleaseAsync(isFirst ? second : first) };
-    }
-
-    private static CancellationTokenSource Superseded(RoutedRequest? routed) =>
-        CancellationTokenSource.CreateLinkedTokenSource(routed?.Limit ?? default);
-
-    // The slower attempt may have got a response too, just before it was cancelled.
-    private static async Task ReleaseAsync(Task<Sent> slower)
-    {
-        var late = await slower;
-        late.Exchange?.Dispose();
-        late.Lease.Dispose();
-    }
-
     /// <summary>Copies the response to the client, and completes the lease.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask RelayAsync(
-        HttpContext context, Sent sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, RoutedRequest? routed, AccessRecord? record,
+        HttpContext context, Attempt sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, RoutedRequest? routed, AccessRecord? record,
         long start)
     {
         using var lease = sent.Lease;
@@ -345,7 +267,7 @@ public sealed partial class HttpForwarder
         }
     }
 
-    private void CountResponse(HttpContext context, in Sent sent, long start)
+    private void CountResponse(HttpContext context, in Attempt sent, long start)
     {
         var status = sent.Exchange!.Status;
         var duration = _time.GetElapsedTime(start);
@@ -393,23 +315,9 @@ public sealed partial class HttpForwarder
 
     private static string RawTarget(HttpContext context) => context.Features.Get<IHttpRequestFeature>()!.RawTarget;
 
-    [LoggerMessage(10, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' failed a request: {Error}, {Reason}")]
-    private partial void LogAttemptFailed(string pool, string backend, ForwardError error, string reason);
-
     [LoggerMessage(11, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' ended in the middle of a response: {Reason}")]
     private partial void LogResponseBroken(string pool, string backend, string reason);
 
     [LoggerMessage(12, LogLevel.Error, "pool '{Pool}': an unexpected error ended a {Method} request with 502; please report it")]
     private partial void LogUnexpected(Exception e, string pool, string method);
-
-    /// <summary>The result of an attempt: a response whose head was read, or an error.</summary>
-    /// <param name="Exchange">The response; null where there is none, and the lease is completed.</param>
-    /// <param name="Lease">The backend that was asked.</param>
-    /// <param name="ResponseTime">The time until the head of the response was there.</param>
-    /// <param name="Error">Why there is no response.</param>
-    /// <param name="Cause">The same in words, for the operator.</param>
-    /// <param name="SlowerAttempt">Another attempt, which was cancelled; the request must not end before it.</param>
-    private readonly record struct Sent(
-        Exchange? Exchange, BackendLease Lease, TimeSpan ResponseTime, ForwardError Error = default, string? Cause = null,
-        Task? SlowerAttempt = null);
 }
