@@ -3,7 +3,7 @@
 # results as a Markdown table. README.md says what its rows mean.
 #
 #   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]
-#   scenarios: small many large log idle huge start policies tcp broker h2 grpc tls
+#   scenarios: small many large log routes logins idle huge start policies tcp broker h2 grpc tls
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -18,13 +18,14 @@ while [ $# -gt 0 ]; do
     *) scenarios+=("$1"); shift ;;
   esac
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log idle huge start policies tcp broker h2 grpc tls)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log routes logins idle huge start policies tcp broker h2 grpc tls)
 
 missing=()
 for tool in nginx haproxy wrk curl; do
   command -v "$tool" > /dev/null || missing+=("$tool")
 done
-case " ${scenarios[*]} " in *" h2 "* | *" grpc "*) command -v h2load > /dev/null || missing+=(nghttp2-client) ;; esac
+case " ${scenarios[*]} " in *" h2 "* | *" grpc "* | *" logins "*) command -v h2load > /dev/null || missing+=(nghttp2-client) ;; esac
+case " ${scenarios[*]} " in *" logins "*) command -v htpasswd > /dev/null || missing+=(apache2-utils) ;; esac
 if [ ${#missing[@]} -gt 0 ]; then
   echo "bench/run.sh needs ${missing[*]} (Debian: apt-get install ${missing[*]})" >&2
   exit 1
@@ -39,6 +40,7 @@ declare -A pid port=(
   [backend+tcp]=9130 [nginx+tcp]=9131 [haproxy+tcp]=9132 [ours+tcp]=9133)
 
 source ./http2.sh
+source ./routes.sh
 
 stop() {
   kill -TERM "${pid[@]}" 2> /dev/null || true
@@ -51,8 +53,8 @@ trap 'exit 1' INT TERM
 # --- the programs -------------------------------------------------------------------------------------------------------------------
 
 write_configurations() {
-  mkdir -p "$work/www"
-  printf '%0103d\n' 0 > "$work/www/small"
+  mkdir -p "$work/www/api"
+  printf '%0103d\n' 0 | tee "$work/www/small" > "$work/www/api/small"
   head -c 1048576 /dev/zero > "$work/www/large"
   truncate -s 1G "$work/www/huge"
   cat > "$work/backend.conf" <<END
@@ -350,6 +352,7 @@ print_table() { # medians, and the ratios to the two others
     function show(v) { return v == "" ? "" : sprintf(v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v) }
     function ratio(a, b) { return a == "" || b == "" || b == 0 ? "" : sprintf("%.2f", a / b) }
     function median(key) { return n[key] ? (values[key, int((n[key] + 1) / 2)] + values[key, int(n[key] / 2) + 1]) / 2 : "" }
+    BEGIN { multiples["+log"] = "the log on"; multiples["+routes"] = "the route"; multiples["+logins"] = "the wrong passwords" }
     FILENAME == "-" { key = $1 FS $3 FS $2; values[key, ++n[key]] = $4; next }
     {
       row = $1 FS $3
@@ -358,9 +361,12 @@ print_table() { # medians, and the ratios to the two others
       nginx = median(row FS "nginx"); haproxy = median(row FS "haproxy"); ours = median(row FS "ours")
       printf "| %s | %s | %s | %s | %s |", $1, $3, show(nginx), show(haproxy), show(ours)
       printf " %s | %s |\n", ratio(ours, nginx), ratio(ours, haproxy)
-      logged = median(row FS "ours+log"); theirs = median(row FS "nginx+log")
-      if (logged == "") next
-      printf "| … with the log on, as a multiple of without | %s | %s | | %s | | |\n", $3, ratio(theirs, nginx), ratio(logged, ours)
+      for (suffix in multiples) {
+        more = median(row FS "ours" suffix); theirs = median(row FS "nginx" suffix)
+        if (more == "") continue
+        printf "| … with %s, as a multiple of without | %s |", multiples[suffix], $3
+        printf " %s | | %s | | |\n", ratio(theirs, nginx), ratio(more, ours)
+      }
     }' - "$results"
 }
 
@@ -385,6 +391,7 @@ print_policies() { # medians, and the ratios to RoundRobin
 dotnet build ../LoadBalancer --configuration Release --nologo --verbosity quiet
 write_configurations
 case " ${scenarios[*]} " in *" h2 "* | *" grpc "*) write_http2_configurations ;; esac
+case " ${scenarios[*]} " in *" routes "* | *" logins "*) write_route_configurations ;; esac
 case " ${scenarios[*]} " in *" idle "*) dotnet build IdleConnections --output "$work/idle" --nologo --verbosity quiet ;; esac
 case " ${scenarios[*]} " in
   *" tcp "*)
@@ -407,7 +414,7 @@ for scenario in "${scenarios[@]}"; do
     start) start_up ;;
     broker) ./broker.sh --rounds "$rounds" --seconds "$seconds" > "$work/broker.md" ;; # a table of its own
     tls) ./tls.sh --rounds "$rounds" --seconds "$seconds" > "$work/tls.md" ;; # the same
-    small | many | large | log | idle | huge | policies | tcp | h2 | grpc) "$scenario" ;;
+    small | many | large | log | routes | logins | idle | huge | policies | tcp | h2 | grpc) "$scenario" ;;
     *) echo "no scenario '$scenario'" >&2; exit 1 ;;
   esac
 done
