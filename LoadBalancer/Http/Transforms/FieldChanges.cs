@@ -10,15 +10,13 @@ internal sealed class FieldChanges
 {
     private readonly FrozenSet<string> _dropped; // with - for each _
     private readonly string[] _removed;
-    private readonly (string Name, ValueTemplate Value)[] _set;
-    private readonly (string Name, ValueTemplate Value)[] _added;
+    private readonly (string Name, ValueTemplate Value)[] _new;
 
     private FieldChanges(FieldChangeOptions options)
     {
         _removed = [.. options.Remove, .. options.Set.Keys];
         _dropped = _removed.Select(ProvedIdentity.AsVariable).ToFrozenSet(StringComparer.OrdinalIgnoreCase);
-        _set = [.. options.Set.Select(entry => (entry.Key, ValueTemplate.Parse(entry.Value)))];
-        _added = [.. options.Add.Select(entry => (entry.Key, ValueTemplate.Parse(entry.Value)))];
+        _new = [.. options.Set.Concat(options.Add).Select(entry => (entry.Key, ValueTemplate.Parse(entry.Value)))];
     }
 
     /// <summary>Compiles valid options; null where they change nothing.</summary>
@@ -31,7 +29,7 @@ internal sealed class FieldChanges
     /// <exception cref="ForwardException">A value cannot be sent.</exception>
     public IEnumerable<(string Name, string Value)> NewFields(RoutedRequest request, string backend)
     {
-        foreach (var (name, template) in _set.Concat(_added))
+        foreach (var (name, template) in _new)
         {
             var value = template.Expand(request, backend);
             if (!IsSendable(value))
@@ -52,7 +50,7 @@ internal sealed class FieldChanges
         {
             fields.Remove(name);
         }
-        foreach (var (name, template) in _set.Concat(_added))
+        foreach (var (name, template) in _new)
         {
             // What a client has sent must not make a response that cannot be sent.
             if (template.Expand(request, backend) is { Length: > 0 } value && IsSendable(value))

@@ -18,7 +18,8 @@ internal static class RawPath
                 return null;
             }
             var end = rest[1..].IndexOf('/') is >= 0 and var slash ? slash + 1 : rest.Length;
-            if (DecodeSegment(rest[1..end]) != segment)
+            var sent = rest[1..end];
+            if (!(sent.Contains('%') ? DecodeSegment(sent) : sent).SequenceEqual(segment))
             {
                 return null;
             }

@@ -91,8 +91,8 @@ internal sealed class RoutedRequest : IDisposable
     /// <exception cref="ForwardException">A value cannot be sent.</exception>
     public IEnumerable<(string Name, string Value)> NewFields(string backend)
     {
-        var proved = Identity?.Fields.Where(field => Rules.RequestFields?.Drops(field.Name) != true);
-        return (Rules.RequestFields?.NewFields(this, backend) ?? []).Concat(proved ?? []);
+        var fields = Rules.RequestFields?.NewFields(this, backend) ?? [];
+        return Identity is null ? fields : fields.Concat(Identity.Fields.Where(field => Rules.RequestFields?.Drops(field.Name) != true));
     }
 
     /// <summary>Begins with a pool.</summary>

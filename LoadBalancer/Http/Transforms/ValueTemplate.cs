@@ -77,7 +77,7 @@ internal sealed class ValueTemplate
     /// <param name="request">The request.</param>
     /// <param name="backend">The name of the backend that gets it, or has answered it; null where there is none.</param>
     public string Expand(RoutedRequest request, string? backend = null) =>
-        Constant ?? string.Concat(_parts.Select(part => part.For(request, backend)));
+        Constant ?? (_parts is [var only] ? only.For(request, backend) : string.Concat(_parts.Select(part => part.For(request, backend))));
 
     /// <summary>The same for the path of a request: in each value, what could end a segment is percent-encoded.</summary>
     public string ExpandInPath(RoutedRequest request) => string.Concat(
