@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Tests.Support;
@@ -151,13 +152,19 @@ internal sealed class BasicTests : IDisposable
     public void Parse_FileThatIsNotValid_SaysWhere(string text, string error) =>
         ((Action)(() => UsersFile.Parse(text))).Should().Throw<FormatException>().WithMessage(error);
 
-    [Test]
-    public void Dummy_AnyFile_CostsWhatTheMostExpensiveHashDoes()
+    [TestCase("a")]
+    [TestCase("b")]
+    [TestCase("nobody")]
+    public void Checks_AnyName_CostTogetherWhatTheMostExpensiveHashDoes(string name)
     {
         var users = UsersFile.Parse($"a:{Hash("x")}\nb:{BCrypt.Net.BCrypt.HashPassword("y", 6)}");
+        var hash = users.Hashes.GetValueOrDefault(name);
 
-        users.Dummy.Should().StartWith("$2y$06$");
-        BCrypt.Net.BCrypt.Verify("x", users.Dummy).Should().BeFalse();
+        string[] checks = [.. users.Checks(hash)];
+
+        checks.Sum(check => 1 << int.Parse(check.AsSpan(4, 2), CultureInfo.InvariantCulture)).Should().Be(1 << 6);
+        checks[0].Should().Be(hash ?? checks[0]);
+        checks.Skip(hash is null ? 0 : 1).Where(check => BCrypt.Net.BCrypt.Verify("x", check)).Should().BeEmpty();
     }
 
     [Test]

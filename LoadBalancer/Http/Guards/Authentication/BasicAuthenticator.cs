@@ -51,14 +51,12 @@ internal sealed class BasicAuthenticator : IAuthenticator
         var proof = Proof(user, password, hash);
         if (!_remembered.ContainsKey(proof))
         {
-            // The time is the same whether there is such a user or not.
-            var isRight = await PasswordQueue.Shared.CheckAsync(
-                password, hash ?? users.Dummy, RateKey.OfAddress(client));
+            var isRight = await PasswordQueue.Shared.CheckAsync(password, users.Checks(hash), RateKey.OfAddress(client));
             if (isRight is null)
             {
                 return new(null, ForwardError.TooManyRequests, RetryAfter: RetryWhenFull);
             }
-            if (isRight == false || hash is null)
+            if (isRight == false || hash is null) // Nobody has a dummy's password, but that is no proof.
             {
                 return new(null, ForwardError.Unauthenticated, _challenge);
             }

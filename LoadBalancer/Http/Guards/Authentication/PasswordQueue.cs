@@ -15,7 +15,7 @@ internal sealed class PasswordQueue
 
     private static readonly Lazy<PasswordQueue> Only = new(() => new PasswordQueue());
 
-    private readonly BlockingCollection<(string Password, string Hash, ulong Client, TaskCompletionSource<bool> Result)> _waiting = [];
+    private readonly BlockingCollection<(string Password, IEnumerable<string> Hashes, TaskCompletionSource<bool> Result)> _waiting = [];
     private readonly ConcurrentDictionary<ulong, int> _clients = new();
 
     private PasswordQueue() => new Thread(Run) { IsBackground = true, Name = "passwords" }.Start();
@@ -25,10 +25,10 @@ internal sealed class PasswordQueue
 
     /// <summary>Checks a password.</summary>
     /// <param name="password">The password.</param>
-    /// <param name="hash">A bcrypt hash.</param>
+    /// <param name="hashes">Bcrypt hashes; the first is that of the password, the others take time where it is wrong.</param>
     /// <param name="client">Who sends it; a client can have a few checks at once.</param>
     /// <returns>Whether it is right; null where too many wait.</returns>
-    public async ValueTask<bool?> CheckAsync(string password, string hash, ulong client)
+    public async ValueTask<bool?> CheckAsync(string password, IEnumerable<string> hashes, ulong client)
     {
         try
         {
@@ -37,7 +37,7 @@ internal sealed class PasswordQueue
                 return null;
             }
             var result = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
-            _waiting.Add((password, hash, client, result));
+            _waiting.Add((password, hashes, result));
             return await result.Task;
         }
         finally
@@ -55,11 +55,11 @@ internal sealed class PasswordQueue
         {
             _ = Libc.SetPriority(0, 0, LowPriority); // Of this thread. Where it is not allowed, it works without.
         }
-        foreach (var (password, hash, _, result) in _waiting.GetConsumingEnumerable())
+        foreach (var (password, hashes, result) in _waiting.GetConsumingEnumerable())
         {
             try
             {
-                result.SetResult(BCrypt.Net.BCrypt.Verify(password, hash));
+                result.SetResult(hashes.Index().Any(hash => BCrypt.Net.BCrypt.Verify(password, hash.Item) && hash.Index == 0));
             }
             catch (Exception e)
             {

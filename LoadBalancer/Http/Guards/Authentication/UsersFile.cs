@@ -12,9 +12,15 @@ internal sealed partial record UsersFile(FrozenDictionary<string, string> Hashes
 
     private const int LowestCost = 4;
 
-    /// <summary>A hash of no known password, which costs as much as the most expensive of the file.</summary>
-    public string Dummy { get; } =
-        $"$2y${Hashes.Values.Select(CostOf).DefaultIfEmpty(10).Max():D2}$abcdefghijklmnopqrstuuKNKa7TLwYUmd7IxA3drk/NBSQ6ICtUi";
+    private readonly int _cost = Hashes.Values.Select(CostOf).DefaultIfEmpty(10).Max();
+
+    /// <summary>
+    /// The hashes that a password is checked against, until it is right: first the user's, then some of no known password. Whether there is
+    /// such a user or not, and however cheap the hash is, a wrong password costs as much as the most expensive hash of the file.
+    /// </summary>
+    /// <param name="hash">The user's hash; null where there is no such user.</param>
+    public IEnumerable<string> Checks(string? hash) =>
+        hash is null ? [Dummy(_cost)] : Enumerable.Range(CostOf(hash), _cost - CostOf(hash)).Select(Dummy).Prepend(hash);
 
     /// <summary>Reads a file's text.</summary>
     /// <exception cref="FormatException">It is not valid; the message says where.</exception>
@@ -48,6 +54,9 @@ internal sealed partial record UsersFile(FrozenDictionary<string, string> Hashes
         }
         return new UsersFile(hashes.ToFrozenDictionary(StringComparer.Ordinal));
     }
+
+    // Each step of the cost doubles the time: 2^c + 2^c + 2^(c+1) + … + 2^(n-1) = 2^n.
+    private static string Dummy(int cost) => $"$2y${cost:D2}$abcdefghijklmnopqrstuuKNKa7TLwYUmd7IxA3drk/NBSQ6ICtUi";
 
     private static int CostOf(string hash) => int.Parse(hash.AsSpan(4, 2), System.Globalization.CultureInfo.InvariantCulture);
 
