@@ -72,6 +72,8 @@ internal sealed class RouteValidatorTests
     [TestCase("""{ "Retry": { "Attempts": 0 }, "Pool": "web" }""", "Retry:Attempts: '0' is out of range; *")]
     [TestCase("""{ "Path": "/%61pi", "Pool": "web" }""",
         "Path: '/%61pi' can never match, for it is compared with decoded paths; expected '/api'")]
+    [TestCase("""{ "Path": "/a%2fb", "Pool": "web" }""",
+        "Path: '/a%2fb' can never match, for it is compared with decoded paths; expected '/a%2Fb'")]
     [TestCase("""{ "Path": "/a/../b", "Pool": "web" }""",
         "Path: '/a/../b' can never match, for it is compared with decoded paths; expected '/b'")]
     [TestCase("""{ "Host": "a.test.", "Pool": "web" }""", "Host: 'a.test.' is not a host name; *")]

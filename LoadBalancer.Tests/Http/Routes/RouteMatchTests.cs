@@ -20,6 +20,7 @@ internal sealed class RouteMatchTests
     [TestCase("""{ "Path": "/x", "Pool": "api" }""", "/x//y", "", "api")]
     [TestCase("""{ "Path": "/x", "Pool": "api" }""", "/%78/y", "", "api")]
     [TestCase("""{ "Path": "/x", "Pool": "api" }""", "/x%2Fy", "", "web")]
+    [TestCase("""{ "Path": "/x%2Fy", "Pool": "api" }""", "/x%2fy/z", "", "api")]
     [TestCase("""{ "Path": "/x", "Pool": "api" }""", "/y/%2e%2e/x", "", "api")]
     [TestCase("""{ "Path": "/é", "Pool": "api" }""", "/%C3%A9/z", "", "api")]
     [TestCase("""{ "PathPattern": "^/v[0-9]+/", "Pool": "api" }""", "/v12/x", "", "api")]

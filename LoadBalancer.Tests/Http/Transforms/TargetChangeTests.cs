@@ -19,6 +19,7 @@ internal sealed class TargetChangeTests
     [TestCase(Strip, "/api//x", "//x")]
     [TestCase(Strip, "/api/a%2Fb%20c?d=%2e", "/a%2Fb%20c?d=%2e")]
     [TestCase(Strip, "/%61pi/x", "/x")]
+    [TestCase("""{ "Path": "/a%2Fb", "StripPrefix": true, "Pool": "api" }""", "/a%2fb/%2f", "/%2f")]
     [TestCase(Strip, "/api/a/../b", "/a/../b")]
     [TestCase(Strip, "/api/./b", "/./b")]
     [TestCase(Strip, "http://a.test/api/x", "/x")]

@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Transforms;
 
 namespace LoadBalancer.Http.Routes;
 
@@ -44,7 +45,7 @@ public sealed class RouteTable
         }
         // The decoded path with dot segments resolved: /x/../api is /api, here and at the backend.
         var input = new RouteInput(request, Listener, isPeerTrusted);
-        var path = request.Path.Value ?? "";
+        var path = RawPath.WithUpperCaseSlashes(request.Path.Value ?? "");
         Route? best = null;
         _anyHost.Find(path, input, ref best);
         if (_hosts.Count + _suffixes.Count > 0)

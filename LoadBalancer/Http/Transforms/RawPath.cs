@@ -32,6 +32,11 @@ internal static class RawPath
     public static string Decode(string path) =>
         string.Join('/', DotSegments.Remove(path, isEncoded: true).Split('/').Select(segment => DecodeSegment(segment)));
 
+    /// <summary>
+    /// A path that Kestrel has decoded, with one spelling of the encoded slash: it leaves <c>%2F</c> and <c>%2f</c> as they are.
+    /// </summary>
+    public static string WithUpperCaseSlashes(string path) => path.Replace("%2f", "%2F", StringComparison.Ordinal);
+
     // %2F stays, and so does what is not UTF-8.
     private static string DecodeSegment(ReadOnlySpan<char> segment)
     {
@@ -54,6 +59,6 @@ internal static class RawPath
                 bytes.Add((byte)segment[i]);
             }
         }
-        return Encoding.UTF8.GetString(bytes.ToArray());
+        return WithUpperCaseSlashes(Encoding.UTF8.GetString(bytes.ToArray()));
     }
 }
