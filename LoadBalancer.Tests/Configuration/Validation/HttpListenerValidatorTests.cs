@@ -54,6 +54,18 @@ internal sealed class HttpListenerValidatorTests : IDisposable
         Load($"\"RequestId\": \"{field}\"").Errors.Should().ContainSingle().Which.Message.Should()
             .Be($"{field} cannot be changed; expected for example X-Request-Id");
 
+    [TestCase("")]
+    [TestCase("a b")]
+    [TestCase("a,b")]
+    [TestCase("a\\r\\nX: y")]
+    public void Load_ViaThatIsNoName_IsAnError(string name)
+    {
+        var error = Load($"\"Via\": \"{name}\"").Errors.Should().ContainSingle().Which;
+
+        error.Path.Should().Be("LoadBalancer:Listeners:web:Via");
+        error.Message.Should().EndWith("is not a name for Via; expected letters, digits and hyphens, for example edge");
+    }
+
     [TestCase("/api/*", "/api")]
     [TestCase("/a/*/b", "/a")]
     [TestCase("/*", "/api")]

@@ -86,6 +86,12 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string? RequestId { get; init; }
 
+    /// <summary>
+    /// The name under which this proxy adds itself to <c>Via</c> of requests (RFC 9110 section 7.6.3), for example <c>edge</c>. A request
+    /// that has come ten times by that name is in a loop, and is answered 508. Null (the default): what clients send passes unchanged.
+    /// </summary>
+    public string? Via { get; init; }
+
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
 
@@ -94,6 +100,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
 
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
-            nameof(RequestId), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+            nameof(RequestId), nameof(Via), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
             nameof(MinProtocol), nameof(Ciphers)];
 }

@@ -28,6 +28,8 @@ internal static partial class HttpListenerValidator
             $"'{listener.RequestId}' is not the name of a header field; expected for example X-Request-Id");
         section.Require(listener.RequestId is null || RouteValidator.CanChange(listener.RequestId), "RequestId",
             $"{listener.RequestId} cannot be changed; expected for example X-Request-Id");
+        section.Require(listener.Via is null || RequestRules.IsFieldName(listener.Via), "Via",
+            $"'{listener.Via}' is not a name for Via; expected letters, digits and hyphens, for example edge");
         RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
         RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");

@@ -79,7 +79,7 @@ public sealed partial class HttpForwarder
             var hasBody = !HttpMethods.IsConnect(context.Request.Method)
                 && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
             var body = hasBody ? new RequestBody(context.Request, _time, routed) : null;
-            if (RequestRules.FindError(context, hasBody) is { } invalid)
+            if (RequestRules.FindError(context, hasBody, routed?.Rules.Via) is { } invalid)
             {
                 await RespondWithErrorAsync(context, invalid, start, routed);
                 return;
