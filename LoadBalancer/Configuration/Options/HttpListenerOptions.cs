@@ -92,6 +92,16 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string? Via { get; init; }
 
+    /// <summary>The largest file of <see cref="ErrorPages"/>, in bytes.</summary>
+    internal const int LargestErrorPage = 1024 * 1024;
+
+    /// <summary>
+    /// HTML files for the load balancer's own error responses, by status (<c>503</c>) or class (<c>4xx</c>, <c>5xx</c>). Clients that do
+    /// not accept HTML get one line of text. Default: none.
+    /// </summary>
+    [BesideConfiguration]
+    public IReadOnlyDictionary<string, string?> ErrorPages { get; init; } = new Dictionary<string, string?>();
+
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
 
@@ -100,6 +110,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
 
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
-            nameof(RequestId), nameof(Via), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+            nameof(RequestId), nameof(Via), nameof(ErrorPages), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
             nameof(MinProtocol), nameof(Ciphers)];
 }

@@ -178,8 +178,8 @@ public sealed partial class HttpForwarder
     /// <summary>Copies the response to the client, and completes the lease.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask RelayAsync(
-        HttpContext context, Attempt sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, RoutedRequest? routed, AccessRecord? record,
-        long start)
+        HttpContext context, Attempt sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, RoutedRequest? routed,
+        AccessRecord? record, long start)
     {
         using var lease = sent.Lease;
         using var exchange = sent.Exchange!;

@@ -17,7 +17,8 @@ internal interface IFieldWriter
 
 /// <summary>
 /// The fields in which a proxy names the client (X-Forwarded-For, -Proto, -Host; Forwarded of RFC 7239) and itself (Via, where a
-/// listener has a name for it). From a trusted peer, what it says of the client stays, and the peer itself is added; from any other it is replaced.
+/// listener has a name for it). From a trusted peer, what it says of the client stays, and the peer itself is added; from any other it is
+/// replaced.
 /// </summary>
 internal static class ForwardingFields
 {
