@@ -11,8 +11,8 @@ write_http2_configurations() {
   write_http2_nginx nginx+h2 "ssl http2" 'proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header' 127.0.0.1:9100
   write_http2_nginx nginx+grpc http2 'grpc_pass grpc://web; grpc_set_header' "127.0.0.1:${port[backend+grpc]}"
-  write_haproxy haproxy+h2 "ssl crt $work/tls.pem alpn h2" 127.0.0.1:9100 https 2
-  write_haproxy haproxy+grpc "proto h2" "127.0.0.1:${port[backend+grpc]} proto h2" http 2
+  write_haproxy haproxy+h2 "ssl crt $work/tls.pem alpn h2" 127.0.0.1:9100 https
+  write_haproxy haproxy+grpc "proto h2" "127.0.0.1:${port[backend+grpc]} proto h2" http
   # Trailers need a body; the message is the answer.
   cat > "$work/backend+grpc.conf" <<END
 daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work/backend+grpc.pid; error_log $work/backend+grpc.log crit;
@@ -49,7 +49,7 @@ http {
     listen 127.0.0.1:${port[$1]} $2 backlog=4096; ssl_certificate $work/tls.crt; ssl_certificate_key $work/tls.key;
     location / {
       $3 Host \$http_host; ${3##*; } X-Forwarded-For \$remote_addr;
-      ${3##*; } X-Forwarded-Proto \$scheme; ${3##*; } X-Forwarded-Host \$http_host; ${3##*; } Via "2 nginx";
+      ${3##*; } X-Forwarded-Proto \$scheme; ${3##*; } X-Forwarded-Host \$http_host;
     }
   }
 }

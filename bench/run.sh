@@ -70,7 +70,7 @@ http {
 END
   write_nginx nginx "access_log off"
   write_nginx nginx+log "access_log $work/nginx-access.log"
-  write_haproxy haproxy "" 127.0.0.1:9100 http 1.1
+  write_haproxy haproxy "" 127.0.0.1:9100 http
   local policy
   write_ours ours Off RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
   write_ours ours+log "$work/ours-access.log" RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
@@ -80,7 +80,7 @@ END
   done
 }
 
-write_haproxy() { # NAME BIND SERVER SCHEME VERSION
+write_haproxy() { # NAME BIND SERVER SCHEME
   cat > "$work/$1.conf" <<END
 global
   nbthread 2
@@ -98,7 +98,6 @@ frontend web
   bind 127.0.0.1:${port[$1]} backlog 4096 $2
   http-request set-header X-Forwarded-Proto $4
   http-request set-header X-Forwarded-Host %[req.hdr(Host)]
-  http-request set-header Via "$5 haproxy"
   default_backend web
 backend web
   http-reuse always
@@ -153,7 +152,6 @@ http {
       proxy_set_header Connection ""; proxy_set_header Host \$http_host;
       proxy_set_header X-Forwarded-For \$remote_addr; proxy_set_header X-Forwarded-Proto \$scheme;
       proxy_set_header X-Forwarded-Host \$http_host;
-      proxy_set_header Via "1.1 nginx";
     }
   }
 }

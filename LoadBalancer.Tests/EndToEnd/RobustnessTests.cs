@@ -43,6 +43,7 @@ internal sealed class RobustnessTests
                     {
                         Address = $"http://127.0.0.1:{_port}",
                         Pool = "web",
+                        Via = "edge",
                         StatusEndpoints = true,
                         RequestHeadersTimeout = "00:00:02"
                     },

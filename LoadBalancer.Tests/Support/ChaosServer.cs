@@ -52,8 +52,8 @@ internal sealed class ChaosServer : IAsyncDisposable
             var reader = new WireReader(stream);
             while (await reader.ReadRequestHeadAsync() is { } head)
             {
-                if (head["Via"]?.EndsWith("1.1 loadbalancer", StringComparison.Ordinal) != true
-                    && head["Via"]?.EndsWith("1.0 loadbalancer", StringComparison.Ordinal) != true)
+                if (head["Via"]?.EndsWith("1.1 edge", StringComparison.Ordinal) != true
+                    && head["Via"]?.EndsWith("1.0 edge", StringComparison.Ordinal) != true)
                 {
                     throw new MalformedWireException("a request that did not come through the load balancer: " + head);
                 }

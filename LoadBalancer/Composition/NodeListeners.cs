@@ -146,7 +146,7 @@ internal sealed class NodeListeners : IDisposable
             if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
             {
                 var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, Parts(forwarders, guards, http.Name)));
-                switches.Add(() => (routing.Current, http.SendTimeout) = (table, SendTimeout(options)));
+                switches.Add(() => (routing.Current, http.ErrorPages, http.SendTimeout) = (table, table.ErrorPages, SendTimeout(options)));
             }
             else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
             {
@@ -168,7 +168,11 @@ internal sealed class NodeListeners : IDisposable
                 _rejections[name] = new GuardRejections(name, _errors);
                 _routing[name] = new Routing(new RouteTable(http, Parts(change.Forwarders(), guards, name)));
                 var pipeline = Pipeline(name, http, log is not null, options);
-                return new KestrelListener(name, http, pipeline, log, _errors, _time, _loggers) { SendTimeout = SendTimeout(options) };
+                return new KestrelListener(name, http, pipeline, log, _errors, _time, _loggers)
+                {
+                    SendTimeout = SendTimeout(options),
+                    ErrorPages = _routing[name].Current.ErrorPages,
+                };
             case TcpListenerOptions tcp:
                 pool.IsRelayed = true;
                 return new TcpRelayListener(name, tcp, Target(tcp, options, change), _time, _loggers);

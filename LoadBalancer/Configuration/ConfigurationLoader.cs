@@ -35,7 +35,7 @@ public static class ConfigurationLoader
 
         var chatRoom = ChatRoomFile.TryRead(fromFile);
         var settings = chatRoom?.Settings ?? fromFile;
-        var binder = new OptionsBinder(errors, settings.Keys);
+        var binder = new OptionsBinder(errors, settings.Keys, Path.GetDirectoryName(path)!);
         binder.RefuseUnknownKeys(new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetChildren(), RootKeys);
         var configuration = new ConfigurationBuilder()
             .AddInMemoryCollection(settings)

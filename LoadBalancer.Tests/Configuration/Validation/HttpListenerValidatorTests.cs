@@ -54,6 +54,53 @@ internal sealed class HttpListenerValidatorTests : IDisposable
         Load($"\"RequestId\": \"{field}\"").Errors.Should().ContainSingle().Which.Message.Should()
             .Be($"{field} cannot be changed; expected for example X-Request-Id");
 
+    [TestCase("")]
+    [TestCase("a b")]
+    [TestCase("a,b")]
+    [TestCase("a\\r\\nX: y")]
+    public void Load_ViaThatIsNoName_IsAnError(string name)
+    {
+        var error = Load($"\"Via\": \"{name}\"").Errors.Should().ContainSingle().Which;
+
+        error.Path.Should().Be("LoadBalancer:Listeners:web:Via");
+        error.Message.Should().EndWith("is not a name for Via; expected letters, digits and hyphens, for example edge");
+    }
+
+    [TestCase("\"200\": \"page.html\"", "200", "'200' is no status of an error; expected 400 to 599, 4xx or 5xx")]
+    [TestCase("\"5x\": \"page.html\"", "5x", "'5x' is no status of an error; expected 400 to 599, 4xx or 5xx")]
+    [TestCase("\"503\": \"\"", "503", "is empty; expected a file")]
+    [TestCase("\"503\": \"/nowhere/x.html\"", "503", "'/nowhere/x.html' cannot be read: no such file")]
+    public void Load_ErrorPageThatCannotBeSent_IsAnError(string pages, string key, string message)
+    {
+        File.WriteAllText(_directory.File("page.html"), "");
+
+        Load($"\"ErrorPages\": {{ {pages} }}").Errors.Should().ContainSingle().Which.Should()
+            .BeEquivalentTo(new { Path = $"LoadBalancer:Listeners:web:ErrorPages:{key}", Message = message });
+    }
+
+    [Test]
+    public void Load_ErrorPageThatIsTooLarge_IsAnError()
+    {
+        File.WriteAllBytes(_directory.File("page.html"), new byte[1024 * 1024 + 1]);
+
+        Load("\"ErrorPages\": { \"5xx\": \"page.html\" }").Errors.Should().ContainSingle().Which.Message.Should()
+            .Be($"'{_directory.File("page.html")}' has more than 1048576 bytes");
+    }
+
+    [Test]
+    public void Load_PathsOfPagesAndResponses_AreRelativeToTheConfiguration()
+    {
+        File.WriteAllText(_directory.File("page.html"), "");
+
+        var loaded = Load(
+            "\"ErrorPages\": { \"5xx\": \"page.html\" }, \"Routes\": [ { \"Respond\": { \"File\": \"./page.html\" } } ]");
+
+        loaded.Errors.Should().BeEmpty();
+        var listener = (LoadBalancer.Configuration.Options.HttpListenerOptions)loaded.Options.Listeners["web"];
+        listener.ErrorPages.Should().ContainSingle().Which.Value.Should().Be(_directory.File("page.html"));
+        listener.Routes[0].Respond!.File.Should().Be(_directory.File("page.html"));
+    }
+
     [TestCase("/api/*", "/api")]
     [TestCase("/a/*/b", "/a")]
     [TestCase("/*", "/api")]

@@ -98,6 +98,30 @@ internal sealed class PoolValidatorTests
         Errors().Should().BeEmpty();
     }
 
+    [TestCase("http://127.0.0.1:8080", "http://127.0.0.1:8080")]
+    [TestCase("http://127.0.0.1:8080", "http://localhost:8080")]
+    [TestCase("http://localhost:8080", "http://[::1]:8080")]
+    [TestCase("http://*:8080", "http://127.0.0.2:8080")]
+    [TestCase("http://0.0.0.0:8080", "http://LOCALHOST:8080")]
+    [TestCase("http://*:80", "http://127.0.0.1")]
+    [TestCase("http://127.0.0.1:8080", "http://0.0.0.0:8080")]
+    public void Load_BackendIsAListenerOfThisNode_IsAnError(string listener, string backend)
+    {
+        var error = LoadPair(listener, backend).Errors.Should().ContainSingle().Which;
+
+        error.Path.Should().Be("LoadBalancer:Pools:web:Backends:b1:Address");
+        error.Message.Should().EndWith("is listener 'web' of this node; expected the address of another server");
+    }
+
+    [TestCase("http://127.0.0.1:8080", "http://127.0.0.1:8081")]
+    [TestCase("http://127.0.0.1:8080", "http://127.0.0.2:8080")]
+    [TestCase("http://*:8080", "http://192.0.2.1:8080")]
+    [TestCase("http://*:8080", "http://web.internal:8080")]
+    [TestCase("http://127.0.0.1:0", "http://127.0.0.1:9000")]
+    [TestCase("http://127.0.0.1:8080", "http://127.0.0.1:9099")] // The management listener: a listener with TLS may stand in front of it.
+    public void Load_BackendIsAnotherServer_IsNoError(string listener, string backend) =>
+        LoadPair(listener, backend).Errors.Should().BeEmpty();
+
     [Test]
     public void Load_HedgeWithoutSettings_IsAtTheNinetyFifthPercentile() =>
         Load("\"Hedge\": {}").Options.Pools["web"].Hedge!.After.Should().Be(new HedgeAfter(null, 95));
@@ -115,6 +139,17 @@ internal sealed class PoolValidatorTests
             { "LoadBalancer": {
                 "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web" } },
                 "Pools": { "web": { {{backends}} {{setting}} } } } }
+            """);
+        return ConfigurationLoader.Load(_file);
+    }
+
+    private LoadedConfiguration LoadPair(string listener, string backend)
+    {
+        File.WriteAllText(_file, $$"""
+            { "LoadBalancer": {
+                "Listeners": { "web": { "Address": "{{listener}}", "Pool": "web" } },
+                "Pools": { "web": { "Backends": { "b1": { "Address": "{{backend}}" } } } },
+                "Management": { "Address": "http://127.0.0.1:9099" } } }
             """);
         return ConfigurationLoader.Load(_file);
     }

@@ -86,6 +86,22 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string? RequestId { get; init; }
 
+    /// <summary>
+    /// The name under which this proxy adds itself to <c>Via</c> of requests (RFC 9110 section 7.6.3), for example <c>edge</c>. A request
+    /// that has come ten times by that name is in a loop, and is answered 508. Null (the default): what clients send passes unchanged.
+    /// </summary>
+    public string? Via { get; init; }
+
+    /// <summary>The largest file of <see cref="ErrorPages"/>, in bytes.</summary>
+    internal const int LargestErrorPage = 1024 * 1024;
+
+    /// <summary>
+    /// HTML files for the load balancer's own error responses, by status (<c>503</c>) or class (<c>4xx</c>, <c>5xx</c>). Clients that do
+    /// not accept HTML get one line of text. Default: none.
+    /// </summary>
+    [BesideConfiguration]
+    public IReadOnlyDictionary<string, string?> ErrorPages { get; init; } = new Dictionary<string, string?>();
+
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
 
@@ -94,6 +110,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
 
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
-            nameof(RequestId), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
+            nameof(RequestId), nameof(Via), nameof(ErrorPages), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
             nameof(MinProtocol), nameof(Ciphers)];
 }

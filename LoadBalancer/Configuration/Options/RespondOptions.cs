@@ -15,5 +15,6 @@ public sealed record RespondOptions
     public string? ContentType { get; init; }
 
     /// <summary>A file that is the body as it is; it is read again when it has changed. Default null.</summary>
+    [BesideConfiguration]
     public string? File { get; init; }
 }

@@ -14,7 +14,8 @@ namespace LoadBalancer.Configuration.Reading;
 /// The configuration keys in the order of the file. The framework sorts children by name, but a policy such as First depends on the
 /// order in which the user wrote the backends.
 /// </param>
-internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable<string> fileOrder)
+/// <param name="directory">The directory of the file, for paths that are relative to it.</param>
+internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable<string> fileOrder, string directory)
 {
     /// <summary>Every setting that a listener can have, by its key, once for each protocol that it is for.</summary>
     private static readonly ILookup<string, (ListenerProtocol Protocol, PropertyInfo Property)> SettingsOfListeners =
@@ -58,11 +59,20 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
             var child = section.GetSection(property.Name);
             if (child.Exists() && BindValue(child, property.PropertyType) is { } value)
             {
-                property.SetValue(record, value);
+                var isPath = property.IsDefined(typeof(BesideConfigurationAttribute));
+                property.SetValue(record, isPath ? BesideConfiguration(value) : value);
             }
         }
         return record;
     }
+
+    private object? BesideConfiguration(object? value) => value switch
+    {
+        string { Length: > 0 } path => Path.GetFullPath(path, directory),
+        Dictionary<string, string?> paths => paths.ToDictionary(
+            entry => entry.Key, entry => (string?)BesideConfiguration(entry.Value), StringComparer.OrdinalIgnoreCase),
+        _ => value,
+    };
 
     // The key Protocol says which type a listener's options are of.
     private object BindListener(IConfigurationSection section)

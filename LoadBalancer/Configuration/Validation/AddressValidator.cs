@@ -6,6 +6,10 @@ namespace LoadBalancer.Configuration.Validation;
 /// <summary>Checks the addresses that the node listens on, and that no two of them are the same.</summary>
 internal sealed class AddressValidator
 {
+    /// <summary>What listens for operators, in words. It may be a backend: so it is reached by a listener with TLS and routes.</summary>
+    public const string Management = "listener 'management'";
+
+    private readonly LocalAddresses _ofMachine = new(TimeProvider.System);
     private readonly List<(EndpointAddress Address, string User)> _taken = [];
 
     /// <summary>Requires an address that can be listened on and that nothing else listens on.</summary>
@@ -43,6 +47,21 @@ internal sealed class AddressValidator
         section.Require(rival is null, key, $"{address} is already taken by {rival}");
         _taken.Add((address, user));
     }
+
+    /// <summary>The listener for clients that a backend's address is of, in words; null where it is of none.</summary>
+    public string? FindListener(EndpointAddress backend)
+    {
+        var sought = backend with { Host = backend.Host.ToLowerInvariant() };
+        return _taken.FirstOrDefault(taken => taken.User != Management && taken.Address.Port == sought.Port && sought.Port > 0
+            && taken.Address.Scheme != "udp" && Reaches(sought, taken.Address)).User;
+    }
+
+    // Names are not looked up: what they mean may change.
+    private bool Reaches(EndpointAddress backend, EndpointAddress listener) =>
+        backend.Host == listener.Host || IsPartOf(backend, listener) || IsPartOf(listener, backend)
+        || backend.IsAny && (listener.IsAny || listener.IsLoopback)
+        || listener.IsAny && (backend.IsLoopback
+            || IpPort.Of(backend) is { } address && _ofMachine.Contains(address));
 
     // Port 0 is a different free port each time. UDP has ports of its own.
     private static bool Overlap(EndpointAddress a, EndpointAddress b) =>

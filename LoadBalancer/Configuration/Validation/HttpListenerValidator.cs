@@ -28,6 +28,9 @@ internal static partial class HttpListenerValidator
             $"'{listener.RequestId}' is not the name of a header field; expected for example X-Request-Id");
         section.Require(listener.RequestId is null || RouteValidator.CanChange(listener.RequestId), "RequestId",
             $"{listener.RequestId} cannot be changed; expected for example X-Request-Id");
+        section.Require(listener.Via is null || RequestRules.IsFieldName(listener.Via), "Via",
+            $"'{listener.Via}' is not a name for Via; expected letters, digits and hyphens, for example edge");
+        CheckErrorPages(listener, section);
         RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
         RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");
@@ -49,6 +52,20 @@ internal static partial class HttpListenerValidator
             $"'{listener.Hsts}' is not valid; expected for example max-age=31536000; includeSubDomains");
     }
 
+    private static void CheckErrorPages(HttpListenerOptions listener, SectionValidator section)
+    {
+        foreach (var (status, file) in listener.ErrorPages)
+        {
+            var key = $"ErrorPages:{status}";
+            section.Require(ErrorStatus().IsMatch(status), key, $"'{status}' is no status of an error; expected 400 to 599, 4xx or 5xx");
+            section.Require(file is not "", key, "is empty; expected a file");
+            var error = file is null or "" ? null : RouteValidator.FileError(file);
+            section.Require(error is null, key, $"'{file}' cannot be read: {error}");
+            var isTooLarge = error is null && file?.Length > 0 && new FileInfo(file).Length > HttpListenerOptions.LargestErrorPage;
+            section.Require(!isTooLarge, key, $"'{file}' has more than {HttpListenerOptions.LargestErrorPage} bytes");
+        }
+    }
+
     // false, none or stdout are meant to be words; a file of that name would appear somewhere, and nobody would look for it.
     private static void CheckAccessLog(string setting, SectionValidator section)
     {
@@ -62,6 +79,9 @@ internal static partial class HttpListenerValidator
         var error = isFile ? AppendingFile.FindError(setting) : null;
         section.Require(error is null, "AccessLog", $"'{setting}' cannot be written: {error}");
     }
+
+    [GeneratedRegex("^[45]([0-9]{2}|[xX]{2})\\z")]
+    private static partial Regex ErrorStatus();
 
     [GeneratedRegex("^max-age=[0-9]+( *; *[A-Za-z]+)*\\z")]
     private static partial Regex Hsts();

@@ -20,7 +20,7 @@ internal static class PoolValidator
     public static void Check(string name, PoolOptions pool, LoadBalancerOptions all, AddressValidator addresses, SectionValidator section)
     {
         var protocol = CheckUsers(name, pool, all, section);
-        CheckBackends(pool, protocol, section);
+        CheckBackends(pool, protocol, addresses, section);
         CheckProtocol(pool, protocol, section);
         CheckHealth(name, pool, addresses, section);
         CheckAttempts(pool, section);
@@ -43,7 +43,8 @@ internal static class PoolValidator
             : ListenerProtocol.Http;
     }
 
-    private static void CheckBackends(PoolOptions pool, ListenerProtocol protocol, SectionValidator section)
+    private static void CheckBackends(
+        PoolOptions pool, ListenerProtocol protocol, AddressValidator addresses, SectionValidator section)
     {
         var (count, most) = (pool.Backends.Count, InFlightCounts.MaxSlots);
         section.Require(count > 0 || IsJoined(protocol), "Backends", "no backend is defined; expected at least one");
@@ -53,6 +54,9 @@ internal static class PoolValidator
         foreach (var (name, backend) in pool.Backends)
         {
             BackendValidator.Check(backend, pool, protocol, section.Below($"Backends:{name}"));
+            var own = backend.Address is { } address ? addresses.FindListener(address) : null;
+            section.Require(own is null, $"Backends:{name}:Address",
+                $"'{backend.Address}' is {own} of this node; expected the address of another server");
         }
         BackendValidator.CheckHeartbeatAddresses(pool, section);
     }

@@ -212,7 +212,8 @@ internal static class RouteValidator
         to is null || RequestRules.IsTarget(to) || key == "Redirect:To" && !to.AsSpan().ContainsAnyExceptInRange('!', '~'), key,
         "has a character that an address cannot have; expected it percent-encoded");
 
-    private static string? FileError(string file)
+    /// <summary>Why a file cannot be read; null where it can.</summary>
+    public static string? FileError(string file)
     {
         try
         {

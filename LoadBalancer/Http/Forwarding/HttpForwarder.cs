@@ -79,7 +79,7 @@ public sealed partial class HttpForwarder
             var hasBody = !HttpMethods.IsConnect(context.Request.Method)
                 && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
             var body = hasBody ? new RequestBody(context.Request, _time, routed) : null;
-            if (RequestRules.FindError(context, hasBody) is { } invalid)
+            if (RequestRules.FindError(context, hasBody, routed?.Rules.Via) is { } invalid)
             {
                 await RespondWithErrorAsync(context, invalid, start, routed);
                 return;
@@ -178,8 +178,8 @@ public sealed partial class HttpForwarder
     /// <summary>Copies the response to the client, and completes the lease.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask RelayAsync(
-        HttpContext context, Attempt sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, RoutedRequest? routed, AccessRecord? record,
-        long start)
+        HttpContext context, Attempt sent, RequestBody? body, Backend? sticky, bool isPeerTrusted, RoutedRequest? routed,
+        AccessRecord? record, long start)
     {
         using var lease = sent.Lease;
         using var exchange = sent.Exchange!;

@@ -1,6 +1,7 @@
 using System.Net;
 using LoadBalancer.Net;
 using Microsoft.Extensions.Primitives;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Headers;
 
@@ -15,8 +16,9 @@ internal interface IFieldWriter
 }
 
 /// <summary>
-/// The fields in which a proxy names the client (X-Forwarded-For, -Proto, -Host; Forwarded of RFC 7239) and itself (Via, RFC 9110 section
-/// 7.6.3). From a trusted peer, what it says of the client stays, and the peer itself is added; from any other it is replaced.
+/// The fields in which a proxy names the client (X-Forwarded-For, -Proto, -Host; Forwarded of RFC 7239) and itself (Via, where a
+/// listener has a name for it). From a trusted peer, what it says of the client stays, and the peer itself is added; from any other it is
+/// replaced.
 /// </summary>
 internal static class ForwardingFields
 {
@@ -29,7 +31,8 @@ internal static class ForwardingFields
     /// <param name="to">The head of the request that the backend gets.</param>
     /// <param name="context">The client's request.</param>
     /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
-    public static void Write<TWriter>(ref TWriter to, HttpContext context, bool isPeerTrusted)
+    /// <param name="via">The name of this proxy in Via; null: no Via is added.</param>
+    public static void Write<TWriter>(ref TWriter to, HttpContext context, bool isPeerTrusted, ViaName? via)
         where TWriter : struct, IFieldWriter
     {
         var headers = context.Request.Headers;
@@ -52,13 +55,9 @@ internal static class ForwardingFields
         {
             to.AddField(Forwarded, default, forwarded.ToString());
         }
-        to.AddField("Via", headers.Via, Via(context.Request.Protocol));
+        if (via is not null)
+        {
+            to.AddField(HeaderNames.Via, headers.Via, via.For(context.Request.Protocol));
+        }
     }
-
-    // Ready-made, so that no request has to put it together: the protocol of the message that was received, and our name.
-    private static string Via(string protocol) =>
-        HttpProtocol.IsHttp11(protocol) ? "1.1 " + HeaderRules.NodeName
-        : HttpProtocol.IsHttp2(protocol) ? "2 " + HeaderRules.NodeName
-        : HttpProtocol.IsHttp10(protocol) ? "1.0 " + HeaderRules.NodeName
-        : "3 " + HeaderRules.NodeName;
 }

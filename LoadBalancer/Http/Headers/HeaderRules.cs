@@ -7,11 +7,8 @@ namespace LoadBalancer.Http.Headers;
 /// <summary>Which header fields are forwarded.</summary>
 internal static class HeaderRules
 {
-    /// <summary>The name of this proxy in <c>Via</c> and <c>Proxy-Status</c>.</summary>
+    /// <summary>The name of this proxy in <c>Proxy-Status</c>.</summary>
     public const string NodeName = "loadbalancer";
-
-    /// <summary>A request that has passed this load balancer so often is in a loop.</summary>
-    private const int MaxPasses = 10;
 
     // RFC 9110 section 7.6.1, and what its predecessors listed.
     private static readonly string[] HopByHop =
@@ -25,7 +22,7 @@ internal static class HeaderRules
     // The further ones are written by the proxy itself: framing, and the fields that name the client and this proxy.
     private static readonly FrozenSet<string> NotInRequest = new HashSet<string>(HopByHop)
     {
-        HeaderNames.Host, HeaderNames.ContentLength, HeaderNames.Via, "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
+        HeaderNames.Host, HeaderNames.ContentLength, "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
         "Forwarded", // RFC 7239; passed on from trusted proxies only
     }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
 
@@ -83,9 +80,6 @@ internal static class HeaderRules
     public static bool TakesTrailers(StringValues te) =>
         te.Count > 0 && te.Any(line => line!.Contains("trailers", StringComparison.OrdinalIgnoreCase));
 
-    /// <summary>Whether <c>Via</c> names this load balancer so often that the request must be in a loop.</summary>
-    public static bool IsLoop(StringValues via) => via.Count > 0 && via.Sum(line => line!.Split(',').Count(IsThisNode)) >= MaxPasses;
-
     /// <summary>
     /// Whether <c>Authorization</c> or <c>WWW-Authenticate</c> is of a scheme that authenticates the connection, and not each request
     /// (RFC 4559): NTLM, Negotiate.
@@ -111,6 +105,4 @@ internal static class HeaderRules
     // Most names differ in their length already.
     private static bool IsOfProxies(string name) =>
         name.Length is 9 or (>= 15 and <= 18) && NamesTheClient.Contains(name.Replace('_', '-'));
-
-    private static bool IsThisNode(string hop) => hop.TrimEnd().EndsWith(" " + NodeName, StringComparison.OrdinalIgnoreCase);
 }

@@ -1,10 +1,14 @@
 using System.Globalization;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Headers;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Messages;
 
-/// <summary>The load balancer's own error responses: one line of text, and the cause in <c>Proxy-Status</c> (RFC 9209).</summary>
+/// <summary>
+/// The load balancer's own error responses: one line of text, or one of the listener's <see cref="ErrorPages"/>, and the cause in
+/// <c>Proxy-Status</c> (RFC 9209).
+/// </summary>
 internal static class ErrorResponse
 {
     // A backend that is down is probed again within a few seconds.
@@ -59,7 +63,13 @@ internal static class ErrorResponse
             change?.Invoke(response);
             return Task.CompletedTask;
         }
-        response.ContentLength = message.Length + 1;
+        var page = FindPage(context, status);
+        if (page is not null)
+        {
+            response.ContentType = ErrorPages.ContentType;
+        }
+        var length = page?.Length ?? message.Length + 1;
+        response.ContentLength = length;
         change?.Invoke(response);
         if (context.Request.Method == HttpMethods.Head)
         {
@@ -67,9 +77,22 @@ internal static class ErrorResponse
         }
         if (record is not null)
         {
-            record.Bytes = message.Length + 1;
+            record.Bytes = length;
         }
-        return response.WriteAsync(message + "\n", context.RequestAborted);
+        return page is null
+            ? response.WriteAsync(message + "\n", context.RequestAborted)
+            : response.BodyWriter.WriteAsync(page, context.RequestAborted).AsTask();
+    }
+
+    // Where there is a page, the response depends on what the client accepts, whichever it gets.
+    private static byte[]? FindPage(HttpContext context, int status)
+    {
+        if (context.Features.Get<ErrorPages>()?.Find(status) is not { } page)
+        {
+            return null;
+        }
+        context.Response.Headers.Append(HeaderNames.Vary, HeaderNames.Accept);
+        return ErrorPages.IsAccepted(context.Request.Headers.Accept) ? page : null;
     }
 
     /// <summary>

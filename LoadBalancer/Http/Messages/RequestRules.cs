@@ -200,11 +200,14 @@ internal static class RequestRules
     public static bool IsIdempotent(string method) => method is "GET" or "HEAD" or "OPTIONS" or "PUT" or "DELETE";
 
     /// <summary>Why a request must not be forwarded, or null.</summary>
-    public static ForwardError? FindError(HttpContext context, bool hasBody)
+    /// <param name="context">The request.</param>
+    /// <param name="hasBody">Whether it has a body.</param>
+    /// <param name="via">The name of this proxy in <c>Via</c>; null: no loop is looked for.</param>
+    public static ForwardError? FindError(HttpContext context, bool hasBody, ViaName? via)
     {
         var request = context.Request;
         return !IsForwardable(context) ? ForwardError.Method
-            : HeaderRules.IsLoop(request.Headers.Via) ? ForwardError.Loop
+            : via?.IsLoop(request.Headers.Via) == true ? ForwardError.Loop
             : HttpMethods.IsConnect(request.Method) && request.ContentLength is not null ? ForwardError.RequestHead // A tunnel has no body.
             : hasBody ? FindBodyError(context)
             : null;

@@ -3,6 +3,7 @@ using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Guards;
 using LoadBalancer.Http.Guards.Authentication;
+using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 using Microsoft.AspNetCore.Http.Features;
@@ -30,7 +31,7 @@ internal sealed class Route
         _conditions = RouteConditions.Of(options);
         _guards = RouteGuards.Of(listener, options, parts.Limiters, parts.Authenticators);
         _isLogged = options.AccessLog;
-        _rules = RulesOf(options, Name);
+        _rules = RulesOf(options, Name, listener);
         _action = options switch
         {
             { Redirect: { } redirect } => new RedirectAction(redirect),
@@ -45,10 +46,10 @@ internal sealed class Route
     {
         (Order, _rejections) = (int.MaxValue, parts.Rejections);
         _guards = RouteGuards.Of(listener, null, parts.Limiters, parts.Authenticators);
-        _rules = RulesOf(new HttpRouteOptions(), "");
+        _rules = RulesOf(new HttpRouteOptions(), "", listener);
         var forwarder = parts.Forwarders[listener.Pool];
         _action = new ForwardAction([(forwarder, 1)]);
-        Plain = _guards is null ? forwarder : null;
+        Plain = _rules is null && _guards is null ? forwarder : null;
     }
 
     /// <summary>Its place among the routes.</summary>
@@ -146,7 +147,7 @@ internal sealed class Route
             : ErrorResponse.WriteAsync(context, ForwardError.RequestHead, request.ChangeResponse);
     }
 
-    private RouteRules? RulesOf(HttpRouteOptions options, string name)
+    private RouteRules? RulesOf(HttpRouteOptions options, string name, HttpListenerOptions listener)
     {
         var rules = new RouteRules
         {
@@ -154,6 +155,7 @@ internal sealed class Route
             Target = TargetChange.Of(options),
             Host = options.HostHeader switch { "Client" => null, "Backend" => "", var host => host },
             RequestFields = FieldChanges.Of(options.RequestHeaders),
+            Via = ViaName.Of(listener.Via),
             ResponseFields = FieldChanges.Of(options.ResponseHeaders),
             MaxRequestBodySize = options.MaxRequestBodySize,
             ResponseTimeout = options.Timeouts.Response,

@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 
 namespace LoadBalancer.Http.Routes;
@@ -21,6 +22,7 @@ public sealed class RouteTable
     internal RouteTable(HttpListenerOptions listener, RouteParts parts)
     {
         Listener = listener;
+        ErrorPages = parts.Files.OpenPages(listener);
         _default = Route.Default(listener, parts);
         _isEmpty = listener.Routes.Count == 0;
         foreach (var (i, options) in listener.Routes.Index())
@@ -35,6 +37,9 @@ public sealed class RouteTable
 
     /// <summary>The options that it was made of.</summary>
     public HttpListenerOptions Listener { get; }
+
+    /// <summary>The listener's error pages; null where it has none.</summary>
+    internal ErrorPages? ErrorPages { get; }
 
     /// <summary>The first route that a request matches; else one to the listener's pool.</summary>
     internal Route Find(HttpRequest request, bool isPeerTrusted)

@@ -7,6 +7,7 @@ using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Listeners;
 using LoadBalancer.Net;
 using LoadBalancer.Tls;
@@ -93,6 +94,13 @@ public sealed class KestrelListener : IListener
 
     /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset.</summary>
     public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);
+
+    /// <summary>The pages that are sent with errors; null where there are none.</summary>
+    internal ErrorPages? ErrorPages
+    {
+        get => _application.ErrorPages;
+        set => _application.ErrorPages = value;
+    }
 
     /// <inheritdoc/>
     public long Refused => _limit?.Refused ?? 0;

@@ -22,6 +22,15 @@ namespace LoadBalancer.Http.Server;
 internal sealed class PipelineApplication(
     RequestDelegate pipeline, AccessLog? log, AccessLogLayout layout, TimeProvider time, HeadCheck check) : IHttpApplication<RequestSlot>
 {
+    private volatile ErrorPages? _errorPages;
+
+    /// <summary>The listener's error pages; null where it has none.</summary>
+    public ErrorPages? ErrorPages
+    {
+        get => _errorPages;
+        set => _errorPages = value;
+    }
+
     /// <inheritdoc/>
     public RequestSlot CreateContext(IFeatureCollection contextFeatures)
     {
@@ -43,6 +52,10 @@ internal sealed class PipelineApplication(
         if (log is not null)
         {
             context.Context.Features.Set(context.Record = BeginRecord(context.Context)); // The forwarder adds pool, backend and bytes.
+        }
+        if (_errorPages is { } pages)
+        {
+            context.Context.Features.Set(pages);
         }
         return check.RefuseAsync(context.Context) ?? pipeline(context.Context);
     }

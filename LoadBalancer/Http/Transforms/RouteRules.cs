@@ -1,3 +1,5 @@
+using LoadBalancer.Http.Headers;
+
 namespace LoadBalancer.Http.Transforms;
 
 /// <summary>What a route changes on the way, and its limits. Immutable; null where the route says nothing.</summary>
@@ -14,6 +16,9 @@ internal sealed record RouteRules
 
     /// <summary>What becomes of the request's fields.</summary>
     public FieldChanges? RequestFields { get; init; }
+
+    /// <summary>The name of this proxy in the <c>Via</c> that the backend gets; it is the listener's.</summary>
+    public ViaName? Via { get; init; }
 
     /// <summary>What becomes of the response's fields.</summary>
     public FieldChanges? ResponseFields { get; init; }

@@ -2,6 +2,7 @@ using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Transforms;
 
@@ -85,6 +86,10 @@ internal sealed class RoutedRequest : IDisposable
 
     /// <summary>Whether a field of the client's does not reach the backend: it is removed, or replaced.</summary>
     public bool Drops(string name) => Rules.RequestFields?.Drops(name) == true || Identity?.Drops(name) == true;
+
+    /// <summary>The same, or what it says is repeated in a field of ours.</summary>
+    public bool Replaces(string name) =>
+        Drops(name) || Rules.Via is not null && name.Equals(HeaderNames.Via, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>The fields that the backend gets beside the client's.</summary>
     /// <param name="backend">The backend's name.</param>

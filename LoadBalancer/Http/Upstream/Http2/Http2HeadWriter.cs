@@ -52,7 +52,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         foreach (var (name, values) in headers)
         {
             // RFC 8441 section 5: the key of a WebSocket's handshake is not used over HTTP/2.
-            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Drops(name) != true
+            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Replaces(name) != true
                 && !(request.IsHttp2Upgrade && name.Equals(HeaderNames.SecWebSocketKey, StringComparison.OrdinalIgnoreCase)))
             {
                 foreach (var value in values)
@@ -69,7 +69,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         {
             Field(HeaderNames.ContentLength, length.ToString(CultureInfo.InvariantCulture));
         }
-        ForwardingFields.Write(ref this, context, request.IsPeerTrusted);
+        ForwardingFields.Write(ref this, context, request.IsPeerTrusted, _routed?.Rules.Via);
         foreach (var (name, value) in _routed?.NewFields(request.Backend.Name) ?? [])
         {
             Field(name, value);
