@@ -9,8 +9,8 @@ using LoadBalancer.Net;
 namespace LoadBalancer.CommandLine;
 
 /// <summary>
-/// The command line: without a command it runs; <c>check</c>, <c>schema</c>, <c>--config FILE</c>, settings as
-/// <c>--LoadBalancer:…=…</c>.
+/// The command line: without a command, or with <c>run</c>, it runs; <c>check</c>, <c>schema</c>, <c>completion</c>, the commands that talk to
+/// a running node; <c>--config FILE</c>, settings as <c>--LoadBalancer:…=…</c>.
 /// </summary>
 internal static class CommandLineInterface
 {
@@ -25,12 +25,13 @@ internal static class CommandLineInterface
     {
         // Settings may be anywhere and have any name, so they are taken out before the rest is parsed.
         var settings = args.Where(IsSetting).ToArray();
-        var config = new Option<string>("--config")
+        var config = new Option<string>("--config", "-c")
         {
             Description = "Use this configuration file instead of the shipped one.",
             HelpName = "FILE",
             Recursive = true,
         };
+        var run = new Command("run", "Run a node. So does no command at all.");
         var check = new Command("check", "Check the configuration, report every error and warning in it, and exit.");
         var schema = new Command("schema", "Print the JSON schema of the configuration file, for editors, and exit.");
         var root = new RootCommand($"""
@@ -40,14 +41,22 @@ internal static class CommandLineInterface
             or LoadBalancer__Pools__web__Policy=First in the environment.
             """);
         root.Options.Add(config);
+        root.Subcommands.Add(run);
         root.Subcommands.Add(check);
         root.Subcommands.Add(schema);
+        foreach (var command in new OperatorCommands().All())
+        {
+            root.Subcommands.Add(command);
+        }
+        root.Subcommands.Add(Completion.New());
 
-        root.SetAction(async (parsed, _) =>
+        async Task<int> RunAsync(ParseResult parsed)
         {
             var loaded = ConfigurationLoader.Load(parsed.GetValue(config), settings);
             return Report(loaded) ? await runAsync(loaded) : 1;
-        });
+        }
+        root.SetAction((parsed, _) => RunAsync(parsed));
+        run.SetAction((parsed, _) => RunAsync(parsed));
         check.SetAction(parsed =>
         {
             var valid = Report(ConfigurationLoader.Load(parsed.GetValue(config), settings));

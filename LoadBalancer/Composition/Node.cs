@@ -87,7 +87,7 @@ internal sealed partial class Node : IHost
                 var guard = new ManagementGuard(management, token, _wrongTokens);
                 var endpoints = new ManagementEndpoints(
                     guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(metrics),
-                    lifetime);
+                    new NodeControl(Version, _file, Reloader is null ? null : Reloader.ReloadAsync, time), lifetime);
                 Management = Own(new ManagementListener(management, endpoints.InvokeAsync, time, loggers));
             }
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;

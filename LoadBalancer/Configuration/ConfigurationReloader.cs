@@ -25,6 +25,9 @@ public sealed partial class ConfigurationReloader(
     private readonly Channel<bool> _requests =
         Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
+    // The result of the next reload that is asked for.
+    private TaskCompletionSource<ReloadResult> _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     private PosixSignalRegistration? _hangUp;
     private long _applied;
     private long _refused;
@@ -60,6 +63,8 @@ public sealed partial class ConfigurationReloader(
             while (true)
             {
                 var isRequested = await IsRequestedWithinAsync(PollInterval, stoppingToken);
+                // Who asks from now on gets the result of the next reload: the file may change after it is read here.
+                var asked = isRequested ? Interlocked.Exchange(ref _next, new(TaskCreationOptions.RunContinuationsAsynchronously)) : null;
                 var text = TryRead();
                 if (text == seen && !isRequested)
                 {
@@ -73,17 +78,31 @@ public sealed partial class ConfigurationReloader(
                     continue;
                 }
                 (seen, isBroken) = (text, false);
-                Apply(loaded);
+                var result = Apply(loaded);
+                asked?.SetResult(result);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
             // The load balancer stops.
         }
+        finally
+        {
+            _next.TrySetCanceled(CancellationToken.None);
+        }
     }
 
     /// <summary>Asks for a reload now, as SIGHUP does: also where the file has not changed. Returns at once.</summary>
     public void RequestReload() => _requests.Writer.TryWrite(true); // One that waits there already does for both.
+
+    /// <summary>The same, and waits until the file as it is now was applied or refused.</summary>
+    /// <exception cref="OperationCanceledException">The load balancer stops.</exception>
+    public Task<ReloadResult> ReloadAsync()
+    {
+        var result = Volatile.Read(ref _next).Task;
+        RequestReload();
+        return result;
+    }
 
     private void OnHangUp(PosixSignalContext context)
     {
@@ -100,7 +119,7 @@ public sealed partial class ConfigurationReloader(
         return _requests.Reader.TryRead(out _); // Not whether the poll fell due: that may happen in the same instant.
     }
 
-    private void Apply(LoadedConfiguration loaded)
+    private ReloadResult Apply(LoadedConfiguration loaded)
     {
         if (loaded.Errors.Count > 0)
         {
@@ -111,7 +130,7 @@ public sealed partial class ConfigurationReloader(
             {
                 LogError(error);
             }
-            return;
+            return new ReloadResult([.. loaded.Errors.Select(error => $"{error}")], [], []);
         }
         List<string> restarts;
         try
@@ -123,7 +142,7 @@ public sealed partial class ConfigurationReloader(
             Interlocked.Increment(ref _refused);
             note("the configuration cannot be applied: " + e.Message);
             LogNotApplied(running.File, e.Message, e is StartException ? null : e);
-            return;
+            return new ReloadResult([e.Message], [], []);
         }
         Interlocked.Increment(ref _applied); // Before the log: who reads of it there finds it counted.
         note("the configuration was applied");
@@ -133,6 +152,7 @@ public sealed partial class ConfigurationReloader(
         }
         restarts.ForEach(LogNeedsRestart);
         LogApplied(running.File);
+        return new ReloadResult([], [.. loaded.Warnings.Select(warning => $"{warning}")], restarts);
     }
 
     private string? TryRead()

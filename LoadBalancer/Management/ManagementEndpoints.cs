@@ -12,20 +12,22 @@ namespace LoadBalancer.Management;
 /// <summary>What the management listener answers: the dashboard, the API and the metrics.</summary>
 internal sealed class ManagementEndpoints(
     ManagementGuard guard, BodyReader bodies, Func<IReadOnlyList<BackendPool>> pools, PoolAdministration administration, EventHub events,
-    ErrorStatistics errors, Func<string> metrics, IHostApplicationLifetime lifetime)
+    ErrorStatistics errors, Func<string> metrics, NodeControl node, IHostApplicationLifetime lifetime)
 {
     private const string Html = "text/html; charset=utf-8";
     private const string PrometheusType = "text/plain; version=0.0.4; charset=utf-8";
     private const string Form = "application/x-www-form-urlencoded";
     private const string Read = "GET, HEAD";
     private const string NotFound =
-        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /api/pools or /api/events";
+        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /openapi.json or /api/ with events, node, pools or reload";
 
     // The files of the dashboard, by path; read once.
     private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()
         .GetManifestResourceNames()
         .Where(name => name.StartsWith("wwwroot/", StringComparison.Ordinal))
         .ToDictionary(name => name["wwwroot".Length..], name => (ContentType(name), ReadResource(name)));
+
+    private static readonly byte[] OpenApi = ReadResource("openapi.json");
 
     /// <summary>Answers a request.</summary>
     public async Task InvokeAsync(HttpContext context)
@@ -78,6 +80,11 @@ internal sealed class ManagementEndpoints(
         {
             return ChangeAsync(context, Name(pool), Name(backend));
         }
+        if (path == "/api/reload")
+        {
+            return request.Method == HttpMethods.Post ? node.ReloadAsync(context)
+                : RefuseMethodAsync(context, "POST", "expected a POST, which needs no body");
+        }
         Func<Task>? answer = path switch
         {
             "/" => () => Answer.BytesAsync(context, Status200OK, Html, Files["/index.html"].Bytes),
@@ -85,6 +92,8 @@ internal sealed class ManagementEndpoints(
             "/status" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Status(pools())),
             "/errors/stats" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Errors(errors.Summary())),
             "/api/pools" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
+            "/api/node" => () => Answer.JsonAsync(context, Status200OK, node.Describe()),
+            "/openapi.json" => () => Answer.BytesAsync(context, Status200OK, "application/json", OpenApi),
             "/api/events" => () => events.ServeAsync(context, lifetime.ApplicationStopping),
             "/metrics" => () => Answer.BytesAsync(context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(metrics())),
             _ => null,

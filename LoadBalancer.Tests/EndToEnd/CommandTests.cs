@@ -1,0 +1,124 @@
+using System.Text.Json.Nodes;
+using LoadBalancer.Tests.Support;
+
+namespace LoadBalancer.Tests.EndToEnd;
+
+/// <summary>The commands that talk to a running node, as programs.</summary>
+internal sealed class CommandTests
+{
+    private const string Token = "a-token-for-the-tests";
+
+    private RawServer _backend = null!;
+    private ConfiguredNode _node = null!;
+
+    [SetUp]
+    public async Task SetUpAsync()
+    {
+        _backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
+        _node = await ConfiguredNode.StartAsync(
+            $$"""{ "web": { "Backends": { "b1": { "Address": "{{_backend.Address}}" }, "b2": { "Address": "http://127.0.0.1:1" } } } }""",
+            management: $$"""{ "Address": "http://127.0.0.1:0", "Token": "{{Token}}" }""");
+    }
+
+    [TearDown]
+    public async Task TearDownAsync()
+    {
+        await _node.DisposeAsync();
+        await _backend.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Status_BackendDown_SaysSoFirst()
+    {
+        await _node.Client.GetStringAsync("/");
+        await _node.Client.GetStringAsync("/"); // One of the two tries b2 first.
+
+        var (code, lines, _) = await RunAsync("status");
+
+        code.Should().Be(0);
+        lines[0].Should().Be("pool 'web': backend 'b2' is down: connection refused");
+        lines.Should().Contain(line => line.StartsWith("web ", StringComparison.Ordinal) && line.Contains("1 of 2", StringComparison.Ordinal))
+            .And.Contain(line => line.StartsWith("LoadBalancer ", StringComparison.Ordinal));
+    }
+
+    [Test]
+    public async Task Status_Json_IsThatOfTheApiWithTheNode()
+    {
+        var (_, lines, _) = await RunAsync("status", "--json");
+
+        JsonNode.Parse(lines[0])!.AsObject().Select(entry => entry.Key)
+            .Should().Equal("backends", "pools", "version", "process", "startedAt", "uptimeSeconds", "configuration");
+    }
+
+    [Test]
+    public async Task Pools_OfOnePool_HasARowForEachBackend()
+    {
+        var (code, lines, _) = await RunAsync("pools", "web");
+
+        code.Should().Be(0);
+        lines.Should().HaveCount(3);
+        lines[1].Should().MatchRegex($"^web +b1 +{_backend.Address} ");
+    }
+
+    [Test]
+    public async Task Changes_ReachTheBackend()
+    {
+        var b1 = _node.Pool.Snapshot.Members[0];
+
+        (await RunAsync("drain", "web/b1", "--wait")).Lines.Should().Equal("web/b1 is Draining, weight 1, 0 in flight", "nothing is in flight");
+        b1.AdminState.Should().Be(LoadBalancer.Pools.AdminState.Draining);
+        (await RunAsync("disable", "web/b1")).Code.Should().Be(0);
+        b1.AdminState.Should().Be(LoadBalancer.Pools.AdminState.Disabled);
+        (await RunAsync("ready", "WEB/b1")).Code.Should().Be(0);
+        b1.AdminState.Should().Be(LoadBalancer.Pools.AdminState.Ready);
+        (await RunAsync("weight", "web/b1", "7")).Lines.Should().Equal("web/b1 is Ready, weight 7, 0 in flight");
+        b1.Weight.Should().Be(7);
+
+        (await RunAsync("events")).Lines.Should().HaveCountGreaterThan(3)
+            .And.Contain(line => line.EndsWith("pool 'web': backend 'b1' has weight 7 instead of 1", StringComparison.Ordinal));
+    }
+
+    [TestCase("weight web/b1 5000", "weight 5000 is not valid; expected a whole number from 0 to 1000")]
+    [TestCase("disable web/b3", "pool 'web' has no backend 'b3'; expected one of 'b1', 'b2'")]
+    [TestCase("disable web", "'web' is not a backend; expected POOL/BACKEND, for example web/backend1")]
+    [TestCase("pools nope", "there is no pool 'nope'; expected one of 'web'")]
+    [TestCase("status --token wrong", "the token is missing or wrong; give it with --token or in LOADBALANCER_TOKEN")]
+    public async Task Command_ThatIsRefused_SaysWhyAndExitsWith1(string command, string error)
+    {
+        var (code, _, errors) = await RunAsync(command.Split(' '));
+
+        code.Should().Be(1);
+        errors.Should().Equal(error);
+    }
+
+    [Test]
+    public async Task Command_NobodyListens_ExitsWith2()
+    {
+        var (code, lines, errors) = await RunAsync("pools", "--management", "http://127.0.0.1:1");
+
+        code.Should().Be(2);
+        lines.Should().Equal("");
+        errors.Should().ContainSingle().Which.Should().Be(
+            "the management listener at http://127.0.0.1:1/ cannot be reached: Connection refused. Is --management right, and does the node run?");
+    }
+
+    [Test]
+    public async Task Reload_FileThatIsNotValid_PrintsItsErrorsAndExitsWith1()
+    {
+        await _node.WriteAsync("""{ "web": { "Polcy": "First" } }""", management: $$"""{ "Address": "http://127.0.0.1:0", "Token": "{{Token}}" }""");
+
+        var (code, lines, errors) = await RunAsync("reload");
+
+        code.Should().Be(1);
+        lines.Should().Equal("the configuration was not applied; nothing has changed");
+        errors.Should().Contain(line => line.StartsWith("LoadBalancer:Pools:web:Polcy: unknown key", StringComparison.Ordinal));
+    }
+
+    private async Task<(int Code, List<string> Lines, List<string> Errors)> RunAsync(params string[] args)
+    {
+        string[] where = args.Contains("--management") ? [] : ["--management", _node.Management.BaseAddress!.ToString()];
+        string[] token = args.Contains("--token") ? [] : ["--token", Token];
+        var (code, lines, errors) = await ProgramUnderTest.RunAsync("LoadBalancer", [.. args, .. where, .. token]);
+        return (code, [.. lines.Split('\n')], [.. errors.Split('\n')]);
+    }
+}

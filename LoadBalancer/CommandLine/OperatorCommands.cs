@@ -1,0 +1,192 @@
+using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace LoadBalancer.CommandLine;
+
+/// <summary>The commands that talk to a running node over its management API.</summary>
+internal sealed class OperatorCommands
+{
+    /// <summary>The environment variable with the token.</summary>
+    public const string TokenVariable = "LOADBALANCER_TOKEN";
+
+    /// <summary>JSON as the API writes it.</summary>
+    public static readonly JsonSerializerOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    private static readonly TimeSpan WaitPoll = TimeSpan.FromMilliseconds(200);
+
+    private readonly Option<Uri> _management = new("--management")
+    {
+        Description = "Where the management listener is.",
+        HelpName = "URL",
+        DefaultValueFactory = _ => new Uri("http://127.0.0.1:8081"),
+        CustomParser = result =>
+        {
+            if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https")
+            {
+                return uri;
+            }
+            result.AddError($"--management: '{result.Tokens[0].Value}' is not an address; expected for example http://127.0.0.1:8081");
+            return null;
+        },
+    };
+
+    private readonly Option<string> _token = new("--token")
+    {
+        Description = $"Its token. Other users of this machine may see it; {TokenVariable} in the environment is safer.",
+        HelpName = "TOKEN",
+    };
+
+    private readonly Option<bool> _json = new("--json") { Description = "Print what the API answers." };
+
+    private readonly Argument<string> _backend = new("POOL/BACKEND") { Description = "For example web/backend1." };
+
+    /// <summary>All of them.</summary>
+    public IEnumerable<Command> All()
+    {
+        var status = New("status", "Show what is wrong, and what each pool does.");
+        Do(status, (client, options, cancel) => StatusView.PrintAsync(client, options.GetValue(_json), cancel));
+
+        var name = new Argument<string?>("POOL") { Arity = ArgumentArity.ZeroOrOne, Description = "Only this pool." };
+        var pools = New("pools", "Show the pools and their backends.");
+        pools.Arguments.Add(name);
+        Do(pools, (client, options, cancel) => PoolsView.PrintAsync(client, options.GetValue(name), options.GetValue(_json), cancel));
+
+        var wait = new Option<bool>("--wait") { Description = "Return when nothing is in flight there." };
+        var drain = ForBackend("drain", "Let a backend finish what it has, and give it nothing new but to sticky clients.");
+        drain.Options.Add(wait);
+        Do(drain, async (client, options, cancel) =>
+        {
+            await ChangeAsync(client, options, new JsonObject { ["adminState"] = "Draining" }, cancel);
+            if (options.GetValue(wait))
+            {
+                await WaitAsync(client, options, cancel);
+            }
+            return 0;
+        });
+        var ready = ForBackend("ready", "Give a backend work again.");
+        Do(ready, (client, options, cancel) => ChangeAsync(client, options, new JsonObject { ["adminState"] = "Ready" }, cancel));
+        var disable = ForBackend("disable", "Give a backend nothing any more.");
+        Do(disable, (client, options, cancel) => ChangeAsync(client, options, new JsonObject { ["adminState"] = "Disabled" }, cancel));
+
+        var number = new Argument<int>("N") { Description = "0 to 1000." };
+        var weight = ForBackend("weight", "Set the weight of a backend.");
+        weight.Arguments.Add(number);
+        Do(weight, (client, options, cancel) => ChangeAsync(client, options, new JsonObject { ["weight"] = options.GetValue(number) }, cancel));
+
+        var reload = New("reload", "Apply the configuration file now, and say what is wrong with it.");
+        Do(reload, ReloadAsync);
+
+        var follow = new Option<bool>("--follow", "-f") { Description = "Go on with what comes." };
+        var events = New("events", "Show what has changed lately: backends up and down, changes by operators, reloads.");
+        events.Options.Add(follow);
+        Do(events, (client, options, cancel) =>
+            EventsView.PrintAsync(client, options.GetValue(follow), options.GetValue(_json), cancel));
+
+        return [status, pools, drain, ready, disable, weight, reload, events];
+    }
+
+    private Command New(string name, string description)
+    {
+        var command = new Command(name, description);
+        command.Options.Add(_management);
+        command.Options.Add(_token);
+        command.Options.Add(_json);
+        return command;
+    }
+
+    private Command ForBackend(string name, string description)
+    {
+        var command = New(name, description);
+        command.Arguments.Add(_backend);
+        return command;
+    }
+
+    private void Do(Command command, Func<ManagementClient, ParseResult, CancellationToken, Task<int>> action) =>
+        command.SetAction(async (options, cancel) =>
+        {
+            try
+            {
+                var token = options.GetValue(_token) ?? Environment.GetEnvironmentVariable(TokenVariable);
+                using var client = new ManagementClient(options.GetValue(_management)!, token);
+                return await action(client, options, cancel);
+            }
+            catch (CommandException e)
+            {
+                await Console.Error.WriteLineAsync(e.Message);
+                return e.ExitCode;
+            }
+            catch (OperationCanceledException)
+            {
+                return 130; // Ctrl+C, as shells say it.
+            }
+        });
+
+    private async Task<int> ChangeAsync(ManagementClient client, ParseResult options, JsonObject change, CancellationToken cancel)
+    {
+        var backend = await client.SendAsync(HttpMethod.Patch, PathOf(options), change, cancel);
+        if (options.GetValue(_json))
+        {
+            Screen.Print(backend);
+        }
+        else
+        {
+            Console.WriteLine($"{options.GetValue(_backend)} is {Screen.Text(backend["adminState"])}, weight {Screen.Text(backend["weight"])}, "
+                + $"{Screen.Text(backend["inFlight"])} in flight");
+        }
+        return 0;
+    }
+
+    private async Task WaitAsync(ManagementClient client, ParseResult options, CancellationToken cancel)
+    {
+        while (true)
+        {
+            var backend = await client.SendAsync(HttpMethod.Get, PathOf(options), null, cancel);
+            if (backend["inFlight"]?.GetValue<int>() == 0)
+            {
+                break;
+            }
+            await Task.Delay(WaitPoll, TimeProvider.System, cancel);
+        }
+        if (!options.GetValue(_json))
+        {
+            Console.WriteLine("nothing is in flight");
+        }
+    }
+
+    private async Task<int> ReloadAsync(ManagementClient client, ParseResult options, CancellationToken cancel)
+    {
+        var result = await client.SendAsync(HttpMethod.Post, "/api/reload", null, cancel);
+        var isApplied = result["applied"]?.GetValue<bool>() == true;
+        if (options.GetValue(_json))
+        {
+            Screen.Print(result);
+            return isApplied ? 0 : CommandException.Refused;
+        }
+        foreach (var warning in Texts(result["warnings"]))
+        {
+            Console.WriteLine($"warning: {warning}");
+        }
+        foreach (var restart in Texts(result["restarts"]))
+        {
+            Console.WriteLine($"needs a restart: {restart}");
+        }
+        foreach (var error in Texts(result["errors"]))
+        {
+            await Console.Error.WriteLineAsync(error);
+        }
+        Console.WriteLine(isApplied ? "the configuration was applied" : "the configuration was not applied; nothing has changed");
+        return isApplied ? 0 : CommandException.Refused;
+    }
+
+    private static IEnumerable<string> Texts(JsonNode? list) => (list as JsonArray ?? []).Select(Screen.Text);
+
+    private string PathOf(ParseResult options)
+    {
+        var text = options.GetValue(_backend)!;
+        return text.Split('/', 2) is [{ Length: > 0 } pool, { Length: > 0 } backend]
+            ? $"/api/pools/{Uri.EscapeDataString(pool)}/backends/{Uri.EscapeDataString(backend)}"
+            : throw new CommandException(CommandException.Refused, $"'{text}' is not a backend; expected POOL/BACKEND, for example web/backend1");
+    }
+}
