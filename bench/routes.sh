@@ -29,7 +29,8 @@ END
 { "LoadBalancer": {
   "RateLimits": { "perClient": { "Permits": 1000000, "Window": "1s" } },
   "Listeners": { "web": { "Address": "http://127.0.0.1:${port[ours+routes]}", "Pool": "web", "AccessLog": "Off",
-    "KeepAliveTimeout": "00:05:00", "Routes": [ { "Name": "api", "Path": "/api", "StripPrefix": true, "Pool": "web", "RateLimit": "perClient",
+    "KeepAliveTimeout": "00:05:00",
+    "Routes": [ { "Name": "api", "Path": "/api", "StripPrefix": true, "Pool": "web", "RateLimit": "perClient",
       "RequestHeaders": { "Set": { "X-Client": "{client}" } }, "ResponseHeaders": { "Set": { "X-Served-By": "edge" } } } ] } },
   "Pools": { "web": { "Backends": { "backend": { "Address": "http://127.0.0.1:9100" } } } } } }
 END

@@ -9,8 +9,8 @@ using LoadBalancer.Net;
 namespace LoadBalancer.CommandLine;
 
 /// <summary>
-/// The command line: without a command, or with <c>run</c>, it runs; <c>check</c>, <c>schema</c>, <c>completion</c>, the commands that talk to
-/// a running node; <c>--config FILE</c>, settings as <c>--LoadBalancer:…=…</c>.
+/// The command line: without a command, or with <c>run</c>, it runs; <c>check</c>, <c>schema</c>, <c>completion</c>, the commands that talk
+/// to a running node; <c>--config FILE</c>, settings as <c>--LoadBalancer:…=…</c>.
 /// </summary>
 internal static class CommandLineInterface
 {

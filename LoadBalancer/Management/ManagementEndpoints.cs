@@ -19,7 +19,8 @@ internal sealed class ManagementEndpoints(
     private const string Form = "application/x-www-form-urlencoded";
     private const string Read = "GET, HEAD";
     private const string NotFound =
-        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /openapi.json or /api/ with events, node, pools or reload";
+        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /openapi.json, "
+        + "/api/pools, /api/events, /api/node or /api/reload";
 
     // The files of the dashboard, by path; read once.
     private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()

@@ -14,8 +14,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LoadBalancer.Bench;
 
 /// <summary>
-/// Finds the route of a request among many: told apart by their hosts, or by their paths on one host. What is asked for are 64 of them, spread
-/// over the list, and something that no route takes.
+/// Finds the route of a request among many: told apart by their hosts, or by their paths on one host. What is asked for are 64 of them,
+/// spread over the list, and something that no route takes.
 /// </summary>
 [MemoryDiagnoser]
 [MinColumn, MedianColumn] // other programs on the machine distort the mean
@@ -61,7 +61,9 @@ public class RouteBenchmark
         for (var i = 0; i < _requests.Length; i++)
         {
             var at = (int)((long)i * Routes / _requests.Length);
-            _requests[i] = By == "hosts" ? Request(Name(at), "/orders/17") : Request("bench.example", $"/team{at % 100}/service{at}/orders/17");
+            _requests[i] = By == "hosts"
+                ? Request(Name(at), "/orders/17")
+                : Request("bench.example", $"/team{at % 100}/service{at}/orders/17");
         }
         _other = Request("other.example", "/orders/17");
     }

@@ -16,16 +16,19 @@ expect() { # WHAT TEXT COMMAND...: the output has the text
   fi
 }
 searches() { for _ in 1 2 3 4 5 6; do site --output /dev/null --write-out '%{http_code} ' https://shop.localhost:9343/search; done; }
-visits() { for _ in {1..300}; do echo "url = https://shop.localhost:9343/"; done | curl --silent --cacert secrets/ca.pem --config - | grep --count '^canary:'; }
+visits() { # how many of 300 go to the canary
+  for _ in {1..300}; do echo "url = https://shop.localhost:9343/"; done |
+    curl --silent --cacert secrets/ca.pem --config - | grep --count '^canary:'
+}
 gzipped() { # how many bytes of the report arrive, and how many there are
   curl --silent --cacert secrets/ca.pem --output /dev/null --write-out '%{size_download}' "$@" https://shop.localhost:9343/report
 }
 smaller() { [ "$(gzipped --header 'Accept-Encoding: gzip')" -lt $(($(gzipped) / 3)) ] && echo smaller; }
-maintain() { # NETWORK: the flag; waits until the load balancer has read it
+maintain() { # NETWORK STATUS: sets the flag, and waits until the shop answers with the status
   sed "s,\"Clients\": \[ \"[^\"]*\" \],\"Clients\": [ \"$1\" ]," edge.json > secrets/edge.json
   cat secrets/edge.json > edge.json
   for _ in {1..100}; do
-    [ "$(curl --silent --cacert secrets/ca.pem --output /dev/null --write-out '%{http_code}' https://shop.localhost:9343/)" != "$2" ] || return 0
+    [ "$(site --output /dev/null --write-out '%{http_code}' https://shop.localhost:9343/)" != "$2" ] || return 0
     sleep 0.1
   done
 }

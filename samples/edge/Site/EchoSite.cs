@@ -9,7 +9,8 @@ internal static class EchoSite
 {
     private static readonly object Report = new
     {
-        Orders = Enumerable.Range(1, 1000).Select(i => new { Number = i, Product = $"Product {i % 17}", Price = i % 50 + 0.99, Paid = i % 3 > 0 }),
+        Orders = Enumerable.Range(1, 1000).Select(
+            i => new { Number = i, Product = $"Product {i % 17}", Price = i % 50 + 0.99, Paid = i % 3 > 0 }),
     };
 
     /// <summary>Serves until the token is cancelled.</summary>

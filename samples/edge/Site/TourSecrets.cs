@@ -7,8 +7,8 @@ using System.Text.Json;
 namespace Site;
 
 /// <summary>
-/// Makes what the tour needs and nobody may know: an authority and certificates for two names and a client, a signing key with a token, and a
-/// password file. Everything is new each time, and good for 90 days.
+/// Makes what the tour needs and nobody may know: an authority and certificates for two names and a client, a signing key with a token, and
+/// a password file. Everything is new each time, and good for 90 days.
 /// </summary>
 internal static class TourSecrets
 {
