@@ -58,13 +58,14 @@ internal sealed class ManagementClient : IDisposable
         using var response = await ReachAsync(() => _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel), cancel);
         if (!response.IsSuccessStatusCode)
         {
-            throw new CommandException(
-                CommandException.Refused, Refusal(response, Parse(await ReachAsync(() => response.Content.ReadAsStringAsync(cancel), cancel))));
+            var text = await ReachAsync(() => response.Content.ReadAsStringAsync(cancel), cancel);
+            throw new CommandException(CommandException.Refused, Refusal(response, Parse(text)));
         }
         using var reader = new StreamReader(await ReachAsync(() => response.Content.ReadAsStreamAsync(cancel), cancel));
         var name = "";
         // An event comes each second.
-        while (await ReachAsync(() => reader.ReadLineAsync(cancel).AsTask().WaitAsync(Silence, TimeProvider.System, cancel), cancel) is { } line)
+        Task<string?> ReadLineAsync() => reader.ReadLineAsync(cancel).AsTask().WaitAsync(Silence, TimeProvider.System, cancel);
+        while (await ReachAsync(ReadLineAsync, cancel) is { } line)
         {
             if (line.StartsWith("event: ", StringComparison.Ordinal))
             {
@@ -95,7 +96,8 @@ internal sealed class ManagementClient : IDisposable
             };
             throw new CommandException(
                 CommandException.NotReachable,
-                $"the management listener at {_http.BaseAddress} cannot be reached: {reason}. Is --management right, and does the node run?");
+                $"the management listener at {_http.BaseAddress} cannot be reached: {reason}. "
+                + "Is --management right, and does the node run?");
         }
     }
 

@@ -73,7 +73,8 @@ internal sealed class OperatorCommands
         var number = new Argument<int>("N") { Description = "0 to 1000." };
         var weight = ForBackend("weight", "Set the weight of a backend.");
         weight.Arguments.Add(number);
-        Do(weight, (client, options, cancel) => ChangeAsync(client, options, new JsonObject { ["weight"] = options.GetValue(number) }, cancel));
+        Do(weight, (client, options, cancel) =>
+            ChangeAsync(client, options, new JsonObject { ["weight"] = options.GetValue(number) }, cancel));
 
         var reload = New("reload", "Apply the configuration file now, and say what is wrong with it.");
         Do(reload, ReloadAsync);
@@ -132,7 +133,8 @@ internal sealed class OperatorCommands
         }
         else
         {
-            Console.WriteLine($"{options.GetValue(_backend)} is {Screen.Text(backend["adminState"])}, weight {Screen.Text(backend["weight"])}, "
+            Console.WriteLine(
+                $"{options.GetValue(_backend)} is {Screen.Text(backend["adminState"])}, weight {Screen.Text(backend["weight"])}, "
                 + $"{Screen.Text(backend["inFlight"])} in flight");
         }
         return 0;
@@ -187,6 +189,7 @@ internal sealed class OperatorCommands
         var text = options.GetValue(_backend)!;
         return text.Split('/', 2) is [{ Length: > 0 } pool, { Length: > 0 } backend]
             ? $"/api/pools/{Uri.EscapeDataString(pool)}/backends/{Uri.EscapeDataString(backend)}"
-            : throw new CommandException(CommandException.Refused, $"'{text}' is not a backend; expected POOL/BACKEND, for example web/backend1");
+            : throw new CommandException(
+                CommandException.Refused, $"'{text}' is not a backend; expected POOL/BACKEND, for example web/backend1");
     }
 }

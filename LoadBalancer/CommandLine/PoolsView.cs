@@ -14,7 +14,8 @@ internal static class PoolsView
     {
         var answer = await client.SendAsync(HttpMethod.Get, "/api/pools", null, cancel);
         var pools = PoolsOf(answer);
-        var wanted = pools.Where(pool => name is null || Screen.Text(pool["name"]).Equals(name, StringComparison.OrdinalIgnoreCase)).ToList();
+        bool IsWanted(JsonNode pool) => name is null || Screen.Text(pool["name"]).Equals(name, StringComparison.OrdinalIgnoreCase);
+        var wanted = pools.Where(IsWanted).ToList();
         if (name is not null && wanted.Count == 0)
         {
             var known = string.Join(", ", pools.Select(pool => $"'{Screen.Text(pool["name"])}'"));

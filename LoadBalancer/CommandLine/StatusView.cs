@@ -48,7 +48,8 @@ internal static class StatusView
         }
         foreach (var backend in backends.Where(backend => Screen.Text(backend["adminState"]) != "Ready"))
         {
-            yield return $"pool '{name}': backend '{Screen.Text(backend["name"])}' is {Screen.Text(backend["adminState"]).ToLowerInvariant()}";
+            var state = Screen.Text(backend["adminState"]).ToLowerInvariant();
+            yield return $"pool '{name}': backend '{Screen.Text(backend["name"])}' is {state}";
         }
         if (pool["broker"]?["conflict"]?.GetValue<bool>() == true)
         {

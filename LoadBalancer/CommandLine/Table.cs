@@ -22,7 +22,8 @@ internal sealed class Table(params string[] headings)
     /// <param name="hasColor">Whether it may be coloured.</param>
     public void Print(TextWriter to, int? width, bool hasColor)
     {
-        var widths = headings.Select((heading, i) => _rows.Select(row => row.Cells[i].Length).Append(heading.Trim().Length).Max()).ToArray();
+        var widths = headings
+            .Select((heading, i) => _rows.Select(row => row.Cells[i].Length).Append(heading.Trim().Length).Max()).ToArray();
         while (width is { } most && widths.Sum() + Gap.Length * (widths.Length - 1) > most && widths.Max() > NarrowestColumn)
         {
             widths[Array.IndexOf(widths, widths.Max())]--;
