@@ -3,7 +3,7 @@
 # results as a Markdown table. README.md says what its rows mean.
 #
 #   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]
-#   scenarios: small many large log routes logins idle huge start policies tcp broker h2 grpc tls
+#   scenarios: small many large gzip log routes logins idle huge start policies tcp broker h2 grpc tls
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
     *) scenarios+=("$1"); shift ;;
   esac
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large log routes logins idle huge start policies tcp broker h2 grpc tls)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large gzip log routes logins idle huge start policies tcp broker h2 grpc tls)
 
 missing=()
 for tool in nginx haproxy wrk curl; do
@@ -35,8 +35,9 @@ ulimit -n 65536 2> /dev/null || ulimit -n "$(ulimit -Hn)" # 10,000 connections m
 work=$(mktemp -d)
 results=$work/results # scenario, proxy, measure, value
 policies=(RoundRobin LeastConnections ResponseTime IpHash Random PowerOfTwoChoices First)
+fields=() # what wrk sends
 declare -A pid port=(
-  [nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105
+  [nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105 [nginx+gzip]=9148 [ours+gzip]=9149
   [backend+tcp]=9130 [nginx+tcp]=9131 [haproxy+tcp]=9132 [ours+tcp]=9133)
 
 source ./http2.sh
@@ -56,6 +57,14 @@ write_configurations() {
   mkdir -p "$work/www/api"
   printf '%0103d\n' 0 | tee "$work/www/small" > "$work/www/api/small"
   head -c 1048576 /dev/zero > "$work/www/large"
+  awk 'BEGIN {
+    srand(1)
+    for (; size < 1e6; size += length(row)) {
+      row = sprintf("{\"id\":%d,\"name\":\"user%d\",\"mail\":\"user%d@example.com\",\"price\":%.2f,\"tags\":[%d,%d],\"key\":\"%x\"},\n",
+        i++, rand() * 1e3, rand() * 1e5, rand() * 1e3, rand() * 9, rand() * 9, rand() * 2 ^ 31)
+      printf "%s", row
+    }
+  }' > "$work/www/json"
   truncate -s 1G "$work/www/huge"
   cat > "$work/backend.conf" <<END
 daemon off; user root; worker_processes 2; worker_rlimit_nofile 65536; pid $work/backend.pid; error_log $work/backend.log crit;
@@ -64,18 +73,21 @@ http {
   access_log off; sendfile on; tcp_nopush on; keepalive_timeout 300; keepalive_requests 100000000; client_max_body_size 0;
   server {
     listen 127.0.0.1:9100 backlog=4096; listen 127.0.0.1:9106 backlog=4096; root $work/www;
+    location = /json { default_type application/json; }
     location = /upload { client_body_buffer_size 64k; return 200 "thanks\n"; }
   }
 }
 END
   write_nginx nginx "access_log off"
   write_nginx nginx+log "access_log $work/nginx-access.log"
+  write_nginx nginx+gzip "access_log off; gzip on; gzip_comp_level 1; gzip_types application/json; gzip_proxied any"
   write_haproxy haproxy "" 127.0.0.1:9100 http
   local policy
   write_ours ours Off RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
   write_ours ours+log "$work/ours-access.log" RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }'
+  write_ours ours+gzip Off RoundRobin '"backend": { "Address": "http://127.0.0.1:9100" }' '"Compression": {},'
   for policy in "${policies[@]}"; do
-    port[policy+$policy]=$((9110 + ${#port[@]}))
+    port[policy+$policy]=$((9170 + ${#port[@]}))
     write_ours "policy+$policy" Off "$policy" '"one": { "Address": "http://127.0.0.1:9100" }, "two": { "Address": "http://127.0.0.1:9106" }'
   done
 }
@@ -158,10 +170,11 @@ http {
 END
 }
 
-write_ours() { # NAME ACCESS_LOG POLICY BACKENDS
+write_ours() { # NAME ACCESS_LOG POLICY BACKENDS [LISTENER_SETTINGS]
   cat > "$work/$1.json" <<END
 { "LoadBalancer": {
-  "Listeners": { "web": { "Address": "http://127.0.0.1:${port[$1]}", "Pool": "web", "AccessLog": "$2", "KeepAliveTimeout": "00:05:00" } },
+  "Listeners": { "web": {
+    ${5:-} "Address": "http://127.0.0.1:${port[$1]}", "Pool": "web", "AccessLog": "$2", "KeepAliveTimeout": "00:05:00" } },
   "Pools": { "web": { "Policy": "$3", "Backends": { $4 } } } } }
 END
 }
@@ -217,7 +230,7 @@ record() { printf '%s\t%s\t%s\t%s\n' "$@" >> "$results"; }
 load() { # SCENARIO PROXY CONNECTIONS PATH: one round
   local before after
   before=$(cpu_ticks "$2")
-  wrk -t1 -c"$3" -d"${seconds}s" --timeout 10s --latency "http://127.0.0.1:${port[$2]}/$4" > "$work/wrk"
+  wrk -t1 -c"$3" -d"${seconds}s" --timeout 10s --latency "${fields[@]}" "http://127.0.0.1:${port[$2]}/$4" > "$work/wrk"
   after=$(cpu_ticks "$2")
   awk -v scenario="$1" -v proxy="$2" -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" '
     function ms(text) { return text ~ /us$/ ? text / 1000 : text ~ /ms$/ ? text + 0 : text * 1000 }
@@ -236,7 +249,7 @@ load() { # SCENARIO PROXY CONNECTIONS PATH: one round
 interleave() { # SCENARIO CONNECTIONS PATH PROXY...
   local scenario=$1 connections=$2 path=$3 round proxy
   shift 3
-  for proxy in "$@"; do wrk -t1 -c"$connections" -d3s "http://127.0.0.1:${port[$proxy]}/$path" > /dev/null; done # warm up
+  for proxy in "$@"; do wrk -t1 -c"$connections" -d3s "${fields[@]}" "http://127.0.0.1:${port[$proxy]}/$path" > /dev/null; done # warm up
   for ((round = 0; round < rounds; round++)); do
     for proxy in "$@"; do load "$scenario" "$proxy" "$connections" "$path"; done
   done
@@ -247,6 +260,16 @@ interleave() { # SCENARIO CONNECTIONS PATH PROXY...
 small() { interleave "104 bytes, 64 connections" 64 small nginx haproxy ours; }
 many() { interleave "104 bytes, 1,000 connections" 1000 small nginx haproxy ours; }
 large() { interleave "1 MB, 32 connections" 32 large nginx haproxy ours; }
+
+gzip() {
+  start nginx+gzip
+  start ours+gzip
+  fields=(-H "Accept-Encoding: gzip")
+  interleave "1 MB of JSON, gzip level 1, 32 connections" 32 json nginx+gzip ours+gzip
+  fields=()
+  end nginx+gzip
+  end ours+gzip
+}
 
 log() {
   start nginx+log
@@ -351,7 +374,7 @@ print_table() { # medians, and the ratios to the two others
     function ratio(a, b) { return a == "" || b == "" || b == 0 ? "" : sprintf("%.2f", a / b) }
     function median(key) { return n[key] ? (values[key, int((n[key] + 1) / 2)] + values[key, int(n[key] / 2) + 1]) / 2 : "" }
     BEGIN { multiples["+log"] = "the log on"; multiples["+routes"] = "the route"; multiples["+logins"] = "the wrong passwords" }
-    FILENAME == "-" { key = $1 FS $3 FS $2; values[key, ++n[key]] = $4; next }
+    FILENAME == "-" { sub(/[+]gzip/, "", $2); key = $1 FS $3 FS $2; values[key, ++n[key]] = $4; next }
     {
       row = $1 FS $3
       if (row in seen || $1 == "policies") next
@@ -412,7 +435,7 @@ for scenario in "${scenarios[@]}"; do
     start) start_up ;;
     broker) ./broker.sh --rounds "$rounds" --seconds "$seconds" > "$work/broker.md" ;; # a table of its own
     tls) ./tls.sh --rounds "$rounds" --seconds "$seconds" > "$work/tls.md" ;; # the same
-    small | many | large | log | routes | logins | idle | huge | policies | tcp | h2 | grpc) "$scenario" ;;
+    small | many | large | gzip | log | routes | logins | idle | huge | policies | tcp | h2 | grpc) "$scenario" ;;
     *) echo "no scenario '$scenario'" >&2; exit 1 ;;
   esac
 done

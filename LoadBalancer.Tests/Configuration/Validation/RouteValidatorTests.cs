@@ -45,6 +45,15 @@ internal sealed class RouteValidatorTests
     [TestCase("""{ "Host": [ "a", "b c" ], "Pool": "web" }""", "Host:1: 'b c' is not a host name; *")]
     [TestCase("""{ "Methods": [ "GE T" ], "Pool": "web" }""", "Methods:0: 'GE T' is not a method; expected for example GET")]
     [TestCase("""{ "Headers": { "X A": "1" }, "Pool": "web" }""", "Headers:X A: is not the name of a header field")]
+    [TestCase("""{ "Pool": "web", "Compression": { "Level": "Best" } }""",
+        "Compression:Level: 'Best' is not valid; expected Fastest or Optimal*")]
+    [TestCase("""{ "Pool": "web", "Compression": { "Types": [] } }""", "Compression:Types: is empty; expected for example text/*")]
+    [TestCase("""{ "Pool": "web", "Compression": { "Types": [ "text/*", "json" ] } }""",
+        "Compression:Types:1: 'json' is not a media type; *")]
+    [TestCase("""{ "Pool": "web", "Compression": { "Types": "text/html;q=1" } }""", "Compression:Types:0: 'text/html;q=1' is not a *")]
+    [TestCase("""{ "Pool": "web", "Compression": { "MinSize": -1 } }""",
+        "Compression:MinSize: '-1' is out of range; expected 0 or more")]
+    [TestCase("""{ "Pool": "web", "Compression": "Off" }""", "Compression: 'Off' is not an object; expected { Types, MinSize, Level }*")]
     [TestCase("""{ "Redirect": {} }""", "Redirect:To: is missing; expected for example https://{host}{path}{query}")]
     [TestCase("""{ "Redirect": { "To": "{hots}" } }""", "Redirect:To: has the unknown value {hots}; expected {client} {host} *")]
     [TestCase("""{ "Redirect": { "To": "{host" } }""", "Redirect:To: has a { without its }")]

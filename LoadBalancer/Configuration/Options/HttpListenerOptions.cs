@@ -57,6 +57,9 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// </summary>
     public string? Authentication { get; init; }
 
+    /// <summary>Which responses are compressed, with Brotli or gzip, for clients that accept it. Null (the default): none.</summary>
+    public CompressionOptions? Compression { get; init; }
+
     /// <summary>The largest request body, in bytes; a larger one is answered 413. Null (the default) is no limit.</summary>
     public long? MaxRequestBodySize { get; init; }
 
@@ -111,5 +114,5 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
             nameof(RequestId), nameof(Via), nameof(ErrorPages), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
-            nameof(MinProtocol), nameof(Ciphers)];
+            nameof(Compression), nameof(MinProtocol), nameof(Ciphers)];
 }

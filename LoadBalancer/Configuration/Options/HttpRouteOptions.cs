@@ -100,6 +100,9 @@ public sealed record HttpRouteOptions
     /// </summary>
     public string? Authentication { get; init; }
 
+    /// <summary>Which responses are compressed. Null (the default): the listener's; the text <c>None</c>: none.</summary>
+    public CompressionOptions? Compression { get; init; }
+
     /// <summary>Its own time-outs.</summary>
     public RouteTimeoutOptions Timeouts { get; init; } = new();
 

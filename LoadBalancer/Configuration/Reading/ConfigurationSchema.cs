@@ -137,7 +137,9 @@ internal sealed class ConfigurationSchema
             }
             return list;
         }
-        return type.Namespace == typeof(LoadBalancerOptions).Namespace && type.IsClass ? Reference(type) : Scalar(type);
+        return type == typeof(CompressionOptions) ? new JsonObject { ["anyOf"] = new JsonArray(Reference(type), Names(["None"])) }
+            : type.Namespace == typeof(LoadBalancerOptions).Namespace && type.IsClass ? Reference(type)
+            : Scalar(type);
     }
 
     private static JsonObject Scalar(Type type) => type switch

@@ -44,12 +44,17 @@ internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable
 
     private object BindRecord(IConfigurationSection section, Type type, IReadOnlyCollection<string>? known = null)
     {
+        if (type == typeof(CompressionOptions) && "None".Equals(section.Value, StringComparison.OrdinalIgnoreCase))
+        {
+            return CompressionOptions.None;
+        }
         var record = Activator.CreateInstance(type)!;
         var properties = SettingsOf(type);
         if (section.Value is not (null or JsonFile.ObjectMark))
         {
             var expected = string.Join(", ", properties.Select(property => property.Name));
-            errors.Add(new(section.Path, $"'{section.Value}' is not an object; expected {{ {expected} }}"));
+            var orNone = type == typeof(CompressionOptions) ? " or None" : "";
+            errors.Add(new(section.Path, $"'{section.Value}' is not an object; expected {{ {expected} }}{orNone}"));
             return record;
         }
         string[] names = [.. properties.Select(property => property.Name)];

@@ -33,6 +33,7 @@ internal static partial class HttpListenerValidator
         CheckErrorPages(listener, section);
         RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
         RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
+        CompressionValidator.Check(listener.Compression, isNoneAllowed: false, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");
         section.RequireDuration(listener.RequestHeadersTimeout, "RequestHeadersTimeout");
         section.RequireDuration(listener.KeepAliveTimeout, "KeepAliveTimeout");

@@ -35,6 +35,7 @@ internal static class RouteValidator
             CheckRateLimit(route.RateLimit, isNoneAllowed: true, all, below);
             CheckAuthentication(
                 route.Authentication ?? listener.Authentication, route.RateLimit ?? listener.RateLimit, isNoneAllowed: true, all, below);
+            CompressionValidator.Check(route.Compression, isNoneAllowed: true, below);
             below.RequireAtLeast(0, route.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for the listener's");
             below.RequireDuration(route.Timeouts.Response ?? TimeSpan.FromSeconds(1), "Timeouts:Response");
             below.RequireDuration(route.Timeouts.Total ?? TimeSpan.FromSeconds(1), "Timeouts:Total");

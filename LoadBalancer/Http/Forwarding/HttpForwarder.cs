@@ -208,8 +208,16 @@ public sealed partial class HttpForwarder
                 {
                     context.Response.Headers.Connection = "close";
                 }
+                if (routed?.Rules.Compression is { } compression)
+                {
+                    exchange.Compress(context, compression);
+                }
                 var broken = await exchange.CopyBodyAsync(context);
                 var clientGone = exchange.IsClientGone;
+                if (exchange.Compressed is { } compressed && broken is null && !clientGone)
+                {
+                    await compressed.EndAsync([]);
+                }
                 broken = clientGone && routed is { IsLate: true } ? routed.LateReason : broken;
                 if (body is not null)
                 {
@@ -236,7 +244,7 @@ public sealed partial class HttpForwarder
     {
         if (record is not null)
         {
-            record.Bytes = exchange.BytesRelayed;
+            record.Bytes = exchange.BytesSent;
             record.Status = clientGone && broken is null ? StatusCodes.Status499ClientClosedRequest : 0;
         }
         if (clientGone && broken is null)

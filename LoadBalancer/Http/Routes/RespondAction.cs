@@ -45,6 +45,11 @@ internal sealed class RespondAction : IRouteAction
         }
         ErrorResponse.EndConnectionIfBodyIsInDoubt(context);
         request!.ChangeResponse(response);
+        if (request.Rules.Compression is { } compression && compression.Begin(context) is { } coding)
+        {
+            body = await compression.CompressAsync(body, coding);
+            response.ContentLength = body.Length;
+        }
         if (hasBody && !HttpMethods.IsHead(context.Request.Method) && body.Length > 0)
         {
             if (record is not null)

@@ -157,6 +157,7 @@ internal sealed class Route
             RequestFields = FieldChanges.Of(options.RequestHeaders),
             Via = ViaName.Of(listener.Via),
             ResponseFields = FieldChanges.Of(options.ResponseHeaders),
+            Compression = ResponseCompression.Of(options.Compression ?? listener.Compression),
             MaxRequestBodySize = options.MaxRequestBodySize,
             ResponseTimeout = options.Timeouts.Response,
             TotalTimeout = options.Timeouts.Total,

@@ -23,6 +23,9 @@ internal sealed record RouteRules
     /// <summary>What becomes of the response's fields.</summary>
     public FieldChanges? ResponseFields { get; init; }
 
+    /// <summary>Which responses are compressed.</summary>
+    public ResponseCompression? Compression { get; init; }
+
     /// <summary>The largest request body, in bytes.</summary>
     public long? MaxRequestBodySize { get; init; }
 

@@ -11,8 +11,23 @@ internal static class BodyCopy
         while (await from.ReadPieceAsync(to) is > 0 and var count)
         {
             from.BytesRelayed += count;
-            await FlushAsync(from, to, idle);
+            if (from.Compressed is not { HasAll: true })
+            {
+                await FlushAsync(from, to, idle);
+            }
         }
+    }
+
+    /// <summary>Ends the body of a response that can have trailers; they are sent where the client accepts them.</summary>
+    public static ValueTask WriteTrailersAsync(
+        Exchange from, IEnumerable<(string Name, string Value)> trailers, HttpResponse to, bool isFramed)
+    {
+        if (from.Compressed is { } compressed)
+        {
+            return compressed.EndAsync(trailers);
+        }
+        ClientFraming.WriteTrailers(trailers, to, isFramed);
+        return ValueTask.CompletedTask;
     }
 
     /// <summary>
@@ -20,7 +35,18 @@ internal static class BodyCopy
     /// HTTP/2 the frame with the head can end the stream.
     /// </summary>
     public static ValueTask EndAsync(Exchange from, HttpResponse to, TimeSpan idle) =>
-        to.HasStarted ? FlushAsync(from, to.BodyWriter, idle) : ValueTask.CompletedTask;
+        from.Compressed is { } compressed ? EndAsync(from, compressed, to, idle)
+        : to.HasStarted ? FlushAsync(from, to.BodyWriter, idle)
+        : ValueTask.CompletedTask;
+
+    private static async ValueTask EndAsync(Exchange from, CompressedBody compressed, HttpResponse to, TimeSpan idle)
+    {
+        await compressed.EndAsync([]);
+        if (to.HasStarted)
+        {
+            await FlushAsync(from, compressed, idle);
+        }
+    }
 
     /// <summary>Sends what was written to the client. Where it does not read, the idle time-out is not the backend's fault.</summary>
     public static async ValueTask FlushAsync(Exchange from, PipeWriter to, TimeSpan idle)

@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Transforms;
 
 namespace LoadBalancer.Http.Upstream.Exchanges;
 
@@ -31,6 +32,12 @@ internal abstract class Exchange(ForwardRequest request, TimeProvider time) : Ht
 
     /// <summary>How many bytes of the response's body were passed on to the client.</summary>
     public long BytesRelayed { get; set; }
+
+    /// <summary>Compresses the response's body on its way to the client; null where it is passed on as it comes.</summary>
+    public CompressedBody? Compressed { get; private set; }
+
+    /// <summary>How many bytes of the body the client was sent, compressed where it is.</summary>
+    public long BytesSent => Compressed?.BytesSent ?? BytesRelayed;
 
     /// <summary>Whether the request has a body that was not sent to the backend.</summary>
     public abstract bool IsUploadRefused { get; }
@@ -72,6 +79,19 @@ internal abstract class Exchange(ForwardRequest request, TimeProvider time) : Ht
     /// <summary>Copies status and header fields, except the hop-by-hop ones.</summary>
     public abstract void CopyHead(HttpResponse to);
 
+    /// <summary>Compresses the body where a route says so of a response with this head, which is changed then.</summary>
+    public void Compress(HttpContext context, ResponseCompression compression)
+    {
+        var length = context.Response.ContentLength;
+        if (compression.Begin(context) is { } coding)
+        {
+            Compressed = new CompressedBody(context.Response, coding, length, compression.IsSlow);
+        }
+    }
+
+    /// <summary>Where the body is written for the client.</summary>
+    public PipeWriter BodyOf(HttpResponse response) => Compressed is null ? response.BodyWriter : Compressed;
+
     /// <summary>Streams the body; every piece is sent to the client before the next is waited for.</summary>
     /// <returns>Null where the body is complete, or the client is gone; else what the backend did wrong.</returns>
     public abstract ValueTask<string?> CopyBodyAsync(HttpContext context);
@@ -103,6 +123,16 @@ internal abstract class Exchange(ForwardRequest request, TimeProvider time) : Ht
     /// </summary>
     /// <param name="headSize">The size of the request's head in bytes.</param>
     protected bool MayBeClients(int headSize) => headSize > LargeHead || HasClientHeldItUp;
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            Compressed?.Dispose();
+        }
+        base.Dispose(disposing);
+    }
 
     /// <summary>The whole response was read, so the connection may serve the next request.</summary>
     public abstract void Complete();

@@ -38,7 +38,7 @@ internal static class ResponseRelay
         var length = from.Head.ContentLength;
         if (from.Head.Framing == BodyFraming.ContentLength && length <= from.Connection.Unread.Length && HasBody(from, context))
         {
-            from.BytesRelayed = length > 0 ? Take(from.Connection, context.Response.BodyWriter, length) : 0;
+            from.BytesRelayed = length > 0 ? Take(from.Connection, from.BodyOf(context.Response), length) : 0;
             from.Connection.EndDeadline();
             return new((string?)null);
         }
@@ -57,13 +57,13 @@ internal static class ResponseRelay
             switch (HasBody(from, context) ? from.Head.Framing : BodyFraming.None)
             {
                 case BodyFraming.ContentLength:
-                    await CopyAsync(from, context.Response.BodyWriter, from.Head.ContentLength, idle);
+                    await CopyAsync(from, from.BodyOf(context.Response), from.Head.ContentLength, idle);
                     break;
                 case BodyFraming.Chunked:
                     await CopyChunkedAsync(from, context.Response, idle);
                     break;
                 case BodyFraming.UntilClose:
-                    await CopyAsync(from, context.Response.BodyWriter, long.MaxValue, idle);
+                    await CopyAsync(from, from.BodyOf(context.Response), long.MaxValue, idle);
                     break;
             }
             await BodyCopy.EndAsync(from, context.Response, idle);
@@ -126,8 +126,8 @@ internal static class ResponseRelay
     private static async Task CopyChunkedAsync(Http1Exchange from, HttpResponse response, TimeSpan idle)
     {
         var connection = from.Connection;
-        var to = response.BodyWriter;
-        var framed = ClientFraming.BeginChunked(response);
+        var to = from.BodyOf(response);
+        var framed = from.Compressed is null && ClientFraming.BeginChunked(response);
         var decoder = new ChunkedDecoder();
         while (true)
         {
@@ -147,7 +147,7 @@ internal static class ResponseRelay
                 connection.Consume(decoded);
                 if (decoder.IsDone)
                 {
-                    ClientFraming.WriteTrailers(connection.Headers.Trailers(), response, framed);
+                    await BodyCopy.WriteTrailersAsync(from, connection.Headers.Trailers(), response, framed);
                     return;
                 }
                 if (decoded == 0)

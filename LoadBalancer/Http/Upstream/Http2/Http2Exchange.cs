@@ -212,21 +212,22 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
         {
             return; // A head that ends the stream goes to the client as one too (gRPC: "Trailers-Only").
         }
-        _isFramed = response.ContentLength is null && ClientFraming.BeginChunked(response);
+        var to = BodyOf(response);
+        _isFramed = Compressed is null && response.ContentLength is null && ClientFraming.BeginChunked(response);
         if (!_stream.HasUnread)
         {
-            await BodyCopy.FlushAsync(this, response.BodyWriter, _timeouts.Idle); // The body may take long. The head need not wait for it.
+            await BodyCopy.FlushAsync(this, to, _timeouts.Idle); // The body may take long. The head need not wait for it.
         }
-        while (await ReadPieceAsync(response.BodyWriter) is > 0 and var count)
+        while (await ReadPieceAsync(to) is > 0 and var count)
         {
             BytesRelayed += count;
             if (_stream.IsAllRead)
             {
                 break; // The rest goes out with the end.
             }
-            await BodyCopy.FlushAsync(this, response.BodyWriter, _timeouts.Idle);
+            await BodyCopy.FlushAsync(this, to, _timeouts.Idle);
         }
-        ClientFraming.WriteTrailers(_stream.Trailers?.Lines.Trailers() ?? [], response, _isFramed);
+        await BodyCopy.WriteTrailersAsync(this, _stream.Trailers?.Lines.Trailers() ?? [], response, _isFramed);
         await BodyCopy.EndAsync(this, response, _timeouts.Idle);
     }
 
