@@ -14,6 +14,9 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// <inheritdoc/>
     public IReadOnlyList<string> Ciphers { get; init; } = [];
 
+    /// <inheritdoc/>
+    public ClientCertificateOptions? ClientCertificates { get; init; }
+
     /// <summary>
     /// The proxies whose <c>X-Forwarded-*</c> and <c>Forwarded</c> fields are trusted, and the <c>:scheme</c> of whose HTTP/2 requests:
     /// addresses or networks such as <c>10.0.0.0/8</c>. Default: none.
@@ -95,5 +98,5 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
             nameof(RequestId), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
-            nameof(MinProtocol), nameof(Ciphers)];
+            nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
 }

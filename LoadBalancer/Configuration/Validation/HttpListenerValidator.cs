@@ -29,7 +29,8 @@ internal static partial class HttpListenerValidator
         section.Require(listener.RequestId is null || RouteValidator.CanChange(listener.RequestId), "RequestId",
             $"{listener.RequestId} cannot be changed; expected for example X-Request-Id");
         RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
-        RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
+        RouteValidator.CheckAuthentication(
+            listener.Authentication, listener.RateLimit, isNoneAllowed: false, listener.ClientCertificates is not null, all, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");
         section.RequireDuration(listener.RequestHeadersTimeout, "RequestHeadersTimeout");
         section.RequireDuration(listener.KeepAliveTimeout, "KeepAliveTimeout");
