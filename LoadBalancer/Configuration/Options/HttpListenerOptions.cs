@@ -24,6 +24,13 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     public IReadOnlyList<IPNetwork> TrustedProxies { get; init; } = [];
 
     /// <summary>
+    /// Whether each connection begins with a PROXY header (version 1 or 2), before TLS, which says who the client is. It holds for every
+    /// peer, so only the proxy may reach the listener; <see cref="TrustedProxies"/> are then compared with the address in the header.
+    /// Default false.
+    /// </summary>
+    public bool AcceptProxyProtocol { get; init; }
+
+    /// <summary>
     /// <c>2</c>: a plain listener takes HTTP/2 with prior knowledge (h2c) and nothing else, as gRPC clients without TLS speak it.
     /// Default 1.1. An https listener negotiates.
     /// </summary>
