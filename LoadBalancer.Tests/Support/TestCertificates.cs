@@ -89,6 +89,10 @@ internal sealed class TestCertificates : IDisposable
     public CertificateOptions IssueForClients(string file, params string[] names) =>
         Issue(_authority, file, names, extension: new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.2")], critical: true));
 
+    /// <summary>As <see cref="IssueForClients"/>, for servers alone.</summary>
+    public CertificateOptions IssueForServers(string file, params string[] names) =>
+        Issue(_authority, file, names, extension: new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1")], critical: true));
+
     /// <summary>Writes any file beside the certificates.</summary>
     public string Write(string file, string text)
     {

@@ -2,7 +2,7 @@ using System.Net;
 using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools.Statistics;
-using LoadBalancer.Tcp;
+using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
 

@@ -9,7 +9,7 @@ internal sealed class CertificateSelectorTests
 {
     private static readonly string[] Names = ["default.test", "*.example", "a.example", "xn--bcher-kva.example", "*.xn--bcher-kva.test"];
 
-    private static readonly TlsSettings Settings = new(new HttpListenerOptions(), []);
+    private static readonly TlsSettings Settings = new(new HttpListenerOptions(), [], null);
 
     private TestCertificates _certificates = null!;
 

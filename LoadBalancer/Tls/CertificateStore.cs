@@ -5,7 +5,7 @@ using LoadBalancer.Diagnostics;
 namespace LoadBalancer.Tls;
 
 /// <summary>
-/// The certificates of one listener. It looks at their files every two seconds. What has changed is used for the connections that come
+/// The certificates of one listener, and the trust in those of its clients. It looks at their files every two seconds. What has changed is used for the connections that come
 /// after; of a certificate and a key that do not fit (they may be half replaced) there is one warning, and the old ones stay. Once a day
 /// there is a warning of each that has expired or will soon.
 /// </summary>
@@ -24,6 +24,7 @@ public sealed partial class CertificateStore : IDisposable
     private readonly ILogger _logger;
     private readonly ITimer _poll;
     private readonly Lock _gate = new(); // guards what a poll and a reload change
+    private ClientTrust? _clients;
     private TlsSettings _settings;
     private volatile CertificateSelector _selector;
 
@@ -53,7 +54,8 @@ public sealed partial class CertificateStore : IDisposable
                 throw new StartException($"listener '{listener}': the certificate '{_files[i].File}' cannot be used: {e.Message}", e);
             }
         }
-        _settings = new TlsSettings(options, protocols);
+        _clients = TrustOf(options);
+        _settings = new TlsSettings(options, protocols, _clients);
         _selector = new CertificateSelector(_contexts, _settings);
         _poll = time.CreateTimer(_ => Poll(), null, PollInterval, PollInterval);
     }
@@ -75,7 +77,8 @@ public sealed partial class CertificateStore : IDisposable
     {
         lock (_gate)
         {
-            _settings = new TlsSettings(options, _protocols);
+            _clients = options.ClientCertificates == _clients?.Options ? _clients : TrustOf(options);
+            _settings = new TlsSettings(options, _protocols, _clients);
             _selector = new CertificateSelector(_contexts, _settings);
         }
     }
@@ -86,11 +89,14 @@ public sealed partial class CertificateStore : IDisposable
     /// <summary>What to answer to a client.</summary>
     internal SslServerAuthenticationOptions Select(in ClientHello hello) => _selector.Select(hello);
 
+    private ClientTrust? TrustOf(ITlsOptions options) =>
+        options.ClientCertificates is { } clients ? new ClientTrust(_listener, clients, _time, _logger) : null;
+
     private void Poll()
     {
         lock (_gate)
         {
-            var changed = false;
+            var changed = _clients?.TryTakeUpChange() == true;
             for (var i = 0; i < _files.Count; i++)
             {
                 changed |= TryTakeUpChangeNeedsLock(i);

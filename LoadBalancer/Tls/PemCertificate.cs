@@ -17,6 +17,17 @@ public static class PemCertificate
     }
 
     /// <summary>What is wrong with a file of authorities, or null.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="hasRoot">Whether one of them is its own issuer, where a chain can end.</param>
+    internal static string? FindAuthorityError(string file, out bool hasRoot)
+    {
+        X509Certificate2Collection authorities = [];
+        var error = ErrorOf(() => authorities = ReadAuthorities(File.ReadAllText(file)));
+        hasRoot = authorities.Any(authority => authority.SubjectName.RawData.AsSpan().SequenceEqual(authority.IssuerName.RawData));
+        return error;
+    }
+
+    /// <summary>What is wrong with a file of authorities, or null.</summary>
     internal static string? FindAuthorityError(string file) => ErrorOf(() => ReadAuthorities(File.ReadAllText(file)));
 
     /// <summary>Whether an exception says that a file, or what is in it, cannot be used.</summary>

@@ -15,13 +15,15 @@ internal sealed class TlsSettings
     private readonly SslProtocols _versions;
     private readonly CipherSuitesPolicy? _policy;
     private readonly bool _hasAllOfTls13;
+    private readonly ClientTrust? _clients;
 
     /// <summary>Makes the settings; the options must be valid.</summary>
     /// <param name="options">The listener's options.</param>
     /// <param name="protocols">What clients can negotiate (ALPN); empty: nothing.</param>
-    public TlsSettings(ITlsOptions options, List<SslApplicationProtocol> protocols)
+    /// <param name="clients">Checks their certificates; null where they are not asked for one.</param>
+    public TlsSettings(ITlsOptions options, List<SslApplicationProtocol> protocols, ClientTrust? clients)
     {
-        _protocols = protocols;
+        (_protocols, _clients) = (protocols, clients);
         var suites = CipherSuites.Of(options.Ciphers);
         var hasTls12 = options.MinProtocol == TlsVersion.Tls12
             && (options.Ciphers.Count == 0 || suites.Any(suite => !CipherSuites.Tls13.Contains(suite)));
@@ -35,12 +37,14 @@ internal sealed class TlsSettings
     public SslServerAuthenticationOptions For(SslStreamCertificateContext certificate, bool isTls13)
     {
         var isTls13Alone = isTls13 && _policy is not null && _hasAllOfTls13;
-        return new SslServerAuthenticationOptions
+        var handshake = new SslServerAuthenticationOptions
         {
             ServerCertificateContext = certificate,
             EnabledSslProtocols = isTls13Alone ? SslProtocols.Tls13 : _versions,
             CipherSuitesPolicy = isTls13Alone ? null : _policy,
             ApplicationProtocols = _protocols,
         };
+        _clients?.ApplyTo(handshake);
+        return handshake;
     }
 }

@@ -21,6 +21,11 @@ internal sealed class TlsValidatorTests : IDisposable
     [TestCase("\"Ciphers\": \"RC4\"", "Ciphers: 'RC4' is not a cipher suite that is spoken; expected Modern, Intermediate, or names")]
     [TestCase("\"Ciphers\": [ \"TLS_AES_128_GCM_SHA256\", \"Modern\" ]", "Ciphers:1: 'Modern' is a profile, and cannot be combined")]
     [TestCase("\"Ciphers\": \"ECDHE-RSA-AES128-GCM-SHA256\", \"MinProtocol\": \"Tls13\"", "Ciphers: has no cipher suite of TLS 1.3")]
+    [TestCase("\"ClientCertificates\": {}", "ClientCertificates:AuthorityFile: is missing; expected a PEM file of the authorities")]
+    [TestCase("\"ClientCertificates\": { \"AuthorityFile\": \"/nowhere.pem\" }",
+        "ClientCertificates:AuthorityFile: '/nowhere.pem' cannot be used: no such file")]
+    [TestCase("\"ClientCertificates\": { \"AuthorityFile\": \"/dev/null\", \"Mode\": \"Allow\" }",
+        "ClientCertificates:AuthorityFile: '/dev/null' cannot be used: there is no PEM certificate in it")]
     public void Tls_WithAFault_IsReportedWithItsPath(string setting, string error) =>
         Load(_certificates.Issue("it", "it.test"), setting).Errors.Should().ContainSingle().Which.ToString().Should()
             .StartWith($"{Listener}:{error}");
@@ -101,6 +106,26 @@ internal sealed class TlsValidatorTests : IDisposable
 
         (code, errors).Should().Be((0, ""));
         output.Should().StartWith($"warning: {Listener}:Certificates:0:File: ").And.EndWith("configuration is valid");
+    }
+
+    [Test]
+    public void ClientCertificates_WithoutCertificates_IsAnError() =>
+        ConfigurationLoader.Load(_certificates.Write("settings.json", $$"""
+            { "LoadBalancer": {
+              "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web",
+                "ClientCertificates": { "AuthorityFile": "{{_certificates.AuthorityFile}}" } } },
+              "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:3000" } } } } } }
+            """)).Errors.Should().ContainSingle().Which.ToString().Should()
+            .StartWith($"{Listener}:ClientCertificates: is of no use without Certificates");
+
+    [Test]
+    public void ClientCertificates_AuthorityFileWithoutARoot_IsAWarning()
+    {
+        var chain = _certificates.IssueThroughIntermediate("inter", "it.test").File;
+        Load(_certificates.Issue("it", "it.test"), $$"""
+            "ClientCertificates": { "AuthorityFile": "{{chain}}" }
+            """).Warnings.Should().ContainSingle().Which.Message.Should()
+            .Contain("has no root (a certificate that is its own issuer)");
     }
 
     private string ErrorOf(CertificateOptions certificate)

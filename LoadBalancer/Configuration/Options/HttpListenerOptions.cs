@@ -14,11 +14,21 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// <inheritdoc/>
     public IReadOnlyList<string> Ciphers { get; init; } = [];
 
+    /// <inheritdoc/>
+    public ClientCertificateOptions? ClientCertificates { get; init; }
+
     /// <summary>
     /// The proxies whose <c>X-Forwarded-*</c> and <c>Forwarded</c> fields are trusted, and the <c>:scheme</c> of whose HTTP/2 requests:
     /// addresses or networks such as <c>10.0.0.0/8</c>. Default: none.
     /// </summary>
     public IReadOnlyList<IPNetwork> TrustedProxies { get; init; } = [];
+
+    /// <summary>
+    /// Whether each connection begins with a PROXY header (version 1 or 2), before TLS, which says who the client is. It holds for every
+    /// peer, so only the proxy may reach the listener; <see cref="TrustedProxies"/> are then compared with the address in the header.
+    /// Default false.
+    /// </summary>
+    public bool AcceptProxyProtocol { get; init; }
 
     /// <summary>
     /// <c>2</c>: a plain listener takes HTTP/2 with prior knowledge (h2c) and nothing else, as gRPC clients without TLS speak it.
@@ -114,5 +124,5 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
             nameof(RequestId), nameof(Via), nameof(ErrorPages), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
-            nameof(Compression), nameof(MinProtocol), nameof(Ciphers)];
+            nameof(Compression), nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
 }

@@ -17,4 +17,7 @@ public interface ITlsOptions
     /// none is of TLS 1.3, all of that version stay. Default: those of the framework.
     /// </summary>
     IReadOnlyList<string> Ciphers { get; }
+
+    /// <summary>Whether clients have certificates too. Null (the default): they are not asked for one.</summary>
+    ClientCertificateOptions? ClientCertificates => null;
 }

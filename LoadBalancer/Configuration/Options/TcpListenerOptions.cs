@@ -17,6 +17,9 @@ public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp
     /// <inheritdoc/>
     public IReadOnlyList<string> Ciphers { get; init; } = [];
 
+    /// <inheritdoc/>
+    public ClientCertificateOptions? ClientCertificates { get; init; }
+
     /// <summary>
     /// The proxies whose PROXY headers are trusted, see <see cref="AcceptProxyProtocol"/>: addresses or networks such as
     /// <c>10.0.0.0/8</c>. Default: none.
@@ -39,5 +42,5 @@ public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp
 
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(TrustedProxies), nameof(IdleTimeout), nameof(UnavailableMessage), nameof(AcceptProxyProtocol),
-            nameof(MinProtocol), nameof(Ciphers)];
+            nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
 }

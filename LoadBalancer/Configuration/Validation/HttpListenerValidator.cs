@@ -32,7 +32,8 @@ internal static partial class HttpListenerValidator
             $"'{listener.Via}' is not a name for Via; expected letters, digits and hyphens, for example edge");
         CheckErrorPages(listener, section);
         RouteValidator.CheckRateLimit(listener.RateLimit, isNoneAllowed: false, all, section);
-        RouteValidator.CheckAuthentication(listener.Authentication, listener.RateLimit, isNoneAllowed: false, all, section);
+        RouteValidator.CheckAuthentication(
+            listener.Authentication, listener.RateLimit, isNoneAllowed: false, listener.ClientCertificates is not null, all, section);
         CompressionValidator.Check(listener.Compression, isNoneAllowed: false, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");
         section.RequireDuration(listener.RequestHeadersTimeout, "RequestHeadersTimeout");

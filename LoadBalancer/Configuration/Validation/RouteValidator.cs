@@ -34,7 +34,8 @@ internal static class RouteValidator
             CheckChanges(route, below);
             CheckRateLimit(route.RateLimit, isNoneAllowed: true, all, below);
             CheckAuthentication(
-                route.Authentication ?? listener.Authentication, route.RateLimit ?? listener.RateLimit, isNoneAllowed: true, all, below);
+                route.Authentication ?? listener.Authentication, route.RateLimit ?? listener.RateLimit, isNoneAllowed: true,
+                listener.ClientCertificates is not null, all, below);
             CompressionValidator.Check(route.Compression, isNoneAllowed: true, below);
             below.RequireAtLeast(0, route.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for the listener's");
             below.RequireDuration(route.Timeouts.Response ?? TimeSpan.FromSeconds(1), "Timeouts:Response");
@@ -53,7 +54,7 @@ internal static class RouteValidator
 
     /// <summary>Requires the name of a way to authenticate that is defined, and one where a rate limit needs it.</summary>
     public static void CheckAuthentication(
-        string? name, string? rateLimit, bool isNoneAllowed, LoadBalancerOptions all, SectionValidator section)
+        string? name, string? rateLimit, bool isNoneAllowed, bool hasCertificates, LoadBalancerOptions all, SectionValidator section)
     {
         var names = string.Join(", ", all.Authentication.Keys.Select(known =>
             $"'{known}'").DefaultIfEmpty("(none is defined in Authentication)"));
@@ -61,7 +62,7 @@ internal static class RouteValidator
         section.Require(isNone || all.Authentication.ContainsKey(name!), "Authentication",
             $"'{name}' is not defined; expected one of {names}{(isNoneAllowed ? ", or None" : "")}");
         var isByUser = rateLimit is not null && all.RateLimits.GetValueOrDefault(rateLimit)?.Key == RateKey.User;
-        section.Require(!isNone || !isByUser, "RateLimit", $"'{rateLimit}' counts by User, and nobody is authenticated here");
+        section.Require(!isNone || !isByUser || hasCertificates, "RateLimit", $"'{rateLimit}' counts by User, and nobody is authenticated here");
     }
 
     private static void CheckMatch(HttpRouteOptions route, SectionValidator section)

@@ -36,8 +36,27 @@ internal static class TlsValidator
         section.Require(tls.MinProtocol == TlsVersion.Tls12 || CipherSuites.HasTls13(tls.Ciphers), "Ciphers",
             "has no cipher suite of TLS 1.3, and MinProtocol allows no other version; expected Modern, or names such as "
             + "TLS_AES_128_GCM_SHA256");
+        section.Require(isUsed || tls.ClientCertificates is null, "ClientCertificates", "is of no use without Certificates");
+        CheckAuthorities(tls.ClientCertificates, section);
         section.Require(!OperatingSystem.IsWindows() || tls.Ciphers is [] or ["Modern"], "Ciphers",
             "cannot be set for one program on Windows; expected Modern, or the system's settings");
+    }
+
+    private static void CheckAuthorities(ClientCertificateOptions? clients, SectionValidator section)
+    {
+        const string Key = "ClientCertificates:AuthorityFile";
+        section.Require(clients is null or { AuthorityFile: not null }, Key,
+            "is missing; expected a PEM file of the authorities that issue the clients' certificates");
+        if (clients?.AuthorityFile is not { } file)
+        {
+            return;
+        }
+        var error = PemCertificate.FindAuthorityError(file, out var hasRoot);
+        section.Require(error is null, Key, $"'{file}' cannot be used: {error}");
+        if (error is null && !hasRoot)
+        {
+            section.Warn(Key, $"'{file}' has no root (a certificate that is its own issuer); without it no client is accepted");
+        }
     }
 
     private static void CheckCertificate(CertificateOptions certificate, string key, SectionValidator section)

@@ -33,7 +33,8 @@ internal sealed class RouteGuards
     {
         var (allow, deny) = (route?.Allow ?? listener.Allow, route?.Deny ?? listener.Deny);
         var limiter = Find(limiters, route?.RateLimit ?? listener.RateLimit);
-        var authenticator = Find(authenticators, route?.Authentication ?? listener.Authentication);
+        var authenticator = Find(authenticators, route?.Authentication ?? listener.Authentication)
+            ?? (listener.ClientCertificates is null ? null : CertificateAuthenticator.Instance);
         return allow.Count + deny.Count == 0 && limiter is null && authenticator is null
             ? null : new RouteGuards(allow, deny, limiter, authenticator);
     }

@@ -37,6 +37,7 @@ public sealed class KestrelListener : IListener
     private readonly PipelineApplication _application;
     private readonly HeadCheck _headCheck;
     private readonly Http2RefusalLog? _http2Refusals; // null where only HTTP/1.1 is spoken
+    private readonly ProxyHeaderMiddleware? _proxyHeader;
     private readonly TlsMiddleware? _tls;
     private readonly ILogger _logger;
     private readonly CertificateStore? _certificates;
@@ -62,6 +63,7 @@ public sealed class KestrelListener : IListener
         _headCheck = new HeadCheck(name, options, SpeaksHttp2, errors);
         _application = new PipelineApplication(pipeline, accessLog, layout, time, _headCheck);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
+        _proxyHeader = options.AcceptProxyProtocol ? new ProxyHeaderMiddleware(name, errors, time, _logger) : null;
         if (options.Address.Scheme == "https")
         {
             _certificates = new CertificateStore(
@@ -73,7 +75,7 @@ public sealed class KestrelListener : IListener
         // Kestrel's services can only be registered through a web host's builder; the host itself is never built.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(Configure);
-        if (_certificates is not null && IsHttp3Supported)
+        if (_certificates is not null && OffersHttp3)
         {
             builder.WebHost.UseQuic();
         }
@@ -153,7 +155,7 @@ public sealed class KestrelListener : IListener
             Listener = Name,
             Limit = _limit,
             SendTimeout = () => SendTimeout,
-            Prepare = _tls is null ? null : _tls.PrepareAsync,
+            Prepare = ConnectionSteps.Of(_proxyHeader is null ? null : _proxyHeader.PrepareAsync, _tls is null ? null : _tls.PrepareAsync),
             ParkedTimeout = _certificates is null && _options.HttpVersion == HttpVersion.Version11 ? _options.KeepAliveTimeout : null,
         };
         return new KestrelTransport(TransportChoice.IsEpoll, CreateListenSocket, options, time, loggers);
@@ -174,9 +176,9 @@ public sealed class KestrelListener : IListener
 
     private bool SpeaksHttp2 => _options.Address.Scheme == "https" || _options.HttpVersion == HttpVersion.Version20;
 
-    // HTTP/3 needs the library msquic. Without it HTTP/3 is not offered.
-    private static bool IsHttp3Supported =>
-        (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
+    // HTTP/3 needs the library msquic. Without it HTTP/3 is not offered. It has no PROXY header.
+    private bool OffersHttp3 => !_options.AcceptProxyProtocol
+        && (OperatingSystem.IsLinux() || OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) && QuicListener.IsSupported;
 
     private void Configure(KestrelServerOptions kestrel)
     {
@@ -219,13 +221,17 @@ public sealed class KestrelListener : IListener
             // HTTP/3 alone: of TCP connections the transport knows more than Kestrel.
             ((IMultiplexedConnectionBuilder)listen).Use(next => connection => _limit.HoldAsync(() => next(connection)));
         }
+        if (_proxyHeader is not null && !TransportChoice.IsEpoll)
+        {
+            listen.Use(next => connection => _proxyHeader.OnConnectionAsync(connection, next));
+        }
         if (_certificates is null)
         {
             listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
             UseOwnTransport(listen);
             return;
         }
-        listen.Protocols = IsHttp3Supported ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
+        listen.Protocols = OffersHttp3 ? HttpProtocols.Http1AndHttp2AndHttp3 : HttpProtocols.Http1AndHttp2;
         listen.Use(next => connection => _tls!.OnConnectionAsync(connection, next));
         // For HTTP/3, and so that Kestrel knows that this is https.
         listen.UseHttps(new TlsHandshakeCallbackOptions

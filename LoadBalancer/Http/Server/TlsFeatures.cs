@@ -17,7 +17,7 @@ internal sealed class TlsFeatures(SslStream tls)
     /// <inheritdoc/>
     public X509Certificate2? ClientCertificate
     {
-        get => null; // None is asked for.
+        get => tls.RemoteCertificate as X509Certificate2;
         set => throw new NotSupportedException();
     }
 
@@ -52,5 +52,5 @@ internal sealed class TlsFeatures(SslStream tls)
 
     /// <inheritdoc/>
     public Task<X509Certificate2?> GetClientCertificateAsync(CancellationToken cancellationToken) =>
-        Task.FromResult<X509Certificate2?>(null);
+        Task.FromResult(ClientCertificate);
 }

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
 using System.Security.Authentication;
+using LoadBalancer.Http.Transforms;
 using LoadBalancer.Tls;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -51,6 +52,10 @@ internal sealed class TlsMiddleware(
         connection.Features.Set<ITlsApplicationProtocolFeature>(features);
         connection.Features.Set<ITlsHandshakeFeature>(features);
         connection.Features.Set<ISslStreamFeature>(features);
+        if (features.ClientCertificate is { } certificate)
+        {
+            connection.Features.Set(ProvedIdentity.Of(certificate));
+        }
         connection.Transport = pipe;
         return true;
     }

@@ -139,7 +139,7 @@ internal sealed class ClientConnection : DefaultConnectionContext, IDuplexPipe, 
         if (_sentWhenEnded == Writer.Sent && _socket.AbortReason is null)
         {
             _isParked = true;
-            _socket.Park(_quietSince);
+            _socket.Park(_quietSince, RemoteEndPoint);
         }
         else if (_socket.AbortReason is null && Reader.MayReceiveMore)
         {

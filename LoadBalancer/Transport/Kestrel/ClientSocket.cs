@@ -32,8 +32,8 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
     /// <summary>Its own address.</summary>
     public EndPoint? Local => local;
 
-    /// <summary>The client's.</summary>
-    public EndPoint? Remote => remote;
+    /// <summary>The client's, or what its connections are told instead.</summary>
+    public EndPoint? Remote { get; private set; } = remote;
 
     /// <summary>Why it was aborted, if it was.</summary>
     public ConnectionAbortedException? AbortReason => Volatile.Read(ref _abortReason);
@@ -92,9 +92,10 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
 
     /// <summary>Parks it: it has no connection from now on.</summary>
     /// <param name="quietSince">When the last request ended.</param>
-    public void Park(long quietSince)
+    /// <param name="remote">The client's address as the connection had it.</param>
+    public void Park(long quietSince, EndPoint? remote)
     {
-        _quietSince = quietSince;
+        (_quietSince, Remote) = (quietSince, remote);
         Volatile.Write(ref _connection, null);
         AwaitRequest();
         if (listener.IsDisposed)

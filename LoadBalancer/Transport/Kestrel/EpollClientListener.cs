@@ -121,6 +121,7 @@ internal sealed class EpollClientListener : IConnectionListener
     private async Task PrepareAsync(ClientSocket socket)
     {
         var connection = socket.Connect();
+        connection.Features.Get<RequestBoundary>()!.IsReached = false; // One that is parked now would not be prepared later.
         if (await _options.Prepare!(connection, _stopping.Token))
         {
             Deliver(socket);

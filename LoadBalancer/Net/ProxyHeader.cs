@@ -3,9 +3,8 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using LoadBalancer.Net;
 
-namespace LoadBalancer.Tcp;
+namespace LoadBalancer.Net;
 
 /// <summary>
 /// The header that a proxy puts before a connection's bytes, to say between whom the connection really is: the PROXY protocol, versions
@@ -56,6 +55,26 @@ internal readonly record struct ProxyHeader(IPEndPoint? Source, IPEndPoint? Dest
             : begun[^1] == '\n' ? 0
             : begun.Length >= MaxLineLength ? Malformed
             : begun[^1] == '\r' ? 1 : 2;
+    }
+
+    /// <summary>Finds the header at the begin of bytes that may go on after it.</summary>
+    /// <returns>Its length; 0 if more bytes are needed; or <see cref="Malformed"/>.</returns>
+    public static int Find(ReadOnlySpan<byte> bytes)
+    {
+        var length = 0;
+        while (Needed(bytes[..length]) is not 0 and var needed)
+        {
+            if (needed == Malformed)
+            {
+                return Malformed;
+            }
+            if (length + needed > bytes.Length)
+            {
+                return Needed(bytes) == Malformed ? Malformed : 0;
+            }
+            length += needed;
+        }
+        return length;
     }
 
     /// <summary>Parses a complete header.</summary>

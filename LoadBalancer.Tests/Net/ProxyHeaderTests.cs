@@ -1,9 +1,9 @@
 using System.Net;
 using System.Text;
-using LoadBalancer.Tcp;
+using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
 
-namespace LoadBalancer.Tests.Tcp;
+namespace LoadBalancer.Tests.Net;
 
 /// <summary>The codec of the PROXY protocol.</summary>
 internal sealed class ProxyHeaderTests
