@@ -19,7 +19,7 @@ internal sealed class ManagementEndpoints(
     private const string Form = "application/x-www-form-urlencoded";
     private const string Read = "GET, HEAD";
     private const string NotFound =
-        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /api/pools or /api/events";
+        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /api/pools, /api/routes or /api/events";
 
     // The files of the dashboard, by path; read once.
     private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()
@@ -85,6 +85,7 @@ internal sealed class ManagementEndpoints(
             "/status" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Status(pools())),
             "/errors/stats" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Errors(errors.Summary())),
             "/api/pools" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
+            "/api/routes" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["routes"] = events.Routes() }),
             "/api/events" => () => events.ServeAsync(context, lifetime.ApplicationStopping),
             "/metrics" => () => Answer.BytesAsync(context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(metrics())),
             _ => null,
