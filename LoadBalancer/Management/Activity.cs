@@ -60,7 +60,8 @@ internal sealed class Activity(TimeProvider time)
         var snapshots = pools.Select(pool => (Pool: pool, pool.Snapshot.Members)).ToList(); // read once, because members come and go
         var members = snapshots.SelectMany(snapshot => snapshot.Members).ToHashSet();
         Sample(_backends, members, backend => new Track(new BackendCounts(backend), new Queue<Rates>()), elapsed);
-        Sample(_routes, routes.Where(route => !route.Answers.IsEmpty).ToHashSet(), route => new Track(new RouteCounts(route), null), elapsed);
+        var used = routes.Where(route => !route.Answers.IsEmpty).ToHashSet();
+        Sample(_routes, used, route => new Track(new RouteCounts(route), null), elapsed);
         foreach (var gone in _pools.Keys.Except(pools).ToList())
         {
             _pools.Remove(gone);
