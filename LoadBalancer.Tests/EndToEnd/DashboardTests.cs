@@ -259,6 +259,28 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    public async Task Routes_ThatThereAre_AreShownWithTheirNumbers()
+    {
+        static object Route(string name, double errorShare) => new
+        {
+            listener = "web", name, requests = 1234, requestsPerSecond = 12.5, errorShare, p50Ms = 2.0, p99Ms = (double?)250,
+        };
+        await ShowAsync([], routes: [Route("<b>api</b>", 0.25), Route("", 0)], routeCount: 300);
+
+        var rows = Page.Locator("#routes tr");
+        await Expect(rows).ToHaveCountAsync(2);
+        await Expect(rows.Nth(0)).ToHaveTextAsync("<b>api</b> web1325 %2.0 ms250 ms1,234");
+        await Expect(rows.Nth(0).Locator(".errorShare")).ToHaveClassAsync("errorShare bad");
+        await Expect(rows.Nth(1)).ToContainTextAsync("(no route) web");
+        await Expect(Page.Locator("#routes-left-out")).ToHaveTextAsync("The 2 busiest of 300");
+        _window.Complaints.Should().BeEmpty();
+
+        await ShowAsync([]);
+
+        await Expect(Page.Locator("#routes-card")).ToBeHiddenAsync();
+    }
+
+    [Test]
     public async Task Columns_OfWhichAPoolKnowsNothing_AreLeftOut()
     {
         await ShowAsync([new { name = "chat", policy = "First",
@@ -298,7 +320,8 @@ internal sealed partial class DashboardTests
     }
 
     /// <summary>Shows pools as a node would tell of them, with numbers that no real node would give twice.</summary>
-    private async Task ShowAsync(object[] pools, object[]? log = null, object[]? errors = null, bool reload = true)
+    private async Task ShowAsync(
+        object[] pools, object[]? log = null, object[]? errors = null, bool reload = true, object[]? routes = null, int routeCount = 0)
     {
         var hello = new { node = "1.0.0", seconds = 300, history = Array.Empty<object>(), log = log ?? [] };
         var snapshot = new
@@ -308,6 +331,8 @@ internal sealed partial class DashboardTests
             totals = new { requestsPerSecond = 1, errorShare = 0, inFlight = 0, p50Ms = 1, p99Ms = 2 },
             errors = new { total_errors = errors?.Length ?? 0, error_types = new { }, recent_errors = errors ?? [] },
             certificates = Array.Empty<object>(),
+            routes = routes ?? [],
+            routeCount,
             pools,
         };
         var stream = $"event: hello\ndata: {JsonSerializer.Serialize(hello, JsonSerializerOptions.Web)}\n\nevent: snapshot\ndata: " +

@@ -67,7 +67,7 @@ internal sealed class EventHubTests
 
     private static EventHub HubOf(BackendPool pool, TimeProvider? time = null) =>
         new(
-            () => [pool], () => [], () => [], new ErrorStatistics(TimeProvider.System), time ?? TimeProvider.System,
+            () => [pool], () => [], () => [], () => [], new ErrorStatistics(TimeProvider.System), time ?? TimeProvider.System,
             NullLogger<EventHub>.Instance);
 
     /// <summary>A clock that does something just before the first timer of a length is armed.</summary>

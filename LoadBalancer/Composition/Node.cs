@@ -64,7 +64,7 @@ internal sealed partial class Node : IHost
 
             // 4. Listeners, which use the pools.
             _accessLogs = Own(new AccessLogs(options.Listeners, time, loggers.CreateLogger<AccessLog>()));
-            _listeners = Own(new NodeListeners(options, pools, Pools, _accessLogs, Errors, lifetime, time, loggers));
+            _listeners = Own(new NodeListeners(options, pools, Pools, _accessLogs, Errors, metrics.Durations, lifetime, time, loggers));
             var held = Services.GetRequiredService<HeldLines>();
             var listening = new ListenerService(
                 Listeners, held.Release, _listeners.InFlight, () => HostOptions.ShutdownTimeout, time,
@@ -73,7 +73,7 @@ internal sealed partial class Node : IHost
             // 5. What operators see and change: events, the configuration file, the management listener, OTLP.
             var eventLogger = loggers.CreateLogger<EventHub>();
             var events = Own(new EventHub(
-                () => Pools.All, () => _listeners.Brokers, () => Certificates, Errors, time, eventLogger));
+                () => Pools.All, () => _listeners.Routes, () => _listeners.Brokers, () => Certificates, Errors, time, eventLogger));
             if (configuration is not null)
             {
                 var reloaderLogger = loggers.CreateLogger<ConfigurationReloader>();
@@ -197,6 +197,7 @@ internal sealed partial class Node : IHost
                from entry in listener.All
                select (listener.Listener, entry.Route, entry.Reason, entry.Count),
         ],
+        Routes = _listeners.Routes,
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
         Certificates = Certificates,

@@ -8,6 +8,7 @@ using LoadBalancer.Http.Server;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tasks;
 using LoadBalancer.Tcp;
 
@@ -19,6 +20,7 @@ internal sealed class NodeListeners : IDisposable
     private readonly NodePools _pools;
     private readonly AccessLogs _accessLogs;
     private readonly ErrorStatistics _errors;
+    private readonly DurationInstruments _durations;
     private readonly IHostApplicationLifetime _lifetime;
     private readonly TimeProvider _time;
     private readonly ILoggerFactory _loggers;
@@ -33,9 +35,10 @@ internal sealed class NodeListeners : IDisposable
     /// <exception cref="StartException">One of them cannot be made; none is left open.</exception>
     public NodeListeners(
         LoadBalancerOptions options, PoolsChange change, NodePools pools, AccessLogs accessLogs, ErrorStatistics errors,
-        IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
+        DurationInstruments durations, IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
     {
         (_pools, _accessLogs, _errors, _lifetime, _time, _loggers) = (pools, accessLogs, errors, lifetime, time, loggers);
+        _durations = durations;
         _guards = new NodeGuards(time, loggers);
         try
         {
@@ -62,6 +65,13 @@ internal sealed class NodeListeners : IDisposable
 
     /// <summary>Counts of what the guards of the Http listeners have rejected.</summary>
     public IReadOnlyCollection<GuardRejections> Rejections => _rejections.Values;
+
+    /// <summary>What was answered to the requests of each route, in the order of the configuration.</summary>
+    public IReadOnlyList<RouteStatistics> Routes => [.. from listener in _listeners
+                                                        let routing = _routing.GetValueOrDefault(listener.Name)
+                                                        where routing is not null
+                                                        from route in routing.Current.Statistics.Values
+                                                        select route];
 
     /// <summary>Their certificates.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.SelectMany(listener => listener.Certificates)];
@@ -145,7 +155,7 @@ internal sealed class NodeListeners : IDisposable
             switches.Add(() => _routedBy[listener.Name] = now);
             if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
             {
-                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, Parts(forwarders, guards, http.Name)));
+                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, Parts(forwarders, guards, httpNow, http.Name)));
                 switches.Add(() => (routing.Current, http.ErrorPages, http.SendTimeout) = (table, table.ErrorPages, SendTimeout(options)));
             }
             else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
@@ -166,7 +176,7 @@ internal sealed class NodeListeners : IDisposable
             case HttpListenerOptions http:
                 var log = _accessLogs.For(http);
                 _rejections[name] = new GuardRejections(name, _errors);
-                _routing[name] = new Routing(new RouteTable(http, Parts(change.Forwarders(), guards, name)));
+                _routing[name] = new Routing(new RouteTable(http, Parts(change.Forwarders(), guards, http, name)));
                 var pipeline = Pipeline(name, http, log is not null, options);
                 return new KestrelListener(name, http, pipeline, log, _errors, _time, _loggers)
                 {
@@ -188,7 +198,7 @@ internal sealed class NodeListeners : IDisposable
     // A request passes these from the last line to the first.
     private RequestDelegate Pipeline(string name, HttpListenerOptions listener, bool hasAccessLog, LoadBalancerOptions options)
     {
-        RequestDelegate next = new ProxyMiddleware(_routing[name], hasAccessLog).InvokeAsync;
+        RequestDelegate next = new ProxyMiddleware(_routing[name], hasAccessLog, _time).InvokeAsync;
         next = HttpsMiddleware.IsNeeded(listener)
             ? new HttpsMiddleware(next, listener, _routing[name], HttpsPort(options)).InvokeAsync
             : next;
@@ -203,12 +213,22 @@ internal sealed class NodeListeners : IDisposable
     private static RelayTarget Target(TcpListenerOptions listener, LoadBalancerOptions options, PoolsChange change) =>
         new(listener, change.Find(listener.Pool), options.Pools[listener.Pool]);
 
-    private RouteParts Parts(IReadOnlyDictionary<string, HttpForwarder> forwarders, GuardSet guards, string listener) => new(
+    private RouteParts Parts(
+        IReadOnlyDictionary<string, HttpForwarder> forwarders, GuardSet guards, HttpListenerOptions options, string listener) => new(
         forwarders,
         guards.Limiters.ToDictionary(entry => entry.Key, entry => entry.Value.Instance, StringComparer.OrdinalIgnoreCase),
         guards.Authenticators.ToDictionary(entry => entry.Key, entry => entry.Value.Instance, StringComparer.OrdinalIgnoreCase),
         _rejections[listener],
-        new RouteFiles(_time, _loggers.CreateLogger<Routing>()));
+        new RouteFiles(_time, _loggers.CreateLogger<Routing>()),
+        StatisticsOf(listener, options.Routes.Count, _routing.GetValueOrDefault(listener)?.Current));
+
+    // A route of the same name goes on counting; routes of one name count together.
+    private Func<string, RouteStatistics> StatisticsOf(string listener, int count, RouteTable? before)
+    {
+        var made = new Dictionary<string, RouteStatistics>(StringComparer.Ordinal);
+        return name => before?.Statistics.GetValueOrDefault(name) ?? (made.TryGetValue(name, out var known) ? known
+            : made[name] = new RouteStatistics(listener, name, count, _durations));
+    }
 
     // The same limit as for a backend: in both cases no byte of the message moves.
     private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);

@@ -30,6 +30,7 @@ internal sealed class Activity(TimeProvider time)
 
     private readonly Dictionary<Backend, Track> _backends = [];
     private readonly Dictionary<BackendPool, Queue<Rates>> _pools = [];
+    private readonly Dictionary<RouteStatistics, Track> _routes = [];
     private long _sampledAt = time.GetTimestamp();
 
     /// <summary>Of all pools together.</summary>
@@ -41,6 +42,9 @@ internal sealed class Activity(TimeProvider time)
     /// <summary>Of a pool.</summary>
     public Rates Of(BackendPool pool) => HistoryOf(pool).LastOrDefault(Rates.None);
 
+    /// <summary>Of a route.</summary>
+    public Rates Of(RouteStatistics route) => _routes.TryGetValue(route, out var track) ? track.Rates : Rates.None;
+
     /// <summary>Of a backend, second by second, the oldest first.</summary>
     public IReadOnlyCollection<Rates> HistoryOf(Backend backend) => _backends.TryGetValue(backend, out var track) ? track.History : [];
 
@@ -48,25 +52,16 @@ internal sealed class Activity(TimeProvider time)
     public IReadOnlyCollection<Rates> HistoryOf(BackendPool pool) => _pools.TryGetValue(pool, out var history) ? history : [];
 
     /// <summary>Reads all counters; to be called once a second.</summary>
-    public void Sample(IReadOnlyList<BackendPool> pools)
+    public void Sample(IReadOnlyList<BackendPool> pools, IReadOnlyList<RouteStatistics> routes)
     {
         var now = time.GetTimestamp();
         var elapsed = Math.Max(time.GetElapsedTime(_sampledAt, now).TotalSeconds, 0.001);
         _sampledAt = now;
         var snapshots = pools.Select(pool => (Pool: pool, pool.Snapshot.Members)).ToList(); // read once, because members come and go
         var members = snapshots.SelectMany(snapshot => snapshot.Members).ToHashSet();
-        foreach (var gone in _backends.Keys.Where(backend => !members.Contains(backend)).ToList())
-        {
-            _backends.Remove(gone);
-        }
-        foreach (var backend in members)
-        {
-            if (!_backends.TryGetValue(backend, out var track))
-            {
-                _backends[backend] = track = new Track(backend);
-            }
-            track.Sample(elapsed);
-        }
+        Sample(_backends, members, backend => new Track(new BackendCounts(backend), new Queue<Rates>()), elapsed);
+        var used = routes.Where(route => !route.Answers.IsEmpty).ToHashSet();
+        Sample(_routes, used, route => new Track(new RouteCounts(route), null), elapsed);
         foreach (var gone in _pools.Keys.Except(pools).ToList())
         {
             _pools.Remove(gone);
@@ -80,6 +75,23 @@ internal sealed class Activity(TimeProvider time)
             Remember(history, Sum(itsMembers));
         }
         Total = Sum(members);
+    }
+
+    private static void Sample<T>(Dictionary<T, Track> tracks, HashSet<T> present, Func<T, Track> create, double elapsed)
+        where T : notnull
+    {
+        foreach (var gone in tracks.Keys.Where(source => !present.Contains(source)).ToList())
+        {
+            tracks.Remove(gone);
+        }
+        foreach (var source in present)
+        {
+            if (!tracks.TryGetValue(source, out var track))
+            {
+                tracks[source] = track = create(source);
+            }
+            track.Sample(elapsed);
+        }
     }
 
     private Rates Sum(IEnumerable<Backend> backends)
@@ -127,15 +139,37 @@ internal sealed class Activity(TimeProvider time)
         return TimeBuckets.UpperBound(i).TotalMilliseconds;
     }
 
-    private sealed class Track(Backend backend)
-    {
-        private long _requestsBefore = backend.Requests;
-        private long _errorsBefore = ErrorsOf(backend);
-        private long[] _timesBefore = backend.Answers.ResponseTimes();
-        private long _inBefore = backend.Connections.BytesIn;
-        private long _outBefore = backend.Connections.BytesOut;
+    private static long ServerErrors(AnswerStatistics answers) => answers.Codes().Where(code => code.Code >= 500).Sum(code => code.Count);
 
-        public Queue<Rates> History { get; } = new();
+    /// <summary>What a source has counted since the start.</summary>
+    private interface ICounts
+    {
+        Counted Read();
+    }
+
+    private readonly record struct Counted(long Requests, long Errors, long[] Times, long BytesIn, long BytesOut);
+
+    private sealed class BackendCounts(Backend backend) : ICounts
+    {
+        public Counted Read() => new(
+            backend.Requests, backend.Failures + ServerErrors(backend.Answers), backend.Answers.ResponseTimes(),
+            backend.Connections.BytesIn, backend.Connections.BytesOut);
+    }
+
+    private sealed class RouteCounts(RouteStatistics route) : ICounts
+    {
+        public Counted Read()
+        {
+            var times = route.Answers.ResponseTimes();
+            return new Counted(times.Sum(), ServerErrors(route.Answers), times, 0, 0);
+        }
+    }
+
+    private sealed class Track(ICounts source, Queue<Rates>? history)
+    {
+        private Counted _before = source.Read();
+
+        public IReadOnlyCollection<Rates> History => history ?? [];
 
         public Rates Rates { get; private set; } = Rates.None;
 
@@ -148,23 +182,22 @@ internal sealed class Activity(TimeProvider time)
 
         public void Sample(double elapsed)
         {
-            var (requests, errors, times) = (backend.Requests, ErrorsOf(backend), backend.Answers.ResponseTimes());
+            var now = source.Read();
             var kept = Math.Pow(KeptPerSecond, elapsed);
-            Requests = Requests * kept + (requests - _requestsBefore);
-            Errors = Errors * kept + (errors - _errorsBefore);
-            for (var i = 0; i < times.Length; i++)
+            Requests = Requests * kept + (now.Requests - _before.Requests);
+            Errors = Errors * kept + (now.Errors - _before.Errors);
+            for (var i = 0; i < now.Times.Length; i++)
             {
-                Times[i] = Times[i] * kept + (times[i] - _timesBefore[i]);
+                Times[i] = Times[i] * kept + (now.Times[i] - _before.Times[i]);
             }
-            var (bytesIn, bytesOut) = (backend.Connections.BytesIn, backend.Connections.BytesOut);
             Rates = new Rates(
-                (requests - _requestsBefore) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99),
-                (bytesIn - _inBefore) / elapsed, (bytesOut - _outBefore) / elapsed);
-            (_requestsBefore, _errorsBefore, _timesBefore, _inBefore, _outBefore) = (requests, errors, times, bytesIn, bytesOut);
-            Remember(History, Rates);
+                (now.Requests - _before.Requests) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99),
+                (now.BytesIn - _before.BytesIn) / elapsed, (now.BytesOut - _before.BytesOut) / elapsed);
+            _before = now;
+            if (history is not null)
+            {
+                Remember(history, Rates);
+            }
         }
-
-        private static long ErrorsOf(Backend backend) =>
-            backend.Failures + backend.Answers.Codes().Where(code => code.Code >= 500).Sum(code => code.Count);
     }
 }

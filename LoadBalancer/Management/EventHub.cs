@@ -7,6 +7,7 @@ using System.Threading.Channels;
 using LoadBalancer.Broker;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Management;
 
@@ -18,6 +19,7 @@ public sealed partial class EventHub : BackgroundService
 {
     private const int MostUnread = 16; // events that may wait for a slow reader
     private const int LongestLog = 100;
+    private const int MostRoutes = 100; // in a snapshot
 
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
 
@@ -25,6 +27,7 @@ public sealed partial class EventHub : BackgroundService
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     private readonly Func<IReadOnlyList<BackendPool>> _pools;
+    private readonly Func<IReadOnlyList<RouteStatistics>> _routes;
     private readonly Func<IReadOnlyList<BrokerStatus>> _brokers;
     private readonly Func<IReadOnlyList<CertificateStatus>> _certificates;
     private readonly ErrorStatistics _errors;
@@ -43,10 +46,11 @@ public sealed partial class EventHub : BackgroundService
 
     /// <summary>Makes the hub; it sends nothing before it is started.</summary>
     public EventHub(
-        Func<IReadOnlyList<BackendPool>> pools, Func<IReadOnlyList<BrokerStatus>> brokers,
+        Func<IReadOnlyList<BackendPool>> pools, Func<IReadOnlyList<RouteStatistics>> routes, Func<IReadOnlyList<BrokerStatus>> brokers,
         Func<IReadOnlyList<CertificateStatus>> certificates, ErrorStatistics errors, TimeProvider time, ILogger<EventHub> logger)
     {
-        (_pools, _brokers, _certificates, _errors, _time, _logger) = (pools, brokers, certificates, errors, time, logger);
+        (_pools, _routes, _brokers, _certificates, _errors, _time, _logger) =
+            (pools, routes, brokers, certificates, errors, time, logger);
         _activity = new Activity(time);
     }
 
@@ -56,6 +60,15 @@ public sealed partial class EventHub : BackgroundService
         lock (_gate)
         {
             return StatusJson.Pools(_pools(), _activity, _brokers());
+        }
+    }
+
+    /// <summary>The routes as <c>/api/routes</c> shows them.</summary>
+    public JsonArray Routes()
+    {
+        lock (_gate)
+        {
+            return StatusJson.Routes(_routes(), _activity);
         }
     }
 
@@ -168,7 +181,7 @@ public sealed partial class EventHub : BackgroundService
             SendUnsentNeedsLock();
             if (isTick)
             {
-                _activity.Sample(pools);
+                _activity.Sample(pools, _routes());
             }
             if (!_readers.IsEmpty)
             {
@@ -282,6 +295,7 @@ public sealed partial class EventHub : BackgroundService
     private byte[] SnapshotNeedsLock()
     {
         var pools = _pools();
+        var routes = _routes();
         var totals = new JsonObject { ["inFlight"] = pools.Sum(pool => pool.Snapshot.Members.Sum(backend => backend.InFlight)) };
         StatusJson.Add(totals, _activity.Total);
         return Event("snapshot", new JsonObject
@@ -291,8 +305,21 @@ public sealed partial class EventHub : BackgroundService
             ["totals"] = totals,
             ["errors"] = StatusJson.Errors(_errors.Summary()),
             ["pools"] = StatusJson.Pools(pools, _activity, _brokers()),
+            ["routes"] = StatusJson.Routes(BusiestNeedsLock(routes), _activity),
+            ["routeCount"] = routes.Count,
             ["certificates"] = StatusJson.Certificates(_certificates()),
         });
+    }
+
+    // In the order of the configuration; of very many those that have the most to do.
+    private IReadOnlyList<RouteStatistics> BusiestNeedsLock(IReadOnlyList<RouteStatistics> routes)
+    {
+        if (routes.Count <= MostRoutes)
+        {
+            return routes;
+        }
+        var busiest = routes.OrderByDescending(route => _activity.Of(route).RequestsPerSecond).Take(MostRoutes).ToHashSet();
+        return [.. routes.Where(busiest.Contains)];
     }
 
     private static byte[] Event(string name, JsonNode data)

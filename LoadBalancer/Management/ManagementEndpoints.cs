@@ -20,7 +20,7 @@ internal sealed class ManagementEndpoints(
     private const string Read = "GET, HEAD";
     private const string NotFound =
         "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /openapi.json, "
-        + "/api/pools, /api/events, /api/node or /api/reload";
+        + "/api/pools, /api/routes, /api/events, /api/node or /api/reload";
 
     // The files of the dashboard, by path; read once.
     private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()
@@ -93,6 +93,7 @@ internal sealed class ManagementEndpoints(
             "/status" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Status(pools())),
             "/errors/stats" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Errors(errors.Summary())),
             "/api/pools" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
+            "/api/routes" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["routes"] = events.Routes() }),
             "/api/node" => () => Answer.JsonAsync(context, Status200OK, node.Describe()),
             "/openapi.json" => () => Answer.BytesAsync(context, Status200OK, "application/json", OpenApi),
             "/api/events" => () => events.ServeAsync(context, lifetime.ApplicationStopping),

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using LoadBalancer.Broker;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Management;
 
@@ -24,6 +25,19 @@ internal static class StatusJson
     public static JsonArray Pools(
         IReadOnlyList<BackendPool> pools, Activity? activity = null, IReadOnlyList<BrokerStatus>? brokers = null) =>
         [.. pools.Select(pool => Pool(pool, activity, brokers?.FirstOrDefault(broker => broker.Pool == pool.Name)))];
+
+    /// <summary>The routes of the listeners that have any.</summary>
+    public static JsonArray Routes(IReadOnlyList<RouteStatistics> routes, Activity activity) => [.. routes.Select(route =>
+    {
+        var json = new JsonObject
+        {
+            ["listener"] = route.Listener,
+            ["name"] = route.Route,
+            ["requests"] = route.Answers.Codes().Sum(code => code.Count),
+        };
+        Add(json, activity.Of(route));
+        return json;
+    })];
 
     /// <summary>One backend.</summary>
     public static JsonObject Backend(Backend backend, bool isRelayed, Rates? rates = null)

@@ -23,6 +23,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
     private readonly DurationHistogram _waits = new();
     private readonly DurationHistogram _runs = new();
     private readonly NodeMetrics _metrics;
+    private readonly RouteStatistics _route;
 
     public NodeMetricsTests()
     {
@@ -39,11 +40,13 @@ internal sealed partial class NodeMetricsTests : IDisposable
                 Brokers = [broker],
                 Certificates = [new CertificateStatus("web", "shop.pem", default, DateTimeOffset.FromUnixTimeSeconds(1_800_000_000))],
                 WrongTokens = (9, 10),
+                Routes = [_route!],
                 Rejected = [("web", "api", "rate_limit", 11)],
                 Tasks = [new TaskCounts("tasks", 5, 6, 7, 8, _waits.Read(), _runs.Read())],
             },
             hasBrokers: true, hasTasks: true, meterName: $"metrics of {Guid.NewGuid()}"); // Not those of other tests' nodes.
         _pool.Statistics.Instruments = _metrics.Durations;
+        _route = new RouteStatistics("web", "api", 1, _metrics.Durations);
         _pool.IsRelayed = true;
     }
 
@@ -139,6 +142,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
     // Durations that are exact in seconds, so that both readers add up the same.
     private void CountEverything()
     {
+        _route.Count(204, TimeSpan.FromMilliseconds(3));
         _pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
         lease!.CountAnswer(200, TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(0.03125));
         lease.CountAnswer(500, TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(2));

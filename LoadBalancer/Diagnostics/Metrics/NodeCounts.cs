@@ -1,5 +1,6 @@
 using LoadBalancer.Broker;
 using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tasks;
 
 namespace LoadBalancer.Diagnostics.Metrics;
@@ -16,6 +17,9 @@ public sealed record NodeCounts(
     /// Requests that guards have rejected, by listener, route and reason; the route is empty where no route took the request.
     /// </summary>
     public IReadOnlyList<(string Listener, string Route, string Reason, long Count)> Rejected { get; init; } = [];
+
+    /// <summary>What was answered to the requests of each route, of the listeners that have routes.</summary>
+    public IReadOnlyList<RouteStatistics> Routes { get; init; } = [];
 
     /// <summary>Datagrams that arrived as heartbeats, by pool.</summary>
     public IReadOnlyList<(string Pool, HeartbeatStatistics Statistics)> Heartbeats { get; init; } = [];

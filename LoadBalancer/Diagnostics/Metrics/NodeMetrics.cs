@@ -52,7 +52,7 @@ public sealed class NodeMetrics : IDisposable
         {
             AddBrokers();
         }
-        Durations = AddTasks(requests, hasTasks);
+        Durations = AddTasks(requests, AddRoutes(), hasTasks);
         AddNode();
         AddProcess();
     }
@@ -87,6 +87,21 @@ public sealed class NodeMetrics : IDisposable
         _histograms[durations] = () =>
             from source in Answers()
             select new HistogramSample(Tags(("pool", source.Pool), ("backend", source.Backend)), source.Answers.Durations());
+        return durations;
+    }
+
+    private Histogram<double> AddRoutes()
+    {
+        Counter(
+            "loadbalancer.route.requests", "{request}",
+            "Requests by the route that took them and the class of the status; of listeners with routes.",
+            () => from route in _node().Routes
+                  from answers in route.Classes()
+                  select Sample(answers.Count, ("listener", route.Listener), ("route", route.Route), ("code", answers.Class)));
+        var durations = Histogram("loadbalancer.route.request.duration", "From the head of a request to the end of its answer, by route.");
+        _histograms[durations] = () =>
+            from route in _node().Routes
+            select new HistogramSample(Tags(("listener", route.Listener), ("route", route.Route)), route.Answers.Durations());
         return durations;
     }
 
@@ -205,7 +220,7 @@ public sealed class NodeMetrics : IDisposable
                   select Sample(refused.Count, ("listener", broker.Listener), ("port", refused.Port), ("reason", refused.Reason)));
     }
 
-    private DurationInstruments AddTasks(Histogram<double> requests, bool hasTasks)
+    private DurationInstruments AddTasks(Histogram<double> requests, Histogram<double> routes, bool hasTasks)
     {
         IEnumerable<Measurement<long>> Each(Func<TaskCounts, long> value) =>
             _node().Tasks.Select(tasks => Sample(value(tasks), ("pool", tasks.Pool)));
@@ -233,7 +248,7 @@ public sealed class NodeMetrics : IDisposable
             _histograms[waits] = () => EachDurations(tasks => tasks.Waits);
             _histograms[runs] = () => EachDurations(tasks => tasks.Runs);
         }
-        return new DurationInstruments(requests, waits, runs);
+        return new DurationInstruments(requests, waits, runs, routes);
     }
 
     private void AddNode()

@@ -6,6 +6,7 @@ using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
+using LoadBalancer.Pools.Statistics;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Routes;
@@ -29,6 +30,7 @@ internal sealed class Route
     {
         (Order, Name, _rejections) = (order, options.Name ?? $"{order + 1}", parts.Rejections);
         _conditions = RouteConditions.Of(options);
+        Statistics = parts.Statistics(Name);
         _guards = RouteGuards.Of(listener, options, parts.Limiters, parts.Authenticators);
         _isLogged = options.AccessLog;
         _rules = RulesOf(options, Name, listener);
@@ -45,6 +47,7 @@ internal sealed class Route
     private Route(HttpListenerOptions listener, RouteParts parts)
     {
         (Order, _rejections) = (int.MaxValue, parts.Rejections);
+        Statistics = listener.Routes.Count > 0 ? parts.Statistics("") : null;
         _guards = RouteGuards.Of(listener, null, parts.Limiters, parts.Authenticators);
         _rules = RulesOf(new HttpRouteOptions(), "", listener);
         var forwarder = parts.Forwarders[listener.Pool];
@@ -60,6 +63,9 @@ internal sealed class Route
 
     /// <summary>The forwarder, where the route changes nothing and a request goes straight to it.</summary>
     public HttpForwarder? Plain { get; }
+
+    /// <summary>Counts its requests; null where the listener has no routes.</summary>
+    public RouteStatistics? Statistics { get; }
 
     /// <summary>What becomes of requests that no route takes: they go to the listener's pool.</summary>
     public static Route Default(HttpListenerOptions listener, RouteParts parts) => new(listener, parts);

@@ -1,6 +1,7 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
+using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Http.Routes;
 
@@ -25,14 +26,21 @@ public sealed class RouteTable
         ErrorPages = parts.Files.OpenPages(listener);
         _default = Route.Default(listener, parts);
         _isEmpty = listener.Routes.Count == 0;
+        var statistics = new Dictionary<string, RouteStatistics>(StringComparer.Ordinal);
         foreach (var (i, options) in listener.Routes.Index())
         {
             var route = new Route(i, options, listener, parts);
+            statistics.TryAdd(route.Name!, route.Statistics!);
             foreach (var tree in options.Host.Count == 0 ? [_anyHost] : options.Host.Select(TreeOf).Distinct())
             {
                 tree.Add(options.Path, options.Exact, route);
             }
         }
+        if (_default.Statistics is { } others)
+        {
+            statistics.TryAdd("", others);
+        }
+        Statistics = statistics;
     }
 
     /// <summary>The options that it was made of.</summary>
@@ -40,6 +48,9 @@ public sealed class RouteTable
 
     /// <summary>The listener's error pages; null where it has none.</summary>
     internal ErrorPages? ErrorPages { get; }
+
+    /// <summary>What counts the requests of each route, by name, and last of those that no route takes; empty without routes.</summary>
+    public IReadOnlyDictionary<string, RouteStatistics> Statistics { get; }
 
     /// <summary>The first route that a request matches; else one to the listener's pool.</summary>
     internal Route Find(HttpRequest request, bool isPeerTrusted)

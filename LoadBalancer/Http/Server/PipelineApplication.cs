@@ -1,6 +1,7 @@
 using System.Security.Authentication;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -74,6 +75,7 @@ internal sealed class PipelineApplication(
             }
             log!.Write(record);
         }
+        context.CountAnswer(time);
         context.End();
     }
 
@@ -109,6 +111,8 @@ internal sealed class PipelineApplication(
 internal sealed class RequestSlot(IFeatureCollection features)
 {
     private readonly RequestBoundary? _boundary = features.Get<RequestBoundary>();
+    private RouteStatistics? _route;
+    private long _start;
 
     /// <summary>The request's context.</summary>
     public DefaultHttpContext Context { get; } = new(features);
@@ -125,6 +129,21 @@ internal sealed class RequestSlot(IFeatureCollection features)
 
     /// <summary>The request's line in the access log, where there is one.</summary>
     public AccessRecord? Record { get; set; }
+
+    /// <summary>Lets the request be counted for its route.</summary>
+    public void CountFor(RouteStatistics route, TimeProvider time) => (_route, _start) = (route, time.GetTimestamp());
+
+    /// <summary>Counts it, where it was found to have a route, once its answer has ended.</summary>
+    public void CountAnswer(TimeProvider time)
+    {
+        if (_route is { } route)
+        {
+            _route = null;
+            // No answer was begun where the client has left before.
+            var status = Context.Response.HasStarted ? Context.Response.StatusCode : StatusCodes.Status499ClientClosedRequest;
+            route.Count(status, time.GetElapsedTime(_start));
+        }
+    }
 
     /// <summary>The next request begins.</summary>
     public void Begin(IFeatureCollection features)

@@ -3,13 +3,15 @@ using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Routes;
 using LoadBalancer.Http.Transforms;
 using LoadBalancer.Pools;
+using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 
 namespace LoadBalancer.Http.Server;
 
 /// <summary>The end of a listener's pipeline: finds the route of a request, and lets it serve the request.</summary>
 /// <param name="routing">The listener's routing.</param>
 /// <param name="hasAccessLog">Whether requests are logged.</param>
-public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog)
+/// <param name="time">The clock.</param>
+public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog, TimeProvider time)
 {
     /// <summary>Serves the request.</summary>
     public Task InvokeAsync(HttpContext context)
@@ -25,6 +27,10 @@ public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog)
         }
         var route = table.Find(context.Request, isPeerTrusted);
         record?.Route = route.Name;
+        if (route.Statistics is { } statistics)
+        {
+            (context.Features as IHostContextContainer<RequestSlot>)?.HostContext?.CountFor(statistics, time);
+        }
         return route.Plain is not { } forwarder
             ? route.InvokeAsync(new RouteInput(context.Request, listener, isPeerTrusted), record)
             : forwarder.ForwardAsync(

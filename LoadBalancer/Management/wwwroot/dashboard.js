@@ -2,6 +2,7 @@
 import { recall, remember } from './chart.js';
 import { make, numberList, reconcile, set, timeOfDay } from './parts.js';
 import { poolView } from './pools.js';
+import { showRoutes } from './routes.js';
 
 const byId = id => document.getElementById(id);
 
@@ -25,6 +26,7 @@ function show() {
   showTotals(snapshot.totals);
   reconcile(byId('pools'), pools, snapshot.pools, name => poolView(name, act));
   byId('no-pools').hidden = snapshot.pools.length > 0;
+  showRoutes(snapshot.routes, snapshot.routeCount);
   showErrors(snapshot.errors);
   showCertificates(snapshot.certificates, new Date(snapshot.time));
 }

@@ -4,13 +4,23 @@ namespace LoadBalancer.Pools.Statistics;
 /// What was answered: how often with which status, and how long it took. Each core has counters of its own, so that cores do not take
 /// the same cache lines from each other with every request; a reader adds them up.
 /// </summary>
-public sealed class AnswerStatistics
+/// <param name="shares">How many such counters there are at most; fewer than cores: some cores share one.</param>
+public sealed class AnswerStatistics(int shares)
 {
     private const int FirstCode = 100;
     private const int LastCode = 599;
     private const int OtherCode = 0;
 
-    private readonly Share?[] _shares = new Share?[Environment.ProcessorCount];
+    private readonly Share?[] _shares = new Share?[shares];
+
+    /// <summary>Makes counters for each core.</summary>
+    public AnswerStatistics()
+        : this(Environment.ProcessorCount)
+    {
+    }
+
+    /// <summary>Whether nothing was counted.</summary>
+    public bool IsEmpty => Array.TrueForAll(_shares, share => share is null);
 
     /// <summary>Counts an answer.</summary>
     /// <param name="status">Its status.</param>

@@ -9,13 +9,23 @@ namespace LoadBalancer.Pools.Statistics;
 /// <param name="Requests">From a request's arrival to the end of its answer, in seconds.</param>
 /// <param name="TaskWaits">From a task's arrival to its first worker, in seconds.</param>
 /// <param name="TaskRuns">From a worker's being given a task to its result, in seconds.</param>
-public sealed record DurationInstruments(Histogram<double> Requests, Histogram<double> TaskWaits, Histogram<double> TaskRuns)
+/// <param name="Routes">From the head of a request to the end of its answer, by route, in seconds.</param>
+public sealed record DurationInstruments(
+    Histogram<double> Requests, Histogram<double> TaskWaits, Histogram<double> TaskRuns, Histogram<double> Routes)
 {
     internal void RecordRequest(string pool, string backend, int status, TimeSpan duration)
     {
         if (Requests.Enabled)
         {
             Requests.Record(duration.TotalSeconds, Tag("pool", pool), Tag("backend", backend), Tag("code", status));
+        }
+    }
+
+    internal void RecordRoute(string listener, string route, TimeSpan duration)
+    {
+        if (Routes.Enabled)
+        {
+            Routes.Record(duration.TotalSeconds, Tag("listener", listener), Tag("route", route));
         }
     }
 
