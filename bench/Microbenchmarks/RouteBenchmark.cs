@@ -3,11 +3,13 @@ using BenchmarkDotNet.Attributes;
 using LoadBalancer.Balancing;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Diagnostics.Metrics;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Http.Guards.Rates;
 using LoadBalancer.Http.Routes;
 using LoadBalancer.Pools;
+using LoadBalancer.Pools.Statistics;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -36,6 +38,7 @@ public class RouteBenchmark
     public void SetUp()
     {
         var pool = new BackendPool("web", new RoundRobinPolicy(), []);
+        using var metrics = new NodeMetrics(() => [], () => throw new InvalidOperationException(), false, false);
         var errors = new ErrorStatistics(TimeProvider.System);
         var forwarder = new HttpForwarder(
             pool, new PoolOptions(), null, new HttpClient(), TimeProvider.System, errors, NullLogger<HttpForwarder>.Instance, default);
@@ -57,7 +60,8 @@ public class RouteBenchmark
                 new Dictionary<string, RateLimiter>(),
                 new Dictionary<string, IAuthenticator>(),
                 new GuardRejections("web", errors),
-                new RouteFiles(TimeProvider.System, NullLogger.Instance)));
+                new RouteFiles(TimeProvider.System, NullLogger.Instance),
+                name => new RouteStatistics("web", name, Routes, metrics.Durations)));
         for (var i = 0; i < _requests.Length; i++)
         {
             var at = (int)((long)i * Routes / _requests.Length);

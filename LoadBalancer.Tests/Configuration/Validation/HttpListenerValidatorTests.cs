@@ -151,6 +151,14 @@ internal sealed class HttpListenerValidatorTests : IDisposable
         (loaded.Errors, loaded.Warnings).Should().BeEquivalentTo((Array.Empty<object>(), Array.Empty<object>()));
     }
 
+    [TestCase("\"Count\": 0", "HeaderLimits:Count: '0' is out of range; expected 1 to 10000")]
+    [TestCase("\"TotalBytes\": 1048577", "HeaderLimits:TotalBytes: '1048577' is out of range; expected 1 to 1048576")]
+    [TestCase("\"LineBytes\": -1", "HeaderLimits:LineBytes: '-1' is out of range; expected 1 to 1048576")]
+    [TestCase("\"Bytes\": 1", "HeaderLimits:Bytes: unknown key; expected Count, TotalBytes, LineBytes")]
+    public void Load_HeaderLimitsOutOfRange_IsAnError(string limit, string error) =>
+        Load($"\"HeaderLimits\": {{ {limit} }}").Errors.Should().ContainSingle().Which.ToString().Should()
+            .Be($"LoadBalancer:Listeners:web:{error} (line 2)");
+
     [Test]
     public void Load_CertificatesOnAPlainListener_IsAnError() =>
         Load("\"Certificates\": [ { \"File\": \"/nowhere.pem\" } ]").Errors.Should().Contain(error =>

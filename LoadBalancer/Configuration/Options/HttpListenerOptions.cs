@@ -73,6 +73,9 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// <summary>The largest request body, in bytes; a larger one is answered 413. Null (the default) is no limit.</summary>
     public long? MaxRequestBodySize { get; init; }
 
+    /// <summary>How large the head of a request may be; a larger one is answered 431.</summary>
+    public HeaderLimitOptions HeaderLimits { get; init; } = new();
+
     /// <summary>How long a client may take to send the head of a request; then it is answered 408. Default 30 s.</summary>
     public TimeSpan RequestHeadersTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
@@ -123,6 +126,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
 
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
-            nameof(RequestId), nameof(Via), nameof(ErrorPages), nameof(MaxRequestBodySize), nameof(RequestHeadersTimeout),
-            nameof(Compression), nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
+            nameof(RequestId), nameof(Via), nameof(ErrorPages), nameof(MaxRequestBodySize), nameof(HeaderLimits),
+            nameof(RequestHeadersTimeout), nameof(Compression), nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
 }

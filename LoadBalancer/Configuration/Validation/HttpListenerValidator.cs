@@ -36,9 +36,21 @@ internal static partial class HttpListenerValidator
             listener.Authentication, listener.RateLimit, isNoneAllowed: false, listener.ClientCertificates is not null, all, section);
         CompressionValidator.Check(listener.Compression, isNoneAllowed: false, section);
         section.RequireAtLeast(0, listener.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for no limit");
+        CheckHeaderLimits(listener.HeaderLimits, section.Below("HeaderLimits"));
         section.RequireDuration(listener.RequestHeadersTimeout, "RequestHeadersTimeout");
         section.RequireDuration(listener.KeepAliveTimeout, "KeepAliveTimeout");
         CheckAccessLog(listener.AccessLog, section);
+    }
+
+    private static void CheckHeaderLimits(HeaderLimitOptions limits, SectionValidator section)
+    {
+        const int MostFields = 10_000;
+        const int MostBytes = 1024 * 1024;
+        section.Require(limits.Count is >= 1 and <= MostFields, "Count", $"'{limits.Count}' is out of range; expected 1 to {MostFields}");
+        section.Require(limits.TotalBytes is >= 1 and <= MostBytes, "TotalBytes",
+            $"'{limits.TotalBytes}' is out of range; expected 1 to {MostBytes}");
+        section.Require(limits.LineBytes is >= 1 and <= MostBytes, "LineBytes",
+            $"'{limits.LineBytes}' is out of range; expected 1 to {MostBytes}");
     }
 
     private static void CheckTls(HttpListenerOptions listener, SectionValidator section)

@@ -15,9 +15,8 @@ namespace LoadBalancer.Http.Messages;
 /// </summary>
 internal static class RequestRules
 {
-    // The limits that Kestrel has for HTTP/1.1 too.
-    private const int MaxFieldLines = 100;
-    private const int MaxRequestLine = 8 * 1024; // in bytes, with its line end
+    private const int MaxRequestLine = 8 * 1024; // in bytes, with its line end; Kestrel has the same limit for HTTP/1.1
+    private const int LineOverhead = 4; // a colon, a blank and the line end
 
     private static readonly SearchValues<char> ForbiddenInTarget = SearchValues.Create(
         [.. Enumerable.Range(0, 0x21).Select(c => (char)c), '#', .. Enumerable.Range(0x7f, 0x81).Select(c => (char)c)]);
@@ -146,7 +145,7 @@ internal static class RequestRules
     /// that names no host or has fields of its connection (section 8.2.2).
     /// </summary>
     /// <returns>Null where it is not refused.</returns>
-    public static ForwardError? FindHeadError(HttpContext context)
+    public static ForwardError? FindHeadError(HttpContext context, HeaderLimitOptions limits)
     {
         var request = context.Request;
         var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
@@ -159,16 +158,35 @@ internal static class RequestRules
         {
             return ForwardError.RequestHead;
         }
-        var lines = 0;
+        return FindFieldError(request, limits, isHttp1);
+    }
+
+    /// <summary>
+    /// Whether there are too many field lines, or too long ones, or, where it is not HTTP/1.1, one of the connection's. Crumbs are one line
+    /// here: Kestrel has joined them.
+    /// </summary>
+    /// <returns>Null where there are not.</returns>
+    public static ForwardError? FindFieldError(HttpRequest request, HeaderLimitOptions limits, bool isHttp1)
+    {
+        var (lines, bytes) = (0, 0L);
         foreach (var (name, values) in request.Headers)
         {
-            lines += values.Count; // Crumbs are one line here: Kestrel has joined them.
             if (!isHttp1 && IsOfConnection(name))
             {
                 return ForwardError.RequestHead;
             }
+            lines += values.Count;
+            for (var i = 0; i < values.Count; i++)
+            {
+                var length = name.Length + (values[i]?.Length ?? 0) + LineOverhead;
+                if (length > limits.LineBytes)
+                {
+                    return ForwardError.HeadTooLarge;
+                }
+                bytes += length;
+            }
         }
-        return lines > MaxFieldLines ? ForwardError.HeadTooLarge : null;
+        return lines > limits.Count || bytes > limits.TotalBytes ? ForwardError.HeadTooLarge : null;
     }
 
     // RFC 9113 section 8.2.2. Connection itself does not pass Kestrel.

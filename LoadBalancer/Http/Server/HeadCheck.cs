@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Http.Features;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>
-/// Checks the head of a request before the pipeline sees it: the form of its target and, at a listener that speaks HTTP/2 or HTTP/3, more
+/// Checks the head of a request before the pipeline sees it: the form of its target, the lengths of its lines and, at a listener that speaks HTTP/2 or HTTP/3, more
 /// (<see cref="RequestRules.FindHeadError"/>). There Kestrel would count the crumbs of a cookie as fields, and reset the stream where the
 /// target is too long. It also takes the scheme from the request (<c>:scheme</c>): a proxy that ends TLS and speaks HTTP/2 without TLS
 /// sends <c>https</c>.
@@ -24,7 +24,7 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
     private readonly string _scheme = options.Address.Scheme;
     private volatile HttpListenerOptions _options = options;
 
-    /// <summary>Takes the trusted proxies from new options.</summary>
+    /// <summary>Takes the trusted proxies and limits from new options.</summary>
     public void Apply(HttpListenerOptions options) => _options = options;
 
     /// <summary>The client of a request: the peer, or whom a trusted proxy names; see <see cref="RequestRules.Client"/>.</summary>
@@ -37,10 +37,12 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
     }
 
     /// <summary>Sets the scheme of the request, and refuses a request whose head is not valid or too large.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="boundary">Counts the bytes of its connection, where the transport does.</param>
     /// <returns>Null where the request goes on, else the response.</returns>
-    public Task? RefuseAsync(HttpContext context)
+    public Task? RefuseAsync(HttpContext context, RequestBoundary? boundary)
     {
-        if (FindError(context) is not { } error)
+        if (FindError(context, boundary) is not { } error)
         {
             return null;
         }
@@ -50,8 +52,9 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
         return ErrorResponse.WriteAsync(context, error);
     }
 
-    private ForwardError? FindError(HttpContext context)
+    private ForwardError? FindError(HttpContext context, RequestBoundary? boundary)
     {
+        var limits = _options.HeaderLimits;
         var request = context.Request;
         if (!RequestRules.TryReadTarget(context))
         {
@@ -59,13 +62,14 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
         }
         BodyUpgrade.Offer(context);
         if (request.Headers.Authorization is { Count: > 0 } authorization && HeaderRules.AuthenticatesConnection(authorization)
-            && context.Features.Get<RequestBoundary>() is { } boundary)
+            && boundary is not null)
         {
             boundary.HasState = true; // The backend's connection ends with the client's.
         }
         if (!speaksHttp2)
         {
-            return null;
+            // Fewer bytes have no line that is too long.
+            return boundary?.TakeConsumed() <= limits.LineBytes ? null : RequestRules.FindFieldError(request, limits, isHttp1: true);
         }
         if (request.Scheme != _scheme)
         {
@@ -77,7 +81,7 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
             var isTrusted = RequestRules.IsTrusted(_options, context.Connection.RemoteIpAddress);
             request.Scheme = !isTrusted ? _scheme : isHttps ? "https" : "http";
         }
-        return RequestRules.FindHeadError(context);
+        return RequestRules.FindHeadError(context, limits);
     }
 
     private static bool Is(string scheme, string name) => scheme.Equals(name, StringComparison.OrdinalIgnoreCase);

@@ -119,6 +119,7 @@ public sealed class KestrelListener : IListener
             var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
             limits.MaxRequestBodySize = http.MaxRequestBodySize;
             limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
+            HeadLimits.Apply(limits, http.HeaderLimits, SpeaksHttp2);
             _headCheck.Apply(http);
         }
         return _options.FixedSettingsThatDiffer(options);
@@ -196,10 +197,9 @@ public sealed class KestrelListener : IListener
         kestrel.Limits.MaxConcurrentUpgradedConnections = null; // a tunnel is a connection like any other
         kestrel.Limits.MinRequestBodyDataRate = null; // Slow is allowed; Timeouts:Idle ends a request in which nothing moves.
         kestrel.Limits.MinResponseDataRate = null;
-        if (SpeaksHttp2)
-        {
-            Http2Settings.Apply(kestrel);
-        }
+        kestrel.Limits.MaxRequestBufferSize = null; // The transport does not read ahead.
+        HeadLimits.Apply(kestrel.Limits, _options.HeaderLimits, SpeaksHttp2);
+        kestrel.AllowAlternateSchemes = SpeaksHttp2; // HeadCheck decides about them.
         switch (_options.Address.Host)
         {
             case "*":

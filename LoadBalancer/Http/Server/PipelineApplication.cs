@@ -58,7 +58,7 @@ internal sealed class PipelineApplication(
         {
             context.Context.Features.Set(pages);
         }
-        return check.RefuseAsync(context.Context) ?? pipeline(context.Context);
+        return check.RefuseAsync(context.Context, context.Boundary) ?? pipeline(context.Context);
     }
 
     /// <inheritdoc/>
@@ -110,12 +110,14 @@ internal sealed class PipelineApplication(
 /// <summary>Kept by Kestrel for each connection or stream, so that its next request reuses the context.</summary>
 internal sealed class RequestSlot(IFeatureCollection features)
 {
-    private readonly RequestBoundary? _boundary = features.Get<RequestBoundary>();
     private RouteStatistics? _route;
     private long _start;
 
     /// <summary>The request's context.</summary>
     public DefaultHttpContext Context { get; } = new(features);
+
+    /// <summary>The boundary between requests of its connection, where the transport has one.</summary>
+    public RequestBoundary? Boundary { get; } = features.Get<RequestBoundary>();
 
     /// <summary>Whether a request is running that the pipeline has seen.</summary>
     public bool IsRunning { get; private set; } = true;
@@ -166,7 +168,7 @@ internal sealed class RequestSlot(IFeatureCollection features)
             Context.Features.Set(this); // Kestrel removes it as the next request begins.
         }
         Record = null;
-        _boundary?.EndRequest(Context.Features);
+        Boundary?.EndRequest(Context.Features);
         Context.Uninitialize();
         if (leavesBody)
         {

@@ -11,6 +11,7 @@ internal sealed class RequestBoundary
     private volatile bool _isReached = true; // Before the first byte counts as between requests.
     private volatile bool _isTunnel;
     private int _requests;
+    private long _consumed;
 
     /// <summary>Whether it is between requests; the socket's reader sets it to false as soon as it hands out bytes.</summary>
     public bool IsReached
@@ -34,6 +35,20 @@ internal sealed class RequestBoundary
 
     /// <summary>How many requests have ended.</summary>
     public int Requests => Volatile.Read(ref _requests);
+
+    /// <summary>So many bytes were consumed.</summary>
+    public void Consume(int bytes) => _consumed += bytes;
+
+    /// <summary>
+    /// How many bytes were consumed since the last call. Of HTTP/1.1, called when the head of a request is read, that is at least its
+    /// length.
+    /// </summary>
+    public long TakeConsumed()
+    {
+        var consumed = _consumed;
+        _consumed = 0;
+        return consumed;
+    }
 
     /// <summary>
     /// A request is over. If it might have a body, a part of that may still arrive; if it might have been upgraded, any bytes may.

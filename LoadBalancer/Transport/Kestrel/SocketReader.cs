@@ -113,7 +113,9 @@ internal sealed class SocketReader(ClientSocket socket, RequestBoundary boundary
         }
         var unread = _received.Sequence;
         _hasNews = !unread.Slice(examined).IsEmpty;
-        _received.Consume(_received.Length - (int)unread.Slice(consumed).Length);
+        var count = _received.Length - (int)unread.Slice(consumed).Length;
+        _received.Consume(count);
+        boundary.Consume(count);
         if (_received.IsEmpty)
         {
             _received.Release();
