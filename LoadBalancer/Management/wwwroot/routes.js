@@ -5,9 +5,11 @@ const fields = ['requestsPerSecond', 'errorShare', 'p50Ms', 'p99Ms'];
 const byId = id => document.getElementById(id);
 const rows = new Map();
 
-const head = [['Route', ''], ...fields.map(field => [numbers[field][0], numbers[field][2]]), ['Requests', 'Since the start']];
+const head = [
+  ['Route', '', 'name'], ...fields.map(field => [numbers[field][0], numbers[field][2], field]), ['Requests', 'Since the start', 'requests'],
+];
 byId('routes-card').querySelector('thead tr').append(
-  ...head.map(([textContent, title]) => make('th', { scope: 'col', textContent, title })));
+  ...head.map(([textContent, title, className]) => make('th', { scope: 'col', textContent, title, className })));
 
 function rowView() {
   const [name, listener] = [make('strong'), make('span', { className: 'note' })];
@@ -17,7 +19,7 @@ function rowView() {
       set(name, { textContent: route.route || '(no route)' });
       set(listener, { textContent: route.listener });
       fields.forEach((field, index) => set(cells[index], { textContent: numbers[field][1](route[field]), className: field }));
-      set(cells.at(-1), { textContent: count(route.requests) });
+      set(cells.at(-1), { textContent: count(route.requests), className: 'requests' });
       cells[1].classList.toggle('bad', route.errorShare > 0);
     },
   };
