@@ -263,7 +263,13 @@ internal sealed partial class DashboardTests
     {
         static object Route(string name, double errorShare) => new
         {
-            listener = "web", name, requests = 1234, requestsPerSecond = 12.5, errorShare, p50Ms = 2.0, p99Ms = (double?)250,
+            listener = "web",
+            name,
+            requests = 1234,
+            requestsPerSecond = 12.5,
+            errorShare,
+            p50Ms = 2.0,
+            p99Ms = (double?)250,
         };
         await ShowAsync([], routes: [Route("<b>api</b>", 0.25), Route("", 0)], routeCount: 300);
 
