@@ -1,4 +1,3 @@
-using System.Net;
 using System.Text.RegularExpressions;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
