@@ -149,6 +149,6 @@ internal sealed partial class ClientTrust
     private partial void LogCannotBeUsed(string listener, string file, string reason);
 
     [LoggerMessage(162, LogLevel.Warning,
-        "listener '{Listener}': {Count} handshakes were ended because of the client's certificate; the last one: {Reason}")]
+        "listener '{Listener}': handshakes ended because of the client's certificate: {Count}; the last one: {Reason}")]
     private partial void LogRefused(string listener, long count, string reason);
 }

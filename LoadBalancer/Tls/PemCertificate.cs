@@ -18,12 +18,13 @@ public static class PemCertificate
 
     /// <summary>What is wrong with a file of authorities, or null.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="hasRoot">Whether one of them is its own issuer, where a chain can end.</param>
-    internal static string? FindAuthorityError(string file, out bool hasRoot)
+    /// <param name="root">When the last of them is valid that is its own issuer, where a chain can end; null where none is.</param>
+    internal static string? FindAuthorityError(string file, out Validity? root)
     {
         X509Certificate2Collection authorities = [];
         var error = ErrorOf(() => authorities = ReadAuthorities(File.ReadAllText(file)));
-        hasRoot = authorities.Any(authority => authority.SubjectName.RawData.AsSpan().SequenceEqual(authority.IssuerName.RawData));
+        root = authorities.Where(authority => authority.SubjectName.RawData.AsSpan().SequenceEqual(authority.IssuerName.RawData))
+            .Select(Validity.Of).MaxBy(validity => validity.NotAfter);
         return error;
     }
 

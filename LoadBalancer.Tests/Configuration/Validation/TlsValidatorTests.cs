@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
@@ -126,6 +128,20 @@ internal sealed class TlsValidatorTests : IDisposable
             "ClientCertificates": { "AuthorityFile": "{{chain}}" }
             """).Warnings.Should().ContainSingle().Which.Message.Should()
             .Contain("has no root (a certificate that is its own issuer)");
+    }
+
+    [Test]
+    public void ClientCertificates_RootHasExpired_IsAWarning()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var root = new CertificateRequest("CN=Old", key, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(TimeProvider.System.GetUtcNow().AddDays(-9), TimeProvider.System.GetUtcNow().AddDays(-2));
+        var file = _certificates.Write("old.pem", root.ExportCertificatePem());
+
+        Load(_certificates.Issue("it", "it.test"), $$"""
+            "ClientCertificates": { "AuthorityFile": "{{file}}" }
+            """).Warnings.Should().ContainSingle().Which.Message.Should()
+            .StartWith($"the root in '{file}' has expired at ").And.EndWith("; no client is accepted");
     }
 
     private string ErrorOf(CertificateOptions certificate)

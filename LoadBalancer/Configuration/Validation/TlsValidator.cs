@@ -51,11 +51,15 @@ internal static class TlsValidator
         {
             return;
         }
-        var error = PemCertificate.FindAuthorityError(file, out var hasRoot);
+        var error = PemCertificate.FindAuthorityError(file, out var root);
         section.Require(error is null, Key, $"'{file}' cannot be used: {error}");
-        if (error is null && !hasRoot)
+        if (error is null && root is null)
         {
             section.Warn(Key, $"'{file}' has no root (a certificate that is its own issuer); without it no client is accepted");
+        }
+        else if (root?.Fault(TimeProvider.System.GetUtcNow()) is { } fault)
+        {
+            section.Warn(Key, $"the root in '{file}' {fault}; no client is accepted");
         }
     }
 
