@@ -30,6 +30,11 @@ internal sealed class ProxyHeaderTests
 
         parsed.Should().Be(new ProxyHeader(EndPoint(source), EndPoint(destination)));
         length.Should().Be(header.Length, "not a byte more is taken");
+        var bytes = Encoding.Latin1.GetBytes(header + "not of it");
+        for (var count = 0; count <= bytes.Length; count++)
+        {
+            ProxyHeader.Find(bytes.AsSpan(0, count)).Should().Be(count < header.Length ? 0 : header.Length, $"of {count} bytes");
+        }
     }
 
     [ByteCase("GET / HTTP/1.1\r\n")]
@@ -57,7 +62,14 @@ internal sealed class ProxyHeaderTests
     [ByteCase(Signature + "\x21\x21\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")]
     [ByteCase(Signature + "\x21\x11\xff\xff\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\x01\xbb")] // too long
     [ByteCase("\r\n\r\n\0\r\nQUIET\n\x21\x11\0\0\0\0\0\0\0\0\0")]
-    public void Parse_Malformed_IsRefused(string header) => Read(header + new string('x', 200), out _).Should().BeNull();
+    public void Parse_Malformed_IsRefused(string header)
+    {
+        Read(header + new string('x', 200), out _).Should().BeNull();
+        var bytes = Encoding.Latin1.GetBytes(header + new string('x', 200));
+        var length = ProxyHeader.Find(bytes);
+        (length > 0 && ProxyHeader.TryParse(bytes.AsSpan(0, length), out _)).Should().BeFalse();
+        length.Should().NotBe(0, "no more bytes make it right");
+    }
 
     [Test]
     public void Needed_OfEveryBeginning_IsNeverMoreThanThereIs()
