@@ -198,6 +198,7 @@ internal sealed partial class Node : IHost
                select (listener.Listener, entry.Route, entry.Reason, entry.Count),
         ],
         Routes = _listeners.Routes,
+        Mirrored = _listeners.Mirrored.All,
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
         Certificates = Certificates,

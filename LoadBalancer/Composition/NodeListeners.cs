@@ -73,6 +73,9 @@ internal sealed class NodeListeners : IDisposable
                                                         from route in routing.Current.Statistics.Values
                                                         select route];
 
+    /// <summary>Counts of the copies of requests that routes of the Http listeners have sent to other pools.</summary>
+    public MirrorCounts Mirrored { get; } = new();
+
     /// <summary>Their certificates.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.SelectMany(listener => listener.Certificates)];
 
@@ -220,7 +223,10 @@ internal sealed class NodeListeners : IDisposable
         guards.Authenticators.ToDictionary(entry => entry.Key, entry => entry.Value.Instance, StringComparer.OrdinalIgnoreCase),
         _rejections[listener],
         new RouteFiles(_time, _loggers.CreateLogger<Routing>()),
-        StatisticsOf(listener, options.Routes.Count, _routing.GetValueOrDefault(listener)?.Current));
+        StatisticsOf(listener, options.Routes.Count, _routing.GetValueOrDefault(listener)?.Current))
+        {
+            Mirrored = Mirrored,
+        };
 
     // A route of the same name goes on counting; routes of one name count together.
     private Func<string, RouteStatistics> StatisticsOf(string listener, int count, RouteTable? before)

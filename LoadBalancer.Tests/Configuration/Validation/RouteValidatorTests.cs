@@ -54,6 +54,12 @@ internal sealed class RouteValidatorTests
     [TestCase("""{ "Pool": "web", "Compression": { "MinSize": -1 } }""",
         "Compression:MinSize: '-1' is out of range; expected 0 or more")]
     [TestCase("""{ "Pool": "web", "Compression": "Off" }""", "Compression: 'Off' is not an object; expected { Types, MinSize, Level }*")]
+    [TestCase("""{ "Pool": "web", "Mirror": { "Share": 0.1 } }""", "Mirror:Pool: is missing; expected one of 'web', 'api'")]
+    [TestCase("""{ "Pool": "web", "Mirror": { "Pool": "nope" } }""", "Mirror:Pool: pool 'nope' is not defined; expected one of *")]
+    [TestCase("""{ "Pool": "web", "Mirror": { "Pool": "api", "Share": 1.1 } }""", "Mirror:Share: '1.1' is out of range; expected 0 to 1")]
+    [TestCase("""{ "Pool": "web", "Mirror": { "Pool": "api", "Share": -1 } }""", "Mirror:Share: '-1' is out of range; expected 0 to 1")]
+    [TestCase("""{ "Pool": "web", "Mirror": { "Pool": "api", "Share": "10%" } }""", "Mirror:Share: '10%' is not valid; *")]
+    [TestCase("""{ "Respond": {}, "Mirror": { "Pool": "api" } }""", "Mirror: is of no use here: this route answers by itself, *")]
     [TestCase("""{ "Redirect": {} }""", "Redirect:To: is missing; expected for example https://{host}{path}{query}")]
     [TestCase("""{ "Redirect": { "To": "{hots}" } }""", "Redirect:To: has the unknown value {hots}; expected {client} {host} *")]
     [TestCase("""{ "Redirect": { "To": "{host" } }""", "Redirect:To: has a { without its }")]

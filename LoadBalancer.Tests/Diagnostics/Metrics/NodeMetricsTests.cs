@@ -42,6 +42,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
                 WrongTokens = (9, 10),
                 Routes = [_route!],
                 Rejected = [("web", "api", "rate_limit", 11)],
+                Mirrored = [("api", "answered", 13)],
                 Tasks = [new TaskCounts("tasks", 5, 6, 7, 8, _waits.Read(), _runs.Read())],
             },
             hasBrokers: true, hasTasks: true, meterName: $"metrics of {Guid.NewGuid()}"); // Not those of other tests' nodes.

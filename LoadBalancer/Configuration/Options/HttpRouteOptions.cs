@@ -103,6 +103,9 @@ public sealed record HttpRouteOptions
     /// <summary>Which responses are compressed. Null (the default): the listener's; the text <c>None</c>: none.</summary>
     public CompressionOptions? Compression { get; init; }
 
+    /// <summary>Where copies of its requests go. Null (the default): nowhere.</summary>
+    public MirrorOptions? Mirror { get; init; }
+
     /// <summary>Its own time-outs.</summary>
     public RouteTimeoutOptions Timeouts { get; init; } = new();
 
@@ -113,7 +116,8 @@ public sealed record HttpRouteOptions
     public bool AccessLog { get; init; } = true;
 
     /// <summary>The names of its pools; empty where it answers itself.</summary>
-    internal IEnumerable<string> PoolNames => Pool is null ? Split.Keys : [Pool, .. Split.Keys];
+    internal IEnumerable<string> PoolNames =>
+        [.. Pool is null ? [] : new[] { Pool }, .. Split.Keys, .. Mirror?.Pool is { } mirror ? new[] { mirror } : []];
 
     /// <summary>Whether it surely matches every request that another route matches.</summary>
     internal bool Covers(HttpRouteOptions other) =>

@@ -36,6 +36,7 @@ internal static class RouteValidator
             CheckAuthentication(
                 route.Authentication ?? listener.Authentication, route.RateLimit ?? listener.RateLimit, isNoneAllowed: true,
                 listener.ClientCertificates is not null, all, below);
+            MirrorValidator.Check(route, all, below);
             CompressionValidator.Check(route.Compression, isNoneAllowed: true, below);
             below.RequireAtLeast(0, route.MaxRequestBodySize, "MaxRequestBodySize", orElse: "null for the listener's");
             below.RequireDuration(route.Timeouts.Response ?? TimeSpan.FromSeconds(1), "Timeouts:Response");

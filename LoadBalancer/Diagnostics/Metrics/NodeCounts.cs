@@ -21,6 +21,9 @@ public sealed record NodeCounts(
     /// <summary>What was answered to the requests of each route, of the listeners that have routes.</summary>
     public IReadOnlyList<RouteStatistics> Routes { get; init; } = [];
 
+    /// <summary>Copies of requests that routes have sent to other pools, by route and result.</summary>
+    public IReadOnlyList<(string Route, string Result, long Count)> Mirrored { get; init; } = [];
+
     /// <summary>Datagrams that arrived as heartbeats, by pool.</summary>
     public IReadOnlyList<(string Pool, HeartbeatStatistics Statistics)> Heartbeats { get; init; } = [];
 

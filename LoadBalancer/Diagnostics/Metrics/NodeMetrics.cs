@@ -263,6 +263,10 @@ public sealed class NodeMetrics : IDisposable
             "loadbalancer.rejected", "{request}", "Requests that a guard did not let through.",
             () => _node().Rejected.Select(rejected => Sample(
                 rejected.Count, ("listener", rejected.Listener), ("route", rejected.Route), ("reason", rejected.Reason))));
+        Counter(
+            "loadbalancer.mirrored", "{request}", "Copies of requests for another pool, by what became of them.",
+            () => _node().Mirrored.Select(mirrored => Sample(
+                mirrored.Count, ("route", mirrored.Route), ("result", mirrored.Result))));
         Gauge(
             "loadbalancer.certificate.not_after", "s", "Until when a listener's certificate is valid, since 1970.",
             () => _node().Certificates.Select(certificate => Sample(

@@ -46,8 +46,13 @@ public sealed partial class HttpForwarder
         (_pool, _options, _time, _errors, _stopping, _logger) = (pool, options, time, errors, stopping, logger);
         _budget = before?._options.Retry.Budget == options.Retry.Budget ? before._budget : new RetryBudget(options.Retry.Budget, time);
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, stickyKey!) : null;
-        _sender = new AttemptSender(pool, new UpstreamClient(client), _budget, HedgeOf(options, before), time, logger);
+        var upstream = new UpstreamClient(client);
+        _sender = new AttemptSender(pool, upstream, _budget, HedgeOf(options, before), time, logger);
+        Mirrors = new MirrorSender(pool, upstream, options, time, logger);
     }
+
+    /// <summary>Sends copies of other pools' requests to this one.</summary>
+    internal MirrorSender Mirrors { get; }
 
     /// <summary>Whether <see cref="ForwardAsync"/> needs the hash of the client's address.</summary>
     public bool WantsClientHash => _options.Policy == PolicyName.IpHash;

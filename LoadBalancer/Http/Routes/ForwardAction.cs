@@ -7,7 +7,8 @@ namespace LoadBalancer.Http.Routes;
 
 /// <summary>Sends requests to a pool, or to one of several by their shares.</summary>
 /// <param name="sides">The forwarders, each with its share.</param>
-internal sealed class ForwardAction((HttpForwarder Forwarder, int Share)[] sides) : IRouteAction
+/// <param name="mirror">Copies requests to another pool; null where none are.</param>
+internal sealed class ForwardAction((HttpForwarder Forwarder, int Share)[] sides, Mirror? mirror = null) : IRouteAction
 {
     private readonly int _shares = sides.Sum(side => side.Share);
 
@@ -15,6 +16,13 @@ internal sealed class ForwardAction((HttpForwarder Forwarder, int Share)[] sides
     public Task InvokeAsync(RouteInput input, AccessRecord? record, RoutedRequest? request)
     {
         var forwarder = Choose(input.Request);
+        return mirror is null
+            ? ForwardAsync(forwarder, input, record, request)
+            : mirror.ForwardAsync(request!, input.IsPeerTrusted, () => ForwardAsync(forwarder, input, record, request));
+    }
+
+    private static Task ForwardAsync(HttpForwarder forwarder, RouteInput input, AccessRecord? record, RoutedRequest? request)
+    {
         return forwarder.ForwardAsync(
             input.Request.HttpContext, input.IsPeerTrusted, record, forwarder.WantsClientHash ? ClientHash.Of(input.Client) : 0, request);
     }

@@ -34,12 +34,15 @@ internal sealed class Route
         _guards = RouteGuards.Of(listener, options, parts.Limiters, parts.Authenticators);
         _isLogged = options.AccessLog;
         _rules = RulesOf(options, Name, listener);
+        var mirror = options.Mirror is { } copies
+            ? new Mirror(parts.Forwarders[copies.Pool].Mirrors, copies.Share, Name, parts.Mirrored)
+            : null;
         _action = options switch
         {
             { Redirect: { } redirect } => new RedirectAction(redirect),
             { Respond: { } respond } => new RespondAction(respond, parts.Files),
-            { Pool: { } pool } => new ForwardAction([(parts.Forwarders[pool], 1)]),
-            _ => new ForwardAction([.. options.Split.Select(side => (parts.Forwarders[side.Key], side.Value))]),
+            { Pool: { } pool } => new ForwardAction([(parts.Forwarders[pool], 1)], mirror),
+            _ => new ForwardAction([.. options.Split.Select(side => (parts.Forwarders[side.Key], side.Value))], mirror),
         };
         Plain = _rules is null && _guards is null && _isLogged && options.Pool is { } only ? parts.Forwarders[only] : null;
     }
@@ -169,8 +172,9 @@ internal sealed class Route
             TotalTimeout = options.Timeouts.Total,
             Attempts = options.Retry.Attempts,
         };
-        // A redirect and a response have values of the request; an identity changes its fields.
-        var isNeeded = options.Redirect is not null || options.Respond is not null || _guards?.Authenticator is not null;
+        // A redirect and a response have values of the request; an identity changes its fields; a copy is made of it.
+        var isNeeded = options.Redirect is not null || options.Respond is not null || options.Mirror is not null
+            || _guards?.Authenticator is not null;
         return !isNeeded && rules == new RouteRules { Name = name } ? null : rules;
     }
 }

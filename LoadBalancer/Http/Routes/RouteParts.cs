@@ -15,4 +15,8 @@ namespace LoadBalancer.Http.Routes;
 internal sealed record RouteParts(
     IReadOnlyDictionary<string, HttpForwarder> Forwarders, IReadOnlyDictionary<string, RateLimiter> Limiters,
     IReadOnlyDictionary<string, IAuthenticator> Authenticators, GuardRejections Rejections, RouteFiles Files,
-    Func<string, RouteStatistics> Statistics);
+    Func<string, RouteStatistics> Statistics)
+{
+    /// <summary>Counts the copies of requests that are sent to other pools.</summary>
+    public MirrorCounts Mirrored { get; init; } = new();
+}

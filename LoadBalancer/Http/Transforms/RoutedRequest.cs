@@ -39,6 +39,9 @@ internal sealed class RoutedRequest : IDisposable
     /// <summary>Who the client is; null where that was not checked.</summary>
     public ProvedIdentity? Identity { get; set; }
 
+    /// <summary>Keeps its body for a copy of it; null where there is none.</summary>
+    public KeptBody? KeptBody { get; set; }
+
     /// <summary>The pool that it goes to; null where it is answered here.</summary>
     public string? Pool { get; private set; }
 

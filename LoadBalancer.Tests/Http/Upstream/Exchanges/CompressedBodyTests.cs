@@ -148,9 +148,11 @@ internal sealed class CompressedBodyTests
     }
 
     [Test]
-    public async Task Connection_AfterACompressedResponse_ServesTheNext()
+    public async Task Connection_AfterACompressedResponse_ServesTheNext(
+        [Values("Length", "Chunked", "SmallChunks")] string framing, [Values] bool isLarge)
     {
-        await using var node = await CompressingNode.AnsweringAsync(CompressingNode.Json(Text));
+        var body = isLarge ? Large : Text;
+        await using var node = await CompressingNode.AnsweringAsync(Framings[framing](body));
         using var client = await RawPeer.ConnectAsync(node.Node.Port);
         const string Request = "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n";
         await client.SendAsync(Request + Request);
@@ -158,7 +160,7 @@ internal sealed class CompressedBodyTests
         for (var i = 0; i < 2; i++)
         {
             var head = await client.ReadHeadAsync();
-            CompressingNode.BodyOf(head + await client.ReadUntilAsync("\r\n0\r\n\r\n")).Should().Be(Text);
+            CompressingNode.BodyOf(head + await client.ReadUntilAsync("\r\n0\r\n\r\n")).Should().Be(body);
         }
     }
 

@@ -77,6 +77,7 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
                     {
                         await target.SendAsync(piece, isEndSent);
                         Keep(piece.Span, target);
+                        routed?.KeptBody?.Add(piece.Span);
                     }
                     rest = rest.Slice(piece.Length);
                 }
@@ -87,6 +88,7 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
                 reader.AdvanceTo(rest.Start); // What could not be sent can be read again for another backend.
             }
         }
+        routed?.KeptBody?.End();
         if (!isEndSent)
         {
             await EndAsync(target);
