@@ -32,13 +32,16 @@ internal sealed class ClientFaultTests
     [Test]
     public async Task Backend_ResetsBeforeTheClientHasSentAnything_IsItsFault()
     {
+        var connected = new TaskCompletionSource(); // A reset during the connect would fail that.
         await using var backend = new RawServer(async (peer, _) =>
         {
+            await connected.Task;
             await peer.SendAsync("hello");
             peer.Reset();
         });
         await using var node = await TcpNode.StartAsync([backend.Port]);
         using var client = await node.ConnectAsync();
+        connected.SetResult();
 
         await client.ReadToEndAsync();
 

@@ -5,9 +5,9 @@ using LoadBalancer.Diagnostics;
 namespace LoadBalancer.Tls;
 
 /// <summary>
-/// The certificates of one listener, and the trust in those of its clients. It looks at their files every two seconds. What has changed is used for the connections that come
-/// after; of a certificate and a key that do not fit (they may be half replaced) there is one warning, and the old ones stay. Once a day
-/// there is a warning of each that has expired or will soon.
+/// The certificates of one listener, and the trust in those of its clients. It looks at their files every two seconds. What has changed
+/// is used for the connections that come after; of a certificate and a key that do not fit (they may be half replaced) there is one
+/// warning, and the old ones stay. Once a day there is a warning of each that has expired or will soon.
 /// </summary>
 public sealed partial class CertificateStore : IDisposable
 {

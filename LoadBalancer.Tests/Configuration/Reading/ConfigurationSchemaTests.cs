@@ -56,6 +56,7 @@ internal sealed class ConfigurationSchemaTests
     [TestCase("\"Budget\": 0.5", "\"Budget\": \"half\"")]
     [TestCase("\"Address\": \"tcp://a:1\"", "\"Weight\": 1")]
     [TestCase("\"HttpVersion\": \"2\"", "\"HttpVersion\": \"3\"")]
+    [TestCase("\"HttpVersion\": \"2\"", "\"HttpVersion\": \"2+1.1\"")]
     [TestCase("\"$schema\"", "\"$scheme\"")]
     public void SchemaAndProgram_WhatIsNoSetting_BothRefuse(string part, string other)
     {

@@ -151,6 +151,13 @@ internal sealed class HttpListenerValidatorTests : IDisposable
         (loaded.Errors, loaded.Warnings).Should().BeEquivalentTo((Array.Empty<object>(), Array.Empty<object>()));
     }
 
+    [TestCase("1.1+2", null)]
+    [TestCase("2", null)]
+    [TestCase("2+1.1", "'2+1.1' is not valid; expected 1.1, 2 or 1.1+2")]
+    public void Load_HttpVersion_IsOneOrBoth(string version, string? error) =>
+        Load($"\"HttpVersion\": \"{version}\"").Errors.Select(each => each.Message).Should()
+            .BeEquivalentTo(error is null ? [] : new[] { error });
+
     [TestCase("\"Count\": 0", "HeaderLimits:Count: '0' is out of range; expected 1 to 10000")]
     [TestCase("\"TotalBytes\": 1048577", "HeaderLimits:TotalBytes: '1048577' is out of range; expected 1 to 1048576")]
     [TestCase("\"LineBytes\": -1", "HeaderLimits:LineBytes: '-1' is out of range; expected 1 to 1048576")]

@@ -64,7 +64,7 @@ internal sealed class ProtocolTests
     [TestCase(Tcp, "\"IdleTimeout\": \"01:00:00\"", "\"Hsts\": \"max-age=1\"",
         "Listeners:chat:Hsts: is for Http listeners; this one's Protocol is Tcp")]
     [TestCase(Tcp, "\"IdleTimeout\": \"01:00:00\"", "\"HttpVersion\": \"3\"",
-        "Listeners:chat:HttpVersion: '3' is not valid; expected 1.1 or 2")]
+        "Listeners:chat:HttpVersion: '3' is not valid; expected 1.1, 2 or 1.1+2")]
     [TestCase(Tcp, "\"IdleTimeout\": \"01:00:00\"", "\"Idletimeot\": \"01:00:00\"",
         "Listeners:chat:Idletimeot: unknown key; did you mean 'IdleTimeout'?")]
     [TestCase(Tcp, "\"IdleTimeout\": \"01:00:00\"", "\"queuelimit\": 5",

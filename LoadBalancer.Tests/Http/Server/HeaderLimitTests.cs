@@ -40,7 +40,8 @@ internal sealed class HeaderLimitTests(string scheme, string version)
 
     [TestCase(300, 900, "200")]
     public async Task HeaderLimits_Large_LetLargeHeadsPass(int lines, int bytes, string status) =>
-        await ShouldBeAsync(new HeaderLimitOptions { Count = 400, TotalBytes = 400_000, LineBytes = 100_000 }, Fields(lines, bytes), status);
+        await ShouldBeAsync(
+            new HeaderLimitOptions { Count = 400, TotalBytes = 400_000, LineBytes = 100_000 }, Fields(lines, bytes), status);
 
     [TestCase(60, "200")]
     [TestCase(71, "431")] // 7 bytes each, with the separator

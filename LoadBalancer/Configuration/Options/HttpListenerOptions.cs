@@ -32,9 +32,9 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
 
     /// <summary>
     /// <c>2</c>: a plain listener takes HTTP/2 with prior knowledge (h2c) and nothing else, as gRPC clients without TLS speak it.
-    /// Default 1.1. An https listener negotiates.
+    /// <c>1.1+2</c>: it takes both. Default 1.1. An https listener negotiates.
     /// </summary>
-    public Version HttpVersion { get; init; } = System.Net.HttpVersion.Version11;
+    public HttpVersions HttpVersion { get; init; } = System.Net.HttpVersion.Version11;
 
     /// <summary>
     /// Whether a plain listener answers every request with a redirect (308) to https, at the port of the first https listener.

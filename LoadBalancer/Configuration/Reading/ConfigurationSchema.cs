@@ -150,6 +150,7 @@ internal sealed class ConfigurationSchema
         _ when type == typeof(TimeSpan) => new() { ["type"] = "string", ["pattern"] = $"^({DurationPattern})$" },
         _ when type == typeof(HedgeAfter) => new() { ["type"] = "string", ["pattern"] = $@"^([pP][0-9]+(\.[0-9]+)?|{DurationPattern})$" },
         _ when type == typeof(Version) => Names(["1.1", "2"]),
+        _ when type == typeof(HttpVersions) => Names(["1.1", "2", "1.1+2"]),
         _ when type.IsEnum => Names(Enum.GetNames(type)),
         _ => new() { ["type"] = "string" },
     };
@@ -182,7 +183,7 @@ internal sealed class ConfigurationSchema
         int i => i,
         long l => l,
         double d => d,
-        TimeSpan or string or Enum => value.ToString(),
+        TimeSpan or string or Enum or HttpVersions => value.ToString(),
         Version version => version.Minor == 0 ? $"{version.Major}" : version.ToString(),
         HedgeAfter { Delay: null } after => $"p{after.Percentile}",
         IList { Count: > 0 } and IReadOnlyList<string> list => new JsonArray([.. list.Select(item => (JsonNode)item)]),

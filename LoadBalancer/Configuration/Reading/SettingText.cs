@@ -30,6 +30,7 @@ internal static class SettingText
             _ when type == typeof(IPAddress) => IPAddress.TryParse(text, out var ip) ? ip : null,
             _ when type == typeof(HedgeAfter) => ParseHedgeAfter(text, out reason),
             _ when type == typeof(Version) => ParseVersion(text),
+            _ when type == typeof(HttpVersions) => HttpVersions.Parse(text),
             _ when type.IsEnum => ParseName(text, type),
             _ => throw new NotSupportedException($"no way to read a {type.Name}"),
         };
@@ -47,6 +48,7 @@ internal static class SettingText
         _ when type == typeof(IPAddress) => "an IP address, for example 127.0.0.1",
         _ when type == typeof(double) => "a number",
         _ when type == typeof(Version) => "1.1 or 2",
+        _ when type == typeof(HttpVersions) => "1.1, 2 or 1.1+2",
         _ when type == typeof(TimeSpan) => DurationText.Expected,
         _ when type == typeof(HedgeAfter) => "a percentile, for example p95, or a duration, for example 200ms",
         _ when type == typeof(EndpointAddress) => "an address, for example http://127.0.0.1:8080",

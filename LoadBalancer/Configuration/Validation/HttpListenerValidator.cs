@@ -1,4 +1,3 @@
-using System.Net;
 using System.Text.RegularExpressions;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
@@ -58,7 +57,7 @@ internal static partial class HttpListenerValidator
         var isTls = listener.Address?.Scheme == "https";
         TlsValidator.Check(listener.Address, listener, section);
         section.Require(!isTls || !listener.RedirectToHttps, "RedirectToHttps", "is for plain listeners; this one is https already");
-        section.Require(!isTls || listener.HttpVersion == HttpVersion.Version11, "HttpVersion",
+        section.Require(!isTls || !listener.HttpVersion.Has2, "HttpVersion",
             "is for plain listeners; an https listener negotiates it");
         section.Require(listener.Hsts is null || isTls, "Hsts",
             "is for https listeners; browsers ignore it from others (RFC 6797 section 8.1)");

@@ -62,7 +62,8 @@ internal static class RouteValidator
         section.Require(isNone || all.Authentication.ContainsKey(name!), "Authentication",
             $"'{name}' is not defined; expected one of {names}{(isNoneAllowed ? ", or None" : "")}");
         var isByUser = rateLimit is not null && all.RateLimits.GetValueOrDefault(rateLimit)?.Key == RateKey.User;
-        section.Require(!isNone || !isByUser || hasCertificates, "RateLimit", $"'{rateLimit}' counts by User, and nobody is authenticated here");
+        section.Require(!isNone || !isByUser || hasCertificates, "RateLimit",
+            $"'{rateLimit}' counts by User, and nobody is authenticated here");
     }
 
     private static void CheckMatch(HttpRouteOptions route, SectionValidator section)

@@ -10,10 +10,10 @@ using Microsoft.AspNetCore.Http.Features;
 namespace LoadBalancer.Http.Server;
 
 /// <summary>
-/// Checks the head of a request before the pipeline sees it: the form of its target, the lengths of its lines and, at a listener that speaks HTTP/2 or HTTP/3, more
-/// (<see cref="RequestRules.FindHeadError"/>). There Kestrel would count the crumbs of a cookie as fields, and reset the stream where the
-/// target is too long. It also takes the scheme from the request (<c>:scheme</c>): a proxy that ends TLS and speaks HTTP/2 without TLS
-/// sends <c>https</c>.
+/// Checks the head of a request before the pipeline sees it: the form of its target, the lengths of its lines and, at a listener that
+/// speaks HTTP/2 or HTTP/3, more (<see cref="RequestRules.FindHeadError"/>). There Kestrel would count the crumbs of a cookie as fields,
+/// and reset the stream where the target is too long. It also takes the scheme from the request (<c>:scheme</c>): a proxy that ends TLS
+/// and speaks HTTP/2 without TLS sends <c>https</c>.
 /// </summary>
 /// <param name="listener">The listener's name.</param>
 /// <param name="options">Its options; they say who is a trusted proxy.</param>

@@ -38,6 +38,7 @@ public sealed class KestrelListener : IListener
     private readonly HeadCheck _headCheck;
     private readonly Http2RefusalLog? _http2Refusals; // null where only HTTP/1.1 is spoken
     private readonly ProxyHeaderMiddleware? _proxyHeader;
+    private readonly PrefaceMiddleware? _preface;
     private readonly TlsMiddleware? _tls;
     private readonly ILogger _logger;
     private readonly CertificateStore? _certificates;
@@ -64,6 +65,7 @@ public sealed class KestrelListener : IListener
         _application = new PipelineApplication(pipeline, accessLog, layout, time, _headCheck);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
         _proxyHeader = options.AcceptProxyProtocol ? new ProxyHeaderMiddleware(name, errors, time, _logger) : null;
+        _preface = options.HttpVersion == HttpVersions.Both ? new PrefaceMiddleware(options.KeepAliveTimeout, time) : null;
         if (options.Address.Scheme == "https")
         {
             _certificates = new CertificateStore(
@@ -156,8 +158,11 @@ public sealed class KestrelListener : IListener
             Listener = Name,
             Limit = _limit,
             SendTimeout = () => SendTimeout,
-            Prepare = ConnectionSteps.Of(_proxyHeader is null ? null : _proxyHeader.PrepareAsync, _tls is null ? null : _tls.PrepareAsync),
-            ParkedTimeout = _certificates is null && _options.HttpVersion == HttpVersion.Version11 ? _options.KeepAliveTimeout : null,
+            Prepare = ConnectionSteps.Of(
+                _proxyHeader is null ? null : _proxyHeader.PrepareAsync,
+                _preface is null ? null : _preface.PrepareAsync,
+                _tls is null ? null : _tls.PrepareAsync),
+            ParkedTimeout = _certificates is null && _options.HttpVersion.Has11 ? _options.KeepAliveTimeout : null,
         };
         return new KestrelTransport(TransportChoice.IsEpoll, CreateListenSocket, options, time, loggers);
     }
@@ -175,7 +180,7 @@ public sealed class KestrelListener : IListener
         return socket;
     }
 
-    private bool SpeaksHttp2 => _options.Address.Scheme == "https" || _options.HttpVersion == HttpVersion.Version20;
+    private bool SpeaksHttp2 => _options.Address.Scheme == "https" || _options.HttpVersion.Has2;
 
     // HTTP/3 needs the library msquic. Without it HTTP/3 is not offered. It has no PROXY header.
     private bool OffersHttp3 => !_options.AcceptProxyProtocol
@@ -227,7 +232,18 @@ public sealed class KestrelListener : IListener
         }
         if (_certificates is null)
         {
-            listen.Protocols = _options.HttpVersion == HttpVersion.Version20 ? HttpProtocols.Http2 : HttpProtocols.Http1;
+            if (_preface is not null)
+            {
+                // The endpoint has all protocols unless told otherwise; told so, Kestrel would warn that one has no TLS.
+                if (!TransportChoice.IsEpoll)
+                {
+                    listen.Use(next => connection => _preface.OnConnectionAsync(connection, next));
+                }
+            }
+            else
+            {
+                listen.Protocols = _options.HttpVersion.Has2 ? HttpProtocols.Http2 : HttpProtocols.Http1;
+            }
             UseOwnTransport(listen);
             return;
         }

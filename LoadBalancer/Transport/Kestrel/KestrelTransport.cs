@@ -60,7 +60,8 @@ internal sealed record KestrelTransportOptions
 
     /// <summary>
     /// How long a connection may be idle in all while it is parked between two requests; null where connections are not parked. Only plain
-    /// HTTP/1.1 can be, and only on event loops: a connection with TLS or HTTP/2 has state beside its requests.
+    /// HTTP/1.1 can be, and only on event loops: a connection with TLS or HTTP/2 has state beside its requests
+    /// (<see cref="RequestBoundary.HasState"/>).
     /// </summary>
     public TimeSpan? ParkedTimeout { get; init; }
 
