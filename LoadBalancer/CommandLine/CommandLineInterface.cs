@@ -1,9 +1,8 @@
 using System.CommandLine;
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
 
 namespace LoadBalancer.CommandLine;
@@ -14,9 +13,6 @@ namespace LoadBalancer.CommandLine;
 /// </summary>
 internal static class CommandLineInterface
 {
-    private static readonly JsonSerializerOptions ForPeople =
-        new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     private const string SettingPrefix = "--" + LoadBalancerOptions.SectionName + ":";
 
     /// <summary>Reads the command line and does what it says; if the configuration is invalid, only its errors are printed.</summary>
@@ -66,7 +62,7 @@ internal static class CommandLineInterface
             }
             return valid ? 0 : 1;
         });
-        schema.SetAction(_ => Console.WriteLine(ConfigurationSchema.Create().ToJsonString(ForPeople)));
+        schema.SetAction(_ => Console.WriteLine(JsonText.Of(ConfigurationSchema.Create(), isIndented: true)));
         // The host handles signals, and waits for requests in flight: no time-out of two seconds here.
         var invocation = new InvocationConfiguration { ProcessTerminationTimeout = null };
         // What is not understood is shown.

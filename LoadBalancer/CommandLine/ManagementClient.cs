@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.CommandLine;
 
@@ -39,7 +40,7 @@ internal sealed class ManagementClient : IDisposable
         using var request = new HttpRequestMessage(method, path);
         if (body is not null)
         {
-            request.Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json");
+            request.Content = new StringContent(JsonText.Of(body), Encoding.UTF8, "application/json");
         }
         using var response = await ReachAsync(() => _http.SendAsync(request, cancel), cancel);
         var text = await ReachAsync(() => response.Content.ReadAsStringAsync(cancel), cancel);

@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace LoadBalancer.CommandLine;
@@ -10,9 +8,6 @@ internal sealed class OperatorCommands
 {
     /// <summary>The environment variable with the token.</summary>
     public const string TokenVariable = "LOADBALANCER_TOKEN";
-
-    /// <summary>JSON as the API writes it.</summary>
-    public static readonly JsonSerializerOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private static readonly TimeSpan WaitPoll = TimeSpan.FromMilliseconds(200);
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.CommandLine;
 
@@ -17,7 +18,7 @@ internal static class Screen
     public static void PrintBad(string line) => Console.WriteLine(HasColor ? $"\e[31m{line}\e[0m" : line);
 
     /// <summary>Prints JSON in one line.</summary>
-    public static void Print(JsonNode json) => Console.WriteLine(json.ToJsonString(OperatorCommands.Plain));
+    public static void Print(JsonNode json) => Console.WriteLine(JsonText.Of(json));
 
     /// <summary>Text of the node for a terminal: control characters, which could steer the terminal, become question marks.</summary>
     public static string Text(JsonNode? value) =>

@@ -13,7 +13,7 @@ internal static class ConsoleLogging
     {
         logging.AddConsole(console => console.FormatterName = LineFormatter.FormatterName);
         logging.Services.AddSingleton<HeldLines>();
-        logging.AddConsoleFormatter<LineFormatter, ConsoleFormatterOptions>();
+        logging.Services.AddSingleton<ConsoleFormatter, LineFormatter>();
         // Never wait for a terminal.
         logging.Services.Configure<ConsoleLoggerOptions>(console => console.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite);
         logging.SetMinimumLevel(LogLevel.Information);

@@ -1,6 +1,5 @@
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using System.Text.Json.Nodes;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 using Microsoft.Net.Http.Headers;
 
@@ -9,12 +8,9 @@ namespace LoadBalancer.Management;
 /// <summary>Writes the responses in which the load balancer says something about itself.</summary>
 internal static class Answer
 {
-    /// <summary>Does not escape apostrophes and the like, because the response says that it is JSON.</summary>
-    public static readonly JsonSerializerOptions JsonOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     /// <summary>Answers with JSON.</summary>
     public static Task JsonAsync(HttpContext context, int status, JsonNode json) =>
-        BytesAsync(context, status, "application/json", JsonSerializer.SerializeToUtf8Bytes(json, JsonOptions));
+        BytesAsync(context, status, "application/json", JsonText.Bytes(json));
 
     /// <summary>Answers with an error: <c>{"error":"…"}</c> for who asks for JSON, otherwise one line of text.</summary>
     public static Task ErrorAsync(HttpContext context, int status, string line) => WantsJson(context.Request)

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Reflection;
 using System.Text;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
 using LoadBalancer.Broker;
@@ -324,7 +323,7 @@ public sealed partial class EventHub : BackgroundService
 
     private static byte[] Event(string name, JsonNode data)
     {
-        var json = JsonSerializer.SerializeToUtf8Bytes(data, Answer.JsonOptions);
+        var json = JsonText.Bytes(data);
         return [.. Encoding.UTF8.GetBytes($"event: {name}\ndata: "), .. json, .. "\n\n"u8];
     }
 

@@ -1,5 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 
@@ -126,7 +128,7 @@ public sealed partial class PoolAdministration(
     private static string Raw(JsonElement value)
     {
         var json = value.ValueKind == JsonValueKind.String
-            ? JsonSerializer.Serialize(value.GetString(), Answer.JsonOptions) : value.GetRawText();
+            ? JsonText.Of(JsonValue.Create(value.GetString()!)) : value.GetRawText();
         var text = AddressText.WithoutCredentials(json);
         return text.Length <= 100 ? text : text[..100] + "…";
     }

@@ -24,10 +24,10 @@ internal static class StatusJson
     /// <param name="brokers">The brokers that serve some of them.</param>
     public static JsonArray Pools(
         IReadOnlyList<BackendPool> pools, Activity? activity = null, IReadOnlyList<BrokerStatus>? brokers = null) =>
-        [.. pools.Select(pool => Pool(pool, activity, brokers?.FirstOrDefault(broker => broker.Pool == pool.Name)))];
+        [.. pools.Select(JsonNode (pool) => Pool(pool, activity, brokers?.FirstOrDefault(broker => broker.Pool == pool.Name)))];
 
     /// <summary>The routes of the listeners that have any.</summary>
-    public static JsonArray Routes(IReadOnlyList<RouteStatistics> routes, Activity activity) => [.. routes.Select(route =>
+    public static JsonArray Routes(IReadOnlyList<RouteStatistics> routes, Activity activity) => [.. routes.Select(JsonNode (route) =>
     {
         var json = new JsonObject
         {
@@ -87,7 +87,7 @@ internal static class StatusJson
 
     /// <summary>The certificates of the listeners.</summary>
     public static JsonArray Certificates(IReadOnlyList<CertificateStatus> certificates) =>
-        [.. certificates.Select(certificate => new JsonObject
+        [.. certificates.Select(JsonNode (certificate) => new JsonObject
         {
             ["listener"] = certificate.Listener,
             ["file"] = certificate.File,

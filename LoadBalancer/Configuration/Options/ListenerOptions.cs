@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using LoadBalancer.Net;
 
@@ -49,6 +50,7 @@ public abstract record ListenerOptions
     private protected abstract IReadOnlyList<string> Reloadable { get; }
 
     /// <summary>The settings that differ from other options and that only a restart can change.</summary>
+    [UnconditionalSuppressMessage("Trimming", "IL2075", Justification = "the program's own assembly is kept whole (TrimmerRootAssembly)")]
     internal IReadOnlyList<string> FixedSettingsThatDiffer(ListenerOptions other)
     {
         // Options of another protocol: only what every listener has can be compared, and Protocol is part of that.
@@ -62,6 +64,7 @@ public abstract record ListenerOptions
     }
 
     /// <summary>Whether all settings of two records are the same.</summary>
+    [UnconditionalSuppressMessage("Trimming", "IL2090", Justification = "the program's own assembly is kept whole (TrimmerRootAssembly)")]
     internal static bool HaveSameSettings<T>(T here, T there) =>
         typeof(T).GetProperties(BindingFlags.Public | BindingFlags.Instance)
             .All(property => IsSame(property.GetValue(here), property.GetValue(there)));

@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Reflection;
 using System.Text.Json.Nodes;
@@ -75,6 +76,7 @@ internal sealed class ConfigurationSchema
         })]),
     };
 
+    [UnconditionalSuppressMessage("Trimming", "IL2067", Justification = "the program's own assembly is kept whole")]
     private JsonObject Record(Type type)
     {
         var defaults = Activator.CreateInstance(type)!;
@@ -86,7 +88,7 @@ internal sealed class ConfigurationSchema
             var schema = Value(property.PropertyType);
             if (isRequired)
             {
-                required.Add(property.Name);
+                required.Add((JsonNode)property.Name);
             }
             else
             {
@@ -166,7 +168,7 @@ internal sealed class ConfigurationSchema
                 names.Add(null);
                 break;
             case { } when schema["type"] is JsonArray types:
-                types.Add("null");
+                types.Add((JsonNode)"null");
                 break;
             case { } when schema["type"] is JsonValue type:
                 schema["type"] = new JsonArray(type.DeepClone(), "null");

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using System.Text.RegularExpressions;
 using System.Xml;
@@ -28,6 +29,7 @@ internal sealed partial class DocumentationFile
     }
 
     /// <summary>The summary of a property, as plain text; null where it has none.</summary>
+    [UnconditionalSuppressMessage("Trimming", "IL2075", Justification = "the program's own assembly is kept whole")]
     public string? Find(PropertyInfo property)
     {
         var owners = property.DeclaringType!.GetInterfaces().Prepend(property.DeclaringType);

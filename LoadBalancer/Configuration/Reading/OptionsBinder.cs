@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Reflection;
 using LoadBalancer.Configuration.Options;
@@ -15,8 +16,14 @@ namespace LoadBalancer.Configuration.Reading;
 /// order in which the user wrote the backends.
 /// </param>
 /// <param name="directory">The directory of the file, for paths that are relative to it.</param>
+[UnconditionalSuppressMessage("Trimming", "IL2067", Justification = KeptWhole)]
+[UnconditionalSuppressMessage("Trimming", "IL2070", Justification = KeptWhole)]
+[UnconditionalSuppressMessage("Trimming", "IL2072", Justification = KeptWhole)]
+[UnconditionalSuppressMessage("AOT", "IL3050", Justification = "each collection that is made here has its type in the options' defaults too")]
 internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable<string> fileOrder, string directory)
 {
+    private const string KeptWhole = "the program's own assembly is kept whole (TrimmerRootAssembly)";
+
     /// <summary>Every setting that a listener can have, by its key, once for each protocol that it is for.</summary>
     private static readonly ILookup<string, (ListenerProtocol Protocol, PropertyInfo Property)> SettingsOfListeners =
         (from protocol in Enum.GetValues<ListenerProtocol>()

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
@@ -22,6 +23,7 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogLa
     public override bool IsEnabled(string name) => name == BadRequest;
 
     /// <inheritdoc/>
+    [UnconditionalSuppressMessage("Trimming", "IL2046", Justification = "it does not look at the value by reflection")]
     public override void Write(string name, object? value)
     {
         if (name != BadRequest || value is not IFeatureCollection features

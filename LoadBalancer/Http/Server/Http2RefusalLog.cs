@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Reflection;
 using Microsoft.AspNetCore.Connections;
@@ -88,6 +89,10 @@ internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, i
         }
     }
 
+    [DynamicDependency(
+        "ErrorCode", "Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http2.Http2ConnectionErrorException",
+        "Microsoft.AspNetCore.Server.Kestrel.Core")]
+    [UnconditionalSuppressMessage("Trimming", "IL2075", Justification = "the property is kept")]
     private string? CodeOf(Exception? error)
     {
         _code ??= error?.GetType().GetProperty("ErrorCode"); // The type is internal, and always the same.
@@ -100,7 +105,7 @@ internal sealed class Http2RefusalLog(ILoggerFactory inner, Action<IPAddress?, i
         error?.Message.Contains("More data received than specified in the Content-Length", StringComparison.Ordinal) == true
         || error?.Message.Contains("Less data received than specified in the Content-Length", StringComparison.Ordinal) == true
         && MayLook() && new StackTrace(error).GetFrames().Any(frame =>
-            frame.GetMethod()?.Name is "OnDataAsync" or "ProcessDataFrameAsync" or "DecodeTrailersAsync");
+            DiagnosticMethodInfo.Create(frame)?.Name is "OnDataAsync" or "ProcessDataFrameAsync" or "DecodeTrailersAsync");
 
     private bool MayLook()
     {
