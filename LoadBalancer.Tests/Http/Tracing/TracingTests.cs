@@ -269,21 +269,24 @@ internal sealed class TracingTests : IDisposable
     private static Task<ConfiguredNode> StartAsync(double sample, string[] backends, string pool, string routes, string listener) =>
         ConfiguredNode.StartRawAsync(Configuration(sample, backends, pool, routes, listener));
 
-    private static string Configuration(double? sample, string[] backends, string pool = "", string routes = "", string listener = "") =>
-        $$"""
+    private static string Configuration(
+        double? sample, string[] backends, string pool = "", string routes = "", string listener = "") => $$"""
         { "LoadBalancer": {
             "Tracing": {{(sample is null ? "null" : FormattableString.Invariant($"{{ \"Sample\": {sample} }}"))}},
             "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web", {{listener}} "Routes": [ {{routes}} ] } },
             "Pools": { "web": { {{pool}} "Backends": {
-                {{string.Join(", ", backends.Index().Select(entry => $"\"b{entry.Index + 1}\": {{ \"Address\": \"{entry.Item}\" }}"))}} } } } } }
+                {{string.Join(", ", backends.Index().Select(Backend))}} } } } } }
         """;
+
+    private static string Backend((int Index, string Item) entry) =>
+        $"\"b{entry.Index + 1}\": {{ \"Address\": \"{entry.Item}\" }}";
 
     private Task<string> AskAsync(ConfiguredNode node, string line, string fields) =>
         RawPeer.ExchangeAsync(node.Port, $"{line} HTTP/1.1\r\nHost: {_host}:{node.Port}\r\n{fields}Connection: close\r\n\r\n");
 
     private List<Activity> Ours()
     {
-        var servers = _ended.Where(span => span.Kind == ActivityKind.Server && (string?)span.GetTagItem("server.address") == _host).ToList();
+        var servers = _ended.Where(span => span.Kind == ActivityKind.Server && _host.Equals(span.GetTagItem("server.address"))).ToList();
         var clients = _ended.Where(span => servers.Exists(server => server.SpanId == span.ParentSpanId));
         return [.. servers, .. clients.OrderBy(span => span.StartTimeUtc)];
     }

@@ -289,11 +289,12 @@ public sealed partial class HttpForwarder
 
     private void EndTrace(HttpContext context, AttemptTrace attempt, bool clientGone, string? broken)
     {
-        if (broken is not null)
+        var error = broken is not null ? Incomplete : clientGone ? AttemptTrace.Cancelled : null;
+        if (error is not null)
         {
-            _tracing?.Find(context)?.SetError(Incomplete);
+            _tracing?.Find(context)?.SetError(error);
         }
-        attempt.End(broken is not null ? Incomplete : clientGone ? AttemptTrace.Cancelled : null);
+        attempt.End(error);
     }
 
     private void CountResponse(HttpContext context, in Attempt sent, long start)
