@@ -181,6 +181,32 @@ internal sealed class TracingTests : IDisposable
     }
 
     [Test]
+    public async Task Client_LeavesBeforeTheAnswer_CancelsBothSpans()
+    {
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            while (await peer.ReadHeadAsync() is not null)
+            {
+                // It never answers.
+            }
+        });
+        await using var node = await StartAsync(1, backend.Address);
+
+        using (var client = await RawPeer.ConnectAsync(node.Port))
+        {
+            await client.SendAsync($"GET / HTTP/1.1\r\nHost: {_host}\r\n\r\n");
+            await Eventually.BeTrueAsync(() => backend.Accepted == 1, "the request is with the backend");
+        }
+
+        var (server, clients) = await SpansAsync(1);
+        foreach (var span in clients.Prepend(server))
+        {
+            Tags(span).Should().Contain("error.type=cancelled").And.NotContain(tag => tag.StartsWith("http.response"));
+            span.Status.Should().Be(ActivityStatusCode.Unset);
+        }
+    }
+
+    [Test]
     public async Task Request_OfARouteThatAnswersItself_HasASpan()
     {
         await using var node = await StartAsync(1, "http://127.0.0.1:1", routes: """{ "Respond": { "Status": 404 } }""");

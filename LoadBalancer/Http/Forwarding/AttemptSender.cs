@@ -48,7 +48,8 @@ internal sealed partial class AttemptSender(
                 hedge?.Observe(elapsed);
             }
             lease.Complete(e.Outcome, e.Message);
-            trace?.End(superseded.IsCancellationRequested ? AttemptTrace.Cancelled : e.Error.Response().ProxyStatus);
+            var isCancelled = superseded.IsCancellationRequested || e.Error == ForwardError.ClientGone;
+            trace?.End(isCancelled ? AttemptTrace.Cancelled : e.Error.Response().ProxyStatus);
             if (e.Outcome != AttemptOutcome.Abandoned)
             {
                 LogAttemptFailed(pool.Name, lease.Backend.Name, e.Error, e.Message);
