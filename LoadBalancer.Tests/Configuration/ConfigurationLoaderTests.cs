@@ -126,9 +126,12 @@ internal sealed class ConfigurationLoaderTests
     }
 
     [TestCase("{}", "LoadBalancer:Listeners: no listener is defined; expected at least one")]
+    [TestCase("{ \"LoadBalancer\": { \"Tracing\": { \"Sample\": 1.5 } } }",
+        "LoadBalancer:Tracing:Sample: '1.5' is out of range; expected 0 to 1")]
     [TestCase("[]", "{file}: is not a JSON object")]
     [TestCase("{ \"LoadBalancer\": 5 }",
-        "LoadBalancer: '5' is not an object; expected { ShutdownTimeout, Listeners, Pools, RateLimits, Authentication, Management }")]
+        "LoadBalancer: '5' is not an object; "
+        + "expected { ShutdownTimeout, Listeners, Pools, RateLimits, Authentication, Tracing, Management }")]
     public void Load_NotAConfiguration_SaysWhy(string json, string error) =>
         Errors(json).Should().Contain(error.Replace("{file}", _file, StringComparison.Ordinal));
 

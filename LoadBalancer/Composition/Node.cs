@@ -8,6 +8,7 @@ using LoadBalancer.Health;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 using LoadBalancer.Tasks;
@@ -32,6 +33,7 @@ internal sealed partial class Node : IHost
     private readonly List<IHostedService> _services = []; // in the order in which the host starts them
     private readonly Stack<IDisposable> _parts = new(); // disposed of with the node, the last first
     private readonly HeartbeatService _heartbeats;
+    private readonly NodeTracing _tracing;
     private readonly AccessLogs _accessLogs;
     private readonly NodeListeners _listeners;
     private readonly WrongTokens? _wrongTokens; // null without a management listener
@@ -53,18 +55,23 @@ internal sealed partial class Node : IHost
             bool Has(ListenerProtocol protocol) => options.Listeners.Values.Any(listener => listener.Protocol == protocol);
             var metrics = Own(new NodeMetrics(() => Pools!.All, Counts, Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks)));
 
+            _tracing = Own(new NodeTracing(loggers.CreateLogger<NodeTracing>()));
+            _tracing.Apply(options.Tracing);
+
             // 3. Pools and their health checks.
             var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
             _heartbeats = Own(new HeartbeatService(time, loggers.CreateLogger<HeartbeatService>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
-            var poolParts = new NodePoolParts(time, healthLog, probes, Errors, metrics.Durations, loggers, lifetime.ApplicationStopping);
+            var poolParts = new NodePoolParts(
+                time, healthLog, probes, Errors, metrics.Durations, _tracing, loggers, lifetime.ApplicationStopping);
             Pools = Own(new NodePools(poolParts, health, _heartbeats));
             using var pools = Pools.Prepare(options.Pools, []);
             Pools.Commit(pools);
 
             // 4. Listeners, which use the pools.
             _accessLogs = Own(new AccessLogs(options.Listeners, time, loggers.CreateLogger<AccessLog>()));
-            _listeners = Own(new NodeListeners(options, pools, Pools, _accessLogs, Errors, metrics.Durations, lifetime, time, loggers));
+            _listeners = Own(new NodeListeners(
+                options, pools, Pools, _accessLogs, Errors, metrics.Durations, _tracing, lifetime, time, loggers));
             var held = Services.GetRequiredService<HeldLines>();
             var listening = new ListenerService(
                 Listeners, held.Release, _listeners.InFlight, () => HostOptions.ShutdownTimeout, time,
@@ -94,7 +101,7 @@ internal sealed partial class Node : IHost
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             IHostedService?[] services =
-                [Management is null ? null : events, Management, otlp, health, _heartbeats, _accessLogs, listening, Reloader];
+                [Management is null ? null : events, Management, otlp, _tracing, health, _heartbeats, _accessLogs, listening, Reloader];
             _services.AddRange(services.OfType<IHostedService>());
         }
         catch
@@ -153,6 +160,7 @@ internal sealed partial class Node : IHost
             Pools.Retire(pools);
         }
         HostOptions.ShutdownTimeout = options.ShutdownTimeout;
+        _tracing.Apply(options.Tracing);
         var needed = _listeners.Apply(options);
         return options.Management == _started.Management ? needed : needed.Append("Management has changed");
     }

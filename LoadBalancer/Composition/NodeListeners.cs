@@ -5,6 +5,7 @@ using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Routes;
 using LoadBalancer.Http.Server;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 using LoadBalancer.Pools;
@@ -21,6 +22,7 @@ internal sealed class NodeListeners : IDisposable
     private readonly AccessLogs _accessLogs;
     private readonly ErrorStatistics _errors;
     private readonly DurationInstruments _durations;
+    private readonly NodeTracing _tracing;
     private readonly IHostApplicationLifetime _lifetime;
     private readonly TimeProvider _time;
     private readonly ILoggerFactory _loggers;
@@ -35,10 +37,10 @@ internal sealed class NodeListeners : IDisposable
     /// <exception cref="StartException">One of them cannot be made; none is left open.</exception>
     public NodeListeners(
         LoadBalancerOptions options, PoolsChange change, NodePools pools, AccessLogs accessLogs, ErrorStatistics errors,
-        DurationInstruments durations, IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
+        DurationInstruments durations, NodeTracing tracing, IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
     {
         (_pools, _accessLogs, _errors, _lifetime, _time, _loggers) = (pools, accessLogs, errors, lifetime, time, loggers);
-        _durations = durations;
+        (_durations, _tracing) = (durations, tracing);
         _guards = new NodeGuards(time, loggers);
         try
         {
@@ -201,7 +203,7 @@ internal sealed class NodeListeners : IDisposable
     // A request passes these from the last line to the first.
     private RequestDelegate Pipeline(string name, HttpListenerOptions listener, bool hasAccessLog, LoadBalancerOptions options)
     {
-        RequestDelegate next = new ProxyMiddleware(_routing[name], hasAccessLog, _time).InvokeAsync;
+        RequestDelegate next = new ProxyMiddleware(_routing[name], hasAccessLog, _time, _tracing).InvokeAsync;
         next = HttpsMiddleware.IsNeeded(listener)
             ? new HttpsMiddleware(next, listener, _routing[name], HttpsPort(options)).InvokeAsync
             : next;

@@ -6,6 +6,7 @@ using LoadBalancer.Health;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Http.Forwarding;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
@@ -267,7 +268,7 @@ internal sealed class NodePool : IDisposable
             : new HttpClient(handler, disposeHandler: false) { Timeout = Timeout.InfiniteTimeSpan };
         var logger = _parts.Loggers.CreateLogger<HttpForwarder>();
         var forwarder = new HttpForwarder(
-            Pool, options, key, client, _parts.Time, _parts.Errors, logger, _parts.Stopping, before?.Forwarder);
+            Pool, options, key, client, _parts.Time, _parts.Errors, logger, _parts.Stopping, before?.Forwarder, _parts.Tracing);
         var keepsProbes = isSameUpstream && options.HealthCheck == before!.Options.HealthCheck;
         return new PoolState(options, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));
     }
@@ -325,11 +326,12 @@ internal sealed class NodePool : IDisposable
 /// <param name="Probes">Sends HTTP probes.</param>
 /// <param name="Errors">Records each error that a client sees.</param>
 /// <param name="Durations">Record the durations of requests and tasks for readers that need each single one.</param>
+/// <param name="Tracing">Has the traces of requests.</param>
 /// <param name="Loggers">Make loggers.</param>
 /// <param name="Stopping">Cancelled when the node stops.</param>
 internal sealed record NodePoolParts(
     TimeProvider Time, HealthLog HealthLog, HttpClient Probes, ErrorStatistics Errors, DurationInstruments Durations,
-    ILoggerFactory Loggers, CancellationToken Stopping)
+    NodeTracing Tracing, ILoggerFactory Loggers, CancellationToken Stopping)
 {
     /// <summary>Held while the members of any pool change: by a new configuration, or by an operator.</summary>
     public Lock Gate { get; } = new();

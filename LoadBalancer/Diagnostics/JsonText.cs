@@ -6,8 +6,8 @@ using System.Text.Json.Nodes;
 namespace LoadBalancer.Diagnostics;
 
 /// <summary>
-/// Writes JSON without the serializer, which finds types by reflection: not in a program that was compiled ahead of time. Apostrophes and the
-/// like are not escaped, because all who get it know that it is JSON.
+/// Writes JSON without the serializer, which finds types by reflection: not in a program that was compiled ahead of time. Apostrophes and
+/// the like are not escaped, because all who get it know that it is JSON.
 /// </summary>
 internal static class JsonText
 {

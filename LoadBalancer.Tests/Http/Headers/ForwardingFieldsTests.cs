@@ -86,6 +86,32 @@ internal sealed class ForwardingFieldsTests
         seen.Should().Be(expected);
     }
 
+    [Test]
+    public async Task Reload_NameForVia_HoldsForTheNextRequest()
+    {
+        var seen = "";
+        await using var backend = await KestrelBackend.StartAsync(
+            context =>
+            {
+                seen = context.Request.Headers.Via.ToString();
+                return context.Response.WriteAsync("ok");
+            },
+            HttpProtocols.Http1);
+        string Configuration(string via) => $$"""
+            { "LoadBalancer": {
+                "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web", "Via": {{via}} } },
+                "Pools": { "web": { "Backends": { "b1": { "Address": "{{backend.Address}}" } } } } } }
+            """;
+        await using var node = await ConfiguredNode.StartRawAsync(Configuration("null"));
+
+        await node.Client.GetStringAsync("/");
+        var before = seen;
+        node.Apply(Configuration("\"edge\""));
+        await node.Client.GetStringAsync("/");
+
+        (before, seen).Should().Be(("", "1.1 edge"));
+    }
+
     [TestCase("X-Real-IP")]
     [TestCase("x-real-ip")]
     [TestCase("X-Forwarded-Port")]

@@ -25,6 +25,12 @@ public sealed record LoadBalancerOptions
     public IReadOnlyDictionary<string, AuthenticationOptions> Authentication { get; init; } =
         new Dictionary<string, AuthenticationOptions>();
 
+    /// <summary>
+    /// Traces of requests, which are sent by OTLP to where <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> in the environment says. Absent: there are
+    /// none.
+    /// </summary>
+    public TracingOptions? Tracing { get; init; }
+
     /// <summary>Where the dashboard, the management API and the metrics are. Absent: there are none.</summary>
     public ManagementOptions? Management { get; init; }
 }

@@ -19,7 +19,7 @@ namespace LoadBalancer.Configuration.Reading;
 [UnconditionalSuppressMessage("Trimming", "IL2067", Justification = KeptWhole)]
 [UnconditionalSuppressMessage("Trimming", "IL2070", Justification = KeptWhole)]
 [UnconditionalSuppressMessage("Trimming", "IL2072", Justification = KeptWhole)]
-[UnconditionalSuppressMessage("AOT", "IL3050", Justification = "each collection that is made here has its type in the options' defaults too")]
+[UnconditionalSuppressMessage("AOT", "IL3050", Justification = "the options' defaults have each type of a collection too")]
 internal sealed class OptionsBinder(List<ConfigurationError> errors, IEnumerable<string> fileOrder, string directory)
 {
     private const string KeptWhole = "the program's own assembly is kept whole (TrimmerRootAssembly)";

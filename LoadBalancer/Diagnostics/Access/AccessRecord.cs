@@ -61,7 +61,7 @@ public sealed class AccessRecord
     public string? Referer { get; init; }
 
     /// <summary>The trace that the request is a part of (<c>traceparent</c>).</summary>
-    public string? TraceId { get; init; }
+    public string? TraceId { get; set; }
 
     /// <summary>The request's own name, where the listener gives it one.</summary>
     public string? RequestId { get; set; }

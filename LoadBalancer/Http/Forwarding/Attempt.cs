@@ -1,4 +1,5 @@
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Pools;
 
@@ -11,6 +12,7 @@ namespace LoadBalancer.Http.Forwarding;
 /// <param name="Error">Why there is no response.</param>
 /// <param name="Cause">The same in words, for the operator.</param>
 /// <param name="SlowerAttempt">Another attempt, which was cancelled; the request must not end before it.</param>
+/// <param name="Trace">Its span, where there is a response and the request is traced.</param>
 internal readonly record struct Attempt(
     Exchange? Exchange, BackendLease Lease, TimeSpan ResponseTime, ForwardError Error = default, string? Cause = null,
-    Task? SlowerAttempt = null);
+    Task? SlowerAttempt = null, AttemptTrace? Trace = null);

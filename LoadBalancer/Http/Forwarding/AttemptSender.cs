@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Transforms;
 using LoadBalancer.Http.Upstream;
 using LoadBalancer.Http.Upstream.Exchanges;
@@ -9,7 +10,8 @@ namespace LoadBalancer.Http.Forwarding;
 
 /// <summary>Sends a request of a pool to one backend or, hedged, to two, and waits for the head of a response.</summary>
 internal sealed partial class AttemptSender(
-    BackendPool pool, UpstreamClient upstream, RetryBudget budget, Hedge? hedge, TimeProvider time, ILogger logger)
+    BackendPool pool, UpstreamClient upstream, RetryBudget budget, Hedge? hedge, TimeProvider time, ILogger logger,
+    NodeTracing? tracing)
 {
     /// <summary>When a request goes to a second backend; null where the pool does not hedge.</summary>
     public Hedge? Hedge => hedge;
@@ -29,12 +31,14 @@ internal sealed partial class AttemptSender(
     public async ValueTask<Attempt> SendAsync(
         HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, RoutedRequest? routed, CancellationToken superseded)
     {
+        var trace = tracing?.Find(context)?.BeginAttempt(pool.Name, lease.Backend, routed?.Target);
         try
         {
-            var exchange = await upstream.SendAsync(context, lease.Backend, body, isPeerTrusted, superseded, routed);
+            var exchange = await upstream.SendAsync(context, lease.Backend, body, isPeerTrusted, superseded, routed, trace);
             var elapsed = lease.ObserveResponse();
             hedge?.Observe(elapsed);
-            return new Attempt(exchange, lease, elapsed);
+            trace?.SetResponse(exchange.Status, exchange.ProtocolVersion);
+            return new Attempt(exchange, lease, elapsed, Trace: trace);
         }
         catch (ForwardException e)
         {
@@ -44,6 +48,8 @@ internal sealed partial class AttemptSender(
                 hedge?.Observe(elapsed);
             }
             lease.Complete(e.Outcome, e.Message);
+            var isCancelled = superseded.IsCancellationRequested || e.Error == ForwardError.ClientGone;
+            trace?.End(isCancelled ? AttemptTrace.Cancelled : e.Error.Response().ProxyStatus);
             if (e.Outcome != AttemptOutcome.Abandoned)
             {
                 LogAttemptFailed(pool.Name, lease.Backend.Name, e.Error, e.Message);
@@ -53,6 +59,7 @@ internal sealed partial class AttemptSender(
         catch
         {
             lease.Dispose();
+            trace?.End(ForwardError.Internal.Response().ProxyStatus);
             throw;
         }
     }
@@ -96,6 +103,7 @@ internal sealed partial class AttemptSender(
     {
         var late = await slower;
         late.Exchange?.Dispose();
+        late.Trace?.End(AttemptTrace.Cancelled);
         late.Lease.Dispose();
     }
 

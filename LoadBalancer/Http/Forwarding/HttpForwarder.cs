@@ -4,6 +4,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Transforms;
 using LoadBalancer.Http.Upstream;
 using LoadBalancer.Http.Upstream.Exchanges;
@@ -19,6 +20,8 @@ namespace LoadBalancer.Http.Forwarding;
 /// </summary>
 public sealed partial class HttpForwarder
 {
+    private const string Incomplete = "http_response_incomplete"; // RFC 9209 section 2.3.15
+
     private readonly BackendPool _pool;
     private readonly PoolOptions _options;
     private readonly RetryBudget _budget;
@@ -28,6 +31,7 @@ public sealed partial class HttpForwarder
     private readonly ErrorStatistics _errors;
     private readonly CancellationToken _stopping;
     private readonly ILogger _logger;
+    private readonly NodeTracing? _tracing;
 
     /// <summary>Makes the forwarder of a pool.</summary>
     /// <param name="pool">Chooses the backends.</param>
@@ -39,15 +43,18 @@ public sealed partial class HttpForwarder
     /// <param name="logger">Gets each failed attempt, once.</param>
     /// <param name="stopping">Cancelled when the node is to stop; from then on every response ends its connection.</param>
     /// <param name="before">The forwarder that it replaces; budget and response times are taken over where the options are equal.</param>
+    /// <param name="tracing">Has the traces of requests; null: none is traced.</param>
     public HttpForwarder(
         BackendPool pool, PoolOptions options, byte[]? stickyKey, HttpClient client, TimeProvider time, ErrorStatistics errors,
-        ILogger<HttpForwarder> logger, CancellationToken stopping, HttpForwarder? before = null)
+        ILogger<HttpForwarder> logger, CancellationToken stopping, HttpForwarder? before = null,
+        NodeTracing? tracing = null)
     {
         (_pool, _options, _time, _errors, _stopping, _logger) = (pool, options, time, errors, stopping, logger);
         _budget = before?._options.Retry.Budget == options.Retry.Budget ? before._budget : new RetryBudget(options.Retry.Budget, time);
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, stickyKey!) : null;
         var upstream = new UpstreamClient(client);
-        _sender = new AttemptSender(pool, upstream, _budget, HedgeOf(options, before), time, logger);
+        _sender = new AttemptSender(pool, upstream, _budget, HedgeOf(options, before), time, logger, tracing);
+        _tracing = tracing;
         Mirrors = new MirrorSender(pool, upstream, options, time, logger);
     }
 
@@ -229,11 +236,16 @@ public sealed partial class HttpForwarder
                     await exchange.EndUploadAsync();
                 }
                 Complete(context, exchange, lease, clientGone, broken, record);
+                if (sent.Trace is not null)
+                {
+                    EndTrace(context, sent.Trace, clientGone, broken);
+                }
             }
             CountResponse(context, sent, start);
         }
         finally
         {
+            sent.Trace?.End();
             if (body is not null)
             {
                 await exchange.EndUploadAsync(); // It reads the request too, if the response could not be relayed.
@@ -261,7 +273,7 @@ public sealed partial class HttpForwarder
             // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us. Where the client counts
             // as gone here, the route's own limit is over. Neither says anything about the backend.
             lease.Complete(clientGone || exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken);
-            record?.Error = "http_response_incomplete"; // RFC 9209 section 2.3.15
+            record?.Error = Incomplete;
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
             // The client must see that its response is not complete.
             if (exchange.ResetCode is { } code && context.Features.Get<IHttpResetFeature>() is { } stream)
@@ -280,6 +292,16 @@ public sealed partial class HttpForwarder
         }
     }
 
+    private void EndTrace(HttpContext context, AttemptTrace attempt, bool clientGone, string? broken)
+    {
+        var error = broken is not null ? Incomplete : clientGone ? AttemptTrace.Cancelled : null;
+        if (error is not null)
+        {
+            _tracing?.Find(context)?.SetError(error);
+        }
+        attempt.End(error);
+    }
+
     private void CountResponse(HttpContext context, in Attempt sent, long start)
     {
         var status = sent.Exchange!.Status;
@@ -296,7 +318,8 @@ public sealed partial class HttpForwarder
     private Task RespondWithErrorAsync(
         HttpContext context, ForwardError error, long start, RoutedRequest? routed, string? cause = null)
     {
-        var (status, message, _) = error.Response();
+        var (status, message, proxyStatus) = error.Response();
+        _tracing?.Find(context)?.SetError(error == ForwardError.ClientGone ? AttemptTrace.Cancelled : proxyStatus);
         if (error is ForwardError.Busy or ForwardError.QueueTimeout)
         {
             _pool.Statistics.CountQueueRefusal();

@@ -32,7 +32,8 @@ internal static class ForwardingFields
     /// <param name="context">The client's request.</param>
     /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
     /// <param name="via">The name of this proxy in Via; null: no Via is added.</param>
-    public static void Write<TWriter>(ref TWriter to, HttpContext context, bool isPeerTrusted, ViaName? via)
+    /// <param name="traceParent">The span of the attempt, where the request is traced (W3C Trace Context).</param>
+    public static void Write<TWriter>(ref TWriter to, HttpContext context, bool isPeerTrusted, ViaName? via, string? traceParent)
         where TWriter : struct, IFieldWriter
     {
         var headers = context.Request.Headers;
@@ -58,6 +59,10 @@ internal static class ForwardingFields
         if (via is not null)
         {
             to.AddField(HeaderNames.Via, headers.Via, via.For(context.Request.Protocol));
+        }
+        if (traceParent is not null)
+        {
+            to.AddField(HeaderNames.TraceParent, default, traceParent);
         }
     }
 }

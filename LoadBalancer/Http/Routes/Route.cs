@@ -31,6 +31,7 @@ internal sealed class Route
         (Order, Name, _rejections) = (order, options.Name ?? $"{order + 1}", parts.Rejections);
         _conditions = RouteConditions.Of(options);
         Statistics = parts.Statistics(Name);
+        Path = options.Path ?? options.PathPattern;
         _guards = RouteGuards.Of(listener, options, parts.Limiters, parts.Authenticators);
         _isLogged = options.AccessLog;
         _rules = RulesOf(options, Name, listener);
@@ -66,6 +67,9 @@ internal sealed class Route
 
     /// <summary>The forwarder, where the route changes nothing and a request goes straight to it.</summary>
     public HttpForwarder? Plain { get; }
+
+    /// <summary>The path, or pattern, that it is for; null where it has none.</summary>
+    public string? Path { get; }
 
     /// <summary>Counts its requests; null where the listener has no routes.</summary>
     public RouteStatistics? Statistics { get; }

@@ -14,7 +14,8 @@ namespace LoadBalancer.Http.Server;
 /// completed (<see cref="BadRequestTransport"/>). Kestrel reports them by a diagnostic event only. The line in the log has what Kestrel
 /// has read of the request by then, and <c>-</c> for the rest.
 /// </summary>
-internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogLayout layout, ErrorStatistics? errors, TimeProvider time)
+internal sealed class BadRequestLog(
+    string listener, AccessLog? log, Func<AccessLogLayout> layout, ErrorStatistics? errors, TimeProvider time)
     : DiagnosticSource
 {
     private const string BadRequest = "Microsoft.AspNetCore.Server.Kestrel.BadRequest";
@@ -46,7 +47,7 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogLa
             var isHttp2 = HttpProtocol.IsHttp2(request?.Protocol ?? ""); // where the response has no body
             log?.Write(new AccessRecord
             {
-                Layout = layout,
+                Layout = layout(),
                 Time = time.GetUtcNow(),
                 Client = features.Get<IHttpConnectionFeature>()?.RemoteIpAddress?.Unmap(),
                 Method = OrDash(request?.Method),
@@ -67,7 +68,7 @@ internal sealed class BadRequestLog(string listener, AccessLog? log, AccessLogLa
         errors?.Add(status, $"listener '{listener}'", null, null, cause);
         log?.Write(new AccessRecord
         {
-            Layout = layout,
+            Layout = layout(),
             Time = time.GetUtcNow(),
             Client = client?.Unmap(),
             Method = "-",

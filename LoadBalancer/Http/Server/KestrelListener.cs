@@ -36,6 +36,7 @@ public sealed class KestrelListener : IListener
     private readonly HttpListenerOptions _options;
     private readonly PipelineApplication _application;
     private readonly HeadCheck _headCheck;
+    private volatile AccessLogLayout _layout;
     private readonly Http2RefusalLog? _http2Refusals; // null where only HTTP/1.1 is spoken
     private readonly ProxyHeaderMiddleware? _proxyHeader;
     private readonly PrefaceMiddleware? _preface;
@@ -60,7 +61,8 @@ public sealed class KestrelListener : IListener
         TimeProvider time, ILoggerFactory loggers)
     {
         (Name, _options, _logger) = (name, options, loggers.CreateLogger<KestrelListener>());
-        var layout = AccessLogLayout.Of(options);
+        _layout = AccessLogLayout.Of(options);
+        Func<AccessLogLayout> layout = () => _layout;
         _headCheck = new HeadCheck(name, options, SpeaksHttp2, errors);
         _application = new PipelineApplication(pipeline, accessLog, layout, time, _headCheck);
         _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
@@ -123,6 +125,7 @@ public sealed class KestrelListener : IListener
             limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
             HeadLimits.Apply(limits, http.HeaderLimits, SpeaksHttp2);
             _headCheck.Apply(http);
+            _layout = AccessLogLayout.Of(http);
         }
         return _options.FixedSettingsThatDiffer(options);
     }

@@ -1,6 +1,7 @@
 using System.Security.Authentication;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections.Features;
@@ -17,11 +18,12 @@ namespace LoadBalancer.Http.Server;
 /// </summary>
 /// <param name="pipeline">Answers the requests.</param>
 /// <param name="log">The listener's access log, if it has one.</param>
-/// <param name="layout">What is in its lines.</param>
+/// <param name="layout">What is in its lines now.</param>
 /// <param name="time">The clock.</param>
 /// <param name="check">Checks the heads of requests before.</param>
 internal sealed class PipelineApplication(
-    RequestDelegate pipeline, AccessLog? log, AccessLogLayout layout, TimeProvider time, HeadCheck check) : IHttpApplication<RequestSlot>
+    RequestDelegate pipeline, AccessLog? log, Func<AccessLogLayout> layout, TimeProvider time, HeadCheck check)
+    : IHttpApplication<RequestSlot>
 {
     private volatile ErrorPages? _errorPages;
 
@@ -76,15 +78,17 @@ internal sealed class PipelineApplication(
             log!.Write(record);
         }
         context.CountAnswer(time);
+        context.Trace?.End(context.Context);
         context.End();
     }
 
     private AccessRecord BeginRecord(HttpContext context)
     {
-        var headers = layout.NeedsHead ? context.Request.Headers : null;
+        var lines = layout();
+        var headers = lines.NeedsHead ? context.Request.Headers : null;
         return new()
         {
-            Layout = layout,
+            Layout = lines,
             Time = time.GetUtcNow(),
             Start = time.GetTimestamp(),
             Client = check.ClientOf(context.Request),
@@ -132,6 +136,9 @@ internal sealed class RequestSlot(IFeatureCollection features)
     /// <summary>The request's line in the access log, where there is one.</summary>
     public AccessRecord? Record { get; set; }
 
+    /// <summary>The request's trace; null where it is not traced.</summary>
+    public RequestTrace? Trace { get; set; }
+
     /// <summary>Lets the request be counted for its route.</summary>
     public void CountFor(RouteStatistics route, TimeProvider time) => (_route, _start) = (route, time.GetTimestamp());
 
@@ -168,6 +175,7 @@ internal sealed class RequestSlot(IFeatureCollection features)
             Context.Features.Set(this); // Kestrel removes it as the next request begins.
         }
         Record = null;
+        Trace = null;
         Boundary?.EndRequest(Context.Features);
         Context.Uninitialize();
         if (leavesBody)

@@ -15,7 +15,7 @@ namespace LoadBalancer.Http.Server;
 /// shows that, and would show nothing that helps otherwise. The request is logged and counted as others that are refused.
 /// </summary>
 internal sealed class PlainRequestRefusal(
-    string listener, AccessLog? log, AccessLogLayout layout, ErrorStatistics? errors, TimeProvider time)
+    string listener, AccessLog? log, Func<AccessLogLayout> layout, ErrorStatistics? errors, TimeProvider time)
 {
     private const int LongestHead = 8 * 1024;
     private const string Body = "The plain HTTP request was sent to an HTTPS port\n";
@@ -42,7 +42,7 @@ internal sealed class PlainRequestRefusal(
         errors?.Add(400, $"listener '{listener}'", line.Method, line.Target, "plain HTTP was sent to a port that speaks TLS");
         log?.Write(new AccessRecord
         {
-            Layout = layout,
+            Layout = layout(),
             Time = time.GetUtcNow(),
             Client = (connection.RemoteEndPoint as IPEndPoint)?.Address.Unmap(),
             Method = line.Method,

@@ -1,6 +1,7 @@
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Routes;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Transforms;
 using LoadBalancer.Pools;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
@@ -11,7 +12,8 @@ namespace LoadBalancer.Http.Server;
 /// <param name="routing">The listener's routing.</param>
 /// <param name="hasAccessLog">Whether requests are logged.</param>
 /// <param name="time">The clock.</param>
-public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog, TimeProvider time)
+/// <param name="tracing">Decides which requests are traced.</param>
+public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog, TimeProvider time, NodeTracing tracing)
 {
     /// <summary>Serves the request.</summary>
     public Task InvokeAsync(HttpContext context)
@@ -30,6 +32,13 @@ public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog, TimeProv
         if (route.Statistics is { } statistics)
         {
             (context.Features as IHostContextContainer<RequestSlot>)?.HostContext?.CountFor(statistics, time);
+        }
+        if (tracing.IsOn && tracing.Begin(context) is { } trace)
+        {
+            trace.Describe(RequestRules.Client(listener, context.Request, isPeerTrusted), route.Name, route.Path);
+            context.Features.Set(trace);
+            (context.Features as IHostContextContainer<RequestSlot>)?.HostContext?.Trace = trace;
+            record?.TraceId = trace.TraceId;
         }
         return route.Plain is not { } forwarder
             ? route.InvokeAsync(new RouteInput(context.Request, listener, isPeerTrusted), record)

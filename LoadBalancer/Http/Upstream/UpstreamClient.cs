@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Transforms;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Http.Upstream.Http1;
@@ -33,12 +34,13 @@ internal sealed class UpstreamClient(HttpClient client)
     /// <param name="isPeerTrusted">Whether the peer is a trusted proxy.</param>
     /// <param name="superseded">Cancelled when another attempt at the same request was faster.</param>
     /// <param name="routed">What the request's route changes; null where it changes nothing.</param>
+    /// <param name="trace">The attempt's span; null where it is not traced.</param>
     /// <returns>The exchange; the head of the response was read.</returns>
     /// <exception cref="ForwardException">There is no response.</exception>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<Exchange> SendAsync(
         HttpContext context, Backend backend, RequestBody? body, bool isPeerTrusted, CancellationToken superseded,
-        RoutedRequest? routed = null)
+        RoutedRequest? routed = null, AttemptTrace? trace = null)
     {
         ForwardException? before = null;
         for (int refusals = 0, goAways = 0; ;)
@@ -49,6 +51,7 @@ internal sealed class UpstreamClient(HttpClient client)
                 WantsHttp1 = before is { IsOtherVersion: true },
                 Superseded = superseded,
                 Routed = routed,
+                Trace = trace,
             };
             Exchange? exchange = null;
             try

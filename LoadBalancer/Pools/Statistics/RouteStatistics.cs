@@ -3,7 +3,9 @@ namespace LoadBalancer.Pools.Statistics;
 /// <summary>What was answered to the requests of one route, whoever has answered: a backend, a guard, the route itself.</summary>
 /// <param name="listener">The listener's name.</param>
 /// <param name="route">The route's name; empty for the requests that no route took.</param>
-/// <param name="routes">How many routes the listener has. The more there are, the fewer counters each has, so that memory is bounded.</param>
+/// <param name="routes">
+/// How many routes the listener has. The more there are, the fewer counters each has, so that memory is bounded.
+/// </param>
 /// <param name="instruments">Where each duration is recorded too.</param>
 public sealed class RouteStatistics(string listener, string route, int routes, DurationInstruments instruments)
 {

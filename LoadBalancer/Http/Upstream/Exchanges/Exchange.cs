@@ -30,6 +30,9 @@ internal abstract class Exchange(ForwardRequest request, TimeProvider time) : Ht
     /// <summary>The response's status; 0 until its head was read.</summary>
     public abstract int Status { get; }
 
+    /// <summary>The version of HTTP that the backend speaks.</summary>
+    public virtual string ProtocolVersion => "1.1";
+
     /// <summary>How many bytes of the response's body were passed on to the client.</summary>
     public long BytesRelayed { get; set; }
 

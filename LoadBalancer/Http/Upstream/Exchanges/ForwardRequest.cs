@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Transforms;
 using LoadBalancer.Pools;
 using Microsoft.AspNetCore.Http.Features;
@@ -35,6 +36,9 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
 
     /// <summary>What the request's route changes; null where it changes nothing.</summary>
     public RoutedRequest? Routed { get; init; }
+
+    /// <summary>The attempt's span; null where it is not traced.</summary>
+    public AttemptTrace? Trace { get; init; }
 
     /// <summary>The time-outs, where its route has others than the pool.</summary>
     public TimeoutOptions? Timeouts => Routed?.Timeouts;

@@ -43,7 +43,8 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         var named = HeaderRules.NamedByConnection(headers.Connection);
         foreach (var (name, values) in headers)
         {
-            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Replaces(name) != true)
+            if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Replaces(name) != true
+                && request.Trace?.Replaces(name) != true)
             {
                 if (!RequestRules.IsFieldName(name))
                 {
@@ -60,7 +61,7 @@ internal struct RequestHeadWriter : IFieldWriter, IDisposable
         }
         WriteFraming(request);
         WriteConnection(request, headers);
-        ForwardingFields.Write(ref this, context, request.IsPeerTrusted, _routed?.Rules.Via);
+        ForwardingFields.Write(ref this, context, request.IsPeerTrusted, _routed?.Rules.Via, request.Trace?.TraceParent);
         foreach (var (name, value) in _routed?.NewFields(request.Backend.Name) ?? [])
         {
             BeginField(name, default);

@@ -51,6 +51,9 @@ internal sealed class Http2Exchange : Exchange, IUploadTarget
     public override int Status => _status;
 
     /// <inheritdoc/>
+    public override string ProtocolVersion => "2";
+
+    /// <inheritdoc/>
     public override bool IsUploadRefused => _upload is { IsRefused: true };
 
     /// <inheritdoc/>

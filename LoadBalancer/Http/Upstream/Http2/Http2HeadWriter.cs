@@ -53,6 +53,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         {
             // RFC 8441 section 5: the key of a WebSocket's handshake is not used over HTTP/2.
             if (HeaderRules.IsForwarded(name, request.IsPeerTrusted) && named?.Contains(name) != true && _routed?.Replaces(name) != true
+                && request.Trace?.Replaces(name) != true
                 && !(request.IsHttp2Upgrade && name.Equals(HeaderNames.SecWebSocketKey, StringComparison.OrdinalIgnoreCase)))
             {
                 foreach (var value in values)
@@ -69,7 +70,7 @@ internal struct Http2HeadWriter : IFieldWriter, IDisposable
         {
             Field(HeaderNames.ContentLength, length.ToString(CultureInfo.InvariantCulture));
         }
-        ForwardingFields.Write(ref this, context, request.IsPeerTrusted, _routed?.Rules.Via);
+        ForwardingFields.Write(ref this, context, request.IsPeerTrusted, _routed?.Rules.Via, request.Trace?.TraceParent);
         foreach (var (name, value) in _routed?.NewFields(request.Backend.Name) ?? [])
         {
             Field(name, value);
