@@ -38,7 +38,7 @@ internal sealed partial class AttemptSender(
             var elapsed = lease.ObserveResponse();
             hedge?.Observe(elapsed);
             trace?.SetResponse(exchange.Status, exchange.ProtocolVersion);
-            return new Attempt(exchange, lease, elapsed, Trace: trace);
+            return new Attempt(exchange, lease, elapsed);
         }
         catch (ForwardException e)
         {
@@ -54,7 +54,7 @@ internal sealed partial class AttemptSender(
             {
                 LogAttemptFailed(pool.Name, lease.Backend.Name, e.Error, e.Message);
             }
-            return new Attempt(null, lease, default, e.Error, $"backend '{lease.Backend.Name}': {e.Message}");
+            return new Attempt(null, lease, default, new AttemptFailure(e.Error, $"backend '{lease.Backend.Name}': {e.Message}"));
         }
         catch
         {
@@ -102,8 +102,8 @@ internal sealed partial class AttemptSender(
     private static async Task ReleaseAsync(Task<Attempt> slower)
     {
         var late = await slower;
+        late.Exchange?.Trace?.End(AttemptTrace.Cancelled);
         late.Exchange?.Dispose();
-        late.Trace?.End(AttemptTrace.Cancelled);
         late.Lease.Dispose();
     }
 

@@ -84,7 +84,7 @@ public sealed partial class HttpForwarder
         HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash, RoutedRequest? routed = null)
     {
         var start = _time.GetTimestamp();
-        using var ending = routed;
+        Exception? unexpected = null;
         try
         {
             // 1. Reject a request that must not be forwarded, or is in a loop.
@@ -99,12 +99,10 @@ public sealed partial class HttpForwarder
 
             _budget.CountRequest();
             routed?.BeginForwarding(_pool.Name, _options.Timeouts, _time);
-            var maxAttempts = routed?.Rules.Attempts ?? _options.Retry.Attempts;
             var own = UpstreamClient.BoundBackend(context, _pool) ?? _sticky?.Find(context.Request);
-            var error = ForwardError.NoBackend;
-            string? cause = null;
+            var failure = AttemptFailure.NoBackend;
             List<Backend>? tried = null;
-            for (var attempts = 0; attempts < maxAttempts;)
+            for (var attempts = 0; attempts < MaxAttempts(routed);)
             {
                 // 2. Choose a backend that was not tried yet, the client's own first; where all are at their limit wait in the queue.
                 var selection = new SelectionContext(tried, clientHash);
@@ -114,7 +112,8 @@ public sealed partial class HttpForwarder
                         selection, _options.Queue.Timeout, _time, routed?.Ended ?? context.RequestAborted);
                     if (!admission.IsAdmitted)
                     {
-                        error = tried is null ? ErrorOf(admission.Rejection) : error; // What became of the request itself says more.
+                        // What became of the request itself says more.
+                        failure = tried is null ? new AttemptFailure(ErrorOf(admission.Rejection)) : failure;
                         break;
                     }
                     lease = admission.Lease;
@@ -138,38 +137,48 @@ public sealed partial class HttpForwarder
                 }
 
                 // 4. Go on to the next backend, where it is safe for the client.
-                (error, cause) = (sent.Error, sent.Cause);
-                (tried ??= []).Add(lease.Backend);
+                failure = sent.Failure!;
+                (tried ??= []).Add(sent.Lease.Backend);
                 if (record is not null)
                 {
-                    (record.Pool, record.Backend) = (_pool.Name, lease.Backend.Name);
+                    (record.Pool, record.Backend) = (_pool.Name, sent.Lease.Backend.Name);
                 }
-                if (error.Outcome() == AttemptOutcome.Abandoned || body is { IsUsedUp: true })
+                if (failure.Error.Outcome() == AttemptOutcome.Abandoned || body is { IsUsedUp: true })
                 {
                     break;
                 }
-                if (error.Outcome() == AttemptOutcome.ConnectFailed)
+                if (failure.Error.Outcome() == AttemptOutcome.ConnectFailed)
                 {
                     continue; // Nothing was sent: always safe, and no load on a backend.
                 }
                 attempts++;
-                if (error != ForwardError.ResponseHead || !RequestRules.IsIdempotent(context.Request.Method)
-                    || attempts == maxAttempts || !_budget.TryTakeRetry())
+                if (failure.Error != ForwardError.ResponseHead || !RequestRules.IsIdempotent(context.Request.Method)
+                    || attempts == MaxAttempts(routed) || !_budget.TryTakeRetry())
                 {
                     break;
                 }
             }
-            if (error == ForwardError.ClientGone && routed is { IsLate: true })
+            if (failure.Error == ForwardError.ClientGone && routed is { IsLate: true })
             {
-                (error, cause) = (ForwardError.ResponseTimeout, routed.LateReason);
+                failure = new AttemptFailure(ForwardError.ResponseTimeout, routed.LateReason);
             }
-            await RespondWithErrorAsync(context, error, start, routed, cause);
+            await RespondWithErrorAsync(context, failure.Error, start, routed, failure.Cause);
         }
         catch (Exception e) when (e is not Microsoft.AspNetCore.Http.BadHttpRequestException) // Kestrel answers these itself.
         {
-            await EndUnexpectedAsync(context, e, start, routed);
+            unexpected = e;
+        }
+        finally
+        {
+            routed?.Dispose();
+        }
+        if (unexpected is not null)
+        {
+            await EndUnexpectedAsync(context, unexpected, start, routed);
         }
     }
+
+    private int MaxAttempts(RoutedRequest? routed) => routed?.Rules.Attempts ?? _options.Retry.Attempts;
 
     private Hedge? HedgeOf(PoolOptions options, HttpForwarder? before) =>
         options.Hedge is not { } hedge ? null
@@ -236,16 +245,16 @@ public sealed partial class HttpForwarder
                     await exchange.EndUploadAsync();
                 }
                 Complete(context, exchange, lease, clientGone, broken, record);
-                if (sent.Trace is not null)
+                if (exchange.Trace is { } trace)
                 {
-                    EndTrace(context, sent.Trace, clientGone, broken);
+                    EndTrace(context, trace, clientGone, broken);
                 }
             }
             CountResponse(context, sent, start);
         }
         finally
         {
-            sent.Trace?.End();
+            exchange.Trace?.End();
             if (body is not null)
             {
                 await exchange.EndUploadAsync(); // It reads the request too, if the response could not be relayed.

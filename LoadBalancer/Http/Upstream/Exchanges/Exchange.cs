@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Transforms;
 
 namespace LoadBalancer.Http.Upstream.Exchanges;
@@ -29,6 +30,9 @@ internal abstract class Exchange(ForwardRequest request, TimeProvider time) : Ht
 
     /// <summary>The response's status; 0 until its head was read.</summary>
     public abstract int Status { get; }
+
+    /// <summary>The span of its attempt, where the request is traced.</summary>
+    public AttemptTrace? Trace => request.Trace;
 
     /// <summary>The version of HTTP that the backend speaks.</summary>
     public virtual string ProtocolVersion => "1.1";
