@@ -21,6 +21,13 @@ internal sealed class GuardValidatorTests
             "Authentication": { "some": { "Type": "Forward", "Address": "http://127.0.0.1:1/", "CopyHeaders": [ "{{field}}" ] } },
             """).Should().ContainSingle().Which.Should().Be($"LoadBalancer:Authentication:some:CopyHeaders:0: {field} cannot be changed");
 
+    [TestCase("\"Type\": \"Basic\", \"UsersFile\"")]
+    [TestCase("\"Type\": \"Jwt\", \"KeysFile\"")]
+    public void Load_PathOfUsersOrKeys_IsRelativeToTheConfiguration(string setting) =>
+        Errors($$"""
+            "Authentication": { "some": { {{setting}}: "none/such" } },
+            """).Should().ContainSingle().Which.Should().Contain($"'{Path.Combine(Path.GetDirectoryName(_file)!, "none/such")}'");
+
     private List<string> Errors(string guards)
     {
         File.WriteAllText(_file, $$"""

@@ -20,6 +20,7 @@ public sealed record AuthenticationOptions
     public AuthenticationType Type { get; init; }
 
     /// <summary>Basic: a file of lines <c>name:hash</c> with bcrypt hashes, as <c>htpasswd -B</c> writes them. Required.</summary>
+    [BesideConfiguration]
     public string? UsersFile { get; init; }
 
     /// <summary>Basic: what browsers show when they ask for the password. Null (the default): the name of this section.</summary>
@@ -29,6 +30,7 @@ public sealed record AuthenticationOptions
     public bool Forward { get; init; }
 
     /// <summary>Jwt: a file with a JSON Web Key Set (RFC 7517) of RSA or EC keys. This or <see cref="KeysAddress"/> is required.</summary>
+    [BesideConfiguration]
     public string? KeysFile { get; init; }
 
     /// <summary>Jwt: where such a set is fetched, for example <c>https://id.example.com/jwks.json</c>.</summary>

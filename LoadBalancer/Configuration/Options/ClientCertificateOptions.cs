@@ -7,6 +7,7 @@ public sealed record ClientCertificateOptions
     /// A PEM file of the authorities that issue the clients' certificates, down to the root; a changed file is read again within seconds.
     /// Required.
     /// </summary>
+    [BesideConfiguration]
     public string AuthorityFile { get; init; } = null!;
 
     /// <summary>Whether a client must have one. Default Require.</summary>
