@@ -22,7 +22,7 @@ internal sealed class GuardValidatorTests
             """).Should().ContainSingle().Which.Should().Be($"LoadBalancer:Authentication:some:CopyHeaders:0: {field} cannot be changed");
 
     [TestCase("\"Type\": \"Basic\", \"UsersFile\"")]
-    [TestCase("\"Type\": \"Jwt\", \"KeysFile\"")]
+    [TestCase("\"Type\": \"Jwt\", \"Issuer\": \"a\", \"Audience\": \"b\", \"KeysFile\"")]
     public void Load_PathOfUsersOrKeys_IsRelativeToTheConfiguration(string setting) =>
         Errors($$"""
             "Authentication": { "some": { {{setting}}: "none/such" } },
