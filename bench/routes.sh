@@ -1,7 +1,7 @@
-# The scenarios routes and logins of run.sh, which reads this file: what a route costs that changes requests and limits them, and what
-# wrong passwords on one route cost the clients of another.
+# The scenarios routes, logins and traces of run.sh, which reads this file: what a route costs that changes requests and limits them, what
+# wrong passwords on one route cost the clients of another, and what traces of one request in a hundred cost.
 
-port+=([nginx+routes]=9160 [ours+routes]=9161 [ours+logins]=9162)
+port+=([nginx+routes]=9180 [ours+routes]=9181 [ours+logins]=9182 [ours+traces]=9183 [collector]=9184)
 
 write_route_configurations() {
   cat > "$work/nginx+routes.conf" <<END
@@ -52,6 +52,28 @@ routes() {
   interleave "104 bytes, 64 connections, a route that changes and counts" 64 api/small nginx nginx+routes ours ours+routes
   end nginx+routes
   end ours+routes
+}
+
+# With a collector that takes everything.
+traces() {
+  sed -e 's/"LoadBalancer": {/"LoadBalancer": { "Tracing": { "Sample": 0.01 },/' -e "s/:${port[ours]}\"/:${port[ours+traces]}\"/" \
+    "$work/ours.json" > "$work/ours+traces.json"
+  python3 -c "
+import http.server, socketserver
+class Collector(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers['Content-Length']))
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *args): pass
+http.server.HTTPServer(('127.0.0.1', ${port[collector]}), Collector).serve_forever()" &
+  pid[collector]=$!
+  # Of traces only: where metrics are sent too, they cost something of their own.
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:${port[collector]}/v1/traces" OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf \
+    start ours+traces
+  interleave "104 bytes, 64 connections, traces of 1 %" 64 small ours ours+traces
+  end ours+traces
+  end collector
 }
 
 # Requests of an open route, alone and while 200 wrong passwords a second are sent to another route.

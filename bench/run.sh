@@ -3,7 +3,7 @@
 # results as a Markdown table. README.md says what its rows mean.
 #
 #   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]
-#   scenarios: small many large gzip log routes logins idle huge start policies tcp broker h2 grpc tls
+#   scenarios: small many large gzip log routes logins traces idle huge start policies tcp broker h2 grpc tls
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
     *) scenarios+=("$1"); shift ;;
   esac
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large gzip log routes logins idle huge start policies tcp broker h2 grpc tls)
+[ ${#scenarios[@]} -gt 0 ] || scenarios=(small many large gzip log routes logins traces idle huge start policies tcp broker h2 grpc tls)
 
 missing=()
 for tool in nginx haproxy wrk curl; do
@@ -373,7 +373,10 @@ print_table() { # medians, and the ratios to the two others
     function show(v) { return v == "" ? "" : sprintf(v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v) }
     function ratio(a, b) { return a == "" || b == "" || b == 0 ? "" : sprintf("%.2f", a / b) }
     function median(key) { return n[key] ? (values[key, int((n[key] + 1) / 2)] + values[key, int(n[key] / 2) + 1]) / 2 : "" }
-    BEGIN { multiples["+log"] = "the log on"; multiples["+routes"] = "the route"; multiples["+logins"] = "the wrong passwords" }
+    BEGIN {
+      multiples["+log"] = "the log on"; multiples["+routes"] = "the route"
+      multiples["+logins"] = "the wrong passwords"; multiples["+traces"] = "the traces"
+    }
     FILENAME == "-" { sub(/[+]gzip/, "", $2); key = $1 FS $3 FS $2; values[key, ++n[key]] = $4; next }
     {
       row = $1 FS $3
@@ -435,7 +438,7 @@ for scenario in "${scenarios[@]}"; do
     start) start_up ;;
     broker) ./broker.sh --rounds "$rounds" --seconds "$seconds" > "$work/broker.md" ;; # a table of its own
     tls) ./tls.sh --rounds "$rounds" --seconds "$seconds" > "$work/tls.md" ;; # the same
-    small | many | large | gzip | log | routes | logins | idle | huge | policies | tcp | h2 | grpc) "$scenario" ;;
+    small | many | large | gzip | log | routes | logins | traces | idle | huge | policies | tcp | h2 | grpc) "$scenario" ;;
     *) echo "no scenario '$scenario'" >&2; exit 1 ;;
   esac
 done
