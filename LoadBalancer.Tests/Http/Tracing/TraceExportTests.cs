@@ -7,8 +7,9 @@ namespace LoadBalancer.Tests.Http.Tracing;
 [NonParallelizable] // The environment is the process's.
 internal sealed class TraceExportTests
 {
-    [Test]
-    public async Task Stop_ACollectorIsNamed_ItGetsTheSpans()
+    [TestCase("", "")]
+    [TestCase("TRACES_", "/v1/traces")]
+    public async Task Stop_ACollectorIsNamed_ItGetsTheSpans(string signal, string path)
     {
         var received = new TaskCompletionSource<string>();
         await using var collector = await KestrelBackend.StartAsync(
@@ -23,8 +24,8 @@ internal sealed class TraceExportTests
             },
             HttpProtocols.Http1);
         await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        Environment.SetEnvironmentVariable("OTEL_EXPORTER_OTLP_ENDPOINT", collector.Address);
-        Environment.SetEnvironmentVariable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+        Environment.SetEnvironmentVariable($"OTEL_EXPORTER_OTLP_{signal}ENDPOINT", collector.Address + path);
+        Environment.SetEnvironmentVariable($"OTEL_EXPORTER_OTLP_{signal}PROTOCOL", "http/protobuf");
         try
         {
             await using var node = await ConfiguredNode.StartRawAsync($$"""
@@ -43,8 +44,8 @@ internal sealed class TraceExportTests
         }
         finally
         {
-            Environment.SetEnvironmentVariable("OTEL_EXPORTER_OTLP_ENDPOINT", null);
-            Environment.SetEnvironmentVariable("OTEL_EXPORTER_OTLP_PROTOCOL", null);
+            Environment.SetEnvironmentVariable($"OTEL_EXPORTER_OTLP_{signal}ENDPOINT", null);
+            Environment.SetEnvironmentVariable($"OTEL_EXPORTER_OTLP_{signal}PROTOCOL", null);
         }
     }
 }

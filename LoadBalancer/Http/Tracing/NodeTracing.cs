@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using LoadBalancer.Configuration.Options;
 using OpenTelemetry;
+using OpenTelemetry.Exporter;
 using OpenTelemetry.Trace;
 
 namespace LoadBalancer.Http.Tracing;
@@ -16,7 +17,8 @@ public sealed partial class NodeTracing(ILogger<NodeTracing> logger) : IHostedSe
     /// <summary>The name of the source of all spans.</summary>
     public const string SourceName = "LoadBalancer";
 
-    private static readonly string[] Endpoints = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    private const string Endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    private const string TracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
     // A collector that does not answer delays a stop by so much, in milliseconds.
     private const int LongestFlush = 2000;
@@ -106,16 +108,37 @@ public sealed partial class NodeTracing(ILogger<NodeTracing> logger) : IHostedSe
             {
                 return;
             }
-            if (!Endpoints.Any(name => Environment.GetEnvironmentVariable(name) is { Length: > 0 }))
+            var ofTraces = Variable(TracesEndpoint);
+            Uri? endpoint = null;
+            if (ofTraces is null ? Variable(Endpoint) is null : !Uri.TryCreate(ofTraces, UriKind.Absolute, out endpoint))
             {
                 LogNowhere();
                 return;
             }
-            _export = Sdk.CreateTracerProviderBuilder().AddSource(SourceName).SetSampler(new AlwaysOnSampler()).AddOtlpExporter().Build();
+            _export = Sdk.CreateTracerProviderBuilder().AddSource(SourceName).SetSampler(new AlwaysOnSampler())
+                .AddOtlpExporter(otlp => ReadVariablesOfTraces(otlp, endpoint)).Build();
         }
     }
 
+    // The library reads the variables that hold for everything, and not those that hold for traces alone.
+    private static void ReadVariablesOfTraces(OtlpExporterOptions otlp, Uri? endpoint)
+    {
+        if (endpoint is not null)
+        {
+            otlp.Endpoint = endpoint; // Used as it is; the library adds a path to its own only.
+        }
+        otlp.Headers = Variable("OTEL_EXPORTER_OTLP_TRACES_HEADERS") ?? otlp.Headers;
+        otlp.Protocol = Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") switch
+        {
+            "http/protobuf" => OtlpExportProtocol.HttpProtobuf,
+            "grpc" => OtlpExportProtocol.Grpc,
+            _ => otlp.Protocol,
+        };
+    }
+
+    private static string? Variable(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;
+
     [LoggerMessage(170, LogLevel.Warning,
-        "Tracing is set, but OTEL_EXPORTER_OTLP_ENDPOINT is not in the environment, so no spans are sent; set it to a collector's address")]
+        "Tracing is set, but no address of a collector is in the environment, so no spans are sent; set OTEL_EXPORTER_OTLP_ENDPOINT")]
     private partial void LogNowhere();
 }
