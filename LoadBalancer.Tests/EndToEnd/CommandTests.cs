@@ -60,6 +60,22 @@ internal sealed class CommandTests
     }
 
     [Test]
+    public async Task DrainAndWait_BackendIsReadyAgain_EndsWithAnError()
+    {
+        var b1 = _node.Pool.Snapshot.Members[0];
+        _node.Pool.TryAcquire(b1, out var lease).Should().BeTrue();
+        using var held = lease;
+
+        var draining = RunAsync("drain", "web/b1", "--wait");
+        await Eventually.BeTrueAsync(() => b1.AdminState == LoadBalancer.Pools.AdminState.Draining, "it drains");
+        _node.Pool.Change(() => b1.AdminState = LoadBalancer.Pools.AdminState.Ready);
+
+        var (code, _, error) = await draining;
+        code.Should().Be(1);
+        error.Should().ContainMatch("web/b1 is Ready again*");
+    }
+
+    [Test]
     public async Task Changes_ReachTheBackend()
     {
         var b1 = _node.Pool.Snapshot.Members[0];

@@ -144,6 +144,11 @@ internal sealed class OperatorCommands
             {
                 break;
             }
+            if (backend["adminState"]?.ToString() == "Ready")
+            {
+                throw new CommandException(
+                    CommandException.Refused, $"{options.GetValue(_backend)} is Ready again and gets work; something else has changed it");
+            }
             await Task.Delay(WaitPoll, TimeProvider.System, cancel);
         }
         if (!options.GetValue(_json))

@@ -42,6 +42,15 @@ internal sealed class RouteAnswerTests
         (await node.GetAsync("/x", method: "HEAD")).Should().Contain("\r\nContent-Length: 18\r\n").And.EndWith("\r\n\r\n");
     }
 
+    [TestCase("")]
+    [TestCase("\"Compression\": { \"MinSize\": 1 },")]
+    public async Task Respond_MethodInLowerCase_IsNotHead(string listener)
+    {
+        await using var node = await RouteNode.StartAsync("""{ "Respond": { "Body": "hello" } }""", listener);
+
+        (await node.GetAsync("/x", method: "head")).Should().StartWith("HTTP/1.1 200").And.EndWith("\r\n\r\nhello");
+    }
+
     // RFC 9110 section 10.1.1: a client that waits for 100 may send its body after another answer, or may not.
     [TestCase("""{ "Respond": {} }""")]
     [TestCase("""{ "Redirect": { "To": "/x" } }""")]

@@ -58,6 +58,31 @@ internal sealed class RouteLimitTests
         node.Pool.Snapshot.Members[0].Failures.Should().Be(0);
     }
 
+    [TestCase("00:00:50")]
+    [TestCase("00:00:00.001")]
+    public async Task Total_OverInTheMiddleOfABodyOfAPoolThatHedges_BreaksTheResponse(string after)
+    {
+        await using var slow = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+            await peer.ReadToEndAsync();
+        });
+        await using var node = await ConfiguredNode.StartAsync(
+            $$"""
+            { "web": { "Hedge": { "After": "{{after}}" }, "Timeouts": { "Idle": "00:00:10" }, "Backends": {
+                "b1": { "Address": "{{slow.Address}}" },
+                "b2": { "Address": "{{slow.Address.Replace("127.0.0.1", "localhost", StringComparison.Ordinal)}}" } } } }
+            """,
+            """ "Routes": [ { "Path": "/", "Pool": "web", "Timeouts": { "Total": "00:00:00.300" } } ], """);
+
+        var (text, _) = await ReadAllAsync(node);
+
+        text.Should().StartWith("HTTP/1.1 200").And.EndWith("hello");
+        await node.Log.SaysAsync("not complete within 0.3 s, the Total of its route");
+        node.Pool.Snapshot.Members.Sum(member => member.Failures + member.InFlight).Should().Be(0);
+    }
+
     [Test]
     public async Task Total_WaitingInTheQueue_Is504()
     {

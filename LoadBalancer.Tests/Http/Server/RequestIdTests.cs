@@ -22,6 +22,19 @@ internal sealed class RequestIdTests
         ids.Distinct().Should().HaveCount(2);
     }
 
+    [TestCase("X-Request-Id")]
+    [TestCase("close, x-request-id, X-Own")]
+    public async Task RequestId_ClientNamesItInConnection_StillReachesTheBackend(string connection)
+    {
+        await using var node = await RouteNode.StartAsync("", Listener);
+
+        var answer = await RawPeer.ExchangeAsync(
+            node.Node.Port, $"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: {connection}\r\nX-Own: 1\r\nConnection: close\r\n\r\n");
+
+        answer.Split("X-Request-Id: ").Should().HaveCount(3, "it is in the response and in the request that the backend got");
+        answer.Contains("X-Own", StringComparison.Ordinal).Should().Be(connection == "X-Request-Id");
+    }
+
     [TestCase("mine-1", true)]
     [TestCase("a b", false)]
     public async Task RequestId_TrustedProxy_ItsOwnIsKeptIfItIsValid(string given, bool isKept)

@@ -59,6 +59,12 @@ internal sealed class TracingTests : IDisposable
     [TestCase("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", 1)] // The trace is not sampled.
     [TestCase("00-00000000000000000000000000000000-b7ad6b7169203331-01", 0)] // It is not valid, and so none.
     [TestCase("x", 0)]
+    [TestCase("00x0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 0)]
+    [TestCase("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331x01", 0)]
+    [TestCase("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", 0)]
+    [TestCase("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", 0)]
+    [TestCase("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", 0)]
+    [TestCase("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 0)]
     public async Task Request_NotSampled_PassesAsItCame(string parent, int sample)
     {
         await using var backend = Echo();

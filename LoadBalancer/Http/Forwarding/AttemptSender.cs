@@ -72,7 +72,7 @@ internal sealed partial class AttemptSender(
         HttpContext context, BackendLease lease, bool isPeerTrusted, RoutedRequest? routed, TimeSpan delay, List<Backend> tried,
         ulong clientHash)
     {
-        using var firstSuperseded = Superseded(routed);
+        var firstSuperseded = Superseded(routed);
         var first = SendAsync(context, lease, null, isPeerTrusted, routed, firstSuperseded.Token).AsTask();
         await ((Task)first).WaitAsync(delay, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         var selection = new SelectionContext([.. tried, lease.Backend], clientHash);
@@ -83,7 +83,7 @@ internal sealed partial class AttemptSender(
         }
         pool.Statistics.CountHedge();
         tried.Add(otherLease.Backend);
-        using var secondSuperseded = Superseded(routed);
+        var secondSuperseded = Superseded(routed);
         var second = SendAsync(context, otherLease, null, isPeerTrusted, routed, secondSuperseded.Token).AsTask();
         var isFirst = await Task.WhenAny(first, second) == first;
         var winner = await (isFirst ? first : second);
@@ -95,6 +95,7 @@ internal sealed partial class AttemptSender(
         return winner with { SlowerAttempt = ReleaseAsync(isFirst ? second : first) };
     }
 
+    // Not disposed of: the route's limit holds for the response too, which is relayed afterwards. It lets go of them when the request ends.
     private static CancellationTokenSource Superseded(RoutedRequest? routed) =>
         CancellationTokenSource.CreateLinkedTokenSource(routed?.Limit ?? default);
 

@@ -50,7 +50,7 @@ internal sealed class RespondAction : IRouteAction
             body = await compression.CompressAsync(body, coding);
             response.ContentLength = body.Length;
         }
-        if (hasBody && !HttpMethods.IsHead(context.Request.Method) && body.Length > 0)
+        if (hasBody && context.Request.Method != HttpMethods.Head && body.Length > 0)
         {
             if (record is not null)
             {

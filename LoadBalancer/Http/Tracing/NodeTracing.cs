@@ -92,11 +92,11 @@ public sealed partial class NodeTracing(ILogger<NodeTracing> logger) : IHostedSe
     /// <summary>The trace that a request of a client, or attempt at a backend, is a part of; null where it is not traced.</summary>
     internal RequestTrace? Find(HttpContext context) => IsOn ? context.Features.Get<RequestTrace>() : null;
 
-    // A field that is not valid counts as absent (W3C Trace Context section 4.3).
+    // A field that is not valid counts as absent (W3C Trace Context section 4.3). The framework does not look at the hyphens.
     private static bool TryReadParent(IHeaderDictionary headers, out ActivityContext parent)
     {
         parent = default;
-        return headers.TraceParent is [{ } field]
+        return headers.TraceParent is [{ Length: 55 } field] && (field[2], field[35], field[52]) == ('-', '-', '-')
             && ActivityContext.TryParse(field, headers.TraceState is { Count: > 0 } state ? state.ToString() : null, true, out parent);
     }
 

@@ -1,3 +1,5 @@
+using LoadBalancer.Http.Headers;
+
 namespace LoadBalancer.Http.Transforms;
 
 /// <summary>The name of a request, unique among all requests; there is one where the listener's <c>RequestId</c> says so.</summary>
@@ -15,6 +17,7 @@ internal sealed record RequestName(string Value)
         var given = context.Request.Headers[field].ToString();
         var name = new RequestName(isPeerTrusted && IsValid(given) ? given : Guid.NewGuid().ToString("N"));
         context.Request.Headers[field] = name.Value;
+        LetPass(context.Request.Headers, field);
         context.Features.Set(name);
         context.Response.OnStarting(() =>
         {
@@ -22,6 +25,15 @@ internal sealed record RequestName(string Value)
             return Task.CompletedTask;
         });
         return name;
+    }
+
+    // A client that names the field in Connection would keep it from the backend.
+    private static void LetPass(IHeaderDictionary headers, string field)
+    {
+        if (HeaderRules.NamedByConnection(headers.Connection) is { } named && named.Remove(field))
+        {
+            headers.Connection = named.Count == 0 ? default : string.Join(", ", named);
+        }
     }
 
     private static bool IsValid(string name) => name.Length is > 0 and <= MaxLength && !name.AsSpan().ContainsAnyExceptInRange('!', '~');

@@ -49,6 +49,16 @@ internal sealed class ForwardTests
     }
 
     [Test]
+    public async Task Forward_RefusalOfAMethodInLowerCase_IsNotOneOfHead()
+    {
+        await using var portal = RawServer.Answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        await using var node = await StartAsync(portal.Address);
+
+        (await RawPeer.ExchangeAsync(node.Node.Port, "head / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+            .Should().StartWith("HTTP/1.1 403").And.EndWith("\r\n\r\nno");
+    }
+
+    [Test]
     public async Task Forward_CookieThatIsNotAscii_IsPassedOnByteForByte()
     {
         string? question = null;

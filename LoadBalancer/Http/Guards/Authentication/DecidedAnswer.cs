@@ -23,7 +23,7 @@ internal sealed record DecidedAnswer(int Status, IReadOnlyList<(string Name, str
         response.ContentLength = hasBody ? Body.Length : null;
         ErrorResponse.EndConnectionIfBodyIsInDoubt(context);
         change(response);
-        if (hasBody && Body.Length > 0 && !HttpMethods.IsHead(context.Request.Method))
+        if (hasBody && Body.Length > 0 && context.Request.Method != HttpMethods.Head)
         {
             await response.BodyWriter.WriteAsync(Body, context.RequestAborted);
         }
