@@ -1,8 +1,8 @@
 using System.Net;
 using System.Text;
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Net;
+using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
 
