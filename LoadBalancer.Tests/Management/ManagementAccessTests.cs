@@ -158,13 +158,7 @@ internal sealed class ManagementAccessTests
         await peer.SendAsync(request);
 
         var answer = peer.ReadToEndAsync();
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                _clock.Advance(TimeSpan.FromSeconds(1));
-                return answer.IsCompleted;
-            },
-            "it is answered and closed");
+        await Eventually.BeDoneAsync(answer, _clock, TimeSpan.FromSeconds(1), "it is answered and closed");
 
         (await answer).Should().StartWith("HTTP/1.1 408").And.Contain("the body was not there within 10 s");
         node.Log.Lines.Should().NotContain(line => line.Contains("Exception", StringComparison.Ordinal));
@@ -191,13 +185,7 @@ internal sealed class ManagementAccessTests
         (await node.Management.GetAsync("/health")).Dispose(); // The request before is there too, most likely.
 
         var stopped = node.StopAsync();
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                _clock.Advance(TimeSpan.FromSeconds(1));
-                return stopped.IsCompleted;
-            },
-            "it has stopped, long before a request's time is up");
+        await Eventually.BeDoneAsync(stopped, _clock, TimeSpan.FromSeconds(1), "it has stopped, long before a request's time is up");
     }
 
     private static async Task<HttpResponseMessage> GetAsync(ConfiguredNode node, string path, string token)

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Support;
 
@@ -7,6 +8,15 @@ internal static class Eventually
 {
     public static async Task BeTrueAsync(Func<bool> condition, string because) =>
         await BeTrueAsync(() => Task.FromResult(condition()), because);
+
+    /// <summary>Lets time pass, step by step, until a task is done: what it waits for may begin to wait only a little later.</summary>
+    public static Task BeDoneAsync(Task done, FakeTimeProvider clock, TimeSpan step, string because) => BeTrueAsync(
+        () =>
+        {
+            clock.Advance(step);
+            return done.IsCompleted;
+        },
+        because);
 
     public static async Task BeTrueAsync(Func<Task<bool>> condition, string because)
     {

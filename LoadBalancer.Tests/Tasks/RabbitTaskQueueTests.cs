@@ -192,13 +192,7 @@ internal sealed class RabbitTaskQueueTests
         using var worker = await node.RegisterAsync("w");
         _ = worker.WorkAsync(data => data);
         var result = client.ReadAsync();
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                clock.Advance(TimeSpan.FromSeconds(1));
-                return result.IsCompleted;
-            },
-            "it is connected again, and the task is done");
+        await Eventually.BeDoneAsync(result, clock, TimeSpan.FromSeconds(1), "it is connected again, and the task is done");
         (await result).Should().Be("RESULT|a|1");
     }
 

@@ -225,13 +225,7 @@ internal sealed class ListenerTlsTests(string kind) : IAsyncDisposable
         await client.SendAsync("\u0016");
 
         var end = client.ReadToItsEndAsync();
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                _clock.Advance(TimeSpan.FromSeconds(10));
-                return end.IsCompleted;
-            },
-            "it was closed");
+        await Eventually.BeDoneAsync(end, _clock, TimeSpan.FromSeconds(10), "it was closed");
 
         (await end).Text.Should().BeEmpty();
     }

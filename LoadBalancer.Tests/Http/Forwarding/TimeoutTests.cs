@@ -243,11 +243,6 @@ internal sealed class TimeoutTests
         node.Pool.Snapshot.Members[0].Should().BeEquivalentTo(new { Failures = 0, InFlight = 0, Health = new { IsUp = true } });
     }
 
-    private static Task AdvanceUntilAsync(FakeTimeProvider clock, Task done) => Eventually.BeTrueAsync(
-        () =>
-        {
-            clock.Advance(TimeSpan.FromSeconds(5));
-            return done.IsCompleted;
-        },
-        "the time-out comes");
+    private static Task AdvanceUntilAsync(FakeTimeProvider clock, Task done) =>
+        Eventually.BeDoneAsync(done, clock, TimeSpan.FromSeconds(5), "the time-out comes");
 }

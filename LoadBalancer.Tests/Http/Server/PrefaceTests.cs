@@ -99,13 +99,7 @@ internal sealed class PrefaceTests
         await peer.SendAsync(begun);
 
         var end = peer.ReadToItsEndAsync();
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                _clock.Advance(TimeSpan.FromSeconds(130));
-                return end.IsCompleted;
-            },
-            "it was closed");
+        await Eventually.BeDoneAsync(end, _clock, TimeSpan.FromSeconds(130), "it was closed");
 
         (await end).Text.Should().BeEmpty();
     }

@@ -92,13 +92,7 @@ internal sealed class ProxyHeaderTests
         await peer.SendAsync(begun);
 
         var end = peer.ReadToItsEndAsync();
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                _clock.Advance(TimeSpan.FromSeconds(10));
-                return end.IsCompleted;
-            },
-            "it was closed");
+        await Eventually.BeDoneAsync(end, _clock, TimeSpan.FromSeconds(10), "it was closed");
 
         (await end).Text.Should().BeEmpty();
     }

@@ -122,13 +122,8 @@ internal sealed class TlsSessionTests : IDisposable
         await using var client = await TlsRecordReader.ConnectAsync(node.Port);
 
         var end = client.Tls.CopyToAsync(Stream.Null);
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                clock.Advance(TimeSpan.FromSeconds(0.5)); // The node may not be done with the handshake, which may take 10 s.
-                return end.IsCompleted;
-            },
-            "it is closed");
+        // The node may not be done with the handshake, which may take 10 s.
+        await Eventually.BeDoneAsync(end, clock, TimeSpan.FromSeconds(0.5), "it is closed");
 
         client.LastType.Should().Be(TlsRecordReader.Alert);
     }

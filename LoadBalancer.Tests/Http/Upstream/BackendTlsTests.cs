@@ -134,13 +134,7 @@ internal sealed class BackendTlsTests : IDisposable
             [$"https://127.0.0.1:{backend.Port}"], pool => pool with { Tls = new() { Verify = false } }, time: clock);
 
         var answer = node.ExchangeAsync(Get);
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                clock.Advance(TimeSpan.FromSeconds(1));
-                return answer.IsCompleted;
-            },
-            "it is given up");
+        await Eventually.BeDoneAsync(answer, clock, TimeSpan.FromSeconds(1), "it is given up");
 
         (await answer).Should().StartWith("HTTP/1.1 504").And.Contain("error=connection_timeout");
     }

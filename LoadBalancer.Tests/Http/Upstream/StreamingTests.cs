@@ -314,13 +314,7 @@ internal sealed class StreamingTests
         await client.SendAsync("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello");
 
         var answer = client.ReadUntilAsync("ok");
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                clock.Advance(TimeSpan.FromSeconds(1));
-                return answer.IsCompleted;
-            },
-            "patience ends");
+        await Eventually.BeDoneAsync(answer, clock, TimeSpan.FromSeconds(1), "patience ends");
 
         (await answer).Should().Contain("HTTP/1.1 200 OK");
     }

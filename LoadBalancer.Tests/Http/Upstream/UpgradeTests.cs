@@ -123,13 +123,7 @@ internal sealed class UpgradeTests
         (await client.ReadHeadAsync()).Should().StartWith("HTTP/1.1 101");
 
         var end = client.ReadToEndAsync();
-        await Eventually.BeTrueAsync(
-            () =>
-            {
-                clock.Advance(TimeSpan.FromSeconds(10));
-                return end.IsCompleted;
-            },
-            "the tunnel is closed");
+        await Eventually.BeDoneAsync(end, clock, TimeSpan.FromSeconds(10), "the tunnel is closed");
 
         (await end).Should().BeEmpty();
     }

@@ -101,13 +101,8 @@ internal sealed class SendTimeoutTests(string transport)
     }
 
     // Something may still be on its way at first.
-    private Task AdvanceUntilAsync(Task done) => Eventually.BeTrueAsync(
-        () =>
-        {
-            _clock.Advance(TimeSpan.FromSeconds(10));
-            return done.IsCompleted;
-        },
-        "nothing moves, and that has an end");
+    private Task AdvanceUntilAsync(Task done) =>
+        Eventually.BeDoneAsync(done, _clock, TimeSpan.FromSeconds(10), "nothing moves, and that has an end");
 
     private static async Task SendForEverAsync(RawPeer client)
     {

@@ -69,6 +69,10 @@ internal static class RequestRules
         return rest[0] == '/' ? rest : string.Concat("/", rest);
     }
 
+    /// <summary>The path of a target in the origin form: what precedes the query.</summary>
+    public static ReadOnlySpan<char> PathOf(ReadOnlySpan<char> target) =>
+        target.IndexOf('?') is >= 0 and var query ? target[..query] : target;
+
     /// <summary>
     /// Checks a target that is in the absolute form, and sets the path that routes are chosen by to what it would be in the origin form:
     /// Kestrel also decodes <c>%2F</c> there, takes any scheme, and reads <c>\</c> as <c>/</c>, which the backend does not see.
@@ -94,8 +98,7 @@ internal static class RequestRules
         {
             return false; // RFC 9110 section 4.2.4
         }
-        var path = OriginForm(target);
-        path = path.IndexOf('?') is >= 0 and var query ? path[..query] : path;
+        var path = PathOf(OriginForm(target));
         context.Request.Path = DotSegments.Remove(PathString.FromUriComponent(path.ToString()).Value, isEncoded: false);
         return true;
     }

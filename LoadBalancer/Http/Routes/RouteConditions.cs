@@ -103,7 +103,7 @@ internal sealed class RouteConditions
             return true;
         }
         var target = RequestRules.OriginForm(request.HttpContext.Features.Get<IHttpRequestFeature>()!.RawTarget);
-        return _path.IsMatch(target.IndexOf('?') is >= 0 and var query ? target[..query] : target);
+        return _path.IsMatch(RequestRules.PathOf(target));
     }
 
     private bool MatchClient(in RouteInput input)

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 
 namespace LoadBalancer.Http.Server;
 
@@ -17,6 +18,17 @@ internal static class ConnectionSteps
             1 => taken[0],
             _ => (connection, stopping) => RunAsync(taken, connection, stopping),
         };
+    }
+
+    /// <summary>Runs a step, and then the rest: where the transport does not prepare connections.</summary>
+    public static async Task RunAsync(
+        Func<ConnectionContext, CancellationToken, Task<bool>> step, ConnectionContext connection, ConnectionDelegate next)
+    {
+        var lifetime = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
+        if (await step(connection, lifetime?.ConnectionClosedRequested ?? default))
+        {
+            await next(connection);
+        }
     }
 
     private static async Task<bool> RunAsync(

@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LoadBalancer.Http.Server;
 
-/// <summary>What Kestrel is told of a listener's limits for the heads of requests. <see cref="HeadCheck"/> has the rest.</summary>
+/// <summary>Sets Kestrel's own limits for the heads of requests. <see cref="HeadCheck"/> enforces what Kestrel cannot.</summary>
 internal static class HeadLimits
 {
     // Kestrel counts the empty line at the end of a head too.

@@ -231,7 +231,7 @@ public sealed class KestrelListener : IListener
         }
         if (_proxyHeader is not null && !TransportChoice.IsEpoll)
         {
-            listen.Use(next => connection => _proxyHeader.OnConnectionAsync(connection, next));
+            listen.Use(next => connection => ConnectionSteps.RunAsync(_proxyHeader.PrepareAsync, connection, next));
         }
         if (_certificates is null)
         {
@@ -240,7 +240,7 @@ public sealed class KestrelListener : IListener
                 // The endpoint has all protocols unless told otherwise; told so, Kestrel would warn that one has no TLS.
                 if (!TransportChoice.IsEpoll)
                 {
-                    listen.Use(next => connection => _preface.OnConnectionAsync(connection, next));
+                    listen.Use(next => connection => ConnectionSteps.RunAsync(_preface.PrepareAsync, connection, next));
                 }
             }
             else

@@ -1,9 +1,9 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Security.Cryptography.X509Certificates;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 
@@ -17,8 +17,6 @@ namespace LoadBalancer.Http.Server;
 /// <param name="time">The clock.</param>
 internal sealed class PrefaceMiddleware(TimeSpan keepAliveTimeout, TimeProvider time)
 {
-    private static ReadOnlySpan<byte> Preface => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8;
-
     /// <summary>Waits for the first bytes, and notes what they are.</summary>
     /// <param name="connection">The connection.</param>
     /// <param name="stopping">Cancelled when the listener stops.</param>
@@ -53,23 +51,13 @@ internal sealed class PrefaceMiddleware(TimeSpan keepAliveTimeout, TimeProvider 
         }
     }
 
-    /// <summary>Notes what a connection speaks, and runs the rest: where the transport does not prepare connections.</summary>
-    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
-    {
-        var lifetime = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
-        if (await PrepareAsync(connection, lifetime?.ConnectionClosedRequested ?? default))
-        {
-            await next(connection);
-        }
-    }
-
     // Null where more bytes are needed.
     private static bool? IsPreface(ReadOnlySequence<byte> bytes)
     {
-        Span<byte> first = stackalloc byte[Preface.Length];
+        Span<byte> first = stackalloc byte[Http2Preface.Bytes.Length];
         var length = (int)Math.Min(bytes.Length, first.Length);
         bytes.Slice(0, length).CopyTo(first);
-        return !Preface.StartsWith(first[..length]) ? false : length < Preface.Length ? null : true;
+        return !Http2Preface.Bytes.StartsWith(first[..length]) ? false : length < Http2Preface.Bytes.Length ? null : true;
     }
 
     private static void Choose(ConnectionContext connection)

@@ -3,7 +3,6 @@ using System.Net;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Connections.Features;
 
 namespace LoadBalancer.Http.Server;
 
@@ -60,16 +59,6 @@ internal sealed partial class ProxyHeaderMiddleware(string listener, ErrorStatis
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
         {
             return false;
-        }
-    }
-
-    /// <summary>Reads the header, and runs the rest: where the transport does not prepare connections.</summary>
-    public async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
-    {
-        var lifetime = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
-        if (await PrepareAsync(connection, lifetime?.ConnectionClosedRequested ?? default))
-        {
-            await next(connection);
         }
     }
 

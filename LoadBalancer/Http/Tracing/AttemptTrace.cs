@@ -57,6 +57,6 @@ internal sealed class AttemptTrace(Activity span, bool hasParent)
     private void SetError(string type)
     {
         span.SetTag("error.type", type);
-        span.SetStatus(type == Cancelled ? ActivityStatusCode.Unset : ActivityStatusCode.Error); // Who is not waited for has not failed.
+        span.SetStatus(type == Cancelled ? ActivityStatusCode.Unset : ActivityStatusCode.Error); // A cancelled attempt has not failed.
     }
 }

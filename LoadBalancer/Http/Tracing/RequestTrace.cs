@@ -33,7 +33,7 @@ internal sealed class RequestTrace
         (_span, _hasParent) = (span, hasParent);
         var isKnown = KnownMethods.Contains(request.Method);
         _method = isKnown ? request.Method : "HTTP"; // in the names of spans
-        _path = PathOf(RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget));
+        _path = RequestRules.PathOf(RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget)).ToString();
         span.DisplayName = _method;
         SetMethod(span, request.Method, isKnown);
         span.SetTag("url.scheme", request.Scheme);
@@ -79,7 +79,7 @@ internal sealed class RequestTrace
         {
             return null;
         }
-        var path = target is null ? _path : PathOf(target);
+        var path = target is null ? _path : RequestRules.PathOf(target).ToString();
         SetMethod(span, (string)_span.GetTagItem("http.request.method")!, true);
         span.SetTag("server.address", backend.Address.Host);
         span.SetTag("server.port", backend.Address.Port);
@@ -137,7 +137,4 @@ internal sealed class RequestTrace
             span.SetTag("http.request.method_original", method);
         }
     }
-
-    private static string PathOf(ReadOnlySpan<char> target) =>
-        (target.IndexOf('?') is >= 0 and var query ? target[..query] : target).ToString();
 }

@@ -62,15 +62,13 @@ internal sealed class RoutedRequest : IDisposable
         FormattableString.Invariant($"not complete within {Rules.TotalTimeout?.TotalSeconds} s, the Total of its route");
 
     /// <summary>The path as it was sent.</summary>
-    public ReadOnlySpan<char> Path => _sent.AsSpan(0, PathLength);
+    public ReadOnlySpan<char> Path => RequestRules.PathOf(_sent);
 
     /// <summary>The query as it was sent, with its question mark; empty where there is none.</summary>
-    public ReadOnlySpan<char> Query => _sent.AsSpan(PathLength);
+    public ReadOnlySpan<char> Query => _sent.AsSpan(Path.Length);
 
     /// <summary>The target that the backend gets.</summary>
     public string Target { get; private set; } = "";
-
-    private int PathLength => _sent.IndexOf('?', StringComparison.Ordinal) is >= 0 and var query ? query : _sent.Length;
 
     /// <summary>Makes the <see cref="Target"/>.</summary>
     /// <returns>False where the target can be read in more than one way, so that the request must be refused.</returns>

@@ -36,8 +36,8 @@ internal sealed class TargetChange
         var hasDots = DotSegments.AreIn(sent);
         var plain = hasDots ? Change(DotSegments.Remove(sent, isEncoded: true), request) : path;
         // Parts that are none by themselves can make a dot segment together.
-        if (plain is null || DotSegments.AreIn(PathOf(plain))
-            || hasDots && !PathOf(plain).SequenceEqual(DotSegments.Remove(PathOf(path), isEncoded: true)))
+        if (plain is null || DotSegments.AreIn(RequestRules.PathOf(plain))
+            || hasDots && !RequestRules.PathOf(plain).SequenceEqual(DotSegments.Remove(RequestRules.PathOf(path), isEncoded: true)))
         {
             return null;
         }
@@ -51,9 +51,6 @@ internal sealed class TargetChange
         path = path is null || _rewrite is null ? path : _rewrite.Apply(path, request);
         return path is null ? null : _added + Rooted(path);
     }
-
-    private static ReadOnlySpan<char> PathOf(string target) =>
-        target.AsSpan(0, target.IndexOf('?', StringComparison.Ordinal) is >= 0 and var query ? query : target.Length);
 
     private static string Rooted(string path) => path.StartsWith('/') ? path : "/" + path;
 }

@@ -1,6 +1,6 @@
 namespace LoadBalancer.Pools.Statistics;
 
-/// <summary>What was answered to the requests of one route, whoever has answered: a backend, a guard, the route itself.</summary>
+/// <summary>Counts the responses to the requests of one route: those of backends, of guards and of the route itself.</summary>
 /// <param name="listener">The listener's name.</param>
 /// <param name="route">The route's name; empty for the requests that no route took.</param>
 /// <param name="routes">

@@ -12,9 +12,6 @@ internal readonly record struct FrameHeader(int Length, FrameType Type, FrameFla
     /// <summary>The size of a frame's header, in bytes.</summary>
     public const int Size = 9;
 
-    /// <summary>What a client sends before its first frame (RFC 9113 section 3.4).</summary>
-    public static ReadOnlySpan<byte> Preface => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8;
-
     /// <summary>Reads the header at the start of the bytes, of which there are at least <see cref="Size"/>.</summary>
     public static FrameHeader Read(ReadOnlySpan<byte> bytes) => new(
         bytes[0] << 16 | bytes[1] << 8 | bytes[2],

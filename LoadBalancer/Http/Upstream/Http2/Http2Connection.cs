@@ -1,4 +1,5 @@
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Transport;
 
@@ -322,7 +323,7 @@ internal sealed partial class Http2Connection : IDisposable
             0, 4, 0, Http2Stream.InitialWindow >> 16, 0, 0,
             0, 6, 0, FieldSection.MaxSize >> 16, 0, 0,
         ];
-        _sender.Add(FrameHeader.Preface);
+        _sender.Add(Http2Preface.Bytes);
         _sender.AddFrame(FrameType.Settings, FrameFlags.None, 0, settings);
         _sender.AddFrame(FrameType.WindowUpdate, 0, ReceiveWindow - DefaultWindow);
     }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream.Exchanges;
 
 namespace LoadBalancer.Http.Upstream.Http2;
@@ -45,7 +46,7 @@ internal sealed class Http2Probe
         using var head = Http2HeadWriter.Write(fields);
         return
         [
-            .. FrameHeader.Preface,
+            .. Http2Preface.Bytes,
             .. Frame(FrameType.Settings, FrameFlags.None, 0, [0, 2, 0, 0, 0, 0]), // no push
             .. Frame(FrameType.Headers, FrameFlags.EndStream | FrameFlags.EndHeaders, Question, head.Written.Span),
         ];
