@@ -232,8 +232,8 @@ internal sealed class Http2ClientTests
 
         await client.SendFrameAsync(Http2Wire.Headers, 1, 1,
             "\0\u0007:method\u0003GET\0\u0007:scheme\u0004http\0\u000a:authority\u0001a\0\u0005:path\u0001/");
-        // The last one passes Kestrel's limit, which follows HeaderLimits (with their defaults it is between 113 and 129 KB). So nothing is left
-        // unread, which would reset the connection; with one less, only the time-out of 30 s would end it.
+        // The last one passes Kestrel's limit, which follows HeaderLimits (with their defaults it is between 113 and 129 KB). So nothing is
+        // left unread, which would reset the connection; with one less, only the time-out of 30 s would end it.
         for (var i = 0; i < 8; i++)
         {
             await client.SendFrameAsync(Http2Wire.Continuation, 0, 1,
