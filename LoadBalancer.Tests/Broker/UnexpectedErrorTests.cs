@@ -4,6 +4,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
 using LoadBalancer.Zmtp;
 using Microsoft.Extensions.Logging;
 
@@ -59,7 +60,8 @@ internal sealed class UnexpectedErrorTests : IDisposable
         await using var alternative = new RoleKeeper(
             options,
             () => _errors-- > 0 ? throw new NotSupportedException("it broke") : new ServingBroker(
-                "store", options, pool, _log, _rejections, new ErrorStatistics(TimeProvider.System), TimeProvider.System),
+                "store", options, pool, _log, _rejections, new ErrorStatistics(TimeProvider.System), new ListenSockets(),
+                TimeProvider.System),
             _log,
             TimeProvider.System);
         await alternative.StartAsync();

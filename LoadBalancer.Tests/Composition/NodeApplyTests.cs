@@ -22,12 +22,12 @@ internal sealed class NodeApplyTests : IDisposable
     public void Dispose() => _node?.Dispose();
 
     [Test]
-    public void Apply_PoolIsRenamed_OldOneKeepsItsBackendsForAMinute()
+    public async Task Apply_PoolIsRenamed_OldOneKeepsItsBackendsForAMinute()
     {
         var node = Build(Options("old"));
         var (old, timers) = (node.Pools.Find("old")!, _clock.TimersWithin(Long));
 
-        node.Apply(Options("new"));
+        await node.ApplyAsync(Options("new"));
         node.Pools.All.Select(pool => pool.Name).Should().Equal("new");
         _clock.Advance(TimeSpan.FromSeconds(59));
         old.Snapshot.Eligible.Should().NotBeEmpty();
@@ -38,13 +38,13 @@ internal sealed class NodeApplyTests : IDisposable
     }
 
     [Test]
-    public void Apply_PoolGoesThatIsInUse_StaysUntilNothingHasUsedItForAMinute()
+    public async Task Apply_PoolGoesThatIsInUse_StaysUntilNothingHasUsedItForAMinute()
     {
         var node = Build(Options("old"));
         var old = node.Pools.Find("old")!;
         old.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
 
-        node.Apply(Options("new"));
+        await node.ApplyAsync(Options("new"));
         _clock.Advance(TimeSpan.FromMinutes(10));
         lease!.Complete(AttemptOutcome.Failed, "broke off");
         old.TryAcquire(new SelectionContext(), out var again).Should().BeTrue("a retry finds the backends");
@@ -57,10 +57,14 @@ internal sealed class NodeApplyTests : IDisposable
     }
 
     [Test]
-    public void Apply_PoolsComeAndGo_NoneIsKeptForEver()
+    public async Task Apply_PoolsComeAndGo_NoneIsKeptForEver()
     {
         var node = Build(Options("p0"));
-        var pools = Enumerable.Range(1, 10).Select(i => Rename(node, $"p{i - 1}", $"p{i}")).ToList();
+        var pools = new List<WeakReference>();
+        for (var i = 1; i <= 10; i++)
+        {
+            pools.Add(await RenameAsync(node, $"p{i - 1}", $"p{i}"));
+        }
         _clock.Advance(TimeSpan.FromMinutes(1));
 
         for (var i = 0; i < 10 && pools.Any(pool => pool.IsAlive); i++)
@@ -71,41 +75,8 @@ internal sealed class NodeApplyTests : IDisposable
         pools.Count(pool => pool.IsAlive).Should().BeLessThan(2, "the stack may still hold one");
     }
 
-    [TestCase("removed")]
-    [TestCase("of another protocol")]
-    [TestCase("of tasks")]
-    public void Apply_ListenerNeedsARestart_ItsPoolStaysUntilThen(string listener)
-    {
-        ListenerOptions kept = listener == "of tasks"
-            ? new TasksListenerOptions { Address = Local("tcp"), WorkerAddress = Local("tcp"), Pool = "kept" }
-            : new TcpListenerOptions { Address = Local("tcp"), Pool = "kept" };
-        var pool = listener == "of tasks" ? new PoolOptions() : PoolOf("tcp");
-        var before = Options("web");
-        var node = Build(before with { Listeners = Add(before.Listeners, "other", kept), Pools = Add(before.Pools, "kept", pool) });
-        var it = node.Pools.Find("kept")!;
-
-        var after = listener switch
-        {
-            "removed" => before,
-            "of another protocol" => before with { Listeners = Add(before.Listeners, "other", before.Listeners["web"]) },
-            _ => before with
-            {
-                Listeners = Add(before.Listeners, "other", kept with { Pool = "next" }),
-                Pools = Add(before.Pools, "next", pool),
-            },
-        };
-        node.Apply(after).Should().NotBeEmpty();
-        _clock.Advance(TimeSpan.FromHours(1));
-
-        node.Pools.Find("kept").Should().BeSameAs(it);
-        it.Snapshot.Members.Should().HaveCount(pool.Backends.Count);
-        var state = it.Snapshot;
-        node.Apply(before with { Listeners = Add(before.Listeners, "other", kept), Pools = Add(before.Pools, "kept", pool) });
-        (node.Pools.Find("kept"), it.Snapshot.Members).Should().Be((it, state.Members), "the configuration has it again");
-    }
-
     [Test]
-    public void Apply_PoolWithHeartbeatsIsRenamed_BackendsStayAsTheyWere()
+    public async Task Apply_PoolWithHeartbeatsIsRenamed_BackendsStayAsTheyWere()
     {
         var backends = PoolOf("http", "alive", "silent").Backends.ToDictionary(
             entry => entry.Key, entry => entry.Value with { HeartbeatAddress = entry.Value.Address! with { Scheme = "udp" } });
@@ -113,7 +84,7 @@ internal sealed class NodeApplyTests : IDisposable
         var node = Build(Options("old", heartbeats));
         node.Pools.Find("old")!.ObserveHeartbeat(node.Pools.Find("old")!.Snapshot.Members[0], isAlive: true, "registered");
 
-        node.Apply(Options("new", heartbeats));
+        await node.ApplyAsync(Options("new", heartbeats));
 
         node.Pools.Find("new")!.Snapshot.Eligible.Select(backend => backend.Name).Should().Equal("alive");
     }
@@ -129,7 +100,7 @@ internal sealed class NodeApplyTests : IDisposable
         var wanted = Options("web", trusting);
         var broken = PoolOf("http") with { StickySession = new StickySessionOptions { KeyFile = "/dev/null" } };
 
-        var apply = () => node.Apply(wanted with
+        var apply = () => node.ApplyAsync(wanted with
         {
             Pools = new Dictionary<string, PoolOptions>(wanted.Pools)
             {
@@ -138,7 +109,7 @@ internal sealed class NodeApplyTests : IDisposable
             },
         });
 
-        apply.Should().Throw<StartException>().WithMessage("pool 'zzz': the key of its sticky sessions cannot be read*");
+        (await apply.Should().ThrowAsync<StartException>()).WithMessage("pool 'zzz': the key of its sticky sessions cannot be read*");
         using (new UdpClient(new IPEndPoint(IPAddress.Loopback, port)))
         {
             // It was reserved, and was given back.
@@ -146,13 +117,13 @@ internal sealed class NodeApplyTests : IDisposable
         _clock.TimersWithin(Long).Should().Be(timers, "neither files are watched nor connections");
         node.Pools.All.Should().ContainSingle().Which.Snapshot.Should().BeSameAs(snapshot);
         File.Delete(authorities);
-        node.Apply(wanted);
+        await node.ApplyAsync(wanted);
         node.Pools.Find("web")!.Snapshot.Members.Single().Name.Should().Be("b2");
         await node.StopAsync();
     }
 
     [Test]
-    public void Apply_TooManyBackends_ChangesNothingAnywhere()
+    public async Task Apply_TooManyBackends_ChangesNothingAnywhere()
     {
         var options = Options("web");
         var two = options with { Pools = Add(options.Pools, "aaa", PoolOf("http")) };
@@ -160,17 +131,17 @@ internal sealed class NodeApplyTests : IDisposable
         var many = PoolOf("http", [.. Enumerable.Range(0, InFlightCounts.MaxSlots).Select(i => $"n{i}")]);
 
         var pools = new Dictionary<string, PoolOptions> { ["aaa"] = PoolOf("http", "other"), ["web"] = many };
-        var apply = () => node.Apply(options with { Pools = pools });
+        var apply = () => node.ApplyAsync(options with { Pools = pools });
 
-        apply.Should().Throw<StartException>().WithMessage("pool 'web': a pool has room for 65536 backends*");
+        (await apply.Should().ThrowAsync<StartException>()).WithMessage("pool 'web': a pool has room for 65536 backends*");
         node.Pools.Find("aaa")!.Snapshot.Members.Single().Name.Should().Be("b1");
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static WeakReference Rename(Node node, string from, string to)
+    private static async Task<WeakReference> RenameAsync(Node node, string from, string to)
     {
         var pool = new WeakReference(node.Pools.Find(from));
-        node.Apply(Options(to));
+        await node.ApplyAsync(Options(to));
         return pool;
     }
 

@@ -22,7 +22,7 @@ internal sealed class ConfigurationReloaderTests : IDisposable
                 "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:3000" } } } } } }
             """);
         using var reloader = new ConfigurationReloader(
-            ConfigurationLoader.Load(_file), _ => [], _ => { }, _clock, NullLogger<ConfigurationReloader>.Instance);
+            ConfigurationLoader.Load(_file), _ => Task.CompletedTask, _ => { }, _clock, NullLogger<ConfigurationReloader>.Instance);
         await reloader.StartAsync(CancellationToken.None);
 
         for (var i = 1; i <= 100; i++)
@@ -46,14 +46,14 @@ internal sealed class ConfigurationReloaderTests : IDisposable
             """);
         var logger = new CountingLogger();
         using var reloader = new ConfigurationReloader(
-            ConfigurationLoader.Load(_file), _ => ["listener 'web': Address has changed"], _ => { }, _clock, logger);
+            ConfigurationLoader.Load(_file), _ => Task.CompletedTask, _ => { }, _clock, logger);
         logger.Count = () => reloader.Applied;
         await reloader.StartAsync(CancellationToken.None);
 
         reloader.RequestReload();
-        await Eventually.BeTrueAsync(() => logger.Counts.Count == 2, "it is logged, with what needs a restart");
+        await Eventually.BeTrueAsync(() => logger.Counts.Count == 1, "it is logged");
 
-        logger.Counts.Should().Equal(1, 1);
+        logger.Counts.Should().Equal(1);
         await reloader.StopAsync(CancellationToken.None);
     }
 

@@ -142,27 +142,20 @@ internal sealed class ReloadTests
     }
 
     [Test]
-    public async Task Change_OfManagement_NeedsARestart()
+    public async Task Change_OfLimits_HoldsInTheSameListener()
     {
         await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));
+        var listener = node.Listener;
 
-        await node.ReloadedAsync(() =>
-            node.WriteAsync(Pool(Backend("b1", _one)), management: "{ \"Address\": \"http://127.0.0.1:0\", \"Token\": \"new\" }"));
+        await node.ReloadedAsync(() => node.WriteAsync(Pool(Backend("b2", _two)), "\"MaxConnections\": 1, \"MaxRequestBodySize\": 3,"));
 
-        await node.Log.SaysAsync("Warning: configuration: Management has changed, which needs a restart");
-    }
-
-    [Test]
-    public async Task Change_OfWhatNeedsARestart_SaysSoAndAppliesTheRest()
-    {
-        await using var node = await ConfiguredNode.StartAsync(Pool(Backend("b1", _one)));
-
-        await node.ReloadedAsync(() => node.WriteAsync(Pool(Backend("b2", _two)), "\"MaxConnections\": 5, \"MaxRequestBodySize\": 3,"));
-
-        await node.Log.SaysAsync("Warning: configuration: listener 'web': MaxConnections has changed, which needs a restart");
+        node.Listener.Should().BeSameAs(listener);
         (await node.Client.GetStringAsync("/")).Should().Be("two");
         using var answer = await node.Client.PostAsync("/", new StringContent("more"));
         answer.StatusCode.Should().Be(HttpStatusCode.RequestEntityTooLarge);
+        using var surplus = await RawPeer.ConnectAsync(node.Port);
+        (await surplus.ReadToEndAsync()).Should().BeEmpty("it is closed at once");
+        node.Listener.Refused.Should().Be(1);
     }
 
     [Test]

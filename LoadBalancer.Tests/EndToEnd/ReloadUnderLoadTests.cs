@@ -59,7 +59,7 @@ internal sealed class ReloadUnderLoadTests
         (string, int) atTheEnd = default;
         node.FindPool("a")!.SnapshotChanged += pool => atTheEnd = (listener.Target.Pool.Name, other.Snapshot.Eligible.Length);
 
-        node.Apply(Json("Tcp", "b", $"{Pool("a", Backend("b1", _one, "Tcp", Disabled))}, {Pool("b", Backend("b2", _two, "Tcp"))}"));
+        await node.ApplyAsync(Json("Tcp", "b", $"{Pool("a", Backend("b1", _one, "Tcp", Disabled))}, {Pool("b", Backend("b2", _two, "Tcp"))}"));
 
         atTheEnd.Should().Be(("b", 1));
         node.FindPool("a")!.Snapshot.Eligible.Should().BeEmpty();
@@ -86,7 +86,7 @@ internal sealed class ReloadUnderLoadTests
         var second = node.Client.GetStringAsync("/");
         await Eventually.BeTrueAsync(() => old.RequestQueue.Count == 1, "the second waits");
 
-        node.Apply(Json("Http", "new", Pool("new", Backend("b2", _two, "Http"))));
+        await node.ApplyAsync(Json("Http", "new", Pool("new", Backend("b2", _two, "Http"))));
         (await node.Client.GetStringAsync("/")).Should().Be("two");
         answer.SetResult();
 
@@ -108,7 +108,7 @@ internal sealed class ReloadUnderLoadTests
         var get = node.Client.GetStringAsync("/");
         await arrived.Task;
 
-        node.Apply(Json("Http", "new", Pool("new", Backend("b1", _two, "Http"))));
+        await node.ApplyAsync(Json("Http", "new", Pool("new", Backend("b1", _two, "Http"))));
         broken.SetResult();
 
         (await get).Should().Be("one");
@@ -127,7 +127,7 @@ internal sealed class ReloadUnderLoadTests
         await second.SendAsync("GET / HTTP/1.1\r\n\r\n");
         await Eventually.BeTrueAsync(() => old.RequestQueue.Count == 1, "the second waits");
 
-        node.Apply(Json("Tcp", "new", Pool("new", Backend("b2", _two, "Tcp"))));
+        await node.ApplyAsync(Json("Tcp", "new", Pool("new", Backend("b2", _two, "Tcp"))));
         first.EndSending();
 
         (await second.ReadResponseAsync()).Should().EndWith("one");
@@ -145,7 +145,7 @@ internal sealed class ReloadUnderLoadTests
         {
             var wanted = answers.Values.Sum() + (5 * Clients);
             await Eventually.BeTrueAsync(() => answers.Values.Sum() >= wanted, "requests are answered");
-            node.Apply(i % 2 == 0 ? first : second);
+            await node.ApplyAsync(i % 2 == 0 ? first : second);
         }
         await done.CancelAsync();
         await Task.WhenAll(clients);

@@ -27,6 +27,9 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     /// <summary>Asks the first listener.</summary>
     public HttpClient Client { get; }
 
+    /// <summary>All listeners.</summary>
+    public IReadOnlyList<IListener> Listeners => _host.Listeners;
+
     /// <summary>The first listener.</summary>
     public IListener Listener => _host.Listeners[0];
 
@@ -77,14 +80,14 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     }
 
     /// <summary>Applies a configuration without a file, which is sooner than the file is looked at.</summary>
-    public void Apply(string text)
+    public async Task ApplyAsync(string text)
     {
         var file = Path.GetTempFileName();
-        File.WriteAllText(file, text);
+        await File.WriteAllTextAsync(file, text);
         var loaded = ConfigurationLoader.Load(file);
         File.Delete(file);
         loaded.Errors.Should().BeEmpty();
-        _host.Apply(loaded.Options);
+        await _host.ApplyAsync(loaded.Options);
     }
 
     /// <summary>Waits until a changed file has been applied or refused.</summary>

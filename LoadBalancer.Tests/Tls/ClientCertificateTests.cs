@@ -96,7 +96,7 @@ internal sealed class ClientCertificateTests(string kind, SslProtocols protocol)
         await StartAsync(null);
         (await AnswerAsync(null)).Should().StartWith("HTTP/1.1 200 ");
 
-        _node!.Apply(Configuration("Require"));
+        await _node!.ApplyAsync(Configuration("Require"));
 
         (await AnswerAsync(null)).Should().BeEmpty();
         (await AnswerAsync(Issue("own"))).Should().StartWith("HTTP/1.1 200 ");

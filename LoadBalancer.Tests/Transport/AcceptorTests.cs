@@ -69,7 +69,7 @@ internal sealed class AcceptorTests : IDisposable
     {
         var taken = Start();
         taken.ToString().Should().Be($"tcp://127.0.0.1:{taken.Port}").And.NotEndWith(":0");
-        using var other = new Acceptor("second", taken, null, _ => { }, TimeProvider.System, NullLoggerFactory.Instance);
+        using var other = new Acceptor("second", taken, null, _ => { }, new ListenSockets(), TimeProvider.System, NullLoggerFactory.Instance);
 
         other.Invoking(acceptor => acceptor.Start())
             .Should().Throw<StartException>().WithMessage(
@@ -145,7 +145,8 @@ internal sealed class AcceptorTests : IDisposable
     private EndpointAddress Start(string host = "127.0.0.1", int port = 0, int? most = null)
     {
         _acceptor = new Acceptor(
-            "first", new EndpointAddress("tcp", host, port), most, _accepted.Enqueue, TimeProvider.System, NullLoggerFactory.Instance);
+            "first", new EndpointAddress("tcp", host, port), most, _accepted.Enqueue, new ListenSockets(), TimeProvider.System,
+            NullLoggerFactory.Instance);
         _acceptor.Start();
         return _acceptor.Address;
     }

@@ -3,6 +3,7 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Listeners;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Transport;
 using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;
@@ -10,7 +11,7 @@ namespace LoadBalancer.Broker;
 /// <summary>
 /// A listener that speaks ZeroMQ: a broker between clients and workers, with an alternative that takes over when the main is down.
 /// </summary>
-public sealed class BrokerListener : IListener
+internal sealed class BrokerListener : IListener
 {
     private readonly BackendPool _pool;
     private readonly BrokerListenerOptions _options;
@@ -22,7 +23,8 @@ public sealed class BrokerListener : IListener
 
     /// <summary>Creates it; it listens from <see cref="StartAsync"/> on.</summary>
     public BrokerListener(
-        string name, BrokerListenerOptions options, BackendPool pool, ErrorStatistics errors, TimeProvider time, ILoggerFactory loggers)
+        string name, BrokerListenerOptions options, BackendPool pool, ErrorStatistics errors, ListenSockets sockets, TimeProvider time,
+        ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
         (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => Serving?.Requests.WaitingCount ?? 0);
@@ -30,7 +32,7 @@ public sealed class BrokerListener : IListener
         (_logger, _rejections) = (log.Logger, new Rejections(log));
         _role = new RoleKeeper(options, NewBroker, log, time);
 
-        ServingBroker NewBroker() => new(name, options with { QueueLimit = _queueLimit }, pool, log, _rejections, errors, time);
+        ServingBroker NewBroker() => new(name, options with { QueueLimit = _queueLimit }, pool, log, _rejections, errors, sockets, time);
     }
 
     /// <inheritdoc/>
@@ -71,21 +73,22 @@ public sealed class BrokerListener : IListener
     internal ServingBroker? Serving => _role.Broker;
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> Apply(ListenerOptions options)
+    public void Apply(ListenerOptions options)
     {
-        if (options is BrokerListenerOptions { QueueLimit: var queueLimit })
+        _queueLimit = ((BrokerListenerOptions)options).QueueLimit;
+        if (_role.Broker is { } broker)
         {
-            _queueLimit = queueLimit;
-            if (_role.Broker is { } broker)
-            {
-                broker.Requests.QueueLimit = queueLimit;
-            }
+            broker.Requests.QueueLimit = _queueLimit;
         }
-        return _options.FixedSettingsThatDiffer(options);
     }
 
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken) => _role.StartAsync();
+
+    /// <summary>Does nothing: peers connect again by themselves, and a broker that does not accept would only let them wait.</summary>
+    public void Leave()
+    {
+    }
 
     /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken) => _role.StopAsync(cancellationToken);

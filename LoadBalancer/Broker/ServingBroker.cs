@@ -4,6 +4,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Transport;
 using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Broker;
@@ -15,12 +16,13 @@ internal sealed class ServingBroker : IAsyncDisposable
 
     private readonly string _listener;
     private readonly BrokerListenerOptions _options;
+    private readonly ListenSockets _sockets;
 
     /// <summary>Creates it; nothing listens yet.</summary>
     public ServingBroker(string listener, BrokerListenerOptions options, BackendPool pool, BrokerLog log, Rejections rejections,
-        ErrorStatistics errors, TimeProvider time)
+        ErrorStatistics errors, ListenSockets sockets, TimeProvider time)
     {
-        (_listener, _options) = (listener, options);
+        (_listener, _options, _sockets) = (listener, options, sockets);
         var limits = new ZmtpLimits { Connections = options.MaxConnections ?? int.MaxValue, BufferedBytes = options.MaxBufferedBytes };
         var small = limits with { FrameBytes = LongestSmall, MessageBytes = LongestSmall };
         Health = new HealthPublisher(rejections, small, time);
@@ -98,7 +100,7 @@ internal sealed class ServingBroker : IAsyncDisposable
         {
             foreach (var ip in ListenAddress.Resolve(host))
             {
-                port = socket.Bind(new IPEndPoint(ip, port)).Port;
+                port = socket.Bind(_sockets.Open(SocketType.Stream, new IPEndPoint(ip, port))).Port;
             }
             return port;
         }

@@ -170,10 +170,6 @@ internal sealed class OperatorCommands
         {
             Console.WriteLine($"warning: {warning}");
         }
-        foreach (var restart in Texts(result["restarts"]))
-        {
-            Console.WriteLine($"needs a restart: {restart}");
-        }
         foreach (var error in Texts(result["errors"]))
         {
             await Console.Error.WriteLineAsync(error);

@@ -1,6 +1,8 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Http.Server;
+using LoadBalancer.Management;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Composition;
 
@@ -15,12 +17,21 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
     private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(10);
 
     private readonly KestrelListener _listener;
+    private readonly ManagementToken _token;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
     /// <summary>Makes the listener; it listens from <see cref="StartAsync"/> on.</summary>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
-    public ManagementListener(ManagementOptions options, RequestDelegate endpoints, TimeProvider time, ILoggerFactory loggers)
+    /// <param name="options">Its options; they must be valid.</param>
+    /// <param name="endpoints">Answers its requests.</param>
+    /// <param name="token">The token that requests must carry; disposed of with the listener.</param>
+    /// <param name="sockets">Binds its address.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Make its loggers.</param>
+    public ManagementListener(
+        ManagementOptions options, RequestDelegate endpoints, ManagementToken token, ListenSockets sockets, TimeProvider time,
+        ILoggerFactory loggers)
     {
         var listener = new HttpListenerOptions
         {
@@ -31,8 +42,8 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
             MinProtocol = options.MinProtocol,
             Ciphers = options.Ciphers,
         };
-        _time = time;
-        _listener = new KestrelListener(Name, listener, endpoints, null, null, time, loggers);
+        (_token, _time) = (token, time);
+        _listener = new KestrelListener(Name, listener, endpoints, null, null, sockets, time, loggers);
         _logger = loggers.CreateLogger<ManagementListener>();
     }
 
@@ -50,6 +61,9 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
         LogListening(Address);
     }
 
+    /// <summary>Accepts nothing more; what was accepted goes on.</summary>
+    public void Leave() => _listener.Leave();
+
     /// <summary>Stops accepting, and lets requests in flight finish for a moment.</summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
@@ -59,7 +73,11 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _listener.Dispose();
+    public void Dispose()
+    {
+        _listener.Dispose();
+        _token.Dispose();
+    }
 
     [LoggerMessage(23, LogLevel.Information, "management: the dashboard is at {Address}")]
     private partial void LogListening(string address);

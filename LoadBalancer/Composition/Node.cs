@@ -12,6 +12,7 @@ using LoadBalancer.Http.Tracing;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
 using LoadBalancer.Tasks;
+using LoadBalancer.Transport;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Options;
@@ -36,7 +37,8 @@ internal sealed partial class Node : IHost
     private readonly NodeTracing _tracing;
     private readonly AccessLogs _accessLogs;
     private readonly NodeListeners _listeners;
-    private readonly WrongTokens? _wrongTokens; // null without a management listener
+    private readonly NodeManagement _management;
+    private readonly NodeMetrics _metrics;
 
     private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration)
     {
@@ -52,30 +54,29 @@ internal sealed partial class Node : IHost
 
             // 2. Counters. Metrics read them later, when all parts exist.
             Errors = new ErrorStatistics(time);
-            bool Has(ListenerProtocol protocol) => options.Listeners.Values.Any(listener => listener.Protocol == protocol);
-            var metrics = Own(new NodeMetrics(() => Pools!.All, Counts, Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks)));
+            _metrics = Own(new NodeMetrics(() => Pools!.All, Counts));
+            IncludeMetrics(options);
+            Sockets = Own(new ListenSockets());
 
             _tracing = Own(new NodeTracing(loggers.CreateLogger<NodeTracing>()));
             _tracing.Apply(options.Tracing);
 
             // 3. Pools and their health checks.
             var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
-            _heartbeats = Own(new HeartbeatService(time, loggers.CreateLogger<HeartbeatService>()));
+            _heartbeats = Own(new HeartbeatService(Sockets, time, loggers.CreateLogger<HeartbeatService>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
             var poolParts = new NodePoolParts(
-                time, healthLog, probes, Errors, metrics.Durations, _tracing, loggers, lifetime.ApplicationStopping);
+                time, healthLog, probes, Errors, _metrics.Durations, _tracing, loggers, lifetime.ApplicationStopping);
             Pools = Own(new NodePools(poolParts, health, _heartbeats));
-            using var pools = Pools.Prepare(options.Pools, []);
+            using var pools = Pools.Prepare(options.Pools);
             Pools.Commit(pools);
 
             // 4. Listeners, which use the pools.
-            _accessLogs = Own(new AccessLogs(options.Listeners, time, loggers.CreateLogger<AccessLog>()));
-            _listeners = Own(new NodeListeners(
-                options, pools, Pools, _accessLogs, Errors, metrics.Durations, _tracing, lifetime, time, loggers));
+            _accessLogs = Own(new AccessLogs(time, loggers.CreateLogger<AccessLog>()));
+            var listenerParts = new NodeListenerParts(
+                Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers);
             var held = Services.GetRequiredService<HeldLines>();
-            var listening = new ListenerService(
-                Listeners, held.Release, _listeners.InFlight, () => HostOptions.ShutdownTimeout, time,
-                loggers.CreateLogger<ListenerService>());
+            _listeners = Own(new NodeListeners(options, pools, listenerParts, held.Release, () => HostOptions.ShutdownTimeout));
 
             // 5. What operators see and change: events, the configuration file, the management listener, OTLP.
             var eventLogger = loggers.CreateLogger<EventHub>();
@@ -84,24 +85,23 @@ internal sealed partial class Node : IHost
             if (configuration is not null)
             {
                 var reloaderLogger = loggers.CreateLogger<ConfigurationReloader>();
-                Reloader = Own(new ConfigurationReloader(configuration, Apply, events.Note, time, reloaderLogger));
+                Reloader = Own(new ConfigurationReloader(configuration, ApplyAsync, events.Note, time, reloaderLogger));
             }
-            if (options.Management is { } management)
+            var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
+            var control = new NodeControl(Version, _file, Reloader is null ? null : Reloader.ReloadAsync, time);
+            RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
+                guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,
+                lifetime).InvokeAsync;
+            _management = Own(new NodeManagement(events, Endpoints, Sockets, time, loggers));
+            if (_management.Prepare(options.Management) is { } management)
             {
-                var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
-                var token = Own(new ManagementToken(management, time, loggers.CreateLogger<ManagementToken>()));
-                _wrongTokens = new WrongTokens(time, loggers.CreateLogger<WrongTokens>());
-                var guard = new ManagementGuard(management, token, _wrongTokens);
-                var endpoints = new ManagementEndpoints(
-                    guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(metrics),
-                    new NodeControl(Version, _file, Reloader is null ? null : Reloader.ReloadAsync, time), lifetime);
-                Management = Own(new ManagementListener(management, endpoints.InvokeAsync, time, loggers));
+                _management.Adopt(management);
             }
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             IHostedService?[] services =
-                [Management is null ? null : events, Management, otlp, _tracing, health, _heartbeats, _accessLogs, listening, Reloader];
+                [_management, otlp, _tracing, health, _heartbeats, _accessLogs, _listeners.Service, Reloader];
             _services.AddRange(services.OfType<IHostedService>());
         }
         catch
@@ -121,7 +121,10 @@ internal sealed partial class Node : IHost
     public IReadOnlyList<IListener> Listeners => _listeners.Listeners;
 
     /// <summary>The listener for operators; null where there is none.</summary>
-    public ManagementListener? Management { get; }
+    public ManagementListener? Management => _management.Listener;
+
+    /// <summary>Binds the addresses of its listeners.</summary>
+    public ListenSockets Sockets { get; }
 
     /// <summary>Applies changes of the configuration file; null if there is no file.</summary>
     public ConfigurationReloader? Reloader { get; }
@@ -141,28 +144,42 @@ internal sealed partial class Node : IHost
     /// Applies other options, which must be valid, while clients are served. A request that looks up its pool or its backend meanwhile
     /// finds the old one or the new one, and both can serve it.
     /// </summary>
-    /// <returns>The settings that need a restart, as text for the log.</returns>
     /// <exception cref="StartException">They cannot be applied; nothing has changed.</exception>
-    public IEnumerable<string> Apply(LoadBalancerOptions options)
+    public async Task ApplyAsync(LoadBalancerOptions options)
     {
+        await _listeners.Turns;
+        ListenersChange listeners;
+        ManagementChange? management;
         lock (Pools.Gate)
         {
             // 1. Make all new parts. Only this step can fail: then they are disposed of, and nothing has changed.
-            using var pools = Pools.Prepare(options.Pools, _listeners.PoolsInUse(options));
-            var routes = _listeners.Prepare(options, pools);
+            using var pools = Pools.Prepare(options.Pools);
+            listeners = _listeners.Prepare(options, pools);
+            try
+            {
+                management = _management.Prepare(options.Management);
+            }
+            catch
+            {
+                _listeners.Discard(listeners);
+                throw;
+            }
 
             // 2. Publish new and changed pools, switch the listeners to them, and only then retire unused pools.
             Pools.Commit(pools);
-            foreach (var switchTo in routes)
-            {
-                switchTo();
-            }
+            _listeners.Publish(listeners);
             Pools.Retire(pools);
         }
         HostOptions.ShutdownTimeout = options.ShutdownTimeout;
         _tracing.Apply(options.Tracing);
-        var needed = _listeners.Apply(options);
-        return options.Management == _started.Management ? needed : needed.Append("Management has changed");
+        IncludeMetrics(options);
+
+        // 3. Start new listeners, whose addresses are bound already, and let those that are gone finish.
+        if (management is not null)
+        {
+            await _management.SwitchAsync(management);
+        }
+        await _listeners.SwitchAsync(listeners);
     }
 
     /// <inheritdoc/>
@@ -195,6 +212,12 @@ internal sealed partial class Node : IHost
     // Changes of its value hold at once.
     private HostOptions HostOptions => Services.GetRequiredService<IOptions<HostOptions>>().Value;
 
+    private void IncludeMetrics(LoadBalancerOptions options)
+    {
+        bool Has(ListenerProtocol protocol) => options.Listeners.Values.Any(listener => listener.Protocol == protocol);
+        _metrics.Include(Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks));
+    }
+
     private NodeCounts Counts() => new(
         Reloader?.Applied ?? 0, Reloader?.Refused ?? 0, _accessLogs.Dropped,
         [.. Listeners.Select(listener => (listener.Name, listener.Refused))])
@@ -210,7 +233,7 @@ internal sealed partial class Node : IHost
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
         Certificates = Certificates,
-        WrongTokens = _wrongTokens is { } tokens ? (tokens.Wrong, tokens.Paused) : null,
+        WrongTokens = _management.WrongTokens,
         Tasks = [.. Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
     };
 

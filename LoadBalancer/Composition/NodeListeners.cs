@@ -1,56 +1,52 @@
+using System.Net;
+using System.Net.Sockets;
 using LoadBalancer.Broker;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
-using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Routes;
 using LoadBalancer.Http.Server;
-using LoadBalancer.Http.Tracing;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
+using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tasks;
 using LoadBalancer.Tcp;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Composition;
 
-/// <summary>The listeners of a node, each with its pipeline; changes that need no restart are applied to them.</summary>
+/// <summary>
+/// The listeners of a node, which come, go and change with its configuration: <see cref="Prepare"/>, <see cref="Publish"/>, then
+/// <see cref="SwitchAsync"/>.
+/// </summary>
 internal sealed class NodeListeners : IDisposable
 {
-    private readonly NodePools _pools;
-    private readonly AccessLogs _accessLogs;
-    private readonly ErrorStatistics _errors;
-    private readonly DurationInstruments _durations;
-    private readonly NodeTracing _tracing;
-    private readonly IHostApplicationLifetime _lifetime;
-    private readonly TimeProvider _time;
-    private readonly ILoggerFactory _loggers;
-    private readonly Dictionary<string, GuardRejections> _rejections = new(StringComparer.OrdinalIgnoreCase);
-    private readonly Dictionary<string, Routing> _routing = new(StringComparer.OrdinalIgnoreCase);
-    // The options that name the pools in use.
-    private readonly Dictionary<string, ListenerOptions> _routedBy = new(StringComparer.OrdinalIgnoreCase);
-    private readonly List<IListener> _listeners = [];
+    private readonly NodeListenerParts _parts;
+    private readonly ListenerFactory _factory;
     private readonly NodeGuards _guards;
+    private readonly Lock _gate = new(); // guards _leaving
+    private readonly List<NodeListener> _leaving = [];
+    private volatile IReadOnlyList<NodeListener> _all = [];
+    private volatile IReadOnlyList<string> _planned = []; // the access logs of a change that is prepared
 
     /// <summary>Makes the listeners; the options must be valid.</summary>
+    /// <param name="options">The options.</param>
+    /// <param name="pools">The pools.</param>
+    /// <param name="parts">What the listeners have in common.</param>
+    /// <param name="started">Called when all of them listen.</param>
+    /// <param name="longestStop">How long a stop may take.</param>
     /// <exception cref="StartException">One of them cannot be made; none is left open.</exception>
     public NodeListeners(
-        LoadBalancerOptions options, PoolsChange change, NodePools pools, AccessLogs accessLogs, ErrorStatistics errors,
-        DurationInstruments durations, NodeTracing tracing, IHostApplicationLifetime lifetime, TimeProvider time, ILoggerFactory loggers)
+        LoadBalancerOptions options, PoolsChange pools, NodeListenerParts parts, Action started, Func<TimeSpan> longestStop)
     {
-        (_pools, _accessLogs, _errors, _lifetime, _time, _loggers) = (pools, accessLogs, errors, lifetime, time, loggers);
-        (_durations, _tracing) = (durations, tracing);
-        _guards = new NodeGuards(time, loggers);
+        (_parts, _factory, _guards) = (parts, new ListenerFactory(parts), new NodeGuards(parts.Time, parts.Loggers));
+        Service = new ListenerService(
+            () => Listeners, started, Forget, InFlight, longestStop, parts.Time, parts.Loggers.CreateLogger<ListenerService>());
         try
         {
-            var guards = _guards.Prepare(options);
-            _guards.Commit(guards);
-            foreach (var (name, listener) in options.Listeners)
-            {
-                _listeners.Add(NewListener(name, listener, options, change, guards));
-                _routedBy[name] = listener;
-            }
+            Publish(Prepare(options, pools));
         }
         catch
         {
@@ -59,34 +55,202 @@ internal sealed class NodeListeners : IDisposable
         }
     }
 
+    /// <summary>Starts and stops them.</summary>
+    public ListenerService Service { get; }
+
+    /// <summary>Completes when no listener waits for the end of another one to start. The next change must wait for it.</summary>
+    public Task Turns { get; private set; } = Task.CompletedTask;
+
     /// <summary>The listeners, in the order of the configuration.</summary>
-    public IReadOnlyList<IListener> Listeners => _listeners;
+    public IReadOnlyList<IListener> Listeners => [.. _all.Select(entry => entry.Listener)];
 
     /// <summary>The status and counters of the brokers among them.</summary>
-    public IReadOnlyList<BrokerStatus> Brokers => [.. _listeners.OfType<BrokerListener>().Select(broker => broker.Status)];
+    public IReadOnlyList<BrokerStatus> Brokers => [.. Listeners.OfType<BrokerListener>().Select(broker => broker.Status)];
 
     /// <summary>Counts of what the guards of the Http listeners have rejected.</summary>
-    public IReadOnlyCollection<GuardRejections> Rejections => _rejections.Values;
+    public IReadOnlyList<GuardRejections> Rejections => [.. _all.Select(entry => entry.Http?.Rejections).OfType<GuardRejections>()];
 
     /// <summary>What was answered to the requests of each route, in the order of the configuration.</summary>
-    public IReadOnlyList<RouteStatistics> Routes => [.. from listener in _listeners
-                                                        let routing = _routing.GetValueOrDefault(listener.Name)
-                                                        where routing is not null
-                                                        from route in routing.Current.Statistics.Values
-                                                        select route];
+    public IReadOnlyList<RouteStatistics> Routes => [.. _all.SelectMany(entry => entry.Http?.Routing.Current.Statistics.Values ?? [])];
 
     /// <summary>Counts of the copies of requests that routes of the Http listeners have sent to other pools.</summary>
-    public MirrorCounts Mirrored { get; } = new();
+    public MirrorCounts Mirrored => _factory.Mirrored;
 
     /// <summary>Their certificates.</summary>
-    public IReadOnlyList<CertificateStatus> Certificates => [.. _listeners.SelectMany(listener => listener.Certificates)];
+    public IReadOnlyList<CertificateStatus> Certificates => [.. Listeners.SelectMany(listener => listener.Certificates)];
 
     /// <summary>
-    /// What a listener has in flight, in words; null where that is nothing. Of Http listeners that share a pool each has all of it.
+    /// Makes what new options need: routing tables, relay targets, listeners; reserves their addresses. Changes nothing yet: it is for
+    /// <see cref="Publish"/>.
     /// </summary>
-    public string? InFlight(IListener listener)
+    /// <param name="options">The options, which must be valid.</param>
+    /// <param name="pools">The pools that there will be.</param>
+    /// <exception cref="StartException">A file cannot be used, or an address cannot be had; nothing is left open.</exception>
+    public ListenersChange Prepare(LoadBalancerOptions options, PoolsChange pools)
     {
-        var pools = _routedBy[listener.Name].PoolNames.Distinct(StringComparer.OrdinalIgnoreCase).Select(_pools.Find).OfType<BackendPool>();
+        var guards = _guards.Prepare(options);
+        var change = new ListenersChange();
+        change.Discard.Add(() => _guards.Discard(guards));
+        change.Publish.Add(() => _guards.Commit(guards));
+        change.Publish.Add(() => _factory.Apply(options));
+        try
+        {
+            _planned = LogsOf(options.Listeners.Values);
+            _parts.AccessLogs.Open(options.Listeners);
+            var plan = new ListenerPlan(options, pools, guards);
+            foreach (var (name, wanted) in options.Listeners)
+            {
+                PrepareOne(change, name, wanted, plan, _all.FirstOrDefault(entry => HasName(entry, name)));
+            }
+            change.Switches.InsertRange(0, _all.Except(change.Next).Where(gone => !options.Listeners.Keys.Any(name => HasName(gone, name)))
+                .Select(gone => new ListenerSwitch(gone.Listener, null)));
+            return change;
+        }
+        catch
+        {
+            Discard(change);
+            throw;
+        }
+    }
+
+    /// <summary>Disposes of what was prepared and is not published.</summary>
+    public void Discard(ListenersChange change)
+    {
+        change.Discard.ForEach(discard => discard());
+        change.Made.ForEach(made => made.Listener.Dispose());
+        _parts.Sockets.CloseOffered();
+        _planned = [];
+        CloseUnusedLogs();
+    }
+
+    /// <summary>Publishes new routing tables and relay targets, and the listeners as they will be. Cannot fail.</summary>
+    public void Publish(ListenersChange change)
+    {
+        lock (_gate)
+        {
+            _leaving.AddRange(_all.Except(change.Next));
+        }
+        change.Publish.ForEach(publish => publish());
+        _all = change.Next;
+        _planned = [];
+        foreach (var pool in _parts.Pools.All)
+        {
+            pool.IsRelayed = _all.Any(entry => entry.Options is TcpListenerOptions && entry.Options.PoolNames.Contains(pool.Name));
+        }
+    }
+
+    /// <summary>Starts the listeners that come, and lets those that go finish what they have. See <see cref="ListenerService.SwitchAsync"/>.</summary>
+    public async Task SwitchAsync(ListenersChange change)
+    {
+        await Service.SwitchAsync(change.Switches);
+        Turns = CloseOfferedAsync();
+        CloseUnusedLogs();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var listener in Listeners)
+        {
+            listener.Dispose();
+        }
+        Service.Dispose();
+        _guards.Dispose();
+    }
+
+    private void PrepareOne(ListenersChange change, string name, ListenerOptions wanted, ListenerPlan plan, NodeListener? entry)
+    {
+        if (entry is { Http: { } http } && wanted is HttpListenerOptions httpWanted)
+        {
+            var table = _factory.Table(name, httpWanted, plan, http.Rejections, http.Routing.Current);
+            change.Publish.Add(() => http.Routing.Current = table);
+        }
+        if (entry is null || entry.Options.NeedsAnother(wanted))
+        {
+            Replace(change, name, wanted, plan, entry);
+            return;
+        }
+        var listener = entry.Listener;
+        change.Next.Add(entry);
+        change.Publish.Add(() =>
+        {
+            listener.Apply(wanted);
+            entry.Options = wanted;
+        });
+        if (wanted is TcpListenerOptions tcp && listener is TcpRelayListener relay)
+        {
+            var target = ListenerFactory.Target(tcp, plan);
+            change.Publish.Add(() => relay.Target = target);
+        }
+        if (listener is KestrelListener kestrel)
+        {
+            change.Publish.Add(() => Configure(kestrel, entry, plan.Options));
+        }
+    }
+
+    private void Replace(ListenersChange change, string name, ListenerOptions wanted, ListenerPlan plan, NodeListener? entry)
+    {
+        Reserve(name, wanted);
+        // The workers of these two are in the pool, where one listener at a time can use them.
+        var isInTurn = entry is not null && wanted is TasksListenerOptions or BrokerListenerOptions
+            && entry!.Options is TasksListenerOptions or BrokerListenerOptions
+            && wanted.Pool.Equals(entry.Options.Pool, StringComparison.OrdinalIgnoreCase);
+        if (isInTurn)
+        {
+            var old = entry!.Listener;
+            change.Next.Add(entry);
+            change.Switches.Add(new ListenerSwitch(old, Next, IsInTurn: true));
+            return;
+        }
+        var made = _factory.Make(name, wanted, plan, entry?.Http);
+        change.Made.Add(made);
+        change.Next.Add(made);
+        change.Switches.Add(new ListenerSwitch(entry?.Listener, () => made.Listener));
+        if (made.Listener is KestrelListener kestrel)
+        {
+            change.Publish.Add(() => Configure(kestrel, made, plan.Options));
+        }
+
+        IListener Next()
+        {
+            entry.Options = wanted;
+            return entry.Listener = _factory.Make(name, wanted, plan);
+        }
+    }
+
+    private static void Configure(KestrelListener listener, NodeListener entry, LoadBalancerOptions options) =>
+        (listener.ErrorPages, listener.SendTimeout) = (entry.Http!.Routing.Current.ErrorPages, ListenerFactory.SendTimeout(options));
+
+    // A broker binds and frees its ports as its role changes. So it is only asked whether they could be had.
+    private void Reserve(string name, ListenerOptions wanted)
+    {
+        foreach (var address in wanted.Addresses.Where(_ => Service.IsRunning))
+        {
+            var isFirst = true;
+            foreach (var ip in ListenAddress.Resolve(address.Host))
+            {
+                try
+                {
+                    _parts.Sockets.Reserve(SocketType.Stream, new IPEndPoint(ip, address.Port), isTrial: wanted is BrokerListenerOptions);
+                }
+                catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressNotAvailable && !isFirst)
+                {
+                    // The machine supports IPv6, but it is switched off.
+                }
+                catch (SocketException e)
+                {
+                    throw new StartException($"listener '{name}': cannot listen on {address}: {ListenAddress.WhyNot(e)}", e);
+                }
+                isFirst = false;
+            }
+        }
+    }
+
+    // Of Http listeners that share a pool each has all of it.
+    private string? InFlight(IListener listener)
+    {
+        var options = Known().FirstOrDefault(entry => entry.Listener == listener)?.Options;
+        var pools = (options?.PoolNames ?? []).Distinct(StringComparer.OrdinalIgnoreCase).Select(_parts.Pools.Find).OfType<BackendPool>();
         return listener switch
         {
             TcpRelayListener tcp => Text(tcp.Connections, "connection"),
@@ -97,150 +261,35 @@ internal sealed class NodeListeners : IDisposable
         static string? Text(int count, string what) => count switch { 0 => null, 1 => $"1 {what}", _ => $"{count} {what}s" };
     }
 
-    /// <summary>
-    /// The names of the pools that listeners keep using despite new options: these listeners need a restart, and do not change before
-    /// it.
-    /// </summary>
-    public IReadOnlyCollection<string> PoolsInUse(LoadBalancerOptions options) =>
-    [
-        .. from listener in _listeners
-           where !CanBeRerouted(listener, options)
-           from pool in _routedBy[listener.Name].PoolNames
-           select pool,
-    ];
-
-    /// <summary>Makes the routing tables and relay targets for new options. Changes nothing yet.</summary>
-    /// <param name="options">The options, which must be valid.</param>
-    /// <param name="change">The pools that there will be.</param>
-    /// <returns>Actions that publish them; they cannot fail.</returns>
-    /// <exception cref="StartException">A file cannot be used.</exception>
-    public IReadOnlyList<Action> Prepare(LoadBalancerOptions options, PoolsChange change)
+    private void Forget(IListener listener)
     {
-        var guards = _guards.Prepare(options);
-        try
+        lock (_gate)
         {
-            return [() => _guards.Commit(guards), .. Switches(options, change, guards)];
+            _leaving.RemoveAll(entry => entry.Listener == listener);
         }
-        catch
+        listener.Dispose();
+        CloseUnusedLogs();
+    }
+
+    private IEnumerable<NodeListener> Known()
+    {
+        lock (_gate)
         {
-            _guards.Discard(guards);
-            throw;
+            return [.. _all, .. _leaving];
         }
     }
 
-    /// <summary>Applies the new options of the listeners themselves: trusted proxies and limits.</summary>
-    /// <returns>The settings that need a restart, as text for the log.</returns>
-    public IReadOnlyList<string> Apply(LoadBalancerOptions options)
+    private async Task CloseOfferedAsync()
     {
-        var needed = new List<string>();
-        foreach (var listener in _listeners)
-        {
-            needed.AddRange(options.Listeners.GetValueOrDefault(listener.Name) is { } now
-                ? listener.Apply(now).Select(setting => $"listener '{listener.Name}': {setting} has changed")
-                : [$"listener '{listener.Name}' was removed"]);
-        }
-        needed.AddRange(options.Listeners.Keys.Where(name => !_routedBy.ContainsKey(name)).Select(name => $"listener '{name}' was added"));
-        return needed;
+        await Service.Turns;
+        _parts.Sockets.CloseOffered();
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        _listeners.ForEach(listener => listener.Dispose());
-        _guards.Dispose();
-    }
+    private void CloseUnusedLogs() =>
+        _parts.AccessLogs.CloseUnused([.. _planned, .. LogsOf(Known().Select(entry => entry.Options))]);
 
-    private List<Action> Switches(LoadBalancerOptions options, PoolsChange change, GuardSet guards)
-    {
-        var forwarders = change.Forwarders();
-        var switches = new List<Action>();
-        foreach (var listener in _listeners.Where(listener => CanBeRerouted(listener, options)))
-        {
-            var now = options.Listeners[listener.Name];
-            switches.Add(() => _routedBy[listener.Name] = now);
-            if (listener is KestrelListener http && now is HttpListenerOptions httpNow)
-            {
-                var (routing, table) = (_routing[http.Name], new RouteTable(httpNow, Parts(forwarders, guards, httpNow, http.Name)));
-                switches.Add(() => (routing.Current, http.ErrorPages, http.SendTimeout) = (table, table.ErrorPages, SendTimeout(options)));
-            }
-            else if (listener is TcpRelayListener tcp && now is TcpListenerOptions tcpNow)
-            {
-                var target = Target(tcpNow, options, change);
-                switches.Add(() => (tcp.Target, target.Pool.IsRelayed) = (target, true));
-            }
-        }
-        return switches;
-    }
+    private static IReadOnlyList<string> LogsOf(IEnumerable<ListenerOptions> listeners) =>
+        [.. listeners.OfType<HttpListenerOptions>().Select(listener => listener.AccessLog)];
 
-    private IListener NewListener(
-        string name, ListenerOptions listener, LoadBalancerOptions options, PoolsChange change, GuardSet guards)
-    {
-        var pool = change.Find(listener.Pool);
-        switch (listener)
-        {
-            case HttpListenerOptions http:
-                var log = _accessLogs.For(http);
-                _rejections[name] = new GuardRejections(name, _errors);
-                _routing[name] = new Routing(new RouteTable(http, Parts(change.Forwarders(), guards, http, name)));
-                var pipeline = Pipeline(name, http, log is not null, options);
-                return new KestrelListener(name, http, pipeline, log, _errors, _time, _loggers)
-                {
-                    SendTimeout = SendTimeout(options),
-                    ErrorPages = _routing[name].Current.ErrorPages,
-                };
-            case TcpListenerOptions tcp:
-                pool.IsRelayed = true;
-                return new TcpRelayListener(name, tcp, Target(tcp, options, change), _time, _loggers);
-            case BrokerListenerOptions broker:
-                return new BrokerListener(name, broker, pool, _errors, _time, _loggers);
-            case TasksListenerOptions tasks:
-                return new TasksListener(name, tasks, pool, options.Pools[tasks.Pool].Timeouts.Idle, _time, _loggers);
-            default:
-                throw new InvalidOperationException($"no listener speaks {listener.Protocol}");
-        }
-    }
-
-    // A request passes these from the last line to the first.
-    private RequestDelegate Pipeline(string name, HttpListenerOptions listener, bool hasAccessLog, LoadBalancerOptions options)
-    {
-        RequestDelegate next = new ProxyMiddleware(_routing[name], hasAccessLog, _time, _tracing).InvokeAsync;
-        next = HttpsMiddleware.IsNeeded(listener)
-            ? new HttpsMiddleware(next, listener, _routing[name], HttpsPort(options)).InvokeAsync
-            : next;
-        return listener.StatusEndpoints ? new StatusMiddleware(next, () => _pools.All, _lifetime).InvokeAsync : next;
-    }
-
-    // Not for task listeners and brokers: their workers have joined the first pool.
-    private static bool CanBeRerouted(IListener listener, LoadBalancerOptions options) =>
-        (listener, options.Listeners.GetValueOrDefault(listener.Name)) is
-            (KestrelListener, HttpListenerOptions) or (TcpRelayListener, TcpListenerOptions);
-
-    private static RelayTarget Target(TcpListenerOptions listener, LoadBalancerOptions options, PoolsChange change) =>
-        new(listener, change.Find(listener.Pool), options.Pools[listener.Pool]);
-
-    private RouteParts Parts(
-        IReadOnlyDictionary<string, HttpForwarder> forwarders, GuardSet guards, HttpListenerOptions options, string listener) => new(
-        forwarders,
-        guards.Limiters.ToDictionary(entry => entry.Key, entry => entry.Value.Instance, StringComparer.OrdinalIgnoreCase),
-        guards.Authenticators.ToDictionary(entry => entry.Key, entry => entry.Value.Instance, StringComparer.OrdinalIgnoreCase),
-        _rejections[listener],
-        new RouteFiles(_time, _loggers.CreateLogger<Routing>()),
-        StatisticsOf(listener, options.Routes.Count, _routing.GetValueOrDefault(listener)?.Current))
-        {
-            Mirrored = Mirrored,
-        };
-
-    // A route of the same name goes on counting; routes of one name count together.
-    private Func<string, RouteStatistics> StatisticsOf(string listener, int count, RouteTable? before)
-    {
-        var made = new Dictionary<string, RouteStatistics>(StringComparer.Ordinal);
-        return name => before?.Statistics.GetValueOrDefault(name) ?? (made.TryGetValue(name, out var known) ? known
-            : made[name] = new RouteStatistics(listener, name, count, _durations));
-    }
-
-    // The same limit as for a backend: in both cases no byte of the message moves.
-    private static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);
-
-    private static int HttpsPort(LoadBalancerOptions options) =>
-        options.Listeners.Values.Select(listener => listener.Address).FirstOrDefault(address => address.Scheme == "https")?.Port ?? 443;
+    private static bool HasName(NodeListener entry, string name) => entry.Name.Equals(name, StringComparison.OrdinalIgnoreCase);
 }

@@ -31,9 +31,8 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
 
     /// <summary>Makes the pools of new options, which may fail. Changes nothing yet.</summary>
     /// <param name="options">The options, which must be valid.</param>
-    /// <param name="inUse">The names of pools that stay as they are, even if the options do not contain them.</param>
     /// <exception cref="StartException">A resource cannot be opened; everything that was made is disposed of.</exception>
-    public PoolsChange Prepare(IReadOnlyDictionary<string, PoolOptions> options, IReadOnlyCollection<string> inUse)
+    public PoolsChange Prepare(IReadOnlyDictionary<string, PoolOptions> options)
     {
         var before = _pools;
         var change = new PoolsChange(before);
@@ -41,7 +40,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
         {
             change.Heartbeats = heartbeats.Reserve(
                 options.Where(entry => entry.Value.Heartbeat is not null).Select(entry => (entry.Key, entry.Value.Heartbeat!)));
-            change.Pools = before.RemoveRange(before.Keys.Except([.. options.Keys, .. inUse], StringComparer.OrdinalIgnoreCase));
+            change.Pools = before.RemoveRange(before.Keys.Except(options.Keys, StringComparer.OrdinalIgnoreCase));
             // So that a renamed pool need not wait for its first probes and heartbeats again.
             var known = change.Gone.SelectMany(pool => pool.Pool.Snapshot.Members).DistinctBy(backend => backend.Address)
                 .ToDictionary(backend => backend.Address, backend => backend.Health);

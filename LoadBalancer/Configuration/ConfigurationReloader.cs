@@ -12,12 +12,12 @@ namespace LoadBalancer.Configuration;
 /// it is reported when it has not changed by the next poll.
 /// </summary>
 /// <param name="running">The configuration that the node was started with.</param>
-/// <param name="apply">Applies a configuration, and returns which of its changes need a restart.</param>
+/// <param name="apply">Applies a configuration, or says why not.</param>
 /// <param name="note">Gets the result of each change, in a few words.</param>
 /// <param name="time">The clock.</param>
 /// <param name="logger">Gets each change and each error.</param>
 public sealed partial class ConfigurationReloader(
-    LoadedConfiguration running, Func<LoadBalancerOptions, IEnumerable<string>> apply, Action<string> note, TimeProvider time,
+    LoadedConfiguration running, Func<LoadBalancerOptions, Task> apply, Action<string> note, TimeProvider time,
     ILogger<ConfigurationReloader> logger) : BackgroundService
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(500);
@@ -78,7 +78,7 @@ public sealed partial class ConfigurationReloader(
                     continue;
                 }
                 (seen, isBroken) = (text, false);
-                var result = Apply(loaded);
+                var result = await ApplyAsync(loaded);
                 asked?.SetResult(result);
             }
         }
@@ -119,7 +119,7 @@ public sealed partial class ConfigurationReloader(
         return _requests.Reader.TryRead(out _); // Not whether the poll fell due: that may happen in the same instant.
     }
 
-    private ReloadResult Apply(LoadedConfiguration loaded)
+    private async Task<ReloadResult> ApplyAsync(LoadedConfiguration loaded)
     {
         if (loaded.Errors.Count > 0)
         {
@@ -130,19 +130,18 @@ public sealed partial class ConfigurationReloader(
             {
                 LogError(error);
             }
-            return new ReloadResult([.. loaded.Errors.Select(error => $"{error}")], [], []);
+            return new ReloadResult([.. loaded.Errors.Select(error => $"{error}")], []);
         }
-        List<string> restarts;
         try
         {
-            restarts = [.. apply(loaded.Options)];
+            await apply(loaded.Options);
         }
         catch (Exception e) // Of whatever kind: the running configuration stays in use.
         {
             Interlocked.Increment(ref _refused);
             note("the configuration cannot be applied: " + e.Message);
             LogNotApplied(running.File, e.Message, e is StartException ? null : e);
-            return new ReloadResult([e.Message], [], []);
+            return new ReloadResult([e.Message], []);
         }
         Interlocked.Increment(ref _applied); // Before the log: who reads of it there finds it counted.
         note("the configuration was applied");
@@ -150,9 +149,8 @@ public sealed partial class ConfigurationReloader(
         {
             LogWarning(warning);
         }
-        restarts.ForEach(LogNeedsRestart);
         LogApplied(running.File);
-        return new ReloadResult([], [.. loaded.Warnings.Select(warning => $"{warning}")], restarts);
+        return new ReloadResult([], [.. loaded.Warnings.Select(warning => $"{warning}")]);
     }
 
     private string? TryRead()
@@ -178,9 +176,6 @@ public sealed partial class ConfigurationReloader(
 
     [LoggerMessage(65, LogLevel.Warning, "{Warning}")]
     private partial void LogWarning(ConfigurationError warning);
-
-    [LoggerMessage(63, LogLevel.Warning, "configuration: {Change}, which needs a restart")]
-    private partial void LogNeedsRestart(string change);
 
     [LoggerMessage(64, LogLevel.Error, "configuration: '{File}' cannot be applied: {Reason}")]
     private partial void LogNotApplied(string file, string reason, Exception? exception);

@@ -3,5 +3,4 @@ namespace LoadBalancer.Configuration;
 /// <summary>What became of a configuration file that was read while the node runs.</summary>
 /// <param name="Errors">Why it was not applied, each with its path; empty where it was applied.</param>
 /// <param name="Warnings">Its warnings, where it was applied.</param>
-/// <param name="Restarts">Changes in it that need a restart.</param>
-public sealed record ReloadResult(IReadOnlyList<string> Errors, IReadOnlyList<string> Warnings, IReadOnlyList<string> Restarts);
+public sealed record ReloadResult(IReadOnlyList<string> Errors, IReadOnlyList<string> Warnings);

@@ -20,13 +20,18 @@ public interface IListener : IDisposable
     /// <summary>The certificates that it uses now; none without TLS.</summary>
     IReadOnlyList<CertificateStatus> Certificates => [];
 
-    /// <summary>Applies new options as far as a running listener can.</summary>
-    /// <returns>The settings that need a restart.</returns>
-    IReadOnlyList<string> Apply(ListenerOptions options);
+    /// <summary>Applies new options, which need no other listener (<see cref="ListenerOptions.NeedsAnother"/>).</summary>
+    void Apply(ListenerOptions options);
 
     /// <summary>Starts to listen.</summary>
     /// <exception cref="StartException">The address cannot be listened on.</exception>
     Task StartAsync(CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Accepts nothing more, and tells clients so where the protocol can: the next answer of a connection is its last. Connections stay
+    /// open until <see cref="StopAsync"/>, which should come a moment later: a request may be on its way.
+    /// </summary>
+    void Leave();
 
     /// <summary>Stops accepting, closes idle connections, and lets requests in flight finish until the token is cancelled.</summary>
     Task StopAsync(CancellationToken cancellationToken);

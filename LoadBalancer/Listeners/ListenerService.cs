@@ -1,41 +1,94 @@
+using System.Collections.Concurrent;
 using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Listeners;
 
-/// <summary>Starts all listeners, and stops them together; says what the stop waits for.</summary>
-/// <param name="listeners">The listeners, in the order of the configuration.</param>
+/// <summary>Starts the listeners of a node, replaces some while it runs, and stops them together; says what a stop waits for.</summary>
+/// <param name="listeners">The listeners as they are now, in the order of the configuration.</param>
 /// <param name="started">Called when all of them listen.</param>
+/// <param name="ended">Called with each that has ended because others have taken its place, or none.</param>
 /// <param name="inFlight">What a listener has in flight, in words; null where that is nothing.</param>
 /// <param name="longestStop">How long a stop may take.</param>
 /// <param name="time">The clock.</param>
-/// <param name="logger">Gets the addresses, and the progress of the stop.</param>
+/// <param name="logger">Gets the addresses, and the progress of stops.</param>
 public sealed partial class ListenerService(
-    IReadOnlyList<IListener> listeners, Action started, Func<IListener, string?> inFlight, Func<TimeSpan> longestStop, TimeProvider time,
-    ILogger<ListenerService> logger) : IHostedService
+    Func<IReadOnlyList<IListener>> listeners, Action started, Action<IListener> ended, Func<IListener, string?> inFlight,
+    Func<TimeSpan> longestStop, TimeProvider time, ILogger<ListenerService> logger) : IHostedService, IDisposable
 {
+    // A client may have sent a request before it learned that its connection ends.
+    private static readonly TimeSpan LastRequests = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(5);
+
+    private readonly ConcurrentDictionary<IListener, Task> _leaving = new();
+    private readonly CancellationTokenSource _cut = new(); // the stop of the node waits no longer
+    private volatile Task _turns = Task.CompletedTask;
+    private volatile bool _isRunning;
+
+    /// <summary>Whether they were started, and not yet stopped.</summary>
+    public bool IsRunning => _isRunning;
+
+    /// <summary>Completes when no listener waits for the end of another one to start.</summary>
+    public Task Turns => _turns;
 
     /// <inheritdoc/>
     /// <exception cref="StartException">One of them cannot listen; none is left listening.</exception>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        foreach (var listener in listeners)
+        foreach (var listener in listeners())
         {
             await listener.StartAsync(cancellationToken);
         }
+        _isRunning = true;
         started();
-        foreach (var listener in listeners)
+        foreach (var listener in listeners())
         {
             LogListening(listener.Name, listener.Address);
         }
     }
 
+    /// <summary>
+    /// Replaces listeners. Returns when those that come accept connections, except where they must wait for the end of others. Those that
+    /// go finish what they have in flight in the background, as in a stop.
+    /// </summary>
+    public async Task SwitchAsync(IReadOnlyList<ListenerSwitch> switches)
+    {
+        foreach (var change in switches)
+        {
+            change.Old?.Leave();
+        }
+        foreach (var change in switches)
+        {
+            if (!change.IsInTurn && change.New?.Invoke() is { } listener)
+            {
+                await StartAsync(listener);
+            }
+        }
+        var turns = new List<Task>();
+        foreach (var change in switches)
+        {
+            if (change.Old is { } old)
+            {
+                var end = EndAsync(change, old);
+                _leaving[old] = end;
+                BackgroundTask.Run(ForgetAsync(old, end), logger, $"listener '{old.Name}': ending");
+                turns.AddRange(change.IsInTurn ? [end] : []);
+            }
+        }
+        _turns = Task.WhenAll(turns);
+    }
+
     /// <inheritdoc/>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        _isRunning = false;
         LogStopping(InFlight() is { } work ? $"waiting {longestStop().TotalSeconds:0.#} s at most for {work}" : "nothing is in flight");
-        using var cut = cancellationToken.Register(() => LogCutOff(InFlight() ?? "idle connections"));
-        var stop = Task.WhenAll(listeners.Select(listener => listener.StopAsync(cancellationToken)));
+        using var cut = cancellationToken.Register(() =>
+        {
+            LogCutOff(InFlight() ?? "idle connections");
+            _cut.Cancel();
+        });
+        var stop = Task.WhenAll([.. listeners().Except(_leaving.Keys).Select(one => one.StopAsync(cancellationToken)), .. _leaving.Values]);
         while (true)
         {
             using var woken = new CancellationTokenSource();
@@ -51,15 +104,80 @@ public sealed partial class ListenerService(
         LogStopped();
     }
 
+    /// <inheritdoc/>
+    public void Dispose() => _cut.Dispose();
+
+    // Its address is bound already, so this hardly fails. Where it does, the others go on.
+    private async Task StartAsync(IListener listener)
+    {
+        if (!_isRunning)
+        {
+            return; // It starts with all others, or never.
+        }
+        try
+        {
+            await listener.StartAsync(CancellationToken.None);
+            LogListening(listener.Name, listener.Address);
+        }
+        catch (StartException e)
+        {
+            LogNotStarted(e.Message);
+        }
+    }
+
+    private async Task EndAsync(ListenerSwitch change, IListener old)
+    {
+        if (_isRunning)
+        {
+            LogLeaving(old.Name, inFlight(old) ?? "idle connections");
+            await Task.Delay(change.IsInTurn ? TimeSpan.Zero : LastRequests, time, _cut.Token)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            using var longest = new CancellationTokenSource(longestStop(), time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(longest.Token, _cut.Token);
+            using var cut = either.Token.Register(() => LogCutOffAt(old.Name, inFlight(old) ?? "idle connections"));
+            await old.StopAsync(either.Token);
+            LogEnded(old.Name);
+        }
+        if (change.IsInTurn && change.New?.Invoke() is { } listener)
+        {
+            await StartAsync(listener);
+        }
+    }
+
+    private async Task ForgetAsync(IListener old, Task end)
+    {
+        try
+        {
+            await end;
+        }
+        finally
+        {
+            _leaving.TryRemove(old, out _);
+            ended(old);
+        }
+    }
+
     private string? InFlight()
     {
-        var work = listeners
+        var work = listeners().Union(_leaving.Keys)
             .Select(listener => inFlight(listener) is { } text ? $"listener '{listener.Name}': {text}" : null).OfType<string>();
         return string.Join(", ", work) is { Length: > 0 } all ? all : null;
     }
 
     [LoggerMessage(20, LogLevel.Information, "listener '{Listener}' listens on {Address}")]
     private partial void LogListening(string listener, string address);
+
+    [LoggerMessage(171, LogLevel.Information, "listener '{Listener}' was removed or replaced: it accepts nothing more, and finishes {Work}")]
+    private partial void LogLeaving(string listener, string work);
+
+    [LoggerMessage(172, LogLevel.Warning, "listener '{Listener}' was removed or replaced: it waits no longer, and cuts off {Work}")]
+    private partial void LogCutOffAt(string listener, string work);
+
+    [LoggerMessage(173, LogLevel.Information, "listener '{Listener}' was removed or replaced: it has ended")]
+    private partial void LogEnded(string listener);
+
+    [LoggerMessage(174, LogLevel.Error, "{Reason}; the rest of the configuration was applied")]
+    private partial void LogNotStarted(string reason);
 
     [LoggerMessage(21, LogLevel.Information, "stopping: no new connections; {Work}")]
     private partial void LogStopping(string work);

@@ -41,7 +41,6 @@ internal sealed class NodeControl(string version, string? file, Func<Task<Reload
                 ["applied"] = isApplied,
                 ["errors"] = Texts(result.Errors),
                 ["warnings"] = Texts(result.Warnings),
-                ["restarts"] = Texts(result.Restarts),
             });
         }
         catch (OperationCanceledException)

@@ -20,13 +20,17 @@ internal static class ListenAddress
         _ => [IPAddress.Parse(host)],
     };
 
-    /// <summary>Makes a TCP socket that is bound to an address; bound to <c>::</c> it takes IPv4 too.</summary>
+    /// <summary>Makes a socket of TCP or UDP that is bound to an address; bound to <c>::</c> it takes IPv4 too.</summary>
     /// <exception cref="SocketException">The address cannot be had; <see cref="WhyNot"/> says why in words.</exception>
-    public static Socket Bind(IPEndPoint address)
+    public static Socket Bind(SocketType type, IPEndPoint address)
     {
-        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        var socket = new Socket(address.AddressFamily, type, type == SocketType.Stream ? ProtocolType.Tcp : ProtocolType.Udp);
         try
         {
+            if (OperatingSystem.IsWindows() && type == SocketType.Dgram)
+            {
+                socket.ExclusiveAddressUse = true;
+            }
             if (address.Address.Equals(IPAddress.IPv6Any))
             {
                 socket.DualMode = true;

@@ -35,10 +35,12 @@ internal sealed partial class TasksListener : IListener
     /// <param name="options">Its options, which must be valid.</param>
     /// <param name="pool">The pool that workers join.</param>
     /// <param name="sendTimeout">How long a peer may accept no byte of what is sent to it.</param>
+    /// <param name="sockets">Binds its addresses.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Create its loggers.</param>
     public TasksListener(
-        string name, TasksListenerOptions options, BackendPool pool, TimeSpan sendTimeout, TimeProvider time, ILoggerFactory loggers)
+        string name, TasksListenerOptions options, BackendPool pool, TimeSpan sendTimeout, ListenSockets sockets, TimeProvider time,
+        ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _logger) = (name, options, pool, time, loggers.CreateLogger<TasksListener>());
         _serving = $"listener '{name}': serving a connection";
@@ -55,9 +57,10 @@ internal sealed partial class TasksListener : IListener
         (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => _queue.Waiting);
         _clientAcceptor = new Acceptor(
             name, options.Address, options.MaxConnections,
-            connection => Begin(new ClientSession(connection, _clients, _dispatcher, _queue, pool.Statistics)), time, loggers);
+            connection => Begin(new ClientSession(connection, _clients, _dispatcher, _queue, pool.Statistics)), sockets, time, loggers);
         _workerAcceptor = new Acceptor(
-            name, options.WorkerAddress, null, connection => Begin(new WorkerSession(connection, _workers, _dispatcher)), time, loggers);
+            name, options.WorkerAddress, null, connection => Begin(new WorkerSession(connection, _workers, _dispatcher)), sockets, time,
+            loggers);
     }
 
     /// <inheritdoc/>
@@ -90,16 +93,13 @@ internal sealed partial class TasksListener : IListener
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> Apply(ListenerOptions options)
+    public void Apply(ListenerOptions options)
     {
-        var needed = _options.FixedSettingsThatDiffer(options);
-        if (options is TasksListenerOptions tasks)
-        {
-            _options = tasks;
-            _dispatcher.Apply(tasks);
-            (_clients.Buffers.Limit, _workers.Buffers.Limit) = (tasks.MaxBufferedBytes, tasks.MaxBufferedBytes);
-        }
-        return needed;
+        var tasks = (TasksListenerOptions)options;
+        _options = tasks;
+        _dispatcher.Apply(tasks);
+        _clientAcceptor.MaxConnections = tasks.MaxConnections;
+        (_clients.Buffers.Limit, _workers.Buffers.Limit) = (tasks.MaxBufferedBytes, tasks.MaxBufferedBytes);
     }
 
     /// <inheritdoc/>
@@ -119,6 +119,9 @@ internal sealed partial class TasksListener : IListener
         LogRegisterAt(Name, _workerAcceptor.Address.ToString());
         return Task.CompletedTask;
     }
+
+    /// <inheritdoc/>
+    public void Leave() => _clientAcceptor.Dispose();
 
     /// <summary>
     /// Accepts no more connections and no more tasks. Accepted tasks go on until the token is cancelled, as long as there are workers for

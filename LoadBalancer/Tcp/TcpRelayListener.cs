@@ -15,7 +15,6 @@ internal sealed partial class TcpRelayListener : IListener
 {
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
-    private readonly TcpListenerOptions _options;
     private readonly ILogger _logger;
     private readonly string _serving;
     private readonly Acceptor _acceptor;
@@ -33,16 +32,18 @@ internal sealed partial class TcpRelayListener : IListener
     /// <param name="name">Its name in the configuration.</param>
     /// <param name="options">Its options; they must be valid.</param>
     /// <param name="target">Where its connections go.</param>
+    /// <param name="sockets">Binds its address.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
-    public TcpRelayListener(string name, TcpListenerOptions options, RelayTarget target, TimeProvider time, ILoggerFactory loggers)
+    public TcpRelayListener(
+        string name, TcpListenerOptions options, RelayTarget target, ListenSockets sockets, TimeProvider time, ILoggerFactory loggers)
     {
-        (Name, _options, _target, Time, _logger) = (name, options, target, time, loggers.CreateLogger<TcpRelayListener>());
+        (Name, _target, Time, _logger) = (name, target, time, loggers.CreateLogger<TcpRelayListener>());
         _serving = $"listener '{name}': relaying a connection";
         Tls = options.Certificates.Count == 0 ? null
             : new CertificateStore(name, options, [], time, loggers.CreateLogger<CertificateStore>());
-        _acceptor = new Acceptor(name, options.Address, options.MaxConnections, Serve, time, loggers);
+        _acceptor = new Acceptor(name, options.Address, options.MaxConnections, Serve, sockets, time, loggers);
         _headerGate = new LogGate(time);
         _sweep = time.CreateTimer(static listener => ((TcpRelayListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }
@@ -88,13 +89,10 @@ internal sealed partial class TcpRelayListener : IListener
     public IReadOnlyList<CertificateStatus> Certificates => Tls?.Status ?? [];
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> Apply(ListenerOptions options)
+    public void Apply(ListenerOptions options)
     {
-        if (options is TcpListenerOptions tcp)
-        {
-            Tls?.Apply(tcp);
-        }
-        return _options.FixedSettingsThatDiffer(options);
+        Tls?.Apply((TcpListenerOptions)options);
+        _acceptor.MaxConnections = options.MaxConnections;
     }
 
     /// <inheritdoc/>
@@ -103,6 +101,9 @@ internal sealed partial class TcpRelayListener : IListener
         _acceptor.Start();
         return Task.CompletedTask;
     }
+
+    /// <inheritdoc/>
+    public void Leave() => _acceptor.Dispose();
 
     /// <inheritdoc/>
     public async Task StopAsync(CancellationToken cancellationToken)

@@ -20,6 +20,7 @@ internal sealed class Acceptor : IDisposable
 {
     private readonly string _listener;
     private readonly EndpointAddress _address;
+    private readonly ListenSockets _sockets;
     private readonly Action<AcceptedConnection> _accepted;
     private readonly ConnectionLimit _limit;
     private readonly TimeProvider _time;
@@ -34,13 +35,14 @@ internal sealed class Acceptor : IDisposable
     /// <param name="accepted">
     /// Given each connection; must neither block nor throw. What it starts continues in the connection's event loop after its first wait.
     /// </param>
+    /// <param name="sockets">Binds the address.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     public Acceptor(
-        string listener, EndpointAddress address, int? maxConnections, Action<AcceptedConnection> accepted, TimeProvider time,
-        ILoggerFactory loggers)
+        string listener, EndpointAddress address, int? maxConnections, Action<AcceptedConnection> accepted, ListenSockets sockets,
+        TimeProvider time, ILoggerFactory loggers)
     {
-        (_listener, _address, _listensOn, _accepted, _time) = (listener, address, address, accepted, time);
+        (_listener, _address, _listensOn, _accepted, _sockets, _time) = (listener, address, address, accepted, sockets, time);
         _limit = new ConnectionLimit(listener, maxConnections, time, loggers.CreateLogger<ConnectionLimit>());
         _logger = loggers.CreateLogger<Acceptor>();
     }
@@ -49,6 +51,13 @@ internal sealed class Acceptor : IDisposable
     /// Where it listens; with the port that the system has chosen, where port 0 was asked for, from <see cref="Start"/> on.
     /// </summary>
     public EndpointAddress Address => _listensOn;
+
+    /// <summary>How many connections there may be at once; null where there is no limit.</summary>
+    public int? MaxConnections
+    {
+        get => _limit.Most;
+        set => _limit.Most = value;
+    }
 
     /// <summary>Connections that were closed at once because of the limit.</summary>
     public long Refused => _limit.Refused;
@@ -61,8 +70,8 @@ internal sealed class Acceptor : IDisposable
         {
             foreach (var ip in ListenAddress.Resolve(_address.Host))
             {
-                var socket = ListenAddress.Bind(new IPEndPoint(ip, _address.Port));
-                _listensOn = _address with { Port = ((IPEndPoint)socket.LocalEndPoint!).Port };
+                var socket = _sockets.Open(SocketType.Stream, new IPEndPoint(ip, _address.Port));
+                _listensOn = _address with { Port = socket.Address.Port };
                 _loops.Add(Accept(socket, _listener, _limit, _accepted, _time, _logger));
             }
         }
@@ -89,7 +98,7 @@ internal sealed class Acceptor : IDisposable
     /// <param name="logger">Logs when connections cannot be accepted.</param>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public static IDisposable Accept(
-        Socket bound, string listener, ConnectionLimit limit, Action<AcceptedConnection> accepted, TimeProvider time, ILogger logger)
+        ListenSocket bound, string listener, ConnectionLimit limit, Action<AcceptedConnection> accepted, TimeProvider time, ILogger logger)
     {
         Action closed = limit.Leave;
         return TransportChoice.IsEpoll
@@ -102,7 +111,7 @@ internal sealed class Acceptor : IDisposable
 
     [SupportedOSPlatform("linux")]
     private static EpollAcceptLoop AcceptOnLoops(
-        Socket bound, string listener, ConnectionLimit limit, Action<AcceptedConnection> accepted, Action closed, TimeProvider time,
+        ListenSocket bound, string listener, ConnectionLimit limit, Action<AcceptedConnection> accepted, Action closed, TimeProvider time,
         ILogger logger) => EpollAcceptLoop.Start(
             bound, listener, limit,
             (file, local, remote) => accepted(new(new EpollConnection(file, EventLoop.Next(), closed), local, remote)),

@@ -15,6 +15,14 @@ public sealed partial class ConnectionLimit(string listener, int? most, TimeProv
     private int _open;
     private long _refused;
     private long _logged;
+    private volatile int _most = most ?? int.MaxValue;
+
+    /// <summary>How many connections there may be at once; null where there is no limit. A change holds for those that come after.</summary>
+    public int? Most
+    {
+        get => _most == int.MaxValue ? null : _most;
+        set => _most = value ?? int.MaxValue;
+    }
 
     /// <summary>Connections that are open.</summary>
     public int Open => Volatile.Read(ref _open);
@@ -26,7 +34,7 @@ public sealed partial class ConnectionLimit(string listener, int? most, TimeProv
     /// <returns>False if there are too many: it must be closed. Otherwise <see cref="Leave"/> must be called when it has closed.</returns>
     public bool TryEnter()
     {
-        if (Interlocked.Increment(ref _open) <= (most ?? int.MaxValue))
+        if (Interlocked.Increment(ref _open) <= _most)
         {
             return true;
         }
@@ -34,7 +42,7 @@ public sealed partial class ConnectionLimit(string listener, int? most, TimeProv
         Interlocked.Increment(ref _refused);
         if (_gate.TryPass())
         {
-            LogRefused(listener, Refused - Interlocked.Exchange(ref _logged, Refused), most ?? 0);
+            LogRefused(listener, Refused - Interlocked.Exchange(ref _logged, Refused), _most);
         }
         return false;
     }

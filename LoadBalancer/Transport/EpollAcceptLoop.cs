@@ -14,6 +14,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
 {
     private const int AddressSize = 28; // struct sockaddr_in6
 
+    private readonly ListenSocket _bound;
     private readonly ConnectionLimit _limit;
     private readonly Action<int, IPEndPoint, IPEndPoint> _accepted;
     private readonly AcceptTrouble _trouble;
@@ -22,18 +23,18 @@ internal sealed class EpollAcceptLoop : EpollSocket
     private int _hasLeft;
 
     private EpollAcceptLoop(
-        int file, IPEndPoint address, ConnectionLimit limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        int file, ListenSocket bound, ConnectionLimit limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         AcceptTrouble trouble)
         : base(file, EventLoop.Next())
     {
-        (Address, _limit, _accepted, _trouble) = (address, limit, accepted, trouble);
+        (_bound, _limit, _accepted, _trouble) = (bound, limit, accepted, trouble);
         FileReserve.Enter();
         _retry = time.CreateTimer(
             static loop => ((EpollAcceptLoop)loop!).Continue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Where it listens.</summary>
-    public IPEndPoint Address { get; }
+    public IPEndPoint Address => _bound.Address;
 
     /// <summary>Takes over a bound socket, listens on it, and accepts until it is disposed.</summary>
     /// <param name="bound">The socket.</param>
@@ -46,19 +47,23 @@ internal sealed class EpollAcceptLoop : EpollSocket
     /// <param name="logger">Logs when connections cannot be accepted.</param>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public static EpollAcceptLoop Start(
-        Socket bound, string listener, ConnectionLimit limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ListenSocket bound, string listener, ConnectionLimit limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         ILogger logger)
     {
         EpollAcceptLoop loop;
-        using (bound) // The framework cannot hand over its file, so the file is duplicated.
+        try
         {
-            bound.NoDelay = true; // accepted sockets inherit it
-            bound.Blocking = false;
-            bound.Listen(AcceptTrouble.Backlog);
-            var file = Libc.Control(bound.SafeHandle, Libc.Duplicate, 0);
+            bound.Socket.NoDelay = true; // accepted sockets inherit it
+            bound.Socket.Blocking = false;
+            bound.Socket.Listen(AcceptTrouble.Backlog);
+            var file = Libc.Control(bound.Socket.SafeHandle, Libc.Duplicate, 0); // The framework cannot hand over its file.
             var trouble = new AcceptTrouble(listener, time, logger);
-            loop = file >= 0 ? new EpollAcceptLoop(file, (IPEndPoint)bound.LocalEndPoint!, limit, accepted, time, trouble)
-                : throw Libc.LastError();
+            loop = file >= 0 ? new EpollAcceptLoop(file, bound, limit, accepted, time, trouble) : throw Libc.LastError();
+        }
+        catch
+        {
+            bound.Dispose();
+            throw;
         }
         if (!loop.TryAwaitArrival())
         {
@@ -81,6 +86,8 @@ internal sealed class EpollAcceptLoop : EpollSocket
         if (disposing && Interlocked.Exchange(ref _hasLeft, 1) == 0)
         {
             FileReserve.Leave();
+            Loop.RemoveShared(this);
+            _bound.Dispose();
         }
         base.Dispose(disposing);
         if (disposing)

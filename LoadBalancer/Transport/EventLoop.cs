@@ -115,6 +115,22 @@ internal sealed unsafe class EventLoop
         }
     }
 
+    /// <summary>
+    /// Ends the events of a socket for which another file stays open (<c>dup(2)</c>): the kernel removes a socket, not a file, when it
+    /// closes, and would refuse the next file that gets this one's number.
+    /// </summary>
+    public void RemoveShared(EpollSocket socket)
+    {
+        try
+        {
+            _ = Libc.EpollControl(_epoll, Libc.CtlDelete, socket, null); // fails where it was not added
+        }
+        catch (ObjectDisposedException)
+        {
+            // It was closed.
+        }
+    }
+
     /// <summary>Reduces the read budget by the bytes read; on the loop's own thread.</summary>
     public void Spend(int bytes) => _budget -= Math.Max(bytes, LeastSpent);
 

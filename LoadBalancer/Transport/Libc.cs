@@ -14,8 +14,10 @@ internal static unsafe partial class Libc
     public const uint EpollRdHup = 0x2000;
     public const uint EpollEt = 0x80000000;
     public const int CtlAdd = 1;
+    public const int CtlDelete = 2;
     public const int CloseOnExec = 0x80000; // SOCK_CLOEXEC and EPOLL_CLOEXEC
     public const int Duplicate = 1030; // F_DUPFD_CLOEXEC
+    public const int SetFlags = 2; // F_SETFD
     public const int NonBlocking = 0x800; // SOCK_NONBLOCK
     public const int Peek = 0x2;
     public const int DontWait = 0x40;

@@ -14,6 +14,7 @@ internal sealed class SocketAcceptLoop : IDisposable
     // The framework completes accepts synchronously while connections wait; after this many, other work of the thread comes first.
     private const int Batch = 64;
 
+    private readonly ListenSocket _bound;
     private readonly Socket _listening;
     private readonly ConnectionLimit _limit;
     private readonly Action<Socket, IPEndPoint, IPEndPoint> _accepted;
@@ -22,20 +23,20 @@ internal sealed class SocketAcceptLoop : IDisposable
     private bool _isDisposed;
 
     private SocketAcceptLoop(
-        Socket listening, ConnectionLimit limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ListenSocket bound, ConnectionLimit limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         AcceptTrouble trouble)
     {
-        (_listening, _limit, _accepted, _time, _trouble) = (listening, limit, accepted, time, trouble);
+        (_bound, _listening, _limit, _accepted, _time, _trouble) = (bound, bound.Socket, limit, accepted, time, trouble);
     }
 
     /// <inheritdoc cref="EpollAcceptLoop.Start"/>
     public static SocketAcceptLoop Start(
-        Socket bound, string listener, ConnectionLimit limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ListenSocket bound, string listener, ConnectionLimit limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
         ILogger logger)
     {
         try
         {
-            bound.Listen(AcceptTrouble.Backlog);
+            bound.Socket.Listen(AcceptTrouble.Backlog);
         }
         catch
         {
@@ -58,7 +59,7 @@ internal sealed class SocketAcceptLoop : IDisposable
         {
             FileReserve.Leave();
         }
-        _listening.Dispose();
+        _bound.Dispose();
     }
 
     private async Task AcceptAllAsync()

@@ -10,12 +10,10 @@ internal sealed class ZmtpListener : IAsyncDisposable
 {
     private readonly IDisposable _accepting;
 
-    /// <summary>Listens there.</summary>
-    /// <exception cref="SocketException">The port is taken, or the address is not ours.</exception>
-    public ZmtpListener(ZmtpSocket socket, IPEndPoint address)
+    /// <summary>Takes over a bound socket, and listens on it.</summary>
+    public ZmtpListener(ZmtpSocket socket, ListenSocket bound)
     {
-        var bound = ListenAddress.Bind(address);
-        Address = (IPEndPoint)bound.LocalEndPoint!;
+        Address = bound.Address;
         var count = new ConnectionLimit(socket.Name, null, socket.Time, socket.Logger); // The socket has a limit of its own.
         _accepting = Acceptor.Accept(
             bound, socket.Name, count, accepted => socket.Attach(accepted.Connection, Plain(accepted.Remote)), socket.Time, socket.Logger);

@@ -83,9 +83,12 @@ public abstract class ZmtpSocket : IAsyncDisposable
     /// <param name="address">The address; port 0 takes any free port.</param>
     /// <returns>Where it listens now.</returns>
     /// <exception cref="SocketException">The port is taken, or the address is not ours.</exception>
-    public IPEndPoint Bind(IPEndPoint address)
+    public IPEndPoint Bind(IPEndPoint address) => Bind(ListenSocket.Bind(SocketType.Stream, address));
+
+    /// <summary>The same, with a socket that is bound already.</summary>
+    internal IPEndPoint Bind(ListenSocket bound)
     {
-        var listener = new ZmtpListener(this, address);
+        var listener = new ZmtpListener(this, bound);
         Keep(listener);
         return listener.Address;
     }

@@ -56,8 +56,12 @@ internal sealed class AccessLogFileTests : IDisposable
 
     public void Dispose() => _directory.Dispose();
 
-    private AccessLogs Open() =>
-        new(new Dictionary<string, ListenerOptions> { ["web"] = Options }, _clock, NullLogger<AccessLog>.Instance);
+    private AccessLogs Open()
+    {
+        var logs = new AccessLogs(_clock, NullLogger<AccessLog>.Instance);
+        logs.Open(new Dictionary<string, ListenerOptions> { ["web"] = Options });
+        return logs;
+    }
 
     private void Write(AccessLogs logs, string target) => logs.For(Options)!.Write(
         new AccessRecord { Client = IPAddress.Loopback, Method = "GET", Target = target, Protocol = "HTTP/1.1" });

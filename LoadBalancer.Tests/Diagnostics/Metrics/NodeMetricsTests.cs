@@ -45,7 +45,8 @@ internal sealed partial class NodeMetricsTests : IDisposable
                 Mirrored = [("api", "answered", 13)],
                 Tasks = [new TaskCounts("tasks", 5, 6, 7, 8, _waits.Read(), _runs.Read())],
             },
-            hasBrokers: true, hasTasks: true, meterName: $"metrics of {Guid.NewGuid()}"); // Not those of other tests' nodes.
+            $"metrics of {Guid.NewGuid()}"); // Not those of other tests' nodes.
+        _metrics.Include(brokers: true, tasks: true);
         _pool.Statistics.Instruments = _metrics.Durations;
         _route = new RouteStatistics("web", "api", 1, _metrics.Durations);
         _pool.IsRelayed = true;

@@ -75,7 +75,8 @@ internal sealed class PrometheusTextTests
 
     private static Dictionary<string, ParsedMetric> Parse(IReadOnlyList<BackendPool> pools, NodeCounts node)
     {
-        using var metrics = new NodeMetrics(() => pools, () => node, hasBrokers: node.Brokers.Count > 0);
+        using var metrics = new NodeMetrics(() => pools, () => node);
+        metrics.Include(brokers: node.Brokers.Count > 0, tasks: false);
         return ParsedMetric.All(PrometheusText.Of(metrics));
     }
 

@@ -5,6 +5,7 @@ using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -24,8 +25,8 @@ internal sealed class UnexpectedErrorTests
             Pool = "web",
             AccessLog = directory.File("access.log"),
         };
-        using var logs = new AccessLogs(
-            new Dictionary<string, ListenerOptions> { ["web"] = options }, time, NullLogger<AccessLog>.Instance);
+        using var logs = new AccessLogs(time, NullLogger<AccessLog>.Instance);
+        logs.Open(new Dictionary<string, ListenerOptions> { ["web"] = options });
         await logs.StartAsync(CancellationToken.None);
         var backend = TestBackends.Unprobed("b1");
         var pool = new BackendPool("web", new FaultyPolicy(() => where == "policy"), [backend]);
@@ -36,7 +37,7 @@ internal sealed class UnexpectedErrorTests
             pool, new PoolOptions(), null, client, time, errors, loggers.CreateLogger<HttpForwarder>(), CancellationToken.None);
         using (var listener = new KestrelListener(
             "web", options, context => forwarder.ForwardAsync(context, false, context.Features.Get<AccessRecord>(), 0), logs.For(options),
-            errors, time, loggers))
+            errors, new ListenSockets(), time, loggers))
         {
             await listener.StartAsync(CancellationToken.None);
 

@@ -119,10 +119,10 @@ internal sealed class GuardTests
         await using var node = await ConfiguredNode.StartRawAsync(text);
         (await GetAsync(node)).Should().StartWith("HTTP/1.1 200");
 
-        node.Apply(text.Replace("\"api\", \"RateLimit\"", "\"api\", \"AddPrefix\": \"/x\", \"RateLimit\"", StringComparison.Ordinal));
+        await node.ApplyAsync(text.Replace("\"api\", \"RateLimit\"", "\"api\", \"AddPrefix\": \"/x\", \"RateLimit\"", StringComparison.Ordinal));
         (await GetAsync(node)).Should().StartWith("HTTP/1.1 429");
 
-        node.Apply(text.Replace("\"Permits\": 1", "\"Permits\": 2", StringComparison.Ordinal));
+        await node.ApplyAsync(text.Replace("\"Permits\": 1", "\"Permits\": 2", StringComparison.Ordinal));
         (await GetAsync(node)).Should().StartWith("HTTP/1.1 200");
     }
 

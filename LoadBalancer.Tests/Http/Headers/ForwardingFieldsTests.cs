@@ -106,7 +106,7 @@ internal sealed class ForwardingFieldsTests
 
         await node.Client.GetStringAsync("/");
         var before = seen;
-        node.Apply(Configuration("\"edge\""));
+        await node.ApplyAsync(Configuration("\"edge\""));
         await node.Client.GetStringAsync("/");
 
         (before, seen).Should().Be(("", "1.1 edge"));

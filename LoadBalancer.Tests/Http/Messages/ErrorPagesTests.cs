@@ -127,9 +127,9 @@ internal sealed class ErrorPagesTests : IDisposable
                 "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:1" } } } } } }
             """;
 
-        node.Node.Apply(Configuration(""));
+        await node.Node.ApplyAsync(Configuration(""));
         var without = await node.GetAsync("/", Html);
-        node.Node.Apply(Configuration(Setting()));
+        await node.Node.ApplyAsync(Configuration(Setting()));
 
         without.Should().EndWith("Access from this address is not allowed\n");
         (await node.GetAsync("/", Html)).Should().EndWith("<p>4xx\n");

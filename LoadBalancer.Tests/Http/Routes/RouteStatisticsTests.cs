@@ -53,7 +53,7 @@ internal sealed class RouteStatisticsTests
         await node.GetAsync("/own");
         await LinesAsync(node, 2);
 
-        node.Node.Apply(Configuration("""{ "Name": "api", "Respond": { "Status": 500 } }"""));
+        await node.Node.ApplyAsync(Configuration("""{ "Name": "api", "Respond": { "Status": 500 } }"""));
         await node.GetAsync("/");
 
         (await LinesAsync(node, 2)).Should().BeEquivalentTo(Line("api", "2xx", 1), Line("api", "5xx", 1));

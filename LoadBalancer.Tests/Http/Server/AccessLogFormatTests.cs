@@ -19,11 +19,11 @@ internal sealed class AccessLogFormatTests
         await using var node = await ConfiguredNode.StartRawAsync(Configuration(""));
 
         await AskAsync(node, file, 1);
-        node.Apply(Configuration("""  "AccessLogFormat": [ "path", "query", "host", "route" ],"""));
+        await node.ApplyAsync(Configuration("""  "AccessLogFormat": [ "path", "query", "host", "route" ],"""));
         await AskAsync(node, file, 2);
-        node.Apply(Configuration("""  "AccessLogFormat": [ "query" ], "AccessLogQuery": false,"""));
+        await node.ApplyAsync(Configuration("""  "AccessLogFormat": [ "query" ], "AccessLogQuery": false,"""));
         await AskAsync(node, file, 3);
-        node.Apply(Configuration("""  "AccessLogFormat": "Combined", "AccessLogQuery": false,"""));
+        await node.ApplyAsync(Configuration("""  "AccessLogFormat": "Combined", "AccessLogQuery": false,"""));
         await AskAsync(node, file, 4);
 
         var lines = await File.ReadAllLinesAsync(file);

@@ -2,6 +2,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -43,11 +44,11 @@ internal sealed class AccessLogStatusTests
         using var directory = new TemporaryDirectory();
         var (time, file) = (TimeProvider.System, directory.File("access.log"));
         var options = new HttpListenerOptions { Address = TestNode.Parse("http://127.0.0.1:0"), Pool = "web", AccessLog = file };
-        using var logs = new AccessLogs(
-            new Dictionary<string, ListenerOptions> { ["web"] = options }, time, NullLogger<AccessLog>.Instance);
+        using var logs = new AccessLogs(time, NullLogger<AccessLog>.Instance);
+        logs.Open(new Dictionary<string, ListenerOptions> { ["web"] = options });
         await logs.StartAsync(CancellationToken.None);
         using (var listener = new KestrelListener(
-            "web", options, Pipelines[pipeline], logs.For(options), null, time, NullLoggerFactory.Instance))
+            "web", options, Pipelines[pipeline], logs.For(options), null, new ListenSockets(), time, NullLoggerFactory.Instance))
         {
             await listener.StartAsync(CancellationToken.None);
             var port = new Uri(listener.Address).Port;

@@ -276,9 +276,9 @@ internal sealed class TracingTests : IDisposable
         await using var backend = Echo();
         await using var node = await StartAsync(1, backend.Address);
 
-        node.Apply(Configuration(null, [backend.Address]));
+        await node.ApplyAsync(Configuration(null, [backend.Address]));
         var off = await AskAsync(node, "GET /", $"traceparent: {Parent}\r\n");
-        node.Apply(Configuration(0.5, [backend.Address]));
+        await node.ApplyAsync(Configuration(0.5, [backend.Address]));
 
         off.Should().Contain(Parent);
         (await AskAsync(node, "GET /", $"traceparent: {Parent}\r\n")).Should().NotContain(Parent).And.Contain($"traceparent: 00-{Trace}-");

@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Text;
 using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -358,7 +359,7 @@ internal sealed class KestrelTransportTests(string transport)
     }
 
     private async Task<IConnectionListener> ListenAsync(IPEndPoint address) =>
-        await new KestrelTransport(transport == Transports.Epoll, ListenAddress.Bind, new(), TimeProvider.System,
+        await new KestrelTransport(transport == Transports.Epoll, address => ListenSocket.Bind(SocketType.Stream, address), new(), TimeProvider.System,
         NullLoggerFactory.Instance).BindAsync(address);
 
     private async Task<Socket> ConnectAsync()

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -22,7 +23,7 @@ internal sealed class LingeringTests(string transport)
     [SetUp]
     public async Task SetUp() =>
         _listener = await new KestrelTransport(
-            transport == Transports.Epoll, ListenAddress.Bind, new(), _clock, NullLoggerFactory.Instance)
+            transport == Transports.Epoll, address => ListenSocket.Bind(SocketType.Stream, address), new(), _clock, NullLoggerFactory.Instance)
             .BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
 
     [TearDown]

@@ -1,4 +1,5 @@
 using System.Net;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Configuration.Options;
 
@@ -46,6 +47,12 @@ public sealed record BrokerListenerOptions() : ListenerOptions(ListenerProtocol.
     /// part; beyond that the one with the most is disconnected. Default 256 MiB.
     /// </summary>
     public long MaxBufferedBytes { get; init; } = 256 * 1024 * 1024;
+
+    internal override IEnumerable<EndpointAddress> Addresses =>
+    [
+        .. new[] { Ports.Clients, Ports.Workers, Ports.HealthCheck, Ports.AlternativePing, Ports.WorkerCheckClients, Ports.WorkerCheckWorkers }
+            .Select(port => Address with { Port = port }),
+    ];
 
     // Pool is not among them: the workers have joined the pool that the listener began with.
     private protected override IReadOnlyList<string> Reloadable => [nameof(QueueLimit)];

@@ -127,6 +127,7 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
             nameof(AccessLogFormat), nameof(AccessLogQuery), nameof(RequestId), nameof(Via), nameof(ErrorPages),
-            nameof(MaxRequestBodySize), nameof(HeaderLimits), nameof(RequestHeadersTimeout), nameof(Compression), nameof(MinProtocol),
+            nameof(MaxRequestBodySize), nameof(HeaderLimits), nameof(RequestHeadersTimeout), nameof(KeepAliveTimeout),
+            nameof(MaxConnections), nameof(Compression), nameof(MinProtocol),
             nameof(Ciphers), nameof(ClientCertificates)];
 }

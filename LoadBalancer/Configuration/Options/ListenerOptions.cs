@@ -43,25 +43,23 @@ public abstract record ListenerOptions
     /// <summary>How many connections may be open at once; a further one is closed at once. Null (the default) is no limit.</summary>
     public int? MaxConnections { get; init; }
 
+    /// <summary>Where it listens: one address, and those beside it that some protocols have.</summary>
+    internal virtual IEnumerable<EndpointAddress> Addresses => [Address];
+
     /// <summary>The names of all pools that it leads to.</summary>
     internal virtual IEnumerable<string> PoolNames => [Pool];
 
-    /// <summary>The settings that a reload changes while the listener runs. A change of any other needs a restart.</summary>
+    /// <summary>
+    /// The settings that a reload changes in the running listener. Where any other changes, another listener takes its place.
+    /// </summary>
     private protected abstract IReadOnlyList<string> Reloadable { get; }
 
-    /// <summary>The settings that differ from other options and that only a restart can change.</summary>
+    /// <summary>Whether another listener must take the place of the one with these options to apply the new ones.</summary>
     [UnconditionalSuppressMessage("Trimming", "IL2075", Justification = "the program's own assembly is kept whole (TrimmerRootAssembly)")]
-    internal IReadOnlyList<string> FixedSettingsThatDiffer(ListenerOptions other)
-    {
-        // Options of another protocol: only what every listener has can be compared, and Protocol is part of that.
-        var common = GetType() == other.GetType() ? GetType() : typeof(ListenerOptions);
-        return
-        [
-            .. from property in common.GetProperties(BindingFlags.Public | BindingFlags.Instance)
-               where !Reloadable.Contains(property.Name) && !IsSame(property.GetValue(this), property.GetValue(other))
-               select property.Name,
-        ];
-    }
+    internal bool NeedsAnother(ListenerOptions now) =>
+        GetType() != now.GetType()
+        || GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance)
+            .Any(property => !Reloadable.Contains(property.Name) && !IsSame(property.GetValue(this), property.GetValue(now)));
 
     /// <summary>Whether all settings of two records are the same.</summary>
     [UnconditionalSuppressMessage("Trimming", "IL2090", Justification = "the program's own assembly is kept whole (TrimmerRootAssembly)")]

@@ -38,6 +38,8 @@ public sealed record TasksListenerOptions() : ListenerOptions(ListenerProtocol.T
     public TaskQueueOptions Queue { get; init; } = new();
 
     // Pool is not among them: the workers have joined the pool that the listener began with.
+    internal override IEnumerable<EndpointAddress> Addresses => [Address, WorkerAddress];
+
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(TaskTimeout), nameof(MaxAttempts), nameof(QueueLimit), nameof(MaxBufferedBytes)];
+        [nameof(MaxConnections), nameof(TaskTimeout), nameof(MaxAttempts), nameof(QueueLimit), nameof(MaxBufferedBytes)];
 }

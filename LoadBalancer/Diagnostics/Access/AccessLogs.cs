@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using LoadBalancer.Configuration.Options;
 
@@ -7,14 +8,16 @@ namespace LoadBalancer.Diagnostics.Access;
 /// The access logs of all listeners. Listeners that name the same file share it. SIGHUP and SIGUSR1 reopen the files, so that a program
 /// that rotates logs may rename them (not on Windows, which has neither signal).
 /// </summary>
-public sealed class AccessLogs : IHostedService, IDisposable
+public sealed class AccessLogs(TimeProvider time, ILogger<AccessLog> logger) : IHostedService, IDisposable
 {
-    private readonly Dictionary<string, AccessLog> _logs = new(StringComparer.OrdinalIgnoreCase);
+    private readonly ConcurrentDictionary<string, AccessLog> _logs = new(StringComparer.OrdinalIgnoreCase);
     private PosixSignalRegistration[] _signals = [];
+    private bool _isRunning;
+    private long _droppedBefore; // by logs that are closed
 
-    /// <summary>Opens them.</summary>
-    /// <exception cref="StartException">One of the files cannot be written.</exception>
-    public AccessLogs(IReadOnlyDictionary<string, ListenerOptions> listeners, TimeProvider time, ILogger<AccessLog> logger)
+    /// <summary>Opens the logs of these listeners that are not open yet.</summary>
+    /// <exception cref="StartException">One of the files cannot be written. Others may be open: see <see cref="CloseUnused"/>.</exception>
+    public void Open(IReadOnlyDictionary<string, ListenerOptions> listeners)
     {
         foreach (var (listener, options) in listeners)
         {
@@ -25,12 +28,28 @@ public sealed class AccessLogs : IHostedService, IDisposable
             }
             try
             {
-                _logs.Add(setting, new AccessLog(setting, () => AccessLog.Open(setting), time, logger));
+                var log = _logs[setting] = new AccessLog(setting, () => AccessLog.Open(setting), time, logger);
+                if (_isRunning)
+                {
+                    BackgroundTask.Run(log.StartAsync(CancellationToken.None), logger, $"starting the access log '{setting}'");
+                }
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                Dispose();
                 throw new StartException($"listener '{listener}': cannot write the access log '{setting}': {e.Message}", e);
+            }
+        }
+    }
+
+    /// <summary>Closes the logs that no listener writes to any more, when their last lines are written. Returns at once.</summary>
+    /// <param name="used">The settings of all listeners, those included that still finish requests.</param>
+    public void CloseUnused(IReadOnlyCollection<string> used)
+    {
+        foreach (var (setting, log) in _logs)
+        {
+            if (!used.Contains(setting, StringComparer.OrdinalIgnoreCase) && _logs.TryRemove(setting, out _))
+            {
+                BackgroundTask.Run(CloseAsync(log), logger, $"closing the access log '{setting}'");
             }
         }
     }
@@ -39,7 +58,7 @@ public sealed class AccessLogs : IHostedService, IDisposable
     public static PosixSignal SigUsr1 => (PosixSignal)(OperatingSystem.IsLinux() ? 10 : 30);
 
     /// <summary>Lines that were lost, in all of them.</summary>
-    public long Dropped => _logs.Values.Sum(log => log.Dropped);
+    public long Dropped => Interlocked.Read(ref _droppedBefore) + _logs.Values.Sum(log => log.Dropped);
 
     /// <summary>A listener's log; null where it has none.</summary>
     public AccessLog? For(HttpListenerOptions listener) => _logs.GetValueOrDefault(listener.AccessLog);
@@ -52,6 +71,7 @@ public sealed class AccessLogs : IHostedService, IDisposable
             // Also where there is no file to reopen: without a handler SIGUSR1 ends the process.
             _signals = [PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal), PosixSignalRegistration.Create(SigUsr1, OnSignal)];
         }
+        _isRunning = true;
         return Task.WhenAll(_logs.Values.Select(log => log.StartAsync(cancellationToken)));
     }
 
@@ -70,6 +90,13 @@ public sealed class AccessLogs : IHostedService, IDisposable
         {
             log.Dispose();
         }
+    }
+
+    private async Task CloseAsync(AccessLog log)
+    {
+        await log.StopAsync(CancellationToken.None);
+        Interlocked.Add(ref _droppedBefore, log.Dropped);
+        log.Dispose();
     }
 
     private void OnSignal(PosixSignalContext context)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Reflection;
@@ -31,28 +32,26 @@ public sealed class NodeMetrics : IDisposable
 
     private readonly Func<IReadOnlyList<BackendPool>> _pools;
     private readonly Func<NodeCounts> _node;
-    private readonly Dictionary<Instrument, Func<IEnumerable<HistogramSample>>> _histograms = [];
+    private readonly ConcurrentDictionary<Instrument, Func<IEnumerable<HistogramSample>>> _histograms = new();
+    private bool _hasBrokers;
+    private bool _hasTasks;
 
     /// <summary>Makes the instruments; both sources are asked whenever a reader is.</summary>
     /// <param name="pools">The pools that there are.</param>
     /// <param name="node">What the node counts beside them.</param>
-    /// <param name="hasBrokers">Whether it has listeners for ZeroMQ. Without them there are no metrics of brokers.</param>
-    /// <param name="hasTasks">Whether it has listeners for tasks. Without them there are no metrics of tasks.</param>
     /// <param name="meterName">The name of the meter.</param>
-    public NodeMetrics(
-        Func<IReadOnlyList<BackendPool>> pools, Func<NodeCounts> node, bool hasBrokers = false, bool hasTasks = false,
-        string meterName = MeterName)
+    public NodeMetrics(Func<IReadOnlyList<BackendPool>> pools, Func<NodeCounts> node, string meterName = MeterName)
     {
         (_pools, _node, Meter) = (pools, node, new Meter(meterName));
         var requests = AddRequests();
         AddConnections();
         AddBackends();
         AddPools();
-        if (hasBrokers)
-        {
-            AddBrokers();
-        }
-        Durations = AddTasks(requests, AddRoutes(), hasTasks);
+        Durations = new DurationInstruments(
+            requests,
+            Histogram("loadbalancer.task.wait", "From a task's arrival to its first worker."),
+            Histogram("loadbalancer.task.run", "From a worker's being given a task to its result."),
+            AddRoutes());
         AddNode();
         AddProcess();
     }
@@ -65,6 +64,23 @@ public sealed class NodeMetrics : IDisposable
 
     /// <summary>Reads what a histogram has counted, for a reader that does not listen to it.</summary>
     internal IReadOnlyDictionary<Instrument, Func<IEnumerable<HistogramSample>>> Histograms => _histograms;
+
+    /// <summary>Adds the metrics of listeners that some nodes have: without them these metrics do not exist. Once added they stay.</summary>
+    /// <param name="brokers">Whether there are listeners for ZeroMQ.</param>
+    /// <param name="tasks">Whether there are listeners for tasks.</param>
+    public void Include(bool brokers, bool tasks)
+    {
+        if (brokers && !_hasBrokers)
+        {
+            _hasBrokers = true;
+            AddBrokers();
+        }
+        if (tasks && !_hasTasks)
+        {
+            _hasTasks = true;
+            AddTasks();
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose() => Meter.Dispose();
@@ -220,7 +236,7 @@ public sealed class NodeMetrics : IDisposable
                   select Sample(refused.Count, ("listener", broker.Listener), ("port", refused.Port), ("reason", refused.Reason)));
     }
 
-    private DurationInstruments AddTasks(Histogram<double> requests, Histogram<double> routes, bool hasTasks)
+    private void AddTasks()
     {
         IEnumerable<Measurement<long>> Each(Func<TaskCounts, long> value) =>
             _node().Tasks.Select(tasks => Sample(value(tasks), ("pool", tasks.Pool)));
@@ -228,27 +244,18 @@ public sealed class NodeMetrics : IDisposable
         IEnumerable<HistogramSample> EachDurations(Func<TaskCounts, DurationCounts> value) =>
             _node().Tasks.Select(tasks => new HistogramSample(Tags(("pool", tasks.Pool)), value(tasks)));
 
-        if (hasTasks)
-        {
-            Gauge(
-                "loadbalancer.tasks.running", "{task}", "Tasks that workers are at, and have not taken too long with.",
-                () => Each(tasks => tasks.Running));
-            Counter(
-                "loadbalancer.task.attempts_lost", "{attempt}",
-                "Attempts at tasks that ended without a result: the worker was gone, or took too long.",
-                () => Each(tasks => tasks.Lost));
-            Counter(
-                "loadbalancer.tasks.failed", "{task}", "Tasks that were given up after MaxAttempts.",
-                () => Each(tasks => tasks.Failed));
-        }
-        var waits = Histogram("loadbalancer.task.wait", "From a task's arrival to its first worker.");
-        var runs = Histogram("loadbalancer.task.run", "From a worker's being given a task to its result.");
-        if (hasTasks)
-        {
-            _histograms[waits] = () => EachDurations(tasks => tasks.Waits);
-            _histograms[runs] = () => EachDurations(tasks => tasks.Runs);
-        }
-        return new DurationInstruments(requests, waits, runs, routes);
+        Gauge(
+            "loadbalancer.tasks.running", "{task}", "Tasks that workers are at, and have not taken too long with.",
+            () => Each(tasks => tasks.Running));
+        Counter(
+            "loadbalancer.task.attempts_lost", "{attempt}",
+            "Attempts at tasks that ended without a result: the worker was gone, or took too long.",
+            () => Each(tasks => tasks.Lost));
+        Counter(
+            "loadbalancer.tasks.failed", "{task}", "Tasks that were given up after MaxAttempts.",
+            () => Each(tasks => tasks.Failed));
+        _histograms[Durations.TaskWaits] = () => EachDurations(tasks => tasks.Waits);
+        _histograms[Durations.TaskRuns] = () => EachDurations(tasks => tasks.Runs);
     }
 
     private void AddNode()

@@ -2,6 +2,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Health.Heartbeats;
 
@@ -14,7 +15,8 @@ public sealed record HeartbeatPool(BackendPool Pool, HeartbeatOptions Options, I
 /// <summary>
 /// Receives the heartbeats of every pool that wants them, each pool on its own socket, and notices which backends fall silent.
 /// </summary>
-public sealed partial class HeartbeatService(TimeProvider time, ILogger<HeartbeatService> logger) : IHostedService, IDisposable
+internal sealed partial class HeartbeatService(ListenSockets sockets, TimeProvider time, ILogger<HeartbeatService> logger)
+    : IHostedService, IDisposable
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<BackendPool, HeartbeatMonitor> _monitors = [];
@@ -71,7 +73,7 @@ public sealed partial class HeartbeatService(TimeProvider time, ILogger<Heartbea
                     // Port 0 is a different port for each pool.
                     var existing = _sockets.Values.FirstOrDefault(
                         socket => socket.Configured == options.Address && socket.Configured.Port != 0);
-                    reservation.Add(pool, existing ?? new HeartbeatSocket(pool, options.Address!, time, logger), isNew: existing is null);
+                    reservation.Add(pool, existing ?? new HeartbeatSocket(pool, options.Address!, sockets, time, logger), isNew: existing is null);
                 }
             }
             catch

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Net;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Health.Heartbeats;
 
@@ -22,6 +23,7 @@ internal sealed class HeartbeatSocket : IDisposable
     // Windows: do not report to the receiver that an answer could not be delivered (SIO_UDP_CONNRESET, for which .NET has no name).
     private const int ConnectionResetControl = unchecked((int)0x9800000C);
 
+    private readonly ListenSocket _bound;
     private readonly Socket _socket;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -30,38 +32,32 @@ internal sealed class HeartbeatSocket : IDisposable
 
     /// <summary>Binds to an address; datagrams are read from <see cref="Start"/> on.</summary>
     /// <exception cref="StartException">The address cannot be bound.</exception>
-    public HeartbeatSocket(string pool, EndpointAddress address, TimeProvider time, ILogger logger)
+    public HeartbeatSocket(string pool, EndpointAddress address, ListenSockets sockets, TimeProvider time, ILogger logger)
     {
         (Configured, _time, _logger) = (address, time, logger);
         var ip = ListenAddress.Resolve(address.Host)[0]; // of localhost, the IPv4 address alone
-        _socket = new Socket(ip.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
         try
         {
-            if (ip.Equals(IPAddress.IPv6Any))
-            {
-                _socket.DualMode = true;
-            }
-            if (OperatingSystem.IsWindows())
-            {
-                _socket.ExclusiveAddressUse = true;
-                _socket.IOControl(ConnectionResetControl, [0], null);
-            }
-            _socket.ReceiveBufferSize = ReceiveBuffer;
-            _socket.Blocking = false; // An answer that finds no room is lost, as any datagram may be.
-            _socket.Bind(new IPEndPoint(ip, address.Port));
+            _bound = sockets.Open(SocketType.Dgram, new IPEndPoint(ip, address.Port));
         }
         catch (SocketException e)
         {
-            _socket.Dispose();
             throw new StartException($"pool '{pool}': cannot take heartbeats on {address}: {ListenAddress.WhyNot(e)}", e);
         }
+        _socket = _bound.Socket;
+        if (OperatingSystem.IsWindows())
+        {
+            _socket.IOControl(ConnectionResetControl, [0], null);
+        }
+        _socket.ReceiveBufferSize = ReceiveBuffer;
+        _socket.Blocking = false; // An answer that finds no room is lost, as any datagram may be.
     }
 
     /// <summary>The address as it was configured.</summary>
     public EndpointAddress Configured { get; }
 
     /// <summary>Where it really listens; that differs from the configuration if the configured port is 0.</summary>
-    public EndpointAddress Address => Configured with { Port = ((IPEndPoint)_socket.LocalEndPoint!).Port };
+    public EndpointAddress Address => Configured with { Port = _bound.Address.Port };
 
     /// <summary>Reads datagrams until disposed: for the pool of this monitor from now on, even if it was for another pool before.</summary>
     public void Start(HeartbeatMonitor monitor)
@@ -78,7 +74,7 @@ internal sealed class HeartbeatSocket : IDisposable
     public void Dispose()
     {
         _isDisposed = true;
-        _socket.Dispose();
+        _bound.Dispose();
     }
 
     private async Task ReceiveAsync()

@@ -9,8 +9,8 @@ namespace LoadBalancer.Http.Server;
 /// <param name="next">The rest of the pipeline.</param>
 /// <param name="listener">The listener's options.</param>
 /// <param name="routing">Has the options as they are now: trusted proxies may change.</param>
-/// <param name="httpsPort">The port to redirect to.</param>
-public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions listener, Routing routing, int httpsPort)
+/// <param name="httpsPort">The port to redirect to now.</param>
+public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions listener, Routing routing, Func<int> httpsPort)
 {
     /// <summary>Whether a listener needs it.</summary>
     public static bool IsNeeded(HttpListenerOptions listener) => listener.RedirectToHttps || listener.Hsts is not null;
@@ -45,7 +45,7 @@ public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions li
         {
             return ErrorResponse.WriteAsync(context, ForwardError.RequestHead);
         }
-        var authority = httpsPort == 443 ? host : $"{host}:{httpsPort}";
+        var authority = httpsPort() is not 443 and var port ? $"{host}:{port}" : host;
         Redirect.Set(context, StatusCodes.Status308PermanentRedirect, $"https://{authority}{target}");
         return Task.CompletedTask;
     }

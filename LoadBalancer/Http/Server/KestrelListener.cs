@@ -28,12 +28,12 @@ namespace LoadBalancer.Http.Server;
 /// no web host around it: the host's scopes, logging and activities cost more per request than forwarding it. An https:// listener ends
 /// TLS, and negotiates HTTP/1.1, HTTP/2 or HTTP/3.
 /// </summary>
-public sealed class KestrelListener : IListener
+internal sealed class KestrelListener : IListener
 {
     // RFC 7301 section 6; the framework has no name for it. Clients that offer nothing else exist: curl -0.
     private static readonly SslApplicationProtocol Http10 = new("http/1.0");
 
-    private readonly HttpListenerOptions _options;
+    private volatile HttpListenerOptions _options;
     private readonly PipelineApplication _application;
     private readonly HeadCheck _headCheck;
     private volatile AccessLogLayout _layout;
@@ -43,7 +43,9 @@ public sealed class KestrelListener : IListener
     private readonly TlsMiddleware? _tls;
     private readonly ILogger _logger;
     private readonly CertificateStore? _certificates;
-    private readonly ConnectionLimit? _limit;
+    private readonly ConnectionLimit _limit;
+    private readonly ListenSockets _sockets;
+    private readonly KestrelTransport _transport;
     private readonly ServiceProvider _services;
     private readonly IServer _server;
 
@@ -53,28 +55,29 @@ public sealed class KestrelListener : IListener
     /// <param name="pipeline">What runs for each request.</param>
     /// <param name="accessLog">Gets a line for each request, also for what Kestrel refuses because it is none; null for no log.</param>
     /// <param name="errors">Counts what Kestrel refuses; null for no count.</param>
+    /// <param name="sockets">Binds its address.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     /// <exception cref="StartException">A certificate cannot be read.</exception>
     public KestrelListener(
         string name, HttpListenerOptions options, RequestDelegate pipeline, AccessLog? accessLog, ErrorStatistics? errors,
-        TimeProvider time, ILoggerFactory loggers)
+        ListenSockets sockets, TimeProvider time, ILoggerFactory loggers)
     {
-        (Name, _options, _logger) = (name, options, loggers.CreateLogger<KestrelListener>());
+        (Name, _options, _sockets, _logger) = (name, options, sockets, loggers.CreateLogger<KestrelListener>());
         _layout = AccessLogLayout.Of(options);
         Func<AccessLogLayout> layout = () => _layout;
         _headCheck = new HeadCheck(name, options, SpeaksHttp2, errors);
         _application = new PipelineApplication(pipeline, accessLog, layout, time, _headCheck);
-        _limit = options.MaxConnections is { } most ? new ConnectionLimit(name, most, time, loggers.CreateLogger<ConnectionLimit>()) : null;
+        _limit = new ConnectionLimit(name, options.MaxConnections, time, loggers.CreateLogger<ConnectionLimit>());
         _proxyHeader = options.AcceptProxyProtocol ? new ProxyHeaderMiddleware(name, errors, time, _logger) : null;
-        _preface = options.HttpVersion == HttpVersions.Both ? new PrefaceMiddleware(options.KeepAliveTimeout, time) : null;
+        _preface = options.HttpVersion == HttpVersions.Both ? new PrefaceMiddleware(KeepAliveTimeout, time) : null;
         if (options.Address.Scheme == "https")
         {
             _certificates = new CertificateStore(
                 name, options, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11, Http10], time,
                 loggers.CreateLogger<CertificateStore>());
             var refusal = new PlainRequestRefusal(name, accessLog, layout, errors, time);
-            _tls = new TlsMiddleware(_certificates, refusal, options.KeepAliveTimeout, time);
+            _tls = new TlsMiddleware(_certificates, refusal, KeepAliveTimeout, time);
         }
         // Kestrel's services can only be registered through a web host's builder; the host itself is never built.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
@@ -87,7 +90,8 @@ public sealed class KestrelListener : IListener
         _http2Refusals = SpeaksHttp2 ? new Http2RefusalLog(loggers, badRequests.OnReset, time) : null;
         builder.Services.AddSingleton(_http2Refusals ?? loggers);
         builder.Services.AddSingleton<DiagnosticSource>(badRequests);
-        builder.Services.AddSingleton<IConnectionListenerFactory>(CreateTransport(time, loggers));
+        _transport = CreateTransport(time, loggers);
+        builder.Services.AddSingleton<IConnectionListenerFactory>(_transport);
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
     }
@@ -109,25 +113,25 @@ public sealed class KestrelListener : IListener
     }
 
     /// <inheritdoc/>
-    public long Refused => _limit?.Refused ?? 0;
+    public long Refused => _limit.Refused;
 
     /// <inheritdoc/>
     public IReadOnlyList<CertificateStatus> Certificates => _certificates?.Status ?? [];
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> Apply(ListenerOptions options)
+    public void Apply(ListenerOptions options)
     {
-        if (options is HttpListenerOptions http)
-        {
-            _certificates?.Apply(http);
-            var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
-            limits.MaxRequestBodySize = http.MaxRequestBodySize;
-            limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
-            HeadLimits.Apply(limits, http.HeaderLimits, SpeaksHttp2);
-            _headCheck.Apply(http);
-            _layout = AccessLogLayout.Of(http);
-        }
-        return _options.FixedSettingsThatDiffer(options);
+        var http = (HttpListenerOptions)options;
+        _options = http;
+        _certificates?.Apply(http);
+        _limit.Most = http.MaxConnections;
+        var limits = _services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
+        limits.MaxRequestBodySize = http.MaxRequestBodySize;
+        limits.RequestHeadersTimeout = http.RequestHeadersTimeout; // for connections that come from now on
+        limits.KeepAliveTimeout = http.KeepAliveTimeout; // the same
+        HeadLimits.Apply(limits, http.HeaderLimits, SpeaksHttp2);
+        _headCheck.Apply(http);
+        _layout = AccessLogLayout.Of(http);
     }
 
     /// <inheritdoc/>
@@ -141,6 +145,13 @@ public sealed class KestrelListener : IListener
         {
             throw new StartException($"listener '{Name}': cannot listen on {_options.Address}: {ListenAddress.WhyNot(e)}", e);
         }
+    }
+
+    /// <inheritdoc/>
+    public void Leave()
+    {
+        _transport.StopAccepting();
+        _application.IsLeaving = true;
     }
 
     /// <inheritdoc/>
@@ -165,23 +176,25 @@ public sealed class KestrelListener : IListener
                 _proxyHeader is null ? null : _proxyHeader.PrepareAsync,
                 _preface is null ? null : _preface.PrepareAsync,
                 _tls is null ? null : _tls.PrepareAsync),
-            ParkedTimeout = _certificates is null && _options.HttpVersion.Has11 ? _options.KeepAliveTimeout : null,
+            ParkedTimeout = _certificates is null && _options.HttpVersion.Has11 ? KeepAliveTimeout : null,
         };
-        return new KestrelTransport(TransportChoice.IsEpoll, CreateListenSocket, options, time, loggers);
+        return new KestrelTransport(TransportChoice.IsEpoll, OpenSocket, options, time, loggers);
     }
 
     // Without a limit the kernel buffers megabytes for a slow client, and reports no progress until much of it was sent, which would
     // look like an idle client. With it little waits unsent, and the speed of the connection is not limited.
-    private static Socket CreateListenSocket(IPEndPoint address)
+    private ListenSocket OpenSocket(IPEndPoint address)
     {
         const int NotSentLowWaterMark = 25; // TCP_NOTSENT_LOWAT of Linux, tcp(7); accepted sockets inherit it
-        var socket = ListenAddress.Bind(address);
+        var socket = _sockets.Open(SocketType.Stream, address);
         if (OperatingSystem.IsLinux())
         {
-            socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, NotSentLowWaterMark, BitConverter.GetBytes(128 * 1024));
+            socket.Socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, NotSentLowWaterMark, BitConverter.GetBytes(128 * 1024));
         }
         return socket;
     }
+
+    private TimeSpan KeepAliveTimeout() => _options.KeepAliveTimeout;
 
     private bool SpeaksHttp2 => _options.Address.Scheme == "https" || _options.HttpVersion.Has2;
 
@@ -224,11 +237,8 @@ public sealed class KestrelListener : IListener
 
     private void Configure(ListenOptions listen)
     {
-        if (_limit is not null)
-        {
-            // HTTP/3 alone: of TCP connections the transport knows more than Kestrel.
-            ((IMultiplexedConnectionBuilder)listen).Use(next => connection => _limit.HoldAsync(() => next(connection)));
-        }
+        // HTTP/3 alone: of TCP connections the transport knows more than Kestrel.
+        ((IMultiplexedConnectionBuilder)listen).Use(next => connection => _limit.HoldAsync(() => next(connection)));
         if (_proxyHeader is not null && !TransportChoice.IsEpoll)
         {
             listen.Use(next => connection => ConnectionSteps.RunAsync(_proxyHeader.PrepareAsync, connection, next));

@@ -26,6 +26,16 @@ internal sealed class PipelineApplication(
     : IHttpApplication<RequestSlot>
 {
     private volatile ErrorPages? _errorPages;
+    private volatile bool _isLeaving;
+
+    /// <summary>
+    /// Whether each connection gets its last answer now: <c>Connection: close</c> (RFC 9112 section 9.6), or GOAWAY (RFC 9113 section 6.8).
+    /// </summary>
+    public bool IsLeaving
+    {
+        get => _isLeaving;
+        set => _isLeaving = value;
+    }
 
     /// <summary>The listener's error pages; null where it has none.</summary>
     public ErrorPages? ErrorPages
@@ -55,6 +65,10 @@ internal sealed class PipelineApplication(
         if (log is not null)
         {
             context.Context.Features.Set(context.Record = BeginRecord(context.Context)); // The forwarder adds pool, backend and bytes.
+        }
+        if (_isLeaving)
+        {
+            context.Context.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
         }
         if (_errorPages is { } pages)
         {

@@ -15,7 +15,7 @@ namespace LoadBalancer.Http.Server;
 /// </summary>
 /// <param name="keepAliveTimeout">How long a client may take for the bytes that decide.</param>
 /// <param name="time">The clock.</param>
-internal sealed class PrefaceMiddleware(TimeSpan keepAliveTimeout, TimeProvider time)
+internal sealed class PrefaceMiddleware(Func<TimeSpan> keepAliveTimeout, TimeProvider time)
 {
     /// <summary>Waits for the first bytes, and notes what they are.</summary>
     /// <param name="connection">The connection.</param>
@@ -25,7 +25,7 @@ internal sealed class PrefaceMiddleware(TimeSpan keepAliveTimeout, TimeProvider 
     {
         var input = connection.Transport.Input;
         await using var timer = time.CreateTimer(
-            static input => ((PipeReader)input!).CancelPendingRead(), input, keepAliveTimeout, Timeout.InfiniteTimeSpan);
+            static input => ((PipeReader)input!).CancelPendingRead(), input, keepAliveTimeout(), Timeout.InfiniteTimeSpan);
         try
         {
             while (true)

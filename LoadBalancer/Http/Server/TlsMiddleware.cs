@@ -21,7 +21,7 @@ namespace LoadBalancer.Http.Server;
 /// <param name="keepAliveTimeout">How long a client may take until it begins its first request.</param>
 /// <param name="time">The clock.</param>
 internal sealed class TlsMiddleware(
-    CertificateStore certificates, PlainRequestRefusal refusal, TimeSpan keepAliveTimeout, TimeProvider time)
+    CertificateStore certificates, PlainRequestRefusal refusal, Func<TimeSpan> keepAliveTimeout, TimeProvider time)
 {
     /// <summary>How long a client may take for the handshake, before its connection is reset.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
@@ -131,7 +131,7 @@ internal sealed class TlsMiddleware(
     private async Task<bool> AwaitRequestAsync(PipeReader input, CancellationToken stopping)
     {
         await using var timer = time.CreateTimer(
-            static input => ((PipeReader)input!).CancelPendingRead(), input, keepAliveTimeout, Timeout.InfiniteTimeSpan);
+            static input => ((PipeReader)input!).CancelPendingRead(), input, keepAliveTimeout(), Timeout.InfiniteTimeSpan);
         try
         {
             var read = await input.ReadAsync(stopping);

@@ -131,7 +131,7 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
         }
         if (Volatile.Read(ref _connection) is not { } connection)
         {
-            if (time.GetElapsedTime(_quietSince, now) >= options.ParkedTimeout)
+            if (time.GetElapsedTime(_quietSince, now) >= options.ParkedTimeout?.Invoke())
             {
                 CloseParked();
             }

@@ -30,7 +30,7 @@ internal sealed class EpollClientListener : IConnectionListener
 
     /// <summary>Takes over a bound socket and listens on it.</summary>
     /// <exception cref="SocketException">It cannot listen.</exception>
-    public EpollClientListener(Socket bound, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
+    public EpollClientListener(ListenSocket bound, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
     {
         (_options, _time, _logger) = (options, time, loggers.CreateLogger<EpollClientListener>());
         _limit = options.Limit ?? new ConnectionLimit(options.Listener, null, time, _logger);
@@ -61,6 +61,9 @@ internal sealed class EpollClientListener : IConnectionListener
         }
         return null;
     }
+
+    /// <summary>Accepts nothing more. What was accepted goes on, and what is parked may still begin a request.</summary>
+    public void StopAccepting() => _acceptLoop.Dispose();
 
     /// <summary>Kestrel gets a connection for a socket: it is new, or was parked and a request begins on it.</summary>
     public void Deliver(ClientSocket socket)

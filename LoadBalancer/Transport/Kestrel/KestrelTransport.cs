@@ -6,23 +6,34 @@ namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>Lets Kestrel listen on one of the two transports.</summary>
 /// <param name="isEpoll">Whether on event loops, which only Linux has; else on sockets of the framework.</param>
-/// <param name="bind">Makes a bound socket.</param>
+/// <param name="bind">Binds a socket.</param>
 /// <param name="options">The limits of its connections.</param>
 /// <param name="time">The clock.</param>
 /// <param name="loggers">Make its loggers.</param>
 internal sealed class KestrelTransport(
-    bool isEpoll, Func<IPEndPoint, Socket> bind, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
+    bool isEpoll, Func<IPEndPoint, ListenSocket> bind, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
     : IConnectionListenerFactory
 {
+    private readonly List<Action> _stops = [];
+
+    /// <summary>Accepts nothing more. What was accepted goes on.</summary>
+    public void StopAccepting() => _stops.ForEach(stop => stop());
+
     /// <inheritdoc/>
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
     {
         try
         {
             var socket = bind((IPEndPoint)endpoint);
-            return isEpoll && OperatingSystem.IsLinux()
-                ? new(new EpollClientListener(socket, options, time, loggers))
-                : new(new SocketClientListener(socket, options, time, loggers));
+            if (isEpoll && OperatingSystem.IsLinux())
+            {
+                var epoll = new EpollClientListener(socket, options, time, loggers);
+                _stops.Add(epoll.StopAccepting);
+                return new(epoll);
+            }
+            var framework = new SocketClientListener(socket, options, time, loggers);
+            _stops.Add(framework.StopAccepting);
+            return new(framework);
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
         {
@@ -63,7 +74,7 @@ internal sealed record KestrelTransportOptions
     /// HTTP/1.1 can be, and only on event loops: a connection with TLS or HTTP/2 has state beside its requests
     /// (<see cref="RequestBoundary.HasState"/>).
     /// </summary>
-    public TimeSpan? ParkedTimeout { get; init; }
+    public Func<TimeSpan>? ParkedTimeout { get; init; }
 
     /// <summary>How long it is idle before it is parked: long enough to be worth a new connection object at its end.</summary>
     public TimeSpan ParkAfter { get; init; } = TimeSpan.FromSeconds(5);

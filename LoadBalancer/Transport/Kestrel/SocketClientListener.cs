@@ -29,7 +29,7 @@ internal sealed class SocketClientListener : IConnectionListener
 
     /// <summary>Takes over a bound socket and listens on it.</summary>
     /// <exception cref="SocketException">It cannot listen.</exception>
-    public SocketClientListener(Socket bound, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
+    public SocketClientListener(ListenSocket bound, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
     {
         (_options, _time) = (options, time);
         _logger = loggers.CreateLogger<SocketClientListener>();
@@ -37,7 +37,7 @@ internal sealed class SocketClientListener : IConnectionListener
         _contexts = new(new() { UnsafePreferInlineScheduling = true, MaxWriteBufferSize = 1 }, _logger);
         _limit = options.Limit ?? new ConnectionLimit(options.Listener, null, time, _logger);
         _acceptLoop = SocketAcceptLoop.Start(bound, options.Listener, _limit, (socket, _, _) => Deliver(socket), time, _logger);
-        EndPoint = bound.LocalEndPoint!;
+        EndPoint = bound.Address;
         _sweep = time.CreateTimer(static listener => ((SocketClientListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }
 
@@ -56,6 +56,9 @@ internal sealed class SocketClientListener : IConnectionListener
         }
         return null;
     }
+
+    /// <summary>Accepts nothing more. What was accepted goes on.</summary>
+    public void StopAccepting() => _acceptLoop.Dispose();
 
     /// <inheritdoc/>
     public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)

@@ -1,0 +1,117 @@
+using System.Net;
+using System.Net.Sockets;
+using LoadBalancer.Net;
+
+namespace LoadBalancer.Transport;
+
+/// <summary>
+/// Binds every address of a node: those of its listeners, and those at which heartbeats arrive. A socket can go on to another listener
+/// of this node, or to another process, without a moment in which nobody listens: each has a file of its own, and the kernel's socket
+/// with its one queue of connections stays until the last of these files is closed.
+/// </summary>
+internal sealed class ListenSockets : IDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly List<ListenSocket> _open = [];
+    private readonly List<ListenSocket> _offered = [];
+
+    /// <summary>Whether a socket that is open can be kept for another listener; only Linux has what it takes.</summary>
+    public static bool CanShare => OperatingSystem.IsLinux();
+
+    /// <summary>Those that are open now, without those that only wait to be taken.</summary>
+    public IReadOnlyList<ListenSocket> All
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _open];
+            }
+        }
+    }
+
+    /// <summary>Takes the socket that was reserved or offered for an address, or binds a new one. One of TCP listens then.</summary>
+    /// <param name="type">Stream for TCP, Dgram for UDP.</param>
+    /// <param name="address">The address; port 0 is a new port, which the system chooses.</param>
+    /// <exception cref="SocketException">The address cannot be had; <see cref="ListenAddress.WhyNot"/> says why in words.</exception>
+    public ListenSocket Open(SocketType type, IPEndPoint address)
+    {
+        lock (_gate)
+        {
+            var socket = _offered.Find(offered => offered.IsFor(type, address));
+            _ = socket is not null && _offered.Remove(socket);
+            socket ??= ListenSocket.Bind(type, address);
+            socket.Closed = Forget;
+            _open.Add(socket);
+            return socket;
+        }
+    }
+
+    /// <summary>
+    /// Makes sure that <see cref="Open"/> will succeed for an address: keeps the socket of the listener that has it now, which may be
+    /// closed meanwhile, or binds a new one. Connections wait in the socket until they are accepted.
+    /// </summary>
+    /// <param name="type">Stream for TCP, Dgram for UDP.</param>
+    /// <param name="address">The address.</param>
+    /// <param name="isTrial">Whether nothing is kept: this only says whether the address could be had now.</param>
+    /// <exception cref="SocketException">The address cannot be had.</exception>
+    public void Reserve(SocketType type, IPEndPoint address, bool isTrial = false)
+    {
+        lock (_gate)
+        {
+            if (_offered.Exists(offered => offered.IsFor(type, address)))
+            {
+                return;
+            }
+            if (_open.Find(open => open.IsFor(type, address)) is not { } existing)
+            {
+                var socket = ListenSocket.Bind(type, address);
+                if (isTrial)
+                {
+                    socket.Dispose();
+                }
+                else
+                {
+                    _offered.Add(socket);
+                }
+            }
+            else if (CanShare && !isTrial)
+            {
+                _offered.Add(existing.Duplicate());
+            }
+        }
+    }
+
+    /// <summary>Gives a socket that another process has bound to the next <see cref="Open"/> of its address.</summary>
+    public void Offer(Socket socket)
+    {
+        lock (_gate)
+        {
+            _offered.Add(new ListenSocket(socket));
+        }
+    }
+
+    /// <summary>Closes what was reserved or offered and not taken.</summary>
+    /// <returns>What that was.</returns>
+    public IReadOnlyList<ListenSocket> CloseOffered()
+    {
+        lock (_gate)
+        {
+            List<ListenSocket> unused = [.. _offered];
+            _offered.Clear();
+            unused.ForEach(socket => socket.Dispose());
+            return unused;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => CloseOffered();
+
+    private void Forget(ListenSocket socket)
+    {
+        lock (_gate)
+        {
+            _open.Remove(socket);
+        }
+    }
+}
