@@ -59,7 +59,8 @@ internal sealed class ReloadUnderLoadTests
         (string, int) atTheEnd = default;
         node.FindPool("a")!.SnapshotChanged += pool => atTheEnd = (listener.Target.Pool.Name, other.Snapshot.Eligible.Length);
 
-        await node.ApplyAsync(Json("Tcp", "b", $"{Pool("a", Backend("b1", _one, "Tcp", Disabled))}, {Pool("b", Backend("b2", _two, "Tcp"))}"));
+        await node.ApplyAsync(
+            Json("Tcp", "b", $"{Pool("a", Backend("b1", _one, "Tcp", Disabled))}, {Pool("b", Backend("b2", _two, "Tcp"))}"));
 
         atTheEnd.Should().Be(("b", 1));
         node.FindPool("a")!.Snapshot.Eligible.Should().BeEmpty();

@@ -69,7 +69,8 @@ internal sealed class AcceptorTests : IDisposable
     {
         var taken = Start();
         taken.ToString().Should().Be($"tcp://127.0.0.1:{taken.Port}").And.NotEndWith(":0");
-        using var other = new Acceptor("second", taken, null, _ => { }, new ListenSockets(), TimeProvider.System, NullLoggerFactory.Instance);
+        using var other = new Acceptor(
+            "second", taken, null, _ => { }, new ListenSockets(), TimeProvider.System, NullLoggerFactory.Instance);
 
         other.Invoking(acceptor => acceptor.Start())
             .Should().Throw<StartException>().WithMessage(

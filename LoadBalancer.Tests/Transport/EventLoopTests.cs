@@ -54,7 +54,8 @@ internal sealed class EventLoopTests
     [Test]
     public async Task Read_ClientAlwaysHasMore_OthersAreServed()
     {
-        await using var listener = await new KestrelTransport(true, address => new ListenSocket(Listen(address)), new(), TimeProvider.System, NullLoggerFactory.Instance)
+        await using var listener = await new KestrelTransport(
+            true, address => new ListenSocket(Listen(address)), new(), TimeProvider.System, NullLoggerFactory.Instance)
             .BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
         using var client = new Socket(SocketType.Stream, ProtocolType.Tcp) { SendBufferSize = LargeBuffer, NoDelay = true };
         await client.ConnectAsync(listener.EndPoint);

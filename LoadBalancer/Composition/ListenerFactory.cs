@@ -26,8 +26,8 @@ namespace LoadBalancer.Composition;
 /// <param name="Time">The clock.</param>
 /// <param name="Loggers">Make loggers.</param>
 internal sealed record NodeListenerParts(
-    NodePools Pools, ListenSockets Sockets, AccessLogs AccessLogs, ErrorStatistics Errors, DurationInstruments Durations, NodeTracing Tracing,
-    IHostApplicationLifetime Lifetime, TimeProvider Time, ILoggerFactory Loggers);
+    NodePools Pools, ListenSockets Sockets, AccessLogs AccessLogs, ErrorStatistics Errors, DurationInstruments Durations,
+    NodeTracing Tracing, IHostApplicationLifetime Lifetime, TimeProvider Time, ILoggerFactory Loggers);
 
 /// <summary>Makes listeners, their routing tables and relay targets.</summary>
 internal sealed class ListenerFactory(NodeListenerParts parts)

@@ -1,5 +1,4 @@
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Diagnostics;
 using LoadBalancer.Http.Routes;
 using LoadBalancer.Listeners;
 
@@ -35,7 +34,7 @@ internal sealed class NodeListener(IListener listener, ListenerOptions options, 
     public string Name => Listener.Name;
 }
 
-/// <summary>What goes on where another Http listener takes the place of one: its routes, and counts of what their guards rejected.</summary>
+/// <summary>What goes on where another Http listener takes the place of one: its routes, and what their guards rejected.</summary>
 /// <param name="Routing">The routes of its requests.</param>
 /// <param name="Rejections">What the guards have rejected.</param>
 internal sealed record HttpState(Routing Routing, GuardRejections Rejections);

@@ -7,13 +7,11 @@ using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Routes;
 using LoadBalancer.Http.Server;
 using LoadBalancer.Listeners;
-using LoadBalancer.Management;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tasks;
 using LoadBalancer.Tcp;
-using LoadBalancer.Transport;
 
 namespace LoadBalancer.Composition;
 
@@ -139,7 +137,9 @@ internal sealed class NodeListeners : IDisposable
         }
     }
 
-    /// <summary>Starts the listeners that come, and lets those that go finish what they have. See <see cref="ListenerService.SwitchAsync"/>.</summary>
+    /// <summary>
+    /// Starts the listeners that come, and lets those that go finish what they have: <see cref="ListenerService.SwitchAsync"/>.
+    /// </summary>
     public async Task SwitchAsync(ListenersChange change)
     {
         await Service.SwitchAsync(change.Switches);

@@ -167,7 +167,8 @@ public sealed partial class ListenerService(
     [LoggerMessage(20, LogLevel.Information, "listener '{Listener}' listens on {Address}")]
     private partial void LogListening(string listener, string address);
 
-    [LoggerMessage(171, LogLevel.Information, "listener '{Listener}' was removed or replaced: it accepts nothing more, and finishes {Work}")]
+    [LoggerMessage(171, LogLevel.Information,
+        "listener '{Listener}' was removed or replaced: it accepts nothing more, and finishes {Work}")]
     private partial void LogLeaving(string listener, string work);
 
     [LoggerMessage(172, LogLevel.Warning, "listener '{Listener}' was removed or replaced: it waits no longer, and cuts off {Work}")]

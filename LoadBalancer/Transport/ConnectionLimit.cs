@@ -17,7 +17,7 @@ public sealed partial class ConnectionLimit(string listener, int? most, TimeProv
     private long _logged;
     private volatile int _most = most ?? int.MaxValue;
 
-    /// <summary>How many connections there may be at once; null where there is no limit. A change holds for those that come after.</summary>
+    /// <summary>How many connections there may be at once; null where there is no limit. A change holds for later ones.</summary>
     public int? Most
     {
         get => _most == int.MaxValue ? null : _most;

@@ -42,6 +42,10 @@ internal sealed class ListenSocket : IDisposable
         }
     }
 
+    /// <summary>Binds a new one of TCP, which listens.</summary>
+    /// <exception cref="SocketException">The address cannot be had.</exception>
+    public static ListenSocket BindTcp(IPEndPoint address) => Bind(SocketType.Stream, address);
+
     /// <summary>Whether it is the socket for an address. None is for port 0, which is a new port each time.</summary>
     public bool IsFor(SocketType type, IPEndPoint address) => Type == type && Address.Equals(address);
 

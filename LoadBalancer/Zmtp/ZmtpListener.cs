@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using LoadBalancer.Net;
 using LoadBalancer.Transport;
 

@@ -83,7 +83,7 @@ public abstract class ZmtpSocket : IAsyncDisposable
     /// <param name="address">The address; port 0 takes any free port.</param>
     /// <returns>Where it listens now.</returns>
     /// <exception cref="SocketException">The port is taken, or the address is not ours.</exception>
-    public IPEndPoint Bind(IPEndPoint address) => Bind(ListenSocket.Bind(SocketType.Stream, address));
+    public IPEndPoint Bind(IPEndPoint address) => Bind(ListenSocket.BindTcp(address));
 
     /// <summary>The same, with a socket that is bound already.</summary>
     internal IPEndPoint Bind(ListenSocket bound)

@@ -38,7 +38,7 @@ public class RouteBenchmark
     public void SetUp()
     {
         var pool = new BackendPool("web", new RoundRobinPolicy(), []);
-        using var metrics = new NodeMetrics(() => [], () => throw new InvalidOperationException(), false, false);
+        using var metrics = new NodeMetrics(() => [], () => throw new InvalidOperationException());
         var errors = new ErrorStatistics(TimeProvider.System);
         var forwarder = new HttpForwarder(
             pool, new PoolOptions(), null, new HttpClient(), TimeProvider.System, errors, NullLogger<HttpForwarder>.Instance, default);

@@ -119,7 +119,8 @@ internal sealed class GuardTests
         await using var node = await ConfiguredNode.StartRawAsync(text);
         (await GetAsync(node)).Should().StartWith("HTTP/1.1 200");
 
-        await node.ApplyAsync(text.Replace("\"api\", \"RateLimit\"", "\"api\", \"AddPrefix\": \"/x\", \"RateLimit\"", StringComparison.Ordinal));
+        await node.ApplyAsync(
+            text.Replace("\"api\", \"RateLimit\"", "\"api\", \"AddPrefix\": \"/x\", \"RateLimit\"", StringComparison.Ordinal));
         (await GetAsync(node)).Should().StartWith("HTTP/1.1 429");
 
         await node.ApplyAsync(text.Replace("\"Permits\": 1", "\"Permits\": 2", StringComparison.Ordinal));

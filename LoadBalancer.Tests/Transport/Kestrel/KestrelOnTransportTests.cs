@@ -1,8 +1,6 @@
 using System.Net;
-using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
@@ -70,7 +68,7 @@ internal sealed class KestrelOnTransportTests(string transport)
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration()
             .ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, configure));
         builder.Services.AddSingleton<IConnectionListenerFactory>(
-            new KestrelTransport(transport == Transports.Epoll, address => ListenSocket.Bind(SocketType.Stream, address), new(), TimeProvider.System,
+            new KestrelTransport(transport == Transports.Epoll, ListenSocket.BindTcp, new(), TimeProvider.System,
                 NullLoggerFactory.Instance));
         return builder.Build();
     }

@@ -3,7 +3,6 @@ using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
@@ -359,7 +358,7 @@ internal sealed class KestrelTransportTests(string transport)
     }
 
     private async Task<IConnectionListener> ListenAsync(IPEndPoint address) =>
-        await new KestrelTransport(transport == Transports.Epoll, address => ListenSocket.Bind(SocketType.Stream, address), new(), TimeProvider.System,
+        await new KestrelTransport(transport == Transports.Epoll, ListenSocket.BindTcp, new(), TimeProvider.System,
         NullLoggerFactory.Instance).BindAsync(address);
 
     private async Task<Socket> ConnectAsync()

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
@@ -23,7 +22,7 @@ internal sealed class LingeringTests(string transport)
     [SetUp]
     public async Task SetUp() =>
         _listener = await new KestrelTransport(
-            transport == Transports.Epoll, address => ListenSocket.Bind(SocketType.Stream, address), new(), _clock, NullLoggerFactory.Instance)
+            transport == Transports.Epoll, ListenSocket.BindTcp, new(), _clock, NullLoggerFactory.Instance)
             .BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
 
     [TearDown]

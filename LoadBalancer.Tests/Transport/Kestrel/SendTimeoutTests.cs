@@ -1,7 +1,6 @@
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
-using LoadBalancer.Net;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport;
 using LoadBalancer.Transport.Kestrel;
@@ -25,7 +24,7 @@ internal sealed class SendTimeoutTests(string transport)
     [SetUp]
     public async Task SetUp() =>
         _listener = await new KestrelTransport(
-        transport == Transports.Epoll, address => ListenSocket.Bind(SocketType.Stream, address), new() { SendTimeout = () => SendTimeout }, _clock, NullLoggerFactory.Instance)
+        transport == Transports.Epoll, ListenSocket.BindTcp, new() { SendTimeout = () => SendTimeout }, _clock, NullLoggerFactory.Instance)
             .BindAsync(new IPEndPoint(IPAddress.Loopback, 0));
 
     [TearDown]

@@ -50,8 +50,12 @@ public sealed record BrokerListenerOptions() : ListenerOptions(ListenerProtocol.
 
     internal override IEnumerable<EndpointAddress> Addresses =>
     [
-        .. new[] { Ports.Clients, Ports.Workers, Ports.HealthCheck, Ports.AlternativePing, Ports.WorkerCheckClients, Ports.WorkerCheckWorkers }
-            .Select(port => Address with { Port = port }),
+        Address with { Port = Ports.Clients },
+        Address with { Port = Ports.Workers },
+        Address with { Port = Ports.HealthCheck },
+        Address with { Port = Ports.AlternativePing },
+        Address with { Port = Ports.WorkerCheckClients },
+        Address with { Port = Ports.WorkerCheckWorkers },
     ];
 
     // Pool is not among them: the workers have joined the pool that the listener began with.

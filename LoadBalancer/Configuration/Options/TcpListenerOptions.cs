@@ -41,6 +41,6 @@ public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp
     public bool AcceptProxyProtocol { get; init; }
 
     private protected override IReadOnlyList<string> Reloadable =>
-        [nameof(Pool), nameof(MaxConnections), nameof(TrustedProxies), nameof(IdleTimeout), nameof(UnavailableMessage), nameof(AcceptProxyProtocol),
-            nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
+        [nameof(Pool), nameof(MaxConnections), nameof(TrustedProxies), nameof(IdleTimeout), nameof(UnavailableMessage),
+            nameof(AcceptProxyProtocol), nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
 }

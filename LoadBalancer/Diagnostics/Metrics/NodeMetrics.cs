@@ -65,7 +65,7 @@ public sealed class NodeMetrics : IDisposable
     /// <summary>Reads what a histogram has counted, for a reader that does not listen to it.</summary>
     internal IReadOnlyDictionary<Instrument, Func<IEnumerable<HistogramSample>>> Histograms => _histograms;
 
-    /// <summary>Adds the metrics of listeners that some nodes have: without them these metrics do not exist. Once added they stay.</summary>
+    /// <summary>Adds the metrics of listeners that only some nodes have. Once added they stay.</summary>
     /// <param name="brokers">Whether there are listeners for ZeroMQ.</param>
     /// <param name="tasks">Whether there are listeners for tasks.</param>
     public void Include(bool brokers, bool tasks)

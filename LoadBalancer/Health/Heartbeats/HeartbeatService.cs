@@ -73,7 +73,8 @@ internal sealed partial class HeartbeatService(ListenSockets sockets, TimeProvid
                     // Port 0 is a different port for each pool.
                     var existing = _sockets.Values.FirstOrDefault(
                         socket => socket.Configured == options.Address && socket.Configured.Port != 0);
-                    reservation.Add(pool, existing ?? new HeartbeatSocket(pool, options.Address!, sockets, time, logger), isNew: existing is null);
+                    var socket = existing ?? new HeartbeatSocket(pool, options.Address!, sockets, time, logger);
+                    reservation.Add(pool, socket, isNew: existing is null);
                 }
             }
             catch
