@@ -25,7 +25,7 @@ internal sealed class NodeControlTests
         var (status, json) = await ReloadAsync();
 
         status.Should().Be(HttpStatusCode.OK);
-        json.ToJsonString().Should().Be("""{"applied":true,"errors":[],"warnings":[],"restarts":[]}""");
+        json.ToJsonString().Should().Be("""{"applied":true,"errors":[],"warnings":[]}""");
         _node.Pool.Snapshot.Members.Should().ContainSingle().Which.Name.Should().Be("b2");
     }
 
