@@ -131,6 +131,32 @@ internal sealed class CommandTests
         errors.Should().Contain(line => line.StartsWith("LoadBalancer:Pools:web:Polcy: unknown key", StringComparison.Ordinal));
     }
 
+    [TestCase(true, 0)]
+    [TestCase(false, 1)]
+    public async Task Pools_ConfigurationFileIsNamed_FindsTheNodeByIt(bool hasManagement, int expected)
+    {
+        using var directory = new TemporaryDirectory();
+        await File.WriteAllTextAsync(directory.File("token"), Token);
+        var management = hasManagement
+            ? $$"""
+              , "Management": {
+                  "Address": "{{_node.Management.BaseAddress!.ToString().TrimEnd('/')}}", "TokenFile": "{{directory.File("token")}}" }
+              """
+            : "";
+        await File.WriteAllTextAsync(directory.File("lb.json"), $$"""
+            { "LoadBalancer": {
+                "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web" } },
+                "Pools": { "web": { "Backends": { "b1": { "Address": "{{_backend.Address}}" } } } } {{management}} } }
+            """);
+
+        var (code, lines, errors) = await ProgramUnderTest.RunAsync("LoadBalancer", ["pools", "web", "-c", directory.File("lb.json")]);
+
+        code.Should().Be(expected);
+        (lines + errors).Should().Contain(hasManagement
+            ? _backend.Address
+            : $"'{directory.File("lb.json")}' has no section Management, without which a node cannot be asked anything");
+    }
+
     private async Task<(int Code, List<string> Lines, List<string> Errors)> RunAsync(params string[] args)
     {
         string[] where = args.Contains("--management") ? [] : ["--management", _node.Management.BaseAddress!.ToString()];

@@ -23,7 +23,7 @@ internal static class CommandLineInterface
         var settings = args.Where(IsSetting).ToArray();
         var config = new Option<string>("--config", "-c")
         {
-            Description = "Use this configuration file instead of the shipped one.",
+            Description = "Use this configuration file instead of the shipped one; commands find the node by it.",
             HelpName = "FILE",
             Recursive = true,
         };
@@ -40,7 +40,7 @@ internal static class CommandLineInterface
         root.Subcommands.Add(run);
         root.Subcommands.Add(check);
         root.Subcommands.Add(schema);
-        foreach (var command in new OperatorCommands().All())
+        foreach (var command in new OperatorCommands(new NodeAddress(config)).All())
         {
             root.Subcommands.Add(command);
         }

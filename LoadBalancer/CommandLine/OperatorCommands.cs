@@ -4,34 +4,10 @@ using System.Text.Json.Nodes;
 namespace LoadBalancer.CommandLine;
 
 /// <summary>The commands that talk to a running node over its management API.</summary>
-internal sealed class OperatorCommands
+/// <param name="address">Finds the node.</param>
+internal sealed class OperatorCommands(NodeAddress address)
 {
-    /// <summary>The environment variable with the token.</summary>
-    public const string TokenVariable = "LOADBALANCER_TOKEN";
-
     private static readonly TimeSpan WaitPoll = TimeSpan.FromMilliseconds(200);
-
-    private readonly Option<Uri> _management = new("--management")
-    {
-        Description = "Where the management listener is.",
-        HelpName = "URL",
-        DefaultValueFactory = _ => new Uri("http://127.0.0.1:8081"),
-        CustomParser = result =>
-        {
-            if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https")
-            {
-                return uri;
-            }
-            result.AddError($"--management: '{result.Tokens[0].Value}' is not an address; expected for example http://127.0.0.1:8081");
-            return null;
-        },
-    };
-
-    private readonly Option<string> _token = new("--token")
-    {
-        Description = $"Its token. Other users of this machine may see it; {TokenVariable} in the environment is safer.",
-        HelpName = "TOKEN",
-    };
 
     private readonly Option<bool> _json = new("--json") { Description = "Print what the API answers." };
 
@@ -86,8 +62,7 @@ internal sealed class OperatorCommands
     private Command New(string name, string description)
     {
         var command = new Command(name, description);
-        command.Options.Add(_management);
-        command.Options.Add(_token);
+        address.AddTo(command);
         command.Options.Add(_json);
         return command;
     }
@@ -104,8 +79,7 @@ internal sealed class OperatorCommands
         {
             try
             {
-                var token = options.GetValue(_token) ?? Environment.GetEnvironmentVariable(TokenVariable);
-                using var client = new ManagementClient(options.GetValue(_management)!, token);
+                using var client = address.Connect(options);
                 return await action(client, options, cancel);
             }
             catch (CommandException e)

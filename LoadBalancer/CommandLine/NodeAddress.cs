@@ -1,0 +1,79 @@
+using System.CommandLine;
+using LoadBalancer.Configuration;
+using LoadBalancer.Configuration.Options;
+
+namespace LoadBalancer.CommandLine;
+
+/// <summary>
+/// Finds the management listener for a command: what the command line says, else what the node's configuration file says, else the
+/// default address.
+/// </summary>
+internal sealed class NodeAddress(Option<string> config)
+{
+    /// <summary>The environment variable with the token.</summary>
+    public const string TokenVariable = "LOADBALANCER_TOKEN";
+
+    private const string Default = "http://127.0.0.1:8081";
+
+    private readonly Option<Uri?> _management = new("--management")
+    {
+        Description = $"Where the management listener is; by default what FILE says, without one {Default}.",
+        HelpName = "URL",
+        CustomParser = result =>
+        {
+            if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https")
+            {
+                return uri;
+            }
+            result.AddError($"--management: '{result.Tokens[0].Value}' is not an address; expected for example {Default}");
+            return null;
+        },
+    };
+
+    private readonly Option<string> _token = new("--token")
+    {
+        Description = $"Its token. Other users of this machine may see it; {TokenVariable} in the environment is safer.",
+        HelpName = "TOKEN",
+    };
+
+    /// <summary>Adds the options that say where it is.</summary>
+    public void AddTo(Command command)
+    {
+        command.Options.Add(_management);
+        command.Options.Add(_token);
+    }
+
+    /// <summary>Makes a client for it.</summary>
+    /// <exception cref="CommandException">The configuration file cannot be used for this.</exception>
+    public ManagementClient Connect(ParseResult parsed)
+    {
+        var known = parsed.GetValue(config) is { } file && parsed.GetValue(_management) is null ? Read(file) : null;
+        var token = parsed.GetValue(_token) ?? Environment.GetEnvironmentVariable(TokenVariable) ?? TokenOf(known);
+        return new ManagementClient(parsed.GetValue(_management) ?? new Uri(known is null ? Default : AddressOf(known)), token);
+    }
+
+    private static ManagementOptions Read(string file)
+    {
+        var loaded = ConfigurationLoader.Load(file);
+        if (loaded.Errors.Count > 0)
+        {
+            throw new CommandException(
+                CommandException.Refused, $"{loaded.Errors[0]}; correct '{file}', or say with --management where the node is");
+        }
+        return loaded.Options.Management ?? throw new CommandException(
+            CommandException.Refused, $"'{file}' has no section Management, without which a node cannot be asked anything");
+    }
+
+    private static string AddressOf(ManagementOptions management) =>
+        (management.Address.Host == "*" ? management.Address with { Host = "127.0.0.1" } : management.Address).ToString();
+
+    private static string? TokenOf(ManagementOptions? management)
+    {
+        if (management?.TokenFile is not { } file)
+        {
+            return management?.Token;
+        }
+        return SecretFile.TryRead(file, out var reason) ?? throw new CommandException(
+            CommandException.Refused, $"the token in '{file}' cannot be read: {reason}; give it with --token or {TokenVariable}");
+    }
+}
