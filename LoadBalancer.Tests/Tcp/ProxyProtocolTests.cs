@@ -93,8 +93,8 @@ internal sealed class ProxyProtocolTests
         node.Pool.Statistics.Connections.Ended(ConnectionEnd.Rejected).Should().Be(5);
         await node.Log.SaysAsync("Warning");
         node.Log.Lines.Should().ContainSingle(line => line.StartsWith("Warning")).Which.Should()
-            .Be("Warning: listener 'chat': 1 connections of trusted proxies were closed, for they did not begin with a PROXY header; the " +
-                "last came from 127.0.0.1");
+            .Be("Warning: listener 'chat': 1 connections of trusted proxies were closed because they did not begin with a PROXY header; " +
+                "the last came from 127.0.0.1");
     }
 
     [Test]

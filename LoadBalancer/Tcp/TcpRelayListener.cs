@@ -197,7 +197,7 @@ internal sealed partial class TcpRelayListener : IListener
     internal partial void LogBackendReset(string pool, string backend, string reason);
 
     [LoggerMessage(83, LogLevel.Warning,
-        "listener '{Listener}': {Count} connections of trusted proxies were closed, for they did not begin with a PROXY header; "
+        "listener '{Listener}': {Count} connections of trusted proxies were closed because they did not begin with a PROXY header; "
         + "the last came from {Peer}")]
     private partial void LogMalformedHeaders(string listener, long count, IPAddress peer);
 }

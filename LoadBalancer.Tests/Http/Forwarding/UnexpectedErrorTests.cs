@@ -3,6 +3,7 @@ using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Server;
+using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Transport;
@@ -53,6 +54,44 @@ internal sealed class UnexpectedErrorTests
             .Which.Should().Contain("pool 'web'").And.Contain("it broke");
         errors.Summary().Types.Should().Equal(("502_BAD_GATEWAY", 1L));
         pool.Snapshot.Members[0].Should().Match<Backend>(member => member.InFlight == 0 && member.Failures == 0);
+    }
+
+    [Test]
+    public async Task Forward_HedgedAttemptThrows_OtherOneIsCancelled()
+    {
+        var options = new HttpListenerOptions { Address = TestNode.Parse("http://127.0.0.1:0"), Pool = "web" };
+        var pool = new BackendPool("web", new FaultyPolicy(() => false), [TestBackends.Unprobed("b1"), TestBackends.Unprobed("b2")]);
+        using var client = new HttpClient(new SecondThrows());
+        var hedged = new PoolOptions { Hedge = new HedgeOptions { After = new HedgeAfter(TimeSpan.FromMilliseconds(1), 95) } };
+        var forwarder = new HttpForwarder(
+            pool, hedged, null, client, TimeProvider.System, new ErrorStatistics(TimeProvider.System), NullLogger<HttpForwarder>.Instance,
+            CancellationToken.None);
+        using var listener = new KestrelListener(
+            "web", options, context => forwarder.ForwardAsync(context, false, null, 0), null, null, new ListenSockets(),
+            TimeProvider.System, NullLoggerFactory.Instance);
+        await listener.StartAsync(CancellationToken.None);
+        using var peer = await RawPeer.ConnectAsync(new Uri(listener.Address).Port);
+
+        await peer.SendAsync("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+
+        (await peer.ReadResponseAsync()).Should().StartWith("HTTP/1.1 502 ").And.Contain("error=proxy_internal_error");
+        await Eventually.BeTrueAsync(() => pool.Snapshot.Members.All(member => member.InFlight == 0), "nothing is left in flight");
+        await listener.StopAsync(CancellationToken.None);
+    }
+
+    private sealed class SecondThrows : HttpMessageHandler
+    {
+        private int _count;
+
+        protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            if (Interlocked.Increment(ref _count) == 2)
+            {
+                throw new NotSupportedException("it broke");
+            }
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, ((ForwardRequest)request).Superseded);
+            return null!;
+        }
     }
 
     private sealed class ThrowingHandler : HttpMessageHandler

@@ -64,7 +64,8 @@ internal sealed class ProxyHeaderTests
         await Eventually.BeTrueAsync(() => node.Errors.Summary().Total == 5, "all are counted");
         await node.Log.SaysAsync("Warning");
         node.Log.Lines.Should().ContainSingle(line => line.StartsWith("Warning")).Which.Should().Be(
-            "Warning: listener 'web': 1 connections were closed, for they did not begin with a PROXY header; the last came from 127.0.0.1");
+            "Warning: listener 'web': 1 connections were closed because they did not begin with a PROXY header; "
+            + "the last came from 127.0.0.1");
     }
 
     [TestCase("")]

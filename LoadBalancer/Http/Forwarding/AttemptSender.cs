@@ -86,13 +86,15 @@ internal sealed partial class AttemptSender(
         var secondSuperseded = Superseded(routed);
         var second = SendAsync(context, otherLease, null, isPeerTrusted, routed, secondSuperseded.Token).AsTask();
         var isFirst = await Task.WhenAny(first, second) == first;
-        var winner = await (isFirst ? first : second);
-        if (winner.Exchange is null)
+        var (faster, slower) = isFirst ? (first, second) : (second, first);
+        if (faster is { IsCompletedSuccessfully: true, Result.Exchange: null })
         {
-            return await (isFirst ? second : first); // Whatever its result.
+            return await slower; // Whatever its result.
         }
+        // Also where the faster one has ended by an error that nobody expected: the other's response would belong to nobody.
         await (isFirst ? secondSuperseded : firstSuperseded).CancelAsync();
-        return winner with { SlowerAttempt = ReleaseAsync(isFirst ? second : first) };
+        var released = ReleaseAsync(slower);
+        return await faster with { SlowerAttempt = released };
     }
 
     // Not disposed of: the route's limit holds for the response too, which is relayed afterwards. It lets go of them when the request ends.

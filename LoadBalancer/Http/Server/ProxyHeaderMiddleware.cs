@@ -82,6 +82,6 @@ internal sealed partial class ProxyHeaderMiddleware(string listener, ErrorStatis
     }
 
     [LoggerMessage(163, LogLevel.Warning,
-        "listener '{Listener}': {Count} connections were closed, for they did not begin with a PROXY header; the last came from {Peer}")]
+        "listener '{Listener}': {Count} connections were closed because they did not begin with a PROXY header; the last came from {Peer}")]
     private partial void LogMalformed(string listener, long count, IPAddress? peer);
 }
