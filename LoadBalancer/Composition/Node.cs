@@ -1,4 +1,3 @@
-using System.Reflection;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -23,9 +22,6 @@ namespace LoadBalancer.Composition;
 internal sealed partial class Node : IHost
 {
     private const string Probes = "probes";
-
-    private static readonly string Version =
-        typeof(Node).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
 
     private readonly LoadBalancerOptions _started;
     private readonly string? _file;
@@ -88,7 +84,7 @@ internal sealed partial class Node : IHost
                 Reloader = Own(new ConfigurationReloader(configuration, ApplyAsync, events.Note, time, reloaderLogger));
             }
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
-            var control = new NodeControl(Version, _file, Reloader is null ? null : Reloader.ReloadAsync, time);
+            var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, time);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
                 guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,
                 lifetime).InvokeAsync;
@@ -190,7 +186,7 @@ internal sealed partial class Node : IHost
         var pools = _started.Pools.Select(pool =>
             $"{pool.Key} ({(pool.Value.Backends.Count == 1 ? "1 backend" : $"{pool.Value.Backends.Count} backends")})");
         LogStarting(
-            Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools),
+            BuildInformation.Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools),
             _started.Management?.Address.ToString() ?? "none");
         return _host.StartAsync(cancellationToken);
     }
