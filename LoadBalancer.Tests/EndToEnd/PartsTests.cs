@@ -191,7 +191,7 @@ internal sealed class PartsTests
         var reload = await node.ReloadAsync(Settings(answers[0] == "one" ? second : first));
 
         answers.Distinct().Should().ContainSingle();
-        reload.Should().Be("""{"applied":true,"errors":[],"warnings":[],"restarts":[]}""");
+        reload.Should().Be("""{"applied":true,"errors":[],"warnings":[]}""");
         (await http.GetStringAsync("/")).Should().NotBe(answers[0]);
     }
 

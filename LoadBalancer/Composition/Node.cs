@@ -13,7 +13,6 @@ using LoadBalancer.Management;
 using LoadBalancer.Tasks;
 using LoadBalancer.Transport;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Options;
 
 namespace LoadBalancer.Composition;
@@ -21,8 +20,6 @@ namespace LoadBalancer.Composition;
 /// <summary>A node, composed from its parts: the only type that knows all of them.</summary>
 internal sealed partial class Node : IHost
 {
-    private const string Probes = "probes";
-
     private readonly LoadBalancerOptions _started;
     private readonly string? _file;
     private readonly ILogger _logger = null!;
@@ -46,7 +43,8 @@ internal sealed partial class Node : IHost
             var loggers = Services.GetRequiredService<ILoggerFactory>();
             _logger = loggers.CreateLogger<Node>();
             var lifetime = Services.GetRequiredService<IHostApplicationLifetime>();
-            var probes = Services.GetRequiredService<IHttpClientFactory>().CreateClient(Probes);
+            // Each probe has a time-out of its own.
+            var probes = Own(new HttpClient(HttpForwarder.CreateProbeHandler()) { Timeout = Timeout.InfiniteTimeSpan });
 
             // 2. Counters. Metrics read them later, when all parts exist.
             Errors = new ErrorStatistics(time);
@@ -238,12 +236,12 @@ internal sealed partial class Node : IHost
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Services.AddSingleton(time); // for the time in log lines
-        ConsoleLogging.AddTo(builder.Logging);
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
-        builder.Services.AddHttpClient(Probes, client => client.Timeout = Timeout.InfiniteTimeSpan) // each probe has a time-out of its own
-            .ConfigurePrimaryHttpMessageHandler(() => HttpForwarder.CreateProbeHandler())
-            .SetHandlerLifetime(Timeout.InfiniteTimeSpan); // the handler holds no connections
-        builder.Services.RemoveAll<IHttpMessageHandlerBuilderFilter>(); // which would log every probe
+        ConsoleLogging.AddTo(builder.Services);
+        // Values instead of what computes them: each kind of options has a dozen generic types, which a program that was compiled ahead of
+        // time builds one by one when it starts.
+        builder.Services.AddSingleton(Options.Create(new HostOptions { ShutdownTimeout = options.ShutdownTimeout }));
+        builder.Services.AddSingleton(Options.Create(new ConsoleLifetimeOptions()));
+        builder.Services.RemoveAll<IStartupValidator>(); // There is nothing to validate.
         builder.Services.AddSingleton<IEnumerable<IHostedService>>(_services); // read when the host starts, when the list is complete
         return builder.Build();
     }
