@@ -92,7 +92,8 @@ internal sealed class StartAndStopTests : IDisposable
                 .First(line => line.StartsWith("Max open files", StringComparison.Ordinal))
                 .Split(' ', StringSplitOptions.RemoveEmptyEntries);
 
-            await Eventually.BeTrueAsync(() => Limits() is [.., var held, var most, "files"] && held == most, "it may open as many as it can");
+            await Eventually.BeTrueAsync(
+                () => Limits() is [.., var held, var most, "files"] && held == most, "it may open as many as it can");
         }
         finally
         {
