@@ -11,13 +11,16 @@ try {
     Start-Program 'Backend1' 'Backend1' | Out-Null
     Start-Program 'Backend2' 'Backend2' | Out-Null
     $balancer = Start-Program 'LoadBalancer' 'LoadBalancer' '--LoadBalancer:Management:Address=http://127.0.0.1:8081'
-    Write-Host @'
+    # The management listener knows when a backend is up.
+    if (Wait-Answer $balancer 'http://127.0.0.1:8081/health') {
+        Write-Host @'
 Try:  curl.exe http://127.0.0.1:8080           the two backends in turn
       curl.exe http://127.0.0.1:8080/health    which backends are up
       curl.exe http://127.0.0.1:8080/status    what they have done so far
       a browser at http://127.0.0.1:8081       the dashboard
 Ctrl+C stops everything.
 '@
+    }
     # Ends with the load balancer, and with its exit code.
     Wait-Program $balancer
     $done = $true

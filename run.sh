@@ -16,7 +16,9 @@ start Backend1 Backend1
 start Backend2 Backend2
 start LoadBalancer LoadBalancer --LoadBalancer:Management:Address=http://127.0.0.1:8081
 
-cat <<'EOT'
+# The management listener knows when a backend is up; it is there a moment before the other one.
+serves() { is_open 8080 && answers 8081 /health; }
+wait_for "${pids[2]}" serves && cat <<'EOT'
 Try:  curl http://127.0.0.1:8080           the two backends in turn
       curl http://127.0.0.1:8080/health    which backends are up
       curl http://127.0.0.1:8080/status    what they have done so far

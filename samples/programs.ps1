@@ -7,9 +7,24 @@ function Assert-Free($ports, $address = '127.0.0.1') {
     foreach ($port in $ports) {
         $probe = New-Object System.Net.Sockets.TcpClient
         try { $probe.Connect($address, $port) } catch { continue } finally { $probe.Dispose() }
-        Write-Host "port $port of $address is taken by another program"
+        Write-Host "port $port of $address is taken by $(Get-Owner $port)"
         exit 1
     }
+}
+
+# Who listens at a port, as far as this user may know that.
+function Get-Owner($port) {
+    $owner = $null
+    if (Get-Command Get-NetTCPConnection -ErrorAction SilentlyContinue) {
+        $listener = Get-NetTCPConnection -LocalPort $port -State Listen -ErrorAction SilentlyContinue | Select-Object -First 1
+        if ($null -ne $listener) { $owner = $listener.OwningProcess }
+    }
+    elseif (Get-Command lsof -ErrorAction SilentlyContinue) {
+        $owner = lsof -nP -t "-iTCP:$port" '-sTCP:LISTEN' | Select-Object -First 1
+    }
+    if (-not $owner) { return 'another program (one of another user, perhaps: an administrator can see which)' }
+    $process = Get-Process -Id $owner -ErrorAction SilentlyContinue
+    "process $owner ($(if ($null -ne $process) { $process.ProcessName } else { 'which has just ended' }))"
 }
 
 function Build-Programs($projects, $remark = '') {
@@ -52,6 +67,23 @@ function Wait-Program($program) {
     while (-not $program.HasExited) {
         Wait-Event -SourceIdentifier 'Programs.Never' -Timeout 1 | Out-Null
     }
+}
+
+# Waits until an address is answered with 200, for about 30 s. False where it is not, or the program has ended before.
+function Wait-Answer($program, $address) {
+    for ($i = 0; $i -lt 30; $i++) {
+        if ($program.HasExited) { return $false }
+        try {
+            $request = [System.Net.WebRequest]::Create($address)
+            $request.Proxy = $null
+            $request.Timeout = 1000
+            $request.GetResponse().Close()
+            return $true
+        }
+        catch { Wait-Event -SourceIdentifier 'Programs.Never' -Timeout 1 | Out-Null }
+    }
+    Write-Host "$address does not answer"
+    return $false
 }
 
 # To be called in a finally block. After Ctrl+C, which the programs receive too, they have five seconds to stop by themselves; where the

@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Configuration;
 
@@ -18,6 +19,22 @@ internal sealed class ConfigurationLoaderTests
 
     [TearDown]
     public void DeleteFile() => File.Delete(_file);
+
+    [TestCase(true, true, "beside")]
+    [TestCase(true, false, "beside")]
+    [TestCase(false, true, "installed")]
+    [TestCase(false, false, "beside")]
+    public void FirstOf_FilesThatAreThere_IsTheSecondOnlyAlone(bool isBeside, bool isInstalled, string expected)
+    {
+        using var directory = new TemporaryDirectory();
+        var (beside, installed) = (directory.File("beside"), directory.File("installed"));
+        foreach (var (file, _) in new[] { (beside, isBeside), (installed, isInstalled) }.Where(entry => entry.Item2))
+        {
+            File.WriteAllText(file, "");
+        }
+
+        Path.GetFileName(ConfigurationLoader.FirstOf(beside, installed)).Should().Be(expected);
+    }
 
     [Test]
     public void Load_ShippedFile_IsTheFrenchDesign()

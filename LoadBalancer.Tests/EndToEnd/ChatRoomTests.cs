@@ -9,6 +9,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// <summary>The real program with ChatRoom files, and backends that announce themselves as those of that system do.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 [Parallelizable] // It mostly waits for other programs.
+[Category("Program")]
 internal sealed class ChatRoomTests : IDisposable
 {
     private const string NoBackendFl = """{"response_code":503,"response_text":"No available backend"}""";

@@ -4,6 +4,7 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The commands that talk to a running node, as programs.</summary>
+[Category("Program")]
 internal sealed class CommandTests
 {
     private const string Token = "a-token-for-the-tests";
@@ -46,7 +47,7 @@ internal sealed class CommandTests
         var (_, lines, _) = await RunAsync("status", "--json");
 
         JsonNode.Parse(lines[0])!.AsObject().Select(entry => entry.Key)
-            .Should().Equal("backends", "pools", "version", "process", "startedAt", "uptimeSeconds", "configuration");
+            .Should().Equal("backends", "pools", "version", "build", "commit", "process", "startedAt", "uptimeSeconds", "configuration");
     }
 
     [Test]
@@ -90,7 +91,7 @@ internal sealed class CommandTests
         (await RunAsync("weight", "web/b1", "7")).Lines.Should().Equal("web/b1 is Ready, weight 7, 0 in flight");
         b1.Weight.Should().Be(7);
 
-        (await RunAsync("events")).Lines.Should().HaveCountGreaterThan(3)
+        (await RunAsync("events")).Lines.Should().HaveCountGreaterThan(1, "changes that follow at once may be one")
             .And.Contain(line => line.EndsWith("pool 'web': backend 'b1' has weight 7 instead of 1", StringComparison.Ordinal));
     }
 

@@ -35,6 +35,7 @@ internal sealed class CredentialsTests
     [TestCase("--LoadBalancer:Pools:web:Backends:backend1:Address=http://user:s3cr3t@127.0.0.1:1")]
     [TestCase("check", "--LoadBalancer:Pools:web:Backends:backend1:Address", "http://user:s3cr3t@127.0.0.1:1")]
     [TestCase("check", "http://user:s3cr3t@127.0.0.1:1")]
+    [Category("Program")]
     public async Task Program_PasswordInItsArguments_IsNotShown(params string[] args)
     {
         var (exitCode, output, errors) = await ProgramUnderTest.RunAsync("LoadBalancer", args);

@@ -6,6 +6,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The real program, with more clients than files.</summary>
 [Platform("Linux")]
+[Category("Program")]
 internal sealed class OutOfFilesTests
 {
     private const int Files = 300;

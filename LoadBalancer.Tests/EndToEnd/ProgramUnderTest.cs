@@ -18,21 +18,25 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     public const int SigInt = 2;
 
     private const int SigTerm = 15;
+    private const string FileVariable = "LOADBALANCER_PROGRAM";
 
     private readonly Process _process;
 
-    private ProgramUnderTest(string name, string[] args, int? files = null)
+    private ProgramUnderTest(
+        string name, string[] args, int? files = null, IReadOnlyDictionary<string, string>? environment = null)
     {
-        // Each project is built into the same place below its own folder.
-        var path = Path.Combine(
-            AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), Path.GetFileName(name) + ".dll");
+        string[] command = [.. CommandOf(name), .. args];
         // Under nohup SIGHUP is ignored, and SIGINT in the background of a script, by the programs that are started too.
         var start = files is null && OperatingSystem.IsLinux()
-            ? new ProcessStartInfo("env", ["--default-signal=HUP", "--default-signal=INT", "dotnet", path, .. args])
-            : files is null ? new ProcessStartInfo("dotnet", [path, .. args])
-            : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec dotnet \"$0\" \"$@\"", path, .. args]);
+            ? new ProcessStartInfo("env", ["--default-signal=HUP", "--default-signal=INT", .. command])
+            : files is null ? new ProcessStartInfo(command[0], command[1..])
+            : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec \"$0\" \"$@\"", .. command]);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(StartupHook).Assembly.Location;
+        foreach (var (variable, value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[variable] = value;
+        }
         _process = new Process { StartInfo = start };
         _process.OutputDataReceived += (_, line) => Output.Enqueue(line.Data ?? "");
         _process.ErrorDataReceived += (_, line) => Errors.Enqueue(line.Data ?? "");
@@ -68,9 +72,23 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// What starts a program: <c>dotnet</c> and what was built, or the file in the environment variable LOADBALANCER_PROGRAM instead of the
+    /// load balancer, to test an artefact of packaging/build.sh.
+    /// </summary>
+    public static string[] CommandOf(string name) =>
+        name == "LoadBalancer" && Environment.GetEnvironmentVariable(FileVariable) is { Length: > 0 } file ? [file]
+        // Each project is built into the same place below its own folder.
+        : ["dotnet", Path.Combine(
+            AppContext.BaseDirectory.Replace("LoadBalancer.Tests", name, StringComparison.Ordinal), Path.GetFileName(name) + ".dll")];
+
     /// <summary>Starts a program and waits until it says that it listens.</summary>
     public static Task<ProgramUnderTest> StartAsync(string name, params string[] args) =>
         UntilItListensAsync(name, new ProgramUnderTest(name, args));
+
+    /// <summary>The same, with further variables in its environment.</summary>
+    public static Task<ProgramUnderTest> StartAsync(string name, IReadOnlyDictionary<string, string> environment, params string[] args) =>
+        UntilItListensAsync(name, new ProgramUnderTest(name, args, environment: environment));
 
     /// <summary>Starts a program, and does not wait.</summary>
     public static ProgramUnderTest Start(string name, params string[] args) => new(name, args);

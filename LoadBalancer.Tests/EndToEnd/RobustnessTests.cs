@@ -12,6 +12,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// were the matter, and never pass off the part as the whole. What is random has a seed, so that a failure comes again.
 /// </summary>
 [Platform("Linux")]
+[Category("Program")]
 internal sealed class RobustnessTests
 {
     // 60 for a soak, through LOADBALANCER_SOAK_SECONDS.

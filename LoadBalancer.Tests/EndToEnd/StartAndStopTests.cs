@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using LoadBalancer.Tests.Support;
@@ -8,6 +9,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// <summary>What the program says when it starts and stops, and what signals do to it.</summary>
 [Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+[Category("Program")]
 internal sealed class StartAndStopTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
@@ -53,7 +55,7 @@ internal sealed class StartAndStopTests : IDisposable
         }
 
         (await ProgramUnderTest.RunAsync("LoadBalancer", "--config", _file)).Should()
-            .Be((1, "", string.Format(System.Globalization.CultureInfo.InvariantCulture, reason, port)));
+            .Be((1, "", string.Format(CultureInfo.InvariantCulture, reason, port)));
     }
 
     [Test]
@@ -73,6 +75,30 @@ internal sealed class StartAndStopTests : IDisposable
         balancer.Errors.Where(line => line.Length > 0).Should().Equal(
             "this process may have 200 open files; expected 256 or more (ulimit -n, or LimitNOFILE= in a systemd unit)");
         balancer.Output.Where(line => line.Length > 0).Should().BeEmpty();
+    }
+
+    [Test]
+    [Platform("Linux")]
+    public async Task Start_LimitOfOpenFilesCanBeRaised_RaisesIt()
+    {
+        string[] command = [.. ProgramUnderTest.CommandOf("LoadBalancer"), "--config", _file];
+        var start = new ProcessStartInfo("sh", ["-c", "ulimit -Sn 300; exec \"$0\" \"$@\"", .. command]);
+        start.RedirectStandardOutput = true;
+        using var process = Process.Start(start)!;
+        try
+        {
+            // Its columns: limit, what holds, how far it may be raised, unit.
+            string[] Limits() => File.ReadLines($"/proc/{process.Id}/limits")
+                .First(line => line.StartsWith("Max open files", StringComparison.Ordinal))
+                .Split(' ', StringSplitOptions.RemoveEmptyEntries);
+
+            await Eventually.BeTrueAsync(
+                () => Limits() is [.., var held, var most, "files"] && held == most, "it may open as many as it can");
+        }
+        finally
+        {
+            process.Kill();
+        }
     }
 
     [Test]
@@ -115,10 +141,7 @@ internal sealed class StartAndStopTests : IDisposable
     public async Task Start_SignalBeforeItListens_DoesNotEndIt(int signal)
     {
         await using var balancer = ProgramUnderTest.Start("LoadBalancer", "--config", _file);
-        await Eventually.BeTrueAsync(
-            () => File.ReadLines($"/proc/{balancer.Id}/maps")
-                .Any(line => line.EndsWith("System.CommandLine.dll", StringComparison.Ordinal)),
-            "it reads the command line");
+        await Eventually.BeTrueAsync(() => Handles(balancer.Id, signal), "it handles the signal");
 
         balancer.Signal(signal);
 
@@ -134,21 +157,20 @@ internal sealed class StartAndStopTests : IDisposable
     public async Task Run_TerminalIsClosed_EndsUnlessItIsToOutliveIt(string wrapper, bool lives)
     {
         var (pid, log) = (_directory.File("pid"), _directory.File("log"));
-        var program = Path.Combine(
-            AppContext.BaseDirectory.Replace("LoadBalancer.Tests", "LoadBalancer", StringComparison.Ordinal), "LoadBalancer.dll");
+        var program = string.Join(' ', ProgramUnderTest.CommandOf("LoadBalancer"));
         if (!File.Exists("/usr/bin/script"))
         {
             Assert.Ignore("script(1) is not there; Debian has it in bsdutils");
         }
         // script(1) gives it a terminal of its own, which is closed when script is killed.
-        var command = $"{wrapper}sh -c 'echo $$ > {pid}; exec dotnet {program} --config {_file} > {log} 2>&1'";
+        var command = $"{wrapper}sh -c 'echo $$ > {pid}; exec {program} --config {_file} > {log} 2>&1'";
         var script = new ProcessStartInfo("env", ["--default-signal=HUP", "--default-signal=INT", "script", "-qec", command, "/dev/null"]);
         script.RedirectStandardOutput = true;
         using var terminal = Process.Start(script)!;
         await Eventually.BeTrueAsync(
             () => File.Exists(log) && File.ReadAllText(log).Contains("listener 'web' listens on", StringComparison.Ordinal), "it listens");
         using var balancer = Process.GetProcessById(int.Parse(
-            (await File.ReadAllTextAsync(pid)).Trim(), System.Globalization.CultureInfo.InvariantCulture));
+            (await File.ReadAllTextAsync(pid)).Trim(), CultureInfo.InvariantCulture));
 
         terminal.Kill();
 
@@ -163,6 +185,14 @@ internal sealed class StartAndStopTests : IDisposable
     }
 
     public void Dispose() => _directory.Dispose();
+
+    // The first bit of the mask is signal 1.
+    private static bool Handles(int process, int signal)
+    {
+        const string Key = "SigCgt:";
+        var mask = File.ReadLines($"/proc/{process}/status").First(line => line.StartsWith(Key, StringComparison.Ordinal))[Key.Length..];
+        return (ulong.Parse(mask.Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) >> (signal - 1) & 1) != 0;
+    }
 
     private Task<ProgramUnderTest> StartAsync() => ProgramUnderTest.StartAsync("LoadBalancer", "--config", _file);
 

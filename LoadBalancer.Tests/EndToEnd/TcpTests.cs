@@ -7,6 +7,7 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The real program, relaying TCP.</summary>
+[Category("Program")]
 internal sealed class TcpTests
 {
     private const int Files = 256;

@@ -5,6 +5,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>What the README promises, with the real programs.</summary>
 [Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
+[Category("Program")]
 internal sealed class TourTests
 {
     private readonly HttpClient _client = new();
@@ -150,8 +151,9 @@ internal sealed class TourTests
         .Should().Be((1, "", $"{Path.GetFullPath("/nowhere.json")}: no such file"));
 
     [Test]
-    public async Task Version_Always_IsOneLine() =>
-        (await ProgramUnderTest.RunAsync("LoadBalancer", "--version")).Output.Should().MatchRegex(@"^\d+\.\d+\.\d+$");
+    public async Task Version_Always_SaysWhichBuildItIs() =>
+        (await ProgramUnderTest.RunAsync("LoadBalancer", "--version")).Output.Should()
+            .MatchRegex(@"^\d+\.\d+\.\d+ \((JIT|ReadyToRun|Native AOT)(, commit [0-9a-f]+)?\)$");
 
     [Test]
     public async Task Help_Always_NamesOptionsAndCommands() =>

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Management;
@@ -56,6 +57,16 @@ internal sealed class NodeControlTests
             results.Should().OnlyContain(result => result.Status == HttpStatusCode.OK);
             _node.Pool.Snapshot.Members.Should().Contain(member => member.Name == name);
         }
+    }
+
+    [Test]
+    public async Task Node_OfTheTests_SaysThatItIsCompiledAsItRuns()
+    {
+        var node = JsonNode.Parse(await _node.Management.GetStringAsync("/api/node"))!;
+
+        (node["version"]!.ToString(), node["build"]!.ToString(), node["commit"]?.ToString())
+            .Should().Be((BuildInformation.Version, "JIT", BuildInformation.Commit));
+        BuildInformation.Text.Should().StartWith($"{BuildInformation.Version} (JIT");
     }
 
     [Test]

@@ -8,6 +8,7 @@ namespace LoadBalancer.Tests.Samples;
 /// The chat-room system of samples/, with its real programs: a load balancer in each mode, two logic servers, two data servers.
 /// </summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+[Category("Program")]
 internal sealed class ChatRoomTests : IAsyncDisposable
 {
     private const string Sample = "samples/chat-room/";

@@ -1,4 +1,4 @@
-using System.ComponentModel;
+using Win32Exception = System.ComponentModel.Win32Exception;
 using System.Diagnostics;
 using LoadBalancer.Tests.EndToEnd;
 using LoadBalancer.Tests.Support;
@@ -7,6 +7,7 @@ namespace LoadBalancer.Tests.Samples;
 
 /// <summary>The tasks system of samples/, with its real programs.</summary>
 [Parallelizable] // It mostly waits for other programs.
+[Category("Program")]
 internal sealed class TasksTests
 {
     private const string Sample = "samples/tasks/";

@@ -36,6 +36,7 @@ internal static class CommandLineInterface
             Any setting of the file can be overridden by {SettingPrefix}Pools:web:Policy=First on the command line
             or LoadBalancer__Pools__web__Policy=First in the environment.
             """);
+        root.Options.OfType<VersionOption>().Single().Action = new VersionAction();
         root.Options.Add(config);
         root.Subcommands.Add(run);
         root.Subcommands.Add(check);

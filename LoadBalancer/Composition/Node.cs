@@ -1,4 +1,3 @@
-using System.Reflection;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -14,7 +13,6 @@ using LoadBalancer.Management;
 using LoadBalancer.Tasks;
 using LoadBalancer.Transport;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Options;
 
 namespace LoadBalancer.Composition;
@@ -22,11 +20,6 @@ namespace LoadBalancer.Composition;
 /// <summary>A node, composed from its parts: the only type that knows all of them.</summary>
 internal sealed partial class Node : IHost
 {
-    private const string Probes = "probes";
-
-    private static readonly string Version =
-        typeof(Node).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
-
     private readonly LoadBalancerOptions _started;
     private readonly string? _file;
     private readonly ILogger _logger = null!;
@@ -50,7 +43,8 @@ internal sealed partial class Node : IHost
             var loggers = Services.GetRequiredService<ILoggerFactory>();
             _logger = loggers.CreateLogger<Node>();
             var lifetime = Services.GetRequiredService<IHostApplicationLifetime>();
-            var probes = Services.GetRequiredService<IHttpClientFactory>().CreateClient(Probes);
+            // Each probe has a time-out of its own.
+            var probes = Own(new HttpClient(HttpForwarder.CreateProbeHandler()) { Timeout = Timeout.InfiniteTimeSpan });
 
             // 2. Counters. Metrics read them later, when all parts exist.
             Errors = new ErrorStatistics(time);
@@ -88,7 +82,7 @@ internal sealed partial class Node : IHost
                 Reloader = Own(new ConfigurationReloader(configuration, ApplyAsync, events.Note, time, reloaderLogger));
             }
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
-            var control = new NodeControl(Version, _file, Reloader is null ? null : Reloader.ReloadAsync, time);
+            var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, time);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
                 guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,
                 lifetime).InvokeAsync;
@@ -190,7 +184,7 @@ internal sealed partial class Node : IHost
         var pools = _started.Pools.Select(pool =>
             $"{pool.Key} ({(pool.Value.Backends.Count == 1 ? "1 backend" : $"{pool.Value.Backends.Count} backends")})");
         LogStarting(
-            Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools),
+            BuildInformation.Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools),
             _started.Management?.Address.ToString() ?? "none");
         return _host.StartAsync(cancellationToken);
     }
@@ -242,12 +236,12 @@ internal sealed partial class Node : IHost
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Services.AddSingleton(time); // for the time in log lines
-        ConsoleLogging.AddTo(builder.Logging);
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
-        builder.Services.AddHttpClient(Probes, client => client.Timeout = Timeout.InfiniteTimeSpan) // each probe has a time-out of its own
-            .ConfigurePrimaryHttpMessageHandler(() => HttpForwarder.CreateProbeHandler())
-            .SetHandlerLifetime(Timeout.InfiniteTimeSpan); // the handler holds no connections
-        builder.Services.RemoveAll<IHttpMessageHandlerBuilderFilter>(); // which would log every probe
+        ConsoleLogging.AddTo(builder.Services);
+        // Values instead of what computes them: each kind of options has a dozen generic types, which a program that was compiled ahead of
+        // time builds one by one when it starts.
+        builder.Services.AddSingleton(Options.Create(new HostOptions { ShutdownTimeout = options.ShutdownTimeout }));
+        builder.Services.AddSingleton(Options.Create(new ConsoleLifetimeOptions()));
+        builder.Services.RemoveAll<IStartupValidator>(); // There is nothing to validate.
         builder.Services.AddSingleton<IEnumerable<IHostedService>>(_services); // read when the host starts, when the list is complete
         return builder.Build();
     }

@@ -12,8 +12,11 @@ public static class ConfigurationLoader
     // The environment may have sections of other programs; in our own file every key is ours.
     private static readonly string[] RootKeys = [LoadBalancerOptions.SectionName, "$schema"]; // The second is for editors.
 
-    /// <summary>The file that is used where the user names none: the one that was shipped.</summary>
-    public static string ShippedFile { get; } = Path.Combine(AppContext.BaseDirectory, "appsettings.json");
+    /// <summary>
+    /// The file that is used where the user names none: the one beside the program or, without one, that of the Debian package.
+    /// </summary>
+    public static string ShippedFile { get; } =
+        FirstOf(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), "/etc/loadbalancer/appsettings.json");
 
     /// <summary>Reads everything and reports every error at once; throws no exception for a mistake of the user.</summary>
     /// <param name="file">The file; null for the shipped one.</param>
@@ -55,6 +58,9 @@ public static class ConfigurationLoader
             Warnings = Located(warnings, text, IsFromFile),
         };
     }
+
+    /// <summary>The first file, unless there is only the second.</summary>
+    internal static string FirstOf(string file, string other) => !File.Exists(file) && File.Exists(other) ? other : file;
 
     // With the line of each, where it is in the file.
     private static List<ConfigurationError> Located(

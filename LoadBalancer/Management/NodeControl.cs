@@ -1,15 +1,15 @@
 using System.Text.Json.Nodes;
 using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
 using static Microsoft.AspNetCore.Http.StatusCodes;
 
 namespace LoadBalancer.Management;
 
 /// <summary>What operators can ask of the node as a whole.</summary>
-/// <param name="version">Its version.</param>
 /// <param name="file">The path of its configuration file; null where it has none.</param>
 /// <param name="reload">Reads the file again; null where there is none.</param>
 /// <param name="time">The clock.</param>
-internal sealed class NodeControl(string version, string? file, Func<Task<ReloadResult>>? reload, TimeProvider time)
+internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload, TimeProvider time)
 {
     private readonly DateTimeOffset _startedAt = time.GetUtcNow();
     private readonly long _start = time.GetTimestamp();
@@ -17,7 +17,9 @@ internal sealed class NodeControl(string version, string? file, Func<Task<Reload
     /// <summary>What runs here, and since when.</summary>
     public JsonObject Describe() => new()
     {
-        ["version"] = version,
+        ["version"] = BuildInformation.Version,
+        ["build"] = BuildInformation.Kind,
+        ["commit"] = BuildInformation.Commit,
         ["process"] = Environment.ProcessId,
         ["startedAt"] = StatusJson.Time(_startedAt),
         ["uptimeSeconds"] = Math.Floor(time.GetElapsedTime(_start).TotalSeconds),

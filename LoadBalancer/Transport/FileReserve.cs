@@ -14,7 +14,7 @@ internal static class FileReserve
     // The runtime and the code alone need about 180.
     private const int LeastLimit = 256;
 
-    private static readonly int Limit = Libc.FileLimit();
+    private static readonly int Limit = Libc.RaiseFileLimit();
     private static int _ports;
 
     /// <summary>Files with this number or a higher one are for ports that have less than their share. See <see cref="MayTake"/>.</summary>

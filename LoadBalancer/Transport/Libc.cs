@@ -98,15 +98,27 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "getrlimit")]
     private static partial int GetLimit(int resource, nuint* limits);
 
+    [LibraryImport("libc", EntryPoint = "setrlimit")]
+    private static partial int SetLimit(int resource, nuint* limits);
+
     [LibraryImport("libc", EntryPoint = "close")]
     public static partial int Close(nint file);
 
-    /// <summary>How many files this process may have open.</summary>
-    public static int FileLimit()
+    /// <summary>
+    /// How many files this process may have open, after that was raised as far as it may be. The runtime does the same, but not where the
+    /// program was compiled ahead of time.
+    /// </summary>
+    public static int RaiseFileLimit()
     {
         const int OpenFiles = 7; // RLIMIT_NOFILE
         var limits = stackalloc nuint[2]; // struct rlimit: what holds, and how far it may be raised
-        return GetLimit(OpenFiles, limits) == 0 ? (int)Math.Min(limits[0], int.MaxValue) : int.MaxValue;
+        if (GetLimit(OpenFiles, limits) != 0)
+        {
+            return int.MaxValue;
+        }
+        var held = limits[0];
+        limits[0] = limits[1];
+        return (int)Math.Min(SetLimit(OpenFiles, limits) == 0 ? limits[0] : held, int.MaxValue);
     }
 
     /// <summary>Asks the system for a number about a socket, such as <see cref="NotYetSent"/>; 0 where the connection has ended.</summary>

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using System.Reflection;
 using System.Text.Json;
 using LoadBalancer.Broker;
 using LoadBalancer.Pools;
@@ -291,8 +290,7 @@ public sealed class NodeMetrics : IDisposable
         Counter<long>(
             "loadbalancer.access_log.lines_lost", "{line}", "Lines that came faster than they could be written, or could not be.",
             () => [Sample(_node().AccessLogLinesLost)]);
-        var version = Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
-        Gauge<long>("loadbalancer.build_info", null, "Always 1.", () => [Sample(1L, ("version", version))]);
+        Gauge<long>("loadbalancer.build_info", null, "Always 1.", () => [Sample(1L, ("version", BuildInformation.Version))]);
     }
 
     // Under the names that Prometheus' own libraries give them in every process.

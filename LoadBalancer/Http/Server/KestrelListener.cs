@@ -18,6 +18,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
 
@@ -91,6 +92,7 @@ internal sealed class KestrelListener : IListener
         builder.Services.AddSingleton(_http2Refusals ?? loggers);
         builder.Services.AddSingleton<DiagnosticSource>(badRequests);
         _transport = CreateTransport(time, loggers);
+        builder.Services.RemoveAll<IConnectionListenerFactory>(); // Kestrel's would not be used.
         builder.Services.AddSingleton<IConnectionListenerFactory>(_transport);
         _services = builder.Services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
