@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using LoadBalancer.Tests.Support;
-using LoadBalancer.Zmtp;
 
 namespace LoadBalancer.Tests.EndToEnd;
 
@@ -216,72 +215,6 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
         await RefusedAsync(third);
     }
 
-    [Test]
-    public async Task Workers_ListenerOfTasksMoves_TaskIsDoneAndOthersRegisterAnew()
-    {
-        var (clients, workers) = (ReservedPorts.Next(), ReservedPorts.Next());
-        await using var node = await ConfiguredNode.StartRawAsync(Tasks(_port, _other));
-        using var worker = await LinePeer.ConnectAsync(_other);
-        await worker.SendAsync("REGISTER|w|1");
-        await worker.ReadAsync();
-        using var client = await LinePeer.ConnectAsync(_port);
-        await client.SendAsync("TASK|a|1");
-        var task = await worker.ReadTaskAsync();
-
-        await node.ApplyAsync(Tasks(clients, workers));
-        await worker.SendAsync($"TASK_RESULT|{task}|done");
-
-        (await client.ReadAsync(2)).Should().Equal("RESULT|a|done", null);
-        (await worker.ReadAsync()).Should().BeNull("it is to register anew");
-        using var again = await ConnectedAsync(workers);
-        await again.SendAsync("REGISTER|w|1");
-        (await again.ReadAsync()).Should().NotBeNull();
-        using var later = await LinePeer.ConnectAsync(clients);
-        await later.SendAsync("TASK|b|2");
-        await again.SendAsync($"TASK_RESULT|{await again.ReadTaskAsync()}|too");
-        (await later.ReadAsync()).Should().Be("RESULT|b|too");
-        await RefusedAsync(_port);
-    }
-
-    [Test]
-    public async Task Workers_BrokerMoves_AnswersAtItsNewPorts()
-    {
-        var ports = ReservedPorts.Next(12);
-        await using var node = await ConfiguredNode.StartRawAsync(Broker(ports));
-
-        await node.ApplyAsync(Broker(ports + 6));
-
-        await Eventually.BeTrueAsync(() => node.Listener.Address == $"tcp://127.0.0.1:{ports + 6}", "it serves there");
-        await using var worker = new ReplySocket();
-        worker.Connect(new IPEndPoint(IPAddress.Loopback, ports + 7));
-        await using var client = new RequestSocket();
-        client.Connect(new IPEndPoint(IPAddress.Loopback, ports + 6));
-        var answer = client.RequestAsync(ZmtpMessage.Of("client", "LIST"));
-        (await worker.ReceiveAsync()).Reply(ZmtpMessage.Of("done"));
-        (await answer).ToString().Should().Be("done");
-        await RefusedAsync(ports);
-    }
-
-    private static async Task<LinePeer> ConnectedAsync(int port)
-    {
-        LinePeer? peer = null;
-        await Eventually.BeTrueAsync(
-            async () =>
-            {
-                try
-                {
-                    peer = await LinePeer.ConnectAsync(port);
-                    return true;
-                }
-                catch (SocketException)
-                {
-                    return false;
-                }
-            },
-            "it listens");
-        return peer!;
-    }
-
     private static async Task<string> GetAsync(int port, string path = "/")
     {
         var answer = await RawPeer.ExchangeAsync(port, $"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
@@ -318,19 +251,4 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
 
     private static string Tcp(string name, int port) =>
         $"\"{name}\": {{ \"Protocol\": \"Tcp\", \"Address\": \"tcp://127.0.0.1:{port}\", \"Pool\": \"web\" }}";
-
-    private static string Broker(int first) => $$"""
-        { "LoadBalancer": {
-            "Listeners": { "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store", "Ports": {
-                "Clients": {{first}}, "Workers": {{first + 1}}, "HealthCheck": {{first + 2}}, "AlternativePing": {{first + 3}},
-                "WorkerCheckClients": {{first + 4}}, "WorkerCheckWorkers": {{first + 5}} } } },
-            "Pools": { "store": {} } } }
-        """;
-
-    private static string Tasks(int clients, int workers) => $$"""
-        { "LoadBalancer": {
-            "Listeners": { "jobs": { "Protocol": "Tasks", "Address": "tcp://127.0.0.1:{{clients}}",
-                "WorkerAddress": "tcp://127.0.0.1:{{workers}}", "Pool": "jobs" } },
-            "Pools": { "jobs": {} } } }
-        """;
 }

@@ -27,7 +27,6 @@ internal sealed class BrokerListener : IListener
         ILoggerFactory loggers)
     {
         (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
-        (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => Serving?.Requests.WaitingCount ?? 0);
         var log = new BrokerLog(name, time, loggers.CreateLogger<BrokerLog>());
         (_logger, _rejections) = (log.Logger, new Rejections(log));
         _role = new RoleKeeper(options, NewBroker, log, time);
@@ -83,7 +82,11 @@ internal sealed class BrokerListener : IListener
     }
 
     /// <inheritdoc/>
-    public Task StartAsync(CancellationToken cancellationToken) => _role.StartAsync();
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _pool.Backlog = () => Serving?.Requests.WaitingCount ?? 0; // Not before: another listener may have had the pool until now.
+        return _role.StartAsync();
+    }
 
     /// <summary>Does nothing: peers connect again by themselves, and a broker that does not accept would only let them wait.</summary>
     public void Leave()

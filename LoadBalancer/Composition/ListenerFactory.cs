@@ -62,19 +62,6 @@ internal sealed class ListenerFactory(NodeListenerParts parts)
         return new NodeListener(Make(name, http, state), http, state);
     }
 
-    /// <summary>Makes a listener that is not Http.</summary>
-    /// <exception cref="StartException">A file cannot be used.</exception>
-    public IListener Make(string name, ListenerOptions listener, ListenerPlan plan) => listener switch
-    {
-        TcpListenerOptions tcp => new TcpRelayListener(name, tcp, Target(tcp, plan), parts.Sockets, parts.Time, parts.Loggers),
-        BrokerListenerOptions broker => new BrokerListener(
-            name, broker, plan.Pools.Find(listener.Pool), parts.Errors, parts.Sockets, parts.Time, parts.Loggers),
-        TasksListenerOptions tasks => new TasksListener(
-            name, tasks, plan.Pools.Find(listener.Pool), plan.Options.Pools[tasks.Pool].Timeouts.Idle, parts.Sockets, parts.Time,
-            parts.Loggers),
-        _ => throw new InvalidOperationException($"no listener speaks {listener.Protocol}"),
-    };
-
     /// <summary>Makes the routing table of an Http listener.</summary>
     /// <exception cref="StartException">A file cannot be used.</exception>
     public RouteTable Table(string name, HttpListenerOptions listener, ListenerPlan plan, GuardRejections rejections, RouteTable? before)
@@ -98,6 +85,17 @@ internal sealed class ListenerFactory(NodeListenerParts parts)
 
     /// <summary>How long a client may take no byte: the same limit as for a backend. In both cases no byte of the message moves.</summary>
     public static TimeSpan SendTimeout(LoadBalancerOptions options) => options.Pools.Values.Max(pool => pool.Timeouts.Idle);
+
+    private IListener Make(string name, ListenerOptions listener, ListenerPlan plan) => listener switch
+    {
+        TcpListenerOptions tcp => new TcpRelayListener(name, tcp, Target(tcp, plan), parts.Sockets, parts.Time, parts.Loggers),
+        BrokerListenerOptions broker => new BrokerListener(
+            name, broker, plan.Pools.Find(listener.Pool), parts.Errors, parts.Sockets, parts.Time, parts.Loggers),
+        TasksListenerOptions tasks => new TasksListener(
+            name, tasks, plan.Pools.Find(listener.Pool), plan.Options.Pools[tasks.Pool].Timeouts.Idle, parts.Sockets, parts.Time,
+            parts.Loggers),
+        _ => throw new InvalidOperationException($"no listener speaks {listener.Protocol}"),
+    };
 
     private KestrelListener Make(string name, HttpListenerOptions http, HttpState state)
     {

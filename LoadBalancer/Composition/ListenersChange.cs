@@ -1,5 +1,3 @@
-using LoadBalancer.Listeners;
-
 namespace LoadBalancer.Composition;
 
 /// <summary>The listeners of a new configuration, ready to be published; see <see cref="NodeListeners.Prepare"/>.</summary>
@@ -14,9 +12,9 @@ internal sealed class ListenersChange
     /// <summary>What disposes of guards that will not be used.</summary>
     public List<Action> Discard { get; } = [];
 
-    /// <summary>The listeners that come and go.</summary>
-    public List<ListenerSwitch> Switches { get; } = [];
+    /// <summary>The listeners that go; known when the change is published.</summary>
+    public List<NodeListener> Gone { get; } = [];
 
-    /// <summary>The listeners that were made for it.</summary>
+    /// <summary>The listeners that were made for it, and come.</summary>
     public List<NodeListener> Made { get; } = [];
 }

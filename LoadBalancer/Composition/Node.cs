@@ -138,10 +138,10 @@ internal sealed partial class Node : IHost
     /// Applies other options, which must be valid, while clients are served. A request that looks up its pool or its backend meanwhile
     /// finds the old one or the new one, and both can serve it.
     /// </summary>
-    /// <exception cref="StartException">They cannot be applied; nothing has changed.</exception>
+    /// <exception cref="StartException">They cannot be applied, or the node stops; nothing has changed.</exception>
     public async Task ApplyAsync(LoadBalancerOptions options)
     {
-        await _listeners.Turns;
+        await WaitForTurnsAsync();
         ListenersChange listeners;
         ManagementChange? management;
         lock (Pools.Gate)
@@ -231,6 +231,21 @@ internal sealed partial class Node : IHost
         Tasks = [.. Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
     };
 
+    // A listener that waits for the end of another one must start before it can change again.
+    private async Task WaitForTurnsAsync()
+    {
+        if (!_listeners.Turns.IsCompleted)
+        {
+            LogWaiting();
+        }
+        var stopping = Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
+        await _listeners.Turns.WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (stopping.IsCancellationRequested)
+        {
+            throw new StartException("the load balancer is stopping", new OperationCanceledException(stopping));
+        }
+    }
+
     // The host handles signals and logging, and starts and stops the services.
     private IHost NewHost(LoadBalancerOptions options, TimeProvider time)
     {
@@ -255,4 +270,8 @@ internal sealed partial class Node : IHost
     [LoggerMessage(26, LogLevel.Information,
         "LoadBalancer {Version}: configuration {File}; listeners {Listeners}; pools {Pools}; management {Management}")]
     private partial void LogStarting(string version, string file, string listeners, string pools, string management);
+
+    [LoggerMessage(176, LogLevel.Information,
+        "configuration: a change waits until listeners that were removed or replaced have ended")]
+    private partial void LogWaiting();
 }

@@ -10,15 +10,10 @@ namespace LoadBalancer.Composition;
 /// <param name="http">What an Http listener has beside; null for the other protocols.</param>
 internal sealed class NodeListener(IListener listener, ListenerOptions options, HttpState? http)
 {
-    private volatile IListener _listener = listener;
     private volatile ListenerOptions _options = options;
 
-    /// <summary>The listener; another one where a change of the configuration requires it.</summary>
-    public IListener Listener
-    {
-        get => _listener;
-        set => _listener = value;
-    }
+    /// <summary>The listener.</summary>
+    public IListener Listener { get; } = listener;
 
     /// <summary>The options that it runs with.</summary>
     public ListenerOptions Options

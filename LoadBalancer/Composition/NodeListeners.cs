@@ -100,8 +100,6 @@ internal sealed class NodeListeners : IDisposable
             {
                 PrepareOne(change, name, wanted, plan, _all.FirstOrDefault(entry => HasName(entry, name)));
             }
-            change.Switches.InsertRange(0, _all.Except(change.Next).Where(gone => !options.Listeners.Keys.Any(name => HasName(gone, name)))
-                .Select(gone => new ListenerSwitch(gone.Listener, null)));
             return change;
         }
         catch
@@ -124,9 +122,10 @@ internal sealed class NodeListeners : IDisposable
     /// <summary>Publishes new routing tables and relay targets, and the listeners as they will be. Cannot fail.</summary>
     public void Publish(ListenersChange change)
     {
+        change.Gone.AddRange(_all.Except(change.Next));
         lock (_gate)
         {
-            _leaving.AddRange(_all.Except(change.Next));
+            _leaving.AddRange(change.Gone);
         }
         change.Publish.ForEach(publish => publish());
         _all = change.Next;
@@ -134,6 +133,8 @@ internal sealed class NodeListeners : IDisposable
         foreach (var pool in _parts.Pools.All)
         {
             pool.IsRelayed = _all.Any(entry => entry.Options is TcpListenerOptions && entry.Options.PoolNames.Contains(pool.Name));
+            pool.IsJoinedByWorkers = _all.Any(entry =>
+                entry.Options.HasWorkers && entry.Options.Pool.Equals(pool.Name, StringComparison.OrdinalIgnoreCase));
         }
     }
 
@@ -142,7 +143,9 @@ internal sealed class NodeListeners : IDisposable
     /// </summary>
     public async Task SwitchAsync(ListenersChange change)
     {
-        await Service.SwitchAsync(change.Switches);
+        await Service.SwitchAsync(
+            [.. change.Gone.Select(entry => entry.Listener)],
+            [.. change.Made.Select(made => new ListenerArrival(made.Listener, MustEndBefore(made)))]);
         Turns = CloseOfferedAsync();
         CloseUnusedLogs();
     }
@@ -191,30 +194,21 @@ internal sealed class NodeListeners : IDisposable
     private void Replace(ListenersChange change, string name, ListenerOptions wanted, ListenerPlan plan, NodeListener? entry)
     {
         Reserve(name, wanted);
-        // The workers of these two are in the pool, where one listener at a time can use them.
-        var isInTurn = entry is not null && wanted is TasksListenerOptions or BrokerListenerOptions
-            && entry!.Options is TasksListenerOptions or BrokerListenerOptions
-            && wanted.Pool.Equals(entry.Options.Pool, StringComparison.OrdinalIgnoreCase);
-        if (isInTurn)
-        {
-            var old = entry!.Listener;
-            change.Next.Add(entry);
-            change.Switches.Add(new ListenerSwitch(old, Next, IsInTurn: true));
-            return;
-        }
         var made = _factory.Make(name, wanted, plan, entry?.Http);
         change.Made.Add(made);
         change.Next.Add(made);
-        change.Switches.Add(new ListenerSwitch(entry?.Listener, () => made.Listener));
         if (made.Listener is KestrelListener kestrel)
         {
             change.Publish.Add(() => Configure(kestrel, made, plan.Options));
         }
+    }
 
-        IListener Next()
+    // Of this change, or of one before.
+    private IReadOnlyList<IListener> MustEndBefore(NodeListener made)
+    {
+        lock (_gate)
         {
-            entry.Options = wanted;
-            return entry.Listener = _factory.Make(name, wanted, plan);
+            return [.. _leaving.Where(old => made.Options.MustWaitFor(old.Options)).Select(old => old.Listener)];
         }
     }
 

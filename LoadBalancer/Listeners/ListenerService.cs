@@ -21,6 +21,7 @@ public sealed partial class ListenerService(
     private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<IListener, Task> _leaving = new();
+    private readonly ConcurrentDictionary<IListener, bool> _waiting = new(); // they start when others have ended
     private readonly CancellationTokenSource _cut = new(); // the stop of the node waits no longer
     private volatile Task _turns = Task.CompletedTask;
     private volatile bool _isRunning;
@@ -51,31 +52,27 @@ public sealed partial class ListenerService(
     /// Replaces listeners. Returns when those that come accept connections, except where they must wait for the end of others. Those that
     /// go finish what they have in flight in the background, as in a stop.
     /// </summary>
-    public async Task SwitchAsync(IReadOnlyList<ListenerSwitch> switches)
+    /// <param name="gone">The listeners that go.</param>
+    /// <param name="come">The listeners that come.</param>
+    public async Task SwitchAsync(IReadOnlyList<IListener> gone, IReadOnlyList<ListenerArrival> come)
     {
-        foreach (var change in switches)
+        foreach (var old in gone)
         {
-            change.Old?.Leave();
+            old.Leave();
         }
-        foreach (var change in switches)
+        var later = come.Where(arrival => arrival.After.Count > 0).ToList();
+        later.ForEach(arrival => _waiting[arrival.Listener] = true);
+        foreach (var arrival in come.Except(later))
         {
-            if (!change.IsInTurn && change.New?.Invoke() is { } listener)
-            {
-                await StartAsync(listener);
-            }
+            await StartAsync(arrival.Listener);
         }
-        var turns = new List<Task>();
-        foreach (var change in switches)
+        foreach (var old in gone)
         {
-            if (change.Old is { } old)
-            {
-                var end = EndAsync(change, old);
-                _leaving[old] = end;
-                BackgroundTask.Run(ForgetAsync(old, end), logger, $"listener '{old.Name}': ending");
-                turns.AddRange(change.IsInTurn ? [end] : []);
-            }
+            var end = EndAsync(old, later.Exists(arrival => arrival.After.Contains(old)) ? TimeSpan.Zero : LastRequests);
+            _leaving[old] = end;
+            BackgroundTask.Run(ForgetAsync(old, end), logger, $"listener '{old.Name}': ending");
         }
-        _turns = Task.WhenAll(turns);
+        _turns = Task.WhenAll(later.Select(StartInTurnAsync));
     }
 
     /// <inheritdoc/>
@@ -88,7 +85,8 @@ public sealed partial class ListenerService(
             LogCutOff(InFlight() ?? "idle connections");
             _cut.Cancel();
         });
-        var stop = Task.WhenAll([.. listeners().Except(_leaving.Keys).Select(one => one.StopAsync(cancellationToken)), .. _leaving.Values]);
+        var started = listeners().Except(_waiting.Keys);
+        var stop = Task.WhenAll([.. started.Select(one => one.StopAsync(cancellationToken)), .. _leaving.Values]);
         while (true)
         {
             using var woken = new CancellationTokenSource();
@@ -125,22 +123,25 @@ public sealed partial class ListenerService(
         }
     }
 
-    private async Task EndAsync(ListenerSwitch change, IListener old)
+    private async Task StartInTurnAsync(ListenerArrival arrival)
+    {
+        var ends = arrival.After.Select(old => _leaving.GetValueOrDefault(old)).OfType<Task>();
+        await Task.WhenAll(ends).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // ForgetAsync reports it.
+        _waiting.TryRemove(arrival.Listener, out _);
+        await StartAsync(arrival.Listener);
+    }
+
+    private async Task EndAsync(IListener old, TimeSpan lastRequests)
     {
         if (_isRunning)
         {
             LogLeaving(old.Name, inFlight(old) ?? "idle connections");
-            await Task.Delay(change.IsInTurn ? TimeSpan.Zero : LastRequests, time, _cut.Token)
-                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(lastRequests, time, _cut.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             using var longest = new CancellationTokenSource(longestStop(), time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(longest.Token, _cut.Token);
             using var cut = either.Token.Register(() => LogCutOffAt(old.Name, inFlight(old) ?? "idle connections"));
             await old.StopAsync(either.Token);
             LogEnded(old.Name);
-        }
-        if (change.IsInTurn && change.New?.Invoke() is { } listener)
-        {
-            await StartAsync(listener);
         }
     }
 

@@ -54,7 +54,6 @@ internal sealed partial class TasksListener : IListener
         _queue = options.Queue.Engine == TaskQueueEngine.Memory
             ? new MemoryTaskQueue(_dispatcher, () => _options.QueueLimit)
             : new RabbitTaskQueue(name, _dispatcher, () => _options, time, _logger);
-        (pool.IsJoinedByWorkers, pool.Backlog) = (true, () => _queue.Waiting);
         _clientAcceptor = new Acceptor(
             name, options.Address, options.MaxConnections,
             connection => Begin(new ClientSession(connection, _clients, _dispatcher, _queue, pool.Statistics)), sockets, time, loggers);
@@ -105,6 +104,7 @@ internal sealed partial class TasksListener : IListener
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken)
     {
+        _pool.Backlog = () => _queue.Waiting; // Not before: another listener may have had the pool until now.
         _queue.Start();
         _workerAcceptor.Start();
         try

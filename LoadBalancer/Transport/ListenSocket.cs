@@ -1,14 +1,29 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using LoadBalancer.Net;
 
 namespace LoadBalancer.Transport;
 
-/// <summary>A bound socket: one that listens, or one of UDP. Other files of this or another process may lead to the same.</summary>
+/// <summary>
+/// A bound socket: one that listens, or one of UDP. Others of this process may share it, and files of another process may lead to it.
+/// </summary>
 internal sealed class ListenSocket : IDisposable
 {
+    private readonly StrongBox<int> _users; // how many share the socket
+    private bool _isDisposed;
+
     /// <summary>Takes over a bound socket.</summary>
-    public ListenSocket(Socket socket) => (Socket, Address) = (socket, (IPEndPoint)socket.LocalEndPoint!);
+    public ListenSocket(Socket socket)
+        : this(socket, new StrongBox<int>(0))
+    {
+    }
+
+    private ListenSocket(Socket socket, StrongBox<int> users)
+    {
+        (Socket, Address, _users) = (socket, (IPEndPoint)socket.LocalEndPoint!, users);
+        Interlocked.Increment(ref users.Value);
+    }
 
     /// <summary>The socket itself.</summary>
     public Socket Socket { get; }
@@ -49,18 +64,24 @@ internal sealed class ListenSocket : IDisposable
     /// <summary>Whether it is the socket for an address. None is for port 0, which is a new port each time.</summary>
     public bool IsFor(SocketType type, IPEndPoint address) => Type == type && Address.Equals(address);
 
-    /// <summary>Another file for the same socket (<c>dup(2)</c>), which stays when this one is closed. On Linux only.</summary>
-    /// <exception cref="SocketException">There are too many files.</exception>
-    public ListenSocket Duplicate()
-    {
-        var file = Libc.Control(Socket.SafeHandle, Libc.Duplicate, 0);
-        return file >= 0 ? new ListenSocket(new Socket(new SafeSocketHandle(file, ownsHandle: true))) : throw Libc.LastError();
-    }
+    /// <summary>
+    /// Another use of the same socket, which stays open when this one ends; must not be called when it has. Not another file of it
+    /// (<c>dup(2)</c>): the framework watches a file by its number, and the kernel forgets the number only when the socket is closed.
+    /// </summary>
+    public ListenSocket Share() => new(Socket, _users);
 
-    /// <summary>Closes this file.</summary>
+    /// <summary>Uses it no longer. The last one closes it.</summary>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _isDisposed, true))
+        {
+            return;
+        }
         Closed?.Invoke(this);
+        if (Interlocked.Decrement(ref _users.Value) > 0)
+        {
+            return;
+        }
         if (OperatingSystem.IsLinux() && !Socket.SafeHandle.IsClosed)
         {
             // The framework would shut down the socket itself, for all its files, where something waits for it. It does not where the

@@ -6,8 +6,8 @@ namespace LoadBalancer.Transport;
 
 /// <summary>
 /// Binds every address of a node: those of its listeners, and those at which heartbeats arrive. A socket can go on to another listener
-/// of this node, or to another process, without a moment in which nobody listens: each has a file of its own, and the kernel's socket
-/// with its one queue of connections stays until the last of these files is closed.
+/// of this node, or to another process, without a moment in which nobody listens: the kernel's socket with its one queue of connections
+/// stays until the last one that uses it has closed it.
 /// </summary>
 internal sealed class ListenSockets : IDisposable
 {
@@ -77,7 +77,7 @@ internal sealed class ListenSockets : IDisposable
             }
             else if (CanShare && !isTrial)
             {
-                _offered.Add(existing.Duplicate());
+                _offered.Add(existing.Share());
             }
         }
     }

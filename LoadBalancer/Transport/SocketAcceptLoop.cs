@@ -20,6 +20,7 @@ internal sealed class SocketAcceptLoop : IDisposable
     private readonly Action<Socket, IPEndPoint, IPEndPoint> _accepted;
     private readonly TimeProvider _time;
     private readonly AcceptTrouble _trouble;
+    private readonly CancellationTokenSource _disposed = new(); // Another loop may go on with the socket, so closing it is not enough.
     private bool _isDisposed;
 
     private SocketAcceptLoop(
@@ -55,20 +56,26 @@ internal sealed class SocketAcceptLoop : IDisposable
     /// <summary>Accepts nothing more. Open connections go on.</summary>
     public void Dispose()
     {
-        if (!Interlocked.Exchange(ref _isDisposed, true) && OperatingSystem.IsLinux())
+        if (Interlocked.Exchange(ref _isDisposed, true))
+        {
+            return;
+        }
+        if (OperatingSystem.IsLinux())
         {
             FileReserve.Leave();
         }
+        _disposed.Cancel();
+        _disposed.Dispose();
         _bound.Dispose();
     }
 
     private async Task AcceptAllAsync()
     {
-        for (var count = 1; ; count++)
+        for (var count = 1; !_isDisposed; count++)
         {
             try
             {
-                var accepted = await _listening.AcceptAsync();
+                var accepted = await _listening.AcceptAsync(_disposed.Token);
                 var isShortOfFiles = OperatingSystem.IsLinux() && accepted.Handle >= FileReserve.SharedFrom;
                 Deliver(accepted);
                 while (isShortOfFiles && OperatingSystem.IsLinux() && !FileReserve.MayAccept(_listening.SafeHandle, _limit.Open))
@@ -80,7 +87,7 @@ internal sealed class SocketAcceptLoop : IDisposable
             {
                 // The client had gone already.
             }
-            catch (Exception e) when (_isDisposed && e is SocketException or ObjectDisposedException)
+            catch (Exception e) when (_isDisposed && e is SocketException or ObjectDisposedException or OperationCanceledException)
             {
                 return;
             }

@@ -58,6 +58,10 @@ public sealed record BrokerListenerOptions() : ListenerOptions(ListenerProtocol.
         Address with { Port = Ports.WorkerCheckWorkers },
     ];
 
+    internal override bool HasWorkers => true;
+
+    internal override IEnumerable<EndpointAddress> AddressesToItsEnd => Addresses;
+
     // Pool is not among them: the workers have joined the pool that the listener began with.
     private protected override IReadOnlyList<string> Reloadable => [nameof(QueueLimit)];
 }

@@ -49,6 +49,12 @@ public abstract record ListenerOptions
     /// <summary>The names of all pools that it leads to.</summary>
     internal virtual IEnumerable<string> PoolNames => [Pool];
 
+    /// <summary>Whether workers join its pool. One listener at a time can use them.</summary>
+    internal virtual bool HasWorkers => false;
+
+    /// <summary>Where it goes on to accept while it finishes what it has: workers may have to connect again for that.</summary>
+    internal virtual IEnumerable<EndpointAddress> AddressesToItsEnd => [];
+
     /// <summary>
     /// The settings that a reload changes in the running listener. Where any other changes, another listener takes its place.
     /// </summary>
@@ -60,6 +66,11 @@ public abstract record ListenerOptions
         GetType() != now.GetType()
         || GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance)
             .Any(property => !Reloadable.Contains(property.Name) && !IsSame(property.GetValue(this), property.GetValue(now)));
+
+    /// <summary>Whether a listener with these options can only start when one that goes has ended.</summary>
+    internal bool MustWaitFor(ListenerOptions gone) =>
+        HasWorkers && gone.HasWorkers && Pool.Equals(gone.Pool, StringComparison.OrdinalIgnoreCase)
+        || Addresses.Select(address => address.Port).Intersect(gone.AddressesToItsEnd.Select(address => address.Port)).Any(port => port != 0);
 
     /// <summary>Whether all settings of two records are the same.</summary>
     [UnconditionalSuppressMessage("Trimming", "IL2090", Justification = "the program's own assembly is kept whole (TrimmerRootAssembly)")]

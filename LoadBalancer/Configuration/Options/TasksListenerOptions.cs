@@ -37,9 +37,13 @@ public sealed record TasksListenerOptions() : ListenerOptions(ListenerProtocol.T
     /// <summary>Where tasks wait. Default: in this process.</summary>
     public TaskQueueOptions Queue { get; init; } = new();
 
-    // Pool is not among them: the workers have joined the pool that the listener began with.
     internal override IEnumerable<EndpointAddress> Addresses => [Address, WorkerAddress];
 
+    internal override bool HasWorkers => true;
+
+    internal override IEnumerable<EndpointAddress> AddressesToItsEnd => [WorkerAddress];
+
+    // Pool is not among them: the workers have joined the pool that the listener began with.
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(MaxConnections), nameof(TaskTimeout), nameof(MaxAttempts), nameof(QueueLimit), nameof(MaxBufferedBytes)];
 }
