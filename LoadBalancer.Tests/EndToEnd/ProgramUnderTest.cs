@@ -21,7 +21,7 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
 
     private readonly Process _process;
 
-    private ProgramUnderTest(string name, string[] args, int? files = null)
+    private ProgramUnderTest(string name, string[] args, int? files = null, IReadOnlyDictionary<string, string>? environment = null)
     {
         // Each project is built into the same place below its own folder.
         var path = Path.Combine(
@@ -33,6 +33,10 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
             : new ProcessStartInfo("sh", ["-c", $"ulimit -n {files}; exec dotnet \"$0\" \"$@\"", path, .. args]);
         (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
         start.Environment["DOTNET_STARTUP_HOOKS"] = typeof(StartupHook).Assembly.Location;
+        foreach (var (variable, value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[variable] = value;
+        }
         _process = new Process { StartInfo = start };
         _process.OutputDataReceived += (_, line) => Output.Enqueue(line.Data ?? "");
         _process.ErrorDataReceived += (_, line) => Errors.Enqueue(line.Data ?? "");
@@ -71,6 +75,11 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     /// <summary>Starts a program and waits until it says that it listens.</summary>
     public static Task<ProgramUnderTest> StartAsync(string name, params string[] args) =>
         UntilItListensAsync(name, new ProgramUnderTest(name, args));
+
+    /// <summary>The same, with further variables in its environment.</summary>
+    public static Task<ProgramUnderTest> StartWithAsync(
+        IReadOnlyDictionary<string, string> environment, string name, params string[] args) =>
+        UntilItListensAsync(name, new ProgramUnderTest(name, args, environment: environment));
 
     /// <summary>Starts a program, and does not wait.</summary>
     public static ProgramUnderTest Start(string name, params string[] args) => new(name, args);
@@ -121,13 +130,20 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
         return _process.ExitCode;
     }
 
+    /// <summary>The same where another process goes on writing to the same output.</summary>
+    public async Task<int> ExitAsync()
+    {
+        await Eventually.BeTrueAsync(() => _process.HasExited, "it has ended");
+        return _process.ExitCode;
+    }
+
     /// <summary>Kills the program, which gets no chance to say goodbye.</summary>
     public async Task KillAsync()
     {
         if (!_process.HasExited)
         {
             _process.Kill();
-            await _process.WaitForExitAsync();
+            await Eventually.BeTrueAsync(() => _process.HasExited, "it has ended");
         }
     }
 

@@ -111,6 +111,16 @@ internal sealed class NodeListeners : IDisposable
         }
     }
 
+    /// <summary>Makes sure that every listener will have its address; before the start.</summary>
+    /// <exception cref="StartException">An address cannot be had.</exception>
+    public void ReserveAll()
+    {
+        foreach (var entry in _all)
+        {
+            Reserve(entry.Name, entry.Options);
+        }
+    }
+
     /// <summary>Disposes of what was prepared and is not published.</summary>
     public void Discard(ListenersChange change)
     {
@@ -190,7 +200,10 @@ internal sealed class NodeListeners : IDisposable
 
     private void Replace(ListenersChange change, string name, ListenerOptions wanted, ListenerPlan plan, NodeListener? entry)
     {
-        Reserve(name, wanted);
+        if (Service.IsRunning)
+        {
+            Reserve(name, wanted);
+        }
         // The workers of these two are in the pool, where one listener at a time can use them.
         var isInTurn = entry is not null && wanted is TasksListenerOptions or BrokerListenerOptions
             && entry!.Options is TasksListenerOptions or BrokerListenerOptions
@@ -224,7 +237,7 @@ internal sealed class NodeListeners : IDisposable
     // A broker binds and frees its ports as its role changes. So it is only asked whether they could be had.
     private void Reserve(string name, ListenerOptions wanted)
     {
-        foreach (var address in wanted.Addresses.Where(_ => Service.IsRunning))
+        foreach (var address in wanted.Addresses)
         {
             var isFirst = true;
             foreach (var ip in ListenAddress.Resolve(address.Host))
