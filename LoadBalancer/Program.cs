@@ -46,10 +46,7 @@ internal static class Program
             using var stop = signals.TerminalClosed.Register(lifetime.StopApplication);
             signals.UpgradeRequested += node.BeginUpgrade;
             await node.StartAsync();
-            if (OperatingSystem.IsLinux() && predecessor is not null)
-            {
-                await predecessor.ReportReadyAsync();
-            }
+            await (predecessor?.ReportReadyAsync() ?? Task.CompletedTask);
             await Task.WhenAny(
                 node.Replaced, Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, lifetime.ApplicationStopping));
             if (node.Replaced.IsCompleted)
@@ -73,5 +70,5 @@ internal static class Program
     }
 
     private static Task ReportFailureAsync(Predecessor? predecessor, IEnumerable<string> errors) =>
-        OperatingSystem.IsLinux() && predecessor is not null ? predecessor.ReportFailureAsync(errors) : Task.CompletedTask;
+        predecessor?.ReportFailureAsync(errors) ?? Task.CompletedTask;
 }

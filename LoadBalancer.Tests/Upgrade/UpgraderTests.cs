@@ -25,7 +25,7 @@ internal sealed class UpgraderTests : IDisposable
             _hasLeft = true;
             return Task.CompletedTask;
         },
-        _stopping.Token, _clock, NullLogger<Upgrader>.Instance);
+        _clock, NullLogger<Upgrader>.Instance, _stopping.Token);
 
     [Test]
     public async Task Run_NeverReady_IsKilledAfter30Seconds()

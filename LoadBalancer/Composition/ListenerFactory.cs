@@ -71,16 +71,18 @@ internal sealed class ListenerFactory(NodeListenerParts parts)
     public IListener Make(string name, ListenerOptions listener, ListenerPlan plan) => listener switch
     {
         TcpListenerOptions tcp => new TcpRelayListener(name, tcp, Target(tcp, plan), parts.Sockets, parts.Time, parts.Loggers),
-        BrokerListenerOptions broker => new BrokerListener(
-            name, broker, plan.Pools.Find(listener.Pool), parts.Errors, parts.Sockets, parts.Time, parts.Loggers)
-            {
-                Begin = parts.BrokerStart(name),
-            },
+        BrokerListenerOptions broker => Make(name, broker, plan),
         TasksListenerOptions tasks => new TasksListener(
             name, tasks, plan.Pools.Find(listener.Pool), plan.Options.Pools[tasks.Pool].Timeouts.Idle, parts.Sockets, parts.Time,
             parts.Loggers),
         _ => throw new InvalidOperationException($"no listener speaks {listener.Protocol}"),
     };
+
+    private BrokerListener Make(string name, BrokerListenerOptions listener, ListenerPlan plan) =>
+        new(name, listener, plan.Pools.Find(listener.Pool), parts.Errors, parts.Sockets, parts.Time, parts.Loggers)
+        {
+            Begin = parts.BrokerStart(name),
+        };
 
     /// <summary>Makes the routing table of an Http listener.</summary>
     /// <exception cref="StartException">A file cannot be used.</exception>

@@ -31,7 +31,7 @@ internal sealed class NodePool : IDisposable
     private readonly ILogger _logger;
     private readonly SlowStart _slowStart;
     private readonly HashSet<Backend> _leaving = []; // draining; removed when idle
-    private HandedPool? _handed; // by the process that this one replaces; null after the start
+    private readonly HandedPool? _handed; // by the process that this one replaces; null after the start
     private PoolState _state;
 
     /// <summary>Makes a pool; the options must be valid.</summary>

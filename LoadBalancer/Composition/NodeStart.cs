@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using LoadBalancer.Broker;
 using LoadBalancer.Systemd;
 using LoadBalancer.Upgrade;
@@ -60,15 +59,13 @@ internal sealed record NodeStart
             };
         }
         var (sockets, state) = await predecessor.TakeAsync();
+        var leaves = () => predecessor.WaitUntilItLeavesAsync(CancellationToken.None);
         return new NodeStart
         {
             Command = command,
             Sockets = sockets,
             State = state,
-            PredecessorLeaves = new Lazy<Task>(() => WaitAsync(predecessor)),
+            PredecessorLeaves = new Lazy<Task>(leaves),
         };
     }
-
-    [SupportedOSPlatform("linux")]
-    private static Task WaitAsync(Predecessor predecessor) => predecessor.WaitUntilItLeavesAsync(CancellationToken.None);
 }

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Systemd;
@@ -9,7 +8,6 @@ namespace LoadBalancer.Systemd;
 /// Sockets that a service manager has bound for this process (sd_listen_fds(3)): those of a <c>.socket</c> unit of systemd, which it
 /// keeps open while the service restarts.
 /// </summary>
-[SupportedOSPlatform("linux")]
 internal static class PassedSockets
 {
     private const int First = 3; // SD_LISTEN_FDS_START

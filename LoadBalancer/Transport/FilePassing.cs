@@ -1,11 +1,9 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
-using System.Runtime.Versioning;
 
 namespace LoadBalancer.Transport;
 
 /// <summary>Sends open sockets to another process (<c>SCM_RIGHTS</c>, unix(7)): it gets files of its own for the same sockets.</summary>
-[SupportedOSPlatform("linux")]
 internal static unsafe class FilePassing
 {
     /// <summary>The most files in one message; the kernel takes 253.</summary>

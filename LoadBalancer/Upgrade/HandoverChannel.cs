@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Upgrade;
@@ -9,7 +8,6 @@ namespace LoadBalancer.Upgrade;
 /// What a process and the one that replaces it talk over: a pair of sockets without a name, which nobody else can connect to. Each message
 /// is preceded by its length, four bytes in network order.
 /// </summary>
-[SupportedOSPlatform("linux")]
 internal sealed class HandoverChannel(Socket socket) : IDisposable
 {
     private const int LongestMessage = 64 * 1024 * 1024; // bytes

@@ -1,13 +1,11 @@
 using System.Globalization;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Upgrade;
 
 /// <summary>The process that this one replaces; see <see cref="Upgrader"/>, which is at the other end.</summary>
-[SupportedOSPlatform("linux")]
 internal sealed class Predecessor : IDisposable
 {
     /// <summary>The environment variable with the number of the file that leads to it.</summary>

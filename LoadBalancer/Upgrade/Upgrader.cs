@@ -1,7 +1,6 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using System.Net.Sockets;
-using System.Runtime.Versioning;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Upgrade;
@@ -18,11 +17,11 @@ internal sealed record HandoverOffer(IReadOnlyList<ListenSocket> Sockets, Handed
 /// <param name="command">How this process was started.</param>
 /// <param name="offer">What goes along.</param>
 /// <param name="leave">Accepts nothing more: the new process serves.</param>
-/// <param name="stopping">Cancelled when this process is told to stop.</param>
 /// <param name="time">The clock.</param>
 /// <param name="logger">Gets each step.</param>
+/// <param name="stopping">Cancelled when this process is told to stop.</param>
 internal sealed partial class Upgrader(
-    StartCommand command, Func<HandoverOffer> offer, Func<Task> leave, CancellationToken stopping, TimeProvider time, ILogger<Upgrader> logger)
+    StartCommand command, Func<HandoverOffer> offer, Func<Task> leave, TimeProvider time, ILogger<Upgrader> logger, CancellationToken stopping)
 {
     /// <summary>How long the new process may take until it serves.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
@@ -70,7 +69,6 @@ internal sealed partial class Upgrader(
         return result;
     }
 
-    [SupportedOSPlatform("linux")]
     private async Task<UpgradeResult> ReplaceAsync(ProcessStartInfo start)
     {
         try
@@ -98,7 +96,6 @@ internal sealed partial class Upgrader(
     }
 
     /// <returns>Why the new process does not serve.</returns>
-    [SupportedOSPlatform("linux")]
     private async Task<IReadOnlyList<string>> HandOverAsync(Process process, HandoverChannel channel)
     {
         IReadOnlyList<string> errors;
@@ -135,7 +132,6 @@ internal sealed partial class Upgrader(
     }
 
     /// <returns>Errors of the new process; null where it has gone without a word.</returns>
-    [SupportedOSPlatform("linux")]
     private async Task<IReadOnlyList<string>?> TryOfferAsync(HandoverChannel channel, CancellationToken cancellationToken)
     {
         while (await channel.ReceiveAsync(cancellationToken) is { } message)
