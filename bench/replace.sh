@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Counts what clients lose while the proxy that serves them is replaced: nginx by USR2, HAProxy by -x and -sf, this load balancer by
-# `upgrade`, by a restart, and by a reload in which two listeners exchange their addresses. Prints a Markdown table of requests and
+# `upgrade`, by a restart, and by a reload in which each listener takes the address of another one. Prints a Markdown table of requests and
 # failures; a request that gets no answer, a connection that is refused, and one that is reset each count as a failure.
 #
 #   bench/replace.sh [--seconds S] [--replacements N] [KIND...]
@@ -25,14 +25,13 @@ missing=()
 for tool in nginx haproxy wrk curl openssl; do
   command -v "$tool" > /dev/null || missing+=("$tool")
 done
-command -v h2load > /dev/null || missing+=(nghttp2-client)
 if [ ${#missing[@]} -gt 0 ]; then
   echo "bench/replace.sh needs ${missing[*]} (Debian: apt-get install ${missing[*]} libnginx-mod-stream)" >&2
   exit 1
 fi
 
 work=$(mktemp -d)
-backend=9200 echo=9201 plain=9202 secure=9203 tcp=9204 spare=9205 management=9206
+backend=9200 echo=9201 plain=9202 secure=9203 tcp=9204 management=9205 spare=9210
 binary=$PWD/../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll
 ours_pid=
 
@@ -119,18 +118,22 @@ listen relay
   bind 127.0.0.1:$tcp backlog 4096
   server backend 127.0.0.1:$echo
 END
-  write_ours "$plain" "$spare"
+  write_ours 0 1
 }
 
-write_ours() { # PORT OF_ANOTHER_LISTENER
+write_ours() { # ONE OTHER: 0 1, or 1 0 after each listener has taken the address of another one
+  local plains=("$plain" "$spare") secures=("$secure" $((spare + 1))) tcps=("$tcp" $((spare + 2)))
+  local certificate="\"Certificates\": [ { \"File\": \"$work/cert.pem\", \"KeyFile\": \"$work/key.pem\" } ]"
+  swapped=$1
   cat > "$work/ours.json.new" <<END
 { "LoadBalancer": {
   "Listeners": {
-    "web": { "Address": "http://127.0.0.1:$1", "Pool": "web" },
-    "other": { "Address": "http://127.0.0.1:$2", "Pool": "web" },
-    "secure": { "Address": "https://127.0.0.1:$secure", "Pool": "web",
-      "Certificates": [ { "File": "$work/cert.pem", "KeyFile": "$work/key.pem" } ] },
-    "relay": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:$tcp", "Pool": "echo" } },
+    "web": { "Address": "http://127.0.0.1:${plains[$1]}", "Pool": "web" },
+    "web2": { "Address": "http://127.0.0.1:${plains[$2]}", "Pool": "web" },
+    "secure": { "Address": "https://127.0.0.1:${secures[$1]}", "Pool": "web", $certificate },
+    "secure2": { "Address": "https://127.0.0.1:${secures[$2]}", "Pool": "web", $certificate },
+    "relay": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:${tcps[$1]}", "Pool": "echo" },
+    "relay2": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:${tcps[$2]}", "Pool": "echo" } },
   "Pools": {
     "web": { "Backends": { "backend": { "Address": "http://127.0.0.1:$backend" } } },
     "echo": { "Backends": { "backend": { "Address": "tcp://127.0.0.1:$echo" } } } },
@@ -141,14 +144,14 @@ END
 
 # --- the proxies ----------------------------------------------------------------------------------------------------------------------
 
-start_nginx() { nginx -c "$work/nginx.conf"; }
+start_nginx() { "$(command -v nginx)" -c "$work/nginx.conf"; } # it starts its first word anew, without looking for it
 replace_nginx() {
   local old
   old=$(cat "$work/nginx.pid")
   kill -USR2 "$old"
   local i
   for ((i = 0; i < 100; i++)); do
-    [ ! -s "$work/nginx.pid" ] || [ "$(cat "$work/nginx.pid")" = "$old" ] || break
+    [ "$(cat "$work/nginx.pid" 2> /dev/null || echo "$old")" = "$old" ] || break
     sleep 0.05
   done
   sleep 0.3 # until its workers accept
@@ -191,11 +194,7 @@ replace_upgrade() {
 }
 replace_restart() { stop_ours; start_ours; }
 replace_reload() {
-  if grep -q "\"web\": { \"Address\": \"http://127.0.0.1:$plain\"" "$work/ours.json"; then
-    write_ours "$spare" "$plain"
-  else
-    write_ours "$plain" "$spare"
-  fi
+  if [ "$swapped" = 0 ]; then write_ours 1 0; else write_ours 0 1; fi
   curl -fsS -o /dev/null -X POST "http://127.0.0.1:$management/api/reload"
 }
 
@@ -214,8 +213,7 @@ load() { # KIND
     new) wrk_load "http://127.0.0.1:$plain/small" -H "Connection: close" ;;
     keep-alive) wrk_load "http://127.0.0.1:$plain/small" ;;
     https) wrk_load "https://127.0.0.1:$secure/small" ;;
-    h2) h2load -c8 -m8 -t1 -D"$seconds" "https://127.0.0.1:$secure/small" 2> /dev/null | awk '
-      /^requests:/ { gsub(",", ""); print $8, $10 + $14 }' ;;
+    h2) dotnet "$work/peer/TcpPeer.dll" h2 "$secure" 8 "$seconds" 2>> "$work/h2.log" ;;
     tcp) dotnet "$work/peer/TcpPeer.dll" replace "$tcp" 16 "$seconds" ;;
   esac
 }
@@ -256,5 +254,5 @@ printf '| --- |'; printf ' ---: |%.0s' "${kinds[@]}"; echo
 row "nginx: USR2, then QUIT" nginx nginx
 row "HAProxy: \`-x\`, \`-sf\`" haproxy haproxy
 row "LoadBalancer: \`upgrade\`" ours upgrade
-row "LoadBalancer: reload, two listeners exchange their addresses" ours reload
+row "LoadBalancer: reload, listeners exchange their addresses" ours reload
 row "LoadBalancer: restart" ours restart
