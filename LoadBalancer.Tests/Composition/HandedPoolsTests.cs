@@ -1,7 +1,6 @@
 using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Net;
-using LoadBalancer.Pools;
 using LoadBalancer.Upgrade;
 
 namespace LoadBalancer.Tests.Composition;

@@ -109,6 +109,34 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
         await working.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
+    [Test]
+    public async Task Upgrade_PeersOfLibzmq_ConnectAgainByThemselves()
+    {
+        await using var worker = PythonZmq.Start("""
+            s = socket(zmq.REP, sys.argv[1])
+            s.rcvtimeo = -1
+            while True:
+                s.recv_multipart()
+                s.send(b"PONG")
+            """, $"tcp://127.0.0.1:{_broker + 1}");
+        await using var client = PythonZmq.Start("""
+            s = socket(zmq.REQ, sys.argv[1], IDENTITY=b"c")
+            for i in range(1, 400):
+                s.send_multipart([b"c", b"BUY %d" % i])
+                answer = s.recv()
+                assert answer == b"PONG", answer
+                if i == 20: say("begun")
+                time.sleep(0.01)
+            say("done")
+            """, $"tcp://127.0.0.1:{_broker}");
+        (await client.ReadLineAsync()).Should().Be("begun");
+
+        await _balancer.UpgradeAsync();
+
+        (await client.ReadToEndAsync()).Should().Equal("done");
+        (await _balancer.First.ExitAsync()).Should().Be(0);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _balancer.DisposeAsync();
@@ -127,7 +155,7 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
     {
         while (!stop.IsCancellationRequested)
         {
-            (await worker.ReceiveAsync()).Reply(ZmtpMessage.Of("PONG"));
+            (await worker.ReceiveAsync(stop)).Reply(ZmtpMessage.Of("PONG"));
         }
     }
 }

@@ -1,11 +1,13 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.Versioning;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>A process that another one replaces while clients are served.</summary>
 [Platform("Linux")]
+[SupportedOSPlatform("linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 [Parallelizable]
 internal sealed class UpgradeTests : IAsyncDisposable

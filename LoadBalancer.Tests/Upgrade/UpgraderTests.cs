@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.Versioning;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Upgrade;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -8,6 +9,7 @@ namespace LoadBalancer.Tests.Upgrade;
 
 /// <summary>An upgrade whose new process is a script.</summary>
 [Platform("Linux")]
+[SupportedOSPlatform("linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class UpgraderTests : IDisposable
 {
