@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using LoadBalancer.Broker;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Zmtp;
 
@@ -28,7 +29,8 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
                 "Listeners": {
                     "tasks": { "Protocol": "Tasks", "Address": "tcp://127.0.0.1:{{_clients}}",
                         "WorkerAddress": "tcp://127.0.0.1:{{_workers}}", "Pool": "tasks" },
-                    "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store", "PublishInterval": "00:00:00.2",
+                    "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store", "PublishInterval": "00:00:00.1",
+                        "PeerTimeout": "00:00:01", "AlternativeAddress": "127.0.0.2",
                         "Ports": { "Clients": {{_broker}}, "Workers": {{_broker + 1}}, "HealthCheck": {{_broker + 2}},
                             "AlternativePing": {{_broker + 3}}, "WorkerCheckClients": {{_broker + 4}}, "WorkerCheckWorkers": {{_broker + 5}} } } },
                 "Pools": { "tasks": {}, "store": {} },
@@ -121,7 +123,7 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
             """, $"tcp://127.0.0.1:{_broker + 1}");
         await using var client = PythonZmq.Start("""
             s = socket(zmq.REQ, sys.argv[1], IDENTITY=b"c")
-            for i in range(1, 250):
+            for i in range(1, 150):
                 s.send_multipart([b"c", b"BUY %d" % i])
                 answer = s.recv()
                 assert answer == b"PONG", answer
@@ -135,6 +137,39 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
 
         (await client.ReadToEndAsync()).Should().Equal("done");
         (await _balancer.First.ExitAsync()).Should().Be(0);
+    }
+
+    [Test]
+    public async Task Upgrade_AlternativeWatches_DoesNotTakeOver()
+    {
+        await using var alternative = await BrokerNode.StartAsync(options => options with
+        {
+            Address = TestNode.Parse("tcp://127.0.0.2"),
+            Role = BrokerRole.Alternative,
+            MainAddress = IPAddress.Loopback,
+            PublishInterval = TimeSpan.FromMilliseconds(100),
+            PeerTimeout = TimeSpan.FromSeconds(1),
+            Ports = new()
+            {
+                Clients = _broker,
+                Workers = _broker + 1,
+                HealthCheck = _broker + 2,
+                AlternativePing = _broker + 3,
+                WorkerCheckClients = _broker + 4,
+                WorkerCheckWorkers = _broker + 5,
+            },
+        });
+        await Eventually.BeTrueAsync(() => alternative.Status.HealthCheckAge is not null, "the main is heard");
+
+        await _balancer.UpgradeAsync();
+        (await _balancer.First.ExitAsync()).Should().Be(0);
+
+        await Eventually.BeTrueAsync(
+            () => alternative.Status.HealthCheckAge < TimeSpan.FromMilliseconds(200), "the new main is heard, over a new connection");
+        (alternative.IsMain, alternative.Status.TakeOvers).Should().Be((false, 0));
+        alternative.Log.Lines.Should().NotContain(line => line.Contains("asks 127.0.0.1", StringComparison.Ordinal));
+        _balancer.First.Output.Where(line => line.Contains("asks 127.0.0.2", StringComparison.Ordinal))
+            .Should().ContainSingle("only the first process had to ask");
     }
 
     public async ValueTask DisposeAsync()

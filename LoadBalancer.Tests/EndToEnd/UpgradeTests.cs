@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using LoadBalancer.Tests.Support;
@@ -132,6 +133,26 @@ internal sealed class UpgradeTests : IAsyncDisposable
 
         answer.ToJsonString().Should().Contain("the new process has ended with exit code 3 before it was ready");
         await ServesAsBeforeAsync();
+    }
+
+    [Test]
+    public async Task Upgrade_IsUnderWay_ChangesAreRefusedUntilItHasFailed()
+    {
+        var (script, begun) = (_directory.File("slow"), _directory.File("begun"));
+        await File.WriteAllTextAsync(script, $"#!/bin/sh\ntouch {begun}; sleep 1\n");
+        File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        var upgrade = _balancer.AskAsync(HttpMethod.Post, "/api/upgrade", new { program = script });
+        await Eventually.BeTrueAsync(() => File.Exists(begun), "it has begun");
+
+        using var client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{_management}") };
+        using var change = JsonContent.Create(new { weight = 3 });
+        var path = new Uri("/api/pools/web/backends/b1", UriKind.Relative);
+        using var refused = await client.PatchAsync(path, change);
+        refused.StatusCode.Should().Be(HttpStatusCode.Conflict);
+
+        (await upgrade)["replaced"]!.GetValue<bool>().Should().BeFalse();
+        using var taken = await client.PatchAsync(path, change);
+        taken.StatusCode.Should().Be(HttpStatusCode.OK);
     }
 
     [Test]
