@@ -239,8 +239,9 @@ row() { # TITLE PROXY REPLACEMENT
   "stop_$2"
 }
 
-dotnet build ../LoadBalancer --configuration Release --nologo --verbosity quiet > "$work/build.log" || { cat "$work/build.log" >&2; exit 1; }
-dotnet build TcpPeer --output "$work/peer" --nologo --verbosity quiet > "$work/build.log" || { cat "$work/build.log" >&2; exit 1; }
+build() { dotnet build --nologo --verbosity quiet "$@" > "$work/build.log" || { cat "$work/build.log" >&2; exit 1; }; }
+build ../LoadBalancer --configuration Release
+build TcpPeer --output "$work/peer"
 write_configurations
 nginx -c "$work/backend.conf"
 dotnet "$work/peer/TcpPeer.dll" serve "$echo" > /dev/null &

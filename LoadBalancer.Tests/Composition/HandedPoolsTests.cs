@@ -10,18 +10,26 @@ internal sealed class HandedPoolsTests
 {
     private static readonly HandedBackend Configured = new() { Name = "b1", Address = "http://a:80", Weight = 1 };
 
+    private static readonly HandedBackend Changed = new()
+    {
+        Name = "b1",
+        Address = "http://a:80",
+        Weight = 7,
+        AdminState = "Draining",
+    };
+
     [Test]
     public void Begin_NoOtherProcess_IsTheConfiguration() =>
         Begin(null, ("b1", "http://a:80", 3)).Should().Equal("b1 http://a:80 3 Ready");
 
     [Test]
     public void Begin_OperatorHasChangedABackend_StaysSo() =>
-        Begin(Handed(new HandedBackend { Name = "b1", Address = "http://a:80", Weight = 7, AdminState = "Draining" }), ("b1", "http://a:80", 1))
+        Begin(Handed(Changed), ("b1", "http://a:80", 1))
             .Should().Equal("b1 http://a:80 7 Draining");
 
     [Test]
     public void Begin_ConfigurationHasChangedThatSetting_HasTheLastWord() =>
-        Begin(Handed(new HandedBackend { Name = "b1", Address = "http://a:80", Weight = 7, AdminState = "Draining" }), ("b1", "http://a:80", 2))
+        Begin(Handed(Changed), ("b1", "http://a:80", 2))
             .Should().Equal("b1 http://a:80 2 Draining");
 
     [Test]

@@ -32,7 +32,8 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
                     "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store", "PublishInterval": "00:00:00.1",
                         "PeerTimeout": "00:00:01", "AlternativeAddress": "127.0.0.2",
                         "Ports": { "Clients": {{_broker}}, "Workers": {{_broker + 1}}, "HealthCheck": {{_broker + 2}},
-                            "AlternativePing": {{_broker + 3}}, "WorkerCheckClients": {{_broker + 4}}, "WorkerCheckWorkers": {{_broker + 5}} } } },
+                            "AlternativePing": {{_broker + 3}},
+                            "WorkerCheckClients": {{_broker + 4}}, "WorkerCheckWorkers": {{_broker + 5}} } } },
                 "Pools": { "tasks": {}, "store": {} },
                 "Management": { "Address": "http://127.0.0.1:{{_management}}" } } }
             """);

@@ -4,7 +4,7 @@ using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.EndToEnd;
 
-/// <summary>What a new process knows from the old one beside what operators have set: sticky sessions, heartbeats; and HTTP/2 over TLS.</summary>
+/// <summary>What a new process knows beside what operators have set: sticky sessions, heartbeats; and HTTP/2 over TLS.</summary>
 [Platform("Linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 [Parallelizable]

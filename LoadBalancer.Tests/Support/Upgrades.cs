@@ -22,7 +22,8 @@ internal sealed class Upgrades : IAsyncDisposable
     /// <summary>Starts the first process.</summary>
     /// <param name="file">Its configuration file.</param>
     /// <param name="management">The port of its management listener.</param>
-    public static Task<Upgrades> StartAsync(string file, int management) => StartWithAsync(new Dictionary<string, string>(), file, management);
+    public static Task<Upgrades> StartAsync(string file, int management) =>
+        StartWithAsync(new Dictionary<string, string>(), file, management);
 
     /// <summary>The same, with further variables in its environment.</summary>
     public static async Task<Upgrades> StartWithAsync(IReadOnlyDictionary<string, string> environment, string file, int management) =>
@@ -76,7 +77,8 @@ internal sealed class Upgrades : IAsyncDisposable
 
     /// <summary>What a process has open, but for files that hold its code.</summary>
     public static int OpenFiles(int process) => Directory.GetFiles($"/proc/{process}/fd")
-        .Select(path => new FileInfo(path).LinkTarget ?? "").Count(name => name.Length > 0 && Path.GetExtension(name) is not (".dll" or ".pdb"));
+        .Select(path => new FileInfo(path).LinkTarget ?? "")
+        .Count(name => name.Length > 0 && Path.GetExtension(name) is not (".dll" or ".pdb"));
 
     /// <summary>How many processes run with an argument in their command line.</summary>
     public static int Count(string argument) => Directory.GetDirectories("/proc")

@@ -22,7 +22,10 @@ internal sealed class HandoverMessageTests
                     {
                         Name = "web",
                         StickyKey = [1, 2, 3],
-                        Backends = [new HandedBackend { Name = "b1", Address = "http://a:80", Health = new KnownHealth { EjectionLeft = 1.5 } }],
+                        Backends =
+                        [
+                            new HandedBackend { Name = "b1", Address = "http://a:80", Health = new KnownHealth { EjectionLeft = 1.5 } },
+                        ],
                     },
                 ],
                 Brokers = new() { ["store"] = "Serving" },

@@ -345,7 +345,8 @@ internal sealed partial class RequestBroker : IAsyncDisposable
         if (request.Attempts >= MaxAttemptsPerRequest || _isStopping && !_isLeaving)
         {
             RejectNeedsLock(request,
-                _isStopping && !_isLeaving ? "the load balancer stops" : $"{request.Attempts} workers have lost their connections while they had it");
+                _isStopping && !_isLeaving ? "the load balancer stops"
+                    : $"{request.Attempts} workers have lost their connections while they had it");
             return;
         }
         _pool.Statistics.CountRetry();

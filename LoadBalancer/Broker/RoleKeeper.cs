@@ -69,7 +69,8 @@ internal sealed class RoleKeeper : IAsyncDisposable
         {
             _isResumed = resumed is not null;
             var begin = MainAlternative.Begin(_options.Role, _peer is not null);
-            await EnterAsync(resumed == BrokerState.Serving || (resumed == BrokerState.Watching && _peer is not null) ? resumed.Value : begin);
+            var isPossible = resumed == BrokerState.Serving || (resumed == BrokerState.Watching && _peer is not null);
+            await EnterAsync(isPossible ? resumed!.Value : begin);
             _running = RunAsync();
             if (_peer is not null)
             {
@@ -85,7 +86,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
         }
     }
 
-    /// <summary>Another process, or another listener, goes on from here: the state stays, nothing more is accepted, and peers go there.</summary>
+    /// <summary>Another process, or another listener, goes on from here: the state stays, and nothing more is accepted.</summary>
     public void Leave()
     {
         _events.Writer.TryComplete();
@@ -204,7 +205,8 @@ internal sealed class RoleKeeper : IAsyncDisposable
                 break;
             case BrokerState.Serving:
                 (_broker ??= _newBroker()).Serve();
-                TakeOvers += (_options.Role == BrokerRole.Alternative && !_isResumed) || _decided.Task.IsCompleted ? 1 : 0; // after it has succeeded
+                var isTakeOver = (_options.Role == BrokerRole.Alternative && !_isResumed) || _decided.Task.IsCompleted;
+                TakeOvers += isTakeOver ? 1 : 0; // only after it has succeeded
                 _state = state;
                 break;
             default:

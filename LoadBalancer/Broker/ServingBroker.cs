@@ -71,7 +71,7 @@ internal sealed class ServingBroker : IAsyncDisposable
         Health.Start(_options.PublishInterval, () => Alternatives.Current.Address);
     }
 
-    /// <summary>Accepts nothing more at any port. HCHECK goes on for who is connected; see also <see cref="RequestBroker.Leave"/>.</summary>
+    /// <summary>Accepts nothing more at any port. HCHECK goes on for who is connected. See <see cref="RequestBroker.Leave"/>.</summary>
     public void Leave()
     {
         foreach (ZmtpSocket socket in (ZmtpSocket[])

@@ -127,9 +127,10 @@ internal sealed partial class Node : IHost
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             // A process that replaces another one accepts nothing before it knows which backends can serve.
+            IHostedService?[] rest = [_heartbeats, _accessLogs, _listeners.Service, Reloader, _handover];
             IHostedService?[] services = start.State is null
-                ? [_management, otlp, _tracing, health, _heartbeats, _accessLogs, _listeners.Service, Reloader, _handover]
-                : [health, _handover.Settling, _management, otlp, _tracing, _heartbeats, _accessLogs, _listeners.Service, Reloader, _handover];
+                ? [_management, otlp, _tracing, health, .. rest]
+                : [health, _handover.Settling, _management, otlp, _tracing, .. rest];
             _services.AddRange(services.OfType<IHostedService>());
         }
         catch

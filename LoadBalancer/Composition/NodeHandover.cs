@@ -14,9 +14,9 @@ namespace LoadBalancer.Composition;
 /// The last part of a node to be started.
 /// </summary>
 internal sealed partial class NodeHandover(
-    NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management, HeartbeatService heartbeats,
-    EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd, ILogger<NodeHandover> logger)
-    : IHostedService
+    NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
+    HeartbeatService heartbeats, EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd,
+    ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
     public IHostedService Settling { get; } = new SettlingService(pools, listeners);
@@ -84,7 +84,8 @@ internal sealed partial class NodeHandover(
     private partial void LogTookOver(int count);
 
     [LoggerMessage(189, LogLevel.Error,
-        "the socket '{Name}' at {Address}, which the service manager has passed, is not used: no listener has this address; change one of them")]
+        "the socket '{Name}' at {Address}, which the service manager has passed, is not used: no listener has this address; "
+        + "correct one of the two")]
     private partial void LogUnused(string name, string address);
 
     private sealed class SettlingService(NodePools pools, NodeListeners listeners) : IHostedService

@@ -5,8 +5,8 @@ using LoadBalancer.Diagnostics.Access;
 namespace LoadBalancer.Composition;
 
 /// <summary>
-/// What signals mean beside their use in the node: from the first moment on SIGHUP, SIGUSR1 and SIGUSR2 no longer end the process, SIGHUP ends it
-/// in order where its terminal was closed, and a SIGINT after a SIGINT or SIGTERM ends it at once.
+/// What signals mean beside their use in the node: from the first moment on SIGHUP, SIGUSR1 and SIGUSR2 no longer end the process, SIGHUP
+/// ends it in order where its terminal was closed, and a SIGINT after a SIGINT or SIGTERM ends it at once.
 /// </summary>
 internal sealed class ProcessSignals : IDisposable
 {

@@ -187,7 +187,8 @@ internal sealed class ManagementEndpoints(
         if (method is "PATCH" or "PUT" or "DELETE" && node.IsBeingReplaced)
         {
             await Answer.ErrorAsync(
-                context, Status409Conflict, "this process is being replaced, and the change would be lost; try again over a new connection");
+                context, Status409Conflict,
+                "this process is being replaced, and the change would be lost; try again over a new connection");
             return;
         }
         switch (method)

@@ -164,7 +164,8 @@ public sealed class BackendHealth
         }
 
         // Of another process: nothing that a clock or a timer cannot take.
-        static TimeSpan Seconds(double seconds) => double.IsNaN(seconds) ? TimeSpan.Zero : TimeSpan.FromSeconds(Math.Clamp(seconds, -1e6, 1e6));
+        static TimeSpan Seconds(double seconds) =>
+            double.IsNaN(seconds) ? TimeSpan.Zero : TimeSpan.FromSeconds(Math.Clamp(seconds, -1e6, 1e6));
     }
 
     /// <summary>

@@ -39,7 +39,7 @@ internal static unsafe class FilePassing
         }
     }
 
-    /// <summary>Receives the sockets of one <see cref="Send(Socket, IReadOnlyList{Socket})"/>, in their order; blocks until they are there.</summary>
+    /// <summary>Receives them, in their order; blocks until they are there.</summary>
     /// <exception cref="SocketException">The other process is gone, or there are too many files.</exception>
     public static List<SafeSocketHandle> Receive(Socket from)
     {

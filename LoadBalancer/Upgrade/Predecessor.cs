@@ -15,7 +15,7 @@ internal sealed class Predecessor : IDisposable
 
     private Predecessor(HandoverChannel channel) => _channel = channel;
 
-    /// <summary>The one that has started this process; null where this is no upgrade. Programs that this process starts do not see it.</summary>
+    /// <summary>Finds the one that has started this process; null where this is no upgrade.</summary>
     public static Predecessor? Find()
     {
         var text = Environment.GetEnvironmentVariable(Variable);

@@ -21,7 +21,8 @@ internal sealed record HandoverOffer(IReadOnlyList<ListenSocket> Sockets, Handed
 /// <param name="logger">Gets each step.</param>
 /// <param name="stopping">Cancelled when this process is told to stop.</param>
 internal sealed partial class Upgrader(
-    StartCommand command, Func<HandoverOffer> offer, Func<Task> leave, TimeProvider time, ILogger<Upgrader> logger, CancellationToken stopping)
+    StartCommand command, Func<HandoverOffer> offer, Func<Task> leave, TimeProvider time, ILogger<Upgrader> logger,
+    CancellationToken stopping)
 {
     /// <summary>How long the new process may take until it serves.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);

@@ -8,12 +8,13 @@ namespace LoadBalancer.Bench;
 
 /// <summary>
 /// Both ends of a TCP relay under load. <c>serve PORT</c> is the backend: on a connection whose first byte is <c>b</c> it sends bytes
-/// without end, on any other it echoes. The others are clients, with arguments <c>PORT CONNECTIONS SECONDS PID...</c>: <c>bulk</c> receives
-/// (and counts bytes); <c>connect</c> connects, exchanges 64 bytes and closes, again and again (connections); <c>turns</c> exchanges 64
-/// bytes again and again (exchanges). They print what they have counted, in how many seconds, and how many seconds of CPU time the
-/// processes have used. <c>replace</c> connects, exchanges 64 bytes a hundred times and closes, again and again; it prints how many exchanges
-/// and how many failures there were, and goes on after a failure. <c>h2</c> does the same with requests for /small over TLS and HTTP/2, eight
-/// at a time on each connection: unlike h2load it understands GOAWAY, and opens another connection. <c>idle PORT CONNECTIONS</c> exchanges 64 bytes once on each connection, prints a line, and ends when it reads one.
+/// without end, on any other it echoes. The others are clients, with arguments <c>PORT CONNECTIONS SECONDS PID...</c>: <c>bulk</c>
+/// receives (and counts bytes); <c>connect</c> connects, exchanges 64 bytes and closes, again and again (connections); <c>turns</c>
+/// exchanges 64 bytes again and again (exchanges). They print what they have counted, in how many seconds, and how many seconds of CPU
+/// time the processes have used. <c>replace</c> connects, exchanges 64 bytes a hundred times and closes, again and again; it prints how
+/// many exchanges and how many failures there were, and goes on after a failure. <c>h2</c> does the same with requests for /small over
+/// TLS and HTTP/2, eight at a time on each connection: unlike h2load it understands GOAWAY, and opens another connection. <c>idle PORT
+/// CONNECTIONS</c> exchanges 64 bytes once on each connection, prints a line, and ends when it reads one.
 /// </summary>
 internal static class Program
 {
