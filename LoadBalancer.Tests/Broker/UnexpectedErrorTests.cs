@@ -84,7 +84,7 @@ internal sealed class UnexpectedErrorTests : IDisposable
             Options with { Role = BrokerRole.Main, MainAddress = null }, () =>
                 throw new NotSupportedException("it broke"), _log, TimeProvider.System);
 
-        await FluentActions.Awaiting(main.StartAsync).Should().ThrowAsync<NotSupportedException>();
+        await FluentActions.Awaiting(() => main.StartAsync()).Should().ThrowAsync<NotSupportedException>();
     }
 
     [Test]

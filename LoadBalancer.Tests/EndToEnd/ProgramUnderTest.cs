@@ -139,13 +139,20 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
         return _process.ExitCode;
     }
 
+    /// <summary>The same where another process goes on writing to the same output.</summary>
+    public async Task<int> ExitAsync()
+    {
+        await Eventually.BeTrueAsync(() => _process.HasExited, "it has ended");
+        return _process.ExitCode;
+    }
+
     /// <summary>Kills the program, which gets no chance to say goodbye.</summary>
     public async Task KillAsync()
     {
         if (!_process.HasExited)
         {
             _process.Kill();
-            await _process.WaitForExitAsync();
+            await Eventually.BeTrueAsync(() => _process.HasExited, "it has ended");
         }
     }
 

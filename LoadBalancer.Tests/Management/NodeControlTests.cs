@@ -45,6 +45,27 @@ internal sealed class NodeControlTests
     }
 
     [Test]
+    public async Task Upgrade_NodeThatIsNoProgram_IsRefused()
+    {
+        using var response = await _node.Management.PostAsync(new Uri("/api/upgrade", UriKind.Relative), null);
+
+        response.StatusCode.Should().Be(HttpStatusCode.Conflict);
+        (await response.Content.ReadAsStringAsync()).Should().Be("this node was not started as a program of its own\n");
+    }
+
+    [TestCase("[]")]
+    [TestCase("{\"program\":1}")]
+    [TestCase("{\"file\":\"/usr/bin/loadbalancer\"}")]
+    [TestCase("nonsense")]
+    public async Task Upgrade_BodyThatSaysSomethingElse_Is400(string body)
+    {
+        using var content = new StringContent(body);
+        using var response = await _node.Management.PostAsync(new Uri("/api/upgrade", UriKind.Relative), content);
+
+        response.StatusCode.Should().Be(HttpStatusCode.BadRequest);
+    }
+
+    [Test]
     public async Task Reload_ManyAtOnce_EachSeesTheFileAsItWasWhenItAsked()
     {
         for (var i = 0; i < 5; i++)

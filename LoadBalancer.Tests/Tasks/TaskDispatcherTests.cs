@@ -382,5 +382,7 @@ internal sealed class TaskDispatcherTests : IDisposable
         }
 
         public void Close(string reason) => ClosedBecause = reason;
+
+        public void LetGo(string reason) => ClosedBecause = reason;
     }
 }

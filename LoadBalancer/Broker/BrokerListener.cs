@@ -18,7 +18,9 @@ internal sealed class BrokerListener : IListener
     private readonly TimeProvider _time;
     private readonly RoleKeeper _role;
     private readonly Rejections _rejections;
+    private readonly BrokerLog _log;
     private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stopped = new(); // needs no Dispose: it has no timer
     private volatile int _queueLimit;
 
     /// <summary>Creates it; it listens from <see cref="StartAsync"/> on.</summary>
@@ -28,7 +30,7 @@ internal sealed class BrokerListener : IListener
     {
         (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
         var log = new BrokerLog(name, time, loggers.CreateLogger<BrokerLog>());
-        (_logger, _rejections) = (log.Logger, new Rejections(log));
+        (_log, _logger, _rejections) = (log, log.Logger, new Rejections(log));
         _role = new RoleKeeper(options, NewBroker, log, time);
 
         ServingBroker NewBroker() => new(name, options with { QueueLimit = _queueLimit }, pool, log, _rejections, errors, sockets, time);
@@ -68,6 +70,15 @@ internal sealed class BrokerListener : IListener
     /// <summary>The ports at which it really listens; null while it does not.</summary>
     internal BrokerPorts? Ports => _role.Broker?.Ports;
 
+    /// <summary>How it begins in place of one of another process; null: as it is configured.</summary>
+    public BrokerStart? Begin { get; init; }
+
+    /// <summary>Completes when it serves or watches.</summary>
+    public Task Started { get; private set; } = Task.CompletedTask;
+
+    /// <summary>Its present state.</summary>
+    public BrokerState State => _role.State;
+
     /// <summary>The broker that serves; null while none does.</summary>
     internal ServingBroker? Serving => _role.Broker;
 
@@ -85,17 +96,42 @@ internal sealed class BrokerListener : IListener
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _pool.Backlog = () => Serving?.Requests.WaitingCount ?? 0; // Not before: another listener may have had the pool until now.
-        return _role.StartAsync();
+        if (Begin is not { } begin)
+        {
+            return _role.StartAsync();
+        }
+        Started = StartInTurnAsync(begin);
+        BackgroundTask.Run(Started, _logger, $"listener '{Name}': starting in place of another process");
+        return Task.CompletedTask;
     }
 
-    /// <summary>Does nothing: peers connect again by themselves, and a broker that does not accept would only let them wait.</summary>
-    public void Leave()
+    /// <inheritdoc/>
+    public void Leave() => _role.Leave();
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken)
     {
+        _stopped.Cancel();
+        return _role.StopAsync(cancellationToken);
     }
 
     /// <inheritdoc/>
-    public Task StopAsync(CancellationToken cancellationToken) => _role.StopAsync(cancellationToken);
+    public void Dispose()
+    {
+        _stopped.Cancel();
+        BackgroundTask.Run(_role.DisposeAsync().AsTask(), _logger, $"listener '{Name}': closing the broker");
+    }
 
-    /// <inheritdoc/>
-    public void Dispose() => BackgroundTask.Run(_role.DisposeAsync().AsTask(), _logger, $"listener '{Name}': closing the broker");
+    private async Task StartInTurnAsync(BrokerStart begin)
+    {
+        await begin.Turn.Value.WaitAsync(_stopped.Token);
+        try
+        {
+            await _role.StartAsync(begin.State);
+        }
+        catch (StartException e)
+        {
+            _log.CannotServe(e);
+        }
+    }
 }

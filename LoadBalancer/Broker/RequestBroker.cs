@@ -15,7 +15,7 @@ namespace LoadBalancer.Broker;
 /// goes to another worker, before all that wait; for any other one no answer comes, and the client decides.
 /// </para>
 /// </summary>
-internal sealed class RequestBroker : IAsyncDisposable
+internal sealed partial class RequestBroker : IAsyncDisposable
 {
     /// <summary>The longest request, in bytes of all its frames: a full queue of such requests still fits into memory.</summary>
     public const int LongestRequest = 64 * 1024;
@@ -36,12 +36,14 @@ internal sealed class RequestBroker : IAsyncDisposable
     private readonly Rejections _rejections;
     private readonly Lock _gate = new(); // guards what follows, and the states of clients and workers
     private readonly LinkedList<Request> _waiting = new();
+    private readonly List<ClientState> _clientStates = [];
     private readonly Dictionary<Backend, WorkerState> _workers = [];
     private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _busyWorkers;
     private int _clients;
     private bool _isDispatching;
     private bool _isStopping;
+    private bool _isLeaving;
 
     /// <summary>Creates it; it serves from when its sockets are bound.</summary>
     public RequestBroker(string listener, BackendPool pool, int queueLimit, BrokerLog log, Rejections rejections, ZmtpLimits limits,
@@ -105,29 +107,6 @@ internal sealed class RequestBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>
-    /// Accepts no more requests: those that wait, and those that come, are answered FAIL. Completes when no worker has a request any more,
-    /// or
-    /// the token is cancelled.
-    /// </summary>
-    public async Task StopAsync(CancellationToken cancellationToken)
-    {
-        lock (_gate)
-        {
-            _isStopping = true;
-            while (_waiting.First is { Value: var request })
-            {
-                DequeueNeedsLock(request);
-                RejectNeedsLock(request, "the load balancer stops");
-            }
-            if (_busyWorkers == 0)
-            {
-                _idle.TrySetResult();
-            }
-        }
-        await _idle.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-    }
-
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
@@ -145,8 +124,13 @@ internal sealed class RequestBroker : IAsyncDisposable
 
     private void OnClient(ZmtpPeer peer)
     {
-        peer.State = new ClientState(peer);
+        var client = new ClientState(peer);
+        peer.State = client;
         Interlocked.Increment(ref _clients);
+        lock (_gate)
+        {
+            _clientStates.Add(client);
+        }
     }
 
     private void OnClientGone(ZmtpPeer peer)
@@ -154,6 +138,7 @@ internal sealed class RequestBroker : IAsyncDisposable
         Interlocked.Decrement(ref _clients);
         lock (_gate)
         {
+            _clientStates.Remove((ClientState)peer.State!);
             foreach (var request in ((ClientState)peer.State!).Waiting.ToList())
             {
                 DequeueNeedsLock(request);
@@ -177,6 +162,10 @@ internal sealed class RequestBroker : IAsyncDisposable
         client.Malformed = 0;
         lock (_gate)
         {
+            if (peer.IsEnding)
+            {
+                return; // It comes too late: no answer can be sent on this connection any more.
+            }
             client.HasAsked = true;
             if (peer.Type == ZmtpSocketType.Req)
             {
@@ -187,7 +176,7 @@ internal sealed class RequestBroker : IAsyncDisposable
                 }
                 client.Open = request;
             }
-            if (_isStopping)
+            if (_isStopping && !_isLeaving)
             {
                 RejectNeedsLock(request, "the load balancer stops", isOwn: true);
             }
@@ -295,7 +284,10 @@ internal sealed class RequestBroker : IAsyncDisposable
 
     private void OnAnswer(ZmtpPeer peer, ZmtpMessage message)
     {
-        var worker = (WorkerState)peer.State!;
+        if (peer.State is not WorkerState worker)
+        {
+            return; // It was let go.
+        }
         lock (_gate)
         {
             if (worker is not { Request: { } request, Lease: { } lease } || !message.TryOpen(out _, out var answer) || answer.Count != 1)
@@ -312,6 +304,12 @@ internal sealed class RequestBroker : IAsyncDisposable
             ReplyNeedsLock(request, answer);
             lease.Complete(AttemptOutcome.Succeeded);
             DispatchNeedsLock();
+            if (_isLeaving)
+            {
+                EndIfIdleNeedsLock(request.Client);
+                EndIfSpareNeedsLock(worker);
+                SetIfIdleNeedsLock();
+            }
         }
     }
 
@@ -344,10 +342,11 @@ internal sealed class RequestBroker : IAsyncDisposable
         {
             return;
         }
-        if (request.Attempts >= MaxAttemptsPerRequest || _isStopping)
+        if (request.Attempts >= MaxAttemptsPerRequest || _isStopping && !_isLeaving)
         {
             RejectNeedsLock(request,
-                _isStopping ? "the load balancer stops" : $"{request.Attempts} workers have lost their connections while they had it");
+                _isStopping && !_isLeaving ? "the load balancer stops"
+                    : $"{request.Attempts} workers have lost their connections while they had it");
             return;
         }
         _pool.Statistics.CountRetry();
@@ -392,10 +391,7 @@ internal sealed class RequestBroker : IAsyncDisposable
         {
             _isDispatching = false; // also after an unexpected error, so that the next change dispatches again
         }
-        if (_isStopping && _busyWorkers == 0)
-        {
-            _idle.TrySetResult();
-        }
+        SetIfIdleNeedsLock();
     }
 
     private void OnPoolChanged(BackendPool pool)

@@ -24,6 +24,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
     private ITimer? _sleepTimer;
     private Task _running = Task.CompletedTask;
     private volatile BrokerState _state;
+    private bool _isResumed; // begins where another process has left off
     private volatile ServingBroker? _broker;
     private volatile int _stateNumber; // Counts the states entered: an event of a timer of an earlier state is ignored.
     private long _heardAt;
@@ -60,12 +61,16 @@ internal sealed class RoleKeeper : IAsyncDisposable
     public long TakeOvers { get; private set; }
 
     /// <summary>Starts the state machine, and returns when it serves or watches.</summary>
+    /// <param name="resumed">The state in which another process was until now; null where there was none.</param>
     /// <exception cref="StartException">It should serve, and a port cannot be bound.</exception>
-    public async Task StartAsync()
+    public async Task StartAsync(BrokerState? resumed = null)
     {
         try
         {
-            await EnterAsync(MainAlternative.Begin(_options.Role, _peer is not null));
+            _isResumed = resumed is not null;
+            var begin = MainAlternative.Begin(_options.Role, _peer is not null);
+            var isPossible = resumed == BrokerState.Serving || (resumed == BrokerState.Watching && _peer is not null);
+            await EnterAsync(isPossible ? resumed!.Value : begin);
             _running = RunAsync();
             if (_peer is not null)
             {
@@ -79,6 +84,13 @@ internal sealed class RoleKeeper : IAsyncDisposable
             await DisposeAsync();
             throw;
         }
+    }
+
+    /// <summary>Another process, or another listener, goes on from here: the state stays, and nothing more is accepted.</summary>
+    public void Leave()
+    {
+        _events.Writer.TryComplete();
+        _broker?.Leave();
     }
 
     /// <summary>Stops the state machine and the broker; requests that workers have may finish until the token is cancelled.</summary>
@@ -193,7 +205,8 @@ internal sealed class RoleKeeper : IAsyncDisposable
                 break;
             case BrokerState.Serving:
                 (_broker ??= _newBroker()).Serve();
-                TakeOvers += _options.Role == BrokerRole.Alternative || _decided.Task.IsCompleted ? 1 : 0; // only after it has succeeded
+                var isTakeOver = (_options.Role == BrokerRole.Alternative && !_isResumed) || _decided.Task.IsCompleted;
+                TakeOvers += isTakeOver ? 1 : 0; // only after it has succeeded
                 _state = state;
                 break;
             default:

@@ -71,6 +71,17 @@ internal sealed class ServingBroker : IAsyncDisposable
         Health.Start(_options.PublishInterval, () => Alternatives.Current.Address);
     }
 
+    /// <summary>Accepts nothing more at any port. HCHECK goes on for who is connected. See <see cref="RequestBroker.Leave"/>.</summary>
+    public void Leave()
+    {
+        foreach (ZmtpSocket socket in (ZmtpSocket[])
+            [Health.Socket, Alternatives.Socket, Check.Workers, Check.Clients, Requests.Clients, Requests.Workers])
+        {
+            BackgroundTask.Run(socket.UnbindAsync(), socket.Logger, $"listener '{_listener}': closing a port");
+        }
+        Requests.Leave();
+    }
+
     /// <summary>
     /// Stops HCHECK first, so that the alternative takes over as soon as possible; accepts nothing new, and lets workers finish their
     /// requests until the token is cancelled.

@@ -16,8 +16,12 @@ internal static class CommandLineInterface
     private const string SettingPrefix = "--" + LoadBalancerOptions.SectionName + ":";
 
     /// <summary>Reads the command line and does what it says; if the configuration is invalid, only its errors are printed.</summary>
+    /// <param name="args">The words of the command line.</param>
+    /// <param name="runAsync">Runs a node.</param>
+    /// <param name="refusedAsync">Called with the errors where a node does not run because of its configuration.</param>
     /// <returns>The exit code: 0, or 1 after an error.</returns>
-    public static async Task<int> InvokeAsync(string[] args, Func<LoadedConfiguration, Task<int>> runAsync)
+    public static async Task<int> InvokeAsync(
+        string[] args, Func<LoadedConfiguration, Task<int>> runAsync, Func<IEnumerable<string>, Task> refusedAsync)
     {
         // Settings may be anywhere and have any name, so they are taken out before the rest is parsed.
         var settings = args.Where(IsSetting).ToArray();
@@ -50,7 +54,12 @@ internal static class CommandLineInterface
         async Task<int> RunAsync(ParseResult parsed)
         {
             var loaded = ConfigurationLoader.Load(parsed.GetValue(config), settings);
-            return Report(loaded) ? await runAsync(loaded) : 1;
+            if (Report(loaded))
+            {
+                return await runAsync(loaded);
+            }
+            await refusedAsync(loaded.Errors.Select(error => $"{error}"));
+            return 1;
         }
         root.SetAction((parsed, _) => RunAsync(parsed));
         run.SetAction((parsed, _) => RunAsync(parsed));

@@ -10,19 +10,22 @@ namespace LoadBalancer.CommandLine;
 /// <summary>Talks to the management API of a running node.</summary>
 internal sealed class ManagementClient : IDisposable
 {
-    // A change of the configuration or a replacement may take long.
+    // A change of the configuration may take long.
     private static readonly TimeSpan Silence = TimeSpan.FromSeconds(30);
 
+    private readonly TimeSpan _silence;
     private readonly HttpClient _http;
 
     /// <summary>Connects with the first request.</summary>
     /// <param name="address">Where the management listener is.</param>
     /// <param name="token">Its token; null or empty where it has none.</param>
-    public ManagementClient(Uri address, string? token)
+    /// <param name="silence">How long an answer may take; null for 30 s.</param>
+    public ManagementClient(Uri address, string? token, TimeSpan? silence)
     {
+        _silence = silence ?? Silence;
         // A proxy of the environment is for other servers; a redirect would take the token elsewhere.
         var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, UseCookies = false };
-        _http = new HttpClient(handler) { BaseAddress = address, Timeout = Silence };
+        _http = new HttpClient(handler) { BaseAddress = address, Timeout = _silence };
         _http.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
         if (!string.IsNullOrEmpty(token))
         {
@@ -90,7 +93,7 @@ internal sealed class ManagementClient : IDisposable
         {
             var reason = e switch
             {
-                TimeoutException or OperationCanceledException => $"no answer within {Silence.TotalSeconds} s",
+                TimeoutException or OperationCanceledException => $"no answer within {_silence.TotalSeconds} s",
                 HttpRequestException { InnerException: System.Net.Sockets.SocketException socket } => socket.Message,
                 HttpRequestException { InnerException: System.Security.Authentication.AuthenticationException tls } => tls.Message,
                 _ => e.Message,

@@ -45,11 +45,12 @@ internal sealed class NodeAddress(Option<string> config)
 
     /// <summary>Makes a client for it.</summary>
     /// <exception cref="CommandException">The configuration file cannot be used for this.</exception>
-    public ManagementClient Connect(ParseResult parsed)
+    public ManagementClient Connect(ParseResult parsed, TimeSpan? silence = null)
     {
         var known = parsed.GetValue(config) is { } file && parsed.GetValue(_management) is null ? Read(file) : null;
         var token = parsed.GetValue(_token) ?? Environment.GetEnvironmentVariable(TokenVariable) ?? TokenOf(known);
-        return new ManagementClient(parsed.GetValue(_management) ?? new Uri(known is null ? Default : AddressOf(known)), token);
+        return new ManagementClient(
+            parsed.GetValue(_management) ?? new Uri(known is null ? Default : AddressOf(known)), token, silence);
     }
 
     private static ManagementOptions Read(string file)

@@ -9,6 +9,9 @@ internal sealed class OperatorCommands(NodeAddress address)
 {
     private static readonly TimeSpan WaitPoll = TimeSpan.FromMilliseconds(200);
 
+    // The new process has 30 s to get ready.
+    private static readonly TimeSpan LongestUpgrade = TimeSpan.FromSeconds(40);
+
     private readonly Option<bool> _json = new("--json") { Description = "Print what the API answers." };
 
     private readonly Argument<string> _backend = new("POOL/BACKEND") { Description = "For example web/backend1." };
@@ -50,13 +53,22 @@ internal sealed class OperatorCommands(NodeAddress address)
         var reload = New("reload", "Apply the configuration file now, and say what is wrong with it.");
         Do(reload, ReloadAsync);
 
+        var program = new Argument<string?>("PROGRAM")
+        {
+            Arity = ArgumentArity.ZeroOrOne,
+            Description = "An executable, or a .dll for dotnet. The same program, as its file is now, where it is left out.",
+        };
+        var upgrade = New("upgrade", "Start the program anew and let it take over, without losing a connection.");
+        upgrade.Arguments.Add(program);
+        Do(upgrade, (client, options, cancel) => UpgradeAsync(client, options.GetValue(program), options, cancel), LongestUpgrade);
+
         var follow = new Option<bool>("--follow", "-f") { Description = "Go on with what comes." };
         var events = New("events", "Show what has changed lately: backends up and down, changes by operators, reloads.");
         events.Options.Add(follow);
         Do(events, (client, options, cancel) =>
             EventsView.PrintAsync(client, options.GetValue(follow), options.GetValue(_json), cancel));
 
-        return [status, pools, drain, ready, disable, weight, reload, events];
+        return [status, pools, drain, ready, disable, weight, reload, upgrade, events];
     }
 
     private Command New(string name, string description)
@@ -74,12 +86,13 @@ internal sealed class OperatorCommands(NodeAddress address)
         return command;
     }
 
-    private void Do(Command command, Func<ManagementClient, ParseResult, CancellationToken, Task<int>> action) =>
+    private void Do(
+        Command command, Func<ManagementClient, ParseResult, CancellationToken, Task<int>> action, TimeSpan? silence = null) =>
         command.SetAction(async (options, cancel) =>
         {
             try
             {
-                using var client = address.Connect(options);
+                using var client = address.Connect(options, silence);
                 return await action(client, options, cancel);
             }
             catch (CommandException e)
@@ -150,6 +163,25 @@ internal sealed class OperatorCommands(NodeAddress address)
         }
         Console.WriteLine(isApplied ? "the configuration was applied" : "the configuration was not applied; nothing has changed");
         return isApplied ? 0 : CommandException.Refused;
+    }
+
+    private async Task<int> UpgradeAsync(ManagementClient client, string? program, ParseResult options, CancellationToken cancel)
+    {
+        var body = program is null ? null : new JsonObject { ["program"] = Path.GetFullPath(program) };
+        var result = await client.SendAsync(HttpMethod.Post, "/api/upgrade", body, cancel);
+        var isReplaced = result["replaced"]?.GetValue<bool>() == true;
+        if (options.GetValue(_json))
+        {
+            Screen.Print(result);
+            return isReplaced ? 0 : CommandException.Refused;
+        }
+        foreach (var error in Texts(result["errors"]))
+        {
+            await Console.Error.WriteLineAsync(error);
+        }
+        Console.WriteLine(isReplaced
+            ? $"process {Screen.Text(result["process"])} serves now" : "nothing has changed: the process that served before goes on");
+        return isReplaced ? 0 : CommandException.Refused;
     }
 
     private static IEnumerable<string> Texts(JsonNode? list) => (list as JsonArray ?? []).Select(Screen.Text);

@@ -27,7 +27,11 @@ namespace LoadBalancer.Composition;
 /// <param name="Loggers">Make loggers.</param>
 internal sealed record NodeListenerParts(
     NodePools Pools, ListenSockets Sockets, AccessLogs AccessLogs, ErrorStatistics Errors, DurationInstruments Durations,
-    NodeTracing Tracing, IHostApplicationLifetime Lifetime, TimeProvider Time, ILoggerFactory Loggers);
+    NodeTracing Tracing, IHostApplicationLifetime Lifetime, TimeProvider Time, ILoggerFactory Loggers)
+{
+    /// <summary>How the broker of a listener begins where another process was replaced; null, as most often, where none was.</summary>
+    public Func<string, BrokerStart?> BrokerStart { get; init; } = _ => null;
+}
 
 /// <summary>Makes listeners, their routing tables and relay targets.</summary>
 internal sealed class ListenerFactory(NodeListenerParts parts)
@@ -90,7 +94,10 @@ internal sealed class ListenerFactory(NodeListenerParts parts)
     {
         TcpListenerOptions tcp => new TcpRelayListener(name, tcp, Target(tcp, plan), parts.Sockets, parts.Time, parts.Loggers),
         BrokerListenerOptions broker => new BrokerListener(
-            name, broker, plan.Pools.Find(listener.Pool), parts.Errors, parts.Sockets, parts.Time, parts.Loggers),
+            name, broker, plan.Pools.Find(listener.Pool), parts.Errors, parts.Sockets, parts.Time, parts.Loggers)
+        {
+            Begin = parts.BrokerStart(name),
+        },
         TasksListenerOptions tasks => new TasksListener(
             name, tasks, plan.Pools.Find(listener.Pool), plan.Options.Pools[tasks.Pool].Timeouts.Idle, parts.Sockets, parts.Time,
             parts.Loggers),

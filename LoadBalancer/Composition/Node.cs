@@ -10,8 +10,10 @@ using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Tracing;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
+using LoadBalancer.Systemd;
 using LoadBalancer.Tasks;
 using LoadBalancer.Transport;
+using LoadBalancer.Upgrade;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
@@ -33,7 +35,10 @@ internal sealed partial class Node : IHost
     private readonly NodeManagement _management;
     private readonly NodeMetrics _metrics;
 
-    private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration)
+    private readonly Upgrader? _upgrader; // null where nothing is known about how the process was started
+    private readonly NodeHandover _handover;
+
+    private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration, NodeStart start)
     {
         (_started, _file) = (options, configuration?.File);
         try
@@ -51,6 +56,7 @@ internal sealed partial class Node : IHost
             _metrics = Own(new NodeMetrics(() => Pools!.All, Counts));
             IncludeMetrics(options);
             Sockets = Own(new ListenSockets());
+            start.Sockets.ToList().ForEach(Sockets.Offer);
 
             _tracing = Own(new NodeTracing(loggers.CreateLogger<NodeTracing>()));
             _tracing.Apply(options.Tracing);
@@ -60,15 +66,22 @@ internal sealed partial class Node : IHost
             _heartbeats = Own(new HeartbeatService(Sockets, time, loggers.CreateLogger<HeartbeatService>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
             var poolParts = new NodePoolParts(
-                time, healthLog, probes, Errors, _metrics.Durations, _tracing, loggers, lifetime.ApplicationStopping);
+                time, healthLog, probes, Errors, _metrics.Durations, _tracing, loggers, lifetime.ApplicationStopping)
+            {
+                Handed = start.FindPool,
+            };
             Pools = Own(new NodePools(poolParts, health, _heartbeats));
             using var pools = Pools.Prepare(options.Pools);
             Pools.Commit(pools);
+            poolParts.Handed = _ => null; // A pool that comes later is another one.
 
             // 4. Listeners, which use the pools.
             _accessLogs = Own(new AccessLogs(time, loggers.CreateLogger<AccessLog>()));
             var listenerParts = new NodeListenerParts(
-                Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers);
+                Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers)
+            {
+                BrokerStart = name => _listeners is null ? start.FindBroker(name) : null, // one that comes later begins as any other
+            };
             var held = Services.GetRequiredService<HeldLines>();
             _listeners = Own(new NodeListeners(options, pools, listenerParts, held.Release, () => HostOptions.ShutdownTimeout));
 
@@ -76,13 +89,22 @@ internal sealed partial class Node : IHost
             var eventLogger = loggers.CreateLogger<EventHub>();
             var events = Own(new EventHub(
                 () => Pools.All, () => _listeners.Routes, () => _listeners.Brokers, () => Certificates, Errors, time, eventLogger));
+            events.Restore(start.State?.Events ?? []);
+            var systemd = new ServiceManager(
+                Environment.GetEnvironmentVariable(ServiceManager.Variable), time, loggers.CreateLogger<ServiceManager>());
             if (configuration is not null)
             {
                 var reloaderLogger = loggers.CreateLogger<ConfigurationReloader>();
-                Reloader = Own(new ConfigurationReloader(configuration, ApplyAsync, events.Note, time, reloaderLogger));
+                Reloader = Own(new ConfigurationReloader(configuration, ApplyAsync, events.Note, time, reloaderLogger)
+                {
+                    Announce = begins => (begins ? (Action)systemd.Reloading : systemd.Ready)(),
+                });
             }
+            _upgrader = start.Command is not { } command ? null : new Upgrader(
+                command, () => _handover!.Offer(), () => _handover!.LeaveAsync(), time, loggers.CreateLogger<Upgrader>(),
+                lifetime.ApplicationStopping);
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
-            var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, time);
+            var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
                 guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,
                 lifetime).InvokeAsync;
@@ -93,9 +115,16 @@ internal sealed partial class Node : IHost
             }
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
+            _handover = new NodeHandover(
+                start, Sockets, Pools, _listeners, _management, _heartbeats, events, Reloader, _upgrader, systemd,
+                loggers.CreateLogger<NodeHandover>());
+
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
-            IHostedService?[] services =
-                [_management, otlp, _tracing, health, _heartbeats, _accessLogs, _listeners.Service, Reloader];
+            // A process that replaces another one accepts nothing before it knows which backends can serve.
+            IHostedService?[] rest = [_heartbeats, _accessLogs, _listeners.Service, Reloader, _handover];
+            IHostedService?[] services = start.State is null
+                ? [_management, otlp, _tracing, health, .. rest]
+                : [health, _handover.Settling, _management, otlp, _tracing, .. rest];
             _services.AddRange(services.OfType<IHostedService>());
         }
         catch
@@ -126,13 +155,20 @@ internal sealed partial class Node : IHost
     /// <summary>The errors that clients have seen.</summary>
     public ErrorStatistics Errors { get; }
 
+    /// <summary>Completes when another process serves in place of this one.</summary>
+    public Task Replaced => _upgrader?.Replaced ?? new TaskCompletionSource().Task;
+
     /// <summary>Composes a node that follows its configuration file; the options in it must be valid.</summary>
+    /// <param name="configuration">The configuration.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="start">How the process was started; null where nothing is known about that.</param>
     /// <exception cref="StartException">A file that the options name cannot be used.</exception>
-    public static Node Build(LoadedConfiguration configuration, TimeProvider time) => new(configuration.Options, time, configuration);
+    public static Node Build(LoadedConfiguration configuration, TimeProvider time, NodeStart? start = null) =>
+        new(configuration.Options, time, configuration, start ?? new NodeStart());
 
     /// <summary>Composes a node whose options never change; they must be valid.</summary>
     /// <exception cref="StartException">A file that the options name cannot be used.</exception>
-    public static Node Build(LoadBalancerOptions options, TimeProvider time) => new(options, time, null);
+    public static Node Build(LoadBalancerOptions options, TimeProvider time) => new(options, time, null, new NodeStart());
 
     /// <summary>
     /// Applies other options, which must be valid, while clients are served. A request that looks up its pool or its backend meanwhile
@@ -174,6 +210,15 @@ internal sealed partial class Node : IHost
             await _management.SwitchAsync(management);
         }
         await _listeners.SwitchAsync(listeners);
+    }
+
+    /// <summary>Lets the program start anew and take over, as SIGUSR2 asks. Returns at once; the log says what becomes of it.</summary>
+    public void BeginUpgrade()
+    {
+        if (_upgrader is { } upgrader)
+        {
+            BackgroundTask.Run(Task.Run(() => upgrader.RunAsync(null)), _logger, "upgrading");
+        }
     }
 
     /// <inheritdoc/>

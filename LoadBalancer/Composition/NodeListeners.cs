@@ -109,6 +109,16 @@ internal sealed class NodeListeners : IDisposable
         }
     }
 
+    /// <summary>Makes sure that every listener will have its address; before the start.</summary>
+    /// <exception cref="StartException">An address cannot be had.</exception>
+    public void ReserveAll()
+    {
+        foreach (var entry in _all)
+        {
+            Reserve(entry.Name, entry.Options);
+        }
+    }
+
     /// <summary>Disposes of what was prepared and is not published.</summary>
     public void Discard(ListenersChange change)
     {
@@ -193,7 +203,10 @@ internal sealed class NodeListeners : IDisposable
 
     private void Replace(ListenersChange change, string name, ListenerOptions wanted, ListenerPlan plan, NodeListener? entry)
     {
-        Reserve(name, wanted);
+        if (Service.IsRunning)
+        {
+            Reserve(name, wanted);
+        }
         var made = _factory.Make(name, wanted, plan, entry?.Http);
         change.Made.Add(made);
         change.Next.Add(made);
@@ -218,7 +231,7 @@ internal sealed class NodeListeners : IDisposable
     // A broker binds and frees its ports as its role changes. So it is only asked whether they could be had.
     private void Reserve(string name, ListenerOptions wanted)
     {
-        foreach (var address in wanted.Addresses.Where(_ => Service.IsRunning))
+        foreach (var address in wanted.Addresses)
         {
             var isFirst = true;
             foreach (var ip in ListenAddress.Resolve(address.Host))

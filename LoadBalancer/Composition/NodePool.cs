@@ -11,6 +11,7 @@ using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tls;
+using LoadBalancer.Upgrade;
 
 namespace LoadBalancer.Composition;
 
@@ -30,6 +31,7 @@ internal sealed class NodePool : IDisposable
     private readonly ILogger _logger;
     private readonly SlowStart _slowStart;
     private readonly HashSet<Backend> _leaving = []; // draining; removed when idle
+    private readonly HandedPool? _handed; // by the process that this one replaces; null after the start
     private PoolState _state;
 
     /// <summary>Makes a pool; the options must be valid.</summary>
@@ -41,13 +43,16 @@ internal sealed class NodePool : IDisposable
     public NodePool(string name, PoolOptions options, NodePoolParts parts, Func<EndpointAddress, BackendHealth?> knownHealth)
     {
         (_parts, _logger) = (parts, parts.Loggers.CreateLogger<NodePool>());
-        var backends = options.Backends.Select(entry => NewBackend(entry.Key, entry.Value, options, knownHealth(entry.Value.Address)));
+        _handed = parts.Handed(name);
+        var backends = HandedPools.Begin(_handed, options).Select(entry =>
+            NewBackend(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
         Pool.Statistics.Instruments = parts.Durations;
         parts.HealthLog.Watch(Pool);
         EjectionTimer.Watch(Pool, parts.Time, _logger);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
         _state = NewState(options, null);
+        _handed = null;
     }
 
     /// <summary>The pool itself.</summary>
@@ -136,6 +141,9 @@ internal sealed class NodePool : IDisposable
     /// </summary>
     public void Delete(Backend backend) =>
         BackgroundTask.Run(DeleteAsync(backend), _logger, $"pool '{Pool.Name}': removing backend '{backend.Name}'");
+
+    /// <summary>Describes it for the process that replaces this one.</summary>
+    public HandedPool HandOver() => HandedPools.Of(Pool, _state.Options, _state.StickyKey, _leaving);
 
     /// <summary>
     /// Retires the pool, which no listener uses any more. Its backends stay until it was unused for a minute: a request that has looked
@@ -237,9 +245,14 @@ internal sealed class NodePool : IDisposable
         backend.MaxInFlight = now.MaxInFlight;
     }
 
-    private Backend NewBackend(string name, BackendOptions options, PoolOptions pool, BackendHealth? known)
+    private Backend NewBackend(
+        string name, BackendOptions options, PoolOptions pool, BackendHealth? known, KnownHealth? handed = null)
     {
         var health = new BackendHealth(Rules(pool, options), _parts.Time, known);
+        if (handed is not null)
+        {
+            health.Restore(handed);
+        }
         return new(name, options.Address, health, options.Weight, options.MaxInFlight) { AdminState = options.AdminState };
     }
 
@@ -277,7 +290,7 @@ internal sealed class NodePool : IDisposable
     private byte[]? StickyKeyFor(PoolOptions options, PoolState? before) =>
         options.StickySession is not { } sticky ? null
         : before is { StickyKey: { } key } && before.Options.StickySession == sticky ? key
-        : StickyKey.Load(Pool.Name, sticky.KeyFile, _parts.Loggers.CreateLogger<HttpForwarder>());
+        : StickyKey.Load(Pool.Name, sticky.KeyFile, _handed?.StickyKey, _parts.Loggers.CreateLogger<HttpForwarder>());
 
     private ProbedPool? NewProbed(PoolOptions options, BackendTrust trust)
     {
@@ -335,4 +348,7 @@ internal sealed record NodePoolParts(
 {
     /// <summary>Held while the members of any pool change: by a new configuration, or by an operator.</summary>
     public Lock Gate { get; } = new();
+
+    /// <summary>What the process that this one replaces knew of a pool, by its name; null, as most often, where there was none.</summary>
+    public Func<string, HandedPool?> Handed { get; set; } = _ => null;
 }

@@ -5,6 +5,7 @@ using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
+using LoadBalancer.Upgrade;
 
 namespace LoadBalancer.Composition;
 
@@ -28,6 +29,15 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
 
     /// <summary>A pool by name; null where there is none.</summary>
     public BackendPool? Find(string name) => _pools.GetValueOrDefault(name)?.Pool;
+
+    /// <summary>Describes every pool for the process that replaces this one.</summary>
+    public List<HandedPool> HandOver()
+    {
+        lock (parts.Gate)
+        {
+            return [.. _pools.Values.Select(pool => pool.HandOver())];
+        }
+    }
 
     /// <summary>Makes the pools of new options, which may fail. Changes nothing yet.</summary>
     /// <param name="options">The options, which must be valid.</param>

@@ -5,8 +5,8 @@ using LoadBalancer.Diagnostics.Access;
 namespace LoadBalancer.Composition;
 
 /// <summary>
-/// What signals mean beside their use in the node: from the first moment on SIGHUP and SIGUSR1 no longer end the process, SIGHUP ends it
-/// in order where its terminal was closed, and a SIGINT after a SIGINT or SIGTERM ends it at once.
+/// What signals mean beside their use in the node: from the first moment on SIGHUP, SIGUSR1 and SIGUSR2 no longer end the process, SIGHUP
+/// ends it in order where its terminal was closed, and a SIGINT after a SIGINT or SIGTERM ends it at once.
 /// </summary>
 internal sealed class ProcessSignals : IDisposable
 {
@@ -15,6 +15,9 @@ internal sealed class ProcessSignals : IDisposable
 
     // Connections are cut, and logs written to their ends; if that takes longer, something hangs.
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
+
+    // SIGUSR2 of Linux; PosixSignal has no name for it.
+    private const PosixSignal SigUsr2 = (PosixSignal)12;
 
     private readonly CancellationTokenSource _terminalClosed = new();
     private readonly CancellationTokenSource _now = new();
@@ -38,7 +41,18 @@ internal sealed class ProcessSignals : IDisposable
             _registrations.Add(PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnHangUp));
             _registrations.Add(PosixSignalRegistration.Create(AccessLogs.SigUsr1, context => context.Cancel = true));
         }
+        if (OperatingSystem.IsLinux())
+        {
+            _registrations.Add(PosixSignalRegistration.Create(SigUsr2, context =>
+            {
+                context.Cancel = true; // Its default is to end the process.
+                UpgradeRequested?.Invoke();
+            }));
+        }
     }
+
+    /// <summary>Raised by SIGUSR2; handlers must not block.</summary>
+    public event Action? UpgradeRequested;
 
     /// <summary>Cancelled when the process is to stop because its terminal was closed.</summary>
     public CancellationToken TerminalClosed => _terminalClosed.Token;

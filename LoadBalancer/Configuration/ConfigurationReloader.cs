@@ -32,6 +32,9 @@ public sealed partial class ConfigurationReloader(
     private long _applied;
     private long _refused;
 
+    /// <summary>Called with true before a changed configuration is applied, and with false after that.</summary>
+    public Action<bool> Announce { get; init; } = _ => { };
+
     /// <summary>How often a changed configuration was applied.</summary>
     public long Applied => Interlocked.Read(ref _applied);
 
@@ -78,7 +81,9 @@ public sealed partial class ConfigurationReloader(
                     continue;
                 }
                 (seen, isBroken) = (text, false);
+                Announce(true);
                 var result = await ApplyAsync(loaded);
+                Announce(false);
                 asked?.SetResult(result);
             }
         }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Reflection;
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
 using LoadBalancer.Broker;
@@ -79,6 +80,30 @@ public sealed partial class EventHub : BackgroundService
             var isRelayed = _pools().Any(pool => pool.IsRelayed && pool.Snapshot.Members.Contains(backend));
             return StatusJson.Backend(backend, isRelayed, _activity.Of(backend));
         }
+    }
+
+    /// <summary>The changes of the last time, as they are sent.</summary>
+    public JsonArray Log()
+    {
+        lock (_gate)
+        {
+            return [.. _log.Select(change => change.DeepClone())];
+        }
+    }
+
+    /// <summary>Goes on with the log of the process that this one replaces; before the start.</summary>
+    public void Restore(JsonArray log)
+    {
+        lock (_gate)
+        {
+            foreach (var change in log.OfType<JsonObject>().Where(IsChange).TakeLast(LongestLog))
+            {
+                _log.Enqueue(change.DeepClone());
+            }
+        }
+
+        static bool IsChange(JsonObject change) => IsText(change["time"]) && IsText(change["text"]);
+        static bool IsText(JsonNode? node) => node?.GetValueKind() == JsonValueKind.String;
     }
 
     /// <summary>Sends a change that concerns the node as a whole.</summary>
@@ -262,7 +287,7 @@ public sealed partial class EventHub : BackgroundService
         ["history"] = new JsonArray([.. _pools().SelectMany(pool =>
             pool.Snapshot.Members.Select(backend => History(pool, backend, _activity.HistoryOf(backend)))
                 .Prepend(History(pool, null, _activity.HistoryOf(pool))))]),
-        ["log"] = new JsonArray([.. _log.Select(change => change.DeepClone())]),
+        ["log"] = Log(),
     };
 
     // Of the whole pool where no backend is given.

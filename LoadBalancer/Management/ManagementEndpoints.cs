@@ -20,7 +20,7 @@ internal sealed class ManagementEndpoints(
     private const string Read = "GET, HEAD";
     private const string NotFound =
         "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /openapi.json, "
-        + "/api/pools, /api/routes, /api/events, /api/node or /api/reload";
+        + "/api/pools, /api/routes, /api/events, /api/node, /api/reload or /api/upgrade";
 
     // The files of the dashboard, by path; read once.
     private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()
@@ -84,6 +84,11 @@ internal sealed class ManagementEndpoints(
         if (path == "/api/reload")
         {
             return request.Method == HttpMethods.Post ? node.ReloadAsync(context)
+                : RefuseMethodAsync(context, "POST", "expected a POST, which needs no body");
+        }
+        if (path == "/api/upgrade")
+        {
+            return request.Method == HttpMethods.Post ? node.UpgradeAsync(context, bodies)
                 : RefuseMethodAsync(context, "POST", "expected a POST, which needs no body");
         }
         Func<Task>? answer = path switch
@@ -177,6 +182,13 @@ internal sealed class ManagementEndpoints(
             var known = Names(pool.Snapshot.Members.Select(member => member.Name));
             await Answer.ErrorAsync(
                 context, Status404NotFound, $"pool '{pool.Name}' has no backend '{backendName}'; expected one of {known}");
+            return;
+        }
+        if (method is "PATCH" or "PUT" or "DELETE" && node.IsBeingReplaced)
+        {
+            await Answer.ErrorAsync(
+                context, Status409Conflict,
+                "this process is being replaced, and the change would be lost; try again over a new connection");
             return;
         }
         switch (method)

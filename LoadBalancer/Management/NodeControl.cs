@@ -1,6 +1,9 @@
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Upgrade;
+using Microsoft.AspNetCore.Http.Features;
 using static Microsoft.AspNetCore.Http.StatusCodes;
 
 namespace LoadBalancer.Management;
@@ -8,11 +11,15 @@ namespace LoadBalancer.Management;
 /// <summary>What operators can ask of the node as a whole.</summary>
 /// <param name="file">The path of its configuration file; null where it has none.</param>
 /// <param name="reload">Reads the file again; null where there is none.</param>
+/// <param name="upgrader">Replaces this process by a new one; null where nothing is known about how it was started.</param>
 /// <param name="time">The clock.</param>
-internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload, TimeProvider time)
+internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload, Upgrader? upgrader, TimeProvider time)
 {
     private readonly DateTimeOffset _startedAt = time.GetUtcNow();
     private readonly long _start = time.GetTimestamp();
+
+    /// <summary>Whether a change of a pool would be lost, because a new process has taken over, or is about to.</summary>
+    public bool IsBeingReplaced => upgrader?.IsUnderWay == true;
 
     /// <summary>What runs here, and since when.</summary>
     public JsonObject Describe() => new()
@@ -49,6 +56,58 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         {
             await Answer.ErrorAsync(context, Status503ServiceUnavailable, "the node is stopping");
         }
+    }
+
+    /// <summary>
+    /// Replaces this process: by the same program, or by the one that the body names. Answers 200 when the new process serves; 422 with the
+    /// reasons where it does not, so that this one goes on; 409 where nothing was tried.
+    /// </summary>
+    public async Task UpgradeAsync(HttpContext context, BodyReader bodies)
+    {
+        string? program = null;
+        if (context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true
+            && !TryReadProgram(await bodies.ReadJsonAsync(context), out program))
+        {
+            await Answer.ErrorAsync(
+                context, Status400BadRequest, "the body is not what was expected: nothing, or {\"program\":\"/usr/bin/loadbalancer\"}");
+            return;
+        }
+        if (upgrader is null)
+        {
+            await Answer.ErrorAsync(context, Status409Conflict, "this node was not started as a program of its own");
+            return;
+        }
+        var result = await upgrader.RunAsync(program);
+        if (result.IsRefused)
+        {
+            await Answer.ErrorAsync(context, Status409Conflict, result.Errors[0]);
+            return;
+        }
+        var isReplaced = result.Process is not null;
+        await Answer.JsonAsync(context, isReplaced ? Status200OK : Status422UnprocessableEntity, new JsonObject
+        {
+            ["replaced"] = isReplaced,
+            ["process"] = result.Process,
+            ["errors"] = Texts(result.Errors),
+        });
+    }
+
+    private static bool TryReadProgram(JsonElement? body, out string? program)
+    {
+        program = null;
+        if (body is not { ValueKind: JsonValueKind.Object } json)
+        {
+            return false;
+        }
+        foreach (var property in json.EnumerateObject())
+        {
+            if (property.Name != "program" || property.Value.ValueKind is not (JsonValueKind.String or JsonValueKind.Null))
+            {
+                return false;
+            }
+            program = property.Value.GetString();
+        }
+        return true;
     }
 
     private static JsonArray Texts(IReadOnlyList<string> texts) => [.. texts.Select(text => (JsonNode?)text)];

@@ -27,7 +27,7 @@ public sealed class BackendHealth
     private bool _ejectedForFailures;   // rather than because it could not be connected to
     private string _ejectionReason = "";
     private int _ejections;             // how many followed each other soon
-    private long _ejectionEnd;          // timestamp of the end of the last one
+    private long _ejectionEnd;          // timestamp of the end of the last one, in future while it lasts
     private volatile SourceState _state;  // of all sources together
 
     /// <summary>
@@ -84,6 +84,19 @@ public sealed class BackendHealth
     /// <summary>How long the latest ejection lasts.</summary>
     public TimeSpan EjectionTime { get; private set; }
 
+    /// <summary>How much of the latest ejection is left; zero where it is over.</summary>
+    public TimeSpan EjectionLeft
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _ejected && Time.GetElapsedTime(Time.GetTimestamp(), _ejectionEnd) is var left && left > TimeSpan.Zero
+                    ? left : TimeSpan.Zero;
+            }
+        }
+    }
+
     /// <summary>Why the backend is down, or why it came up last; one short phrase for logs and status pages.</summary>
     public string Reason
     {
@@ -103,6 +116,57 @@ public sealed class BackendHealth
 
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
+
+    /// <summary>What is known, for the process that replaces this one.</summary>
+    internal KnownHealth ToKnown()
+    {
+        lock (_gate)
+        {
+            var sinceEjection = Time.GetElapsedTime(_ejectionEnd).TotalSeconds;
+            return new KnownHealth
+            {
+                IsProbedUp = !_rules.Probed || _probe == SourceState.Pending ? null : _probe == SourceState.Up,
+                ProbeReason = _probeReason,
+                IsSilent = _rules.Heartbeats ? _isSilent : null,
+                HeartbeatReason = _heartbeatReason,
+                EjectionLeft = _ejected ? Math.Max(0, -sinceEjection) : null,
+                Ejection = EjectionTime.TotalSeconds,
+                IsEjectedForFailures = _ejectedForFailures,
+                EjectionReason = _ejectionReason,
+                Ejections = _ejections,
+                SinceEjection = sinceEjection,
+            };
+        }
+    }
+
+    /// <summary>
+    /// Goes on from what another process knew, as far as the rules are the same; before the backend joins its pool. An ejection must be
+    /// ended after <see cref="EjectionLeft"/>.
+    /// </summary>
+    internal void Restore(KnownHealth known)
+    {
+        lock (_gate)
+        {
+            if (_rules.Probed && known.IsProbedUp is { } isUp)
+            {
+                SetProbeNeedsLock(isUp ? SourceState.Up : SourceState.Down, known.ProbeReason ?? "");
+            }
+            if (_rules.Heartbeats && known.IsSilent is { } isSilent)
+            {
+                (_isSilent, _heartbeatReason) = (isSilent, known.HeartbeatReason ?? "");
+            }
+            EjectionTime = Seconds(known.Ejection);
+            _ejections = Math.Max(0, known.Ejections);
+            _ejected = known.EjectionLeft is > 0;
+            (_ejectedForFailures, _ejectionReason) = (known.IsEjectedForFailures, known.EjectionReason ?? "");
+            SetEjectionEndNeedsLock(Seconds(known.EjectionLeft ?? -known.SinceEjection));
+            _state = CombineNeedsLock();
+        }
+
+        // Of another process: nothing that a clock or a timer cannot take.
+        static TimeSpan Seconds(double seconds) =>
+            double.IsNaN(seconds) ? TimeSpan.Zero : TimeSpan.FromSeconds(Math.Clamp(seconds, -1e6, 1e6));
+    }
 
     /// <summary>
     /// Applies other rules; what was observed stays. But a backend that is no longer probed is not down because of a probe, and one whose
@@ -240,8 +304,12 @@ public sealed class BackendHealth
     private HealthChanges EjectNeedsLock(string reason, bool forFailures, TimeSpan duration)
     {
         (_ejected, _ejectedForFailures, _ejectionReason, EjectionTime) = (true, forFailures, reason, duration);
+        SetEjectionEndNeedsLock(duration);
         return HealthChanges.Ejected | PublishNeedsLock();
     }
+
+    private void SetEjectionEndNeedsLock(TimeSpan left) =>
+        _ejectionEnd = Time.GetTimestamp() + (long)Math.Round(left.TotalSeconds * Time.TimestampFrequency);
 
     private TimeSpan LongestNeedsLock() => _rules.LongestEjection > _rules.Ejection ? _rules.LongestEjection : _rules.Ejection;
 

@@ -51,6 +51,9 @@ internal sealed class ClientSession : LineSession
     /// <summary>Whether new tasks are rejected because the listener stops.</summary>
     public bool IsStopping { get; set; }
 
+    /// <summary>Whether new tasks are refused because another process takes them.</summary>
+    public bool IsRestarting { get; set; }
+
     /// <summary>Sends a result. A result is dropped if the client no longer waits for it.</summary>
     public void AnswerNeedsLock(ClientTask task, ReadOnlySpan<byte> result)
     {
@@ -94,6 +97,10 @@ internal sealed class ClientSession : LineSession
             if (_tasksById.Contains(task.Id))
             {
                 SendError("duplicate task id: "u8, task.Id);
+            }
+            else if (IsRestarting)
+            {
+                SendError("restarting");
             }
             else if (IsStopping)
             {

@@ -139,6 +139,16 @@ internal sealed partial class TaskDispatcher : IDisposable
         Outbox.Flush();
     }
 
+    /// <summary>Ends the connections of workers that have no task: they register elsewhere.</summary>
+    public void LetIdleGoNeedsLock(string reason)
+    {
+        foreach (var worker in _workers.All.Where(worker => worker.Attempts.Count == 0).ToList())
+        {
+            RemoveNeedsLock(worker, reason);
+            worker.Link.LetGo(reason);
+        }
+    }
+
     /// <summary>Handles a worker's answer.</summary>
     public AnswerFate Answer(Worker worker, ReadOnlySpan<byte> id, ReadOnlySpan<byte> result)
     {

@@ -29,6 +29,8 @@ internal sealed partial class TasksListener : IListener
     private readonly ConcurrentDictionary<LineSession, Task> _sessions = new();
     private volatile TasksListenerOptions _options;
     private volatile bool _isStopping;
+    private volatile bool _isLeaving;
+    private volatile bool _mayGetWorkers = true;
 
     /// <summary>Creates the listener; its workers will be the backends of the pool, which no other listener may use.</summary>
     /// <param name="name">Its name in the configuration.</param>
@@ -121,11 +123,18 @@ internal sealed partial class TasksListener : IListener
     }
 
     /// <inheritdoc/>
-    public void Leave() => _clientAcceptor.Dispose();
+    /// <remarks>Workers are accepted as long as tasks wait here and none is there.</remarks>
+    public void Leave()
+    {
+        _clientAcceptor.Dispose();
+        _isLeaving = true;
+        LeaveWorkers();
+    }
 
     /// <summary>
     /// Accepts no more connections and no more tasks. Accepted tasks go on until the token is cancelled, as long as there are workers for
-    /// them. Then tasks that are left get an error as their result, and all connections are closed.
+    /// them. Then tasks that are left get an error as their result, and all connections are closed. After <see cref="Leave"/> a client's
+    /// connection is closed when it has its results, and a worker's when it has no task and none waits: they go on elsewhere.
     /// </summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
@@ -133,10 +142,14 @@ internal sealed partial class TasksListener : IListener
         lock (_dispatcher.Gate)
         {
             _isStopping = true;
-            Clients.ForEach(client => client.IsStopping = true);
+            Clients.ForEach(client => (client.IsStopping, client.IsRestarting) = (true, _isLeaving));
         }
         while (HasWorkLeft() && !cancellationToken.IsCancellationRequested)
         {
+            if (_isLeaving)
+            {
+                LetIdleGo();
+            }
             await Task.Delay(StopPoll, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
         _workerAcceptor.Dispose();
@@ -188,8 +201,33 @@ internal sealed partial class TasksListener : IListener
     {
         lock (_dispatcher.Gate)
         {
-            return Clients.Any(client => client.Unanswered > 0) && (_dispatcher.HasWorkers || _dispatcher.Running > 0 || _queue.IsDurable);
+            return Clients.Any(client => client.Unanswered > 0)
+                && (_dispatcher.HasWorkers || _dispatcher.Running > 0 || _queue.IsDurable || _isLeaving && _mayGetWorkers);
         }
+    }
+
+    private void LeaveWorkers()
+    {
+        if (_mayGetWorkers && (_dispatcher.HasWorkers || _queue.Waiting == 0))
+        {
+            _mayGetWorkers = false;
+            _workerAcceptor.Dispose();
+        }
+    }
+
+    private void LetIdleGo()
+    {
+        const string Reason = "tasks go elsewhere from now on";
+        LeaveWorkers();
+        lock (_dispatcher.Gate)
+        {
+            Clients.Where(client => client.Unanswered == 0).ToList().ForEach(client => client.End(Reason, isError: false));
+            if (_queue is { IsDurable: false, Waiting: 0 })
+            {
+                _dispatcher.LetIdleGoNeedsLock(Reason);
+            }
+        }
+        Outbox.Flush();
     }
 
     private void Begin(LineSession session)
@@ -200,7 +238,7 @@ internal sealed partial class TasksListener : IListener
         {
             if (session is ClientSession client)
             {
-                client.IsStopping = _isStopping;
+                (client.IsStopping, client.IsRestarting) = (_isStopping, _isStopping && _isLeaving);
             }
             _sessions[session] = ended.Task; // under the gate, or StopAsync could miss a session that begins now
         }

@@ -21,6 +21,9 @@ internal interface IWorkerLink
 
     /// <summary>Sends the worker a reason, and closes its connection.</summary>
     void Close(string reason);
+
+    /// <summary>Closes its connection; the worker has done nothing wrong.</summary>
+    void LetGo(string reason);
 }
 
 /// <summary>A registered worker and the tasks that it has. Guarded by the dispatcher's gate.</summary>

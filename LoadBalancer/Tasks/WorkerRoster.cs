@@ -19,6 +19,9 @@ internal sealed class WorkerRoster(BackendPool pool, Lock gate, Action<Worker> r
     private readonly List<Backend> _leaving = [];
     private bool _isChanging;
 
+    /// <summary>All of them.</summary>
+    public IReadOnlyCollection<Worker> All => _byName.Values;
+
     /// <summary>The worker with a name; null if there is none.</summary>
     public Worker? FindNeedsLock(string name) => _byName.GetValueOrDefault(name);
 

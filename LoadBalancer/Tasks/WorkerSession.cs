@@ -32,6 +32,9 @@ internal sealed class WorkerSession(AcceptedConnection connection, SessionSettin
     public void Close(string reason) => End(reason);
 
     /// <inheritdoc/>
+    public void LetGo(string reason) => End(reason, isError: false);
+
+    /// <inheritdoc/>
     protected override bool TryHandle(ReadOnlySpan<byte> line)
     {
         var message = TaskLine.OfWorker(line);

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Zmtp;
@@ -10,6 +11,9 @@ namespace LoadBalancer.Zmtp;
 public sealed class ZmtpPeer
 #pragma warning restore CA1001
 {
+    // After its last message a peer has this long to read it and to close its side.
+    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(2);
+
     private readonly ZmtpSocket _socket;
     private readonly IConnection _connection;
     private readonly MessageReader _reader;
@@ -18,6 +22,7 @@ public sealed class ZmtpPeer
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ITimer? _handshake;
     private int _isClosed;
+    private int _isEnding;
     private volatile bool _isBroken; // Closed because a send failed; the reader may still find the real reason.
     private int _reads; // used by the sweep, like the next three fields
     private int _readsSeen;
@@ -59,6 +64,9 @@ public sealed class ZmtpPeer
 
     /// <summary>Whether the connection is over, or about to be.</summary>
     public bool IsClosed => Volatile.Read(ref _isClosed) != 0;
+
+    /// <summary>Whether it gets nothing more: see <see cref="End"/>.</summary>
+    internal bool IsEnding => Volatile.Read(ref _isEnding) != 0;
 
     /// <summary>Whether the handshake was finished; then a connector reconnects without a longer delay.</summary>
     internal bool IsEstablished { get; private set; }
@@ -118,6 +126,18 @@ public sealed class ZmtpPeer
         {
             _queue.Dispose();
             _connection.Dispose();
+        }
+    }
+
+    /// <summary>
+    /// Ends the connection in order: what is queued is sent first, and the peer, which connects again somewhere else, has a moment to read
+    /// it. Returns at once.
+    /// </summary>
+    internal void End()
+    {
+        if (Interlocked.Exchange(ref _isEnding, 1) == 0)
+        {
+            BackgroundTask.Run(EndAsync(), _socket.Logger, "ending the connection of a ZeroMQ peer");
         }
     }
 
@@ -227,6 +247,21 @@ public sealed class ZmtpPeer
                 SendCommand(Command.Ping());
             }
         }
+    }
+
+    private async Task EndAsync()
+    {
+        try
+        {
+            await _queue.DrainAsync();
+            await _connection.EndSendingAsync();
+            await Ended.WaitAsync(LongestEnd, _socket.Time);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or TimeoutException)
+        {
+            // It has ended already, or does not end its side.
+        }
+        Close();
     }
 
     private async ValueTask ShakeHandsAsync()

@@ -108,6 +108,18 @@ public abstract class ZmtpSocket : IAsyncDisposable
         }
     }
 
+    /// <summary>Ends every connection in order, see <see cref="ZmtpPeer.End"/>; completes when they have ended.</summary>
+    internal Task EndAllAsync()
+    {
+        List<ZmtpPeer> peers;
+        lock (_gate)
+        {
+            peers = [.. _peers];
+        }
+        peers.ForEach(peer => peer.End());
+        return Task.WhenAll(peers.Select(peer => peer.Ended));
+    }
+
     /// <summary>
     /// Connects, and again whenever the connection ends, until the socket is disposed or <see cref="DisconnectAsync"/> is called.
     /// </summary>

@@ -8,17 +8,23 @@ namespace LoadBalancer.Bench;
 
 /// <summary>
 /// Both ends of a TCP relay under load. <c>serve PORT</c> is the backend: on a connection whose first byte is <c>b</c> it sends bytes
-/// without end, on any other it echoes. The others are clients, with arguments <c>PORT CONNECTIONS SECONDS PID...</c>: <c>bulk</c> receives
-/// (and counts bytes); <c>connect</c> connects, exchanges 64 bytes and closes, again and again (connections); <c>turns</c> exchanges 64
-/// bytes again and again (exchanges). They print what they have counted, in how many seconds, and how many seconds of CPU time the
-/// processes have used. <c>idle PORT CONNECTIONS</c> exchanges 64 bytes once on each connection, prints a line, and ends when it reads one.
+/// without end, on any other it echoes. The others are clients, with arguments <c>PORT CONNECTIONS SECONDS PID...</c>: <c>bulk</c>
+/// receives (and counts bytes); <c>connect</c> connects, exchanges 64 bytes and closes, again and again (connections); <c>turns</c>
+/// exchanges 64 bytes again and again (exchanges). They print what they have counted, in how many seconds, and how many seconds of CPU
+/// time the processes have used. <c>replace</c> connects, exchanges 64 bytes a hundred times and closes, again and again; it prints how
+/// many exchanges and how many failures there were, and goes on after a failure. <c>h2</c> does the same with requests for /small over
+/// TLS and HTTP/2, eight at a time on each connection: unlike h2load it understands GOAWAY, and opens another connection. <c>idle PORT
+/// CONNECTIONS</c> exchanges 64 bytes once on each connection, prints a line, and ends when it reads one.
 /// </summary>
 internal static class Program
 {
     private const int MessageSize = 64;
     private const int BulkSize = 256 * 1024;
 
+    private const int TurnsOfAConnection = 100;
+
     private static long _done;
+    private static long _failed;
 
     private static async Task Main(string[] args)
     {
@@ -27,6 +33,16 @@ internal static class Program
         {
             case "serve":
                 await ServeAsync(endPoint);
+                break;
+            case "replace":
+                await CountFailuresAsync(
+                    endPoint, int.Parse(args[2], CultureInfo.InvariantCulture),
+                    TimeSpan.FromSeconds(double.Parse(args[3], CultureInfo.InvariantCulture)));
+                break;
+            case "h2":
+                await CountHttp2FailuresAsync(
+                    new Uri($"https://127.0.0.1:{endPoint.Port}/small"), int.Parse(args[2], CultureInfo.InvariantCulture),
+                    TimeSpan.FromSeconds(double.Parse(args[3], CultureInfo.InvariantCulture)));
                 break;
             case "idle":
                 await IdleAsync(endPoint, int.Parse(args[2], CultureInfo.InvariantCulture));
@@ -142,6 +158,67 @@ internal static class Program
             await ExchangeAsync(socket, message);
             Interlocked.Increment(ref _done);
         }
+    }
+
+    private static async Task CountFailuresAsync(IPEndPoint endPoint, int connections, TimeSpan time)
+    {
+        using var end = new CancellationTokenSource(time);
+        await Task.WhenAll(Enumerable.Range(0, connections).Select(_ => Task.Run(async () =>
+        {
+            var message = new byte[MessageSize];
+            while (!end.IsCancellationRequested)
+            {
+                try
+                {
+                    using var socket = await OpenAsync(endPoint);
+                    for (var turn = 0; turn < TurnsOfAConnection && !end.IsCancellationRequested; turn++)
+                    {
+                        await ExchangeAsync(socket, message);
+                        Interlocked.Increment(ref _done);
+                    }
+                }
+                catch (Exception e) when (e is SocketException or IOException)
+                {
+                    Interlocked.Increment(ref _failed);
+                }
+            }
+        })));
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{_done} {_failed}"));
+    }
+
+    private static async Task CountHttp2FailuresAsync(Uri address, int connections, TimeSpan time)
+    {
+        const int Streams = 8;
+        using var end = new CancellationTokenSource(time);
+        await Task.WhenAll(Enumerable.Range(0, connections).Select(async _ =>
+        {
+            using var handler = new SocketsHttpHandler { UseProxy = false };
+#pragma warning disable CA5359 // The server is a proxy under test, with a certificate of today.
+            handler.SslOptions.RemoteCertificateValidationCallback = (_, _, _, _) => true;
+#pragma warning restore CA5359
+            using var client = new HttpClient(handler)
+            {
+                DefaultRequestVersion = HttpVersion.Version20,
+                DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            };
+            await Task.WhenAll(Enumerable.Range(0, Streams).Select(_ => Task.Run(async () =>
+            {
+                while (!end.IsCancellationRequested)
+                {
+                    try
+                    {
+                        await client.GetByteArrayAsync(address);
+                        Interlocked.Increment(ref _done);
+                    }
+                    catch (HttpRequestException e)
+                    {
+                        Interlocked.Increment(ref _failed);
+                        await Console.Error.WriteLineAsync(e.ToString());
+                    }
+                }
+            })));
+        }));
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{_done} {_failed}"));
     }
 
     private static async Task IdleAsync(IPEndPoint endPoint, int connections)

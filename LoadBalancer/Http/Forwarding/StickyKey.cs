@@ -12,9 +12,10 @@ internal static partial class StickyKey
     /// <summary>Reads the key, or makes one.</summary>
     /// <param name="pool">The name of its pool.</param>
     /// <param name="file">Its file; null for <c>loadbalancer/sticky-session.key</c> in the user's application data.</param>
+    /// <param name="handed">The key of the process that this one replaces, for where it cannot be stored; null where there is none.</param>
     /// <param name="logger">Gets a warning where the key cannot be stored, so that it lasts as long as this process.</param>
     /// <exception cref="StartException"><paramref name="file"/> cannot be read or written.</exception>
-    public static byte[] Load(string pool, string? file, ILogger logger)
+    public static byte[] Load(string pool, string? file, byte[]? handed, ILogger logger)
     {
         try
         {
@@ -28,7 +29,7 @@ internal static partial class StickyKey
                     $"pool '{pool}': the key of its sticky sessions cannot be read from '{file}' or written there: {e.Message}", e);
             }
             LogNotStored(logger, pool, e.Message);
-            return RandomNumberGenerator.GetBytes(Size);
+            return handed is { Length: >= Size } ? handed : RandomNumberGenerator.GetBytes(Size);
         }
     }
 

@@ -1,0 +1,101 @@
+using LoadBalancer.Broker;
+using LoadBalancer.Configuration;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Health.Heartbeats;
+using LoadBalancer.Management;
+using LoadBalancer.Systemd;
+using LoadBalancer.Transport;
+using LoadBalancer.Upgrade;
+
+namespace LoadBalancer.Composition;
+
+/// <summary>
+/// Takes over from the process that this one replaces, hands over to the one that replaces it, and keeps the service manager informed.
+/// The last part of a node to be started.
+/// </summary>
+internal sealed partial class NodeHandover(
+    NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
+    HeartbeatService heartbeats, EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd,
+    ILogger<NodeHandover> logger) : IHostedService
+{
+    /// <summary>What comes before anything is accepted in place of another process.</summary>
+    public IHostedService Settling { get; } = new SettlingService(pools, listeners);
+
+    /// <summary>What the process that replaces this one gets.</summary>
+    public HandoverOffer Offer() => new(sockets.All, new HandedState
+    {
+        Pools = pools.HandOver(),
+        Events = events.Log(),
+        Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
+    });
+
+    /// <summary>Accepts nothing more, and applies no more changes: another process serves. What was accepted goes on.</summary>
+    public async Task LeaveAsync()
+    {
+        await (reloader?.StopAsync(CancellationToken.None) ?? Task.CompletedTask);
+        foreach (var listener in listeners.Listeners)
+        {
+            listener.Leave();
+        }
+        management.Listener?.Leave();
+        await heartbeats.StopAsync(CancellationToken.None); // Datagrams are for the other process from now on.
+    }
+
+    /// <inheritdoc/>
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (start.PredecessorLeaves is { } leaves)
+        {
+            LogTookOver(start.Sockets.Count);
+            events.Note("this process has taken over from another one");
+            BackgroundTask.Run(CloseUnusedAsync(leaves.Value), logger, "closing sockets that are not used any more");
+        }
+        else
+        {
+            var used = sockets.All.Select(socket => socket.Socket).ToHashSet();
+            foreach (var (socket, name) in start.Names.Where(entry => !used.Contains(entry.Key)))
+            {
+                LogUnused(name, $"{socket.LocalEndPoint}");
+            }
+        }
+        systemd.Ready();
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken)
+    {
+        if (upgrader?.Replaced.IsCompleted != true)
+        {
+            systemd.Stopping();
+        }
+        return Task.CompletedTask;
+    }
+
+    // Brokers are the last to take their sockets.
+    private async Task CloseUnusedAsync(Task predecessorLeaves)
+    {
+        await predecessorLeaves;
+        await Task.WhenAll(listeners.Listeners.OfType<BrokerListener>().Select(broker => broker.Started));
+        sockets.CloseOffered();
+    }
+
+    [LoggerMessage(188, LogLevel.Information, "upgrade: took over from another process, with {Count} sockets")]
+    private partial void LogTookOver(int count);
+
+    [LoggerMessage(189, LogLevel.Error,
+        "the socket '{Name}' at {Address}, which the service manager has passed, is not used: no listener has this address; "
+        + "correct one of the two")]
+    private partial void LogUnused(string name, string address);
+
+    private sealed class SettlingService(NodePools pools, NodeListeners listeners) : IHostedService
+    {
+        public async Task StartAsync(CancellationToken cancellationToken)
+        {
+            listeners.ReserveAll(); // What cannot be had is known before the first connection is accepted.
+            await Task.WhenAll(pools.All.Select(pool => pool.Settled)).WaitAsync(cancellationToken);
+        }
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}

@@ -1,0 +1,52 @@
+using System.Text.Json.Nodes;
+using LoadBalancer.Pools;
+
+namespace LoadBalancer.Upgrade;
+
+/// <summary>What a process knows beside its configuration, for the one that replaces it. Counters begin anew.</summary>
+internal sealed class HandedState
+{
+    /// <summary>The pools whose backends are configured, or were added by operators.</summary>
+    public List<HandedPool>? Pools { get; set; }
+
+    /// <summary>The last events of the dashboard, as the API shows them.</summary>
+    public JsonArray? Events { get; set; }
+
+    /// <summary>Whether each broker serves or watches, by the name of its listener.</summary>
+    public Dictionary<string, string>? Brokers { get; set; }
+}
+
+/// <summary>A pool.</summary>
+internal sealed class HandedPool
+{
+    /// <summary>Its name.</summary>
+    public string Name { get; set; } = "";
+
+    /// <summary>The key of its sticky sessions; null where it has none. Used where it cannot be stored in a file.</summary>
+    public byte[]? StickyKey { get; set; }
+
+    /// <summary>What the configuration said about its backends.</summary>
+    public List<HandedBackend>? Configured { get; set; }
+
+    /// <summary>Its backends as they are: operators may have changed, added and removed some.</summary>
+    public List<HandedBackend>? Backends { get; set; }
+}
+
+/// <summary>A backend.</summary>
+internal sealed class HandedBackend
+{
+    /// <summary>Its name.</summary>
+    public string Name { get; set; } = "";
+
+    /// <summary>Its address.</summary>
+    public string Address { get; set; } = "";
+
+    /// <summary>Its weight.</summary>
+    public int Weight { get; set; } = 1;
+
+    /// <summary>Its admin state.</summary>
+    public string AdminState { get; set; } = nameof(Pools.AdminState.Ready);
+
+    /// <summary>Its health; null in the configuration.</summary>
+    public KnownHealth? Health { get; set; }
+}
