@@ -70,7 +70,8 @@ public abstract record ListenerOptions
     /// <summary>Whether a listener with these options can only start when one that goes has ended.</summary>
     internal bool MustWaitFor(ListenerOptions gone) =>
         HasWorkers && gone.HasWorkers && Pool.Equals(gone.Pool, StringComparison.OrdinalIgnoreCase)
-        || Addresses.Select(address => address.Port).Intersect(gone.AddressesToItsEnd.Select(address => address.Port)).Any(port => port != 0);
+        || Addresses.Select(address => address.Port)
+            .Intersect(gone.AddressesToItsEnd.Select(address => address.Port)).Any(port => port != 0);
 
     /// <summary>Whether all settings of two records are the same.</summary>
     [UnconditionalSuppressMessage("Trimming", "IL2090", Justification = "the program's own assembly is kept whole (TrimmerRootAssembly)")]
