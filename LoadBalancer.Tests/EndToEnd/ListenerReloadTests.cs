@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Tests.EndToEnd;
 
@@ -87,6 +88,23 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
 
         (await GetAsync(_other)).Should().Be("one");
         await RefusedAsync(_port);
+    }
+
+    [TestCase("*")]
+    [TestCase("0.0.0.0")]
+    [TestCase("localhost")]
+    public async Task Listener_MovedToMoreAddressesAndBack_Serves(string more)
+    {
+        Assume.That(ListenSockets.CanShare, "elsewhere a port that the program has itself is taken");
+        await using var node = await ConfiguredNode.StartRawAsync(Json(Http("web", _port)));
+
+        await node.ApplyAsync(Json(Http("web", _port).Replace("127.0.0.1", more, StringComparison.Ordinal)));
+        (await GetAsync(_port)).Should().Be("one");
+        node.Listener.Address.Should().EndWith($":{_port}");
+
+        await node.ApplyAsync(Json(Http("web", _port)));
+        (await GetAsync(_port)).Should().Be("one");
+        node.Listener.Address.Should().Be($"http://127.0.0.1:{_port}");
     }
 
     [Test]

@@ -52,5 +52,27 @@ internal sealed class ListenSocketsTests
         }
     }
 
+    [TestCase(SocketType.Stream, "127.0.0.1", "::")]
+    [TestCase(SocketType.Stream, "::", "127.0.0.1")]
+    [TestCase(SocketType.Stream, "0.0.0.0", "127.0.0.1")]
+    [TestCase(SocketType.Dgram, "127.0.0.1", "0.0.0.0")]
+    [TestCase(SocketType.Dgram, "::", "::1")]
+    public void Open_PortThatAnOwnSocketHas_IsForThisProgramAlone(SocketType type, string before, string now)
+    {
+        Assume.That(ListenSockets.CanShare, "elsewhere a port that the program has itself is taken");
+        using var sockets = new ListenSockets();
+        var port = ReservedPorts.Next();
+        using var one = sockets.Open(type, new IPEndPoint(IPAddress.Parse(before), port));
+
+        sockets.Reserve(type, new IPEndPoint(IPAddress.Parse(now), port));
+        using var other = sockets.Open(type, new IPEndPoint(IPAddress.Parse(now), port));
+
+        other.Address.Should().Be(new IPEndPoint(IPAddress.Parse(now), port));
+        foreach (var address in new[] { one.Address, other.Address })
+        {
+            FluentActions.Invoking(() => ListenSocket.Bind(type, address)).Should().Throw<SocketException>("another program is refused");
+        }
+    }
+
     private static ConnectionLimit NewLimit() => new("l", null, TimeProvider.System, NullLogger<ConnectionLimit>.Instance);
 }

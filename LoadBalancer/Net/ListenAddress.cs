@@ -21,8 +21,11 @@ internal static class ListenAddress
     };
 
     /// <summary>Makes a socket of TCP or UDP that is bound to an address; bound to <c>::</c> it takes IPv4 too.</summary>
+    /// <param name="type">Stream for TCP, Dgram for UDP.</param>
+    /// <param name="address">The address.</param>
+    /// <param name="prepare">What is done with the socket before; null for nothing.</param>
     /// <exception cref="SocketException">The address cannot be had; <see cref="WhyNot"/> says why in words.</exception>
-    public static Socket Bind(SocketType type, IPEndPoint address)
+    public static Socket Bind(SocketType type, IPEndPoint address, Action<Socket>? prepare = null)
     {
         var socket = new Socket(address.AddressFamily, type, type == SocketType.Stream ? ProtocolType.Tcp : ProtocolType.Udp);
         try
@@ -35,6 +38,7 @@ internal static class ListenAddress
             {
                 socket.DualMode = true;
             }
+            prepare?.Invoke(socket);
             socket.Bind(address);
             return socket;
         }

@@ -37,11 +37,17 @@ internal sealed class ListenSocket : IDisposable
     /// <summary>Called when it is disposed of.</summary>
     public Action<ListenSocket>? Closed { get; set; }
 
+    /// <summary>On Linux: lets others be bound to a part of its addresses, or to more, while it is open, or no longer.</summary>
+    public void SharePort(bool isShared) => SetReusePort(Socket, isShared);
+
     /// <summary>Binds a new one. One of TCP listens then.</summary>
+    /// <param name="type">Stream for TCP, Dgram for UDP.</param>
+    /// <param name="address">The address.</param>
+    /// <param name="sharesPort">Whether it may be one that <see cref="SharePort"/> is for.</param>
     /// <exception cref="SocketException">The address cannot be had.</exception>
-    public static ListenSocket Bind(SocketType type, IPEndPoint address)
+    public static ListenSocket Bind(SocketType type, IPEndPoint address, bool sharesPort = false)
     {
-        var socket = ListenAddress.Bind(type, address);
+        var socket = ListenAddress.Bind(type, address, sharesPort ? created => SetReusePort(created, true) : null);
         try
         {
             if (type == SocketType.Stream)
@@ -60,6 +66,10 @@ internal sealed class ListenSocket : IDisposable
     /// <summary>Binds a new one of TCP, which listens.</summary>
     /// <exception cref="SocketException">The address cannot be had.</exception>
     public static ListenSocket BindTcp(IPEndPoint address) => Bind(SocketType.Stream, address);
+
+    /// <summary>Whether its addresses are a part of those of another one, or the other way round: one of the two has all.</summary>
+    public bool Overlaps(SocketType type, IPEndPoint address) =>
+        Type == type && Address.Port == address.Port && address.Port != 0 && !Address.Equals(address) && (IsAny(Address) || IsAny(address));
 
     /// <summary>Whether it is the socket for an address. None is for port 0, which is a new port each time.</summary>
     public bool IsFor(SocketType type, IPEndPoint address) => Type == type && Address.Equals(address);
@@ -89,5 +99,15 @@ internal sealed class ListenSocket : IDisposable
             _ = Libc.Control(Socket.SafeHandle, Libc.SetFlags, 0);
         }
         Socket.Dispose();
+    }
+
+    private static bool IsAny(IPEndPoint address) =>
+        address.Address.Equals(IPAddress.Any) || address.Address.Equals(IPAddress.IPv6Any);
+
+    private static void SetReusePort(Socket socket, bool isShared)
+    {
+        const int SocketLevel = 1; // SOL_SOCKET and SO_REUSEPORT of Linux, socket(7); the framework has no name for the second.
+        const int ReusePort = 15;
+        socket.SetRawSocketOption(SocketLevel, ReusePort, BitConverter.GetBytes(isShared ? 1 : 0));
     }
 }

@@ -40,7 +40,7 @@ internal sealed class ListenSockets : IDisposable
         {
             var socket = _offered.Find(offered => offered.IsFor(type, address));
             _ = socket is not null && _offered.Remove(socket);
-            socket ??= ListenSocket.Bind(type, address);
+            socket ??= BindNeedsLock(type, address);
             socket.Closed = Forget;
             _open.Add(socket);
             return socket;
@@ -65,7 +65,7 @@ internal sealed class ListenSockets : IDisposable
             }
             if (_open.Find(open => open.IsFor(type, address)) is not { } existing)
             {
-                var socket = ListenSocket.Bind(type, address);
+                var socket = BindNeedsLock(type, address);
                 if (isTrial)
                 {
                     socket.Dispose();
@@ -106,6 +106,28 @@ internal sealed class ListenSockets : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => CloseOffered();
+
+    // The same port at more or fewer addresses: no two listeners have that, so the other socket is of one that goes. Two sockets can only
+    // have it where both agree, which they do for this moment alone: other programs are refused as before.
+    private ListenSocket BindNeedsLock(SocketType type, IPEndPoint address)
+    {
+        var others = CanShare ? _open.Concat(_offered).Where(other => other.Overlaps(type, address)).ToList() : [];
+        if (others.Count == 0)
+        {
+            return ListenSocket.Bind(type, address);
+        }
+        others.ForEach(other => other.SharePort(true));
+        try
+        {
+            var socket = ListenSocket.Bind(type, address, sharesPort: true);
+            socket.SharePort(false);
+            return socket;
+        }
+        finally
+        {
+            others.ForEach(other => other.SharePort(false));
+        }
+    }
 
     private void Forget(ListenSocket socket)
     {
