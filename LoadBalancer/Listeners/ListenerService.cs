@@ -80,13 +80,14 @@ public sealed partial class ListenerService(
     {
         _isRunning = false;
         LogStopping(InFlight() is { } work ? $"waiting {longestStop().TotalSeconds:0.#} s at most for {work}" : "nothing is in flight");
+        // What is cut is said first, and then it is cut.
         using var cut = cancellationToken.Register(() =>
         {
             LogCutOff(InFlight() ?? "idle connections");
             _cut.Cancel();
         });
         var started = listeners().Except(_waiting.Keys);
-        var stop = Task.WhenAll([.. started.Select(one => one.StopAsync(cancellationToken)), .. _leaving.Values]);
+        var stop = Task.WhenAll([.. started.Select(one => one.StopAsync(_cut.Token)), .. _leaving.Values]);
         while (true)
         {
             using var woken = new CancellationTokenSource();
@@ -139,8 +140,13 @@ public sealed partial class ListenerService(
             await Task.Delay(lastRequests, time, _cut.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             using var longest = new CancellationTokenSource(longestStop(), time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(longest.Token, _cut.Token);
-            using var cut = either.Token.Register(() => LogCutOffAt(old.Name, inFlight(old) ?? "idle connections"));
-            await old.StopAsync(either.Token);
+            using var stop = new CancellationTokenSource();
+            using var cut = either.Token.Register(() =>
+            {
+                LogCutOffAt(old.Name, inFlight(old) ?? "idle connections"); // before the listener cuts it off
+                stop.Cancel();
+            });
+            await old.StopAsync(stop.Token);
             LogEnded(old.Name);
         }
     }
