@@ -81,7 +81,8 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
         await using var worker = new ReplySocket();
         worker.Connect(new IPEndPoint(IPAddress.Loopback, _broker + 1));
         using var stop = new CancellationTokenSource();
-        var working = AnswerAsync(worker, stop.Token);
+        using var stopWorking = new CancellationTokenSource();
+        var working = AnswerAsync(worker, stopWorking.Token);
         var checks = 0;
         await using var health = new SubscribeSocket(ZmtpSocketType.Sub) { Received = (_, _) => Interlocked.Increment(ref checks) };
         health.Subscribe(PeerMessages.HealthCheckTopic);
@@ -109,6 +110,7 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
         await Eventually.BeTrueAsync(() => checks > seen, "HCHECK goes on");
         await stop.CancelAsync();
         await asking;
+        await stopWorking.CancelAsync();
         await working.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 

@@ -45,6 +45,7 @@ internal sealed class SendQueue : IDisposable
     private bool _isDue; // Flush will be called
     private bool _isClosed;
     private TaskCompletionSource? _drained;
+    private Action? _whenSent;
     private ITimer? _stall; // used by the sending thread only
 
     /// <summary>Makes the queue of a connection.</summary>
@@ -158,6 +159,23 @@ internal sealed class SendQueue : IDisposable
         }
     }
 
+    /// <summary>
+    /// Calls this when all has been sent: at once, or on the thread that has sent the last byte, so that nothing comes in between. Not
+    /// called where it cannot be sent.
+    /// </summary>
+    public void WhenSent(Action action)
+    {
+        lock (_gate)
+        {
+            if (!_isClosed && (_unsent > 0 || _isSending))
+            {
+                _whenSent = action;
+                return;
+            }
+        }
+        action();
+    }
+
     /// <summary>Drops unsent bytes, and sends nothing more.</summary>
     public void Dispose() => TryClose();
 
@@ -180,6 +198,7 @@ internal sealed class SendQueue : IDisposable
     private bool TryBegin(out Buffer buffer)
     {
         TaskCompletionSource? drained;
+        Action? whenSent;
         long held;
         lock (_gate)
         {
@@ -194,10 +213,12 @@ internal sealed class SendQueue : IDisposable
                 return true;
             }
             (drained, _drained) = (_drained, null);
+            (whenSent, _whenSent) = (_whenSent, null);
             (_full, _isHeldUp) = (null, false);
             (held, _held) = (_held, 0);
         }
         GiveBack(held);
+        whenSent?.Invoke();
         drained?.SetResult();
         return false;
     }

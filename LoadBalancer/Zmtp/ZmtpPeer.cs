@@ -251,10 +251,11 @@ public sealed class ZmtpPeer
 
     private async Task EndAsync()
     {
+        // The end follows the last answer at once: a REQ that has read the answer, but not the end, would send its next request here.
+        _queue.WhenSent(() => BackgroundTask.Run(
+            _connection.EndSendingAsync().AsTask(), _socket.Logger, "ending the connection of a ZeroMQ peer"));
         try
         {
-            await _queue.DrainAsync();
-            await _connection.EndSendingAsync();
             await Ended.WaitAsync(LongestEnd, _socket.Time);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or TimeoutException)
