@@ -79,15 +79,15 @@ public sealed partial class ListenerService(
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         _isRunning = false;
-        LogStopping(InFlight() is { } work ? $"waiting {longestStop().TotalSeconds:0.#} s at most for {work}" : "nothing is in flight");
-        // What is cut is said first, and then it is cut.
+        var waits = InFlight() is { } work ? $"waiting {longestStop().TotalSeconds:0.#} s at most for {work}" : "nothing is in flight";
+        var started = listeners().Except(_waiting.Keys);
+        var stop = Task.WhenAll([.. started.Select(one => one.StopAsync(_cut.Token)), .. _leaving.Values]);
+        LogStopping(waits); // what holds now
         using var cut = cancellationToken.Register(() =>
         {
             LogCutOff(InFlight() ?? "idle connections");
             _cut.Cancel();
         });
-        var started = listeners().Except(_waiting.Keys);
-        var stop = Task.WhenAll([.. started.Select(one => one.StopAsync(_cut.Token)), .. _leaving.Values]);
         while (true)
         {
             using var woken = new CancellationTokenSource();
