@@ -197,6 +197,22 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Port_OfManagementTakenAtOneOfItsAddresses_NothingIsApplied()
+    {
+        Assume.That(Socket.OSSupportsIPv6, "localhost is one address only");
+        await using var node = await ConfiguredNode.StartRawAsync(Json(Http("web", _port)));
+        using var taken = new TcpListener(IPAddress.IPv6Loopback, _other);
+        taken.Start();
+
+        var apply = () => node.ApplyAsync(Json(Http("web", _port)).Replace(
+            "\"Listeners\"", $"\"Management\": {{ \"Address\": \"http://localhost:{_other}\" }}, \"Listeners\"", StringComparison.Ordinal));
+
+        (await apply.Should().ThrowAsync<LoadBalancer.Diagnostics.StartException>()).WithMessage(
+            $"management: cannot listen on http://localhost:{_other}: the port is taken by another program");
+        await RefusedAsync(_other); // over IPv4
+    }
+
+    [Test]
     public async Task AccessLog_Changed_GetsTheLinesThatFollow()
     {
         using var directory = new TemporaryDirectory();

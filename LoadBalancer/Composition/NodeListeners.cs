@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using LoadBalancer.Broker;
 using LoadBalancer.Configuration.Options;
@@ -233,22 +232,13 @@ internal sealed class NodeListeners : IDisposable
     {
         foreach (var address in wanted.Addresses)
         {
-            var isFirst = true;
-            foreach (var ip in ListenAddress.Resolve(address.Host))
+            try
             {
-                try
-                {
-                    _parts.Sockets.Reserve(SocketType.Stream, new IPEndPoint(ip, address.Port), isTrial: wanted is BrokerListenerOptions);
-                }
-                catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressNotAvailable && !isFirst)
-                {
-                    // The machine supports IPv6, but it is switched off.
-                }
-                catch (SocketException e)
-                {
-                    throw new StartException($"listener '{name}': cannot listen on {address}: {ListenAddress.WhyNot(e)}", e);
-                }
-                isFirst = false;
+                _parts.Sockets.Reserve(address, isTrial: wanted is BrokerListenerOptions);
+            }
+            catch (SocketException e)
+            {
+                throw new StartException($"listener '{name}': cannot listen on {address}: {ListenAddress.WhyNot(e)}", e);
             }
         }
     }

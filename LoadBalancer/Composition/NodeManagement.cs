@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -48,8 +47,7 @@ internal sealed partial class NodeManagement(
         {
             if (_isRunning)
             {
-                ListenAddress.Resolve(wanted.Address.Host).Take(1).ToList()
-                    .ForEach(ip => sockets.Reserve(SocketType.Stream, new IPEndPoint(ip, wanted.Address.Port)));
+                sockets.Reserve(wanted.Address);
             }
         }
         catch (SocketException e)

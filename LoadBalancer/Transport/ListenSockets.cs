@@ -47,6 +47,25 @@ internal sealed class ListenSockets : IDisposable
         }
     }
 
+    /// <summary>The same as the other method, for all IP addresses of TCP that a listener's address means.</summary>
+    /// <exception cref="SocketException">One of them cannot be had; those before it may be reserved.</exception>
+    public void Reserve(EndpointAddress address, bool isTrial = false)
+    {
+        var isFirst = true;
+        foreach (var ip in ListenAddress.Resolve(address.Host))
+        {
+            try
+            {
+                Reserve(SocketType.Stream, new IPEndPoint(ip, address.Port), isTrial);
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressNotAvailable && !isFirst)
+            {
+                // The machine supports IPv6, but it is switched off.
+            }
+            isFirst = false;
+        }
+    }
+
     /// <summary>
     /// Makes sure that <see cref="Open"/> will succeed for an address: keeps the socket of the listener that has it now, which may be
     /// closed meanwhile, or binds a new one. Connections wait in the socket until they are accepted.
