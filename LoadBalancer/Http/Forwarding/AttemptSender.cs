@@ -87,7 +87,7 @@ internal sealed partial class AttemptSender(
         var second = SendAsync(context, otherLease, null, isPeerTrusted, routed, secondSuperseded.Token).AsTask();
         var isFirst = await Task.WhenAny(first, second) == first;
         var (faster, slower) = isFirst ? (first, second) : (second, first);
-        if (faster is { IsCompletedSuccessfully: true, Result.Exchange: null })
+        if (faster.IsCompletedSuccessfully && (await faster).Exchange is null)
         {
             return await slower; // Whatever its result.
         }
