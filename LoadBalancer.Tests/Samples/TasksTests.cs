@@ -1,7 +1,7 @@
-using Win32Exception = System.ComponentModel.Win32Exception;
 using System.Diagnostics;
 using LoadBalancer.Tests.EndToEnd;
 using LoadBalancer.Tests.Support;
+using Win32Exception = System.ComponentModel.Win32Exception;
 
 namespace LoadBalancer.Tests.Samples;
 
