@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Counts what clients lose while the proxy that serves them is replaced: nginx by USR2, HAProxy by -x and -sf, this load balancer by
-# `upgrade`, by a restart, and by a reload in which each listener takes the address of another one. Prints a Markdown table of requests and
-# failures; a request that gets no answer, a connection that is refused, and one that is reset each count as a failure.
+# `upgrade`, by a reload in which each listener takes the address of another one, and by a restart with and without a service manager that
+# keeps the sockets. Prints a Markdown table of requests and failures; a request that gets no answer, a connection that is refused, and one
+# that is reset each count as a failure.
 #
 #   bench/replace.sh [--seconds S] [--replacements N] [KIND...]
 #   kinds: new keep-alive https h2 tcp
@@ -15,7 +16,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --seconds) seconds=$2; shift 2 ;;
     --replacements) replacements=$2; shift 2 ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) kinds+=("$1"); shift ;;
   esac
 done
@@ -193,6 +194,12 @@ replace_upgrade() {
   ours_pid=$(sed -n 's/.*"process":\([0-9]*\).*/\1/p' <<< "$answer")
 }
 replace_restart() { stop_ours; start_ours; }
+start_held() {
+  /usr/bin/python3 hold_sockets.py "$plain" "$secure" "$tcp" -- dotnet "$binary" --config "$work/ours.json" < /dev/null >> "$work/ours.log" 2>&1 &
+  ours_pid=$!
+}
+stop_held() { stop_ours; }
+replace_held() { kill -HUP "$ours_pid"; sleep 1.5; } # it ends within a second or two
 replace_reload() {
   if [ "$swapped" = 0 ]; then write_ours 1 0; else write_ours 0 1; fi
   curl -fsS -o /dev/null -X POST "http://127.0.0.1:$management/api/reload"
@@ -255,5 +262,6 @@ printf '| --- |'; printf ' ---: |%.0s' "${kinds[@]}"; echo
 row "nginx: USR2, then QUIT" nginx nginx
 row "HAProxy: \`-x\`, \`-sf\`" haproxy haproxy
 row "LoadBalancer: \`upgrade\`" ours upgrade
+row "LoadBalancer: restart, sockets kept by systemd" held held
 row "LoadBalancer: reload, listeners exchange their addresses" ours reload
 row "LoadBalancer: restart" ours restart

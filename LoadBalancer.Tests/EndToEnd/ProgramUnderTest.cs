@@ -17,7 +17,9 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     /// <summary>Ctrl+C.</summary>
     public const int SigInt = 2;
 
-    private const int SigTerm = 15;
+    /// <summary>The signal that stops a program.</summary>
+    public const int SigTerm = 15;
+
     private const string FileVariable = "LOADBALANCER_PROGRAM";
 
     private readonly Process _process;
@@ -130,7 +132,10 @@ internal sealed partial class ProgramUnderTest : IAsyncDisposable
     public void BeginTerminate() => Kill(_process.Id, SigTerm).Should().Be(0);
 
     /// <summary>Sends the program a signal.</summary>
-    public void Signal(int number) => Kill(_process.Id, number).Should().Be(0);
+    public void Signal(int number) => Signal(_process.Id, number);
+
+    /// <summary>Sends a signal to any process of the test.</summary>
+    public static void Signal(int process, int number) => Kill(process, number).Should().Be(0);
 
     /// <summary>Waits until the program has ended by itself.</summary>
     public async Task<int> EndAsync()

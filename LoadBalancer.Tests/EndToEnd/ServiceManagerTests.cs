@@ -86,10 +86,20 @@ internal sealed class ServiceManagerTests : IDisposable
             answer.Should().Be("hello");
             await Eventually.BeTrueAsync(() => Text().Contains($"the socket 'spare' at 127.0.0.1:{spare}", StringComparison.Ordinal),
                 "it says that no listener has the other one");
+
+            using var kept = await RawPeer.ConnectAsync(_web);
+            await kept.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            (await kept.ReadResponseAsync()).Should().NotContain("Connection: close");
+            ProgramUnderTest.Signal(service.Id, ProgramUnderTest.SigTerm);
+            await Eventually.BeTrueAsync(() => Text().Contains("the sockets of the service manager", StringComparison.Ordinal), "it stops");
+            await kept.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            (await kept.ReadToEndAsync()).Should().StartWith("HTTP/1.1 200 ").And.Contain("Connection: close", "it is the last answer");
+            await service.WaitForExitAsync();
+            service.ExitCode.Should().Be(0);
         }
         finally
         {
-            service.Kill(); // It has become the load balancer.
+            service.Kill(); // Where it has not ended. It has become the load balancer.
         }
 
         void Add(string? line)

@@ -234,6 +234,16 @@ internal sealed partial class Node : IHost
         return _host.StartAsync(cancellationToken);
     }
 
+    /// <summary>Whether the service manager keeps the sockets open after the end of this process.</summary>
+    public bool AreSocketsKept => _handover.AreSocketsKept;
+
+    /// <summary>Accepts nothing more, and tells clients with their next answer that their connections end.</summary>
+    public async Task LeaveAsync()
+    {
+        await _handover.LeaveAsync();
+        LogLeft();
+    }
+
     /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken = default) => _host.StopAsync(cancellationToken);
 
@@ -311,6 +321,10 @@ internal sealed partial class Node : IHost
         _parts.Push(part);
         return part;
     }
+
+    [LoggerMessage(191, LogLevel.Information,
+        "stopping: new connections wait in the sockets of the service manager; for one second each answer is the last of its connection")]
+    private partial void LogLeft();
 
     [LoggerMessage(26, LogLevel.Information,
         "LoadBalancer {Version}: configuration {File}; listeners {Listeners}; pools {Pools}; management {Management}")]

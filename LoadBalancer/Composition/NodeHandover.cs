@@ -26,10 +26,16 @@ internal sealed partial class NodeHandover(
     {
         Pools = pools.HandOver(),
         Events = events.Log(),
+        AreSocketsKept = start.AreSocketsKept,
         Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
     });
 
-    /// <summary>Accepts nothing more, and applies no more changes: another process serves. What was accepted goes on.</summary>
+    /// <summary>Whether connections that come after the end of this process wait for the next one.</summary>
+    public bool AreSocketsKept => start.AreSocketsKept;
+
+    /// <summary>
+    /// Accepts nothing more, and applies no more changes: another process serves, or soon will. What was accepted goes on.
+    /// </summary>
     public async Task LeaveAsync()
     {
         await (reloader?.StopAsync(CancellationToken.None) ?? Task.CompletedTask);

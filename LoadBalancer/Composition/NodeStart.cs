@@ -20,6 +20,11 @@ internal sealed record NodeStart
     /// <summary>What the process that this one replaces knew; null where it replaces none.</summary>
     public HandedState? State { get; init; }
 
+    /// <summary>
+    /// Whether the service manager keeps sockets open when this process ends: connections wait there for the next one.
+    /// </summary>
+    public bool AreSocketsKept => Names.Count > 0 || State?.AreSocketsKept == true;
+
     /// <summary>Completes when that process accepts nothing more; null where this one replaces none.</summary>
     public Lazy<Task>? PredecessorLeaves { get; init; }
 

@@ -12,6 +12,9 @@ internal sealed class HandedState
     /// <summary>The last events of the dashboard, as the API shows them.</summary>
     public JsonArray? Events { get; set; }
 
+    /// <summary>Whether the service manager keeps the sockets open.</summary>
+    public bool AreSocketsKept { get; set; }
+
     /// <summary>Whether each broker serves or watches, by the name of its listener.</summary>
     public Dictionary<string, string>? Brokers { get; set; }
 }
