@@ -195,7 +195,8 @@ replace_upgrade() {
 }
 replace_restart() { stop_ours; start_ours; }
 start_held() {
-  /usr/bin/python3 hold_sockets.py "$plain" "$secure" "$tcp" -- dotnet "$binary" --config "$work/ours.json" < /dev/null >> "$work/ours.log" 2>&1 &
+  /usr/bin/python3 hold_sockets.py "$plain" "$secure" "$tcp" -- dotnet "$binary" --config "$work/ours.json" \
+    < /dev/null >> "$work/ours.log" 2>&1 &
   ours_pid=$!
 }
 stop_held() { stop_ours; }
