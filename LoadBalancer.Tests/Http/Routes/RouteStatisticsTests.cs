@@ -47,7 +47,8 @@ internal sealed class RouteStatisticsTests
         string Configuration(string route) => $$"""
             { "LoadBalancer": {
                 "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web", "Routes": [ {{route}} ] } },
-                "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:1" } } } } } }
+                "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:1" } } } },
+                "Management": { "Address": "http://127.0.0.1:0" } } }
             """;
         await node.GetAsync("/api");
         await node.GetAsync("/own");
