@@ -76,6 +76,23 @@ internal sealed class NodeApplyTests : IDisposable
     }
 
     [Test]
+    public async Task Apply_TcpListenerComesAndGoes_PoolIsRelayedMeanwhile()
+    {
+        var before = Options("web", PoolOf("tcp"));
+        before = before with { Pools = new Dictionary<string, PoolOptions>(before.Pools, StringComparer.OrdinalIgnoreCase) };
+        var tcp = new TcpListenerOptions { Address = Local("tcp"), Pool = "WEB" }; // names do not differ in case
+        var node = Build(before);
+        var pool = node.Pools.Find("web")!;
+        pool.IsRelayed.Should().BeFalse();
+
+        await node.ApplyAsync(before with { Listeners = Add(before.Listeners, "relay", tcp) });
+        pool.IsRelayed.Should().BeTrue();
+
+        await node.ApplyAsync(before);
+        pool.IsRelayed.Should().BeFalse();
+    }
+
+    [Test]
     public async Task Apply_PoolWithHeartbeatsIsRenamed_BackendsStayAsTheyWere()
     {
         var backends = PoolOf("http", "alive", "silent").Backends.ToDictionary(

@@ -141,7 +141,8 @@ internal sealed class NodeListeners : IDisposable
         _planned = [];
         foreach (var pool in _parts.Pools.All)
         {
-            pool.IsRelayed = _all.Any(entry => entry.Options is TcpListenerOptions && entry.Options.PoolNames.Contains(pool.Name));
+            pool.IsRelayed = _all.Any(entry =>
+                entry.Options is TcpListenerOptions && entry.Options.Pool.Equals(pool.Name, StringComparison.OrdinalIgnoreCase));
             pool.IsJoinedByWorkers = _all.Any(entry =>
                 entry.Options.HasWorkers && entry.Options.Pool.Equals(pool.Name, StringComparison.OrdinalIgnoreCase));
         }
