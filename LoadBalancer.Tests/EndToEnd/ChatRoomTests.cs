@@ -59,6 +59,8 @@ internal sealed class ChatRoomTests : IDisposable
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Ld_BothSidesComeAndFallSilent_EachIsRelayedToTheOtherOrToldSo()
     {
         await using var logic = new Backend("logic", _ports[1]);

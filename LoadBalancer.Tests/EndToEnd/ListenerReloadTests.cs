@@ -67,6 +67,7 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
         await using var node = await ConfiguredNode.StartRawAsync(
             Json($"{Http("web", _port)}, {Http("gone", _other, "\"HttpVersion\": \"2\",")}"));
         using var peer = await Http2Peer.ConnectAsync(_other);
+        (await peer.NextFrameAsync()).Should().NotBeNull("the connection was accepted, and SETTINGS came");
 
         await node.ApplyAsync(Json(Http("web", _port)));
 

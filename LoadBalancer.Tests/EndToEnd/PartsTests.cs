@@ -16,6 +16,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// of time, is missing in an artefact of packaging/build.sh alone (LOADBALANCER_PROGRAM).
 /// </summary>
 [Category("Program")]
+[Explicit("takes long; .ci/run runs it")]
 [Platform("Linux")]
 [Parallelizable] // It mostly waits for other programs.
 internal sealed class PartsTests

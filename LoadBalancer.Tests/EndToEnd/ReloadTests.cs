@@ -187,6 +187,8 @@ internal sealed class ReloadTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Load_WhileTheFileIsRewrittenAllTheTime_LosesNoRequest()
     {
         await using var node = await ConfiguredNode.StartAsync(Pool($"{Backend("b1", _one)}, {Backend("b2", _two)}"));

@@ -83,6 +83,7 @@ internal sealed class WorkersReloadTests
         await again.SendAsync($"TASK_RESULT|{await again.ReadTaskAsync()}|too");
         (await later.ReadAsync()).Should().Be("RESULT|b|too");
         await node.Log.SaysAsync("'jobs' was removed or replaced: it has ended");
+        await node.Log.SaysAsync("'renamed' listens on");
         var log = node.Log.Lines.ToList();
         log.FindIndex(line => line.Contains("'renamed' listens on", StringComparison.Ordinal)).Should().BeGreaterThan(
             log.FindIndex(line => line.Contains("'jobs' was removed or replaced: it has ended", StringComparison.Ordinal)),

@@ -40,6 +40,8 @@ internal sealed class StoreTests : IAsyncDisposable
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Buy_HundredBuyersOfTheLastTenInPostgres_TenBuy()
     {
         await using var postgres = await PostgresCluster.StartAsync();

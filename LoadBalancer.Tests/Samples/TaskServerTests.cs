@@ -53,6 +53,8 @@ internal sealed class TaskServerTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Post_ServerIsKilledAgainAndAgain_FileIsWholeAndWhatWasAcknowledgedIsThere()
     {
         // Big enough for a write to take longer than everything else.
