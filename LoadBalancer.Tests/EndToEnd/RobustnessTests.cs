@@ -88,6 +88,8 @@ internal sealed class RobustnessTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Slowloris_TwoHundredConnections_AreCutAndHurtNobody()
     {
         await StartAsync();
@@ -122,6 +124,8 @@ internal sealed class RobustnessTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Flood_MalformedRequests_ReachNoBackendAndHurtNobody()
     {
         await StartAsync();
@@ -173,6 +177,8 @@ internal sealed class RobustnessTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Clients_ResetInTheMiddleOfEverything_LeaveNothingBehindAndNobodyToBlame()
     {
         await StartAsync();

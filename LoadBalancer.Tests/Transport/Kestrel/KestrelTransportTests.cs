@@ -270,9 +270,11 @@ internal sealed class KestrelTransportTests(string transport)
         output.UnflushedBytes.Should().Be(expected.Length);
         await output.FlushAsync();
         output.UnflushedBytes.Should().Be(0);
-        await server.DisposeAsync();
+        var closing = server.DisposeAsync().AsTask(); // waits for the client's end
 
         (await ReadToEndAsync(client)).Should().Be(expected.ToString());
+        client.Dispose();
+        await closing;
     }
 
     [Test]
