@@ -10,9 +10,6 @@ namespace LoadBalancer;
 /// <summary>The way in: reads the command line and runs a node until it is told to stop, or another process has taken its place.</summary>
 internal static class Program
 {
-    // A client of the process that ends may have sent a request before it learned that its connection ends.
-    private static readonly TimeSpan LastRequests = TimeSpan.FromSeconds(1);
-
     private static async Task<int> Main(string[] args)
     {
         // Socket completions run on the thread that polled them instead of being queued to another: the largest single gain there
@@ -49,16 +46,7 @@ internal static class Program
             await (predecessor?.ReportReadyAsync() ?? Task.CompletedTask);
             await Task.WhenAny(
                 node.Replaced, Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, lifetime.ApplicationStopping));
-            var isReplaced = node.Replaced.IsCompleted;
-            if (!isReplaced && node.AreSocketsKept)
-            {
-                await node.LeaveAsync();
-            }
-            if (isReplaced || node.AreSocketsKept)
-            {
-                await Task.Delay(LastRequests, TimeProvider.System, isReplaced ? lifetime.ApplicationStopping : signals.Now)
-                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
+            await node.LeaveAsync(signals.Now);
             await node.StopAsync(signals.Now);
         }
         catch (OperationCanceledException)

@@ -158,24 +158,19 @@ replace_nginx() {
   sleep 0.3 # until its workers accept
   kill -QUIT "$old"
 }
-stop_nginx() {
-  [ -s "$work/nginx.pid" ] || return 0
+stop_by() { # FILE: ends the process whose number is in it
+  [ -s "$1" ] || return 0
   local one
-  one=$(cat "$work/nginx.pid")
+  one=$(cat "$1")
   kill "$one" 2> /dev/null || true
   gone "$one"
+  rm -f "$1"
 }
+stop_nginx() { stop_by "$work/nginx.pid"; }
 
 start_haproxy() { haproxy -D -W -f "$work/haproxy.conf" -p "$work/haproxy.pid" > "$work/haproxy.log" 2>&1; }
 replace_haproxy() { kill -USR2 "$(cat "$work/haproxy.pid")"; sleep 0.3; } # its master starts a process with -x and -sf
-stop_haproxy() {
-  [ -s "$work/haproxy.pid" ] || return 0
-  local one
-  one=$(cat "$work/haproxy.pid")
-  kill "$one" 2> /dev/null || true
-  gone "$one"
-  rm -f "$work/haproxy.pid"
-}
+stop_haproxy() { stop_by "$work/haproxy.pid"; }
 
 ours() { dotnet "$binary" "$@" --management "http://127.0.0.1:$management"; }
 start_ours() {

@@ -41,7 +41,7 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
 
         await node.ApplyAsync(Json(Http("web", _port), slow.Address));
 
-        await RefusedAsync(_other);
+        await RawPeer.RefusedAsync(_other);
         answer.SetResult();
         (await get).Should().Be("slow");
         node.Listeners.Should().ContainSingle();
@@ -88,7 +88,7 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
         await node.ApplyAsync(Json(Http("web", _other)));
 
         (await GetAsync(_other)).Should().Be("one");
-        await RefusedAsync(_port);
+        await RawPeer.RefusedAsync(_port);
     }
 
     [TestCase("*")]
@@ -193,7 +193,7 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
         (await apply.Should().ThrowAsync<LoadBalancer.Diagnostics.StartException>()).WithMessage(
             $"listener 'more': cannot listen on http://127.0.0.1:{_other}: the port is taken by another program");
         (await GetAsync(_port)).Should().Be("one");
-        await RefusedAsync(free);
+        await RawPeer.RefusedAsync(free);
         node.Listeners.Should().ContainSingle();
     }
 
@@ -210,7 +210,7 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
 
         (await apply.Should().ThrowAsync<LoadBalancer.Diagnostics.StartException>()).WithMessage(
             $"management: cannot listen on http://localhost:{_other}: the port is taken by another program");
-        await RefusedAsync(_other); // over IPv4
+        await RawPeer.RefusedAsync(_other); // over IPv4
     }
 
     [Test]
@@ -243,11 +243,11 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
         (await GetAsync(_other, "/api/pools")).Should().Contain("b1");
 
         await node.ApplyAsync(With($"\"Management\": {{ \"Address\": \"http://127.0.0.1:{third}\", \"Token\": \"abc\" }},"));
-        await RefusedAsync(_other);
+        await RawPeer.RefusedAsync(_other);
         (await GetAsync(third, "/api/node")).Should().Contain("the token is missing or wrong");
 
         await node.ApplyAsync(With(""));
-        await RefusedAsync(third);
+        await RawPeer.RefusedAsync(third);
     }
 
     private static async Task<string> GetAsync(int port, string path = "/")
@@ -255,21 +255,6 @@ internal sealed class ListenerReloadTests : IAsyncDisposable
         var answer = await RawPeer.ExchangeAsync(port, $"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         return answer[(answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
     }
-
-    private static async Task RefusedAsync(int port) => await Eventually.BeTrueAsync(
-        async () =>
-        {
-            try
-            {
-                using var peer = await RawPeer.ConnectAsync(port);
-                return false;
-            }
-            catch (SocketException)
-            {
-                return true;
-            }
-        },
-        "nobody listens there");
 
     private string Json(string listeners, string? backend = null, string scheme = "http") =>
         $"{{ \"LoadBalancer\": {{ {Listeners(listeners)}, {Pools(backend ?? _backend.Address, scheme)} }} }}";

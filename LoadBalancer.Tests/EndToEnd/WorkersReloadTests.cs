@@ -19,11 +19,8 @@ internal sealed class WorkersReloadTests
         var (clients, workers) = (ReservedPorts.Next(), ReservedPorts.Next());
         await using var node = await ConfiguredNode.StartRawAsync(Tasks(_port, _other));
         using var worker = await LinePeer.ConnectAsync(_other);
-        await worker.SendAsync("REGISTER|w|1");
-        await worker.ReadAsync();
         using var client = await LinePeer.ConnectAsync(_port);
-        await client.SendAsync("TASK|a|1");
-        var task = await worker.ReadTaskAsync();
+        var task = await GiveTaskAsync(client, worker);
 
         await node.ApplyAsync(Tasks(clients, workers));
         await worker.SendAsync($"TASK_RESULT|{task}|done");
@@ -37,7 +34,7 @@ internal sealed class WorkersReloadTests
         await later.SendAsync("TASK|b|2");
         await again.SendAsync($"TASK_RESULT|{await again.ReadTaskAsync()}|too");
         (await later.ReadAsync()).Should().Be("RESULT|b|too");
-        await RefusedAsync(_port);
+        await RawPeer.RefusedAsync(_port);
     }
 
     [Test]
@@ -56,7 +53,7 @@ internal sealed class WorkersReloadTests
         var answer = client.RequestAsync(ZmtpMessage.Of("client", "LIST"));
         (await worker.ReceiveAsync()).Reply(ZmtpMessage.Of("done"));
         (await answer).ToString().Should().Be("done");
-        await RefusedAsync(ports);
+        await RawPeer.RefusedAsync(ports);
     }
 
     [Test]
@@ -64,11 +61,8 @@ internal sealed class WorkersReloadTests
     {
         await using var node = await ConfiguredNode.StartRawAsync(Tasks(_port, _other));
         using var worker = await LinePeer.ConnectAsync(_other);
-        await worker.SendAsync("REGISTER|w|1");
-        await worker.ReadAsync();
         using var client = await LinePeer.ConnectAsync(_port);
-        await client.SendAsync("TASK|a|1");
-        var task = await worker.ReadTaskAsync();
+        var task = await GiveTaskAsync(client, worker);
 
         await node.ApplyAsync(Tasks(_port, _other, "renamed"));
         using var later = await LinePeer.ConnectAsync(_port);
@@ -109,11 +103,8 @@ internal sealed class WorkersReloadTests
     {
         await using var node = await ConfiguredNode.StartRawAsync(Tasks(_port, _other));
         using var worker = await LinePeer.ConnectAsync(_other);
-        await worker.SendAsync("REGISTER|w|1");
-        await worker.ReadAsync();
         using var client = await LinePeer.ConnectAsync(_port);
-        await client.SendAsync("TASK|a|1");
-        var task = await worker.ReadTaskAsync();
+        var task = await GiveTaskAsync(client, worker);
         var ports = ReservedPorts.Next(4);
         await node.ApplyAsync(Tasks(ports, ports + 1));
 
@@ -126,6 +117,15 @@ internal sealed class WorkersReloadTests
         (await client.ReadAsync()).Should().Be("RESULT|a|done");
         await stop;
         node.Log.Lines.Should().NotContain(line => line.Contains($"listens on tcp://127.0.0.1:{ports}", StringComparison.Ordinal));
+    }
+
+    // The id of the task that the worker has then.
+    private static async Task<string> GiveTaskAsync(LinePeer client, LinePeer worker)
+    {
+        await worker.SendAsync("REGISTER|w|1");
+        await worker.ReadAsync();
+        await client.SendAsync("TASK|a|1");
+        return await worker.ReadTaskAsync();
     }
 
     private static async Task<LinePeer> ConnectedAsync(int port)
@@ -147,21 +147,6 @@ internal sealed class WorkersReloadTests
             "it listens");
         return peer!;
     }
-
-    private static async Task RefusedAsync(int port) => await Eventually.BeTrueAsync(
-        async () =>
-        {
-            try
-            {
-                using var peer = await RawPeer.ConnectAsync(port);
-                return false;
-            }
-            catch (SocketException)
-            {
-                return true;
-            }
-        },
-        "nobody listens there");
 
     private static string Broker(int first, string pool = "store") => $$"""
         { "LoadBalancer": {

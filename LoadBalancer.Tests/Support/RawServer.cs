@@ -161,6 +161,22 @@ internal sealed class RawPeer(Socket socket) : IDisposable
     /// <summary>Its own end.</summary>
     public IPEndPoint Local => (IPEndPoint)socket.LocalEndPoint!;
 
+    /// <summary>Waits until connections to a port are refused.</summary>
+    public static async Task RefusedAsync(int port) => await Eventually.BeTrueAsync(
+        async () =>
+        {
+            try
+            {
+                using var peer = await ConnectAsync(port);
+                return false;
+            }
+            catch (SocketException)
+            {
+                return true;
+            }
+        },
+        "nobody listens there");
+
     public static async Task<RawPeer> ConnectAsync(int port)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };

@@ -26,7 +26,7 @@ internal sealed partial class RequestBroker
             _isStopping = true;
             if (_isLeaving)
             {
-                _clientStates.ForEach(EndIfIdleNeedsLock);
+                _clientStates.ToList().ForEach(EndIfIdleNeedsLock); // One may go meanwhile.
                 _workers.Values.ToList().ForEach(EndIfSpareNeedsLock);
             }
             else
@@ -45,6 +45,9 @@ internal sealed partial class RequestBroker
             await Task.WhenAll(Clients.EndAllAsync(), Workers.EndAllAsync());
         }
     }
+
+    // It stops, and no other process takes its place.
+    private bool RejectsNeedsLock => _isStopping && !_isLeaving;
 
     private void SetIfIdleNeedsLock()
     {

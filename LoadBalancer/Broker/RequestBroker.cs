@@ -36,7 +36,7 @@ internal sealed partial class RequestBroker : IAsyncDisposable
     private readonly Rejections _rejections;
     private readonly Lock _gate = new(); // guards what follows, and the states of clients and workers
     private readonly LinkedList<Request> _waiting = new();
-    private readonly List<ClientState> _clientStates = [];
+    private readonly HashSet<ClientState> _clientStates = [];
     private readonly Dictionary<Backend, WorkerState> _workers = [];
     private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _busyWorkers;
@@ -176,7 +176,7 @@ internal sealed partial class RequestBroker : IAsyncDisposable
                 }
                 client.Open = request;
             }
-            if (_isStopping && !_isLeaving)
+            if (RejectsNeedsLock)
             {
                 RejectNeedsLock(request, "the load balancer stops", isOwn: true);
             }
@@ -342,10 +342,10 @@ internal sealed partial class RequestBroker : IAsyncDisposable
         {
             return;
         }
-        if (request.Attempts >= MaxAttemptsPerRequest || _isStopping && !_isLeaving)
+        if (request.Attempts >= MaxAttemptsPerRequest || RejectsNeedsLock)
         {
             RejectNeedsLock(request,
-                _isStopping && !_isLeaving ? "the load balancer stops"
+                RejectsNeedsLock ? "the load balancer stops"
                     : $"{request.Attempts} workers have lost their connections while they had it");
             return;
         }

@@ -148,21 +148,9 @@ internal sealed class OperatorCommands(NodeAddress address)
     {
         var result = await client.SendAsync(HttpMethod.Post, "/api/reload", null, cancel);
         var isApplied = result["applied"]?.GetValue<bool>() == true;
-        if (options.GetValue(_json))
-        {
-            Screen.Print(result);
-            return isApplied ? 0 : CommandException.Refused;
-        }
-        foreach (var warning in Texts(result["warnings"]))
-        {
-            Console.WriteLine($"warning: {warning}");
-        }
-        foreach (var error in Texts(result["errors"]))
-        {
-            await Console.Error.WriteLineAsync(error);
-        }
-        Console.WriteLine(isApplied ? "the configuration was applied" : "the configuration was not applied; nothing has changed");
-        return isApplied ? 0 : CommandException.Refused;
+        return await ReportAsync(
+            result, options, isApplied,
+            isApplied ? "the configuration was applied" : "the configuration was not applied; nothing has changed");
     }
 
     private async Task<int> UpgradeAsync(ManagementClient client, string? program, ParseResult options, CancellationToken cancel)
@@ -170,18 +158,32 @@ internal sealed class OperatorCommands(NodeAddress address)
         var body = program is null ? null : new JsonObject { ["program"] = Path.GetFullPath(program) };
         var result = await client.SendAsync(HttpMethod.Post, "/api/upgrade", body, cancel);
         var isReplaced = result["replaced"]?.GetValue<bool>() == true;
+        return await ReportAsync(
+            result, options, isReplaced,
+            isReplaced ? $"process {Screen.Text(result["process"])} serves now"
+                : "nothing has changed: the process that served before goes on");
+    }
+
+    // What has become of something that the node has tried.
+    private async Task<int> ReportAsync(JsonNode result, ParseResult options, bool isDone, string outcome)
+    {
         if (options.GetValue(_json))
         {
             Screen.Print(result);
-            return isReplaced ? 0 : CommandException.Refused;
         }
-        foreach (var error in Texts(result["errors"]))
+        else
         {
-            await Console.Error.WriteLineAsync(error);
+            foreach (var warning in Texts(result["warnings"]))
+            {
+                Console.WriteLine($"warning: {warning}");
+            }
+            foreach (var error in Texts(result["errors"]))
+            {
+                await Console.Error.WriteLineAsync(error);
+            }
+            Console.WriteLine(outcome);
         }
-        Console.WriteLine(isReplaced
-            ? $"process {Screen.Text(result["process"])} serves now" : "nothing has changed: the process that served before goes on");
-        return isReplaced ? 0 : CommandException.Refused;
+        return isDone ? 0 : CommandException.Refused;
     }
 
     private static IEnumerable<string> Texts(JsonNode? list) => (list as JsonArray ?? []).Select(Screen.Text);

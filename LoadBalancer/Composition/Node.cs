@@ -24,6 +24,7 @@ internal sealed partial class Node : IHost
 {
     private readonly LoadBalancerOptions _started;
     private readonly string? _file;
+    private readonly TimeProvider _time;
     private readonly ILogger _logger = null!;
     private readonly IHost _host;
     private readonly List<IHostedService> _services = []; // in the order in which the host starts them
@@ -40,7 +41,7 @@ internal sealed partial class Node : IHost
 
     private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration, NodeStart start)
     {
-        (_started, _file) = (options, configuration?.File);
+        (_started, _file, _time) = (options, configuration?.File, time);
         try
         {
             // 1. What only the container of the host has.
@@ -234,14 +235,25 @@ internal sealed partial class Node : IHost
         return _host.StartAsync(cancellationToken);
     }
 
-    /// <summary>Whether the service manager keeps the sockets open after the end of this process.</summary>
-    public bool AreSocketsKept => _handover.AreSocketsKept;
-
-    /// <summary>Accepts nothing more, and tells clients with their next answer that their connections end.</summary>
-    public async Task LeaveAsync()
+    /// <summary>
+    /// Lets clients go on at another process, before the stop: at the one that has replaced this one, or at the next one, for which new
+    /// connections wait in the sockets of the service manager. Where there is neither, it returns at once.
+    /// </summary>
+    /// <param name="now">Cancelled when the stop is to wait no longer.</param>
+    public async Task LeaveAsync(CancellationToken now)
     {
-        await _handover.LeaveAsync();
-        LogLeft();
+        var isReplaced = Replaced.IsCompleted; // It has left then.
+        if (!isReplaced)
+        {
+            if (!_handover.AreSocketsKept)
+            {
+                return;
+            }
+            await _handover.LeaveAsync();
+            LogLeft();
+        }
+        var cut = isReplaced ? Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping : now;
+        await Task.Delay(ListenerService.LastRequests, _time, cut).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     /// <inheritdoc/>

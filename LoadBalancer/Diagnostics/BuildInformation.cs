@@ -17,7 +17,7 @@ internal static class BuildInformation
     public static string Kind { get; } =
         !RuntimeFeature.IsDynamicCodeSupported ? "Native AOT" : Metadata("ReadyToRun") == "true" ? "ReadyToRun" : "JIT";
 
-    /// <summary>The commit it was built from, if whoever built it has told.</summary>
+    /// <summary>The commit that it was built from; null where the build did not name one.</summary>
     public static string? Commit { get; } = Metadata("Commit") is { Length: > 0 } commit ? commit : null;
 
     /// <summary>All of it, for people: <c>0.1.0 (Native AOT, commit 1a2b3c4)</c>. The first word is the version.</summary>

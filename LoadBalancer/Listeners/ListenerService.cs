@@ -15,8 +15,11 @@ public sealed partial class ListenerService(
     Func<IReadOnlyList<IListener>> listeners, Action started, Action<IListener> ended, Func<IListener, string?> inFlight,
     Func<TimeSpan> longestStop, TimeProvider time, ILogger<ListenerService> logger) : IHostedService, IDisposable
 {
-    // A client may have sent a request before it learned that its connection ends.
-    private static readonly TimeSpan LastRequests = TimeSpan.FromSeconds(1);
+    /// <summary>
+    /// How long connections stay open after <see cref="IListener.Leave"/>: a client may have sent a request before it learned that its
+    /// connection ends.
+    /// </summary>
+    public static readonly TimeSpan LastRequests = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(5);
 

@@ -111,15 +111,12 @@ internal sealed class ListenSockets : IDisposable
     }
 
     /// <summary>Closes what was reserved or offered and not taken.</summary>
-    /// <returns>What that was.</returns>
-    public IReadOnlyList<ListenSocket> CloseOffered()
+    public void CloseOffered()
     {
         lock (_gate)
         {
-            List<ListenSocket> unused = [.. _offered];
+            _offered.ForEach(socket => socket.Dispose());
             _offered.Clear();
-            unused.ForEach(socket => socket.Dispose());
-            return unused;
         }
     }
 

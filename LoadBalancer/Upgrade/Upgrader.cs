@@ -177,7 +177,7 @@ internal sealed partial class Upgrader(
         }
     }
 
-    // Whoever may use the management listener must not be able to run a file of his own with the rights of this process.
+    // A user of the management listener must not be able to run his own file with the rights of this process.
     private static string? WhyNot(string program)
     {
         if (!Path.IsPathFullyQualified(program))
