@@ -178,8 +178,8 @@ public sealed class BackendPool
     }
 
     /// <summary>Observes the result of one probe.</summary>
-    public void ObserveProbe(Backend backend, bool succeeded, string reason) =>
-        Apply(backend, backend.Health.ObserveProbe(succeeded, reason));
+    public void ObserveProbe(Backend backend, bool succeeded, string reason, bool isCertain = false) =>
+        Apply(backend, backend.Health.ObserveProbe(succeeded, reason, isCertain));
 
     /// <summary>Observes the same result for several backends at once: one change of the pool, however many they are.</summary>
     public void ObserveProbes(IReadOnlyCollection<Backend> backends, bool succeeded, string reason)
