@@ -60,6 +60,15 @@ internal static class StatusJson
         {
             json["backup"] = true;
         }
+        if (backend.Agent is { } agent && agent != AgentReport.None)
+        {
+            json["agent"] = new JsonObject
+            {
+                ["state"] = agent.State.ToString(),
+                ["share"] = agent.Share,
+                ["maxInFlight"] = agent.Limit,
+            };
+        }
         if (backend.Load != 0)
         {
             json["load"] = backend.Load;
