@@ -49,8 +49,6 @@ internal sealed partial class Node : IHost
             var loggers = Services.GetRequiredService<ILoggerFactory>();
             _logger = loggers.CreateLogger<Node>();
             var lifetime = Services.GetRequiredService<IHostApplicationLifetime>();
-            // Each probe has a time-out of its own.
-            var probes = Own(new HttpClient(HttpForwarder.CreateProbeHandler()) { Timeout = Timeout.InfiniteTimeSpan });
 
             // 2. Counters. Metrics read them later, when all parts exist.
             Errors = new ErrorStatistics(time);
@@ -67,7 +65,7 @@ internal sealed partial class Node : IHost
             _heartbeats = Own(new HeartbeatService(Sockets, time, loggers.CreateLogger<HeartbeatService>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
             var poolParts = new NodePoolParts(
-                time, healthLog, probes, Errors, _metrics.Durations, _tracing, loggers, lifetime.ApplicationStopping)
+                time, healthLog, Errors, _metrics.Durations, _tracing, loggers, lifetime.ApplicationStopping)
             {
                 Handed = start.FindPool,
             };

@@ -7,6 +7,7 @@ using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Tracing;
+using LoadBalancer.Http.Upstream;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
@@ -225,7 +226,7 @@ internal sealed class NodePool : IDisposable
                 {
                     update.SetRules(member, rules);
                 }
-                Change(member, stay.Contains(member) ? null : was, wanted);
+                Change(member, stay.Contains(member) ? null : was, wanted, options.HealthCheck?.Type == ProbeType.Agent);
             }
         }
         if (options.Policy != before.Policy)
@@ -238,11 +239,13 @@ internal sealed class NodePool : IDisposable
         }
     }
 
-    private static void Change(Backend backend, BackendOptions? was, BackendOptions now)
+    private static void Change(Backend backend, BackendOptions? was, BackendOptions now, bool hasAgent)
     {
         backend.Weight = was?.Weight == now.Weight ? backend.Weight : now.Weight;
         backend.AdminState = was?.AdminState == now.AdminState ? backend.AdminState : now.AdminState;
         backend.MaxInFlight = now.MaxInFlight;
+        backend.Tier = TierOf(now);
+        backend.Agent = hasAgent ? backend.Agent : AgentReport.None;
     }
 
     private Backend NewBackend(
@@ -253,8 +256,14 @@ internal sealed class NodePool : IDisposable
         {
             health.Restore(handed);
         }
-        return new(name, options.Address, health, options.Weight, options.MaxInFlight) { AdminState = options.AdminState };
+        return new(name, options.Address, health, options.Weight, options.MaxInFlight)
+        {
+            AdminState = options.AdminState,
+            Tier = TierOf(options),
+        };
     }
+
+    private static int TierOf(BackendOptions options) => options.Tier + (options.Backup ? Backend.BackupTier : 0);
 
     // A backend that joins a working pool starts slowly, if that is configured.
     private Backend NewJoining(string name, BackendOptions options, PoolOptions pool)
@@ -282,7 +291,7 @@ internal sealed class NodePool : IDisposable
         var logger = _parts.Loggers.CreateLogger<HttpForwarder>();
         var forwarder = new HttpForwarder(
             Pool, options, key, client, _parts.Time, _parts.Errors, logger, _parts.Stopping, before?.Forwarder, _parts.Tracing);
-        var keepsProbes = isSameUpstream && options.HealthCheck == before!.Options.HealthCheck;
+        var keepsProbes = isSameUpstream && IsSame(options.HealthCheck, before!.Options.HealthCheck);
         return new PoolState(options, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));
     }
 
@@ -298,11 +307,18 @@ internal sealed class NodePool : IDisposable
         {
             return null;
         }
-        IProbe probe = (check.Type ?? (options.IsHttp ? ProbeType.Http : ProbeType.Tcp)) == ProbeType.Http
-            ? new HttpProbe(_parts.Probes, trust, check, options.HttpVersion, _parts.Time)
-            : new TcpProbe(check, _parts.Time);
+        IProbe probe = (check.Type ?? (options.IsHttp ? ProbeType.Http : ProbeType.Tcp)) switch
+        {
+            ProbeType.Http => new HttpProbe(ProbeSender.SendAsync, trust, check, options.HttpVersion, _parts.Time),
+            ProbeType.Tcp => new TcpProbe(check, _parts.Time),
+            ProbeType.Grpc => new GrpcProbe(ProbeSender.SendAsync, trust, check, _parts.Time),
+            ProbeType.Agent => new AgentProbe(check, _parts.Time),
+        };
         return new ProbedPool(Pool, check, probe);
     }
+
+    private static bool IsSame(HealthCheckOptions? here, HealthCheckOptions? there) =>
+        here is null || there is null ? here == there : ListenerOptions.HaveSameSettings(here, there);
 
     // Its members are workers, which register themselves.
     private static bool IsJoined(PoolOptions before, PoolOptions now) => before.Backends.Count == 0 && now.Backends.Count == 0;
@@ -336,14 +352,13 @@ internal sealed class NodePool : IDisposable
 /// <summary>What the pools of a node have in common.</summary>
 /// <param name="Time">The clock.</param>
 /// <param name="HealthLog">Logs each change of health.</param>
-/// <param name="Probes">Sends HTTP probes.</param>
 /// <param name="Errors">Records each error that a client sees.</param>
 /// <param name="Durations">Record the durations of requests and tasks for readers that need each single one.</param>
 /// <param name="Tracing">Has the traces of requests.</param>
 /// <param name="Loggers">Make loggers.</param>
 /// <param name="Stopping">Cancelled when the node stops.</param>
 internal sealed record NodePoolParts(
-    TimeProvider Time, HealthLog HealthLog, HttpClient Probes, ErrorStatistics Errors, DurationInstruments Durations,
+    TimeProvider Time, HealthLog HealthLog, ErrorStatistics Errors, DurationInstruments Durations,
     NodeTracing Tracing, ILoggerFactory Loggers, CancellationToken Stopping)
 {
     /// <summary>Held while the members of any pool change: by a new configuration, or by an operator.</summary>

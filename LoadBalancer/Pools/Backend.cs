@@ -9,10 +9,13 @@ public sealed class Backend
     /// <summary>The largest weight that can be configured.</summary>
     public const int MaxWeight = 1000;
 
+    /// <summary>What a backup's tier is above that of the backend if it were none: more than any priority of an SRV record.</summary>
+    internal const int BackupTier = 1 << 16;
+
     /// <summary>The unit of <see cref="EffectiveWeight"/>: hundredths of a weight.</summary>
     internal const int WeightUnit = 100;
 
-    private int _maxInFlight; // int.MaxValue: no limit
+    private int _maxInFlight; // the lower of the two limits; int.MaxValue: no limit
     private InFlightCounts _counts = null!; // null until it joins its pool
     private long _requests;
     private long _failures;
@@ -60,6 +63,12 @@ public sealed class Backend
     /// </summary>
     public int Load { get; internal set; }
 
+    /// <summary>
+    /// Its tier, 0 (the default) or above: it is chosen only while no backend of a lower tier is eligible, or where the work was tried on
+    /// all of those. Changed through <see cref="BackendPool.Change"/>.
+    /// </summary>
+    public int Tier { get; internal set; }
+
     /// <summary>What the operator wants it to do; changed through <see cref="BackendPool.Change"/>.</summary>
     public AdminState AdminState { get; internal set; }
 
@@ -69,9 +78,24 @@ public sealed class Backend
     /// <summary>The most leases at once; null means no limit. Changed through <see cref="BackendPool.Change"/>.</summary>
     public int? MaxInFlight
     {
-        get => _maxInFlight == int.MaxValue ? null : _maxInFlight;
-        internal set => _maxInFlight = value ?? int.MaxValue;
+        get;
+        internal set
+        {
+            field = value;
+            SetLimit();
+        }
     }
+
+    /// <summary>What its agent wants of it. Changed through <see cref="BackendPool.Change"/>.</summary>
+    public AgentReport Agent
+    {
+        get;
+        internal set
+        {
+            field = value;
+            SetLimit();
+        }
+    } = AgentReport.None;
 
     /// <summary>Its observed health; observations go through its pool.</summary>
     public BackendHealth Health { get; }
@@ -105,13 +129,27 @@ public sealed class Backend
     /// </summary>
     public void Suspect() => Suspected?.Invoke();
 
-    internal bool IsEligible => AdminState == AdminState.Ready && Weight > 0 && Health.IsUp;
+    internal bool IsEligible => IsWanted && Health.IsUp;
+
+    /// <summary>Whether it will be eligible if its first probe, which is still under way, succeeds.</summary>
+    internal bool IsAwaited => IsWanted && Health.IsPending;
 
     // Sticky clients may still come while the backend drains.
-    internal bool IsOpenToItsOwn => !IsRemoved && AdminState != AdminState.Disabled && Health.IsUp;
+    internal bool IsOpenToItsOwn =>
+        !IsRemoved && AdminState != AdminState.Disabled && Agent.State != AdminState.Disabled && Health.IsUp;
 
     // Never less than a hundredth: a backend that gets nothing could never show that it is healthy.
-    internal int EffectiveWeight => Math.Max(Weight, (int)(Weight * WeightUnit * Ramp * (100 - Load) / 100));
+    internal int EffectiveWeight
+    {
+        get
+        {
+            var weight = Weight * WeightUnit * Ramp * (100 - Load) / 100;
+            return (int)Math.Clamp(Agent.Share == 100 ? weight : weight * Agent.Share / 100, Weight, MaxWeight * WeightUnit);
+        }
+    }
+
+    // By the operator and by its agent.
+    private bool IsWanted => AdminState == AdminState.Ready && Agent.State == AdminState.Ready && Weight > 0 && Agent.Share > 0;
 
     internal void Join(InFlightCounts counts) => (_counts, Slot) = (counts, counts.TakeSlot());
 
@@ -151,4 +189,6 @@ public sealed class Backend
             Interlocked.Increment(ref _failures);
         }
     }
+
+    private void SetLimit() => _maxInFlight = Math.Min(MaxInFlight ?? int.MaxValue, Agent.Limit ?? int.MaxValue);
 }

@@ -190,7 +190,10 @@ public sealed class BackendHealth
     }
 
     /// <summary>Records the result of one probe.</summary>
-    public HealthChanges ObserveProbe(bool succeeded, string reason)
+    /// <param name="succeeded">Whether the backend is healthy.</param>
+    /// <param name="reason">Why, for logs and status pages.</param>
+    /// <param name="isCertain">Whether this one result is enough.</param>
+    public HealthChanges ObserveProbe(bool succeeded, string reason, bool isCertain = false)
     {
         lock (_gate)
         {
@@ -201,7 +204,7 @@ public sealed class BackendHealth
                 _probeReason = reason;
                 return HealthChanges.None;
             }
-            var needed = _probe == SourceState.Pending ? 1 : succeeded ? _rules.Rise : _rules.Fall;
+            var needed = _probe == SourceState.Pending || isCertain ? 1 : succeeded ? _rules.Rise : _rules.Fall;
             if (++_probeStreak < needed)
             {
                 return HealthChanges.None;

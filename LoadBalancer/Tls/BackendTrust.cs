@@ -20,8 +20,8 @@ public sealed partial class BackendTrust : IDisposable
     /// <summary>What to offer for any other.</summary>
     public static readonly List<SslApplicationProtocol> AnyHttp = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11];
 
-    /// <summary>Under which a probe carries the one that checks its backend's certificate.</summary>
-    public static readonly HttpRequestOptionsKey<BackendTrust> Key = new("LoadBalancer.Trust");
+    /// <summary>What to offer for a request that only HTTP/2 can carry.</summary>
+    public static readonly List<SslApplicationProtocol> Http2Only = [SslApplicationProtocol.Http2];
 
     private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(2);
 

@@ -30,7 +30,7 @@ internal sealed class PoolValidatorTests
     [TestCase("\"Hedge\": {}, \"Retry\": { \"Budget\": 0 }",
         "Hedge: takes its attempts out of Retry:Budget, which is 0; expected a budget above 0, or no Hedge")]
     [TestCase("\"HealthCheck\": { \"Fall\": 0 }", "HealthCheck:Fall: '0' is out of range; expected 1 or more")]
-    [TestCase("\"HealthCheck\": { \"Type\": \"Udp\" }", "HealthCheck:Type: 'Udp' is not valid; expected Http or Tcp")]
+    [TestCase("\"HealthCheck\": { \"Type\": \"Udp\" }", "HealthCheck:Type: 'Udp' is not valid; expected Http or Tcp or Grpc or Agent")]
     [TestCase("\"Queue\": { \"Limit\": 5 }",
         "Queue:Limit: is 5, but no backend has a MaxInFlight, so nobody would ever wait; "
         + "expected MaxInFlight at one backend or more, or no Queue")]

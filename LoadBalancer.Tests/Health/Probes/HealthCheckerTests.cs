@@ -8,9 +8,11 @@ using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Health.Probes;
 
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class HealthCheckerTests
 {
     private static readonly HealthCheckOptions Options = new();
+    private static readonly TimeSpan FirstTurn = TimeSpan.FromMilliseconds(250);
 
     private readonly FakeClock _clock = new();
     private readonly ScriptedProbe _probe = new();
@@ -32,6 +34,57 @@ internal sealed class HealthCheckerTests
 
         (await NextProbeAsync()).Should().NotBe(await NextProbeAsync());
         pool.Settled.IsCompleted.Should().BeFalse("no result is there yet");
+    }
+
+    [Test]
+    public async Task Start_ThousandsOfBackends_BoundsTheFirstProbes()
+    {
+        await StartAsync(PoolOf([.. Enumerable.Range(0, 600).Select(i => Probed($"b{i}"))]));
+        await Eventually.BeTrueAsync(() => _probe.Pending == 256, "so many are under way");
+
+        await AnswerAsync(true);
+        await Eventually.BeTrueAsync(() => _probe.Pending == 256, "the next one takes its turn");
+        _clock.Advance(FirstTurn);
+
+        await Eventually.BeTrueAsync(() => _probe.Pending == 512, "those that do not answer do not hold up the others");
+    }
+
+    [Test]
+    public async Task Poll_ManyBackends_AreSpreadOverTheInterval()
+    {
+        var backends = Enumerable.Range(0, 100).Select(i => Probed($"b{i}")).ToArray();
+        await StartAsync(PoolOf(backends));
+        for (var i = 0; i < backends.Length; i++)
+        {
+            await AnswerAsync(true);
+        }
+        await EverybodySleepsAsync(backends.Length);
+
+        foreach (var tenths in Enumerable.Range(1, 9))
+        {
+            _clock.TimersWithin(Options.Interval * tenths / 10).Should().BeInRange(10 * tenths - 1, 12 * tenths);
+        }
+    }
+
+    [Test]
+    public async Task Poll_ManyBackends_WakeUpTogether()
+    {
+        var backends = Enumerable.Range(0, 1000).Select(i => Probed($"b{i}")).ToArray();
+        await StartAsync(PoolOf(backends));
+        for (var i = 0; i < backends.Length; i++)
+        {
+            await AnswerAsync(true);
+        }
+        await EverybodySleepsAsync(backends.Length);
+
+        var (before, times) = (0, 0);
+        for (var at = TimeSpan.FromSeconds(20); at < TimeSpan.FromSeconds(25); at += TimeSpan.FromMilliseconds(20))
+        {
+            var until = _clock.TimersWithin(at);
+            (before, times) = (until, until > before ? times + 1 : times);
+        }
+
+        times.Should().BeLessThanOrEqualTo(52, "that are ten times a second");
     }
 
     [Test]
@@ -158,6 +211,9 @@ internal sealed class HealthCheckerTests
     private Task SleepsForAsync(TimeSpan interval) =>
         Eventually.BeTrueAsync(
             () => _clock.UntilNextTimer is { } left && left > interval * 0.89 && left <= interval, $"the checker sleeps for {interval}");
+
+    private Task EverybodySleepsAsync(int count) => Eventually.BeTrueAsync(
+        () => _clock.TimersWithin(Options.Interval) == count && _clock.TimersWithin(FirstTurn) <= count / 100, "everybody sleeps");
 
     private sealed class ScriptedProbe : IProbe
     {

@@ -14,14 +14,9 @@ namespace LoadBalancer.Tests.Health.Probes;
 internal sealed class HttpProbeTests
 {
     private readonly BackendTrust _trust = new("web", new(), TimeProvider.System, NullLogger<BackendTrust>.Instance);
-    private readonly HttpClient _client = new(new ProbeHandler());
 
     [OneTimeTearDown]
-    public void CloseClient()
-    {
-        _client.Dispose();
-        _trust.Dispose();
-    }
+    public void CloseTrust() => _trust.Dispose();
 
     [TestCase(200, true)]
     [TestCase(204, true)]
@@ -169,7 +164,7 @@ internal sealed class HttpProbeTests
     {
         var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
         var options = new HealthCheckOptions { Path = "/healthz?deep=1" };
-        return new HttpProbe(_client, _trust, options, version ?? System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
+        return new HttpProbe(ProbeSender.SendAsync, _trust, options, version ?? System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
             .ProbeAsync(backend, CancellationToken.None);
     }
 

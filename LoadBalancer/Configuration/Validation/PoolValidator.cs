@@ -22,7 +22,7 @@ internal static class PoolValidator
         var protocol = CheckUsers(name, pool, all, section);
         CheckBackends(pool, protocol, addresses, section);
         CheckProtocol(pool, protocol, section);
-        CheckHealth(name, pool, addresses, section);
+        CheckHealth(name, pool, protocol, addresses, section);
         CheckAttempts(pool, section);
         section.RequireDuration(pool.SlowStart, "SlowStart", isZeroAllowed: true);
         CheckStickySession(pool.StickySession, section.Below("StickySession"));
@@ -72,7 +72,7 @@ internal static class PoolValidator
         Only(isHttp, "StickySession", "Http", pool.StickySession is not null);
         Only(isHttp, "HttpVersion", "Http", pool.HttpVersion != HttpVersion.Version11);
         Only(isHttp, "Tls", "Http", pool.Tls != new BackendTlsOptions());
-        Only(isHttp, "HealthCheck:Type", "Http", pool.HealthCheck?.Type == ProbeType.Http);
+        Only(isHttp, "HealthCheck:Type", "Http", pool.HealthCheck?.Type is ProbeType.Http or ProbeType.Grpc);
         Only(protocol == ListenerProtocol.Tcp, "SendProxyProtocol", "Tcp", pool.SendProxyProtocol);
         Only(!IsJoined(protocol), "HealthCheck", "Http and Tcp", pool.HealthCheck is not null);
         Only(!IsJoined(protocol), "Heartbeat", "Http and Tcp", pool.Heartbeat is not null);
@@ -82,17 +82,12 @@ internal static class PoolValidator
     // Workers join the pool themselves, by registering or by connecting.
     private static bool IsJoined(ListenerProtocol protocol) => protocol is ListenerProtocol.Tasks or ListenerProtocol.Broker;
 
-    private static void CheckHealth(string name, PoolOptions pool, AddressValidator addresses, SectionValidator section)
+    private static void CheckHealth(
+        string name, PoolOptions pool, ListenerProtocol protocol, AddressValidator addresses, SectionValidator section)
     {
         if (pool.HealthCheck is { } check)
         {
-            section.Require(check.Path.StartsWith('/') && !check.Path.Any(c => c is <= ' ' or > '~' or '#'), "HealthCheck:Path",
-                $"'{check.Path}' is not a path; expected for example /health");
-            section.RequireDuration(check.Interval, "HealthCheck:Interval");
-            section.RequireDuration(check.DownInterval, "HealthCheck:DownInterval");
-            section.RequireDuration(check.Timeout, "HealthCheck:Timeout");
-            section.RequireAtLeast(1, check.Rise, "HealthCheck:Rise");
-            section.RequireAtLeast(1, check.Fall, "HealthCheck:Fall");
+            HealthCheckValidator.Check(check, protocol == ListenerProtocol.Http, section.Below("HealthCheck"));
         }
         if (pool.Heartbeat is { } heartbeat)
         {
@@ -120,7 +115,8 @@ internal static class PoolValidator
         section.RequireDuration(pool.Timeouts.Response, "Timeouts:Response");
         section.RequireDuration(pool.Timeouts.Idle, "Timeouts:Idle");
         section.Require(queue.Limit >= 0, "Queue:Limit", $"'{queue.Limit}' is out of range; expected 0 (no queue) or more");
-        var canWait = pool.Backends.Count == 0 || pool.Backends.Values.Any(backend => backend.MaxInFlight is not null);
+        var canWait = pool.Backends.Count == 0 || pool.HealthCheck?.Type == ProbeType.Agent // which may set a limit
+            || pool.Backends.Values.Any(backend => backend.MaxInFlight is not null);
         section.Require(queue.Limit <= 0 || canWait, "Queue:Limit",
             $"is {queue.Limit}, but no backend has a MaxInFlight, so nobody would ever wait; "
             + "expected MaxInFlight at one backend or more, or no Queue");

@@ -1,4 +1,5 @@
 using System.Globalization;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
 
@@ -12,6 +13,10 @@ public interface IProbe
     /// Null if the probe could not be sent for a local reason, such as no free file descriptor: that says nothing about the backend.
     /// </summary>
     Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken);
+
+    /// <summary>Where a probe connects to: the backend's address, or another port there.</summary>
+    protected static EndpointAddress AddressOf(Backend backend, HealthCheckOptions options) =>
+        options.Port is { } port ? backend.Address with { Port = port } : backend.Address;
 
     /// <summary>Runs a probe with a time-out, and turns what it throws into a result.</summary>
     /// <param name="probe">The probe; its token is cancelled after <paramref name="timeout"/>.</param>
@@ -37,8 +42,3 @@ public interface IProbe
         }
     }
 }
-
-/// <summary>What a probe found.</summary>
-/// <param name="Succeeded">Whether the backend is healthy.</param>
-/// <param name="Reason">The reason, in one short phrase for logs and status pages.</param>
-public readonly record struct ProbeResult(bool Succeeded, string Reason);

@@ -71,9 +71,6 @@ public sealed partial class HttpForwarder
     public static HttpMessageHandler CreateHandler(PoolOptions options, BackendTrust trust, TimeProvider time) =>
         new UpstreamHandler(options, trust, time);
 
-    /// <summary>Makes the handler for the <see cref="HttpClient"/> that probes backends.</summary>
-    public static HttpMessageHandler CreateProbeHandler() => new ProbeHandler();
-
     /// <summary>Forwards the request, or responds with an error. Returns when the response is complete.</summary>
     /// <param name="context">The client's request.</param>
     /// <param name="isPeerTrusted">Whether the peer is one of <see cref="HttpListenerOptions.TrustedProxies"/>.</param>

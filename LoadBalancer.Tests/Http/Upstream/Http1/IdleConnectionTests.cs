@@ -27,4 +27,21 @@ internal sealed class IdleConnectionTests
 
         backend.Accepted.Should().Be(connections);
     }
+
+    // Connections that are idle for too long are closed every 250 ms only.
+    [TestCase(3999, 1)]
+    [TestCase(4001, 2)]
+    public async Task Connection_InItsLastSecond_IsNotUsedBetweenTwoSweepsEither(int milliseconds, int connections)
+    {
+        var clock = new FakeTimeProvider();
+        await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\nok");
+        await using var node = await TestNode.StartAsync([backend.Address], time: clock);
+        clock.Advance(TimeSpan.FromMilliseconds(100));
+
+        await node.Client.GetStringAsync("/");
+        clock.Advance(TimeSpan.FromMilliseconds(milliseconds));
+        await node.Client.GetStringAsync("/");
+
+        backend.Accepted.Should().Be(connections);
+    }
 }

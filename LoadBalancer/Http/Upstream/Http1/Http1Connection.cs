@@ -38,6 +38,12 @@ internal sealed class Http1Connection : IDisposable
     /// <summary>How long it may be idle.</summary>
     public TimeSpan MaxIdle { get; private set; }
 
+    /// <summary>
+    /// Whether the backend may close it at any moment, as it has announced. Connections that are idle for too long are closed four times a
+    /// second, which is too seldom for that. Costs nothing where the backend has announced nothing.
+    /// </summary>
+    public bool IsExpired => MaxIdle < ConnectionLifetime.MaxIdle && _time.GetElapsedTime(IdleSince) >= MaxIdle;
+
     /// <summary>Whether it has served a request before: then the backend may close it only because it was idle for too long.</summary>
     public bool IsReused { get; private set; }
 

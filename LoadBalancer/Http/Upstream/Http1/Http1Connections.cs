@@ -57,7 +57,7 @@ internal sealed class Http1Connections(
         {
             while (_stacks[(own + i) % _stacks.Length].TryPop() is { } connection)
             {
-                if (connection.TryResume())
+                if (!connection.IsExpired && connection.TryResume())
                 {
                     return connection;
                 }

@@ -5,34 +5,45 @@ using LoadBalancer.Http.Upstream.Exchanges;
 namespace LoadBalancer.Http.Upstream.Http2;
 
 /// <summary>
-/// Asks one question over a connection of its own, and reads the head of the answer by the same rules as those of requests' responses.
+/// Asks one question over a connection of its own, and reads the answer by the same rules as requests' responses. It has no flow control
+/// beyond its first window, which is larger than any body that is wanted.
 /// </summary>
 internal sealed class Http2Probe
 {
     private const int Question = 1; // its stream
     private const int BufferSize = 32 * 1024; // larger than the largest frame
 
+    private const int Window = 256 * 1024; // in place of 64 KiB - 1
+
     private readonly Stream _stream;
+    private readonly ProbeBody _body;
+    private readonly Dictionary<string, string> _fields;
     private readonly FrameOrder _order = new();
     private readonly HpackDecoder _decoder = new([]);
     private int _interim;
     private int _status;
+    private bool _isEnded;
 
-    private Http2Probe(Stream stream) => _stream = stream;
+    private Http2Probe(Stream stream, ProbeBody body, Dictionary<string, string> fields) =>
+        (_stream, _body, _fields) = (stream, body, fields);
 
     /// <summary>Asks, and returns the status of the answer.</summary>
     /// <param name="stream">A connection on which nothing was sent yet.</param>
-    /// <param name="fields">The fields of the request; the pseudo-fields come first.</param>
+    /// <param name="request">The fields of the request; the pseudo-fields come first.</param>
+    /// <param name="content">The body of the request; smaller than any window.</param>
+    /// <param name="body">Gets the body; if none is wanted, only the head is read.</param>
+    /// <param name="fields">Gets the fields of the head and the trailers, if a body is wanted.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="MalformedResponseException">The answer is not valid HTTP/2.</exception>
     /// <exception cref="IOException">There is no answer.</exception>
     public static async Task<int> AskAsync(
-        Stream stream, IEnumerable<(string Name, string Value)> fields, CancellationToken cancellationToken)
+        Stream stream, IEnumerable<(string Name, string Value)> request, ReadOnlyMemory<byte> content, ProbeBody body,
+        Dictionary<string, string> fields, CancellationToken cancellationToken)
     {
-        var probe = new Http2Probe(stream);
+        var probe = new Http2Probe(stream, body, fields);
         try
         {
-            await stream.WriteAsync(RequestOf(fields), cancellationToken);
+            await stream.WriteAsync(RequestOf(request, content.Span), cancellationToken);
             return await probe.ReadAsync(cancellationToken);
         }
         catch (Http2ConnectionException e)
@@ -41,14 +52,21 @@ internal sealed class Http2Probe
         }
     }
 
-    private static byte[] RequestOf(IEnumerable<(string Name, string Value)> fields)
+    private static byte[] RequestOf(IEnumerable<(string Name, string Value)> request, ReadOnlySpan<byte> content)
     {
-        using var head = Http2HeadWriter.Write(fields);
+        using var head = Http2HeadWriter.Write(request);
+        var isHeadOnly = content.IsEmpty ? FrameFlags.EndStream : FrameFlags.None;
+        Span<byte> settings = [0, 2, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]; // no push; the window of a stream
+        Span<byte> more = stackalloc byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(settings[8..], Window);
+        BinaryPrimitives.WriteInt32BigEndian(more, Window - ushort.MaxValue);
         return
         [
             .. Http2Preface.Bytes,
-            .. Frame(FrameType.Settings, FrameFlags.None, 0, [0, 2, 0, 0, 0, 0]), // no push
-            .. Frame(FrameType.Headers, FrameFlags.EndStream | FrameFlags.EndHeaders, Question, head.Written.Span),
+            .. Frame(FrameType.Settings, FrameFlags.None, 0, settings),
+            .. Frame(FrameType.WindowUpdate, FrameFlags.None, 0, more),
+            .. Frame(FrameType.Headers, isHeadOnly | FrameFlags.EndHeaders, Question, head.Written.Span),
+            .. content.IsEmpty ? [] : Frame(FrameType.Data, FrameFlags.EndStream, Question, content),
         ];
     }
 
@@ -80,7 +98,7 @@ internal sealed class Http2Probe
                 {
                     await _stream.WriteAsync(answer, cancellationToken);
                 }
-                if (_status != 0)
+                if (_status != 0 && (_isEnded || _body.IsComplete))
                 {
                     return _status;
                 }
@@ -107,7 +125,8 @@ internal sealed class Http2Probe
                 }
                 return null;
             case FrameType.Data when header.Stream == Question:
-                throw new MalformedResponseException("a body before its head");
+                HandleData(header, payload);
+                return null;
             case FrameType.PushPromise:
                 throw FrameOrder.Violation("a push that was not allowed");
             case FrameType.RstStream when header.Stream == Question:
@@ -119,26 +138,46 @@ internal sealed class Http2Probe
         }
     }
 
+    private void HandleData(FrameHeader header, ReadOnlySpan<byte> payload)
+    {
+        if (_status == 0)
+        {
+            throw new MalformedResponseException("a body before its head");
+        }
+        _body.Add(FrameOrder.Unpad(header, payload));
+        _isEnded = header.Has(FrameFlags.EndStream);
+    }
+
     private void HandleFields(FrameHeader start, ReadOnlySpan<byte> block)
     {
-        var fields = new FieldSection(isTrailers: false);
+        var fields = new FieldSection(isTrailers: start.Stream == Question && _status != 0);
         _decoder.Decode(block, fields);
         fields.End();
         if (start.Stream != Question)
         {
             return;
         }
-        if (fields.FaultOfHead(start.Has(FrameFlags.EndStream)) is { } fault)
+        var isEnd = start.Has(FrameFlags.EndStream);
+        if ((fields.IsTrailers ? fields.Fault ?? (isEnd ? null : "trailers that do not end it") : fields.FaultOfHead(isEnd)) is { } fault)
         {
             throw new MalformedResponseException(fault);
         }
-        if (fields.Status >= 200)
+        if (!fields.IsTrailers && fields.Status < 200)
         {
-            _status = fields.Status;
+            if (++_interim > Exchange.MaxInterimResponses)
+            {
+                throw new MalformedResponseException($"more than {Exchange.MaxInterimResponses} interim responses");
+            }
+            return;
         }
-        else if (++_interim > Exchange.MaxInterimResponses)
+        _status = fields.IsTrailers ? _status : fields.Status;
+        _isEnded = isEnd;
+        if (!_body.IsComplete)
         {
-            throw new MalformedResponseException($"more than {Exchange.MaxInterimResponses} interim responses");
+            foreach (var (name, value) in fields.Lines.Trailers())
+            {
+                _fields[name] = value;
+            }
         }
     }
 }
