@@ -36,6 +36,9 @@ internal sealed class ListenSocket : IDisposable
     /// <summary>The file of a Unix socket; null where there is none.</summary>
     public UnixSocketFile? File => _shared.File;
 
+    /// <summary>The path of that file, where this process removes it in the end; else null.</summary>
+    public string? OwnFile => OperatingSystem.IsLinux() ? File?.OwnPath : null;
+
     /// <summary>Who may connect to a Unix socket that another process has bound, once its file is this process's.</summary>
     public UnixFileMode? Mode { get; set; }
 

@@ -128,7 +128,7 @@ internal sealed class ListenSockets : IDisposable
         {
             lock (_gate)
             {
-                return OperatingSystem.IsLinux() ? [.. _open.Select(socket => socket.File?.OwnPath).OfType<string>().Distinct()] : [];
+                return [.. _open.Select(socket => socket.OwnFile).OfType<string>().Distinct()];
             }
         }
     }
@@ -207,9 +207,9 @@ internal sealed class ListenSockets : IDisposable
     private static void SetMode(ListenSocket socket, UnixFileMode? mode)
     {
         socket.Mode = mode;
-        if (OperatingSystem.IsLinux() && socket.File is { OwnPath: not null } file)
+        if (OperatingSystem.IsLinux() && socket.OwnFile is not null)
         {
-            file.SetMode(mode ?? UnixSocketFile.DefaultMode);
+            socket.File!.SetMode(mode ?? UnixSocketFile.DefaultMode);
         }
     }
 
