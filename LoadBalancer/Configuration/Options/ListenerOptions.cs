@@ -38,17 +38,17 @@ public abstract record ListenerOptions
     /// </summary>
     public EndpointAddress Address { get; init; } = null!;
 
-    /// <summary>
-    /// Who may connect to a Unix socket: the mode of its file in octal digits, as with chmod. Default 0660: the user and the group of this
-    /// process. Not on Windows.
-    /// </summary>
-    public string? SocketMode { get; init; }
-
     /// <summary>The pool that serves its clients; with an Http listener, what no route takes. Required.</summary>
     public string Pool { get; init; } = null!;
 
     /// <summary>How many connections may be open at once; a further one is closed at once. Null (the default) is no limit.</summary>
     public int? MaxConnections { get; init; }
+
+    /// <summary>
+    /// Who may connect to a Unix socket: the mode of its file in octal digits, as with chmod. Default 0660: the user and the group of this
+    /// process. Not on Windows.
+    /// </summary>
+    public string? SocketMode { get; init; }
 
     /// <summary>The same as a number; null where it has the default.</summary>
     internal UnixFileMode? UnixMode => UnixSocketMode.Parse(SocketMode);
