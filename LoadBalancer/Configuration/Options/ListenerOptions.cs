@@ -44,14 +44,8 @@ public abstract record ListenerOptions
     /// <summary>How many connections may be open at once; a further one is closed at once. Null (the default) is no limit.</summary>
     public int? MaxConnections { get; init; }
 
-    /// <summary>
-    /// Who may connect to a Unix socket: the mode of its file in octal digits, as with chmod. Default 0660: the user and the group of this
-    /// process. Not on Windows.
-    /// </summary>
-    public string? SocketMode { get; init; }
-
-    /// <summary>The same as a number; null where it has the default.</summary>
-    internal UnixFileMode? UnixMode => UnixSocketMode.Parse(SocketMode);
+    /// <summary>Who may connect to a Unix socket; null for the default.</summary>
+    internal virtual UnixFileMode? UnixMode => null;
 
     /// <summary>Where it listens: one address, and those beside it that some protocols have.</summary>
     internal virtual IEnumerable<EndpointAddress> Addresses => [Address];
