@@ -60,7 +60,7 @@ internal sealed class CommandTests
         (code, errors.Trim()).Should().Be((0, ""));
         output.Should().Contain(_backend.Address);
         missing.Should().Be(2);
-        reason.Should().Contain($"the management listener at unix:{path}.none cannot be reached: ");
+        reason.Should().Contain($"the management listener at unix:{path}.none cannot be reached: no such socket. ");
     }
 
     [Test]

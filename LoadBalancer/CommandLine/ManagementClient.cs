@@ -121,10 +121,11 @@ internal sealed class ManagementClient : IDisposable
             await socket.ConnectAsync(address, cancel);
             return new NetworkStream(socket, ownsSocket: true);
         }
-        catch
+        catch (Exception e)
         {
             socket.Dispose();
-            throw;
+            // The framework's word for ENOENT.
+            throw e is SocketException { SocketErrorCode: SocketError.AddressNotAvailable } ? new NoSuchSocketException() : e;
         }
     }
 

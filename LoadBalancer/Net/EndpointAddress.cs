@@ -58,7 +58,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
 
     /// <summary>
     /// Reads <c>scheme://host:port</c> or <c>unix:/path</c>. With a host, a path, a query or user information is an error, because nothing
-    /// here would use it. Without a port <c>http</c> has 80 and <c>https</c> 443 (RFC 9110 section 4.2); <c>tcp</c> has <see cref="NoPort"/>; with <c>udp</c> it is an error.
+    /// here would use it. Without a port <c>http</c> has 80 and <c>https</c> 443 (RFC 9110 section 4.2); <c>tcp</c> has
+    /// <see cref="NoPort"/>; with <c>udp</c> it is an error.
     /// </summary>
     /// <param name="text">What the configuration says.</param>
     /// <param name="address">The address, where the text is one.</param>

@@ -12,8 +12,8 @@ public static class FailureReason
         {
             switch (e)
             {
-                case NoSuchSocketException:
-                    return "no such socket";
+                case NoSuchSocketException none:
+                    return none.Message;
                 case SocketException socket:
                     return Of(socket.SocketErrorCode);
                 case ObjectDisposedException: // by ourselves, on another thread

@@ -54,12 +54,13 @@ internal static class ListenAddress
     }
 
     /// <summary>Why an address could not be bound or listened on, in words for the operator.</summary>
-    public static string WhyNot(Exception exception) =>
-        exception.GetBaseException() is UnixSocketException unix ? unix.Message : (exception.GetBaseException() as SocketException)?.SocketErrorCode switch
-        {
-            SocketError.AddressAlreadyInUse => "the port is taken by another program",
-            SocketError.AddressNotAvailable => "this machine does not have the address",
-            SocketError.AccessDenied => "permission denied; on Linux ports below 1024 need the capability CAP_NET_BIND_SERVICE",
-            _ => exception.GetBaseException().Message,
-        };
+    public static string WhyNot(Exception exception) => exception.GetBaseException() switch
+    {
+        UnixSocketException unix => unix.Message,
+        SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse } => "the port is taken by another program",
+        SocketException { SocketErrorCode: SocketError.AddressNotAvailable } => "this machine does not have the address",
+        SocketException { SocketErrorCode: SocketError.AccessDenied } =>
+            "permission denied; on Linux ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        var other => other.Message,
+    };
 }

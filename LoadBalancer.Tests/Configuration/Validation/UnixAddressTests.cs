@@ -67,7 +67,8 @@ internal sealed class UnixAddressTests
     [Test]
     public void Load_TwoListenersAtOnePath_IsAnError() =>
         Errors($$"""
-            "Listeners": { "one": { "Address": "unix:/run/lb.sock", "Pool": "web" }, "two": { "Address": "unix:///run/lb.sock", "Pool": "web" },
+            "Listeners": { "one": { "Address": "unix:/run/lb.sock", "Pool": "web" },
+                           "two": { "Address": "unix:///run/lb.sock", "Pool": "web" },
                            "any": { "Protocol": "Broker", "Address": "tcp://*", "Pool": "jobs" } },
             "Pools": { "web": { {{Backend}} }, "jobs": {} }
             """).Should().Contain("LoadBalancer:Listeners:two:Address: unix:/run/lb.sock is already taken by listener 'one'")
@@ -76,7 +77,8 @@ internal sealed class UnixAddressTests
     [Test]
     public void Load_TasksListener_IsAnError() =>
         Errors("""
-            "Listeners": { "jobs": { "Protocol": "Tasks", "Address": "unix:/run/lb.sock", "WorkerAddress": "tcp://127.0.0.1:1", "Pool": "jobs" } },
+            "Listeners": { "jobs": { "Protocol": "Tasks", "Address": "unix:/run/lb.sock", "WorkerAddress": "tcp://127.0.0.1:1",
+                                     "Pool": "jobs" } },
             "Pools": { "jobs": {} }
             """).Should().Contain("LoadBalancer:Listeners:jobs:Address: 'unix:/run/lb.sock' does not fit here; expected tcp://host:port");
 

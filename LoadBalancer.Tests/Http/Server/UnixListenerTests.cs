@@ -40,7 +40,8 @@ internal sealed class UnixListenerTests
 
         (await GetAsync("X-Forwarded-For: 9.9.9.9\r\nForwarded: for=9.9.9.9\r\n")).Should().StartWith("HTTP/1.1 200 ").And.EndWith("ok");
 
-        _heads[0].Should().Contain("\r\nX-Forwarded-For: unix:\r\n").And.Contain("\r\nX-Forwarded-Proto: http\r\n").And.NotContain("9.9.9.9");
+        _heads[0].Should().Contain("\r\nX-Forwarded-For: unix:\r\n").And.Contain("\r\nX-Forwarded-Proto: http\r\n")
+            .And.NotContain("9.9.9.9");
         await node.Log.SaysAsync($"listener 'local' listens on unix:{_directory.File("lb.sock")}");
     }
 

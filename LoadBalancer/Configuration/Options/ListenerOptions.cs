@@ -33,8 +33,8 @@ public abstract record ListenerOptions
 
     /// <summary>
     /// Where it listens: <c>http://127.0.0.1:8080</c>, <c>https://</c> with certificates, or <c>tcp://</c> where it does not speak HTTP;
-    /// the address of a Broker has no port. Host <c>*</c> is every local address. <c>unix:/run/lb.sock</c> is a Unix socket, for Http without
-    /// TLS and for Tcp; <c>unix:@name</c> one of Linux without a file. Required.
+    /// the address of a Broker has no port. Host <c>*</c> is every local address. <c>unix:/run/lb.sock</c> is a Unix socket, for Http
+    /// without TLS and for Tcp; <c>unix:@name</c> one of Linux without a file. Required.
     /// </summary>
     public EndpointAddress Address { get; init; } = null!;
 

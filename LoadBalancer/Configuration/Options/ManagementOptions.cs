@@ -44,7 +44,8 @@ public sealed record ManagementOptions : ITlsOptions
 
     /// <summary>Whether all settings are the same; lists are when their items are.</summary>
     public bool Equals(ManagementOptions? other) =>
-        other is not null && Address == other.Address && SocketMode == other.SocketMode && Token == other.Token && TokenFile == other.TokenFile
+        other is not null && Address == other.Address && SocketMode == other.SocketMode
+        && Token == other.Token && TokenFile == other.TokenFile
         && Certificates.SequenceEqual(other.Certificates) && MinProtocol == other.MinProtocol && Ciphers.SequenceEqual(other.Ciphers);
 
     /// <inheritdoc/>

@@ -44,7 +44,8 @@ internal static class ForwardingFields
         }
         else
         {
-            // Through a Unix socket. What a trusted proxy has said stays as it is: to who reads it from its end, "unix:" would be the client.
+            // Through a Unix socket. What a trusted proxy has said stays as it is: backends that read it from its end would take unix: for
+            // the client.
             to.AddField(For, default, before.Count > 0 ? before.ToString() : UnixPeers.Name);
         }
         to.AddField(Proto, default, isPeerTrusted && headers[Proto] is { Count: > 0 } proto ? proto.ToString() : context.Request.Scheme);

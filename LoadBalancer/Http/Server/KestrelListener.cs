@@ -102,7 +102,8 @@ internal sealed class KestrelListener : IListener
     public string Name { get; }
 
     /// <inheritdoc/>
-    public string Address => _options.Address.IsUnix ? _options.Address.ToString() : _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
+    public string Address => _options.Address.IsUnix ? $"{_options.Address}"
+        : _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
 
     /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset.</summary>
     public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);

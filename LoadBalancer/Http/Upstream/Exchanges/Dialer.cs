@@ -18,7 +18,8 @@ internal sealed class Dialer(Backend backend, PoolOptions options, BackendTrust 
     /// <param name="cancellationToken">Cancelled when the connection is no longer needed.</param>
     /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
     public Task<IReusableConnection> OpenAsync(CancellationToken cancellationToken) =>
-        InTimeAsync<IReusableConnection>(async token => await Connector.OpenAsync(backend.Address, backend.Hosts, token), cancellationToken);
+        InTimeAsync<IReusableConnection>(
+            async token => await Connector.OpenAsync(backend.Address, backend.Hosts, token), cancellationToken);
 
     /// <summary>Opens a connection with TLS.</summary>
     /// <param name="protocols">What to offer for negotiation (ALPN).</param>

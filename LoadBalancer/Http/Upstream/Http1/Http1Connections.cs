@@ -166,7 +166,9 @@ internal sealed class Http1Connections(
         connection.Dispose();
     }
 
-    /// <summary>Aborts connections that are past their deadline, and closes idle ones: after too long, and where the address has left.</summary>
+    /// <summary>
+    /// Aborts connections that are past their deadline, and closes those that were idle for too long, or whose address has left.
+    /// </summary>
     public void Sweep()
     {
         var now = time.GetTimestamp();
