@@ -5,18 +5,23 @@ using System.Net;
 namespace LoadBalancer.Net;
 
 /// <summary>Where a backend is or a listener listens: scheme, host and port, nothing more.</summary>
-/// <param name="Scheme">In lower case: <c>http</c>, <c>https</c>, <c>tcp</c> or <c>udp</c>.</param>
+/// <param name="Scheme">
+/// In lower case: <c>http</c>, <c>https</c>, <c>tcp</c> or <c>udp</c>; with <c>srv+</c> in front of it, except for <c>udp</c>, the host is
+/// the name of SRV records.
+/// </param>
 /// <param name="Host">
 /// A DNS name or an IP address; an IPv6 address without its brackets. A listener's can be <c>*</c>: all local addresses.
 /// </param>
 /// <param name="Port">
 /// 0..65535; 0 means "any free port" and only makes sense for a listener. <see cref="NoPort"/> where there is none, which only a
-/// <c>tcp</c> address can have.
+/// <c>tcp</c> address can have, and which a <c>srv+</c> address always has.
 /// </param>
 public sealed record EndpointAddress(string Scheme, string Host, int Port)
 {
     /// <summary>That no port was given.</summary>
     public const int NoPort = -1;
+
+    private const string ServicePrefix = "srv+";
 
     /// <summary><c>host:port</c> as a URI's authority writes it: IPv6 addresses in brackets.</summary>
     public string Authority =>
@@ -26,12 +31,22 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
     /// <summary>Whether it stands for all local addresses: <c>*</c>, 0.0.0.0 or ::.</summary>
     public bool IsAny => Host is "*" or "0.0.0.0" or "::";
 
+    /// <summary>Whether it names a service, whose servers SRV records tell (RFC 2782).</summary>
+    public bool IsService => Scheme.StartsWith(ServicePrefix, StringComparison.Ordinal);
+
+    /// <summary>What is spoken there: the scheme without <c>srv+</c>.</summary>
+    public string ServerScheme => IsService ? Scheme[ServicePrefix.Length..] : Scheme;
+
+    /// <summary>Whether connections are relayed to it.</summary>
+    public bool IsTcp => ServerScheme == "tcp";
+
     /// <summary>Whether only this machine can reach it: <c>localhost</c>, 127.0.0.0/8 or ::1.</summary>
     public bool IsLoopback => Host == "localhost" || IPAddress.TryParse(Host, out var ip) && IPAddress.IsLoopback(ip);
 
     /// <summary>
     /// Reads <c>scheme://host:port</c>. A path, a query or user information is an error, because nothing here would use it. Without a port
     /// <c>http</c> has 80 and <c>https</c> 443 (RFC 9110 section 4.2); <c>tcp</c> has <see cref="NoPort"/>; with <c>udp</c> it is an error.
+    /// <c>srv+http://name</c> must have none.
     /// </summary>
     /// <param name="text">What the configuration says.</param>
     /// <param name="address">The address, where the text is one.</param>
@@ -50,7 +65,7 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         }
         var scheme = text[..schemeEnd].ToLowerInvariant();
         var authority = text[(schemeEnd + 3)..].TrimEnd('/');
-        if (scheme is not ("http" or "https" or "tcp" or "udp") || authority.AsSpan().ContainsAny("/?#@ "))
+        if (scheme is not ("http" or "https" or "tcp" or "udp" or "srv+http" or "srv+https" or "srv+tcp") || authority.AsSpan().ContainsAny("/?#@ "))
         {
             return false;
         }
@@ -60,6 +75,12 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         if (!hasPort && scheme == "udp")
         {
             error = $"'{shown}' has no port; expected {scheme}://host:port";
+            return false;
+        }
+        var isService = scheme.StartsWith(ServicePrefix, StringComparison.Ordinal);
+        if (hasPort && isService)
+        {
+            error = $"'{shown}' has a port; expected {scheme}://name, for the SRV records of the name tell the port";
             return false;
         }
         var portText = hasPort ? authority[(colon + 1)..] : "";
@@ -74,6 +95,11 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         var kind = Uri.CheckHostName(host);
         if (kind == UriHostNameType.Unknown && host != "*" || bracketed != (kind == UriHostNameType.IPv6))
         {
+            return false;
+        }
+        if (isService && kind != UriHostNameType.Dns)
+        {
+            error = $"'{shown}' has no name; expected {scheme}://name, for example {scheme}://_http._tcp.web.internal";
             return false;
         }
         address = new EndpointAddress(scheme, host, hasPort ? port : DefaultPort(scheme));
