@@ -67,6 +67,7 @@ internal static class HandedPools
                 var now = wanted with
                 {
                     Address = member.Address,
+                    Backup = wanted.Backup && member.Address == wanted.Address,
                     Weight = was?.Weight == wanted.Weight ? member.Weight : wanted.Weight,
                     AdminState = was?.AdminState == wanted.AdminState ? member.AdminState : wanted.AdminState,
                 };

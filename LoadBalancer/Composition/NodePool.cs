@@ -243,6 +243,7 @@ internal sealed class NodePool : IDisposable
         backend.Weight = was?.Weight == now.Weight ? backend.Weight : now.Weight;
         backend.AdminState = was?.AdminState == now.AdminState ? backend.AdminState : now.AdminState;
         backend.MaxInFlight = now.MaxInFlight;
+        backend.Tier = TierOf(now);
     }
 
     private Backend NewBackend(
@@ -253,8 +254,14 @@ internal sealed class NodePool : IDisposable
         {
             health.Restore(handed);
         }
-        return new(name, options.Address, health, options.Weight, options.MaxInFlight) { AdminState = options.AdminState };
+        return new(name, options.Address, health, options.Weight, options.MaxInFlight)
+        {
+            AdminState = options.AdminState,
+            Tier = TierOf(options),
+        };
     }
+
+    private static int TierOf(BackendOptions options) => options.Tier + (options.Backup ? Backend.BackupTier : 0);
 
     // A backend that joins a working pool starts slowly, if that is configured.
     private Backend NewJoining(string name, BackendOptions options, PoolOptions pool)

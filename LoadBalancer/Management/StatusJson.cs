@@ -56,6 +56,10 @@ internal static class StatusJson
             ["failures"] = backend.Failures,
             ["responseTimeMs"] = backend.ResponseTime.Seconds is > 0 and var seconds ? Math.Round(seconds * 1000, 3) : null,
         };
+        if (backend.Tier > 0)
+        {
+            json["backup"] = true;
+        }
         if (backend.Load != 0)
         {
             json["load"] = backend.Load;

@@ -9,6 +9,9 @@ public sealed class Backend
     /// <summary>The largest weight that can be configured.</summary>
     public const int MaxWeight = 1000;
 
+    /// <summary>What a backup's tier is above that of the backend if it were none: more than any priority of an SRV record.</summary>
+    internal const int BackupTier = 1 << 16;
+
     /// <summary>The unit of <see cref="EffectiveWeight"/>: hundredths of a weight.</summary>
     internal const int WeightUnit = 100;
 
@@ -76,6 +79,12 @@ public sealed class Backend
     /// </summary>
     public int Load { get; internal set; }
 
+    /// <summary>
+    /// Its tier, 0 (the default) or above: it is chosen only while no backend of a lower tier is eligible, or where the work was tried on
+    /// all of those. Changed through <see cref="BackendPool.Change"/>.
+    /// </summary>
+    public int Tier { get; internal set; }
+
     /// <summary>What the operator wants it to do; changed through <see cref="BackendPool.Change"/>.</summary>
     public AdminState AdminState { get; internal set; }
 
@@ -122,6 +131,9 @@ public sealed class Backend
     public void Suspect() => Suspected?.Invoke();
 
     internal bool IsEligible => AdminState == AdminState.Ready && Weight > 0 && Health.IsUp;
+
+    /// <summary>Whether it will be eligible if its first probe, which is still under way, succeeds.</summary>
+    internal bool IsAwaited => AdminState == AdminState.Ready && Weight > 0 && Health.IsPending;
 
     // Sticky clients may still come while the backend drains.
     internal bool IsOpenToItsOwn => !IsRemoved && AdminState != AdminState.Disabled && Health.IsUp;

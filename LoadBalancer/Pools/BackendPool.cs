@@ -33,7 +33,7 @@ public sealed class BackendPool
         Name = name;
         Statistics = new PoolStatistics(name);
         RequestQueue = new RequestQueue(this, queueLimit);
-        _snapshot = new PoolSnapshot([], [], policy);
+        _snapshot = new PoolSnapshot([], [], policy, int.MaxValue, []);
         SetMembers(backends);
     }
 
@@ -92,22 +92,16 @@ public sealed class BackendPool
     /// </summary>
     public Task Settled => _settled.Task;
 
-    /// <summary>Chooses an eligible backend that has room and counts it as in flight until the lease is given back.</summary>
+    /// <summary>
+    /// Chooses an eligible backend that has room and counts it as in flight until the lease is given back. It is of the lowest tier that has
+    /// one on which the work was not tried: a stand-by does not serve because the others are full.
+    /// </summary>
     /// <returns>Whether there was one.</returns>
     public bool TryAcquire(in SelectionContext context, [NotNullWhen(true)] out BackendLease? lease)
     {
-        var policy = _snapshot.Policy;
-        while (policy.Pick(context) is { } backend)
-        {
-            if (backend.TryEnter())
-            {
-                lease = new BackendLease(this, backend);
-                return true;
-            }
-            // Another thread took its last free slot. It has no room now, so the next pick is another backend.
-        }
-        lease = null;
-        return false;
+        var snapshot = _snapshot;
+        return TryAcquire(snapshot.Policy, context, out lease)
+            || context.HasTriedAny && !context.IsHedge && TryAcquireStandBy(snapshot, context, out lease);
     }
 
     /// <summary>The same, but only while the queue is empty: a backend that has just become free goes to waiting work first.</summary>
@@ -162,25 +156,25 @@ public sealed class BackendPool
             : new(null, late.IsCancellationRequested ? Rejection.QueueTimeout : Rejection.NoBackend);
     }
 
-    /// <summary>Takes this backend, for work that is bound to it (a sticky session): also while it drains.</summary>
-    /// <returns>False if the backend is down, disabled or full.</returns>
+    /// <summary>
+    /// Takes this backend, for work that is bound to it (a sticky session): also while it drains, but not a stand-by while a lower tier
+    /// serves.
+    /// </summary>
+    /// <returns>False if the backend is down, disabled, full or on stand-by.</returns>
     public bool TryAcquire(Backend backend, [NotNullWhen(true)] out BackendLease? lease)
     {
-        lease = backend.IsOpenToItsOwn && backend.TryEnter() ? new BackendLease(this, backend) : null;
+        lease = IsOpenToItsOwn(backend) && backend.TryEnter() ? new BackendLease(this, backend) : null;
         return lease is not null;
     }
 
-    /// <summary>Whether there is an eligible backend on which this work was not tried, with or without room.</summary>
+    /// <summary>Whether a backend is there for work that is bound to it, perhaps without room.</summary>
+    internal bool IsOpenToItsOwn(Backend backend) => backend.IsOpenToItsOwn && backend.Tier <= _snapshot.Tier;
+
+    /// <summary>Whether there is an eligible backend on which this work was not tried and may be, with or without room.</summary>
     public bool HasUntried(in SelectionContext context)
     {
-        foreach (var backend in _snapshot.Eligible)
-        {
-            if (!context.HasTried(backend))
-            {
-                return true;
-            }
-        }
-        return false;
+        var snapshot = _snapshot;
+        return snapshot.HasUntried(context, belowTier: context.IsHedge ? snapshot.Tier + 1L : long.MaxValue);
     }
 
     /// <summary>Observes the result of one probe.</summary>
@@ -267,6 +261,38 @@ public sealed class BackendPool
             FreeSlotsNeedsLock();
             _counts.RequireSlots(joining);
         }
+    }
+
+    private bool TryAcquire(IBalancingPolicy policy, in SelectionContext context, [NotNullWhen(true)] out BackendLease? lease)
+    {
+        while (policy.Pick(context) is { } backend)
+        {
+            if (backend.TryEnter())
+            {
+                lease = new BackendLease(this, backend);
+                return true;
+            }
+            // Another thread took its last free slot. It has no room now, so the next pick is another backend.
+        }
+        lease = null;
+        return false;
+    }
+
+    private bool TryAcquireStandBy(PoolSnapshot snapshot, in SelectionContext context, [NotNullWhen(true)] out BackendLease? lease)
+    {
+        lease = null;
+        foreach (var (tier, policy) in snapshot.StandBys)
+        {
+            if (snapshot.HasUntried(context, belowTier: tier))
+            {
+                return false;
+            }
+            if (TryAcquire(policy, context, out lease))
+            {
+                return true;
+            }
+        }
+        return false;
     }
 
     internal void Return(Backend backend, AttemptOutcome outcome, string reason)
@@ -356,10 +382,8 @@ public sealed class BackendPool
 
     private void PublishNeedsLock(ImmutableArray<Backend> members, IBalancingPolicy policy)
     {
-        var eligible = members.Where(backend => backend.IsEligible).ToImmutableArray();
-        var candidates = new Candidates(eligible, [.. eligible.Select(backend => backend.EffectiveWeight)], _counts);
-        _snapshot = new PoolSnapshot(members, eligible, policy.Over(candidates));
-        if (!eligible.IsEmpty || !members.Any(backend => backend.Health.IsPending))
+        _snapshot = PoolSnapshot.Of(members, policy, _counts, isStarting: !_settled.Task.IsCompleted);
+        if (_snapshot.IsServed || !members.Any(backend => backend.Health.IsPending))
         {
             _settled.TrySetResult();
         }

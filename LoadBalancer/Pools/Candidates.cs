@@ -5,7 +5,7 @@ namespace LoadBalancer.Pools;
 /// <summary>
 /// The backends among which a policy chooses. Immutable, except for the in-flight counts, which are live.
 /// </summary>
-/// <param name="Backends">The eligible backends, in the order of the configuration.</param>
+/// <param name="Backends">The eligible backends of one tier, in the order of the configuration.</param>
 /// <param name="Weights">
 /// The present weight of each backend, above 0, in hundredths: the configured weight, reduced by slow start and by reported load.
 /// </param>

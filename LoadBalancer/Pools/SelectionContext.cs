@@ -8,10 +8,15 @@ public readonly struct SelectionContext
     /// <summary>Creates the context of one choice.</summary>
     /// <param name="tried">Backends on which this work was tried before; they are not chosen again.</param>
     /// <param name="clientHash">An evenly distributed hash of the client; only <c>IpHash</c> uses it.</param>
-    public SelectionContext(IReadOnlyCollection<Backend>? tried = null, ulong clientHash = 0) => (_tried, ClientHash) = (tried, clientHash);
+    /// <param name="isHedge">Whether an attempt at one of <paramref name="tried"/> is still under way, so that it has not failed.</param>
+    public SelectionContext(IReadOnlyCollection<Backend>? tried = null, ulong clientHash = 0, bool isHedge = false) =>
+        (_tried, ClientHash, IsHedge) = (tried, clientHash, isHedge);
 
     /// <summary>The hash of the client, see <see cref="Pools.ClientHash"/>.</summary>
     public ulong ClientHash { get; }
+
+    /// <summary>Whether it is a second attempt beside another: it is not worth the use of a stand-by, see <see cref="Backend.Tier"/>.</summary>
+    public bool IsHedge { get; }
 
     /// <summary>Whether the backend may be chosen: it has room for one more and was not tried before.</summary>
     public bool Admits(Backend backend) => backend.HasRoom && !HasTried(backend);

@@ -75,7 +75,7 @@ internal sealed partial class AttemptSender(
         var firstSuperseded = Superseded(routed);
         var first = SendAsync(context, lease, null, isPeerTrusted, routed, firstSuperseded.Token).AsTask();
         await ((Task)first).WaitAsync(delay, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        var selection = new SelectionContext([.. tried, lease.Backend], clientHash);
+        var selection = new SelectionContext([.. tried, lease.Backend], clientHash, isHedge: true);
         if (first.IsCompleted || !pool.HasUntried(selection) || pool.RequestQueue.Count > 0 || !budget.TryTakeRetry()
             || !pool.TryAcquireInTurn(selection, out var otherLease))
         {

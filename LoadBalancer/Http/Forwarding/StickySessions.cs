@@ -40,7 +40,7 @@ internal sealed class StickySessions(BackendPool pool, StickySessionOptions opti
 
     /// <summary>
     /// Adds the cookie of the backend that answered to the response, unless the client has that cookie already, or that of a backend which
-    /// only is at its limit.
+    /// only is at its limit. A stand-by's own clients leave it when others serve again.
     /// </summary>
     /// <param name="context">The request and its response.</param>
     /// <param name="sticky">The backend that the request's cookie names.</param>
@@ -48,7 +48,7 @@ internal sealed class StickySessions(BackendPool pool, StickySessionOptions opti
     /// <param name="isPeerTrusted">Whether the peer is a trusted proxy, which may say that the client uses https.</param>
     public void SetCookie(HttpContext context, Backend? sticky, Backend served, bool isPeerTrusted)
     {
-        if (sticky == served || sticky is { IsOpenToItsOwn: true } || !Current().Values.TryGetValue(served, out var value))
+        if (sticky == served || sticky is not null && pool.IsOpenToItsOwn(sticky) || !Current().Values.TryGetValue(served, out var value))
         {
             return;
         }

@@ -15,7 +15,7 @@ const columns = [
       cell.append(name, address);
       return backend => {
         set(name, { textContent: backend.name });
-        set(address, { textContent: backend.address ?? '' });
+        set(address, { textContent: `${backend.address ?? ''}${backend.backup ? ' · backup' : ''}` });
       };
     },
   },
