@@ -7,13 +7,13 @@ internal enum LookupResult
     Success,
 
     /// <summary>There is no such name.</summary>
-    NxDomain,
+    Nxdomain,
 
     /// <summary>The name has no address and no server.</summary>
     Empty,
 
     /// <summary>The server could not find out.</summary>
-    ServFail,
+    Servfail,
 
     /// <summary>The server does not want to answer.</summary>
     Refused,

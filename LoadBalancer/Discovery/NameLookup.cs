@@ -39,7 +39,7 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
             foreach (var (result, family) in results.Zip([AddressFamily.InterNetwork, AddressFamily.InterNetworkV6]))
             {
                 found.AddRange(result.Found ?? []);
-                if (result.Error is { Result: not LookupResult.NxDomain })
+                if (result.Error is { Result: not LookupResult.Nxdomain })
                 {
                     found.AddRange((last?.Servers ?? []).Where(server => server.Address.AddressFamily == family)
                         .Select(server => new DnsRecord(name, default, uint.MaxValue) { Address = server.Address }));
@@ -86,7 +86,7 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
             }
             catch (LookupException e)
             {
-                var isGone = before.Count == 0 || e.Result is LookupResult.NxDomain or LookupResult.Empty;
+                var isGone = before.Count == 0 || e.Result is LookupResult.Nxdomain or LookupResult.Empty;
                 return (target, isGone ? null : new LookupAnswer(before, null), e);
             }
             finally
@@ -102,7 +102,7 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
         }
         var byTarget = found.Where(target => target.Answer is not null)
             .ToDictionary(target => target.Target, target => target.Answer!, StringComparer.OrdinalIgnoreCase);
-        var all = from record in records.OrderBy(record => record.Priority)
+        var all = from record in records.OrderBy(record => record.Priority).ThenBy(record => record.Target, StringComparer.Ordinal)
                   where byTarget.ContainsKey(record.Target)
                   from server in byTarget[record.Target].Servers
                   select new FoundServer(server.Address, record.Target, record.Port, record.Priority, record.Weight);
@@ -119,7 +119,7 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
         }
         catch (FormatException e)
         {
-            throw new LookupException(LookupResult.NxDomain, e.Message);
+            throw new LookupException(LookupResult.Nxdomain, e.Message);
         }
     }
 
@@ -190,14 +190,14 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
                     failure = response.Code switch
                     {
                         DnsResponse.NoSuchName => throw new LookupException(
-                            LookupResult.NxDomain, $"{server} answers that there is no such name (NXDOMAIN)"),
+                            LookupResult.Nxdomain, $"{server} answers that there is no such name (NXDOMAIN)"),
                         DnsResponse.ServerFailure => new LookupException(
-                            LookupResult.ServFail, $"{server} answers that it cannot find out (SERVFAIL)"),
+                            LookupResult.Servfail, $"{server} answers that it cannot find out (SERVFAIL)"),
                         DnsResponse.Refused => new LookupException(LookupResult.Refused, $"{server} refuses to answer (REFUSED)"),
                         _ => new LookupException(LookupResult.Error, $"{server} answers with error {response.Code}"),
                     };
                 }
-                catch (LookupException e) when (e.Result != LookupResult.NxDomain)
+                catch (LookupException e) when (e.Result != LookupResult.Nxdomain)
                 {
                     failure = e;
                 }
@@ -219,9 +219,9 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
         {
             var result = (e as SocketException)?.SocketErrorCode switch
             {
-                SocketError.HostNotFound => LookupResult.NxDomain,
+                SocketError.HostNotFound => LookupResult.Nxdomain,
                 SocketError.NoData => LookupResult.Empty,
-                SocketError.TryAgain => LookupResult.ServFail,
+                SocketError.TryAgain => LookupResult.Servfail,
                 _ => LookupResult.Error,
             };
             throw new LookupException(result, $"the system's resolver: {e.Message}");

@@ -133,7 +133,7 @@ internal sealed partial class WatchedName : IDisposable
     {
         _counts.Add(failure.Result);
         _isKnown = true;
-        Hosts.Fail(failure.Result is LookupResult.NxDomain or LookupResult.Empty ? SocketError.HostNotFound : SocketError.TryAgain);
+        Hosts.Fail(failure.Result is LookupResult.Nxdomain or LookupResult.Empty ? SocketError.HostNotFound : SocketError.TryAgain);
         if (_failures++ == 0)
         {
             _failedAt = _time.GetTimestamp();

@@ -51,7 +51,7 @@ public sealed class Backend
     /// </summary>
     public string HostName
     {
-        get => field ?? Address.Host;
+        get => field ??= Address.Host;
         init;
     }
 
