@@ -65,6 +65,34 @@ internal sealed class AcceptorTests : IDisposable
     }
 
     [Test]
+    public async Task Dispose_ConnectionsWaitInTheQueue_AreAccepted()
+    {
+        const int Count = 200;
+        var sockets = new ListenSockets();
+        var address = new EndpointAddress("tcp", "127.0.0.1", ReservedPorts.Next());
+        sockets.Reserve(address);
+        var clients = new List<Socket>();
+        try
+        {
+            for (var i = 0; i < Count; i++)
+            {
+                clients.Add(await ConnectAsync(address)); // The socket listens, and nobody accepts.
+            }
+            _acceptor = new Acceptor(
+                "first", address, null, _accepted.Enqueue, sockets, TimeProvider.System, NullLoggerFactory.Instance);
+
+            _acceptor.Start();
+            _acceptor.Dispose();
+
+            await Eventually.BeTrueAsync(() => _accepted.Count == Count, "none is reset");
+        }
+        finally
+        {
+            clients.ForEach(client => client.Dispose());
+        }
+    }
+
+    [Test]
     public void Start_PortIsTaken_SaysSo()
     {
         var taken = Start();

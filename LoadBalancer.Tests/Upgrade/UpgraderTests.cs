@@ -18,6 +18,7 @@ internal sealed class UpgraderTests : IDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly Upgrader _upgrader;
     private bool _hasLeft;
+    private bool _isChanging;
 
     public UpgraderTests() => _upgrader = new Upgrader(
         new StartCommand("/nowhere/loadbalancer", [], ["--config", "a b"]),
@@ -27,7 +28,7 @@ internal sealed class UpgraderTests : IDisposable
             _hasLeft = true;
             return Task.CompletedTask;
         },
-        _clock, NullLogger<Upgrader>.Instance, _stopping.Token);
+        () => _isChanging, _clock, NullLogger<Upgrader>.Instance, _stopping.Token);
 
     [Test]
     public async Task Run_NeverReady_IsKilledAfter30Seconds()
@@ -65,6 +66,18 @@ internal sealed class UpgraderTests : IDisposable
         _upgrader.IsUnderWay.Should().BeTrue();
         await _stopping.CancelAsync();
         await run;
+    }
+
+    [Test]
+    public async Task Run_AListenerWaitsForTheEndOfAnother_IsRefused()
+    {
+        _isChanging = true;
+
+        var result = await _upgrader.RunAsync(Script("any", "exit 0"));
+
+        result.IsRefused.Should().BeTrue();
+        result.Errors.Single().Should().StartWith("the last change of the configuration is not complete: a listener waits");
+        _upgrader.IsUnderWay.Should().BeFalse();
     }
 
     [Test]

@@ -15,6 +15,9 @@ public sealed class Backend
     /// <summary>The unit of <see cref="EffectiveWeight"/>: hundredths of a weight.</summary>
     internal const int WeightUnit = 100;
 
+    /// <summary>Names the backend to which a request of a probe goes.</summary>
+    internal static readonly HttpRequestOptionsKey<Backend> Key = new("LoadBalancer.Backend");
+
     private int _maxInFlight; // int.MaxValue: no limit
     private InFlightCounts _counts = null!; // null until it joins its pool
     private long _requests;

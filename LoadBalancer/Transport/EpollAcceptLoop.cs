@@ -85,6 +85,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
     {
         if (disposing && Interlocked.Exchange(ref _hasLeft, 1) == 0)
         {
+            AcceptRest();
             FileReserve.Leave();
             Loop.RemoveShared(this);
             _bound.Dispose();
@@ -115,6 +116,27 @@ internal sealed class EpollAcceptLoop : EpollSocket
         }
     }
 
+    // To its client a connection in the queue is open. The kernel would reset it when the last file of the socket is closed.
+    private void AcceptRest()
+    {
+        for (var i = 0; i < AcceptTrouble.Backlog; i++)
+        {
+            switch (Accept())
+            {
+                case (0, var connection):
+                    if (connection is var (file, local, remote))
+                    {
+                        _accepted(file, local, remote);
+                    }
+                    break;
+                case (Libc.ConnectionAborted, _):
+                    break;
+                default:
+                    return;
+            }
+        }
+    }
+
     /// <returns>False where there may be a connection to accept already.</returns>
     private bool TryAwaitArrival()
     {
@@ -127,7 +149,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
     }
 
     /// <returns>The file and both ends; null where there is no connection, or it was closed because of the limit.</returns>
-    private unsafe (int File, IPEndPoint Local, IPEndPoint Remote)? TryAccept()
+    private (int File, IPEndPoint Local, IPEndPoint Remote)? TryAccept()
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         if (!TryBeginReading())
@@ -139,14 +161,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
             TryAgainLater(Libc.TooManyFiles);
             return null;
         }
-        var remote = new SocketAddress(Address.AddressFamily, AddressSize);
-        var length = remote.Size;
-        int accepted;
-        fixed (byte* name = remote.Buffer.Span)
-        {
-            accepted = Libc.Accept(this, name, &length, Libc.NonBlocking | Libc.CloseOnExec);
-        }
-        var error = accepted >= 0 ? 0 : Marshal.GetLastPInvokeError();
+        var (error, connection) = Accept();
         if (error == Libc.Again)
         {
             return null;
@@ -157,19 +172,32 @@ internal sealed class EpollAcceptLoop : EpollSocket
             return null;
         }
         MarkReadable(); // There may be another.
-        _isShortOfFiles = accepted >= FileReserve.SharedFrom;
         EventLoop.Current?.Spend(0);
-        if (error != 0)
+        return connection;
+    }
+
+    /// <returns>The error number, 0 for none; no connection where there is an error, or it was closed because of the limit.</returns>
+    private unsafe (int Error, (int File, IPEndPoint Local, IPEndPoint Remote)?) Accept()
+    {
+        var remote = new SocketAddress(Address.AddressFamily, AddressSize);
+        var length = remote.Size;
+        int accepted;
+        fixed (byte* name = remote.Buffer.Span)
         {
-            return null;
+            accepted = Libc.Accept(this, name, &length, Libc.NonBlocking | Libc.CloseOnExec);
         }
+        if (accepted < 0)
+        {
+            return (Marshal.GetLastPInvokeError(), null);
+        }
+        _isShortOfFiles = accepted >= FileReserve.SharedFrom;
         if (!_limit.TryEnter())
         {
             _ = Libc.Close(accepted);
-            return null;
+            return (0, null);
         }
         remote.Size = length;
-        return (accepted, LocalAddress(accepted), (IPEndPoint)Address.Create(remote));
+        return (0, (accepted, LocalAddress(accepted), (IPEndPoint)Address.Create(remote)));
     }
 
     private unsafe IPEndPoint LocalAddress(int accepted)

@@ -29,6 +29,9 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         : base(file, loop) => _closedFile = closed;
 
     /// <inheritdoc/>
+    public IPAddress? Peer { get; private set; }
+
+    /// <inheritdoc/>
     public bool IsBroken => _isBroken;
 
     /// <inheritdoc/>
@@ -45,6 +48,7 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     public static async Task<EpollConnection> OpenAsync(IPEndPoint address, EventLoop loop, CancellationToken cancellationToken)
     {
         var connection = Create(address.AddressFamily, loop);
+        connection.Peer = address.Address;
         try
         {
             await connection.ConnectAsync(address.Serialize(), cancellationToken);

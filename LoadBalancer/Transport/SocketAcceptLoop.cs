@@ -66,7 +66,25 @@ internal sealed class SocketAcceptLoop : IDisposable
         }
         _disposed.Cancel();
         _disposed.Dispose();
+        AcceptRest();
         _bound.Dispose();
+    }
+
+    // To its client a connection in the queue is open. The system would reset it when the socket is closed.
+    private void AcceptRest()
+    {
+        try
+        {
+            _listening.Blocking = false;
+            for (var i = 0; i < AcceptTrouble.Backlog; i++)
+            {
+                Deliver(_listening.Accept());
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // There are no more.
+        }
     }
 
     private async Task AcceptAllAsync()

@@ -17,11 +17,12 @@ internal sealed record HandoverOffer(IReadOnlyList<ListenSocket> Sockets, Handed
 /// <param name="command">How this process was started.</param>
 /// <param name="offer">What goes along.</param>
 /// <param name="leave">Accepts nothing more: the new process serves.</param>
+/// <param name="isChanging">Whether a listener still waits for the end of another one: its socket could not be handed over.</param>
 /// <param name="time">The clock.</param>
 /// <param name="logger">Gets each step.</param>
 /// <param name="stopping">Cancelled when this process is told to stop.</param>
 internal sealed partial class Upgrader(
-    StartCommand command, Func<HandoverOffer> offer, Func<Task> leave, TimeProvider time, ILogger<Upgrader> logger,
+    StartCommand command, Func<HandoverOffer> offer, Func<Task> leave, Func<bool> isChanging, TimeProvider time, ILogger<Upgrader> logger,
     CancellationToken stopping)
 {
     /// <summary>How long the new process may take until it serves.</summary>
@@ -50,6 +51,11 @@ internal sealed partial class Upgrader(
         if (program is not null && WhyNot(program) is { } reason)
         {
             return Refused(reason);
+        }
+        if (isChanging())
+        {
+            return Refused("the last change of the configuration is not complete: a listener waits for the end of another one, which takes "
+                + "ShutdownTimeout at most; try again then");
         }
         if (Interlocked.Exchange(ref _isUnderWay, 1) == 1)
         {

@@ -26,6 +26,7 @@ public sealed class HttpProbe(
                 VersionPolicy = isSecure ? HttpVersionPolicy.RequestVersionOrHigher : HttpVersionPolicy.RequestVersionExact,
             };
             request.Options.Set(BackendTrust.Key, trust);
+            request.Options.Set(Backend.Key, backend);
             request.Headers.UserAgent.ParseAdd("loadbalancer-probe");
             using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, token);
             var status = string.Create(CultureInfo.InvariantCulture, $"GET {options.Path} answered {(int)response.StatusCode}");

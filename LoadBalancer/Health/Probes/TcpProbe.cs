@@ -1,6 +1,6 @@
-using System.Net.Sockets;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Health.Probes;
 
@@ -13,8 +13,7 @@ public sealed class TcpProbe(HealthCheckOptions options, TimeProvider time) : IP
     public Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken) => IProbe.InTimeAsync(
         async token =>
         {
-            using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-            await socket.ConnectAsync(backend.Address.Host, backend.Address.Port, token);
+            using var socket = await Connector.OpenSocketAsync(backend.Address, backend.Hosts, token);
             return new ProbeResult(true, "connected");
         },
         options.Timeout,

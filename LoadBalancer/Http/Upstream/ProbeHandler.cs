@@ -6,7 +6,9 @@ using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Http.Upstream.Http1;
 using LoadBalancer.Http.Upstream.Http2;
+using LoadBalancer.Pools;
 using LoadBalancer.Tls;
+using LoadBalancer.Transport;
 
 namespace LoadBalancer.Http.Upstream;
 
@@ -86,16 +88,8 @@ internal sealed class ProbeHandler : HttpMessageHandler
     private static async Task<Stream> ConnectAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         var uri = request.RequestUri!;
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        try
-        {
-            await socket.ConnectAsync(uri.IdnHost, uri.Port, cancellationToken);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
+        request.Options.TryGetValue(Backend.Key, out var backend);
+        var socket = await Connector.OpenSocketAsync(backend!.Address, backend.Hosts, cancellationToken);
         if (uri.Scheme != "https")
         {
             return new NetworkStream(socket, ownsSocket: true);
