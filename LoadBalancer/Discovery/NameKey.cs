@@ -12,7 +12,7 @@ internal sealed record NameKey(NameKind Kind, string Host)
 
     /// <summary>The name of a backend; null where its address has none, such as an IP address.</summary>
     public static NameKey? Of(BackendOptions backend) =>
-        Uri.CheckHostName(backend.Address.Host) != UriHostNameType.Dns ? null
-        : backend.Address.IsService ? new NameKey(NameKind.Service, backend.Address.Host)
+        backend.Address.IsService ? new NameKey(NameKind.Service, backend.Address.Host)
+        : Uri.CheckHostName(backend.Address.Host) != UriHostNameType.Dns ? null
         : new NameKey(backend.Resolve == ResolveMode.All ? NameKind.All : NameKind.First, backend.Address.Host);
 }

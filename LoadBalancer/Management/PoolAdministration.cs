@@ -92,7 +92,7 @@ public sealed partial class PoolAdministration(
             }
         }
         var scheme = pool.Snapshot.Members.FirstOrDefault()?.Address.Scheme;
-        if (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != (address.Scheme == "tcp"))
+        if (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != address.IsTcp)
         {
             var error = address is null ? "address is missing" : $"address \"{address}\" is not one of a backend of this pool";
             return (null, $"{error}; {PutExpected}");

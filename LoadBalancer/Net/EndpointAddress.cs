@@ -92,7 +92,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         var host = hasPort ? authority[..colon] : authority;
         var bracketed = host.StartsWith('[') && host.EndsWith(']');
         host = bracketed ? host[1..^1] : host;
-        var kind = Uri.CheckHostName(host);
+        // The framework takes no name that begins with an underscore, as those of SRV records do.
+        var kind = Uri.CheckHostName(isService ? host.Replace('_', 'x') : host);
         if (kind == UriHostNameType.Unknown && host != "*" || bracketed != (kind == UriHostNameType.IPv6))
         {
             return false;

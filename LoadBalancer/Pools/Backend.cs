@@ -58,6 +58,9 @@ public sealed class Backend
         init;
     }
 
+    /// <summary><see cref="Address"/> with <see cref="HostName"/> as its host: what a URI for it, its host field and TLS name.</summary>
+    internal EndpointAddress NamedAddress => HostName == Address.Host ? Address : Address with { Host = HostName };
+
     /// <summary>
     /// The addresses of the name in <see cref="Address"/>, kept up to date by whoever sets this, before it joins its pool. Null where it is
     /// no name, and for a name that is looked up for each connection.
