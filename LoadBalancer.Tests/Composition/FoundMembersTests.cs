@@ -12,14 +12,15 @@ internal sealed class FoundMembersTests
     [Test]
     public void Of_AddressesInAnyOrder_AreTheSameMembersInTheSameOrder()
     {
-        var app = new BackendOptions { Address = TestNode.Parse("https://web.test:8443"), Resolve = ResolveMode.All, Weight = 3, MaxInFlight = 7, Backup = true };
+        var app = App("https://web.test:8443") with { Weight = 3, MaxInFlight = 7, Backup = true };
 
         var members = Of(app, Server("127.0.0.10"), Server("::1"), Server("127.0.0.9"));
         var turned = Of(app, Server("::1"), Server("127.0.0.9"), Server("127.0.0.10"));
 
         members.Keys.Should().BeEquivalentTo("app@127.0.0.9:8443", "app@127.0.0.10:8443", "app@[::1]:8443");
         turned.Should().Equal(members);
-        members.Values.Should().OnlyContain(member => member.Weight == 3 && member.MaxInFlight == 7 && member.Backup && member.HostName == "web.test");
+        members.Values.Should().OnlyContain(
+            member => member.Weight == 3 && member.MaxInFlight == 7 && member.Backup && member.HostName == "web.test");
         $"{members["app@[::1]:8443"].Address}".Should().Be("https://[::1]:8443");
     }
 

@@ -12,7 +12,8 @@ internal sealed class DnsMessageTests
     public void Read_AnyBytes_EndsInAFormatExceptionAtWorst()
     {
         var random = new Random(19);
-        var asked = new DnsQuestion(DnsMessage.Question(7, "a.test", DnsRecordType.Srv, hasOptions: true), false, null, _ => Task.CompletedTask);
+        var question = DnsMessage.Question(7, "a.test", DnsRecordType.Srv, hasOptions: true);
+        var asked = new DnsQuestion(question, false, null, _ => Task.CompletedTask);
         var good = asked.AnswerWith(["CNAME 60 b.test", "b.test SRV 60 1 2 3 c.test"], ["c.test A 60 127.0.0.1", "c.test AAAA 60 ::1"]);
         DnsMessage.IsAnswerTo(good, 7, "a.test", DnsRecordType.Srv).Should().BeTrue();
         DnsMessage.Read(good).Additional.Should().HaveCount(2);

@@ -34,7 +34,9 @@ internal sealed class WatchedNameTests
     {
         var code = 0;
         await using var server = new DnsStub(question => question.ReplyAsync(
-            code != 0 ? question.Answer(code) : question.Answer(0, [.. new[] { "A 10 127.0.0.1" }.Where(_ => question.Type == "A")])));
+            code != 0 ? question.Answer(code)
+            : question.Type == "A" ? question.Answer(0, "A 10 127.0.0.1")
+            : question.Answer(0)));
         using var name = Watch(server, new DnsOptions { Server = [server.Address], MaxInterval = TimeSpan.FromSeconds(15) });
         await NextAsync(10);
 

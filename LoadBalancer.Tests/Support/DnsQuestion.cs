@@ -36,7 +36,9 @@ internal sealed record DnsQuestion(byte[] Message, bool IsTcp, EndPoint? Client,
 
     /// <summary>An answer.</summary>
     /// <param name="code">The response code.</param>
-    /// <param name="records">Such as <c>A 60 127.0.0.1</c>, <c>SRV 60 0 10 80 a.test</c>; of another name with it in front: <c>a.test A …</c>.</param>
+    /// <param name="records">
+    /// Such as <c>A 60 127.0.0.1</c>, <c>SRV 60 0 10 80 a.test</c>; of another name with it in front: <c>a.test A …</c>.
+    /// </param>
     public byte[] Answer(int code, params string[] records) => Build(code, false, records, []);
 
     /// <summary>An answer with additional records.</summary>

@@ -36,8 +36,8 @@ internal sealed class DnsStub : IAsyncDisposable
     public int Asked => Volatile.Read(ref _asked);
 
     /// <summary>A server whose name has these records; other types are answered with none.</summary>
-    public static DnsStub Of(Func<string[]> records) => new(question =>
-        question.ReplyAsync(question.Answer(0, [.. records().Where(record => record.StartsWith(question.Type + " ", StringComparison.Ordinal))])));
+    public static DnsStub Of(Func<string[]> records) => new(question => question.ReplyAsync(
+        question.Answer(0, [.. records().Where(record => record.StartsWith(question.Type + " ", StringComparison.Ordinal))])));
 
     public async ValueTask DisposeAsync()
     {
@@ -59,7 +59,7 @@ internal sealed class DnsStub : IAsyncDisposable
                 await AnswerAsync(new DnsQuestion(
                     buffer[..received.ReceivedBytes], false, client, answer => _datagrams.SendToAsync(answer, client)));
             }
-            catch (Exception e) when (e is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.ConnectionReset })
+            catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.ConnectionReset)
             {
                 // A client did not wait for its answer.
             }
@@ -83,8 +83,9 @@ internal sealed class DnsStub : IAsyncDisposable
                 var message = new byte[BinaryPrimitives.ReadUInt16BigEndian(head)];
                 await stream.ReadExactlyAsync(message);
                 Interlocked.Increment(ref _asked);
-                await AnswerAsync(new DnsQuestion(
-                    message, true, null, answer => stream.WriteAsync((byte[])[(byte)(answer.Length >> 8), (byte)answer.Length, .. answer]).AsTask()));
+                Task ReplyAsync(byte[] answer) =>
+                    stream.WriteAsync((byte[])[(byte)(answer.Length >> 8), (byte)answer.Length, .. answer]).AsTask();
+                await AnswerAsync(new DnsQuestion(message, true, null, ReplyAsync));
             }
             catch (IOException)
             {

@@ -4,7 +4,9 @@ using LoadBalancer.Upgrade;
 
 namespace LoadBalancer.Composition;
 
-/// <summary>Describes what a name led to for the process that replaces this one, which then has the same members from the beginning.</summary>
+/// <summary>
+/// Describes what a name led to for the process that replaces this one, which then has the same members from the beginning.
+/// </summary>
 internal static class HandedNames
 {
     /// <summary>Describes it.</summary>

@@ -14,7 +14,8 @@ internal sealed record MemberChange(IReadOnlyList<string> Joined, IReadOnlyList<
     public bool IsNone => Joined.Count + Left.Count + Changed.Count == 0;
 
     /// <summary>Compares the members before and now.</summary>
-    public static MemberChange Of(IReadOnlyDictionary<string, BackendOptions> before, IReadOnlyDictionary<string, BackendOptions> now) => new(
+    public static MemberChange Of(
+        IReadOnlyDictionary<string, BackendOptions> before, IReadOnlyDictionary<string, BackendOptions> now) => new(
         [.. now.Where(entry => !IsSame(before.GetValueOrDefault(entry.Key), entry.Value)).Select(entry => entry.Key)],
         [.. before.Where(entry => !IsSame(now.GetValueOrDefault(entry.Key), entry.Value)).Select(entry => entry.Key)],
         [

@@ -38,6 +38,7 @@ internal sealed partial class NodePool : IDisposable
     private PoolState _state;
     private PoolOptions _members; // the same options with the members that there are now; operators may have changed them
     private bool _isDisposed;
+    private bool _isTooLarge; // There was no room for the members that were found last.
 
     /// <summary>Makes a pool; the options must be valid.</summary>
     /// <param name="name">Its name.</param>
@@ -237,10 +238,14 @@ internal sealed partial class NodePool : IDisposable
             }
             catch (InvalidOperationException e)
             {
-                LogTooMany(Pool.Name, $"{change}", e.Message);
+                if (!_isTooLarge)
+                {
+                    _isTooLarge = true;
+                    LogTooMany(Pool.Name, $"{change}", e.Message);
+                }
                 return false;
             }
-            _members = now;
+            (_members, _isTooLarge) = (now, false);
             Pool.Update(update =>
             {
                 Pool.AwaitsMembers = isAwaited;

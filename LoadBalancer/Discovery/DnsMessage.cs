@@ -122,15 +122,16 @@ internal static class DnsMessage
         {
             var owner = ReadName(message, ref at);
             var (type, @class, length) = ((DnsRecordType)Number(message, at), Number(message, at + 2), Number(message, at + 8));
-            var ttl = (uint)(Number(message, at + 4) << 16 | Number(message, at + 6));
+            var seconds = (uint)(Number(message, at + 4) << 16 | Number(message, at + 6));
+            var ttl = seconds > int.MaxValue ? 0 : seconds; // RFC 2181 section 8
             at += 10;
             if (at + length > message.Length)
             {
                 throw new FormatException("a record goes beyond the end of the message");
             }
-            if (@class == Internet && ReadRecord(message, at, length, new DnsRecord(owner, type, ttl > int.MaxValue ? 0 : ttl)) is { } record)
+            if (@class == Internet && ReadRecord(message, at, length, new DnsRecord(owner, type, ttl)) is { } record)
             {
-                records.Add(record); // A TTL beyond 2^31 is 0 (RFC 2181 section 8).
+                records.Add(record);
             }
             at += length;
         }

@@ -16,7 +16,7 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
     private const int TargetsAtOnce = 16;
 
     private readonly List<IPEndPoint> _servers =
-        [.. options.Server.Select(text => DnsOptions.TryParse(text, out var server) ? server : null).OfType<IPEndPoint>()];
+        [.. options.Servers.Select(text => DnsOptions.TryParse(text, out var server) ? server : null).OfType<IPEndPoint>()];
 
     /// <summary>The addresses of a host: A and AAAA records, or what the system's resolver says.</summary>
     /// <param name="host">The name.</param>
@@ -45,8 +45,8 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
                         .Select(server => new DnsRecord(name, default, uint.MaxValue) { Address = server.Address }));
                 }
             }
-            return new LookupAnswer(
-                [.. found.Select(record => new FoundServer(record.Address!.Unmap(), host)).DistinctBy(server => server.Address)], TtlOf(found));
+            var servers = found.Select(record => new FoundServer(record.Address!.Unmap(), host)).DistinctBy(server => server.Address);
+            return new LookupAnswer([.. servers], TtlOf(found));
         }
         throw results.Select(result => result.Error).OfType<LookupException>().FirstOrDefault()
             ?? new LookupException(LookupResult.Empty, "the name has no address");
@@ -76,7 +76,8 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
                 && record.Owner.Equals(target, StringComparison.OrdinalIgnoreCase)).ToList();
             if (given.Count > 0)
             {
-                return (target, new LookupAnswer([.. given.Select(record => new FoundServer(record.Address!, target))], TtlOf(given)), null);
+                var own = given.Select(record => new FoundServer(record.Address!.Unmap(), target));
+                return (target, new LookupAnswer([.. own], TtlOf(given)), null);
             }
             var before = (last?.Servers ?? []).Where(server => server.Host.Equals(target, StringComparison.OrdinalIgnoreCase)).ToList();
             await gate.WaitAsync(cancellationToken);

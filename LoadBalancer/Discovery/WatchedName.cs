@@ -36,8 +36,8 @@ internal sealed partial class WatchedName : IDisposable
     /// <param name="options">Whom to ask, and how often.</param>
     /// <param name="counts">Counts the lookups.</param>
     /// <param name="changed">
-    /// Called after a lookup of a name whose servers are members: if the answer is another one, or nothing was known before. Says whether the
-    /// answer was applied; if not, it is called again after the next lookup.
+    /// Called after a lookup of a name whose servers are members: if the answer is another one, or nothing was known before. Says whether
+    /// the answer was applied; if not, it is called again after the next lookup.
     /// </param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets outages.</param>

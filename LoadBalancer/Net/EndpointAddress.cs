@@ -65,7 +65,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         }
         var scheme = text[..schemeEnd].ToLowerInvariant();
         var authority = text[(schemeEnd + 3)..].TrimEnd('/');
-        if (scheme is not ("http" or "https" or "tcp" or "udp" or "srv+http" or "srv+https" or "srv+tcp") || authority.AsSpan().ContainsAny("/?#@ "))
+        if (scheme is not ("http" or "https" or "tcp" or "udp" or "srv+http" or "srv+https" or "srv+tcp")
+            || authority.AsSpan().ContainsAny("/?#@ "))
         {
             return false;
         }

@@ -8,8 +8,8 @@ public sealed record BackendOptions
 {
     /// <summary>
     /// Where it listens: <c>http://host:port</c> or <c>https://host:port</c>, or <c>tcp://host:port</c> where connections are relayed.
-    /// Without a port http has 80 and https 443. <c>srv+http://name</c>, <c>srv+https://name</c> and <c>srv+tcp://name</c> without a port: the
-    /// servers that the SRV records of the name tell. Required.
+    /// Without a port http has 80 and https 443. <c>srv+http://name</c>, <c>srv+https://name</c> and <c>srv+tcp://name</c> without a port:
+    /// the servers that the SRV records of the name tell. Required.
     /// </summary>
     public EndpointAddress Address { get; init; } = null!;
 

@@ -14,11 +14,11 @@ public sealed record DnsOptions
     /// The servers to ask, one or a list, in turn: <c>10.0.0.2</c>, <c>10.0.0.2:5353</c>, <c>[::1]:53</c>; port 53 without one. Default
     /// null: the system's resolver.
     /// </summary>
-    public IReadOnlyList<string> Server { get; init; } = [];
+    public IReadOnlyList<string>? Server { get; init; }
 
     /// <summary>
-    /// The shortest time between two lookups of a name, 1 s or more, however short the records' TTL is, and the time to the next lookup after
-    /// a failed one. The system's resolver tells no TTL: there a name is looked up every six times this. Default 5 s.
+    /// The shortest time between two lookups of a name, 1 s or more, however short the records' TTL is, and the time to the next lookup
+    /// after a failed one. The system's resolver tells no TTL: there a name is looked up every six times this. Default 5 s.
     /// </summary>
     public TimeSpan MinInterval { get; init; } = TimeSpan.FromSeconds(5);
 
@@ -28,12 +28,15 @@ public sealed record DnsOptions
     /// </summary>
     public TimeSpan MaxInterval { get; init; } = TimeSpan.FromMinutes(5);
 
+    /// <summary>The servers to ask; none means the system's resolver.</summary>
+    internal IReadOnlyList<string> Servers => Server ?? [];
+
     /// <summary>The same for all values; a list is compared by what is in it.</summary>
     public bool Equals(DnsOptions? other) =>
-        other is not null && MinInterval == other.MinInterval && MaxInterval == other.MaxInterval && Server.SequenceEqual(other.Server);
+        other is not null && MinInterval == other.MinInterval && MaxInterval == other.MaxInterval && Servers.SequenceEqual(other.Servers);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(MinInterval, MaxInterval, Server.Count);
+    public override int GetHashCode() => HashCode.Combine(MinInterval, MaxInterval, Servers.Count);
 
     /// <summary>Reads a server's address: an IP address, with or without a port.</summary>
     /// <param name="text">What the configuration says.</param>

@@ -73,7 +73,8 @@ internal static class BackendList
                 var error = isTaken(name) ? $"backend '{name}' is in the pool's Backends too; expected another name"
                     : backend.Address.IsTcp != isTcp ? $"'{backend.Address}' is of another kind than the pool's other backends"
                     : !backends.TryAdd(name, backend) ? $"backend '{name}' is there twice"
-                    : backends.Count > InFlightCounts.MaxSlots ? $"there are too many backends; expected {InFlightCounts.MaxSlots} at the most"
+                    : backends.Count > InFlightCounts.MaxSlots
+                        ? $"there are too many backends; expected {InFlightCounts.MaxSlots} at the most"
                     : null;
                 if (error is not null)
                 {

@@ -50,7 +50,8 @@ internal static class PoolValidator
         PoolOptions pool, ListenerProtocol protocol, AddressValidator addresses, SectionValidator section)
     {
         var (count, most) = (pool.Backends.Count, InFlightCounts.MaxSlots);
-        section.Require(count > 0 || pool.BackendsFile is not null || IsJoined(protocol), "Backends", "no backend is defined; expected at least one");
+        section.Require(count > 0 || pool.BackendsFile is not null || IsJoined(protocol), "Backends",
+            "no backend is defined; expected at least one");
         section.Require(count == 0 || !IsJoined(protocol), "Backends",
             $"is for backends that are known beforehand; the workers of a {protocol} listener register themselves");
         section.Require(count <= most, "Backends", $"has {count} backends; expected {most} at the most");
@@ -83,7 +84,7 @@ internal static class PoolValidator
 
     private static void CheckDns(DnsOptions dns, SectionValidator section)
     {
-        var wrong = dns.Server.FirstOrDefault(server => !DnsOptions.TryParse(server, out _));
+        var wrong = dns.Servers.FirstOrDefault(server => !DnsOptions.TryParse(server, out _));
         section.Require(wrong is null, "Server",
             $"'{wrong}' is not a server; expected an IP address with or without a port, for example 10.0.0.2 or [::1]:5353");
         section.RequireDuration(dns.MinInterval, "MinInterval");
