@@ -113,7 +113,10 @@ internal sealed class RawServer : IAsyncDisposable
     private Socket Listen()
     {
         var socket = new Socket(_at.AddressFamily, SocketType.Stream, _at is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
-        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        if (_at is IPEndPoint)
+        {
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        }
         socket.Bind(_at);
         socket.Listen(512);
         return socket;

@@ -12,6 +12,10 @@ internal static class Connector
     // RFC 8305 section 5: the next address is tried if the one before has not answered by then.
     private static readonly TimeSpan NextAddressAfter = TimeSpan.FromMilliseconds(250);
 
+    // Between two attempts at a Unix socket whose queue is full.
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(80);
+
     /// <summary>
     /// Connects. If the address is a name: to the first of its addresses that accepts. They are tried in the order of the answer, but IPv6
     /// and IPv4 in turn: the next one at once after a failure, and after 250 ms without an answer, while those before go on. So with a
@@ -38,7 +42,8 @@ internal static class Connector
         if (!isEpoll || !OperatingSystem.IsLinux())
         {
             return FirstAsync<ISocketConnection>(
-                address, hosts, async (ip, token) => new SocketConnection(await ConnectAsync(ip, token)) { Peer = ip.Address },
+                address, hosts,
+                async (one, token) => new SocketConnection(await ConnectAsync(one, token)) { Peer = (one as IPEndPoint)?.Address },
                 cancellationToken);
         }
         return OpenOnLoopAsync(address, hosts, near, cancellationToken);
@@ -59,10 +64,14 @@ internal static class Connector
         FirstAsync(address, hosts, ConnectAsync, cancellationToken);
 
     private static async Task<T> FirstAsync<T>(
-        EndpointAddress address, HostAddresses? hosts, Func<IPEndPoint, CancellationToken, Task<T>> connectAsync,
+        EndpointAddress address, HostAddresses? hosts, Func<EndPoint, CancellationToken, Task<T>> connectAsync,
         CancellationToken cancellationToken)
         where T : IDisposable
     {
+        if (address.IsUnix)
+        {
+            return await ConnectToUnixAsync(address.UnixEndPoint, connectAsync, cancellationToken);
+        }
         if (IPAddress.TryParse(address.Host, out var only))
         {
             return await connectAsync(new IPEndPoint(only, address.Port), cancellationToken);
@@ -80,7 +89,7 @@ internal static class Connector
     /// <param name="time">The clock of the pauses between them.</param>
     /// <param name="cancellationToken">Ends all attempts.</param>
     internal static async Task<T> FirstAsync<T>(
-        IReadOnlyList<IPEndPoint> addresses, Func<IPEndPoint, CancellationToken, Task<T>> connectAsync, TimeProvider time,
+        IReadOnlyList<EndPoint> addresses, Func<EndPoint, CancellationToken, Task<T>> connectAsync, TimeProvider time,
         CancellationToken cancellationToken)
         where T : IDisposable
     {
@@ -128,16 +137,41 @@ internal static class Connector
         }
     }
 
-    private static async Task<Socket> ConnectAsync(IPEndPoint address, CancellationToken cancellationToken)
+    // Where the queue of a TCP socket is full, the system tries again; with a Unix socket that is the caller's part.
+    private static async Task<T> ConnectToUnixAsync<T>(
+        EndPoint address, Func<EndPoint, CancellationToken, Task<T>> connectAsync, CancellationToken cancellationToken)
     {
-        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        for (var pause = FirstPause; ; pause = pause < LongestPause ? pause * 2 : pause)
+        {
+            try
+            {
+                return await connectAsync(address, cancellationToken);
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.WouldBlock)
+            {
+                await Task.Delay(pause, cancellationToken);
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressNotAvailable)
+            {
+                throw new NoSuchSocketException(); // The framework's word for ENOENT.
+            }
+        }
+    }
+
+    private static async Task<Socket> ConnectAsync(EndPoint address, CancellationToken cancellationToken)
+    {
+        var isTcp = address is IPEndPoint;
+        var socket = new Socket(address.AddressFamily, SocketType.Stream, isTcp ? ProtocolType.Tcp : ProtocolType.Unspecified);
         try
         {
             if (OperatingSystem.IsLinux() && socket.Handle >= FileReserve.BackendsEnd)
             {
                 throw Libc.Error(Libc.TooManyFiles);
             }
-            socket.NoDelay = true;
+            if (isTcp)
+            {
+                socket.NoDelay = true;
+            }
             await socket.ConnectAsync(address, cancellationToken);
             return socket;
         }

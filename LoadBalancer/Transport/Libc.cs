@@ -37,6 +37,7 @@ internal static unsafe partial class Libc
     public const uint NotYetSent = 0x894B; // SIOCOUTQNSD
     public const int TooManyFilesInSystem = 23;
     public const int TooManyFiles = 24;
+    public const int NoSuchFile = 2;
     public const int Again = 11;
     public const int ConnectionAborted = 103;
     public const int InProgress = 115;
@@ -157,6 +158,7 @@ internal static unsafe partial class Libc
     /// <summary>What an error number means in the framework's words.</summary>
     public static SocketException Error(int number) => new((int)(number switch
     {
+        Again => SocketError.WouldBlock,
         12 or 105 => SocketError.NoBufferSpaceAvailable, // ENOMEM, ENOBUFS
         13 => SocketError.AccessDenied,
         TooManyFilesInSystem or TooManyFiles => SocketError.TooManyOpenSockets,

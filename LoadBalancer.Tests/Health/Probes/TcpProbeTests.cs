@@ -55,10 +55,8 @@ internal sealed class TcpProbeTests
     public async Task Probe_OneAddressOfTheNameRefuses_AnotherServes()
     {
         await using var server = RawServer.Echoing();
-        var backend = new Backend("a", new EndpointAddress("tcp", "app.invalid", server.Port), new BackendHealth(new(), TimeProvider.System))
-        {
-            Hosts = new HostAddresses("app.invalid"),
-        };
+        var address = new EndpointAddress("tcp", "app.invalid", server.Port);
+        var backend = new Backend("a", address, new BackendHealth(new(), TimeProvider.System)) { Hosts = new HostAddresses("app.invalid") };
         backend.Hosts.Set([System.Net.IPAddress.Parse("127.0.0.2"), System.Net.IPAddress.Loopback]);
 
         var result = await new TcpProbe(new HealthCheckOptions(), TimeProvider.System).ProbeAsync(backend, default);

@@ -123,7 +123,8 @@ internal sealed class HostAddressTests
     }
 
     [Test]
-    public async Task Get_AddressHasLeft_ItsTlsConnectionsAreNotUsed([Values(HttpProtocols.Http1, HttpProtocols.Http2)] HttpProtocols spoken)
+    public async Task Get_AddressHasLeft_ItsTlsConnectionsAreNotUsed(
+        [Values(HttpProtocols.Http1, HttpProtocols.Http2)] HttpProtocols spoken)
     {
         using var certificates = new TestCertificates();
         var certificate = certificates.Issue("b", "app.invalid");

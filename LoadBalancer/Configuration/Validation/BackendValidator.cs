@@ -53,6 +53,10 @@ internal static class BackendValidator
             return;
         }
         var (listener, schemes) = isHttp ? ("an Http", "http://host:port or https://host:port") : ($"a {protocol}", "tcp://host:port");
+        if (address.IsUnix)
+        {
+            return;
+        }
         section.Require(isHttp ? address.ServerScheme is "http" or "https" : address.IsTcp, "Address",
             $"'{address}' does not fit {listener} listener; expected {schemes}");
         section.Require(address.Port != EndpointAddress.NoPort || address.IsService, "Address",

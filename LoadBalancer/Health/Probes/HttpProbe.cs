@@ -20,7 +20,7 @@ public sealed class HttpProbe(
         async token =>
         {
             var isSecure = backend.Address.Scheme == "https";
-            using var request = new HttpRequestMessage(HttpMethod.Get, backend.NamedAddress + options.Path)
+            using var request = new HttpRequestMessage(HttpMethod.Get, backend.NamedAddress.HttpUrl + options.Path)
             {
                 Version = isSecure ? HttpVersion.Version11 : version,
                 VersionPolicy = isSecure ? HttpVersionPolicy.RequestVersionOrHigher : HttpVersionPolicy.RequestVersionExact,

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Security;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Headers;
@@ -25,7 +24,7 @@ internal sealed class Http1Connections(
     Backend backend, PoolOptions options, BackendTrust trust, TimeProvider time, Action<IReusableConnection> takeOver) : IDisposable
 {
     private readonly bool _isTls = backend.Address.Scheme == "https";
-    private readonly bool _isName = !IPAddress.TryParse(backend.Address.Host, out _);
+    private readonly bool _isName = backend.Address.IsName;
     private readonly Lock _gate = new();
     private readonly HashSet<Http1Connection> _all = [];
     private readonly IdleStack[] _stacks = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new IdleStack())];

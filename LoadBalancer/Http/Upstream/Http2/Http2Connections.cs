@@ -53,7 +53,7 @@ internal sealed class Http2Connections : IDisposable
     {
         (_backend, _options, _time, _logger) = (backend, options, time, trust.Logger);
         _dialer = new Dialer(backend, options, trust, time);
-        _isName = !IPAddress.TryParse(backend.Address.Host, out _);
+        _isName = backend.Address.IsName;
         _isSpoken = !IsNegotiated && options.HttpVersion == HttpVersion.Version20;
     }
 
