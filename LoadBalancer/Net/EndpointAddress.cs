@@ -56,13 +56,6 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
     /// <summary>Whether connections are relayed to it.</summary>
     public bool IsTcp => ServerScheme == "tcp";
 
-    /// <summary>Whether only this machine can reach it: <c>localhost</c>, 127.0.0.0/8 or ::1.</summary>
-    public bool IsLoopback => Host == "localhost" || IPAddress.TryParse(Host, out var ip) && IPAddress.IsLoopback(ip);
-
-    /// <summary>
-    /// Reads <c>scheme://host:port</c>. A path, a query or user information is an error, because nothing here would use it. Without a port
-    /// <c>http</c> has 80 and <c>https</c> 443 (RFC 9110 section 4.2); <c>tcp</c> has <see cref="NoPort"/>; with <c>udp</c> it is an error.
-    /// <c>srv+http://name</c> must have none.
     /// <summary>Whether only this machine can reach it: <c>localhost</c>, 127.0.0.0/8, ::1 or a Unix socket.</summary>
     public bool IsLoopback => IsUnix || Host == "localhost" || IPAddress.TryParse(Host, out var ip) && IPAddress.IsLoopback(ip);
 
@@ -79,7 +72,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
 
     /// <summary>
     /// Reads <c>scheme://host:port</c> or <c>unix:/path</c>. With a host, a path, a query or user information is an error, because nothing
-    /// here would use it. Without a port <c>http</c> has 80 and <c>https</c> 443 (RFC 9110 section 4.2); <c>tcp</c> has <see cref="NoPort"/>; with <c>udp</c> it is an error.
+    /// here would use it. Without a port <c>http</c> has 80 and <c>https</c> 443 (RFC 9110 section 4.2); <c>tcp</c> has
+    /// <see cref="NoPort"/>; with <c>udp</c> it is an error. <c>srv+http://name</c> must have none.
     /// </summary>
     /// <param name="text">What the configuration says.</param>
     /// <param name="address">The address, where the text is one.</param>

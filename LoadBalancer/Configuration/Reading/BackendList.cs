@@ -19,11 +19,11 @@ internal static class BackendList
     /// <returns>Reads the content; throws a <see cref="FormatException"/> that says what is wrong, and in which line.</returns>
     public static Func<byte[], IReadOnlyDictionary<string, BackendOptions>> ReaderFor(PoolOptions pool)
     {
-        bool? isTcp = pool.Backends.Count > 0 ? !pool.IsHttp : null;
+        var isTcp = KindOf(pool.Backends.Values);
         return bytes =>
         {
             var backends = Read(bytes, pool.Backends.ContainsKey, isTcp);
-            isTcp ??= backends.Count > 0 ? backends.Values.First().Address.IsTcp : null;
+            isTcp ??= KindOf(backends.Values);
             return backends;
         };
     }
@@ -69,9 +69,9 @@ internal static class BackendList
             {
                 var start = reader;
                 var (name, backend) = ReadBackend(json, ref reader);
-                isTcp ??= backend.Address.IsTcp;
+                isTcp ??= KindOf([backend]);
                 var error = isTaken(name) ? $"backend '{name}' is in the pool's Backends too; expected another name"
-                    : backend.Address.IsTcp != isTcp ? $"'{backend.Address}' is of another kind than the pool's other backends"
+                    : KindOf([backend]) is { } kind && kind != isTcp ? $"'{backend.Address}' is of another kind than the pool's other backends"
                     : !backends.TryAdd(name, backend) ? $"backend '{name}' is there twice"
                     : backends.Count > InFlightCounts.MaxSlots
                         ? $"there are too many backends; expected {InFlightCounts.MaxSlots} at the most"
@@ -139,9 +139,13 @@ internal static class BackendList
         {
             throw Error(json, reader, error);
         }
-        return address.Scheme != "udp" && address.Host != "*" && (address.IsService || address.Port > 0) ? address
+        return address.IsUnix || address.Scheme != "udp" && address.Host != "*" && (address.IsService || address.Port > 0) ? address
             : throw Error(json, reader, $"'{address}' is not where a backend can be; expected for example http://127.0.0.1:3000");
     }
+
+    // Whether connections are relayed to them; null where that is not known: Unix sockets are of both kinds.
+    private static bool? KindOf(IEnumerable<BackendOptions> backends) =>
+        backends.FirstOrDefault(backend => backend.Address is { IsUnix: false })?.Address.IsTcp;
 
     private static FormatException Error(ReadOnlySpan<byte> json, Utf8JsonReader reader, string error) =>
         new($"line {json[..(int)reader.TokenStartIndex].Count((byte)'\n') + 1}: {error}");

@@ -77,7 +77,8 @@ internal static class PoolValidator
             "is of no use in a pool with Heartbeat, for the file cannot say where heartbeats come from");
         var error = BackendList.FindError(pool, out var backends);
         section.Require(error is null, "BackendsFile", error ?? "");
-        var other = backends.Values.FirstOrDefault(backend => backend.Address.IsTcp != (protocol == ListenerProtocol.Tcp));
+        var other = backends.Values.FirstOrDefault(
+            backend => !backend.Address.IsUnix && backend.Address.IsTcp != (protocol == ListenerProtocol.Tcp));
         section.Require(other is null, "BackendsFile",
             $"'{pool.BackendsFile}' cannot be used: '{other?.Address}' does not fit a listener for {protocol}");
     }
