@@ -18,34 +18,35 @@ internal static class HandedPools
     /// <param name="leaving">The backends that leave as soon as nothing is in flight there.</param>
     /// <param name="found">What its names led to last.</param>
     public static HandedPool Of(
-        BackendPool pool, PoolOptions options, byte[]? stickyKey, IReadOnlySet<Backend> leaving, List<HandedAnswer> found) => new()
-    {
-        Name = pool.Name,
-        StickyKey = stickyKey,
-        Found = found.Count > 0 ? found : null,
-        Configured =
-        [
-            .. options.Backends.Select(entry => new HandedBackend
-            {
-                Name = entry.Key,
-                Address = $"{entry.Value.Address}",
-                Weight = entry.Value.Weight,
-                AdminState = $"{entry.Value.AdminState}",
-            }),
-        ],
-        // Workers register anew.
-        Backends = pool.IsJoinedByWorkers ? [] :
-        [
-            .. pool.Snapshot.Members.Where(backend => !leaving.Contains(backend)).Select(backend => new HandedBackend
-            {
-                Name = backend.Name,
-                Address = $"{backend.Address}",
-                Weight = backend.Weight,
-                AdminState = $"{backend.AdminState}",
-                Health = backend.Health.ToKnown(),
-            }),
-        ],
-    };
+        BackendPool pool, PoolOptions options, byte[]? stickyKey, IReadOnlySet<Backend> leaving, List<HandedAnswer> found) =>
+        new()
+        {
+            Name = pool.Name,
+            StickyKey = stickyKey,
+            Found = found.Count > 0 ? found : null,
+            Configured =
+            [
+                .. options.Backends.Select(entry => new HandedBackend
+                {
+                    Name = entry.Key,
+                    Address = $"{entry.Value.Address}",
+                    Weight = entry.Value.Weight,
+                    AdminState = $"{entry.Value.AdminState}",
+                }),
+            ],
+            // Workers register anew.
+            Backends = pool.IsJoinedByWorkers ? [] :
+            [
+                .. pool.Snapshot.Members.Where(backend => !leaving.Contains(backend)).Select(backend => new HandedBackend
+                {
+                    Name = backend.Name,
+                    Address = $"{backend.Address}",
+                    Weight = backend.Weight,
+                    AdminState = $"{backend.AdminState}",
+                    Health = backend.Health.ToKnown(),
+                }),
+            ],
+        };
 
     /// <summary>The backends with which a pool begins.</summary>
     /// <param name="handed">What another process knew; null where there was none.</param>

@@ -133,7 +133,7 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
             LookupResult.Error, "the system names no DNS server; expected one in Dns:Server");
     }
 
-    private static TimeSpan? TtlOf(IReadOnlyCollection<DnsRecord> records) =>
+    private static TimeSpan? TtlOf(List<DnsRecord> records) =>
         records.Count == 0 ? null : TimeSpan.FromSeconds(records.Min(record => record.Ttl));
 
     private static async Task<(List<DnsRecord>? Found, LookupException? Error)> TryAsync(Func<Task<List<DnsRecord>>> lookUpAsync)
