@@ -32,10 +32,10 @@ internal sealed class Http2Peer : IDisposable
     }
 
     /// <summary>Connects with TLS, and negotiates HTTP/2; any certificate will do.</summary>
-    public static async Task<Http2Peer> ConnectWithTlsAsync(int port)
+    public static async Task<Http2Peer> ConnectWithTlsAsync(int port, Func<Stream, Stream>? beneath = null)
     {
         var raw = await RawPeer.ConnectAsync(port);
-        var tls = new SslStream(raw.Stream, leaveInnerStreamOpen: false, (_, _, _, _) => true);
+        var tls = new SslStream(beneath?.Invoke(raw.Stream) ?? raw.Stream, leaveInnerStreamOpen: false, (_, _, _, _) => true);
         await tls.AuthenticateAsClientAsync(
             new SslClientAuthenticationOptions { TargetHost = "it.test", ApplicationProtocols = [SslApplicationProtocol.Http2] });
         return await BeginAsync(new Http2Peer(raw, tls));

@@ -15,8 +15,15 @@ internal static class OpenSsl
         using var process = Start(arguments);
         var errors = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEndAsync();
-        await process.StandardInput.WriteAsync(input);
-        process.StandardInput.Close();
+        try
+        {
+            await process.StandardInput.WriteAsync(input);
+            process.StandardInput.Close();
+        }
+        catch (IOException)
+        {
+            // It has ended already, for example because the server has refused the handshake.
+        }
         using var limit = new CancellationTokenSource(TimeLimits.Event);
         await process.WaitForExitAsync(limit.Token);
         return await output + await errors;

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Http.Upstream;
@@ -53,6 +54,11 @@ internal sealed class HttpProbeTests
         server.Accepted.Should().Be(2);
         heads[0].Should().StartWith("GET /healthz?deep=1 HTTP/1.1\r\n").And.Contain($"Host: 127.0.0.1:{server.Port}\r\n");
     }
+
+    [Test]
+    public async Task Probe_FailsAsItIsCancelled_IsCancelled() =>
+        await FluentActions.Awaiting(() => new RefusedAsItIsCancelled().ProbeAsync(null!, default))
+            .Should().ThrowAsync<OperationCanceledException>("nobody waits for its result");
 
     [Test]
     public async Task Probe_NobodyListens_SaysSo() =>
@@ -189,5 +195,20 @@ internal sealed class HttpProbeTests
         var options = new HealthCheckOptions { Path = "/healthz?deep=1" };
         return new HttpProbe(_client, _trust, options, version ?? System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
             .ProbeAsync(backend, CancellationToken.None);
+    }
+
+    private sealed class RefusedAsItIsCancelled : IProbe
+    {
+        public async Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken)
+        {
+            using var stop = new CancellationTokenSource();
+            return await IProbe.InTimeAsync(
+                async _ =>
+                {
+                    await stop.CancelAsync();
+                    throw new SocketException((int)SocketError.ConnectionRefused);
+                },
+                TimeSpan.FromSeconds(5), TimeProvider.System, stop.Token);
+        }
     }
 }

@@ -1,6 +1,7 @@
 using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
+using LoadBalancer.Tls;
 using Microsoft.Extensions.Time.Testing;
 
 namespace LoadBalancer.Tests.Http.Server;
@@ -44,6 +45,24 @@ internal sealed class TlsSessionTests : IDisposable
         await client.Tls.CopyToAsync(Stream.Null);
 
         client.LastType.Should().Be(TlsRecordReader.Alert);
+    }
+
+    [Test]
+    public async Task Connection_NodeStopsDuringTheHandshake_IsToldToGoAway()
+    {
+        await using var backend = RawServer.Answering(Ok);
+        await using var node = await StartAsync(backend);
+        var (begun, finish) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var connecting = Http2Peer.ConnectWithTlsAsync(node.Port, inner => new HeldStream(inner, begun, finish.Task));
+        await begun.Task;
+
+        var stopping = node.StopAsync();
+        await RawPeer.RefusedAsync(node.Port);
+        finish.SetResult();
+
+        using var client = await connecting;
+        (await client.ReadFrameAsync(Http2Wire.GoAway)).Should().NotBeNull("its requests are safe to send on another connection");
+        await stopping;
     }
 
     [Test]
@@ -153,5 +172,30 @@ internal sealed class TlsSessionTests : IDisposable
                 return change?.Invoke(tls) ?? tls;
             },
             time: time);
+    }
+
+    /// <summary>Holds back what is written after the first time, such as the end of a handshake.</summary>
+    private sealed class HeldStream(Stream inner, TaskCompletionSource reached, Task goOn) : AsyncStream
+    {
+        private int _writes;
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+            inner.ReadAsync(buffer, cancellationToken);
+
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            if (++_writes == 2)
+            {
+                reached.SetResult();
+                await goOn;
+            }
+            await inner.WriteAsync(buffer, cancellationToken);
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+            inner.Dispose();
+            base.Dispose(disposing);
+        }
     }
 }

@@ -27,8 +27,9 @@ public interface IProbe
         {
             return await probe(either.Token);
         }
-        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        catch (Exception e)
         {
+            cancellationToken.ThrowIfCancellationRequested(); // It may have failed for its own reason in the same moment.
             var reason = deadline.IsCancellationRequested
                 ? string.Create(CultureInfo.InvariantCulture, $"no answer within {timeout.TotalSeconds} s")
                 : FailureReason.Of(e);

@@ -26,6 +26,9 @@ internal sealed class TlsMiddleware(
     /// <summary>How long a client may take for the handshake, before its connection is reset.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
 
+    // How long a handshake that has begun may go on when the listener stops: its client was accepted, and would see a failure.
+    private static readonly TimeSpan LastHandshakes = TimeSpan.FromSeconds(5);
+
     /// <summary>
     /// Shakes hands and waits for the first byte of a request. A connection on which none comes, such as those that browsers make in
     /// advance, never costs what Kestrel needs for requests.
@@ -35,14 +38,17 @@ internal sealed class TlsMiddleware(
     /// <returns>False where the connection is over.</returns>
     public async Task<bool> PrepareAsync(ConnectionContext connection, CancellationToken stopping)
     {
+        using var late = new CancellationTokenSource();
+        await using var stop = stopping.UnsafeRegister(
+            static late => ((CancellationTokenSource)late!).CancelAfter(LastHandshakes), late);
         var tls = new SslStream(new PipeStream(connection.Transport));
-        if (!await TryShakeHandsAsync(connection, tls, stopping))
+        if (!await TryShakeHandsAsync(connection, tls, stopping, late.Token))
         {
             await tls.DisposeAsync();
             return false;
         }
         var pipe = new TlsPipe(tls);
-        if (!await AwaitRequestAsync(pipe.Input, stopping))
+        if (!await AwaitRequestAsync(pipe.Input, stopping.IsCancellationRequested ? late.Token : stopping))
         {
             await pipe.EndAsync();
             return false;
@@ -102,7 +108,8 @@ internal sealed class TlsMiddleware(
         }
     }
 
-    private async Task<bool> TryShakeHandsAsync(ConnectionContext connection, SslStream tls, CancellationToken stopping)
+    private async Task<bool> TryShakeHandsAsync(
+        ConnectionContext connection, SslStream tls, CancellationToken stopping, CancellationToken late)
     {
         await using var timer = time.CreateTimer(
             static state => ((ConnectionContext)state!).Abort(new ConnectionAbortedException("the TLS handshake took too long")),
@@ -119,7 +126,7 @@ internal sealed class TlsMiddleware(
                 await refusal.AnswerAsync(connection, stopping);
                 return false;
             }
-            await tls.AuthenticateAsServerAsync(certificates.Select(hello), stopping);
+            await tls.AuthenticateAsServerAsync(certificates.Select(hello), late);
             return true;
         }
         catch (Exception e) when (IsEnd(e) || e is AuthenticationException or InvalidOperationException or NotSupportedException)
