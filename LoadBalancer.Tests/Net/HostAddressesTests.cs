@@ -15,7 +15,7 @@ internal sealed class HostAddressesTests
     public async Task Get_BeforeTheFirstAnswer_WaitsForIt()
     {
         var hosts = new HostAddresses("app");
-        var (first, second) = (hosts.GetAsync(default), hosts.GetAsync(default));
+        var (first, second) = (hosts.GetAsync(default).AsTask(), hosts.GetAsync(default).AsTask());
         first.IsCompleted.Should().BeFalse();
         hosts.Current.Should().BeNull();
         hosts.Holds(_one).Should().BeTrue("nothing says that it has left");

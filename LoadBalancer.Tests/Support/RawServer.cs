@@ -194,7 +194,23 @@ internal sealed class RawPeer(Socket socket) : IDisposable
         return new RawPeer(socket);
     }
 
+    /// <summary>Connects to the Unix socket at a path.</summary>
+    public static async Task<RawPeer> ConnectAsync(string path)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint(path));
+        return new RawPeer(socket);
+    }
+
     /// <summary>Sends a request on a connection of its own and reads until the other side closes it.</summary>
+    public static async Task<string> ExchangeAsync(string path, string request)
+    {
+        using var peer = await ConnectAsync(path);
+        await peer.SendAsync(request);
+        return await peer.ReadToEndAsync();
+    }
+
+    /// <inheritdoc cref="ExchangeAsync(string, string)"/>
     public static async Task<string> ExchangeAsync(int port, string request)
     {
         using var peer = await ConnectAsync(port);

@@ -70,7 +70,7 @@ internal sealed class ListenSocketsTests
         other.Address.Should().Be(new IPEndPoint(IPAddress.Parse(now), port));
         foreach (var address in new[] { one.Address, other.Address })
         {
-            FluentActions.Invoking(() => ListenSocket.Bind(type, address)).Should().Throw<SocketException>("another program is refused");
+            FluentActions.Invoking(() => ListenSocket.Bind(type, (IPEndPoint)address)).Should().Throw<SocketException>("another program is refused");
         }
     }
 

@@ -8,8 +8,8 @@ namespace LoadBalancer.Net;
 
 /// <summary>Where a backend is or a listener listens: scheme, host and port, nothing more.</summary>
 /// <param name="Scheme">
-/// In lower case: <c>http</c>, <c>https</c>, <c>tcp</c>, <c>udp</c> or <c>unix</c>; with <c>srv+</c> in front of it, except for <c>udp</c> and
-/// <c>unix</c>, the host is the name of SRV records.
+/// In lower case: <c>http</c>, <c>https</c>, <c>tcp</c>, <c>udp</c> or <c>unix</c>; with <c>srv+</c> in front of one of the first three the
+/// host is the name of SRV records.
 /// </param>
 /// <param name="Host">
 /// A DNS name or an IP address; an IPv6 address without its brackets. A listener's can be <c>*</c>: all local addresses. Of a Unix socket

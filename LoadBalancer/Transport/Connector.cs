@@ -149,7 +149,7 @@ internal static class Connector
             }
             catch (SocketException e) when (e.SocketErrorCode == SocketError.WouldBlock)
             {
-                await Task.Delay(pause, cancellationToken);
+                await Task.Delay(pause, TimeProvider.System, cancellationToken);
             }
             catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressNotAvailable)
             {

@@ -71,7 +71,8 @@ internal static class BackendList
                 var (name, backend) = ReadBackend(json, ref reader);
                 isTcp ??= KindOf([backend]);
                 var error = isTaken(name) ? $"backend '{name}' is in the pool's Backends too; expected another name"
-                    : KindOf([backend]) is { } kind && kind != isTcp ? $"'{backend.Address}' is of another kind than the pool's other backends"
+                    : KindOf([backend]) is { } kind && kind != isTcp
+                        ? $"'{backend.Address}' is of another kind than the pool's other backends"
                     : !backends.TryAdd(name, backend) ? $"backend '{name}' is there twice"
                     : backends.Count > InFlightCounts.MaxSlots
                         ? $"there are too many backends; expected {InFlightCounts.MaxSlots} at the most"

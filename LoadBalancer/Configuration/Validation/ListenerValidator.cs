@@ -18,6 +18,7 @@ internal static class ListenerValidator
     {
         var user = $"listener '{name}'";
         CheckPoolName(listener.Pool, "Pool", all, section);
+        AddressValidator.CheckMode(section, listener.Address, listener.SocketMode);
         section.RequireAtLeast(1, listener.MaxConnections, "MaxConnections", orElse: "null for no limit");
         switch (listener)
         {

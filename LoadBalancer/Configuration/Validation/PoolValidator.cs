@@ -108,8 +108,8 @@ internal static class PoolValidator
         Only(isHttp, "HttpVersion", "Http", pool.HttpVersion != HttpVersion.Version11);
         Only(isHttp, "Tls", "Http", pool.Tls != new BackendTlsOptions());
         Only(isHttp, "HealthCheck:Type", "Http", pool.HealthCheck?.Type == ProbeType.Http);
-        var isUnix = pool.Backends.Values.All(backend => backend.Address?.IsUnix == true);
-        section.Require(isHttp || !isUnix || pool.HealthCheck is not { Type: null }, "HealthCheck:Type",
+        var isUnix = protocol == ListenerProtocol.Tcp && pool.Backends.Values.All(backend => backend.Address?.IsUnix == true);
+        section.Require(!isUnix || pool.HealthCheck is not { Type: null }, "HealthCheck:Type",
             "is missing; expected Tcp, because the addresses of the backends, which are Unix sockets, do not say what they speak");
         Only(protocol == ListenerProtocol.Tcp, "SendProxyProtocol", "Tcp", pool.SendProxyProtocol);
         Only(!IsJoined(protocol), "HealthCheck", "Http and Tcp", pool.HealthCheck is not null);
