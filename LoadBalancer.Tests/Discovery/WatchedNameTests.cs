@@ -6,12 +6,14 @@ namespace LoadBalancer.Tests.Discovery;
 
 /// <summary>When a name is looked up again, and what holds meanwhile.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class WatchedNameTests
+internal sealed class WatchedNameTests : IDisposable
 {
     private readonly FakeClock _clock = new();
     private readonly LogRecorder _log = new();
     private readonly LookupCounts _counts = new();
     private int _changes;
+
+    public void Dispose() => _log.Dispose();
 
     [TestCase("A 3 127.0.0.1", 5)]
     [TestCase("A 42 127.0.0.1", 42)]
