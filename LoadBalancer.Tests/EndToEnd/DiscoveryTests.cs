@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
 using LoadBalancer.Tests.Support;
@@ -200,6 +201,49 @@ internal sealed class DiscoveryTests
         (await AnswersAsync(node, 3)).Should().OnlyContain(answer => answer == "2");
         await two.KillAsync();
         (await AnswersAsync(node, 3)).Should().OnlyContain(answer => answer == "3");
+    }
+
+    [Test]
+    public async Task All_TcpListener_RelaysToTheMembers()
+    {
+        await using var two = new RawServer((peer, _) => peer.SendAsync("2"), new IPEndPoint(IPAddress.Parse("127.0.0.2"), _port));
+        await using var dns = DnsStub.Of(() => ["A 5 127.0.0.2"]);
+        await using var node = await ConfiguredNode.StartRawAsync(
+            $$"""
+            { "LoadBalancer": { "Listeners": { "tcp": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:0", "Pool": "web" } },
+                "Pools": { "web": { "Backends": { "app": { "Address": "tcp://web.test:{{_port}}", "Resolve": "All" } },
+                                    "HealthCheck": { "Interval": "1s" }, "Dns": { "Server": "{{dns.Address}}" } } } } }
+            """);
+
+        using var client = new TcpClient();
+        await client.ConnectAsync(IPAddress.Loopback, node.Port);
+        var answer = new byte[1];
+        await client.GetStream().ReadExactlyAsync(answer);
+
+        answer.Should().Equal((byte)'2');
+        node.Pool.Snapshot.Members.Single().Address.ToString().Should().Be($"tcp://127.0.0.2:{_port}");
+    }
+
+    [Test]
+    public async Task All_ReloadFromOneBackendToItsMembers_RequestsWaitForTheLookup()
+    {
+        var release = new TaskCompletionSource();
+        await using var two = Server(2);
+        await using var dns = new DnsStub(async question =>
+        {
+            await release.Task;
+            await question.ReplyAsync(question.Type == "A" ? question.Answer(0, "A 5 127.0.0.2") : question.Answer(0));
+        });
+        await using var node = await ConfiguredNode.StartAsync(
+            $$"""{ "web": { "Backends": { "app": { "Address": "http://127.0.0.2:{{_port}}" } } } }""");
+
+        await node.ApplyAsync(Whole(dns, ""));
+        var waiting = node.Client.GetStringAsync("/");
+        waiting.IsCompleted.Should().BeFalse();
+        release.SetResult();
+
+        (await waiting).Should().Be("2");
+        node.Pool.Snapshot.Members.Single().Name.Should().Be($"app@127.0.0.2:{_port}");
     }
 
     [Test]

@@ -15,6 +15,9 @@ internal static class DnsServer
     /// <summary>How long an answer may take. A datagram may be lost, so the question is then asked again by who asks here.</summary>
     public static readonly TimeSpan Timeout = TimeSpan.FromSeconds(2);
 
+    // What is asked for is less: one that is longer is malformed.
+    private const int LongestDatagram = 4096;
+
     /// <summary>Asks a question.</summary>
     /// <param name="server">The server.</param>
     /// <param name="name">See <see cref="DnsMessage.NameOf"/>.</param>
@@ -57,7 +60,7 @@ internal static class DnsServer
         await socket.ConnectAsync(server, cancellationToken);
         var id = NewId();
         await socket.SendAsync(DnsMessage.Question(id, name, type, hasOptions), cancellationToken);
-        var buffer = new byte[ushort.MaxValue];
+        var buffer = new byte[LongestDatagram];
         while (true)
         {
             var count = await socket.ReceiveAsync(buffer, cancellationToken);

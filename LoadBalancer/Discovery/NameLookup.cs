@@ -15,6 +15,9 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
     private const int LongestChain = 16; // of CNAME records
     private const int TargetsAtOnce = 16;
 
+    // Each takes a thread while it waits.
+    private static readonly SemaphoreSlim SystemLookups = new(16);
+
     private readonly List<IPEndPoint> _servers =
         [.. options.Servers.Select(text => DnsOptions.TryParse(text, out var server) ? server : null).OfType<IPEndPoint>()];
 
@@ -127,10 +130,17 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
     // Those that programs on this machine ask. .NET reads them from /etc/resolv.conf, where there is one.
     private static List<IPEndPoint> SystemServers()
     {
-        var servers = NetworkInterface.GetAllNetworkInterfaces().SelectMany(each => each.GetIPProperties().DnsAddresses)
-            .Distinct().Select(address => new IPEndPoint(address, DnsOptions.DefaultPort)).ToList();
-        return servers.Count > 0 ? servers : throw new LookupException(
-            LookupResult.Error, "the system names no DNS server; expected one in Dns:Server");
+        try
+        {
+            var servers = NetworkInterface.GetAllNetworkInterfaces().SelectMany(each => each.GetIPProperties().DnsAddresses)
+                .Distinct().Select(address => new IPEndPoint(address, DnsOptions.DefaultPort)).ToList();
+            return servers.Count > 0 ? servers : throw new LookupException(
+                LookupResult.Error, "the system names no DNS server; expected one in Dns:Server");
+        }
+        catch (NetworkInformationException e)
+        {
+            throw new LookupException(LookupResult.Error, $"the system does not say which DNS servers it has: {e.Message}");
+        }
     }
 
     private static TimeSpan? TtlOf(List<DnsRecord> records) =>
@@ -209,6 +219,7 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
 
     private static async Task<LookupAnswer> AskSystemAsync(string host, CancellationToken cancellationToken)
     {
+        await SystemLookups.WaitAsync(cancellationToken);
         try
         {
             var addresses = await Dns.GetHostAddressesAsync(host, cancellationToken);
@@ -226,6 +237,10 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
                 _ => LookupResult.Error,
             };
             throw new LookupException(result, $"the system's resolver: {e.Message}");
+        }
+        finally
+        {
+            SystemLookups.Release();
         }
     }
 }
