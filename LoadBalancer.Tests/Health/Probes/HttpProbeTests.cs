@@ -164,7 +164,8 @@ internal sealed class HttpProbeTests
     {
         var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
         var options = new HealthCheckOptions { Path = "/healthz?deep=1" };
-        return new HttpProbe(ProbeSender.SendAsync, _trust, options, version ?? System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
+        version ??= System.Net.HttpVersion.Version11;
+        return new HttpProbe(ProbeSender.SendAsync, _trust, options, version, time ?? TimeProvider.System)
             .ProbeAsync(backend, CancellationToken.None);
     }
 

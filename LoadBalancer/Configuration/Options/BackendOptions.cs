@@ -25,14 +25,16 @@ public sealed record BackendOptions
     public int? MaxInFlight { get; init; }
 
     /// <summary>
-    /// Whether it serves only while no other backend of the pool is eligible (ready, up, with a weight above 0), and those requests that have
-    /// failed on all others. Not while the others are merely at their limits. Default false.
+    /// Whether it serves only while no other backend of the pool is eligible (ready, up, with a weight above 0), and those requests that
+    /// have failed on all others. Not while the others are merely at their limits. Default false.
     /// </summary>
     public bool Backup { get; init; }
 
     /// <summary>Whether it is to work: <c>Draining</c> finishes what it has and keeps its sticky clients. Default Ready.</summary>
     public AdminState AdminState { get; init; } = AdminState.Ready;
 
-    /// <summary>Its tier among those that are backups or among those that are not: the priority of an SRV record, 0 to 65535. Default 0.</summary>
+    /// <summary>
+    /// Its tier among those that are backups or among those that are not: the priority of an SRV record, 0 to 65535. Default 0.
+    /// </summary>
     internal int Tier { get; init; }
 }
