@@ -42,6 +42,28 @@ internal sealed class CommandTests
     }
 
     [Test]
+    [Platform("Linux")]
+    public async Task Pools_ManagementAtUnixSocket_IsReached()
+    {
+        using var directory = new TemporaryDirectory();
+        var path = directory.File("admin.sock");
+        await _node.ApplyAsync($$"""
+            { "LoadBalancer": {
+                "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web" } },
+                "Pools": { "web": { "Backends": { "b1": { "Address": "{{_backend.Address}}" } } } },
+                "Management": { "Address": "unix:{{path}}" } } }
+            """);
+
+        var (code, output, errors) = await ProgramUnderTest.RunAsync("LoadBalancer", "pools", "--management", $"unix:{path}");
+        var (missing, _, reason) = await ProgramUnderTest.RunAsync("LoadBalancer", "pools", "--management", $"unix:{path}.none");
+
+        (code, errors.Trim()).Should().Be((0, ""));
+        output.Should().Contain(_backend.Address);
+        missing.Should().Be(2);
+        reason.Should().Contain($"the management listener at unix:{path}.none cannot be reached: no such socket. ");
+    }
+
+    [Test]
     public async Task Status_Json_IsThatOfTheApiWithTheNode()
     {
         var (_, lines, _) = await RunAsync("status", "--json");

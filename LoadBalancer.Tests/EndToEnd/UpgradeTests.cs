@@ -14,6 +14,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 internal sealed class UpgradeTests : IAsyncDisposable
 {
     private const int SigUsr2 = 12;
+    private const int SigTerm = 15;
 
     private readonly TemporaryDirectory _directory = new();
     private readonly string _file;
@@ -59,6 +60,25 @@ internal sealed class UpgradeTests : IAsyncDisposable
         keepAlive.Failures.Should().BeEmpty();
         fresh.Failures.Should().BeEmpty();
         _balancer.First.Errors.Where(line => line.Length > 0).Should().BeEmpty();
+    }
+
+    [Test]
+    public async Task Upgrade_UnixSocket_StaysAndIsRemovedByTheLastProcess()
+    {
+        const string Get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        var path = _directory.File("lb.sock");
+        Write($$""", "local": { "Address": "unix:{{path}}", "Pool": "web" } """);
+        await _balancer.AskAsync(HttpMethod.Post, "/api/reload");
+        (await RawPeer.ExchangeAsync(path, Get)).Should().EndWith("one");
+        var first = await _balancer.ServingAsync();
+
+        var second = await _balancer.UpgradeAsync();
+        await Upgrades.EndedAsync(first);
+
+        (await RawPeer.ExchangeAsync(path, Get)).Should().EndWith("one");
+        ProgramUnderTest.Signal(second, SigTerm);
+        await Upgrades.EndedAsync(second);
+        File.Exists(path).Should().BeFalse();
     }
 
     [Test]

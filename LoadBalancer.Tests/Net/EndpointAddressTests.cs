@@ -43,6 +43,60 @@ internal sealed class EndpointAddressTests
         actual.Should().Be(error);
     }
 
+    [TestCase("unix:")]
+    [TestCase("unix:/")]
+    [TestCase("unix:run/app.sock")]
+    [TestCase("unix://run/app.sock")]
+    [TestCase("unix:/run/app.sock/")]
+    [TestCase("unix:/run/a\0b")]
+    [TestCase("unix:@")]
+    public void TryParse_NoPathOfASocket_SaysWhatWasExpected(string text)
+    {
+        EndpointAddress.TryParse(text, out _, out var error).Should().BeFalse();
+
+        error.Should().Be($"'{text}' is not the address of a Unix socket; expected unix: and the absolute path of its file, for example "
+            + "unix:/run/app.sock");
+    }
+
+    [TestCase("/", 106, true)]
+    [TestCase("/", 107, false)]
+    [TestCase("/é", 104, true)]
+    [TestCase("/é", 105, false)]
+    [TestCase("@", 107, true)]
+    [TestCase("@", 108, false)]
+    [Platform("Linux")]
+    public void TryParse_UnixPath_MayBeAsLongAsTheSystemAllows(string begin, int letters, bool isValid)
+    {
+        EndpointAddress.TryParse($"unix:{begin}{new string('a', letters)}", out var address, out var error).Should().Be(isValid);
+
+        error.Should().Be(isValid ? "" : $"'unix:{begin}{new string('a', letters)}' has a path of "
+            + $"{System.Text.Encoding.UTF8.GetByteCount(begin) + letters} bytes; expected 107 at the most, which is a limit of the system");
+        address?.UnixEndPoint.ToString().Should().HaveLength(begin.Length + letters);
+    }
+
+    [TestCase("unix:/run/app.sock", "unix:/run/app.sock", "/run/app.sock")]
+    [TestCase("UNIX:///run/my app.sock", "unix:/run/my app.sock", "/run/my app.sock")]
+    public void TryParse_UnixSocket_GivesItsPath(string text, string normalised, string path)
+    {
+        EndpointAddress.TryParse(text, out var address, out _).Should().BeTrue();
+
+        address.Should().BeEquivalentTo(new { Scheme = "unix", Host = path, Port = EndpointAddress.NoPort, IsUnix = true, IsName = false });
+        address!.ToString().Should().Be(normalised);
+        (address.Authority, address.HttpUrl, address.IsLoopback, address.IsAny).Should().Be(("localhost", "http://localhost", true, false));
+    }
+
+    [TestCase("http://app:1", true)]
+    [TestCase("http://localhost:1", true)]
+    [TestCase("http://10.0.0.1:1", false)]
+    [TestCase("http://[::1]:1", false)]
+    [TestCase("http://*:1", false)]
+    public void IsName_Host_IsTrueForNamesOnly(string text, bool isName)
+    {
+        EndpointAddress.TryParse(text, out var address, out _).Should().BeTrue();
+
+        address!.IsName.Should().Be(isName);
+    }
+
     [TestCase("tcp://127.0.0.1:1", false, true)]
     [TestCase("tcp://127.8.8.8:1", false, true)]
     [TestCase("tcp://[::1]:1", false, true)]

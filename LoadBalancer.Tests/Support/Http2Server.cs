@@ -1,3 +1,5 @@
+using System.Net;
+
 namespace LoadBalancer.Tests.Support;
 
 /// <summary>A backend that speaks HTTP/2 frame by frame: each connection is handed to the test's own code, numbered from 1.</summary>
@@ -8,15 +10,18 @@ internal sealed class Http2Server : IAsyncDisposable
     /// <summary>Starts it.</summary>
     /// <param name="serve">What it does on a connection, after the preface was read and its SETTINGS were sent.</param>
     /// <param name="settings">The payload of its SETTINGS; null where the test sends what it wants itself.</param>
-    public Http2Server(Func<Http2ServerPeer, int, Task> serve, string? settings = "") => _server = new RawServer(async (peer, number) =>
-    {
-        using var connection = new Http2ServerPeer(peer);
-        Connections[number] = connection;
-        if (await connection.BeginAsync(settings))
+    /// <param name="at">Where; null for a free port of 127.0.0.1.</param>
+    public Http2Server(Func<Http2ServerPeer, int, Task> serve, string? settings = "", EndPoint? at = null) => _server = new RawServer(
+        async (peer, number) =>
         {
-            await serve(connection, number);
-        }
-    });
+            using var connection = new Http2ServerPeer(peer);
+            Connections[number] = connection;
+            if (await connection.BeginAsync(settings))
+            {
+                await serve(connection, number);
+            }
+        },
+        at);
 
     public string Address => _server.Address;
 
@@ -27,7 +32,7 @@ internal sealed class Http2Server : IAsyncDisposable
     public System.Collections.Concurrent.ConcurrentDictionary<int, Http2ServerPeer> Connections { get; } = [];
 
     /// <summary>A server that answers every request with 200 and a body.</summary>
-    public static Http2Server Answering(string body = "ok", string settings = "") => new(
+    public static Http2Server Answering(string body = "ok", string settings = "", EndPoint? at = null) => new(
         async (peer, _) =>
         {
             while (await peer.ReadRequestAsync() is { } request)
@@ -35,7 +40,8 @@ internal sealed class Http2Server : IAsyncDisposable
                 await peer.AnswerAsync(request.Stream, body);
             }
         },
-        settings);
+        settings,
+        at);
 
     /// <summary>Accepts no more connections; those that there are go on.</summary>
     public void StopListening() => _server.StopListening();

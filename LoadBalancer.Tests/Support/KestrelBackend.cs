@@ -28,8 +28,9 @@ internal sealed class KestrelBackend : IAsyncDisposable
     /// <param name="protocols">What it speaks.</param>
     /// <param name="certificate">Makes it an https server.</param>
     /// <param name="port">Where; 0 for a free port.</param>
+    /// <param name="ip">At which address; null for 127.0.0.1.</param>
     public static async Task<KestrelBackend> StartAsync(RequestDelegate handle, HttpProtocols protocols,
-        CertificateOptions? certificate = null, int port = 0)
+        CertificateOptions? certificate = null, int port = 0, IPAddress? ip = null)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Logging.ClearProviders();
@@ -37,7 +38,7 @@ internal sealed class KestrelBackend : IAsyncDisposable
         {
             kestrel.Limits.MinRequestBodyDataRate = null;
             kestrel.RequestHeaderEncodingSelector = _ => Encoding.Latin1;
-            kestrel.Listen(IPAddress.Loopback, port, listen =>
+            kestrel.Listen(ip ?? IPAddress.Loopback, port, listen =>
             {
                 listen.Protocols = protocols;
                 if (certificate is not null)

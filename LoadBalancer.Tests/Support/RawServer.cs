@@ -12,14 +12,19 @@ internal sealed class RawServer : IAsyncDisposable
     private readonly List<Task> _connections = [];
     private readonly List<RawPeer> _peers = [];
     private readonly Lock _gate = new();
+    private readonly EndPoint _at;
     private Socket _listener;
     private Task _accepting;
     private int _accepted;
 
-    public RawServer(Func<RawPeer, int, Task> serve)
+    /// <summary>Starts it.</summary>
+    /// <param name="serve">What it does on a connection.</param>
+    /// <param name="at">Where; null for a free port of 127.0.0.1.</param>
+    public RawServer(Func<RawPeer, int, Task> serve, EndPoint? at = null)
     {
         _serve = serve;
-        Port = ReservedPorts.Next();
+        Port = (at as IPEndPoint)?.Port ?? (at is null ? ReservedPorts.Next() : 0);
+        _at = at ?? new IPEndPoint(IPAddress.Loopback, Port);
         _listener = Listen();
         _accepting = AcceptAsync(_listener);
     }
@@ -44,13 +49,15 @@ internal sealed class RawServer : IAsyncDisposable
     }
 
     /// <summary>A server that answers each request on a connection with the same bytes.</summary>
-    public static RawServer Answering(string response) => new(async (peer, _) =>
-    {
-        while (await peer.ReadHeadAsync() is not null)
+    public static RawServer Answering(string response, EndPoint? at = null) => new(
+        async (peer, _) =>
         {
-            await peer.SendAsync(response);
-        }
-    });
+            while (await peer.ReadHeadAsync() is not null)
+            {
+                await peer.SendAsync(response);
+            }
+        },
+        at);
 
     /// <summary>A server that sends back what it gets, and ends when its client does.</summary>
     public static RawServer Echoing() => new(async (peer, _) =>
@@ -105,9 +112,12 @@ internal sealed class RawServer : IAsyncDisposable
 
     private Socket Listen()
     {
-        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, Port));
+        var socket = new Socket(_at.AddressFamily, SocketType.Stream, _at is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
+        if (_at is IPEndPoint)
+        {
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        }
+        socket.Bind(_at);
         socket.Listen(512);
         return socket;
     }
@@ -184,7 +194,23 @@ internal sealed class RawPeer(Socket socket) : IDisposable
         return new RawPeer(socket);
     }
 
+    /// <summary>Connects to the Unix socket at a path.</summary>
+    public static async Task<RawPeer> ConnectAsync(string path)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint(path));
+        return new RawPeer(socket);
+    }
+
     /// <summary>Sends a request on a connection of its own and reads until the other side closes it.</summary>
+    public static async Task<string> ExchangeAsync(string path, string request)
+    {
+        using var peer = await ConnectAsync(path);
+        await peer.SendAsync(request);
+        return await peer.ReadToEndAsync();
+    }
+
+    /// <inheritdoc cref="ExchangeAsync(string, string)"/>
     public static async Task<string> ExchangeAsync(int port, string request)
     {
         using var peer = await ConnectAsync(port);

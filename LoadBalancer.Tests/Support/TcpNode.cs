@@ -19,7 +19,7 @@ internal sealed class TcpNode : IAsyncDisposable
     private TcpNode(Node host, ErrorLog errors, LogRecorder log)
     {
         (_host, _errors, Log) = (host, errors, log);
-        Port = new Uri(Listener.Address).Port;
+        Port = Listener.Address.StartsWith("unix:", StringComparison.Ordinal) ? 0 : new Uri(Listener.Address).Port;
     }
 
     public int Port { get; }

@@ -37,6 +37,29 @@ internal sealed class BackendChoiceTests
     }
 
     [Test]
+    public async Task Backend_OneAddressOfItsNameRefuses_AnotherServes()
+    {
+        await using var backend = Naming("here");
+        await using var node = await TcpNode.StartAsync(
+            [], pool => pool with
+            {
+                Backends = new Dictionary<string, BackendOptions>
+                {
+                    ["b1"] = new() { Address = new EndpointAddress("tcp", "app.invalid", backend.Port) },
+                },
+            });
+        var member = node.Pool.Snapshot.Members[0];
+        member.Hosts = new HostAddresses("app.invalid");
+        member.Hosts.Set([System.Net.IPAddress.Parse("127.0.0.2"), System.Net.IPAddress.Loopback]);
+        using var client = await node.ConnectAsync();
+        await client.SendAsync("x");
+
+        (await client.ReadToItsEndAsync()).Should().Be(("here", false));
+
+        (member.Health.IsUp, member.Failures).Should().Be((true, 0L));
+    }
+
+    [Test]
     public async Task Backend_DoesNotAnswerInTime_TheNextUntriedOneIsTaken()
     {
         var clock = new FakeTimeProvider();

@@ -48,8 +48,8 @@ internal sealed class AcceptorTests : IDisposable
         using var four = await ConnectAsync(new EndpointAddress("tcp", "127.0.0.1", port));
         using var six = await ConnectAsync(new EndpointAddress("tcp", "::1", port));
 
-        (await TakeAsync()).Local.Address.IsIPv4MappedToIPv6.Should().BeTrue();
-        (await TakeAsync()).Local.Address.Should().Be(IPAddress.IPv6Loopback);
+        ((IPEndPoint)(await TakeAsync()).Local).Address.IsIPv4MappedToIPv6.Should().BeTrue();
+        ((IPEndPoint)(await TakeAsync()).Local).Address.Should().Be(IPAddress.IPv6Loopback);
     }
 
     [Test]

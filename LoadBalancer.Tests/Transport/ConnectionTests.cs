@@ -283,5 +283,5 @@ internal sealed class ConnectionTests(string transport)
     private Task<ISocketConnection> OpenAsync(string host = "127.0.0.1") => OpenAsync(Port, CancellationToken.None, host);
 
     private Task<ISocketConnection> OpenAsync(int port, CancellationToken cancellationToken, string host = "127.0.0.1") =>
-        Connector.OpenAsync(transport == Transports.Epoll, new EndpointAddress("tcp", host, port), cancellationToken);
+        Connector.OpenAsync(transport == Transports.Epoll, new EndpointAddress("tcp", host, port), null, cancellationToken);
 }

@@ -10,7 +10,7 @@ namespace LoadBalancer.Tests.Transport;
 internal sealed class ConnectorTests
 {
     private readonly FakeTimeProvider _clock = new();
-    private readonly Dictionary<IPEndPoint, TaskCompletionSource<Connection>> _attempts = [];
+    private readonly Dictionary<EndPoint, TaskCompletionSource<Connection>> _attempts = [];
     private readonly List<CancellationToken> _tokens = [];
 
     [SetUp]

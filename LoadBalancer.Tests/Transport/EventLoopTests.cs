@@ -107,7 +107,7 @@ internal sealed class EventLoopTests
     private async Task<(ISocketConnection Connection, Socket Backend)> OpenAsync()
     {
         var connection = await Connector.OpenAsync(
-            true, new EndpointAddress("tcp", "127.0.0.1", ((IPEndPoint)_listener.LocalEndPoint!).Port), CancellationToken.None);
+            true, new EndpointAddress("tcp", "127.0.0.1", ((IPEndPoint)_listener.LocalEndPoint!).Port), null, CancellationToken.None);
         var backend = _listener.Accept();
         backend.NoDelay = true;
         _opened.AddRange([connection, backend]);

@@ -68,7 +68,7 @@ internal sealed class ListenSocketsTests
         using var other = sockets.Open(type, new IPEndPoint(IPAddress.Parse(now), port));
 
         other.Address.Should().Be(new IPEndPoint(IPAddress.Parse(now), port));
-        foreach (var address in new[] { one.Address, other.Address })
+        foreach (var address in new[] { one.Address, other.Address }.Cast<IPEndPoint>())
         {
             FluentActions.Invoking(() => ListenSocket.Bind(type, address)).Should().Throw<SocketException>("another program is refused");
         }

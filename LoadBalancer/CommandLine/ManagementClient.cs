@@ -1,9 +1,11 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.CommandLine;
 
@@ -15,16 +17,22 @@ internal sealed class ManagementClient : IDisposable
 
     private readonly TimeSpan _silence;
     private readonly HttpClient _http;
+    private readonly Uri _address;
 
     /// <summary>Connects with the first request.</summary>
-    /// <param name="address">Where the management listener is.</param>
+    /// <param name="address">Where the management listener is; <c>unix:/path</c> where that is a Unix socket.</param>
     /// <param name="token">Its token; null or empty where it has none.</param>
     /// <param name="silence">How long an answer may take; null for 30 s.</param>
     public ManagementClient(Uri address, string? token, TimeSpan? silence)
     {
-        _silence = silence ?? Silence;
+        (_address, _silence) = (address, silence ?? Silence);
         // A proxy of the environment is for other servers; a redirect would take the token elsewhere.
         var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, UseCookies = false };
+        if (EndpointAddress.TryParse(address.OriginalString, out var unix, out _) && unix.IsUnix)
+        {
+            handler.ConnectCallback = (_, cancel) => ConnectAsync(unix.UnixEndPoint, cancel);
+            address = new Uri(unix.HttpUrl);
+        }
         _http = new HttpClient(handler) { BaseAddress = address, Timeout = _silence };
         _http.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
         if (!string.IsNullOrEmpty(token))
@@ -94,14 +102,30 @@ internal sealed class ManagementClient : IDisposable
             var reason = e switch
             {
                 TimeoutException or OperationCanceledException => $"no answer within {_silence.TotalSeconds} s",
-                HttpRequestException { InnerException: System.Net.Sockets.SocketException socket } => socket.Message,
+                HttpRequestException { InnerException: SocketException socket } => socket.Message,
                 HttpRequestException { InnerException: System.Security.Authentication.AuthenticationException tls } => tls.Message,
                 _ => e.Message,
             };
             throw new CommandException(
                 CommandException.NotReachable,
-                $"the management listener at {_http.BaseAddress} cannot be reached: {reason}. "
+                $"the management listener at {_address} cannot be reached: {reason}. "
                 + "Is --management right, and does the node run?");
+        }
+    }
+
+    private static async ValueTask<Stream> ConnectAsync(UnixDomainSocketEndPoint address, CancellationToken cancel)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(address, cancel);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch (Exception e)
+        {
+            socket.Dispose();
+            // The framework's word for ENOENT.
+            throw e is SocketException { SocketErrorCode: SocketError.AddressNotAvailable } ? new NoSuchSocketException() : e;
         }
     }
 

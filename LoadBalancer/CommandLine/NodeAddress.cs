@@ -1,6 +1,7 @@
 using System.CommandLine;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.CommandLine;
 
@@ -21,6 +22,10 @@ internal sealed class NodeAddress(Option<string> config)
         HelpName = "URL",
         CustomParser = result =>
         {
+            if (EndpointAddress.TryParse(result.Tokens[0].Value, out var address, out _) && address.IsUnix)
+            {
+                return new Uri($"{address}");
+            }
             if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https")
             {
                 return uri;

@@ -12,6 +12,9 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
     private const string Name = "management";
     private const int LargestBody = 64 * 1024;
 
+    /// <summary>Who may connect to a Unix socket, unless told otherwise: the user of this process, and root.</summary>
+    public const string DefaultMode = "0600";
+
     // Nothing but this listener is left at a stop, so there is nothing that a slow client of it could be waited for.
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(10);
@@ -36,6 +39,7 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
         var listener = new HttpListenerOptions
         {
             Address = options.Address,
+            SocketMode = options.Address.IsUnix ? options.SocketMode ?? DefaultMode : null,
             MaxRequestBodySize = LargestBody,
             RequestHeadersTimeout = HeadTimeout,
             Certificates = options.Certificates,

@@ -99,7 +99,7 @@ internal sealed partial class Node : IHost
                 });
             }
             _upgrader = start.Command is not { } command ? null : new Upgrader(
-                command, () => _handover!.Offer(), () => _handover!.LeaveAsync(), () => !_listeners.Turns.IsCompleted, time,
+                command, () => _handover!.Offer(), () => _handover!.LeaveAsync(isReplaced: true), () => !_listeners.Turns.IsCompleted, time,
                 loggers.CreateLogger<Upgrader>(), lifetime.ApplicationStopping);
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
             var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);

@@ -27,6 +27,7 @@ internal sealed partial class NodeHandover(
         Pools = pools.HandOver(),
         Events = events.Log(),
         AreSocketsKept = start.AreSocketsKept,
+        SocketFiles = [.. sockets.OwnFiles],
         Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
     });
 
@@ -36,8 +37,13 @@ internal sealed partial class NodeHandover(
     /// <summary>
     /// Accepts nothing more, and applies no more changes: another process serves, or soon will. What was accepted goes on.
     /// </summary>
-    public async Task LeaveAsync()
+    /// <param name="isReplaced">Whether another process serves already, and the files of Unix sockets are its own now.</param>
+    public async Task LeaveAsync(bool isReplaced = false)
     {
+        if (isReplaced)
+        {
+            sockets.DisownAll();
+        }
         await (reloader?.StopAsync(CancellationToken.None) ?? Task.CompletedTask);
         foreach (var listener in listeners.Listeners)
         {
@@ -82,6 +88,7 @@ internal sealed partial class NodeHandover(
     private async Task CloseUnusedAsync(Task predecessorLeaves)
     {
         await predecessorLeaves;
+        sockets.Own(start.State?.SocketFiles ?? []);
         await Task.WhenAll(listeners.Listeners.OfType<BrokerListener>().Select(broker => broker.Started));
         sockets.CloseOffered();
     }

@@ -235,7 +235,7 @@ internal sealed class NodeListeners : IDisposable
         {
             try
             {
-                _parts.Sockets.Reserve(address, isTrial: wanted is BrokerListenerOptions);
+                _parts.Sockets.Reserve(address, isTrial: wanted is BrokerListenerOptions, wanted.UnixMode);
             }
             catch (SocketException e)
             {

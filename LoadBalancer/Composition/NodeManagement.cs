@@ -47,7 +47,7 @@ internal sealed partial class NodeManagement(
         {
             if (_isRunning)
             {
-                sockets.Reserve(wanted.Address);
+                sockets.Reserve(wanted.Address, mode: UnixSocketMode.Parse(wanted.SocketMode ?? ManagementListener.DefaultMode));
             }
         }
         catch (SocketException e)

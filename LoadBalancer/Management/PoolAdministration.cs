@@ -91,8 +91,9 @@ public sealed partial class PoolAdministration(
                     return (null, $"'{property.Name}' is unknown; {PutExpected}");
             }
         }
-        var scheme = pool.Snapshot.Members.FirstOrDefault()?.Address.Scheme;
-        if (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != (address.Scheme == "tcp"))
+        var scheme = pool.Snapshot.Members.Select(member => member.Address).FirstOrDefault(known => !known.IsUnix)?.Scheme;
+        if (address is not { IsUnix: true }
+            && (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != (address.Scheme == "tcp")))
         {
             var error = address is null ? "address is missing" : $"address \"{address}\" is not one of a backend of this pool";
             return (null, $"{error}; {PutExpected}");

@@ -49,7 +49,7 @@ internal sealed partial class WrongTokens(TimeProvider time, ILogger<WrongTokens
     }
 
     /// <summary>Looks at a token, unless its sender was wrong too often.</summary>
-    /// <param name="client">The sender; null where it is not known.</param>
+    /// <param name="client">The sender; null: through a Unix socket.</param>
     /// <param name="isRight">Looks at it.</param>
     public TokenCheck Check(IPAddress? client, Func<bool> isRight)
     {
@@ -68,7 +68,7 @@ internal sealed partial class WrongTokens(TimeProvider time, ILogger<WrongTokens
         var wrong = Interlocked.Increment(ref _wrong);
         if (_logGate.TryPass())
         {
-            LogWrong(wrong - Interlocked.Exchange(ref _logged, wrong), client ?? IPAddress.None);
+            LogWrong(wrong - Interlocked.Exchange(ref _logged, wrong), UnixPeers.Text(client));
         }
         return TokenCheck.Wrong;
     }
@@ -122,5 +122,5 @@ internal sealed partial class WrongTokens(TimeProvider time, ILogger<WrongTokens
 
     [LoggerMessage(72, LogLevel.Warning,
         "management: wrong tokens: {Count}, the last from {Client}; an address that sends several is refused for some seconds")]
-    private partial void LogWrong(long count, IPAddress client);
+    private partial void LogWrong(long count, string client);
 }

@@ -12,6 +12,8 @@ public static class FailureReason
         {
             switch (e)
             {
+                case NoSuchSocketException none:
+                    return none.Message;
                 case SocketException socket:
                     return Of(socket.SocketErrorCode);
                 case ObjectDisposedException: // by ourselves, on another thread
@@ -54,6 +56,7 @@ public static class FailureReason
         SocketError.NetworkUnreachable => "network unreachable",
         SocketError.TooManyOpenSockets => "too many open files",
         SocketError.AddressNotAvailable => "no free local port",
+        SocketError.AccessDenied => "permission denied",
         _ => error.ToString(),
     };
 }

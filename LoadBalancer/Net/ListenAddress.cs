@@ -20,6 +20,10 @@ internal static class ListenAddress
         _ => [IPAddress.Parse(host)],
     };
 
+    /// <summary>The same, with the port; or the one Unix socket.</summary>
+    public static IReadOnlyList<EndPoint> EndPoints(EndpointAddress address) =>
+        address.IsUnix ? [address.UnixEndPoint] : [.. Resolve(address.Host).Select(ip => new IPEndPoint(ip, address.Port))];
+
     /// <summary>Makes a socket of TCP or UDP that is bound to an address; bound to <c>::</c> it takes IPv4 too.</summary>
     /// <param name="type">Stream for TCP, Dgram for UDP.</param>
     /// <param name="address">The address.</param>
@@ -50,12 +54,13 @@ internal static class ListenAddress
     }
 
     /// <summary>Why an address could not be bound or listened on, in words for the operator.</summary>
-    public static string WhyNot(Exception exception) =>
-        (exception.GetBaseException() as SocketException)?.SocketErrorCode switch
-        {
-            SocketError.AddressAlreadyInUse => "the port is taken by another program",
-            SocketError.AddressNotAvailable => "this machine does not have the address",
-            SocketError.AccessDenied => "permission denied; on Linux ports below 1024 need the capability CAP_NET_BIND_SERVICE",
-            _ => exception.GetBaseException().Message,
-        };
+    public static string WhyNot(Exception exception) => exception.GetBaseException() switch
+    {
+        UnixSocketException unix => unix.Message,
+        SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse } => "the port is taken by another program",
+        SocketException { SocketErrorCode: SocketError.AddressNotAvailable } => "this machine does not have the address",
+        SocketException { SocketErrorCode: SocketError.AccessDenied } =>
+            "permission denied; on Linux ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        var other => other.Message,
+    };
 }

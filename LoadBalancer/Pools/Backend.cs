@@ -46,6 +46,12 @@ public sealed class Backend
     public EndpointAddress Address { get; }
 
     /// <summary>
+    /// The addresses of the name in <see cref="Address"/>, kept up to date by whoever sets this, before it joins its pool. Null where it is
+    /// no name, and for a name that is looked up for each connection.
+    /// </summary>
+    internal HostAddresses? Hosts { get; set; }
+
+    /// <summary>
     /// Its share relative to the other backends of the pool; with 0 it gets nothing. Changed through <see cref="BackendPool.Change"/>.
     /// </summary>
     public int Weight { get; internal set; }

@@ -39,7 +39,7 @@ internal sealed class ClientSession : LineSession
     {
         (_dispatcher, _queue, _statistics, _time) = (dispatcher, queue, statistics, settings.Time);
         _tasksById = _tasks.GetAlternateLookup<ReadOnlySpan<byte>>();
-        ClientHash = Pools.ClientHash.Of(connection.Remote.Address);
+        ClientHash = Pools.ClientHash.Of(Remote.Address);
     }
 
     /// <summary>The hash of the client's address, for policies that look at it.</summary>

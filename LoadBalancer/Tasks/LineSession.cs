@@ -45,7 +45,7 @@ internal abstract class LineSession
     /// <summary>Takes over a connection.</summary>
     protected LineSession(AcceptedConnection connection, SessionSettings settings)
     {
-        (_connection, Remote, _settings) = (connection.Connection, connection.Remote, settings);
+        (_connection, Remote, _settings) = (connection.Connection, (IPEndPoint)connection.Remote, settings);
         _connection.KeepAlive(); // A peer may be quiet for long, and a machine that lost power sends nothing.
         _share = settings.Buffers.Join(OnTooMuchWaits);
         Writer = new LineWriter(_connection, settings.SendTimeout, Break, settings.Time, settings.Logger, _share);

@@ -45,7 +45,8 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
             ISocketConnection? connection = null;
             try
             {
-                connection = await Connector.OpenAsync(lease.Backend.Address, wait.Token, client); // on the client's event loop
+                // On the client's event loop.
+                connection = await Connector.OpenAsync(lease.Backend.Address, lease.Backend.Hosts, wait.Token, client);
                 if (target.PoolOptions.SendProxyProtocol)
                 {
                     await connection.SendAsync(ProxyHeader.Write(source, destination));

@@ -26,9 +26,5 @@ internal sealed class RelayTarget(TcpListenerOptions listener, BackendPool pool,
         string.IsNullOrEmpty(listener.UnavailableMessage) ? null : Encoding.UTF8.GetBytes(listener.UnavailableMessage);
 
     /// <summary>Whether a peer is a trusted proxy, whose connections begin with a PROXY header.</summary>
-    public bool IsProxy(IPAddress peer)
-    {
-        peer = peer.Unmap();
-        return listener.AcceptProxyProtocol && listener.TrustedProxies.Any(network => network.Contains(peer));
-    }
+    public bool IsProxy(EndPoint peer) => listener.AcceptProxyProtocol && listener.TrustedProxies.Contain(peer.IpAddress());
 }

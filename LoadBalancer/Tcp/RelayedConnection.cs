@@ -36,8 +36,8 @@ internal sealed partial class RelayedConnection
     private readonly TcpRelayListener _listener;
     private readonly RelayTarget _target;
     private readonly ISocketConnection _socket; // the client's, beneath TLS
-    private readonly IPEndPoint _peer;
-    private IPEndPoint? _source;
+    private readonly EndPoint _peer;
+    private IPEndPoint? _source; // null where it comes through a Unix socket
     private IPEndPoint? _destination;
     private IConnection _client;
     private BackendConnector? _connector;
@@ -62,7 +62,7 @@ internal sealed partial class RelayedConnection
         (_listener, _target) = (listener, target);
         _socket = accepted.Connection;
         _client = _socket;
-        (_peer, _source, _destination) = (accepted.Remote, accepted.Remote, accepted.Local);
+        (_peer, _source, _destination) = (accepted.Remote, accepted.Remote as IPEndPoint, accepted.Local as IPEndPoint);
     }
 
     /// <summary>Serves the connection to its end. Does not throw.</summary>
@@ -71,7 +71,7 @@ internal sealed partial class RelayedConnection
         try
         {
             // 1. Read the PROXY header of a trusted proxy, and terminate TLS.
-            if ((_target.IsProxy(_peer.Address) || _listener.Tls is not null) && !await ShakeHandsAsync())
+            if ((_target.IsProxy(_peer) || _listener.Tls is not null) && !await ShakeHandsAsync())
             {
                 TryEnd(ConnectionEnd.Rejected);
                 return;
@@ -179,7 +179,7 @@ internal sealed partial class RelayedConnection
         await using var deadline = CloseAfter(HandshakeTimeout);
         try
         {
-            if (_target.IsProxy(_peer.Address) && !await ReadProxyHeaderAsync())
+            if (_target.IsProxy(_peer) && !await ReadProxyHeaderAsync())
             {
                 return false;
             }

@@ -2,6 +2,7 @@ using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Listeners;
+using LoadBalancer.Net;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tls;
 using LoadBalancer.Transport;
@@ -43,7 +44,7 @@ internal sealed partial class TcpRelayListener : IListener
         _serving = $"listener '{name}': relaying a connection";
         Tls = options.Certificates.Count == 0 ? null
             : new CertificateStore(name, options, [], time, loggers.CreateLogger<CertificateStore>());
-        _acceptor = new Acceptor(name, options.Address, options.MaxConnections, Serve, sockets, time, loggers);
+        _acceptor = new Acceptor(name, options.Address, options.MaxConnections, Serve, sockets, time, loggers, options.UnixMode);
         _headerGate = new LogGate(time);
         _sweep = time.CreateTimer(static listener => ((TcpRelayListener)listener!).Sweep(), this, SweepInterval, SweepInterval);
     }
@@ -147,12 +148,12 @@ internal sealed partial class TcpRelayListener : IListener
     }
 
     /// <summary>Logs that a trusted proxy did not begin with a PROXY header.</summary>
-    internal void NoteMalformedHeader(IPEndPoint peer)
+    internal void NoteMalformedHeader(EndPoint peer)
     {
         Interlocked.Increment(ref _malformedHeaders);
         if (_headerGate.TryPass())
         {
-            LogMalformedHeaders(Name, Interlocked.Exchange(ref _malformedHeaders, 0), peer.Address);
+            LogMalformedHeaders(Name, Interlocked.Exchange(ref _malformedHeaders, 0), UnixPeers.Text(peer.IpAddress()));
         }
     }
 
@@ -199,5 +200,5 @@ internal sealed partial class TcpRelayListener : IListener
     [LoggerMessage(83, LogLevel.Warning,
         "listener '{Listener}': {Count} connections of trusted proxies were closed because they did not begin with a PROXY header; "
         + "the last came from {Peer}")]
-    private partial void LogMalformedHeaders(string listener, long count, IPAddress peer);
+    private partial void LogMalformedHeaders(string listener, long count, string peer);
 }

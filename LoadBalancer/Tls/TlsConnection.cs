@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Transport;
@@ -15,6 +17,12 @@ internal sealed class TlsConnection(Socket socket, BackendTlsStream tls, ILogger
 
     private int _state;
     private Task<int>? _readAhead;
+
+    /// <inheritdoc/>
+    public IPAddress? Peer { get; } = PeerOf(socket);
+
+    /// <summary>The protocol that was negotiated (ALPN).</summary>
+    public SslApplicationProtocol Protocol => tls.NegotiatedApplicationProtocol;
 
     /// <inheritdoc/>
     public bool IsCutOff => tls.IsCutOff;
@@ -93,6 +101,18 @@ internal sealed class TlsConnection(Socket socket, BackendTlsStream tls, ILogger
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // It has ended already.
+        }
+    }
+
+    private static IPAddress? PeerOf(Socket socket)
+    {
+        try
+        {
+            return (socket.RemoteEndPoint as IPEndPoint)?.Address;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return null; // It has ended already.
         }
     }
 

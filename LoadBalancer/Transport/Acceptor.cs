@@ -9,8 +9,8 @@ namespace LoadBalancer.Transport;
 /// <summary>A connection that was accepted.</summary>
 /// <param name="Connection">The connection; the receiver must dispose of it.</param>
 /// <param name="Local">Our end.</param>
-/// <param name="Remote">The client's end.</param>
-internal readonly record struct AcceptedConnection(ISocketConnection Connection, IPEndPoint Local, IPEndPoint Remote);
+/// <param name="Remote">The client's end; of a Unix socket its own address, because clients have none there.</param>
+internal readonly record struct AcceptedConnection(ISocketConnection Connection, EndPoint Local, EndPoint Remote);
 
 /// <summary>
 /// Accepts the connections of a listener without Kestrel, on the transport of this process. On epoll they are spread over the event
@@ -20,6 +20,7 @@ internal sealed class Acceptor : IDisposable
 {
     private readonly string _listener;
     private readonly EndpointAddress _address;
+    private readonly UnixFileMode? _mode;
     private readonly ListenSockets _sockets;
     private readonly Action<AcceptedConnection> _accepted;
     private readonly ConnectionLimit _limit;
@@ -30,7 +31,7 @@ internal sealed class Acceptor : IDisposable
 
     /// <summary>Makes it; it accepts from <see cref="Start"/> on.</summary>
     /// <param name="listener">The listener's name.</param>
-    /// <param name="address">Where to listen; see <see cref="ListenAddress.Resolve"/>.</param>
+    /// <param name="address">Where to listen; see <see cref="ListenAddress.EndPoints"/>.</param>
     /// <param name="maxConnections">How many connections there may be at once; null where there is no limit.</param>
     /// <param name="accepted">
     /// Given each connection; must neither block nor throw. What it starts continues in the connection's event loop after its first wait.
@@ -38,10 +39,12 @@ internal sealed class Acceptor : IDisposable
     /// <param name="sockets">Binds the address.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
+    /// <param name="mode">Who may connect to a Unix socket; null for the user and the group of this process.</param>
     public Acceptor(
         string listener, EndpointAddress address, int? maxConnections, Action<AcceptedConnection> accepted, ListenSockets sockets,
-        TimeProvider time, ILoggerFactory loggers)
+        TimeProvider time, ILoggerFactory loggers, UnixFileMode? mode = null)
     {
+        _mode = mode;
         (_listener, _address, _listensOn, _accepted, _sockets, _time) = (listener, address, address, accepted, sockets, time);
         _limit = new ConnectionLimit(listener, maxConnections, time, loggers.CreateLogger<ConnectionLimit>());
         _logger = loggers.CreateLogger<Acceptor>();
@@ -68,10 +71,10 @@ internal sealed class Acceptor : IDisposable
     {
         try
         {
-            foreach (var ip in ListenAddress.Resolve(_address.Host))
+            foreach (var one in ListenAddress.EndPoints(_address))
             {
-                var socket = _sockets.Open(SocketType.Stream, new IPEndPoint(ip, _address.Port));
-                _listensOn = _address with { Port = socket.Address.Port };
+                var socket = _sockets.Open(SocketType.Stream, one, _mode);
+                _listensOn = _address with { Port = socket.Port };
                 _loops.Add(Accept(socket, _listener, _limit, _accepted, _time, _logger));
             }
         }

@@ -16,14 +16,14 @@ internal sealed class EpollAcceptLoop : EpollSocket
 
     private readonly ListenSocket _bound;
     private readonly ConnectionLimit _limit;
-    private readonly Action<int, IPEndPoint, IPEndPoint> _accepted;
+    private readonly Action<int, EndPoint, EndPoint> _accepted;
     private readonly AcceptTrouble _trouble;
     private readonly ITimer _retry;
     private bool _isShortOfFiles;
     private int _hasLeft;
 
     private EpollAcceptLoop(
-        int file, ListenSocket bound, ConnectionLimit limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        int file, ListenSocket bound, ConnectionLimit limit, Action<int, EndPoint, EndPoint> accepted, TimeProvider time,
         AcceptTrouble trouble)
         : base(file, EventLoop.Next())
     {
@@ -34,7 +34,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
     }
 
     /// <summary>Where it listens.</summary>
-    public IPEndPoint Address => _bound.Address;
+    public EndPoint Address => _bound.Address;
 
     /// <summary>Takes over a bound socket, listens on it, and accepts until it is disposed.</summary>
     /// <param name="bound">The socket.</param>
@@ -47,13 +47,16 @@ internal sealed class EpollAcceptLoop : EpollSocket
     /// <param name="logger">Logs when connections cannot be accepted.</param>
     /// <exception cref="SocketException">It cannot listen.</exception>
     public static EpollAcceptLoop Start(
-        ListenSocket bound, string listener, ConnectionLimit limit, Action<int, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ListenSocket bound, string listener, ConnectionLimit limit, Action<int, EndPoint, EndPoint> accepted, TimeProvider time,
         ILogger logger)
     {
         EpollAcceptLoop loop;
         try
         {
-            bound.Socket.NoDelay = true; // accepted sockets inherit it
+            if (bound.Address is IPEndPoint)
+            {
+                bound.Socket.NoDelay = true; // accepted sockets inherit it
+            }
             bound.Socket.Blocking = false;
             bound.Socket.Listen(AcceptTrouble.Backlog);
             var file = Libc.Control(bound.Socket.SafeHandle, Libc.Duplicate, 0); // The framework cannot hand over its file.
@@ -149,7 +152,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
     }
 
     /// <returns>The file and both ends; null where there is no connection, or it was closed because of the limit.</returns>
-    private (int File, IPEndPoint Local, IPEndPoint Remote)? TryAccept()
+    private (int File, EndPoint Local, EndPoint Remote)? TryAccept()
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         if (!TryBeginReading())
@@ -177,7 +180,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
     }
 
     /// <returns>The error number, 0 for none; no connection where there is an error, or it was closed because of the limit.</returns>
-    private unsafe (int Error, (int File, IPEndPoint Local, IPEndPoint Remote)?) Accept()
+    private unsafe (int Error, (int File, EndPoint Local, EndPoint Remote)?) Accept()
     {
         var remote = new SocketAddress(Address.AddressFamily, AddressSize);
         var length = remote.Size;
@@ -196,13 +199,18 @@ internal sealed class EpollAcceptLoop : EpollSocket
             _ = Libc.Close(accepted);
             return (0, null);
         }
+        if (Address is not IPEndPoint)
+        {
+            return (0, (accepted, Address, Address));
+        }
         remote.Size = length;
-        return (0, (accepted, LocalAddress(accepted), (IPEndPoint)Address.Create(remote)));
+        return (0, (accepted, LocalAddress(accepted), Address.Create(remote)));
     }
 
-    private unsafe IPEndPoint LocalAddress(int accepted)
+    private unsafe EndPoint LocalAddress(int accepted)
     {
-        if (!Address.Address.Equals(IPAddress.Any) && !Address.Address.Equals(IPAddress.IPv6Any))
+        var own = ((IPEndPoint)Address).Address;
+        if (!own.Equals(IPAddress.Any) && !own.Equals(IPAddress.IPv6Any))
         {
             return Address;
         }
@@ -213,7 +221,7 @@ internal sealed class EpollAcceptLoop : EpollSocket
             _ = Libc.LocalName(accepted, name, &length); // Cannot fail: the socket is bound and the buffer is large enough.
         }
         local.Size = length;
-        return (IPEndPoint)Address.Create(local);
+        return Address.Create(local);
     }
 
     private void TryAgainLater(int error)

@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using System.Threading.Tasks.Sources;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Transport;
 
@@ -29,6 +30,9 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         : base(file, loop) => _closedFile = closed;
 
     /// <inheritdoc/>
+    public IPAddress? Peer { get; private set; }
+
+    /// <inheritdoc/>
     public bool IsBroken => _isBroken;
 
     /// <inheritdoc/>
@@ -41,10 +45,13 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
     }
 
     /// <summary>Connects to one address.</summary>
-    /// <exception cref="SocketException">The connection was refused, or no file or port is left.</exception>
-    public static async Task<EpollConnection> OpenAsync(IPEndPoint address, EventLoop loop, CancellationToken cancellationToken)
+    /// <exception cref="SocketException">
+    /// The connection was refused, or no file or port is left; WouldBlock where the queue of a Unix socket is full.
+    /// </exception>
+    public static async Task<EpollConnection> OpenAsync(EndPoint address, EventLoop loop, CancellationToken cancellationToken)
     {
         var connection = Create(address.AddressFamily, loop);
+        connection.Peer = (address as IPEndPoint)?.Address;
         try
         {
             await connection.ConnectAsync(address.Serialize(), cancellationToken);
@@ -200,15 +207,19 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         const int Stream = 1;
         const int Inet = 2;
         const int Inet6 = 10;
-        var inet = family == AddressFamily.InterNetworkV6 ? Inet6 : Inet;
-        var file = Libc.Socket(inet, Stream | Libc.NonBlocking | Libc.CloseOnExec, Libc.Tcp);
+        var isUnix = family == AddressFamily.Unix;
+        var number = isUnix ? Libc.Unix : family == AddressFamily.InterNetworkV6 ? Inet6 : Inet;
+        var file = Libc.Socket(number, Stream | Libc.NonBlocking | Libc.CloseOnExec, isUnix ? 0 : Libc.Tcp);
         var connection = file >= 0 ? new EpollConnection(file, loop) : throw Libc.LastError();
         if (file >= FileReserve.BackendsEnd)
         {
             connection.Dispose();
             throw Libc.Error(Libc.TooManyFiles);
         }
-        connection.SetOption(Libc.Tcp, Libc.TcpNoDelay, 1);
+        if (!isUnix)
+        {
+            connection.SetOption(Libc.Tcp, Libc.TcpNoDelay, 1);
+        }
         return connection;
     }
 
@@ -234,7 +245,12 @@ internal sealed class EpollConnection : EpollSocket, ISocketConnection, IValueTa
         fixed (byte* name = address.Buffer.Span)
         {
             return Libc.Connect(this, name, address.Size) == 0
-                || (Marshal.GetLastPInvokeError() == Libc.InProgress ? false : throw Libc.LastError());
+                || Marshal.GetLastPInvokeError() switch
+                {
+                    Libc.InProgress => false,
+                    Libc.NoSuchFile => throw new NoSuchSocketException(),
+                    var error => throw Libc.Error(error),
+                };
         }
     }
 

@@ -144,7 +144,10 @@ internal abstract unsafe class EpollSocket : SafeHandleMinusOneIsInvalid
         try
         {
             var unspecified = stackalloc byte[16]; // AF_UNSPEC is 0; connect(2) with it dissolves the connection
-            _ = Libc.Connect(this, unspecified, 16);
+            if (Libc.Connect(this, unspecified, 16) != 0)
+            {
+                _ = Libc.Shutdown(this, Libc.ShutBoth); // A Unix socket has no reset.
+            }
         }
         catch (ObjectDisposedException)
         {

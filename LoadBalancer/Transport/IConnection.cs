@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 
 namespace LoadBalancer.Transport;
@@ -27,6 +28,9 @@ internal interface IConnection : IDisposable
 /// <summary>A connection that can be parked between two exchanges, and reports if it closes in the meantime.</summary>
 internal interface IReusableConnection : IConnection
 {
+    /// <summary>The IP address that was connected to; null where it is not known.</summary>
+    IPAddress? Peer => null;
+
     /// <summary>
     /// Whether its end, which was received, was not announced by the other side, so that somebody in between may have made it (RFC 8446
     /// section 6.1). Only TLS can tell.

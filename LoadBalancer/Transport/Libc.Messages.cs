@@ -5,6 +5,9 @@ namespace LoadBalancer.Transport;
 // How files travel from process to process: constants and structures as on 64-bit Linux.
 internal static unsafe partial class Libc
 {
+    private const int CurrentDirectory = -100; // AT_FDCWD
+    private const int StatusSize = 256; // struct statx is the same on every architecture
+
     public const int Unix = 1; // AF_UNIX
     public const int Stream = 1; // SOCK_STREAM
     public const int Rights = 1; // SCM_RIGHTS
@@ -34,12 +37,29 @@ internal static unsafe partial class Libc
     /// <summary>The number of the user that a file belongs to; null where there is no such file.</summary>
     public static uint? OwnerOf(string path)
     {
-        const int CurrentDirectory = -100; // AT_FDCWD
         const uint Owner = 0x8; // STATX_UID
         const int OwnerOffset = 20;
-        var status = stackalloc byte[256]; // struct statx is the same on every architecture
+        var status = stackalloc byte[StatusSize];
         return Status(CurrentDirectory, path, 0, Owner, status) == 0 ? *(uint*)(status + OwnerOffset) : null;
     }
+
+    /// <summary>What a file is, and which one; of a link, the link itself. Null where there is no such file.</summary>
+    public static FileStatus? StatusOf(string path)
+    {
+        const int NoFollow = 0x100; // AT_SYMLINK_NOFOLLOW
+        const uint TypeAndInode = 0x1 | 0x100; // STATX_TYPE, STATX_INO
+        const int ModeOffset = 28;
+        const int InodeOffset = 32;
+        const int DeviceOffset = 136;
+        const int TypeMask = 0xF000; // S_IFMT
+        const int SocketType = 0xC000; // S_IFSOCK
+        var status = stackalloc byte[StatusSize];
+        return Status(CurrentDirectory, path, NoFollow, TypeAndInode, status) != 0 ? null : new FileStatus(
+            (*(ushort*)(status + ModeOffset) & TypeMask) == SocketType, *(ulong*)(status + DeviceOffset), *(ulong*)(status + InodeOffset));
+    }
+
+    /// <summary>What a file is, and which one.</summary>
+    internal readonly record struct FileStatus(bool IsSocket, ulong Device, ulong Inode);
 
     /// <summary>struct iovec.</summary>
     [StructLayout(LayoutKind.Sequential)]

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 
@@ -37,6 +38,11 @@ internal static unsafe partial class Libc
     public const uint NotYetSent = 0x894B; // SIOCOUTQNSD
     public const int TooManyFilesInSystem = 23;
     public const int TooManyFiles = 24;
+    public const int NoSuchFile = 2;
+    public const int PermissionDenied = 13;
+    public const int NoDirectory = 20;
+    public const int ReadOnly = 30;
+    public const int AddressInUse = 98;
     public const int Again = 11;
     public const int ConnectionAborted = 103;
     public const int InProgress = 115;
@@ -70,6 +76,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "socket", SetLastError = true)]
     public static partial int Socket(int family, int type, int protocol);
+
+    [LibraryImport("libc", EntryPoint = "bind", SetLastError = true)]
+    private static partial int Bind(SafeHandle socket, byte* address, int length);
 
     [LibraryImport("libc", EntryPoint = "connect", SetLastError = true)]
     public static partial int Connect(SafeHandle socket, byte* address, int length);
@@ -151,17 +160,29 @@ internal static unsafe partial class Libc
         }
     }
 
+    /// <summary>Binds a socket; the framework would do more than that with a Unix socket.</summary>
+    /// <returns>The error number; 0 for none.</returns>
+    public static int Bind(SafeHandle socket, SocketAddress address)
+    {
+        fixed (byte* name = address.Buffer.Span)
+        {
+            return Bind(socket, name, address.Size) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        }
+    }
+
     /// <summary>What the last call's error number means in the framework's words.</summary>
     public static SocketException LastError() => Error(Marshal.GetLastPInvokeError());
 
     /// <summary>What an error number means in the framework's words.</summary>
     public static SocketException Error(int number) => new((int)(number switch
     {
+        Again => SocketError.WouldBlock,
         12 or 105 => SocketError.NoBufferSpaceAvailable, // ENOMEM, ENOBUFS
-        13 => SocketError.AccessDenied,
+        PermissionDenied => SocketError.AccessDenied,
         TooManyFilesInSystem or TooManyFiles => SocketError.TooManyOpenSockets,
         32 => SocketError.Shutdown, // EPIPE
         97 => SocketError.AddressFamilyNotSupported,
+        AddressInUse => SocketError.AddressAlreadyInUse,
         99 => SocketError.AddressNotAvailable,
         101 => SocketError.NetworkUnreachable,
         ConnectionAborted => SocketError.ConnectionAborted,

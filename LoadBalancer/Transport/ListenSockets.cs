@@ -33,30 +33,40 @@ internal sealed class ListenSockets : IDisposable
     /// <summary>Takes the socket that was reserved or offered for an address, or binds a new one. One of TCP listens then.</summary>
     /// <param name="type">Stream for TCP, Dgram for UDP.</param>
     /// <param name="address">The address; port 0 is a new port, which the system chooses.</param>
+    /// <param name="mode">Who may connect to a Unix socket; null for the user and the group of this process.</param>
     /// <exception cref="SocketException">The address cannot be had; <see cref="ListenAddress.WhyNot"/> says why in words.</exception>
-    public ListenSocket Open(SocketType type, IPEndPoint address)
+    public ListenSocket Open(SocketType type, EndPoint address, UnixFileMode? mode = null)
     {
         lock (_gate)
         {
             var socket = _offered.Find(offered => offered.IsFor(type, address));
-            _ = socket is not null && _offered.Remove(socket);
-            socket ??= BindNeedsLock(type, address);
+            if (socket is null)
+            {
+                socket = BindNeedsLock(type, address, mode);
+            }
+            else
+            {
+                _offered.Remove(socket);
+                SetMode(socket, mode);
+            }
             socket.Closed = Forget;
             _open.Add(socket);
             return socket;
         }
     }
 
-    /// <summary>The same as the other method, for all IP addresses of TCP that a listener's address means.</summary>
+    /// <summary>
+    /// The same as the other method, for the Unix socket or all IP addresses of TCP that a listener's address means.
+    /// </summary>
     /// <exception cref="SocketException">One of them cannot be had; those before it may be reserved.</exception>
-    public void Reserve(EndpointAddress address, bool isTrial = false)
+    public void Reserve(EndpointAddress address, bool isTrial = false, UnixFileMode? mode = null)
     {
         var isFirst = true;
-        foreach (var ip in ListenAddress.Resolve(address.Host))
+        foreach (var one in ListenAddress.EndPoints(address))
         {
             try
             {
-                Reserve(SocketType.Stream, new IPEndPoint(ip, address.Port), isTrial);
+                Reserve(SocketType.Stream, one, isTrial, mode);
             }
             catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressNotAvailable && !isFirst)
             {
@@ -73,8 +83,9 @@ internal sealed class ListenSockets : IDisposable
     /// <param name="type">Stream for TCP, Dgram for UDP.</param>
     /// <param name="address">The address.</param>
     /// <param name="isTrial">Whether nothing is kept: this only says whether the address could be had now.</param>
+    /// <param name="mode">Who may connect to a Unix socket that is new; null for the user and the group of this process.</param>
     /// <exception cref="SocketException">The address cannot be had.</exception>
-    public void Reserve(SocketType type, IPEndPoint address, bool isTrial = false)
+    public void Reserve(SocketType type, EndPoint address, bool isTrial = false, UnixFileMode? mode = null)
     {
         lock (_gate)
         {
@@ -84,7 +95,7 @@ internal sealed class ListenSockets : IDisposable
             }
             if (_open.Find(open => open.IsFor(type, address)) is not { } existing)
             {
-                var socket = BindNeedsLock(type, address);
+                var socket = BindNeedsLock(type, address, mode);
                 if (isTrial)
                 {
                     socket.Dispose();
@@ -110,6 +121,49 @@ internal sealed class ListenSockets : IDisposable
         }
     }
 
+    /// <summary>The files of Unix sockets that this process removes in the end.</summary>
+    public IReadOnlyList<string> OwnFiles
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _open.Select(socket => socket.OwnFile).OfType<string>().Distinct()];
+            }
+        }
+    }
+
+    /// <summary>The files of these Unix sockets are this process's from now on: the one before has left.</summary>
+    public void Own(IReadOnlyCollection<string> files)
+    {
+        lock (_gate)
+        {
+            foreach (var socket in _open.Concat(_offered).Where(socket => files.Contains($"{socket.Address}")))
+            {
+                if (OperatingSystem.IsLinux())
+                {
+                    socket.File?.Own();
+                    socket.File?.SetMode(socket.Mode ?? UnixSocketFile.DefaultMode);
+                }
+            }
+        }
+    }
+
+    /// <summary>The files of all Unix sockets are another process's from now on.</summary>
+    public void DisownAll()
+    {
+        lock (_gate)
+        {
+            foreach (var socket in _open.Concat(_offered))
+            {
+                if (OperatingSystem.IsLinux())
+                {
+                    socket.File?.Disown();
+                }
+            }
+        }
+    }
+
     /// <summary>Closes what was reserved or offered and not taken.</summary>
     public void CloseOffered()
     {
@@ -125,8 +179,13 @@ internal sealed class ListenSockets : IDisposable
 
     // The same port at more or fewer addresses: no two listeners have that, so the other socket is of one that goes. Two sockets can only
     // have it where both agree, which they do for this moment alone: other programs are refused as before.
-    private ListenSocket BindNeedsLock(SocketType type, IPEndPoint address)
+    private ListenSocket BindNeedsLock(SocketType type, EndPoint wanted, UnixFileMode? mode)
     {
+        if (wanted is UnixDomainSocketEndPoint unix)
+        {
+            return ListenSocket.Bind(unix, mode);
+        }
+        var address = (IPEndPoint)wanted;
         var others = CanShare ? _open.Concat(_offered).Where(other => other.Overlaps(type, address)).ToList() : [];
         if (others.Count == 0)
         {
@@ -142,6 +201,15 @@ internal sealed class ListenSockets : IDisposable
         finally
         {
             others.ForEach(other => other.SharePort(false));
+        }
+    }
+
+    private static void SetMode(ListenSocket socket, UnixFileMode? mode)
+    {
+        socket.Mode = mode;
+        if (OperatingSystem.IsLinux() && socket.OwnFile is not null)
+        {
+            socket.File!.SetMode(mode ?? UnixSocketFile.DefaultMode);
         }
     }
 

@@ -17,14 +17,14 @@ internal sealed class SocketAcceptLoop : IDisposable
     private readonly ListenSocket _bound;
     private readonly Socket _listening;
     private readonly ConnectionLimit _limit;
-    private readonly Action<Socket, IPEndPoint, IPEndPoint> _accepted;
+    private readonly Action<Socket, EndPoint, EndPoint> _accepted;
     private readonly TimeProvider _time;
     private readonly AcceptTrouble _trouble;
     private readonly CancellationTokenSource _disposed = new(); // Another loop may go on with the socket, so closing it is not enough.
     private bool _isDisposed;
 
     private SocketAcceptLoop(
-        ListenSocket bound, ConnectionLimit limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ListenSocket bound, ConnectionLimit limit, Action<Socket, EndPoint, EndPoint> accepted, TimeProvider time,
         AcceptTrouble trouble)
     {
         (_bound, _listening, _limit, _accepted, _time, _trouble) = (bound, bound.Socket, limit, accepted, time, trouble);
@@ -32,7 +32,7 @@ internal sealed class SocketAcceptLoop : IDisposable
 
     /// <inheritdoc cref="EpollAcceptLoop.Start"/>
     public static SocketAcceptLoop Start(
-        ListenSocket bound, string listener, ConnectionLimit limit, Action<Socket, IPEndPoint, IPEndPoint> accepted, TimeProvider time,
+        ListenSocket bound, string listener, ConnectionLimit limit, Action<Socket, EndPoint, EndPoint> accepted, TimeProvider time,
         ILogger logger)
     {
         try
@@ -129,8 +129,13 @@ internal sealed class SocketAcceptLoop : IDisposable
         }
         try
         {
+            if (_bound.Address is not IPEndPoint)
+            {
+                _accepted(accepted, _bound.Address, _bound.Address);
+                return;
+            }
             accepted.NoDelay = true;
-            _accepted(accepted, (IPEndPoint)accepted.LocalEndPoint!, (IPEndPoint)accepted.RemoteEndPoint!);
+            _accepted(accepted, accepted.LocalEndPoint!, accepted.RemoteEndPoint!);
         }
         catch (SocketException)
         {

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 
@@ -25,6 +26,9 @@ internal sealed class SocketConnection : ISocketConnection
     /// <param name="socket">The socket.</param>
     /// <param name="closed">Called once, when the connection is disposed.</param>
     public SocketConnection(Socket socket, Action? closed = null) => (_socket, _closed) = (socket, closed);
+
+    /// <inheritdoc/>
+    public IPAddress? Peer { get; init; }
 
     /// <inheritdoc/>
     public bool IsBroken

@@ -15,6 +15,9 @@ internal sealed class HandedState
     /// <summary>Whether the service manager keeps the sockets open.</summary>
     public bool AreSocketsKept { get; set; }
 
+    /// <summary>The files of the Unix sockets that this process would remove in the end; the next one does so instead.</summary>
+    public List<string>? SocketFiles { get; set; }
+
     /// <summary>Whether each broker serves or watches, by the name of its listener.</summary>
     public Dictionary<string, string>? Brokers { get; set; }
 }

@@ -61,7 +61,7 @@ internal sealed class ZmtpConnector : IAsyncDisposable
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, _stop.Token);
         try
         {
-            return await Connector.OpenAsync(Convert(Address), either.Token);
+            return await Connector.OpenAsync(Convert(Address), null, either.Token);
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException)
         {

@@ -12,7 +12,7 @@ internal sealed class ZmtpListener : IAsyncDisposable
     /// <summary>Takes over a bound socket, and listens on it.</summary>
     public ZmtpListener(ZmtpSocket socket, ListenSocket bound)
     {
-        Address = bound.Address;
+        Address = (IPEndPoint)bound.Address;
         var count = new ConnectionLimit(socket.Name, null, socket.Time, socket.Logger); // The socket has a limit of its own.
         _accepting = Acceptor.Accept(
             bound, socket.Name, count, accepted => socket.Attach(accepted.Connection, Plain(accepted.Remote)), socket.Time, socket.Logger);
@@ -29,5 +29,5 @@ internal sealed class ZmtpListener : IAsyncDisposable
     }
 
     // For logs: a socket for both families names IPv4 peers ::ffff:127.0.0.1.
-    private static IPEndPoint Plain(IPEndPoint address) => new(address.Address.Unmap(), address.Port);
+    private static IPEndPoint Plain(EndPoint address) => new(address.IpAddress()!, ((IPEndPoint)address).Port);
 }

@@ -91,7 +91,7 @@ internal sealed class Peers(int clientPort, int workerPort, Load load)
 
         public static async Task<Peer> OpenAsync(int port, OnLine onLine)
         {
-            var peer = new Peer(await Connector.OpenAsync(new EndpointAddress("tcp", "127.0.0.1", port), CancellationToken.None));
+            var peer = new Peer(await Connector.OpenAsync(new EndpointAddress("tcp", "127.0.0.1", port), null, CancellationToken.None));
             Background.Run(() => peer.ListenAsync(onLine));
             return peer;
         }

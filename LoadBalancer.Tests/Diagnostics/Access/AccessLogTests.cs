@@ -110,6 +110,18 @@ internal sealed class AccessLogTests
     }
 
     [Test]
+    public async Task Stop_BeforeItsLoopHasBegun_WritesTheLines()
+    {
+        var stream = new MemoryStream();
+        using var log = new AccessLog("test", () => stream, _clock, NullLogger<AccessLog>.Instance);
+        log.Write(Record("/only"));
+
+        await log.StopAsync(CancellationToken.None);
+
+        Encoding.Latin1.GetString(stream.ToArray()).Should().Contain("GET /only ");
+    }
+
+    [Test]
     public async Task Stop_LinesWaiting_WritesThem()
     {
         var stream = new MemoryStream();

@@ -160,9 +160,33 @@ internal sealed class HttpProbeTests
         (probe!.Value.Succeeded, answer[9..12]).Should().Be((isGood, isGood ? "204" : "502"), probe.Value.Reason);
     }
 
-    private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null, Version? version = null)
+    [Test]
+    public async Task Probe_OneAddressOfTheNameRefuses_AnotherServes()
     {
-        var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
+        var host = "";
+        await using var server = new RawServer(async (peer, _) =>
+        {
+            host = (await peer.ReadHeadAsync())!.Split("\r\n").Single(line => line.StartsWith("Host:", StringComparison.Ordinal));
+            await peer.SendAsync("HTTP/1.1 204 No Content\r\n\r\n");
+        });
+        var backend = BackendAt("app.invalid", server.Port);
+        backend.Hosts = new HostAddresses("app.invalid");
+        backend.Hosts.Set([System.Net.IPAddress.Parse("127.0.0.2"), System.Net.IPAddress.Loopback]);
+
+        var result = await ProbeAsync(backend);
+
+        result!.Value.Succeeded.Should().BeTrue(result.Value.Reason);
+        host.Should().Be($"Host: app.invalid:{server.Port}");
+    }
+
+    private static Backend BackendAt(string host, int port) =>
+        new("a", new EndpointAddress("http", host, port), new BackendHealth(new(), TimeProvider.System));
+
+    private Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null, Version? version = null) =>
+        ProbeAsync(BackendAt("127.0.0.1", port), time, version);
+
+    private Task<ProbeResult?> ProbeAsync(Backend backend, TimeProvider? time = null, Version? version = null)
+    {
         var options = new HealthCheckOptions { Path = "/healthz?deep=1" };
         version ??= System.Net.HttpVersion.Version11;
         return new HttpProbe(ProbeSender.SendAsync, _trust, options, version, time ?? TimeProvider.System)

@@ -51,6 +51,19 @@ internal sealed class TcpProbeTests
         await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].Health.IsUp, "it is up again");
     }
 
+    [Test]
+    public async Task Probe_OneAddressOfTheNameRefuses_AnotherServes()
+    {
+        await using var server = RawServer.Echoing();
+        var address = new EndpointAddress("tcp", "app.invalid", server.Port);
+        var backend = new Backend("a", address, new BackendHealth(new(), TimeProvider.System)) { Hosts = new HostAddresses("app.invalid") };
+        backend.Hosts.Set([System.Net.IPAddress.Parse("127.0.0.2"), System.Net.IPAddress.Loopback]);
+
+        var result = await new TcpProbe(new HealthCheckOptions(), TimeProvider.System).ProbeAsync(backend, default);
+
+        result!.Value.Succeeded.Should().BeTrue(result.Value.Reason);
+    }
+
     private static Task<ProbeResult?> ProbeAsync(int port, TimeProvider? time = null) =>
         new TcpProbe(new HealthCheckOptions(), time ?? TimeProvider.System)
         .ProbeAsync(new Backend("a", new EndpointAddress("tcp", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System)),

@@ -220,16 +220,19 @@ internal sealed class ClientFaultTests
     {
         var clock = new FakeTimeProvider();
         var giveUp = new TaskCompletionSource();
+        var received = new TaskCompletionSource();
         await using var backend = new RawServer(async (peer, _) =>
         {
             await peer.ReadHeadAsync();
             await peer.ReadUntilAsync("half");
+            received.SetResult();
             await giveUp.Task;
         });
         await using var other = new Http2Server(async (peer, _) =>
         {
             await peer.ReadRequestAsync();
             await peer.NextAsync(Data);
+            received.SetResult();
             await giveUp.Task;
         });
         await using var node = await TestNode.StartAsync(
@@ -238,7 +241,7 @@ internal sealed class ClientFaultTests
             time: clock);
         using var client = await node.ConnectAsync();
         await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
-        await Eventually.BeTrueAsync(() => node.Pool.Snapshot.Members[0].InFlight == 1, "it is under way");
+        await received.Task;
         await Task.Delay(TimeSpan.FromMilliseconds(300), TimeProvider.System); // until it waits for the client
 
         clock.Advance(TimeSpan.FromSeconds(10));
@@ -252,13 +255,15 @@ internal sealed class ClientFaultTests
     public async Task Http1Client_TakesNothingForLong_BackendThatGivesUpIsNotBlamed()
     {
         const int Length = 64 * 1024 * 1024;
+        var piece = new string('x', 64 * 1024);
+        var sent = 0;
         var clock = new FakeTimeProvider();
         var giveUp = new TaskCompletionSource();
         await using var backend = new RawServer(async (peer, _) =>
         {
             await peer.ReadHeadAsync();
             await peer.SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {Length}\r\n\r\n");
-            var sending = peer.SendAsync(new string('x', Length));
+            var sending = SendAsync(peer);
             await giveUp.Task;
             peer.Reset();
             await sending;
@@ -267,13 +272,26 @@ internal sealed class ClientFaultTests
         using var client = await node.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         await client.ReadHeadAsync();
-        await Task.Delay(TimeSpan.FromSeconds(1), TimeProvider.System); // until nothing moves
+        for (int before = -1, still = 0; still < 10;) // until nothing moves any more
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System);
+            still = before == Volatile.Read(ref sent) ? still + 1 : 0;
+            before = Volatile.Read(ref sent);
+        }
 
         clock.Advance(TimeSpan.FromSeconds(10));
         giveUp.SetResult();
 
         (await client.ReadToEndAsync()).Length.Should().BeLessThan(Length);
         await ShouldHaveNoFailureAsync(node);
+
+        async Task SendAsync(RawPeer peer)
+        {
+            for (; sent < Length; Interlocked.Add(ref sent, piece.Length))
+            {
+                await peer.SendAsync(piece);
+            }
+        }
     }
 
     // A healthy backend of HTTP/1.1. It closes the connection for a large head, as some do.

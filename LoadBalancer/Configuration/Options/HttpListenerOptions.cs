@@ -1,4 +1,5 @@
 using System.Net;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Configuration.Options;
 
@@ -120,6 +121,15 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
 
     /// <summary>Whether <c>GET /health</c> and <c>GET /status</c> are answered here instead of being forwarded. Default false.</summary>
     public bool StatusEndpoints { get; init; }
+
+    /// <summary>
+    /// Who may connect to a Unix socket: the mode of its file in octal digits, as with chmod. Default 0660: the user and the group of this
+    /// process. Not on Windows.
+    /// </summary>
+    public string? SocketMode { get; init; }
+
+    /// <inheritdoc/>
+    internal override UnixFileMode? UnixMode => UnixSocketMode.Parse(SocketMode);
 
     /// <inheritdoc/>
     internal override IEnumerable<string> PoolNames => [Pool, .. Routes.SelectMany(route => route.PoolNames)];

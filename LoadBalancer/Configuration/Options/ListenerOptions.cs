@@ -33,7 +33,8 @@ public abstract record ListenerOptions
 
     /// <summary>
     /// Where it listens: <c>http://127.0.0.1:8080</c>, <c>https://</c> with certificates, or <c>tcp://</c> where it does not speak HTTP;
-    /// the address of a Broker has no port. Host <c>*</c> is every local address. Required.
+    /// the address of a Broker has no port. Host <c>*</c> is every local address. <c>unix:/run/lb.sock</c> is a Unix socket, for Http
+    /// without TLS and for Tcp; <c>unix:@name</c> one of Linux without a file. Required.
     /// </summary>
     public EndpointAddress Address { get; init; } = null!;
 
@@ -42,6 +43,9 @@ public abstract record ListenerOptions
 
     /// <summary>How many connections may be open at once; a further one is closed at once. Null (the default) is no limit.</summary>
     public int? MaxConnections { get; init; }
+
+    /// <summary>Who may connect to a Unix socket; null for the default.</summary>
+    internal virtual UnixFileMode? UnixMode => null;
 
     /// <summary>Where it listens: one address, and those beside it that some protocols have.</summary>
     internal virtual IEnumerable<EndpointAddress> Addresses => [Address];

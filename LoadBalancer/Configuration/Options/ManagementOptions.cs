@@ -8,8 +8,15 @@ public sealed record ManagementOptions : ITlsOptions
     /// <summary>How long a token must be at least on an address that other machines can reach, in characters.</summary>
     public const int ShortestReachableToken = 16;
 
-    /// <summary>Where it listens: <c>http://127.0.0.1:8081</c>, or <c>https://</c> with certificates. Required.</summary>
+    /// <summary>
+    /// Where it listens: <c>http://127.0.0.1:8081</c>, <c>https://</c> with certificates, or <c>unix:/run/lb-admin.sock</c>. Required.
+    /// </summary>
     public EndpointAddress Address { get; init; } = null!;
+
+    /// <summary>
+    /// Who may connect to a Unix socket: the mode of its file in octal digits. Default 0600: the user of this process. Not on Windows.
+    /// </summary>
+    public string? SocketMode { get; init; }
 
     /// <summary>
     /// The token that every request must carry, as <c>Authorization: Bearer</c>; this or <see cref="TokenFile"/> is required on an address
@@ -37,7 +44,8 @@ public sealed record ManagementOptions : ITlsOptions
 
     /// <summary>Whether all settings are the same; lists are when their items are.</summary>
     public bool Equals(ManagementOptions? other) =>
-        other is not null && Address == other.Address && Token == other.Token && TokenFile == other.TokenFile
+        other is not null && Address == other.Address && SocketMode == other.SocketMode
+        && Token == other.Token && TokenFile == other.TokenFile
         && Certificates.SequenceEqual(other.Certificates) && MinProtocol == other.MinProtocol && Ciphers.SequenceEqual(other.Ciphers);
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using System.Net;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Configuration.Options;
 
@@ -39,6 +40,15 @@ public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp
     /// Default false.
     /// </summary>
     public bool AcceptProxyProtocol { get; init; }
+
+    /// <summary>
+    /// Who may connect to a Unix socket: the mode of its file in octal digits, as with chmod. Default 0660: the user and the group of this
+    /// process. Not on Windows.
+    /// </summary>
+    public string? SocketMode { get; init; }
+
+    /// <inheritdoc/>
+    internal override UnixFileMode? UnixMode => UnixSocketMode.Parse(SocketMode);
 
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(MaxConnections), nameof(TrustedProxies), nameof(IdleTimeout), nameof(UnavailableMessage),

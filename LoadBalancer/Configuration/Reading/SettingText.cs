@@ -72,7 +72,8 @@ internal static class SettingText
 
     // A single address is a network of its own.
     private static IPNetwork? ParseNetwork(string text) =>
-        IPNetwork.TryParse(text, out var network) ? network
+        text == UnixPeers.Name ? UnixPeers.Network
+        : IPNetwork.TryParse(text, out var network) ? network
         : IPAddress.TryParse(text, out var address) ? new IPNetwork(address, address.GetAddressBytes().Length * 8)
         : null;
 

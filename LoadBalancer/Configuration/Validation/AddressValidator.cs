@@ -26,13 +26,29 @@ internal sealed class AddressValidator
         {
             return;
         }
-        var expected = string.Join(" or ", schemes.Select(scheme => $"{scheme}://host:port"));
+        if (address.IsUnix && schemes.Contains(EndpointAddress.UnixScheme))
+        {
+            Take(section, key, user, address);
+            return;
+        }
+        var expected = string.Join(
+            " or ", schemes.Where(scheme => scheme != EndpointAddress.UnixScheme).Select(scheme => $"{scheme}://host:port"));
         section.Require(schemes.Contains(address.Scheme), key, $"'{address}' does not fit here; expected {expected}");
         section.Require(address.Port != EndpointAddress.NoPort, key, $"'{address}' has no port; expected {address.Scheme}://host:port");
         CheckHost(section, key, address);
         section.Require(address is not { Host: "localhost", Port: 0 }, key,
             $"localhost is two addresses, which cannot share a free port; expected for example {address.Scheme}://127.0.0.1:0");
         Take(section, key, user, address);
+    }
+
+    /// <summary>Requires a mode that can be set, where there is one, and a Unix socket that it is for.</summary>
+    public static void CheckMode(SectionValidator section, EndpointAddress? address, string? mode)
+    {
+        section.Require(mode is null || UnixSocketMode.Parse(mode) is not null, "SocketMode",
+            $"'{mode}' is not the mode of a file; expected octal digits, for example 0660");
+        section.Require(mode is null || address is null || address.IsUnix && address.Host[0] != '@', "SocketMode",
+            $"is of no use for '{address}'; expected an Address with unix:/path");
+        section.Require(mode is null || !OperatingSystem.IsWindows(), "SocketMode", "cannot be set on Windows");
     }
 
     /// <summary>Requires a host that is this machine's.</summary>
@@ -51,6 +67,10 @@ internal sealed class AddressValidator
     /// <summary>The listener for clients that a backend's address is of, in words; null where it is of none.</summary>
     public string? FindListener(EndpointAddress backend)
     {
+        if (backend.IsUnix)
+        {
+            return _taken.FirstOrDefault(taken => taken.User != Management && taken.Address == backend).User;
+        }
         var sought = backend with { Host = backend.Host.ToLowerInvariant() };
         return _taken.FirstOrDefault(taken => taken.User != Management && taken.Address.Port == sought.Port && sought.Port > 0
             && taken.Address.Scheme != "udp" && Reaches(sought, taken.Address)).User;
@@ -65,7 +85,7 @@ internal sealed class AddressValidator
 
     // Port 0 is a different free port each time. UDP has ports of its own.
     private static bool Overlap(EndpointAddress a, EndpointAddress b) =>
-        a.Port == b.Port && a.Port != 0 && a.Scheme == "udp" == (b.Scheme == "udp")
+        a.IsUnix == b.IsUnix && a.Port == b.Port && a.Port != 0 && a.Scheme == "udp" == (b.Scheme == "udp")
         && (a.Host == b.Host || a.IsAny || b.IsAny || IsPartOf(a, b) || IsPartOf(b, a));
 
     // localhost is these two.

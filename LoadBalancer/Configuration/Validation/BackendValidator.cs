@@ -49,6 +49,10 @@ internal static class BackendValidator
             return;
         }
         var (listener, schemes) = isHttp ? ("an Http", "http://host:port or https://host:port") : ($"a {protocol}", "tcp://host:port");
+        if (address.IsUnix)
+        {
+            return;
+        }
         section.Require(isHttp ? address.Scheme is "http" or "https" : address.Scheme == "tcp", "Address",
             $"'{address}' does not fit {listener} listener; expected {schemes}");
         section.Require(address.Port != EndpointAddress.NoPort, "Address",

@@ -41,7 +41,9 @@ internal static class ConfigurationValidator
 
     private static void Check(ManagementOptions management, AddressValidator addresses, SectionValidator section)
     {
-        addresses.Check(section, "Address", AddressValidator.Management, management.Address, "http://127.0.0.1:8081", "http", "https");
+        addresses.Check(
+            section, "Address", AddressValidator.Management, management.Address, "http://127.0.0.1:8081", "http", "https", "unix");
+        AddressValidator.CheckMode(section, management.Address, management.SocketMode);
         TlsValidator.Check(management.Address, management, section);
         section.Require(management.Token is null || management.TokenFile is null, "TokenFile",
             "is there beside Token; expected one of the two");

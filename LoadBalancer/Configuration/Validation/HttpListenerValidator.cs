@@ -13,7 +13,8 @@ internal static partial class HttpListenerValidator
     public static void Check(
         string user, HttpListenerOptions listener, LoadBalancerOptions all, AddressValidator addresses, SectionValidator section)
     {
-        addresses.Check(section, "Address", user, listener.Address, "http://127.0.0.1:8080", "http", "https");
+        addresses.Check(section, "Address", user, listener.Address, "http://127.0.0.1:8080", "http", "https", "unix");
+        AddressValidator.CheckMode(section, listener.Address, listener.SocketMode);
         CheckTls(listener, section);
         RouteValidator.Check(listener, all, section);
         var unknown = AccessLogLayout.FindUnknown(listener.AccessLogFormat);

@@ -14,7 +14,7 @@ public sealed record AccessField(string Name, bool NeedsHead, Action<Utf8JsonWri
     [
         new("time", false, (json, record) => json.WriteStringValue(
             record.Time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture))),
-        Text("client", record => record.Client?.ToString()),
+        Text("client", record => record.ClientText),
         Text("method", record => record.Method),
         Text("host", record => record.Host, true),
         new("path", false, (json, record) => json.WriteStringValue(record.Path)),

@@ -80,6 +80,19 @@ public sealed partial class AccessLog : BackgroundService
         _wakeUps.Writer.TryWrite(true);
     }
 
+    /// <summary>Writes the last lines: what writes them has stopped before.</summary>
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        // It is cancelled, and has never run, where the stop comes just after the start.
+        if (ExecuteTask is null or { IsCompleted: true })
+        {
+            await WriteBatchAsync();
+            _reportedAt = null;
+            ReportLosses();
+        }
+    }
+
     /// <inheritdoc/>
     public override void Dispose()
     {
@@ -110,9 +123,7 @@ public sealed partial class AccessLog : BackgroundService
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            await WriteBatchAsync(); // The listeners have stopped before, so these are the last lines.
-            _reportedAt = null;
-            ReportLosses();
+            // StopAsync writes the last lines.
         }
     }
 

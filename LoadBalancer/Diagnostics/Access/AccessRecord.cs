@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Text.Json;
 using System.Text.Unicode;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Diagnostics.Access;
 
@@ -18,8 +19,11 @@ public sealed class AccessRecord
     /// <summary>The same as a timestamp of the clock, from which <see cref="Duration"/> is measured.</summary>
     public long Start { get; init; }
 
-    /// <summary>The address that it came from.</summary>
+    /// <summary>The address that it came from; null: through a Unix socket.</summary>
     public IPAddress? Client { get; init; }
+
+    /// <summary>The same as a text.</summary>
+    internal string ClientText => UnixPeers.Text(Client);
 
     /// <summary>Its method.</summary>
     public required string Method { get; init; }
@@ -102,6 +106,10 @@ public sealed class AccessRecord
 
     private void WriteText(IBufferWriter<byte> lines)
     {
+        if (Client is null)
+        {
+            lines.Write("unix:"u8);
+        }
         Utf8.TryWrite(
             lines.GetSpan(128 + 3 * Method.Length), CultureInfo.InvariantCulture,
             $"{Client} - - [{Time:dd/MMM/yyyy:HH:mm:ss} +0000] \"{Method} ", out var written);

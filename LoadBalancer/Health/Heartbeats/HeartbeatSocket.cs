@@ -57,7 +57,7 @@ internal sealed class HeartbeatSocket : IDisposable
     public EndpointAddress Configured { get; }
 
     /// <summary>Where it really listens; that differs from the configuration if the configured port is 0.</summary>
-    public EndpointAddress Address => Configured with { Port = _bound.Address.Port };
+    public EndpointAddress Address => Configured with { Port = _bound.Port };
 
     /// <summary>Reads datagrams until disposed: for the pool of this monitor from now on, even if it was for another pool before.</summary>
     public void Start(HeartbeatMonitor monitor)

@@ -29,7 +29,7 @@ internal sealed class AgentProbe(HealthCheckOptions options, TimeProvider time) 
 
     private async Task<ProbeResult> AskAsync(Backend backend, CancellationToken cancellationToken)
     {
-        using var socket = await Connector.OpenSocketAsync(IProbe.AddressOf(backend, options), cancellationToken);
+        using var socket = await Connector.OpenSocketAsync(IProbe.AddressOf(backend, options), backend.Hosts, cancellationToken);
         if (_question.Length > 0)
         {
             await socket.SendAsync(_question, cancellationToken);

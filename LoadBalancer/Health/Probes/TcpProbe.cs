@@ -13,7 +13,7 @@ public sealed class TcpProbe(HealthCheckOptions options, TimeProvider time) : IP
     public Task<ProbeResult?> ProbeAsync(Backend backend, CancellationToken cancellationToken) => IProbe.InTimeAsync(
         async token =>
         {
-            using var socket = await Connector.OpenSocketAsync(IProbe.AddressOf(backend, options), token);
+            using var socket = await Connector.OpenSocketAsync(IProbe.AddressOf(backend, options), backend.Hosts, token);
             return new ProbeResult(true, "connected");
         },
         options.Timeout,

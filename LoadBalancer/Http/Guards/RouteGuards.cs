@@ -3,6 +3,7 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Guards.Authentication;
 using LoadBalancer.Http.Guards.Rates;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Http.Guards;
 
@@ -50,7 +51,7 @@ internal sealed class RouteGuards
     public Refusal? Check(HttpRequest request, IPAddress? client, out GuardAdmission admission)
     {
         admission = default;
-        return Contain(_deny, client) || _allow.Count > 0 && !Contain(_allow, client) ? new Refusal(ForwardError.AddressDenied)
+        return _deny.Contain(client) || _allow.Count > 0 && !_allow.Contain(client) ? new Refusal(ForwardError.AddressDenied)
             : _limiter is { IsByUser: false } ? Enter(request, client, null, out admission)
             : null;
     }
@@ -71,16 +72,4 @@ internal sealed class RouteGuards
 
     private static T? Find<T>(IReadOnlyDictionary<string, T> all, string? name)
         where T : class => name is null || IsNone(name) ? null : all[name];
-
-    private static bool Contain(IReadOnlyList<IPNetwork> networks, IPAddress? client)
-    {
-        for (var i = 0; client is not null && i < networks.Count; i++)
-        {
-            if (networks[i].Contains(client))
-            {
-                return true;
-            }
-        }
-        return false;
-    }
 }

@@ -42,9 +42,11 @@ internal static class ForwardingFields
         {
             to.AddField(For, before, client);
         }
-        else if (before.Count > 0)
+        else
         {
-            to.AddField(For, default, before.ToString());
+            // Through a Unix socket. What a trusted proxy has said stays as it is: backends that read it from its end would take unix: for
+            // the client.
+            to.AddField(For, default, before.Count > 0 ? before.ToString() : UnixPeers.Name);
         }
         to.AddField(Proto, default, isPeerTrusted && headers[Proto] is { Count: > 0 } proto ? proto.ToString() : context.Request.Scheme);
         // A request of HTTP/1.0 need not have a Host. Then the requested host is not known.

@@ -104,11 +104,7 @@ internal static class RequestRules
     }
 
     /// <summary>Whether a peer is one of the listener's trusted proxies.</summary>
-    public static bool IsTrusted(HttpListenerOptions listener, IPAddress? peer)
-    {
-        peer = peer?.Unmap();
-        return peer is not null && listener.TrustedProxies.Any(network => network.Contains(peer));
-    }
+    public static bool IsTrusted(HttpListenerOptions listener, IPAddress? peer) => listener.TrustedProxies.Contain(peer);
 
     /// <summary>
     /// The client of a request: the peer or, where that is a trusted proxy, the last address in X-Forwarded-For that is not a trusted

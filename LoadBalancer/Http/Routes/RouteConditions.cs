@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
+using LoadBalancer.Net;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;
 
@@ -106,15 +107,7 @@ internal sealed class RouteConditions
         return _path.IsMatch(RequestRules.PathOf(target));
     }
 
-    private bool MatchClient(in RouteInput input)
-    {
-        if (_clients.Count == 0)
-        {
-            return true;
-        }
-        var client = input.Client;
-        return client is not null && _clients.Any(network => network.Contains(client));
-    }
+    private bool MatchClient(in RouteInput input) => _clients.Count == 0 || _clients.Contain(input.Client);
 
     private static (string Name, ValuePattern? Value)[] Compile(IReadOnlyDictionary<string, string?> wanted) =>
         [.. wanted.Select(entry => (entry.Key, entry.Value is { } value ? new ValuePattern(value) : null))];

@@ -21,7 +21,7 @@ namespace LoadBalancer.Http.Server;
 /// <param name="errors">Counts what is refused; null for no count.</param>
 internal sealed class HeadCheck(string listener, HttpListenerOptions options, bool speaksHttp2, ErrorStatistics? errors)
 {
-    private readonly string _scheme = options.Address.Scheme;
+    private readonly string _scheme = options.Address.Scheme == "https" ? "https" : "http";
     private volatile HttpListenerOptions _options = options;
 
     /// <summary>Takes the trusted proxies and limits from new options.</summary>

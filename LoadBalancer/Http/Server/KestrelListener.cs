@@ -102,7 +102,8 @@ internal sealed class KestrelListener : IListener
     public string Name { get; }
 
     /// <inheritdoc/>
-    public string Address => _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
+    public string Address => _options.Address.IsUnix ? $"{_options.Address}"
+        : _server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
 
     /// <summary>How long a client may take nothing of what is to be sent to it, before its connection is reset.</summary>
     public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(100);
@@ -185,11 +186,11 @@ internal sealed class KestrelListener : IListener
 
     // Without a limit the kernel buffers megabytes for a slow client, and reports no progress until much of it was sent, which would
     // look like an idle client. With it little waits unsent, and the speed of the connection is not limited.
-    private ListenSocket OpenSocket(IPEndPoint address)
+    private ListenSocket OpenSocket(EndPoint address)
     {
         const int NotSentLowWaterMark = 25; // TCP_NOTSENT_LOWAT of Linux, tcp(7); accepted sockets inherit it
-        var socket = _sockets.Open(SocketType.Stream, address);
-        if (OperatingSystem.IsLinux())
+        var socket = _sockets.Open(SocketType.Stream, address, _options.UnixMode);
+        if (OperatingSystem.IsLinux() && address is IPEndPoint)
         {
             socket.Socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, NotSentLowWaterMark, BitConverter.GetBytes(128 * 1024));
         }
@@ -230,6 +231,9 @@ internal sealed class KestrelListener : IListener
                 break;
             case "localhost":
                 kestrel.ListenLocalhost(_options.Address.Port, Configure);
+                break;
+            case var _ when _options.Address.IsUnix:
+                kestrel.Listen(_options.Address.UnixEndPoint, Configure);
                 break;
             default:
                 kestrel.Listen(IPAddress.Parse(_options.Address.Host), _options.Address.Port, Configure);

@@ -77,11 +77,11 @@ internal sealed partial class ProxyHeaderMiddleware(string listener, ErrorStatis
         Interlocked.Increment(ref _malformed);
         if (_gate.TryPass())
         {
-            LogMalformed(listener, Interlocked.Exchange(ref _malformed, 0), (peer as IPEndPoint)?.Address.Unmap());
+            LogMalformed(listener, Interlocked.Exchange(ref _malformed, 0), UnixPeers.Text(peer.IpAddress()));
         }
     }
 
     [LoggerMessage(163, LogLevel.Warning,
         "listener '{Listener}': {Count} connections were closed because they did not begin with a PROXY header; the last came from {Peer}")]
-    private partial void LogMalformed(string listener, long count, IPAddress? peer);
+    private partial void LogMalformed(string listener, long count, string peer);
 }

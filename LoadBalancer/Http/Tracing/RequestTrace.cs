@@ -82,8 +82,11 @@ internal sealed class RequestTrace
         var path = target is null ? _path : RequestRules.PathOf(target).ToString();
         SetMethod(span, (string)_span.GetTagItem("http.request.method")!, true);
         span.SetTag("server.address", backend.Address.Host);
-        span.SetTag("server.port", backend.Address.Port);
-        span.SetTag("url.full", $"{backend.Address}{(path == "*" ? "" : path)}");
+        if (!backend.Address.IsUnix)
+        {
+            span.SetTag("server.port", backend.Address.Port);
+        }
+        span.SetTag("url.full", $"{backend.Address.HttpUrl}{(path == "*" ? "" : path)}");
         span.SetTag("loadbalancer.pool", pool);
         span.SetTag("loadbalancer.backend", backend.Name);
         if (_attempts++ is > 0 and var resent)

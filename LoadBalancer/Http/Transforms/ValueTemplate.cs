@@ -1,5 +1,6 @@
 using System.Globalization;
 using LoadBalancer.Http.Messages;
+using LoadBalancer.Net;
 
 namespace LoadBalancer.Http.Transforms;
 
@@ -11,7 +12,7 @@ internal sealed class ValueTemplate
     // {query} begins with a question mark, or is empty.
     private static readonly Dictionary<string, Func<RoutedRequest, string?, string>> Values = new(StringComparer.Ordinal)
     {
-        ["client"] = (request, _) => request.Client?.ToString() ?? "",
+        ["client"] = (request, _) => UnixPeers.Text(request.Client),
         ["host"] = (request, _) => request.Context.Request.Host.Host,
         ["port"] = Port,
         ["scheme"] = (request, _) => request.IsHttps ? "https" : "http",

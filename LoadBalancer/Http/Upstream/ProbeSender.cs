@@ -48,7 +48,7 @@ internal static class ProbeSender
 
     private static IEnumerable<(string Name, string Value)> FieldsOf(ProbeRequest request) =>
     [
-        (":method", request.Method), (":scheme", request.Address.Scheme), (":path", request.Target), (":authority", request.Host),
+        (":method", request.Method), (":scheme", request.Address.IsUnix ? "http" : request.Address.Scheme), (":path", request.Target), (":authority", request.Host),
         .. request.Fields.Select(field => (field.Name.ToLowerInvariant(), field.Value)),
     ];
 
@@ -68,7 +68,7 @@ internal static class ProbeSender
 
     private static async Task<Stream> ConnectAsync(ProbeRequest request, CancellationToken cancellationToken)
     {
-        var socket = await Connector.OpenSocketAsync(request.Address, cancellationToken);
+        var socket = await Connector.OpenSocketAsync(request.Address, request.Backend.Hosts, cancellationToken);
         return request.Address.Scheme != "https"
             ? new NetworkStream(socket, ownsSocket: true)
             : await request.Trust.HandshakeAsync(

@@ -11,7 +11,7 @@ namespace LoadBalancer.Transport.Kestrel;
 /// <param name="time">The clock.</param>
 /// <param name="loggers">Make its loggers.</param>
 internal sealed class KestrelTransport(
-    bool isEpoll, Func<IPEndPoint, ListenSocket> bind, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
+    bool isEpoll, Func<EndPoint, ListenSocket> bind, KestrelTransportOptions options, TimeProvider time, ILoggerFactory loggers)
     : IConnectionListenerFactory
 {
     private readonly List<Action> _stops = [];
@@ -24,7 +24,7 @@ internal sealed class KestrelTransport(
     {
         try
         {
-            var socket = bind((IPEndPoint)endpoint);
+            var socket = bind(endpoint);
             if (isEpoll && OperatingSystem.IsLinux())
             {
                 var epoll = new EpollClientListener(socket, options, time, loggers);

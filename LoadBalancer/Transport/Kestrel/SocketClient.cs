@@ -173,7 +173,7 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     {
         const int TcpInfo = 11;
         const int BytesAcked = 120; // tcpi_bytes_acked in struct tcp_info, since Linux 4.1
-        if (!OperatingSystem.IsLinux())
+        if (!OperatingSystem.IsLinux() || _socket.AddressFamily == AddressFamily.Unix)
         {
             return 0;
         }

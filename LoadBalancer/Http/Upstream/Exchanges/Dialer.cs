@@ -5,34 +5,34 @@ using System.Security.Cryptography;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Net;
+using LoadBalancer.Pools;
 using LoadBalancer.Tls;
 using LoadBalancer.Transport;
 
 namespace LoadBalancer.Http.Upstream.Exchanges;
 
 /// <summary>Opens connections to one backend, with TLS and a check of its certificate for https://.</summary>
-internal sealed class Dialer(EndpointAddress address, PoolOptions options, BackendTrust trust, TimeProvider time)
+internal sealed class Dialer(Backend backend, PoolOptions options, BackendTrust trust, TimeProvider time)
 {
     /// <summary>Opens a connection without TLS.</summary>
     /// <param name="cancellationToken">Cancelled when the connection is no longer needed.</param>
     /// <exception cref="ForwardException">It could not be opened, or not within <see cref="TimeoutOptions.Connect"/>.</exception>
     public Task<IReusableConnection> OpenAsync(CancellationToken cancellationToken) =>
-        InTimeAsync<IReusableConnection>(async token => await Connector.OpenAsync(address, token), cancellationToken);
+        InTimeAsync<IReusableConnection>(
+            async token => await Connector.OpenAsync(backend.Address, backend.Hosts, token), cancellationToken);
 
     /// <summary>Opens a connection with TLS.</summary>
     /// <param name="protocols">What to offer for negotiation (ALPN).</param>
     /// <param name="cancellationToken">Cancelled when the connection is no longer needed.</param>
-    /// <returns>The socket, and the stream over it.</returns>
     /// <exception cref="ForwardException">
     /// It could not be opened, or the backend's certificate is not trusted, or not within <see cref="TimeoutOptions.Connect"/>.
     /// </exception>
-    public Task<(Socket Socket, BackendTlsStream Tls)> OpenTlsAsync(
-        List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
+    public Task<TlsConnection> OpenTlsAsync(List<SslApplicationProtocol> protocols, CancellationToken cancellationToken)
     {
-        async Task<(Socket, BackendTlsStream)> OpenAsync(CancellationToken token)
+        async Task<TlsConnection> OpenAsync(CancellationToken token)
         {
-            var socket = await Connector.OpenSocketAsync(address, token);
-            return (socket, await trust.HandshakeAsync(socket, address.Host, protocols, token));
+            var socket = await Connector.OpenSocketAsync(backend.Address, backend.Hosts, token);
+            return new(socket, await trust.HandshakeAsync(socket, backend.Address.Host, protocols, token), trust.Logger);
         }
         return InTimeAsync(OpenAsync, cancellationToken);
     }

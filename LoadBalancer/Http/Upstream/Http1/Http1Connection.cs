@@ -1,3 +1,4 @@
+using System.Net;
 using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Upstream.Exchanges;
 using LoadBalancer.Transport;
@@ -25,6 +26,9 @@ internal sealed class Http1Connection : IDisposable
 
     public Http1Connection(IReusableConnection connection, TimeProvider time, HeaderLine?[] knownLines) =>
         (_connection, _time, OpenedAt, Headers) = (connection, time, time.GetTimestamp(), new HeaderLines(knownLines));
+
+    /// <summary>See <see cref="IReusableConnection.Peer"/>.</summary>
+    public IPAddress? Peer => _connection.Peer;
 
     /// <summary>The clock of its deadlines.</summary>
     public TimeProvider Time => _time;

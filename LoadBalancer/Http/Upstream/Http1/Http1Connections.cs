@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Security;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Headers;
@@ -22,14 +21,14 @@ namespace LoadBalancer.Http.Upstream.Http1;
 /// <param name="time">The clock.</param>
 /// <param name="takeOver">Gets a connection for which TLS has negotiated HTTP/2.</param>
 internal sealed class Http1Connections(
-    Backend backend, PoolOptions options, BackendTrust trust, TimeProvider time, Action<IConnection> takeOver) : IDisposable
+    Backend backend, PoolOptions options, BackendTrust trust, TimeProvider time, Action<IReusableConnection> takeOver) : IDisposable
 {
     private readonly bool _isTls = backend.Address.Scheme == "https";
-    private readonly bool _isName = !IPAddress.TryParse(backend.Address.Host, out _);
+    private readonly bool _isName = backend.Address.IsName;
     private readonly Lock _gate = new();
     private readonly HashSet<Http1Connection> _all = [];
     private readonly IdleStack[] _stacks = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new IdleStack())];
-    private readonly Dialer _dialer = new(backend.Address, options, trust, time);
+    private readonly Dialer _dialer = new(backend, options, trust, time);
     private readonly HeaderLine?[] _knownLines = new HeaderLine?[HeaderLines.KnownLines];
     private bool _disposed;
     private int _opening;
@@ -57,7 +56,7 @@ internal sealed class Http1Connections(
         {
             while (_stacks[(own + i) % _stacks.Length].TryPop() is { } connection)
             {
-                if (!connection.IsExpired && connection.TryResume())
+                if (!connection.IsExpired && LeadsToBackend(connection) && connection.TryResume())
                 {
                     return connection;
                 }
@@ -74,7 +73,7 @@ internal sealed class Http1Connections(
         {
             return null;
         }
-        if (time.GetElapsedTime(connection!.IdleSince) < connection.MaxIdle && connection.TryResume())
+        if (time.GetElapsedTime(connection!.IdleSince) < connection.MaxIdle && LeadsToBackend(connection) && connection.TryResume())
         {
             return connection;
         }
@@ -118,13 +117,13 @@ internal sealed class Http1Connections(
             }
             else
             {
-                var (socket, tls) = await _dialer.OpenTlsAsync(wantsHttp1 ? BackendTrust.Http1Only : BackendTrust.AnyHttp, clientGone);
-                if (tls.NegotiatedApplicationProtocol == SslApplicationProtocol.Http2)
+                var tls = await _dialer.OpenTlsAsync(wantsHttp1 ? BackendTrust.Http1Only : BackendTrust.AnyHttp, clientGone);
+                if (tls.Protocol == SslApplicationProtocol.Http2)
                 {
-                    takeOver(new TlsConnection(socket, tls, trust.Logger));
+                    takeOver(tls);
                     return null;
                 }
-                opened = new TlsConnection(socket, tls, trust.Logger);
+                opened = tls;
             }
             var connection = new Http1Connection(opened, time, _knownLines);
             lock (_gate)
@@ -167,7 +166,9 @@ internal sealed class Http1Connections(
         connection.Dispose();
     }
 
-    /// <summary>Aborts connections that are past their deadline, and closes those that were idle for too long.</summary>
+    /// <summary>
+    /// Aborts connections that are past their deadline, and closes those that were idle for too long, or whose address has left.
+    /// </summary>
     public void Sweep()
     {
         var now = time.GetTimestamp();
@@ -182,7 +183,8 @@ internal sealed class Http1Connections(
         }
         foreach (var stack in _stacks)
         {
-            stack.TakeWhere(connection => time.GetElapsedTime(connection.IdleSince, now) >= connection.MaxIdle).ForEach(Drop);
+            stack.TakeWhere(connection => time.GetElapsedTime(connection.IdleSince, now) >= connection.MaxIdle
+                || !LeadsToBackend(connection)).ForEach(Drop);
         }
     }
 
@@ -195,6 +197,10 @@ internal sealed class Http1Connections(
             stack.TakeWhere(_ => true).ForEach(Drop);
         }
     }
+
+    // Whether its address is still one of those of the backend's name.
+    private bool LeadsToBackend(Http1Connection connection) =>
+        backend.Hosts is not { } hosts || connection.Peer is not { } peer || hosts.Holds(peer);
 
     private int OwnStack() => IoThread.Number % _stacks.Length;
 

@@ -1,3 +1,4 @@
+using System.Net;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Upstream.Exchanges;
@@ -19,7 +20,7 @@ internal sealed partial class Http2Connection : IDisposable
 
     private static readonly TimeSpan SendTimeout = TimeSpan.FromSeconds(30);
 
-    private readonly IConnection _connection;
+    private readonly IReusableConnection _connection;
     private readonly Http2Connections _owner;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -36,7 +37,7 @@ internal sealed partial class Http2Connection : IDisposable
     /// <summary>
     /// Takes over an open connection. The preface comes first, even where a stream is started before <see cref="Begin"/>.
     /// </summary>
-    public Http2Connection(IConnection connection, Http2Connections owner, TimeProvider time, ILogger logger)
+    public Http2Connection(IReusableConnection connection, Http2Connections owner, TimeProvider time, ILogger logger)
     {
         (_connection, _owner, _time, _logger) = (connection, owner, time, logger);
         OpenedAt = time.GetTimestamp();
@@ -52,6 +53,9 @@ internal sealed partial class Http2Connection : IDisposable
 
     /// <summary>The event loop that it is on; -1 where it is on none.</summary>
     public int Home { get; }
+
+    /// <summary>See <see cref="IReusableConnection.Peer"/>.</summary>
+    public IPAddress? Peer => _connection.Peer;
 
     /// <summary>When it was opened; a timestamp of the clock.</summary>
     public long OpenedAt { get; }

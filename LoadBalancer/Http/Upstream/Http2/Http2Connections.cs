@@ -46,13 +46,14 @@ internal sealed class Http2Connections : IDisposable
     private volatile int _waitingCount;
     private long? _dialFailedAt;
     private volatile bool _isSpoken;
+    private volatile IReadOnlyList<IPAddress>? _seen; // the addresses of the backend's name when they were looked at last
 
     /// <summary>Makes the pool of connections; none is opened yet.</summary>
     public Http2Connections(Backend backend, PoolOptions options, BackendTrust trust, TimeProvider time)
     {
         (_backend, _options, _time, _logger) = (backend, options, time, trust.Logger);
-        _dialer = new Dialer(backend.Address, options, trust, time);
-        _isName = !IPAddress.TryParse(backend.Address.Host, out _);
+        _dialer = new Dialer(backend, options, trust, time);
+        _isName = backend.Address.IsName;
         _isSpoken = !IsNegotiated && options.HttpVersion == HttpVersion.Version20;
     }
 
@@ -84,7 +85,7 @@ internal sealed class Http2Connections : IDisposable
     }
 
     /// <summary>Takes a connection on which HTTP/2 was negotiated; from now on requests should use HTTP/2.</summary>
-    public void TakeOver(IConnection connection)
+    public void TakeOver(IReusableConnection connection)
     {
         if (_isSpoken && _all.Length > 0)
         {
@@ -105,9 +106,10 @@ internal sealed class Http2Connections : IDisposable
             : WaitAndStartAsync(exchange, request);
     }
 
-    /// <summary>Checks deadlines, and closes connections that are silent, idle or old.</summary>
+    /// <summary>Checks deadlines, and closes connections that are silent, idle or old, or whose address has left.</summary>
     public void Sweep()
     {
+        EndThoseThatLeft();
         foreach (var connection in _all)
         {
             connection.Sweep();
@@ -157,6 +159,10 @@ internal sealed class Http2Connections : IDisposable
     /// <param name="mayLeaveLoop">Whether it may use another event loop's connection although its own loop has none yet.</param>
     private bool TryStart(Http2Exchange exchange, bool mayLeaveLoop)
     {
+        if (_backend.Hosts?.Current != _seen)
+        {
+            EndThoseThatLeft();
+        }
         var all = _all;
         var own = OwnLoop();
         Http2Connection? best = null;
@@ -178,6 +184,24 @@ internal sealed class Http2Connections : IDisposable
             DialIfWanted(isWanted: true); // For the next ones.
         }
         return exchange.TryStart(best) || Array.Exists(all, exchange.TryStart);
+    }
+
+    // Those to an address that is no longer one of the backend's name.
+    private void EndThoseThatLeft()
+    {
+        if (_backend.Hosts is not { } hosts)
+        {
+            return;
+        }
+        var now = hosts.Current;
+        foreach (var connection in _all)
+        {
+            if (connection.Peer is { } peer && !hosts.Holds(peer))
+            {
+                connection.Drain();
+            }
+        }
+        _seen = now;
     }
 
     // TLS is the framework's, which is not on an event loop.
@@ -338,23 +362,23 @@ internal sealed class Http2Connections : IDisposable
     // Whether there is a connection on which streams can start, now or once others have ended.
     private bool IsServed() => Array.Exists(_all, connection => !connection.IsEnding);
 
-    private async Task<IConnection> OpenAsync()
+    private async Task<IReusableConnection> OpenAsync()
     {
         if (!IsNegotiated)
         {
             return await _dialer.OpenAsync(CancellationToken.None);
         }
-        var (socket, tls) = await _dialer.OpenTlsAsync(BackendTrust.AnyHttp, CancellationToken.None);
-        if (tls.NegotiatedApplicationProtocol != SslApplicationProtocol.Http2)
+        var tls = await _dialer.OpenTlsAsync(BackendTrust.AnyHttp, CancellationToken.None);
+        if (tls.Protocol != SslApplicationProtocol.Http2)
         {
-            await tls.DisposeAsync();
+            tls.Dispose();
             _isSpoken = false; // The next request negotiates again.
             throw new ForwardException(ForwardError.Connect, "it no longer speaks HTTP/2") { IsOtherVersion = true };
         }
-        return new TlsConnection(socket, tls, _logger);
+        return tls;
     }
 
-    private void Adopt(IConnection opened)
+    private void Adopt(IReusableConnection opened)
     {
         var connection = new Http2Connection(opened, this, _time, _logger);
         lock (_gate)
