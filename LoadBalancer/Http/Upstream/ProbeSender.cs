@@ -48,7 +48,8 @@ internal static class ProbeSender
 
     private static IEnumerable<(string Name, string Value)> FieldsOf(ProbeRequest request) =>
     [
-        (":method", request.Method), (":scheme", request.Address.IsUnix ? "http" : request.Address.Scheme), (":path", request.Target), (":authority", request.Host),
+        (":method", request.Method), (":scheme", request.Address.IsUnix ? "http" : request.Address.Scheme),
+        (":path", request.Target), (":authority", request.Host),
         .. request.Fields.Select(field => (field.Name.ToLowerInvariant(), field.Value)),
     ];
 
