@@ -45,7 +45,7 @@ internal sealed class GrpcProbe(
             IsHttp2Only = true,
             Method = "POST",
             Target = "/grpc.health.v1.Health/Check",
-            Host = options.Host ?? ProbeRequest.HostOf(address),
+            Host = options.Host ?? ProbeRequest.HostOf(backend.NamedAddress with { Port = address.Port }),
             Fields = _fields,
             Body = _question,
             BodyLimit = HealthCheckOptions.MaxBody,

@@ -70,9 +70,11 @@ internal static class ProbeSender
     private static async Task<Stream> ConnectAsync(ProbeRequest request, CancellationToken cancellationToken)
     {
         var socket = await Connector.OpenSocketAsync(request.Address, request.Backend.Hosts, cancellationToken);
-        return request.Address.Scheme != "https"
-            ? new NetworkStream(socket, ownsSocket: true)
-            : await request.Trust.HandshakeAsync(
-                socket, request.Address.Host, request.IsHttp2Only ? BackendTrust.Http2Only : BackendTrust.AnyHttp, cancellationToken);
+        if (request.Address.Scheme != "https")
+        {
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        var protocols = request.IsHttp2Only ? BackendTrust.Http2Only : BackendTrust.AnyHttp;
+        return await request.Trust.HandshakeAsync(socket, request.Backend.NamedAddress.Host, protocols, cancellationToken);
     }
 }
