@@ -6,7 +6,6 @@ using LoadBalancer.Diagnostics.Metrics;
 using LoadBalancer.Health;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
-using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Tracing;
 using LoadBalancer.Listeners;
 using LoadBalancer.Management;
