@@ -13,40 +13,44 @@ internal static class HandedPools
 {
     /// <summary>Describes a pool.</summary>
     /// <param name="pool">The pool.</param>
-    /// <param name="options">Its options.</param>
+    /// <param name="options">Its options, with the members that were found.</param>
     /// <param name="stickyKey">The key of its sticky sessions; null where it has none.</param>
     /// <param name="leaving">The backends that leave as soon as nothing is in flight there.</param>
-    public static HandedPool Of(BackendPool pool, PoolOptions options, byte[]? stickyKey, IReadOnlySet<Backend> leaving) => new()
-    {
-        Name = pool.Name,
-        StickyKey = stickyKey,
-        Configured =
-        [
-            .. options.Backends.Select(entry => new HandedBackend
-            {
-                Name = entry.Key,
-                Address = $"{entry.Value.Address}",
-                Weight = entry.Value.Weight,
-                AdminState = $"{entry.Value.AdminState}",
-            }),
-        ],
-        // Workers register anew.
-        Backends = pool.IsJoinedByWorkers ? [] :
-        [
-            .. pool.Snapshot.Members.Where(backend => !leaving.Contains(backend)).Select(backend => new HandedBackend
-            {
-                Name = backend.Name,
-                Address = $"{backend.Address}",
-                Weight = backend.Weight,
-                AdminState = $"{backend.AdminState}",
-                Health = backend.Health.ToKnown(),
-            }),
-        ],
-    };
+    /// <param name="found">What its names led to last.</param>
+    public static HandedPool Of(
+        BackendPool pool, PoolOptions options, byte[]? stickyKey, IReadOnlySet<Backend> leaving, List<HandedAnswer> found) =>
+        new()
+        {
+            Name = pool.Name,
+            StickyKey = stickyKey,
+            Found = found.Count > 0 ? found : null,
+            Configured =
+            [
+                .. options.Backends.Select(entry => new HandedBackend
+                {
+                    Name = entry.Key,
+                    Address = $"{entry.Value.Address}",
+                    Weight = entry.Value.Weight,
+                    AdminState = $"{entry.Value.AdminState}",
+                }),
+            ],
+            // Workers register anew.
+            Backends = pool.IsJoinedByWorkers ? [] :
+            [
+                .. pool.Snapshot.Members.Where(backend => !leaving.Contains(backend)).Select(backend => new HandedBackend
+                {
+                    Name = backend.Name,
+                    Address = $"{backend.Address}",
+                    Weight = backend.Weight,
+                    AdminState = $"{backend.AdminState}",
+                    Health = backend.Health.ToKnown(),
+                }),
+            ],
+        };
 
     /// <summary>The backends with which a pool begins.</summary>
     /// <param name="handed">What another process knew; null where there was none.</param>
-    /// <param name="options">The options of the pool now.</param>
+    /// <param name="options">The options of the pool now, with the members that were found.</param>
     public static IEnumerable<(string Name, BackendOptions Options, KnownHealth? Health)> Begin(HandedPool? handed, PoolOptions options)
     {
         var before = ByName(handed?.Configured);
@@ -67,6 +71,7 @@ internal static class HandedPools
                 var now = wanted with
                 {
                     Address = member.Address,
+                    HostName = member.Address == wanted.Address ? wanted.HostName : null,
                     Backup = wanted.Backup && member.Address == wanted.Address,
                     Weight = was?.Weight == wanted.Weight ? member.Weight : wanted.Weight,
                     AdminState = was?.AdminState == wanted.AdminState ? member.AdminState : wanted.AdminState,

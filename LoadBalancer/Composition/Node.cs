@@ -288,6 +288,12 @@ internal sealed partial class Node : IHost
         ],
         Routes = _listeners.Routes,
         Mirrored = _listeners.Mirrored.All,
+        Lookups =
+        [
+            .. from entry in Pools.Lookups
+               from lookups in entry.Counts.All
+               select (entry.Pool, (Enum)lookups.Result, lookups.Count),
+        ],
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
         Certificates = Certificates,

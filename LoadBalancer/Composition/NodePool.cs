@@ -2,6 +2,8 @@ using System.Collections.Immutable;
 using LoadBalancer.Balancing;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Discovery;
+using LoadBalancer.Files;
 using LoadBalancer.Health;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
@@ -20,7 +22,7 @@ namespace LoadBalancer.Composition;
 /// A pool of a node with its forwarder, probes and connections. New options are applied in two steps: <see cref="Prepare"/> makes
 /// the parts that may fail, <see cref="Commit"/> publishes them. Changes come one at a time, under <see cref="NodePoolParts.Gate"/>.
 /// </summary>
-internal sealed class NodePool : IDisposable
+internal sealed partial class NodePool : IDisposable
 {
     // Work that uses a pool may be neither in flight nor queued, but for less than this: for a moment between two attempts, or for ten
     // seconds in a client's TLS handshake.
@@ -33,26 +35,36 @@ internal sealed class NodePool : IDisposable
     private readonly SlowStart _slowStart;
     private readonly HashSet<Backend> _leaving = []; // draining; removed when idle
     private readonly HandedPool? _handed; // by the process that this one replaces; null after the start
+    private readonly PoolSources _sources;
     private PoolState _state;
+    private PoolOptions _members; // the same options with the members that there are now; operators may have changed them
+    private bool _isDisposed;
+    private bool _isTooLarge; // There was no room for the members that were found last.
 
     /// <summary>Makes a pool; the options must be valid.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="options">Its options.</param>
     /// <param name="parts">What the pools of a node have in common.</param>
     /// <param name="knownHealth">The known health of a backend address; null if it is not known.</param>
-    /// <exception cref="StartException">The file of its sticky key cannot be used.</exception>
+    /// <exception cref="StartException">The file of its sticky key or of its backends cannot be used.</exception>
     public NodePool(string name, PoolOptions options, NodePoolParts parts, Func<EndpointAddress, BackendHealth?> knownHealth)
     {
         (_parts, _logger) = (parts, parts.Loggers.CreateLogger<NodePool>());
         _handed = parts.Handed(name);
-        var backends = HandedPools.Begin(_handed, options).Select(entry =>
+        _sources = new PoolSources(name, parts, Refresh);
+        _sources.Begin(options.Dns, _handed?.Found);
+        var list = _sources.Open(options, null);
+        var isAwaited = _sources.Watch(options, list);
+        _members = _sources.WithMembers(options, list);
+        var backends = HandedPools.Begin(_handed, _members).Select(entry =>
             NewBackend(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
+        Pool.Change(() => Pool.AwaitsMembers = isAwaited);
         Pool.Statistics.Instruments = parts.Durations;
         parts.HealthLog.Watch(Pool);
         EjectionTimer.Watch(Pool, parts.Time, _logger);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
-        _state = NewState(options, null);
+        _state = NewState(options, list, null);
         _handed = null;
     }
 
@@ -69,20 +81,31 @@ internal sealed class NodePool : IDisposable
     public HeartbeatPool? Heartbeats =>
         _state.Options.Heartbeat is { } heartbeat ? new HeartbeatPool(Pool, heartbeat, _state.Options.Backends) : null;
 
+    /// <summary>How often names of its backends were looked up.</summary>
+    public LookupCounts Lookups => _sources.Lookups;
+
+    /// <summary>Begins to look up the names of its backends, when it was published.</summary>
+    public void Start() => _sources.Start();
+
     /// <summary>Makes the parts for new options, for <see cref="Commit"/> or <see cref="Discard"/>. Nothing changes yet.</summary>
-    /// <exception cref="StartException">The file of its sticky key cannot be used, or there are too many backends.</exception>
+    /// <exception cref="StartException">
+    /// The file of its sticky key or of its backends cannot be used, or there are too many backends.
+    /// </exception>
     public PoolState Prepare(PoolOptions options)
     {
+        var next = NewState(options, _sources.Open(options, _state), _state);
         var members = Pool.Snapshot.Members.Select(member => (member.Name, member.Address)).ToHashSet();
         try
         {
-            Pool.RequireSlots(options.Backends.Count(entry => !members.Contains((entry.Key, entry.Value.Address))));
+            Pool.RequireSlots(_sources.WithMembers(options, next.List).Backends
+                .Count(entry => !members.Contains((entry.Key, entry.Value.Address))));
         }
         catch (InvalidOperationException e)
         {
+            Discard(next);
             throw new StartException($"pool '{Pool.Name}': {e.Message}, those included that left in the last minute", e);
         }
-        return NewState(options, _state);
+        return next;
     }
 
     /// <summary>
@@ -91,13 +114,24 @@ internal sealed class NodePool : IDisposable
     /// </summary>
     public void Commit(PoolState next)
     {
-        var (before, options) = (_state, next.Options);
+        var (before, options, membersBefore) = (_state, next.Options, _members);
         _state = next;
+        var isAwaited = _sources.Watch(options, next.List);
+        _members = _sources.WithMembers(options, next.List);
         HashSet<Backend> stay = [.. _leaving];
         _leaving.Clear();
         Pool.RequestQueue.Limit = options.Queue.Limit;
         _slowStart.Duration = options.SlowStart;
-        Pool.Update(update => Update(update, before.Options, options, stay));
+        Pool.Update(update =>
+        {
+            Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
+            Pool.AwaitsMembers = isAwaited;
+        });
+        _sources.Keep(options, next.List, Pool.Snapshot.Members);
+        if (before.List != next.List)
+        {
+            before.List?.Dispose();
+        }
         if (before.Trust != next.Trust)
         {
             before.Trust.Dispose(); // Open connections keep the certificates that were read.
@@ -111,6 +145,10 @@ internal sealed class NodePool : IDisposable
     /// <summary>Disposes of the parts that were made for options that are not published.</summary>
     public void Discard(PoolState next)
     {
+        if (next.List != _state.List)
+        {
+            next.List?.Dispose();
+        }
         if (next.Trust != _state.Trust)
         {
             next.Trust.Dispose();
@@ -144,7 +182,7 @@ internal sealed class NodePool : IDisposable
         BackgroundTask.Run(DeleteAsync(backend), _logger, $"pool '{Pool.Name}': removing backend '{backend.Name}'");
 
     /// <summary>Describes it for the process that replaces this one.</summary>
-    public HandedPool HandOver() => HandedPools.Of(Pool, _state.Options, _state.StickyKey, _leaving);
+    public HandedPool HandOver() => HandedPools.Of(Pool, _members, _state.StickyKey, _leaving, _sources.HandOver());
 
     /// <summary>
     /// Retires the pool, which no listener uses any more. Its backends stay until it was unused for a minute: a request that has looked
@@ -173,9 +211,74 @@ internal sealed class NodePool : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        lock (_parts.Gate)
+        {
+            _isDisposed = true;
+            _sources.Dispose();
+        }
+        _state.List?.Dispose();
         _state.Trust.Dispose();
         _state.Handler.Dispose();
     }
+
+    // Takes up what the file or the DNS says now, if there is room. What operators have changed stays so: only who comes and goes changes.
+    private bool Refresh()
+    {
+        lock (_parts.Gate)
+        {
+            if (_isDisposed)
+            {
+                return true;
+            }
+            var isAwaited = _sources.Watch(_state.Options, _state.List);
+            var (before, now) = (_members, _sources.WithMembers(_state.Options, _state.List));
+            var change = MemberChange.Of(before.Backends, now.Backends);
+            try
+            {
+                Pool.RequireSlots(change.Joined.Count);
+            }
+            catch (InvalidOperationException e)
+            {
+                if (!_isTooLarge)
+                {
+                    _isTooLarge = true;
+                    LogTooMany(Pool.Name, $"{change}", e.Message);
+                }
+                return false;
+            }
+            (_members, _isTooLarge) = (now, false);
+            Pool.Update(update =>
+            {
+                Pool.AwaitsMembers = isAwaited;
+                update.Members = Joined(update.Members, before, now, change);
+            });
+            _sources.Keep(_state.Options, _state.List, Pool.Snapshot.Members);
+            if (!change.IsNone)
+            {
+                LogMembers(Pool.Name, $"{change}", Pool.Snapshot.Members.Length);
+            }
+            return true;
+        }
+    }
+
+    private ImmutableArray<Backend> Joined(ImmutableArray<Backend> members, PoolOptions before, PoolOptions now, MemberChange change)
+    {
+        bool IsAs(Backend member, PoolOptions options) => options.Backends.TryGetValue(member.Name, out var wanted) && Is(member, wanted);
+        List<Backend> next = [.. members.Where(member => !IsAs(member, before) || IsAs(member, now))];
+        var byName = next.DistinctBy(member => member.Name).ToDictionary(member => member.Name);
+        // Where there is one of that name nevertheless, an operator has put it there.
+        next.AddRange(change.Joined.Where(name => !byName.ContainsKey(name)).Select(name => NewJoining(name, now.Backends[name], now)));
+        foreach (var name in change.Changed.Where(name => byName.ContainsKey(name) && IsAs(byName[name], now)))
+        {
+            Change(byName[name], before.Backends[name], now.Backends[name], now.HealthCheck?.Type == ProbeType.Agent);
+        }
+        var order = now.Backends.Keys.Index().ToDictionary(entry => entry.Item, entry => entry.Index);
+        next = [.. next.OrderBy(member => order.GetValueOrDefault(member.Name, int.MaxValue))];
+        return next.SequenceEqual(members) ? members : [.. next];
+    }
+
+    private static bool Is(Backend member, BackendOptions wanted) =>
+        member.Address == wanted.Address && member.HostName == (wanted.HostName ?? wanted.Address.Host);
 
     private async Task DeleteAsync(Backend backend)
     {
@@ -210,13 +313,13 @@ internal sealed class NodePool : IDisposable
 
     private long Requests() => Pool.Snapshot.Members.Sum(member => member.Requests);
 
-    private void Update(PoolUpdate update, PoolOptions before, PoolOptions options, HashSet<Backend> stay)
+    private void Update(PoolUpdate update, PoolOptions before, PoolOptions options, HashSet<Backend> stay, bool isJoined)
     {
         var byName = update.Members.ToLookup(member => member.Name);
         var members = new List<Backend>(options.Backends.Count);
         foreach (var (name, wanted) in options.Backends)
         {
-            var member = byName[name].FirstOrDefault(member => member.Address == wanted.Address);
+            var member = byName[name].FirstOrDefault(member => Is(member, wanted));
             members.Add(member ?? NewJoining(name, wanted, options));
             if (member is not null)
             {
@@ -233,7 +336,7 @@ internal sealed class NodePool : IDisposable
         {
             update.Policy = Policy(options.Policy);
         }
-        if (!IsJoined(before, options) && !members.SequenceEqual(update.Members))
+        if (!isJoined && !members.SequenceEqual(update.Members))
         {
             update.Members = [.. members];
         }
@@ -260,6 +363,8 @@ internal sealed class NodePool : IDisposable
         {
             AdminState = options.AdminState,
             Tier = TierOf(options),
+            HostName = options.HostName!,
+            Hosts = _sources.HostsOf(options),
         };
     }
 
@@ -274,7 +379,8 @@ internal sealed class NodePool : IDisposable
     }
 
     // Connections are kept across a change of options, unless the options of connections change.
-    private PoolState NewState(PoolOptions options, PoolState? before)
+    private PoolState NewState(
+        PoolOptions options, WatchedFile<IReadOnlyDictionary<string, BackendOptions>>? list, PoolState? before)
     {
         var key = StickyKeyFor(options, before); // First, because it may fail.
         var trust = before is not null && options.Tls == before.Options.Tls
@@ -292,7 +398,8 @@ internal sealed class NodePool : IDisposable
         var forwarder = new HttpForwarder(
             Pool, options, key, client, _parts.Time, _parts.Errors, logger, _parts.Stopping, before?.Forwarder, _parts.Tracing);
         var keepsProbes = isSameUpstream && IsSame(options.HealthCheck, before!.Options.HealthCheck);
-        return new PoolState(options, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));
+        return new PoolState(
+            options, list, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));
     }
 
     // The present one, unless its options have changed.
@@ -320,9 +427,6 @@ internal sealed class NodePool : IDisposable
     private static bool IsSame(HealthCheckOptions? here, HealthCheckOptions? there) =>
         here is null || there is null ? here == there : ListenerOptions.HaveSameSettings(here, there);
 
-    // Its members are workers, which register themselves.
-    private static bool IsJoined(PoolOptions before, PoolOptions now) => before.Backends.Count == 0 && now.Backends.Count == 0;
-
     private static HealthRules Rules(PoolOptions options, BackendOptions backend) => new()
     {
         Probed = options.HealthCheck is not null,
@@ -347,6 +451,13 @@ internal sealed class NodePool : IDisposable
         PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(Random.Shared),
         PolicyName.First => new FirstPolicy(),
     };
+
+    [LoggerMessage(194, LogLevel.Information, "pool '{Pool}': {Change}; members now: {Count}")]
+    private partial void LogMembers(string pool, string change, int count);
+
+    [LoggerMessage(195, LogLevel.Warning,
+        "pool '{Pool}': the members stay as they are ({Change}): {Reason}, those included that left in the last minute")]
+    private partial void LogTooMany(string pool, string change, string reason);
 }
 
 /// <summary>What the pools of a node have in common.</summary>

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Discovery;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Net;
@@ -26,6 +27,10 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
 
     /// <summary>Every pool, in the order of their names.</summary>
     public IReadOnlyList<BackendPool> All => [.. _pools.Values.Select(pool => pool.Pool)];
+
+    /// <summary>How often names of backends were looked up, by pool.</summary>
+    public IReadOnlyList<(string Pool, LookupCounts Counts)> Lookups =>
+        [.. _pools.Values.Select(pool => (pool.Pool.Name, pool.Lookups))];
 
     /// <summary>A pool by name; null where there is none.</summary>
     public BackendPool? Find(string name) => _pools.GetValueOrDefault(name)?.Pool;
@@ -79,6 +84,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
     public void Commit(PoolsChange change)
     {
         _pools = change.Pools;
+        change.Added.ForEach(pool => pool.Start());
         change.Added.Clear();
         CommitAll(change.Changed);
         WatchNeedsLock(change.Heartbeats);

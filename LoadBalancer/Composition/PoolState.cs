@@ -1,4 +1,5 @@
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Files;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Tls;
@@ -10,6 +11,7 @@ namespace LoadBalancer.Composition;
 /// that the new options do not change.
 /// </summary>
 /// <param name="Options">The options.</param>
+/// <param name="List">The file with further backends; null where the options name none.</param>
 /// <param name="StickyKey">The key of its sticky sessions; null where it has none.</param>
 /// <param name="Trust">Checks the certificates of its https:// backends.</param>
 /// <param name="Handler">Holds its connections.</param>
@@ -17,5 +19,5 @@ namespace LoadBalancer.Composition;
 /// <param name="Forwarder">Forwards requests to it.</param>
 /// <param name="Probed">How it is probed; null without probes.</param>
 internal sealed record PoolState(
-    PoolOptions Options, byte[]? StickyKey, BackendTrust Trust, HttpMessageHandler Handler, HttpClient Client, HttpForwarder Forwarder,
-    ProbedPool? Probed);
+    PoolOptions Options, WatchedFile<IReadOnlyDictionary<string, BackendOptions>>? List, byte[]? StickyKey, BackendTrust Trust,
+    HttpMessageHandler Handler, HttpClient Client, HttpForwarder Forwarder, ProbedPool? Probed);

@@ -48,6 +48,9 @@ internal sealed partial class WatchedFile<T> : IDisposable
     /// <summary>What is in it.</summary>
     public T Content => _content;
 
+    /// <summary>Called after the content has changed, on a thread of the pool; must not throw. Default null.</summary>
+    public Action? Changed { get; set; }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -70,6 +73,7 @@ internal sealed partial class WatchedFile<T> : IDisposable
             _content = _read(File.ReadAllBytes(_path));
             _mustRetry = false;
             LogRead(_path);
+            Changed?.Invoke();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
         {

@@ -81,6 +81,10 @@ internal sealed class ManagementEndpoints(
         {
             return ChangeAsync(context, Name(pool), Name(backend));
         }
+        if (path.Split('/') is ["", "api", "pools", var listed, "backends"])
+        {
+            return ListAsync(context, Name(listed));
+        }
         if (path == "/api/reload")
         {
             return request.Method == HttpMethods.Post ? node.ReloadAsync(context)
@@ -165,12 +169,24 @@ internal sealed class ManagementEndpoints(
         context.Response.Headers.Location = check == TokenCheck.Right ? "/" : "/?wrong-token";
     }
 
+    private BackendPool? FindPool(string name) =>
+        pools().FirstOrDefault(candidate => candidate.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
+
+    private Task RefusePoolAsync(HttpContext context, string name) => Answer.ErrorAsync(
+        context, Status404NotFound, $"there is no pool '{name}'; expected one of {Names(pools().Select(other => other.Name))}");
+
+    // The shape of PoolOptions.BackendsFile, with more fields.
+    private Task ListAsync(HttpContext context, string poolName) =>
+        !IsRead(context.Request) ? RefuseMethodAsync(
+            context, Read, $"{context.Request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET")
+        : FindPool(poolName) is not { } pool ? RefusePoolAsync(context, poolName)
+        : Answer.JsonAsync(context, Status200OK, new JsonArray([.. pool.Snapshot.Members.Select(events.Backend)]));
+
     private async Task ChangeAsync(HttpContext context, string poolName, string backendName)
     {
-        if (pools().FirstOrDefault(candidate => candidate.Name.Equals(poolName, StringComparison.OrdinalIgnoreCase)) is not { } pool)
+        if (FindPool(poolName) is not { } pool)
         {
-            var known = Names(pools().Select(other => other.Name));
-            await Answer.ErrorAsync(context, Status404NotFound, $"there is no pool '{poolName}'; expected one of {known}");
+            await RefusePoolAsync(context, poolName);
             return;
         }
         // Workers may have names that differ in case alone.

@@ -93,7 +93,7 @@ public sealed partial class PoolAdministration(
         }
         var scheme = pool.Snapshot.Members.Select(member => member.Address).FirstOrDefault(known => !known.IsUnix)?.Scheme;
         if (address is not { IsUnix: true }
-            && (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != (address.Scheme == "tcp")))
+            && (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != address.IsTcp))
         {
             var error = address is null ? "address is missing" : $"address \"{address}\" is not one of a backend of this pool";
             return (null, $"{error}; {PutExpected}");

@@ -7,19 +7,24 @@ using System.Text;
 namespace LoadBalancer.Net;
 
 /// <summary>Where a backend is or a listener listens: scheme, host and port, nothing more.</summary>
-/// <param name="Scheme">In lower case: <c>http</c>, <c>https</c>, <c>tcp</c>, <c>udp</c> or <c>unix</c>.</param>
+/// <param name="Scheme">
+/// In lower case: <c>http</c>, <c>https</c>, <c>tcp</c>, <c>udp</c> or <c>unix</c>; with <c>srv+</c> in front of one of the first three the
+/// host is the name of SRV records.
+/// </param>
 /// <param name="Host">
 /// A DNS name or an IP address; an IPv6 address without its brackets. A listener's can be <c>*</c>: all local addresses. Of a Unix socket
 /// the absolute path, or <c>@name</c> for one of Linux that has no file (unix(7): abstract).
 /// </param>
 /// <param name="Port">
 /// 0..65535; 0 means "any free port" and only makes sense for a listener. <see cref="NoPort"/> where there is none, which only a
-/// <c>tcp</c> address can have, and which a Unix socket always has.
+/// <c>tcp</c> address can have, and which a <c>srv+</c> address and a Unix socket always have.
 /// </param>
 public sealed record EndpointAddress(string Scheme, string Host, int Port)
 {
     /// <summary>That no port was given.</summary>
     public const int NoPort = -1;
+
+    private const string ServicePrefix = "srv+";
 
     /// <summary>The scheme of a Unix socket; what is spoken there, its pool or listener decides.</summary>
     public const string UnixScheme = "unix";
@@ -42,6 +47,15 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
     /// <summary>Whether it stands for all local addresses: <c>*</c>, 0.0.0.0 or ::.</summary>
     public bool IsAny => Host is "*" or "0.0.0.0" or "::";
 
+    /// <summary>Whether it names a service, whose servers SRV records tell (RFC 2782).</summary>
+    public bool IsService => Scheme.StartsWith(ServicePrefix, StringComparison.Ordinal);
+
+    /// <summary>What is spoken there: the scheme without <c>srv+</c>.</summary>
+    public string ServerScheme => IsService ? Scheme[ServicePrefix.Length..] : Scheme;
+
+    /// <summary>Whether connections are relayed to it.</summary>
+    public bool IsTcp => ServerScheme == "tcp";
+
     /// <summary>Whether only this machine can reach it: <c>localhost</c>, 127.0.0.0/8, ::1 or a Unix socket.</summary>
     public bool IsLoopback => IsUnix || Host == "localhost" || IPAddress.TryParse(Host, out var ip) && IPAddress.IsLoopback(ip);
 
@@ -59,7 +73,7 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
     /// <summary>
     /// Reads <c>scheme://host:port</c> or <c>unix:/path</c>. With a host, a path, a query or user information is an error, because nothing
     /// here would use it. Without a port <c>http</c> has 80 and <c>https</c> 443 (RFC 9110 section 4.2); <c>tcp</c> has
-    /// <see cref="NoPort"/>; with <c>udp</c> it is an error.
+    /// <see cref="NoPort"/>; with <c>udp</c> it is an error. <c>srv+http://name</c> must have none.
     /// </summary>
     /// <param name="text">What the configuration says.</param>
     /// <param name="address">The address, where the text is one.</param>
@@ -82,7 +96,8 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         }
         var scheme = text[..schemeEnd].ToLowerInvariant();
         var authority = text[(schemeEnd + 3)..].TrimEnd('/');
-        if (scheme is not ("http" or "https" or "tcp" or "udp") || authority.AsSpan().ContainsAny("/?#@ "))
+        if (scheme is not ("http" or "https" or "tcp" or "udp" or "srv+http" or "srv+https" or "srv+tcp")
+            || authority.AsSpan().ContainsAny("/?#@ "))
         {
             return false;
         }
@@ -94,6 +109,12 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
             error = $"'{shown}' has no port; expected {scheme}://host:port";
             return false;
         }
+        var isService = scheme.StartsWith(ServicePrefix, StringComparison.Ordinal);
+        if (hasPort && isService)
+        {
+            error = $"'{shown}' has a port; expected {scheme}://name, for the SRV records of the name tell the port";
+            return false;
+        }
         var portText = hasPort ? authority[(colon + 1)..] : "";
         if (!ushort.TryParse(portText, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && hasPort)
         {
@@ -103,9 +124,15 @@ public sealed record EndpointAddress(string Scheme, string Host, int Port)
         var host = hasPort ? authority[..colon] : authority;
         var bracketed = host.StartsWith('[') && host.EndsWith(']');
         host = bracketed ? host[1..^1] : host;
-        var kind = Uri.CheckHostName(host);
+        // The framework takes no name that begins with an underscore, as those of SRV records do.
+        var kind = Uri.CheckHostName(isService ? host.Replace('_', 'x') : host);
         if (kind == UriHostNameType.Unknown && host != "*" || bracketed != (kind == UriHostNameType.IPv6))
         {
+            return false;
+        }
+        if (isService && kind != UriHostNameType.Dns)
+        {
+            error = $"'{shown}' has no name; expected {scheme}://name, for example {scheme}://_http._tcp.web.internal";
             return false;
         }
         address = new EndpointAddress(scheme, host, hasPort ? port : DefaultPort(scheme));

@@ -46,6 +46,19 @@ public sealed class Backend
     public EndpointAddress Address { get; }
 
     /// <summary>
+    /// The name by which it is known to clients: TLS asks for it, and probes name it as the host. That of <see cref="Address"/>; of a
+    /// backend that was found by its name, that name.
+    /// </summary>
+    public string HostName
+    {
+        get => field ??= Address.Host;
+        init;
+    }
+
+    /// <summary><see cref="Address"/> with <see cref="HostName"/> as its host: what a URI for it, its host field and TLS name.</summary>
+    internal EndpointAddress NamedAddress => HostName == Address.Host ? Address : Address with { Host = HostName };
+
+    /// <summary>
     /// The addresses of the name in <see cref="Address"/>, kept up to date by whoever sets this, before it joins its pool. Null where it is
     /// no name, and for a name that is looked up for each connection.
     /// </summary>

@@ -71,6 +71,12 @@ public sealed class BackendPool
     /// <summary>Whether its backends are workers that register themselves, so that an operator cannot add one. Default false.</summary>
     public bool IsJoinedByWorkers { get; set; }
 
+    /// <summary>
+    /// Whether it is not known yet who all its members are, because names are looked up for the first time: then work waits for that where
+    /// there is no backend. Changed through <see cref="Change"/>. Default false.
+    /// </summary>
+    public bool AwaitsMembers { get; internal set; }
+
     /// <summary>Counts the work in a listener's own queue for this pool; called on any thread. Null if there is no such queue.</summary>
     public Func<int>? Backlog { get; set; }
 
@@ -87,14 +93,14 @@ public sealed class BackendPool
     public PoolSnapshot Snapshot => _snapshot;
 
     /// <summary>
-    /// Completed while it is known whether a backend can serve: one is eligible, or all have had their first probe. Otherwise the task
-    /// completes as soon as that is so.
+    /// Completed while it is known whether a backend can serve: one is eligible, or all are known and have had their first probe. Otherwise
+    /// the task completes as soon as that is so.
     /// </summary>
     public Task Settled => _settled.Task;
 
     /// <summary>
-    /// Chooses an eligible backend that has room and counts it as in flight until the lease is given back. It is of the lowest tier that has
-    /// one on which the work was not tried: a stand-by does not serve because the others are full.
+    /// Chooses an eligible backend that has room and counts it as in flight until the lease is given back. It is of the lowest tier that
+    /// has one on which the work was not tried: a stand-by does not serve because the others are full.
     /// </summary>
     /// <returns>Whether there was one.</returns>
     public bool TryAcquire(in SelectionContext context, [NotNullWhen(true)] out BackendLease? lease)
@@ -383,7 +389,7 @@ public sealed class BackendPool
     private void PublishNeedsLock(ImmutableArray<Backend> members, IBalancingPolicy policy)
     {
         _snapshot = PoolSnapshot.Of(members, policy, _counts, isStarting: !_settled.Task.IsCompleted);
-        if (_snapshot.IsServed || !members.Any(backend => backend.Health.IsPending))
+        if (_snapshot.IsServed || !AwaitsMembers && !members.Any(backend => backend.Health.IsPending))
         {
             _settled.TrySetResult();
         }

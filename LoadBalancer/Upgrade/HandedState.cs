@@ -34,6 +34,9 @@ internal sealed class HandedPool
     /// <summary>What the configuration said about its backends.</summary>
     public List<HandedBackend>? Configured { get; set; }
 
+    /// <summary>What its names led to last; null where no members were found by name.</summary>
+    public List<HandedAnswer>? Found { get; set; }
+
     /// <summary>Its backends as they are: operators may have changed, added and removed some.</summary>
     public List<HandedBackend>? Backends { get; set; }
 }

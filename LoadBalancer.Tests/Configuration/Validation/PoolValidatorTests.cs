@@ -53,6 +53,25 @@ internal sealed class PoolValidatorTests
         "Backends:b1:MaxInFlight: '0' is out of range; expected 1 or more, or null for no limit")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"AdminState\": \"Off\" } }",
         "Backends:b1:AdminState: 'Off' is not valid; expected Ready or Draining or Disabled")]
+    [TestCase("\"Dns\": { \"Server\": \"ns.test\" }",
+        "Dns:Server: 'ns.test' is not a server; expected an IP address with or without a port, for example 10.0.0.2 or [::1]:5353")]
+    [TestCase("\"Dns\": { \"Server\": [ \"10.0.0.2:5353\", \"::1\", \"[::1]:53\", \"10.0.0.2:0\" ] }",
+        "Dns:Server: '10.0.0.2:0' is not a server; expected an IP address with or without a port, for example 10.0.0.2 or [::1]:5353")]
+    [TestCase("\"Dns\": { \"Server\": \"10.2\" }",
+        "Dns:Server: '10.2' is not a server; expected an IP address with or without a port, for example 10.0.0.2 or [::1]:5353")]
+    [TestCase("\"Dns\": { \"MinInterval\": \"999ms\" }",
+        "Dns:MinInterval: '00:00:00.9990000' is out of range; expected 00:00:01 or more")]
+    [TestCase("\"Dns\": { \"MaxInterval\": \"4s\" }", "Dns:MaxInterval: '00:00:04' is shorter than MinInterval ('00:00:05')")]
+    [TestCase("\"BackendsFile\": \"/nowhere/web.json\"",
+        "BackendsFile: '/nowhere/web.json' cannot be read: there is no such file")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"srv+http://_http._tcp.web.test:80\" } }",
+        "Backends:b1:Address: 'srv+http://_http._tcp.web.test:80' has a port; "
+        + "expected srv+http://name, for the SRV records of the name tell the port")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"srv+http://127.0.0.1\" } }",
+        "Backends:b1:Address: 'srv+http://127.0.0.1' has no name; "
+        + "expected srv+http://name, for example srv+http://_http._tcp.web.internal")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"Resolve\": \"Any\" } }",
+        "Backends:b1:Resolve: 'Any' is not valid; expected First or All")]
     public void Load_PoolThatMakesNoSense_IsAnErrorWithPathAndReason(string setting, string error) =>
         Load(setting).Errors.Select(found => $"{found with { Line = null }}").Should().Equal($"LoadBalancer:Pools:web:{error}");
 

@@ -3,11 +3,12 @@ using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using LoadBalancer.Broker;
-using LoadBalancer.Diagnostics;
 using LoadBalancer.Diagnostics.Metrics;
+using LoadBalancer.Diagnostics;
+using LoadBalancer.Discovery;
 using LoadBalancer.Health.Heartbeats;
-using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
+using LoadBalancer.Pools;
 using LoadBalancer.Tasks;
 using LoadBalancer.Tests.Support;
 using OpenTelemetry;
@@ -43,6 +44,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
                 Routes = [_route!],
                 Rejected = [("web", "api", "rate_limit", 11)],
                 Mirrored = [("api", "answered", 13)],
+                Lookups = [("web", LookupResult.Nxdomain, 14)],
                 Tasks = [new TaskCounts("tasks", 5, 6, 7, 8, _waits.Read(), _runs.Read())],
             },
             $"metrics of {Guid.NewGuid()}"); // Not those of other tests' nodes.

@@ -6,8 +6,21 @@ public sealed record PoolOptions
     /// <summary>How a backend is chosen. Default RoundRobin.</summary>
     public PolicyName Policy { get; init; } = PolicyName.RoundRobin;
 
-    /// <summary>Its servers, by name. At least one; none in a pool that workers join by registering or connecting.</summary>
+    /// <summary>
+    /// Its servers, by name. At least one, here or in <see cref="BackendsFile"/>; none in a pool that workers join by registering or
+    /// connecting.
+    /// </summary>
     public IReadOnlyDictionary<string, BackendOptions> Backends { get; init; } = new Dictionary<string, BackendOptions>();
+
+    /// <summary>
+    /// A file with further servers, for programs that generate it: a JSON list of <c>{ "name", "address", "weight" }</c>. Changes are
+    /// applied within a few seconds. Relative to the configuration file. Default null.
+    /// </summary>
+    [BesideConfiguration]
+    public string? BackendsFile { get; init; }
+
+    /// <summary>How the names of its backends are looked up.</summary>
+    public DnsOptions Dns { get; init; } = new();
 
     /// <summary>How backends are probed. Absent: not at all.</summary>
     public HealthCheckOptions? HealthCheck { get; init; }
@@ -52,5 +65,8 @@ public sealed record PoolOptions
     public BackendTlsOptions Tls { get; init; } = new();
 
     /// <summary>Whether its backends speak HTTP.</summary>
-    internal bool IsHttp => Backends.Values.All(backend => backend.Address.Scheme != "tcp");
+    internal bool IsHttp => Backends.Values.All(backend => !backend.Address.IsTcp);
+
+    /// <summary>Whether its members are workers, which join it by themselves.</summary>
+    internal bool IsJoined => Backends.Count == 0 && BackendsFile is null;
 }

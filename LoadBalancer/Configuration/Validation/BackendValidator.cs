@@ -16,6 +16,10 @@ internal static class BackendValidator
     public static void Check(BackendOptions backend, PoolOptions pool, ListenerProtocol protocol, SectionValidator section)
     {
         CheckAddress(backend.Address, protocol, section);
+        var isFound = backend.Resolve == ResolveMode.All || backend.Address is { IsService: true };
+        section.Require(!isFound || pool.Heartbeat is null, backend.Resolve == ResolveMode.All ? "Resolve" : "Address",
+            "leads to any number of backends, in a pool whose backends send heartbeats from an address of their own each; "
+            + "expected a pool without Heartbeat");
         section.Require(backend.Weight is >= 0 and <= Backend.MaxWeight, "Weight",
             $"'{backend.Weight}' is out of range; expected 0 to {Backend.MaxWeight}");
         section.RequireAtLeast(1, backend.MaxInFlight, "MaxInFlight", orElse: "null for no limit");
@@ -53,9 +57,9 @@ internal static class BackendValidator
         {
             return;
         }
-        section.Require(isHttp ? address.Scheme is "http" or "https" : address.Scheme == "tcp", "Address",
+        section.Require(isHttp ? address.ServerScheme is "http" or "https" : address.IsTcp, "Address",
             $"'{address}' does not fit {listener} listener; expected {schemes}");
-        section.Require(address.Port != EndpointAddress.NoPort, "Address",
+        section.Require(address.Port != EndpointAddress.NoPort || address.IsService, "Address",
             $"'{address}' has no port; expected {address.Scheme}://host:port");
         section.Require(address.Port != 0, "Address", $"'{address}' has port 0; expected 1 to 65535");
         section.Require(address.Host != "*", "Address", $"'{address}' is no single server; expected a host name or an IP address");

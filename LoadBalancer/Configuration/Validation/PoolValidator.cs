@@ -1,5 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Configuration.Reading;
 using LoadBalancer.Pools;
 using LoadBalancer.Tls;
 
@@ -21,6 +22,8 @@ internal static class PoolValidator
     {
         var protocol = CheckUsers(name, pool, all, section);
         CheckBackends(pool, protocol, addresses, section);
+        CheckBackendsFile(pool, protocol, section);
+        CheckDns(pool.Dns, section.Below("Dns"));
         CheckProtocol(pool, protocol, section);
         CheckHealth(name, pool, protocol, addresses, section);
         CheckAttempts(pool, section);
@@ -39,7 +42,7 @@ internal static class PoolValidator
         section.Require(users.Count <= 1 || !IsJoined(protocols[0]), null,
             $"is used by listeners {names}; expected a pool for each, for workers register with one");
         return protocols.Count > 0 ? protocols[0]
-            : pool.Backends.Values.Any(backend => backend.Address?.Scheme == "tcp") ? ListenerProtocol.Tcp
+            : pool.Backends.Values.Any(backend => backend.Address is { IsTcp: true }) ? ListenerProtocol.Tcp
             : ListenerProtocol.Http;
     }
 
@@ -47,7 +50,8 @@ internal static class PoolValidator
         PoolOptions pool, ListenerProtocol protocol, AddressValidator addresses, SectionValidator section)
     {
         var (count, most) = (pool.Backends.Count, InFlightCounts.MaxSlots);
-        section.Require(count > 0 || IsJoined(protocol), "Backends", "no backend is defined; expected at least one");
+        section.Require(count > 0 || pool.BackendsFile is not null || IsJoined(protocol), "Backends",
+            "no backend is defined; expected at least one");
         section.Require(count == 0 || !IsJoined(protocol), "Backends",
             $"is for backends that are known beforehand; the workers of a {protocol} listener register themselves");
         section.Require(count <= most, "Backends", $"has {count} backends; expected {most} at the most");
@@ -59,6 +63,37 @@ internal static class PoolValidator
                 $"'{backend.Address}' is {own} of this node; expected the address of another server");
         }
         BackendValidator.CheckHeartbeatAddresses(pool, section);
+    }
+
+    private static void CheckBackendsFile(PoolOptions pool, ListenerProtocol protocol, SectionValidator section)
+    {
+        if (pool.BackendsFile is null)
+        {
+            return;
+        }
+        section.Require(!IsJoined(protocol), "BackendsFile",
+            $"is for backends that are known beforehand; the workers of a {protocol} listener register themselves");
+        section.Require(pool.Heartbeat is null, "BackendsFile",
+            "is of no use in a pool with Heartbeat, for the file cannot say where heartbeats come from");
+        var error = BackendList.FindError(pool, out var backends);
+        section.Require(error is null, "BackendsFile", error ?? "");
+        var other = backends.Values.FirstOrDefault(
+            backend => !backend.Address.IsUnix && backend.Address.IsTcp != (protocol == ListenerProtocol.Tcp));
+        section.Require(other is null, "BackendsFile",
+            $"'{pool.BackendsFile}' cannot be used: '{other?.Address}' does not fit a listener for {protocol}");
+    }
+
+    private static void CheckDns(DnsOptions dns, SectionValidator section)
+    {
+        var wrong = dns.Servers.FirstOrDefault(server => !DnsOptions.TryParse(server, out _));
+        section.Require(wrong is null, "Server",
+            $"'{wrong}' is not a server; expected an IP address with or without a port, for example 10.0.0.2 or [::1]:5353");
+        section.RequireDuration(dns.MinInterval, "MinInterval");
+        section.Require(dns.MinInterval >= TimeSpan.FromSeconds(1), "MinInterval",
+            $"'{dns.MinInterval}' is out of range; expected 00:00:01 or more");
+        section.RequireDuration(dns.MaxInterval, "MaxInterval");
+        section.Require(dns.MaxInterval >= dns.MinInterval, "MaxInterval",
+            $"'{dns.MaxInterval}' is shorter than MinInterval ('{dns.MinInterval}')");
     }
 
     // A setting that is for another protocol would do nothing, without a word.

@@ -27,6 +27,9 @@ public sealed record NodeCounts(
     /// <summary>Datagrams that arrived as heartbeats, by pool.</summary>
     public IReadOnlyList<(string Pool, HeartbeatStatistics Statistics)> Heartbeats { get; init; } = [];
 
+    /// <summary>How often names of backends were looked up, by pool and result.</summary>
+    public IReadOnlyList<(string Pool, Enum Result, long Count)> Lookups { get; init; } = [];
+
     /// <summary>The brokers.</summary>
     public IReadOnlyList<BrokerStatus> Brokers { get; init; } = [];
 

@@ -190,6 +190,9 @@ public sealed class NodeMetrics : IDisposable
             "loadbalancer.hedges", "{attempt}", "Attempts at a second backend while the first took long.",
             () => Each(pool => pool.Statistics.Hedges));
         Gauge(
+            "loadbalancer.pool.members", "{backend}", "Backends that the pool has, whatever their state.",
+            () => Each(pool => pool.Snapshot.Members.Length));
+        Gauge(
             "loadbalancer.queue.length", "{request}", "Requests that wait because every backend is full.",
             () => Each(pool => pool.WaitingCount));
         Counter(
@@ -273,6 +276,11 @@ public sealed class NodeMetrics : IDisposable
             "loadbalancer.mirrored", "{request}", "Copies of requests for another pool, by what became of them.",
             () => _node().Mirrored.Select(mirrored => Sample(
                 mirrored.Count, ("route", mirrored.Route), ("result", mirrored.Result))));
+        Counter(
+            "loadbalancer.dns.lookups", "{lookup}", "Lookups of the names of backends, by how they ended.",
+            () => from lookups in _node().Lookups
+                  where lookups.Count > 0
+                  select Sample(lookups.Count, ("pool", lookups.Pool), ("result", Label(lookups.Result))));
         Gauge(
             "loadbalancer.certificate.not_after", "s", "Until when a listener's certificate is valid, since 1970.",
             () => _node().Certificates.Select(certificate => Sample(

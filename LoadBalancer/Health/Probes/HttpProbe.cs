@@ -66,7 +66,7 @@ internal sealed class HttpProbe : IProbe
             IsHttp2 = _isHttp2,
             Method = _options.Method,
             Target = _options.Path,
-            Host = _options.Host ?? ProbeRequest.HostOf(address),
+            Host = _options.Host ?? ProbeRequest.HostOf(backend.NamedAddress with { Port = address.Port }),
             Fields = _fields,
             BodyLimit = _body.Length > 0 ? HealthCheckOptions.MaxBody : 0,
             Awaited = _body,

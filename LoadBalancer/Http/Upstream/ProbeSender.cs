@@ -72,6 +72,6 @@ internal static class ProbeSender
         return request.Address.Scheme != "https"
             ? new NetworkStream(socket, ownsSocket: true)
             : await request.Trust.HandshakeAsync(
-                socket, request.Address.Host, request.IsHttp2Only ? BackendTrust.Http2Only : BackendTrust.AnyHttp, cancellationToken);
+                socket, request.Backend.NamedAddress.Host, request.IsHttp2Only ? BackendTrust.Http2Only : BackendTrust.AnyHttp, cancellationToken);
     }
 }

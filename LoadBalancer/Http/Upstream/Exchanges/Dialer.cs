@@ -32,7 +32,7 @@ internal sealed class Dialer(Backend backend, PoolOptions options, BackendTrust 
         async Task<TlsConnection> OpenAsync(CancellationToken token)
         {
             var socket = await Connector.OpenSocketAsync(backend.Address, backend.Hosts, token);
-            return new(socket, await trust.HandshakeAsync(socket, backend.Address.Host, protocols, token), trust.Logger);
+            return new(socket, await trust.HandshakeAsync(socket, backend.HostName, protocols, token), trust.Logger);
         }
         return InTimeAsync(OpenAsync, cancellationToken);
     }

@@ -66,7 +66,7 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
         get
         {
             var host = Routed?.Rules.Host ?? Context.Request.Headers.Host.ToString();
-            return host.Length > 0 ? host : Backend.Address.Authority;
+            return host.Length > 0 ? host : Backend.NamedAddress.Authority;
         }
     }
 
