@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
 using LoadBalancer.Tests.Support;
-using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LoadBalancer.Tests.EndToEnd;
@@ -168,7 +167,13 @@ internal sealed class DiscoveryTests
     {
         using var certificates = new TestCertificates();
         await using var backend = await KestrelBackend.StartAsync(
-            context => context.Response.WriteAsync($"host {context.Request.Host.Host}"), HttpProtocols.Http1,
+            context =>
+            {
+                // Only a probe that names the host by its name succeeds.
+                context.Response.StatusCode = context.Request.Path == "/probe" && context.Request.Host.Host != "web.test" ? 500 : 200;
+                return Task.CompletedTask;
+            },
+            HttpProtocols.Http1,
             certificates.Issue("web", "web.test"), _port, IPAddress.Parse("127.0.0.2"));
         await using var dns = DnsStub.Of(() => ["A 5 127.0.0.2"]);
 
