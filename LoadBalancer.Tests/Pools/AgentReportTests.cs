@@ -1,5 +1,4 @@
 using LoadBalancer.Pools;
-using LoadBalancer.Tests.Support;
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Pools;

@@ -99,8 +99,8 @@ public sealed class BackendPool
     public Task Settled => _settled.Task;
 
     /// <summary>
-    /// Chooses an eligible backend that has room and counts it as in flight until the lease is given back. It is of the lowest tier that has
-    /// one on which the work was not tried: a stand-by does not serve because the others are full.
+    /// Chooses an eligible backend that has room and counts it as in flight until the lease is given back. It is of the lowest tier that
+    /// has one on which the work was not tried: a stand-by does not serve because the others are full.
     /// </summary>
     /// <returns>Whether there was one.</returns>
     public bool TryAcquire(in SelectionContext context, [NotNullWhen(true)] out BackendLease? lease)

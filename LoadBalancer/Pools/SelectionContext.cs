@@ -15,7 +15,9 @@ public readonly struct SelectionContext
     /// <summary>The hash of the client, see <see cref="Pools.ClientHash"/>.</summary>
     public ulong ClientHash { get; }
 
-    /// <summary>Whether it is a second attempt beside another: it is not worth the use of a stand-by, see <see cref="Backend.Tier"/>.</summary>
+    /// <summary>
+    /// Whether it is a second attempt beside another: it is not worth the use of a stand-by, see <see cref="Backend.Tier"/>.
+    /// </summary>
     public bool IsHedge { get; }
 
     /// <summary>Whether the backend may be chosen: it has room for one more and was not tried before.</summary>

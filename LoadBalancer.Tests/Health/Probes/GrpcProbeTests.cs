@@ -4,7 +4,6 @@ using Grpc.HealthCheck;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Http.Upstream;
-using LoadBalancer.Net;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 using LoadBalancer.Tls;
@@ -50,7 +49,8 @@ internal sealed class GrpcProbeTests
     public async Task Probe_OverTls_NeedsHttp2(HttpProtocols protocols, bool succeeds)
     {
         using var files = new TestCertificates();
-        await using var server = await StartServerAsync(protocols, ServerCertificate.Read(files.Issue("grpc", "localhost")).TargetCertificate);
+        var certificate = ServerCertificate.Read(files.Issue("grpc", "localhost")).TargetCertificate;
+        await using var server = await StartServerAsync(protocols, certificate);
 
         (await ProbeAsync(server.Urls.Single()))!.Value.Succeeded.Should().Be(succeeds);
     }
@@ -60,7 +60,8 @@ internal sealed class GrpcProbeTests
     {
         await using var server = await KestrelBackend.StartAsync(_ => Task.CompletedTask, HttpProtocols.Http2);
 
-        (await ProbeAsync(server.Address)).Should().Be(new ProbeResult(false, "the gRPC health check answered without a valid grpc-status"));
+        (await ProbeAsync(server.Address)).Should().Be(
+            new ProbeResult(false, "the gRPC health check answered without a valid grpc-status"));
         server.Requests.Should().Equal("HTTP/2 POST /grpc.health.v1.Health/Check");
     }
 

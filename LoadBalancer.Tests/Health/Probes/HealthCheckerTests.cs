@@ -9,7 +9,7 @@ using static LoadBalancer.Tests.Support.TestBackends;
 namespace LoadBalancer.Tests.Health.Probes;
 
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class HealthCheckerTests
+internal sealed class HealthCheckerTests : IDisposable
 {
     private static readonly HealthCheckOptions Options = new();
     private static readonly TimeSpan FirstTurn = TimeSpan.FromMilliseconds(250);
@@ -19,11 +19,9 @@ internal sealed class HealthCheckerTests
     private HealthChecker _checker = null!;
 
     [TearDown]
-    public async Task StopAsync()
-    {
-        await _checker.StopAsync(CancellationToken.None);
-        _checker.Dispose();
-    }
+    public Task StopAsync() => _checker.StopAsync(CancellationToken.None);
+
+    public void Dispose() => _checker.Dispose();
 
     [Test]
     public async Task Start_Always_ProbesEveryBackendAtOnce()

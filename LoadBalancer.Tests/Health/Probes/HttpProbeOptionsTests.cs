@@ -191,7 +191,8 @@ internal sealed class HttpProbeOptionsTests
     private Task<ProbeResult?> ProbeAsync(int port, HealthCheckOptions options, TimeProvider? time = null, Version? version = null)
     {
         var backend = new Backend("a", new EndpointAddress("http", "127.0.0.1", port), new BackendHealth(new(), TimeProvider.System));
-        return new HttpProbe(ProbeSender.SendAsync, _trust, options, version ?? System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
+        version ??= System.Net.HttpVersion.Version11;
+        return new HttpProbe(ProbeSender.SendAsync, _trust, options, version, time ?? TimeProvider.System)
             .ProbeAsync(backend, CancellationToken.None);
     }
 }

@@ -188,7 +188,8 @@ internal sealed class HttpProbeTests
     private Task<ProbeResult?> ProbeAsync(Backend backend, TimeProvider? time = null, Version? version = null)
     {
         var options = new HealthCheckOptions { Path = "/healthz?deep=1" };
-        return new HttpProbe(ProbeSender.SendAsync, _trust, options, version ?? System.Net.HttpVersion.Version11, time ?? TimeProvider.System)
+        version ??= System.Net.HttpVersion.Version11;
+        return new HttpProbe(ProbeSender.SendAsync, _trust, options, version, time ?? TimeProvider.System)
             .ProbeAsync(backend, CancellationToken.None);
     }
 

@@ -32,8 +32,8 @@ public sealed record BackendOptions
     public int? MaxInFlight { get; init; }
 
     /// <summary>
-    /// Whether it serves only while no other backend of the pool is eligible (ready, up, with a weight above 0), and those requests that have
-    /// failed on all others. Not while the others are merely at their limits. Default false.
+    /// Whether it serves only while no other backend of the pool is eligible (ready, up, with a weight above 0), and those requests that
+    /// have failed on all others. Not while the others are merely at their limits. Default false.
     /// </summary>
     public bool Backup { get; init; }
 
@@ -43,6 +43,8 @@ public sealed record BackendOptions
     /// <summary>The name by which it was found, see <see cref="Backend.HostName"/>; null where it was not found.</summary>
     internal string? HostName { get; init; }
 
-    /// <summary>Its tier among those that are backups or among those that are not: the priority of an SRV record, 0 to 65535. Default 0.</summary>
+    /// <summary>
+    /// Its tier among those that are backups or among those that are not: the priority of an SRV record, 0 to 65535. Default 0.
+    /// </summary>
     internal int Tier { get; init; }
 }

@@ -12,6 +12,8 @@ public enum ProbeType
     /// <summary>The standard health check of gRPC (<c>grpc.health.v1.Health/Check</c>).</summary>
     Grpc,
 
-    /// <summary>An agent beside the server is asked for a line, as with <c>agent-check</c> of HAProxy. It steers weight and state too.</summary>
+    /// <summary>
+    /// An agent beside the server is asked for a line, as with <c>agent-check</c> of HAProxy. It steers weight and state too.
+    /// </summary>
     Agent,
 }

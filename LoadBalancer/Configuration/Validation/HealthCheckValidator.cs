@@ -8,7 +8,9 @@ internal static class HealthCheckValidator
 {
     // The head of a probe has its own.
     private static readonly string[] OwnFields =
-        ["Host", "Connection", "Keep-Alive", "Proxy-Connection", "Content-Length", "Transfer-Encoding", "Trailer", "TE", "Upgrade", "Expect"];
+    [
+        "Host", "Connection", "Keep-Alive", "Proxy-Connection", "Content-Length", "Transfer-Encoding", "Trailer", "TE", "Upgrade", "Expect",
+    ];
 
     /// <summary>Requires all that must hold for them.</summary>
     /// <param name="check">The options.</param>
@@ -27,7 +29,8 @@ internal static class HealthCheckValidator
         section.Require(StatusRanges.TryParse(check.Status, out _), "Status",
             $"'{check.Status}' is not a list of statuses from 200 to 599; expected for example 200-299 or 200,204,301-308");
         section.Require(check.Body is not "", "Body", "is empty, which is in every body; expected a text, or null");
-        section.Require(check.Body is null || check.Method != "HEAD", "Body", "is never there in a response to HEAD; expected another Method");
+        section.Require(check.Body is null || check.Method != "HEAD", "Body",
+            "is never there in a response to HEAD; expected another Method");
         CheckHeaders(check.Headers, section);
         section.RequireDuration(check.Interval, "Interval");
         section.RequireDuration(check.DownInterval, "DownInterval");
@@ -61,7 +64,8 @@ internal static class HealthCheckValidator
         foreach (var (name, value) in headers)
         {
             section.Require(RequestRules.IsFieldName(name), $"Headers:{name}", "is not the name of a header field");
-            section.Require(!name.Equals("Host", StringComparison.OrdinalIgnoreCase), $"Headers:{name}", "has a setting of its own; expected Host");
+            section.Require(!name.Equals("Host", StringComparison.OrdinalIgnoreCase), $"Headers:{name}",
+                "has a setting of its own; expected Host");
             section.Require(!OwnFields.Contains(name, StringComparer.OrdinalIgnoreCase), $"Headers:{name}",
                 "is set by the probe itself; expected another field");
             section.Require(value is not null && RequestRules.IsFieldValue(value) && value.All(c => c <= '\xff'), $"Headers:{name}",
@@ -70,6 +74,6 @@ internal static class HealthCheckValidator
     }
 
     private static bool IsHost(string host) =>
-        host.Length > 0 && Uri.TryCreate($"http://{host}/", UriKind.Absolute, out var uri) && uri is { PathAndQuery: "/", UserInfo: "", Fragment: "" }
-        && !host.Contains('/', StringComparison.Ordinal) && host.All(char.IsAscii);
+        host.Length > 0 && host.All(char.IsAscii) && !host.Contains('/', StringComparison.Ordinal)
+        && Uri.TryCreate($"http://{host}/", UriKind.Absolute, out var uri) && uri is { PathAndQuery: "/", UserInfo: "", Fragment: "" };
 }

@@ -20,7 +20,8 @@ internal static class AgentLine
     {
         var (report, isCertain) = (before, false);
         var description = line.IndexOf('#', StringComparison.Ordinal);
-        foreach (var word in line[..(description < 0 ? line.Length : description)].Split([' ', '\t', '\r', ','], StringSplitOptions.RemoveEmptyEntries))
+        var words = description < 0 ? line : line[..description];
+        foreach (var word in words.Split([' ', '\t', '\r', ','], StringSplitOptions.RemoveEmptyEntries))
         {
             switch (word.ToLowerInvariant())
             {
@@ -42,7 +43,8 @@ internal static class AgentLine
                 case [.. var digits, '%'] when TryReadNumber(digits, out var share):
                     report = report with { Share = share };
                     break;
-                case [.. var name] when name.StartsWith(Limit, StringComparison.Ordinal) && TryReadNumber(name[Limit.Length..], out var limit):
+                case var limited when limited.StartsWith(Limit, StringComparison.Ordinal)
+                    && TryReadNumber(limited[Limit.Length..], out var limit):
                     report = report with { Limit = limit == 0 ? null : limit };
                     break;
             }

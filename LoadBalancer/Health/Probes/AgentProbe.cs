@@ -7,8 +7,8 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Health.Probes;
 
 /// <summary>
-/// Asks the agent of a backend, as <c>agent-check</c> of HAProxy does: connects to its port, sends a text where one is configured, and reads
-/// one line. An agent that cannot be reached, or says nothing, is a failed probe: no other probe would show that the machine is gone.
+/// Asks the agent of a backend, as <c>agent-check</c> of HAProxy does: connects to its port, sends a text where one is configured, and
+/// reads one line. An agent that cannot be reached, or says nothing, is a failed probe: no other probe would show that the machine is gone.
 /// </summary>
 /// <param name="options">The pool's health check.</param>
 /// <param name="time">The clock of the time-out.</param>

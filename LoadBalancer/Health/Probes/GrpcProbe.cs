@@ -15,7 +15,8 @@ namespace LoadBalancer.Health.Probes;
 /// <param name="options">The pool's health check.</param>
 /// <param name="time">The clock of the time-out.</param>
 internal sealed class GrpcProbe(
-    Func<ProbeRequest, CancellationToken, Task<ProbeAnswer>> send, BackendTrust trust, HealthCheckOptions options, TimeProvider time) : IProbe
+    Func<ProbeRequest, CancellationToken, Task<ProbeAnswer>> send, BackendTrust trust, HealthCheckOptions options, TimeProvider time)
+    : IProbe
 {
     private const int PrefixSize = 5; // of a message: whether it is compressed, and its length
     private const byte FirstFieldBytes = 1 << 3 | 2;

@@ -43,7 +43,9 @@ internal sealed record ProbeRequest
     /// <summary>What ends the reading of the body early; empty: nothing does.</summary>
     public ReadOnlyMemory<byte> Awaited { get; init; }
 
-    /// <summary>The host to name where the configuration has none: that of the address, with the port unless it is the scheme's own.</summary>
+    /// <summary>
+    /// The host to name where the configuration has none: that of the address, with the port unless it is the scheme's own.
+    /// </summary>
     public static string HostOf(EndpointAddress address) =>
         (address.Scheme, address.Port) is ("http", 80) or ("https", 443)
             ? (address with { Port = EndpointAddress.NoPort }).Authority
