@@ -282,6 +282,26 @@ internal sealed class DiscoveryTests
         await WaitAsync(() => node.Log.Lines.Any(line => line.Contains("is used as it is now")), "an answer of the API is such a file");
     }
 
+    [Test]
+    public async Task BackendsFile_TcpListener_RelaysToItsBackends()
+    {
+        await using var two = new RawServer((peer, _) => peer.SendAsync("2"), new IPEndPoint(IPAddress.Parse("127.0.0.2"), _port));
+        using var files = new TemporaryDirectory();
+        await File.WriteAllTextAsync(files.File("tcp.json"), $$"""[ { "name": "a", "address": "tcp://127.0.0.2:{{_port}}" } ]""");
+        await using var node = await ConfiguredNode.StartRawAsync(
+            $$"""
+            { "LoadBalancer": { "Listeners": { "tcp": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:0", "Pool": "web" } },
+                "Pools": { "web": { "BackendsFile": "{{files.File("tcp.json")}}", "HealthCheck": { "Type": "Tcp" } } } } }
+            """);
+
+        using var client = new TcpClient();
+        await client.ConnectAsync(IPAddress.Loopback, node.Port);
+        var answer = new byte[1];
+        await client.GetStream().ReadExactlyAsync(answer);
+
+        answer.Should().Equal((byte)'2');
+    }
+
     private RawServer Server(int last) => RawServer.Answering(Response(last), new IPEndPoint(IPAddress.Parse($"127.0.0.{last}"), _port));
 
     private static string Response(int last) => $"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{last}";
