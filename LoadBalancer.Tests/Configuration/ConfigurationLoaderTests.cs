@@ -130,7 +130,7 @@ internal sealed class ConfigurationLoaderTests
             "LoadBalancer:Pools:web:Backends:b3:Address: is missing; expected for example http://127.0.0.1:3000",
             "LoadBalancer:Pools:web:Backends:b3:Weight: '-1' is out of range; expected 0 to 1000",
             "LoadBalancer:Pools:web:Backends:b4: '7' is not an object; "
-            + "expected { Address, HeartbeatAddress, Weight, MaxInFlight, Backup, AdminState }",
+            + "expected { Address, Resolve, HeartbeatAddress, Weight, MaxInFlight, Backup, AdminState }",
             "LoadBalancer:Pools:web:Backends:b4:Address: is missing; expected for example http://127.0.0.1:3000",
             "LoadBalancer:Pools:web:HealthCheck:Interval: '30' has no unit; "
             + "expected a duration, for example 500ms, 30s, 5m, 1h or 00:00:30",

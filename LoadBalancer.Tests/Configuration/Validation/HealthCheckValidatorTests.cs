@@ -49,14 +49,20 @@ internal sealed class HealthCheckValidatorTests
         $"LoadBalancer:Pools:web:HealthCheck:Status: '{status}' is not a list of statuses from 200 to 599; "
         + "expected for example 200-299 or 200,204,301-308");
 
-    private static IEnumerable<string> Errors(string settings)
+    [TestCase("\"Port\": 9000")]
+    [TestCase("\"Type\": \"Agent\"")]
+    public void Check_PortOfAUnixSocket_IsAnError(string settings) =>
+        Errors(settings, "\"b2\": { \"Address\": \"unix:/run/app.sock\" }").Should()
+            .Equal("LoadBalancer:Pools:web:HealthCheck:Port: is for backends that have a port; 'b2' is at a Unix socket");
+
+    private static IEnumerable<string> Errors(string settings, string otherBackend = "")
     {
         using var directory = new TemporaryDirectory();
         File.WriteAllText(directory.File("file.json"), $$"""
             { "LoadBalancer": {
                 "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "web" } },
                 "Pools": { "web": {
-                    "Backends": { "b1": { "Address": "http://127.0.0.1:3000" } }, "HealthCheck": { {{settings}} } } } } }
+                    "Backends": { "b1": { "Address": "http://127.0.0.1:3000" }, {{otherBackend}} }, "HealthCheck": { {{settings}} } } } } }
             """);
         return [.. ConfigurationLoader.Load(directory.File("file.json")).Errors.Select(error => $"{error with { Line = null }}")];
     }

@@ -15,9 +15,12 @@ internal static class HealthCheckValidator
     /// <summary>Requires all that must hold for them.</summary>
     /// <param name="check">The options.</param>
     /// <param name="isHttp">Whether the pool's backends speak HTTP.</param>
+    /// <param name="atUnixSocket">The name of a backend at a Unix socket; null where there is none.</param>
     /// <param name="section">Their section.</param>
-    public static void Check(HealthCheckOptions check, bool isHttp, SectionValidator section)
+    public static void Check(HealthCheckOptions check, bool isHttp, string? atUnixSocket, SectionValidator section)
     {
+        section.Require(atUnixSocket is null || check.Port is null && check.Type != ProbeType.Agent, "Port",
+            $"is for backends that have a port; '{atUnixSocket}' is at a Unix socket");
         CheckType(check, check.Type ?? (isHttp ? ProbeType.Http : ProbeType.Tcp), section);
         section.Require(check.Path.StartsWith('/') && !check.Path.Any(c => c is <= ' ' or > '~' or '#'), "Path",
             $"'{check.Path}' is not a path; expected for example /health");

@@ -126,7 +126,8 @@ internal static class PoolValidator
     {
         if (pool.HealthCheck is { } check)
         {
-            HealthCheckValidator.Check(check, protocol == ListenerProtocol.Http, section.Below("HealthCheck"));
+            var atUnixSocket = pool.Backends.FirstOrDefault(backend => backend.Value.Address?.IsUnix == true).Key;
+            HealthCheckValidator.Check(check, protocol == ListenerProtocol.Http, atUnixSocket, section.Below("HealthCheck"));
         }
         if (pool.Heartbeat is { } heartbeat)
         {

@@ -48,7 +48,8 @@ internal static class ProbeSender
 
     private static IEnumerable<(string Name, string Value)> FieldsOf(ProbeRequest request) =>
     [
-        (":method", request.Method), (":scheme", request.Address.IsUnix ? "http" : request.Address.Scheme), (":path", request.Target), (":authority", request.Host),
+        (":method", request.Method), (":scheme", request.Address.IsUnix ? "http" : request.Address.Scheme),
+        (":path", request.Target), (":authority", request.Host),
         .. request.Fields.Select(field => (field.Name.ToLowerInvariant(), field.Value)),
     ];
 
@@ -69,9 +70,11 @@ internal static class ProbeSender
     private static async Task<Stream> ConnectAsync(ProbeRequest request, CancellationToken cancellationToken)
     {
         var socket = await Connector.OpenSocketAsync(request.Address, request.Backend.Hosts, cancellationToken);
-        return request.Address.Scheme != "https"
-            ? new NetworkStream(socket, ownsSocket: true)
-            : await request.Trust.HandshakeAsync(
-                socket, request.Backend.NamedAddress.Host, request.IsHttp2Only ? BackendTrust.Http2Only : BackendTrust.AnyHttp, cancellationToken);
+        if (request.Address.Scheme != "https")
+        {
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        var protocols = request.IsHttp2Only ? BackendTrust.Http2Only : BackendTrust.AnyHttp;
+        return await request.Trust.HandshakeAsync(socket, request.Backend.NamedAddress.Host, protocols, cancellationToken);
     }
 }
