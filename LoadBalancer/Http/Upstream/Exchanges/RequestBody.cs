@@ -24,6 +24,7 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
     private List<(string Name, string Value)> _trailers = [];
     private bool _hasBegun;
     private bool _hasEnded;
+    private long _taken; // bytes that were read and sent
     private long _waitingSince;
 
     /// <summary>Whether something was read from the client that is not kept; then the body cannot be sent to another backend.</summary>
@@ -67,6 +68,7 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
             var rest = read.Buffer;
             try
             {
+                RequireSize(rest.Length, target);
                 var trailers = read.IsCompleted ? Trailers(target) : [];
                 while (!rest.IsEmpty)
                 {
@@ -80,6 +82,7 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
                         routed?.KeptBody?.Add(piece.Span);
                     }
                     rest = rest.Slice(piece.Length);
+                    _taken += piece.Length;
                 }
                 (_hasEnded, _trailers) = (read.IsCompleted, trailers);
             }
@@ -92,6 +95,18 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
         if (!isEndSent)
         {
             await EndAsync(target);
+        }
+    }
+
+    // Over HTTP/2 Kestrel checks the limit only when the bytes were used, and an announced length before that.
+    private void RequireSize(long received, IUploadTarget target)
+    {
+        if (Length is null && received > 0
+            && request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize < _taken + received)
+        {
+            ClientError = ForwardError.RequestTooLarge;
+            target.Abort(AbortCause.Client);
+            throw new IOException("the body is too large");
         }
     }
 
