@@ -75,6 +75,10 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
         using var gate = new SemaphoreSlim(TargetsAtOnce);
         async Task<(string Target, LookupAnswer? Answer, LookupException? Error)> FindAsync(string target)
         {
+            if (!DnsMessage.IsHostName(target))
+            {
+                return (target, null, new LookupException(LookupResult.Malformed, "it is not the name of a host"));
+            }
             var given = response.Additional.Where(record => record.Address is not null
                 && record.Owner.Equals(target, StringComparison.OrdinalIgnoreCase)).ToList();
             if (given.Count > 0)
