@@ -35,10 +35,10 @@ internal sealed class PoolNames(string pool, Func<bool> changed, TimeProvider ti
         }
     }
 
-    /// <summary>The names with answers whose servers are members.</summary>
+    /// <summary>The names with answers.</summary>
     public IEnumerable<(NameKey Key, LookupAnswer Answer)> Answers =>
         from entry in _names
-        where entry.Key.IsOfMembers && entry.Value.Answer is not null
+        where entry.Value.Answer is not null
         select (entry.Key, entry.Value.Answer);
 
     /// <summary>Begins to look up the names.</summary>
