@@ -44,4 +44,22 @@ internal sealed class PoolNamesTests : IDisposable
         await Eventually.BeTrueAsync(() => _log.Lines.Any(line => line.Contains("(1) stays in use")), "the outage is logged");
         name.Hosts.Current.Should().Equal(IPAddress.Loopback);
     }
+
+    [TestCase("First", "All")]
+    [TestCase("All", "First")]
+    public async Task Watch_OtherResolveOfAKnownName_HasItsAddresses(string before, string now)
+    {
+        await using var server = DnsStub.Of(() => ["A 60 127.0.0.1"]);
+        using var names = new PoolNames("web", () => true, _clock, _log) { Options = new DnsOptions { Server = [server.Address] } };
+        var known = names.Watch(new NameKey(Enum.Parse<NameKind>(before), "web.test"));
+        names.Start();
+        await Eventually.BeTrueAsync(() => known.IsKnown, "it is looked up");
+        server.AnswerAsync = question => question.ReplyAsync(question.Answer(2));
+
+        var name = names.Watch(new NameKey(Enum.Parse<NameKind>(now), "web.test"));
+
+        name.IsKnown.Should().BeTrue();
+        name.Hosts.Current.Should().Equal(IPAddress.Loopback);
+        names.Watch(new NameKey(NameKind.Service, "web.test")).IsKnown.Should().BeFalse();
+    }
 }
