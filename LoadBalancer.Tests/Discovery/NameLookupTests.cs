@@ -201,6 +201,30 @@ internal sealed class NameLookupTests
     }
 
     [Test]
+    public async Task FindService_PortIsZero_IsNoServer()
+    {
+        string[] records = ["SRV 60 0 1 0 a.test", "SRV 60 0 1 80 b.test"];
+        await using var server = new DnsStub(question => question.ReplyAsync(
+            question.AnswerWith(records, ["a.test A 60 127.0.0.1", "b.test A 60 127.0.0.2"])));
+
+        Addresses(await Lookup(server).FindServiceAsync("_http._tcp.web.test", null, default)).Should().Equal("127.0.0.2");
+
+        records = [records[0]];
+        await FailsAsync(Lookup(server).FindServiceAsync("_http._tcp.web.test", null, default), "Empty");
+    }
+
+    [Test]
+    public async Task FindService_OnlyTargetIsNoHostName_FailsWithoutNamingIt()
+    {
+        await using var server = DnsStub.Of(() => ["SRV 60 0 1 80 a\r\nfaked-line-of-the-log.test"]);
+
+        var lookup = () => Lookup(server).FindServiceAsync("_http._tcp.web.test", null, default);
+
+        (await lookup.Should().ThrowAsync<LookupException>()).WithMessage("the target of an SRV record is not the name of a host")
+            .Which.Result.Should().Be(LookupResult.Malformed);
+    }
+
+    [Test]
     public async Task FindHost_SystemsResolver_KnowsLocalhost()
     {
         var answer = await new NameLookup(new DnsOptions(), TimeProvider.System).FindHostAsync("localhost", null, default);
