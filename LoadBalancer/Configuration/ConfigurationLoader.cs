@@ -39,9 +39,9 @@ public static class ConfigurationLoader
         var chatRoom = ChatRoomFile.TryRead(fromFile);
         var settings = chatRoom?.Settings ?? fromFile;
         var binder = new OptionsBinder(errors, settings.Keys, Path.GetDirectoryName(path)!);
-        binder.RefuseUnknownKeys(new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetChildren(), RootKeys);
+        binder.RefuseUnknownKeys(new ConfigurationBuilder().Add(new FileSettings(settings)).Build().GetChildren(), RootKeys);
         var configuration = new ConfigurationBuilder()
-            .AddInMemoryCollection(settings)
+            .Add(new FileSettings(settings))
             .AddEnvironmentVariables()
             .AddCommandLine(overrides)
             .Build();
