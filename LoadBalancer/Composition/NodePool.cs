@@ -64,6 +64,7 @@ internal sealed partial class NodePool : IDisposable
         EjectionTimer.Watch(Pool, parts.Time, _logger);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
         _state = NewState(options, list, null);
+        _sources.Keep(options, list, Pool.Snapshot.Members); // The configuration may no longer have all names that were handed.
         _handed = null;
     }
 
