@@ -357,7 +357,11 @@ internal sealed class Http2ClientTests
 
     private static Task<TestNode> StartAsync(RawServer backend, long? limit = null) => TestNode.StartAsync(
         [backend.Address],
-        listener: listener => listener with { HttpVersion = HttpVersion.Version20, MaxRequestBodySize = limit ?? listener.MaxRequestBodySize });
+        listener: listener => listener with
+        {
+            HttpVersion = HttpVersion.Version20,
+            MaxRequestBodySize = limit ?? listener.MaxRequestBodySize,
+        });
 
     private static HttpClient Client(TestNode node) =>
         new(TestNode.NewHandler())
