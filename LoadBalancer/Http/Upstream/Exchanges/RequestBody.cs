@@ -62,13 +62,15 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
             _kept = Length is { } length ? new ArrayBufferWriter<byte>((int)Math.Clamp(length, 1, MaxKept)) : new ArrayBufferWriter<byte>();
         }
         _hasBegun = true;
+        // Over HTTP/2 Kestrel checks the limit only when the bytes were used, and an announced length before that.
+        var limit = Length is null ? request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize : null;
         while (!_hasEnded)
         {
             var read = await ReadAsync(target, reader, idle);
             var rest = read.Buffer;
             try
             {
-                RequireSize(rest.Length, target);
+                RequireSize(rest.Length, limit, target);
                 var trailers = read.IsCompleted ? Trailers(target) : [];
                 while (!rest.IsEmpty)
                 {
@@ -98,11 +100,9 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
         }
     }
 
-    // Over HTTP/2 Kestrel checks the limit only when the bytes were used, and an announced length before that.
-    private void RequireSize(long received, IUploadTarget target)
+    private void RequireSize(long received, long? limit, IUploadTarget target)
     {
-        if (Length is null && received > 0
-            && request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize < _taken + received)
+        if (received > 0 && _taken + received > limit)
         {
             ClientError = ForwardError.RequestTooLarge;
             target.Abort(AbortCause.Client);
