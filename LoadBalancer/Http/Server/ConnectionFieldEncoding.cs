@@ -43,6 +43,15 @@ internal sealed class ConnectionFieldEncoding : Encoding
     /// <summary>The value that Kestrel gets.</summary>
     internal static string Rewrite(ReadOnlySpan<byte> value)
     {
+        // What nearly all requests have that have this field at all.
+        if (Ascii.EqualsIgnoreCase(value, "keep-alive"u8))
+        {
+            return "keep-alive";
+        }
+        if (Ascii.EqualsIgnoreCase(value, "close"u8))
+        {
+            return "close, keep-alive";
+        }
         var text = Latin1.GetString(value);
         var tokens = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         return tokens.Any(token => IsAny(token, "close", "upgrade")) ? string.Join(", ", tokens.Append("keep-alive"))

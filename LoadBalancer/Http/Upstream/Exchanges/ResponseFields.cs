@@ -19,7 +19,7 @@ internal static class ResponseFields
             if (field.IsReturned && named?.Contains(field.Name) != true
                 && (field.Kind != HeaderKind.ContentLength || status is not (204 or 205)))
             {
-                to.Headers[field.Name] = fields.MayRepeat ? StringValues.Concat(to.Headers[field.Name], field.Value) : field.Value;
+                to.Headers[field.Key] = fields.MayRepeat ? StringValues.Concat(to.Headers[field.Key], field.Value) : field.Value;
             }
         }
     }
