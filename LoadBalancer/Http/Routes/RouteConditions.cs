@@ -4,7 +4,6 @@ using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 using LoadBalancer.Net;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;
 
 namespace LoadBalancer.Http.Routes;
@@ -103,7 +102,7 @@ internal sealed class RouteConditions
         {
             return true;
         }
-        var target = RequestRules.OriginForm(request.HttpContext.Features.Get<IHttpRequestFeature>()!.RawTarget);
+        var target = RequestRules.OriginForm(RequestRules.TargetOf(request.HttpContext));
         return _path.IsMatch(RequestRules.PathOf(target));
     }
 

@@ -5,7 +5,6 @@ using LoadBalancer.Http.Headers;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Net;
 using LoadBalancer.Transport.Kestrel;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Server;
 
@@ -48,7 +47,7 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
         }
         var (status, message, _) = error.Response();
         errors?.Add(
-            status, $"listener '{listener}'", context.Request.Method, context.Features.Get<IHttpRequestFeature>()!.RawTarget, message);
+            status, $"listener '{listener}'", context.Request.Method, RequestRules.TargetOf(context), message);
         return ErrorResponse.WriteAsync(context, error);
     }
 

@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Net;
 using LoadBalancer.Http.Messages;
 using LoadBalancer.Pools;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Tracing;
 
@@ -14,6 +13,8 @@ namespace LoadBalancer.Http.Tracing;
 internal sealed class RequestTrace
 {
     private static readonly string[] KnownMethods = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+    private static int _running; // requests of this process
 
     private readonly Activity _span;
     private readonly bool _hasParent;
@@ -33,7 +34,7 @@ internal sealed class RequestTrace
         (_span, _hasParent) = (span, hasParent);
         var isKnown = KnownMethods.Contains(request.Method);
         _method = isKnown ? request.Method : "HTTP"; // in the names of spans
-        _path = RequestRules.PathOf(RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget)).ToString();
+        _path = RequestRules.PathOf(RequestRules.OriginForm(RequestRules.TargetOf(context))).ToString();
         span.DisplayName = _method;
         SetMethod(span, request.Method, isKnown);
         span.SetTag("url.scheme", request.Scheme);
@@ -49,7 +50,12 @@ internal sealed class RequestTrace
             span.SetTag("user_agent.original", agent.ToString());
         }
         Start(span);
+        Interlocked.Increment(ref _running);
     }
+
+    /// <summary>The trace of a request; null where it is not traced.</summary>
+    public static RequestTrace? Find(HttpContext context) =>
+        Volatile.Read(ref _running) > 0 ? context.Features.Get<RequestTrace>() : null; // To find that there is none would take long.
 
     /// <summary>The identifier of the trace, 32 hexadecimal digits.</summary>
     public string TraceId => _span.TraceId.ToHexString();
@@ -122,6 +128,7 @@ internal sealed class RequestTrace
                 ? ActivityStatusCode.Unset : ActivityStatusCode.Error);
         }
         _span.Stop();
+        Interlocked.Decrement(ref _running);
     }
 
     // Without making it the current one of the flow, where others would take it for their parent.

@@ -1,7 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Http.Messages;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Net.Http.Headers;
 
 namespace LoadBalancer.Http.Transforms;
@@ -21,7 +20,7 @@ internal sealed class RoutedRequest : IDisposable
     public RoutedRequest(HttpContext context, RouteRules rules, IPAddress? client, bool isHttps)
     {
         (Context, Rules, Client, IsHttps) = (context, rules, client, isHttps);
-        _sent = RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget).ToString();
+        _sent = RequestRules.OriginForm(RequestRules.TargetOf(context)).ToString();
     }
 
     /// <summary>The request.</summary>

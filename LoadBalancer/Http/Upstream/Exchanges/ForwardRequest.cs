@@ -3,7 +3,6 @@ using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Transforms;
 using LoadBalancer.Pools;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace LoadBalancer.Http.Upstream.Exchanges;
 
@@ -53,7 +52,7 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
             {
                 return Routed.Target;
             }
-            var target = Context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+            var target = RequestRules.TargetOf(Context);
             return RequestRules.IsTarget(target)
                 ? RequestRules.OriginForm(target)
                 : throw new ForwardException(ForwardError.RequestHead, "a control character in the target");
