@@ -1,3 +1,4 @@
+using LoadBalancer.Acme;
 using LoadBalancer.Broker;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
@@ -15,7 +16,7 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd,
+    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd,
     ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
@@ -45,6 +46,7 @@ internal sealed partial class NodeHandover(
             sockets.DisownAll();
         }
         await (reloader?.StopAsync(CancellationToken.None) ?? Task.CompletedTask);
+        await acme.StopAsync(CancellationToken.None); // The other process answers the authorities, and orders what is missing.
         foreach (var listener in listeners.Listeners)
         {
             listener.Leave();

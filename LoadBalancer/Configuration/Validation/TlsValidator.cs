@@ -11,9 +11,11 @@ internal static class TlsValidator
     public static void Check(EndpointAddress? address, ITlsOptions tls, SectionValidator section)
     {
         var isTls = address?.Scheme == "https";
-        section.Require(!isTls || tls.Certificates.Count > 0, "Certificates",
+        section.Require(!isTls || tls.HasCertificates, "Certificates",
             "is missing; an https listener needs at least one { \"File\": …, \"KeyFile\": … }");
         section.Require(isTls || tls.Certificates.Count == 0 || address is null, "Certificates",
+            $"is of no use for '{address}'; expected an Address with https://");
+        section.Require(isTls || tls.Acme is null || address is null, "Acme",
             $"is of no use for '{address}'; expected an Address with https://");
         Check(tls, section);
     }
@@ -25,7 +27,7 @@ internal static class TlsValidator
         {
             CheckCertificate(certificate, $"Certificates:{i}", section);
         }
-        var isUsed = tls.Certificates.Count > 0;
+        var isUsed = tls.HasCertificates;
         section.Require(isUsed || tls.MinProtocol == TlsVersion.Tls12, "MinProtocol", "is of no use without Certificates");
         section.Require(isUsed || tls.Ciphers.Count == 0, "Ciphers", "is of no use without Certificates");
         foreach (var (i, name) in tls.Ciphers.Index())
