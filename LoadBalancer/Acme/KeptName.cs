@@ -13,6 +13,10 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
 {
     // The clock may be set, and files may be put into the store by others.
     private static readonly TimeSpan LongestSleep = TimeSpan.FromHours(1);
+
+    // Timers have whole milliseconds: one for a part of one falls due at once, before the time has come.
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(1);
+
     private static readonly TimeSpan ShortestAskAfter = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan LongestAskAfter = TimeSpan.FromDays(1);
 
@@ -38,6 +42,7 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
         {
             var due = await DueAsync(cancellationToken);
             var left = due - parts.Time.GetUtcNow();
+            left += left > TimeSpan.Zero ? Tick : TimeSpan.Zero;
             if (left > TimeSpan.Zero)
             {
                 await Task.Delay(left < LongestSleep ? left : LongestSleep, parts.Time, cancellationToken);
