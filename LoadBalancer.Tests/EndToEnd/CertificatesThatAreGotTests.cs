@@ -15,7 +15,7 @@ internal sealed class CertificatesThatAreGotTests
     [Test]
     public async Task Node_GetsCertificates_ServesAndRenewsThemAndNeedsTheAuthorityForNothingElse()
     {
-        var (plain, tls) = (ReservedPorts.Next(), ReservedPorts.Next());
+        var (plain, tls, tcp) = (ReservedPorts.Next(), ReservedPorts.Next(), ReservedPorts.Next());
         await using var pebble = await Pebble.StartAsync(plain);
         await using var backend = await KestrelBackend.StartAsync(context => context.Response.WriteAsync("one"), HttpProtocols.Http1);
         using var files = new TemporaryDirectory();
@@ -26,20 +26,28 @@ internal sealed class CertificatesThatAreGotTests
                   "web": { "Address": "https://127.0.0.1:{{tls}}", "Pool": "web", "Acme": {
                     "Directory": "{{pebble.Directory}}", "Names": [ "{{Names[0]}}", "{{Names[1]}}." ], "AcceptTerms": true,
                     "Store": "{{files.File("acme")}}", "AuthorityFile": "{{pebble.AuthorityFile}}"
-                    {{(email is null ? "" : $", \"Email\": \"{email}\"")}} } } },
-                "Pools": { "web": { "Backends": { "b1": { "Address": "{{backend.Address}}" } } } },
+                    {{(email is null ? "" : $", \"Email\": \"{email}\"")}} } },
+                  "relay": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:{{tcp}}", "Pool": "tcp", "Acme": {
+                    "Directory": "{{pebble.Directory}}", "Names": [ "{{Names[0]}}" ], "AcceptTerms": true,
+                    "Store": "{{files.File("acme")}}", "AuthorityFile": "{{pebble.AuthorityFile}}" } } },
+                "Pools": {
+                  "web": { "Backends": { "b1": { "Address": "{{backend.Address}}" } } },
+                  "tcp": { "Backends": { "b1": { "Address": "{{backend.Address.Replace("http", "tcp")}}" } } } },
                 "Management": { "Address": "http://127.0.0.1:0" } } }
             """;
         string Stored() => string.Concat(
             Directory.EnumerateFiles(files.File("acme"), "*.pem", SearchOption.AllDirectories).Order().Select(File.ReadAllText));
         var clock = new ShiftedClock();
         using var clients = new TlsClients(tls, pebble.Root);
+        using var relayed = new TlsClients(tcp, pebble.Root);
 
         // A first certificate for each of two names, and answers verified against the authority's root.
         await using (var node = await ConfiguredNode.StartRawAsync(Configuration(null), clock))
         {
             (await clients.TryAskAsync(Names[0])).Should().NotBeNull("a certificate that is signed by itself is there from the start");
             await Eventually.BeTrueAsync(clients.AllAnswerAsync, "both names have certificates");
+            await Eventually.BeTrueAsync(
+                async () => await relayed.TryAskAsync(Names[0]) is null, "a listener for TCP has the same certificate");
             var metrics = await node.Management.GetStringAsync("/metrics");
             metrics.Should().Contain($"loadbalancer_certificate_not_after_seconds{{listener=\"web\",name=\"{Names[0]}\"}}")
                 .And.Contain($"name=\"{Names[1]}\"");
@@ -51,7 +59,7 @@ internal sealed class CertificatesThatAreGotTests
             var load = clients.LoadAsync();
             clock.Shift = TimeSpan.FromDays(70);
             await node.ApplyAsync(Configuration("ops@example.com")); // Only so that it looks at the clock now.
-            await Eventually.BeTrueAsync(() => node.Log.Lines.Count(line => line.Contains("was taken up")) == 4, "both are renewed");
+            await Eventually.BeTrueAsync(() => node.Log.Lines.Count(line => line.Contains("was taken up")) == 6, "all are renewed");
             Stored().Should().NotBe(before);
             await clients.EndAsync(load);
             clients.Failures.Should().BeEmpty();

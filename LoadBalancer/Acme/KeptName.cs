@@ -205,13 +205,13 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
         {
             // It is perhaps what has failed; _last holds.
         }
-        var kind = (e as AcmeException)?.Kind ?? e.GetType().Name;
+        var reason = e is HttpRequestException or OperationCanceledException ? FailureReason.Of(e) : e.Message;
+        var kind = (e as AcmeException)?.Kind ?? reason;
         if (kind == _fault)
         {
             return;
         }
         _fault = kind;
-        var reason = e is AcmeException or not (HttpRequestException or OperationCanceledException) ? e.Message : FailureReason.Of(e);
         LogFailed(name, options.Directory, reason, _last.NotBefore(now).UtcDateTime);
         parts.Note($"certificate of '{name}': none could be got: {reason}");
     }
