@@ -19,7 +19,13 @@ internal sealed class AcmeKeeperTests : IDisposable
     private AcmeDirectory _directory = null!;
     private AcmeKeeper? _keeper;
 
-    private AcmeOptions Options => new() { Directory = _directory.Address, Names = [Name], AcceptTerms = true, Store = _files.File("acme") };
+    private AcmeOptions Options => new()
+    {
+        Directory = _directory.Address,
+        Names = [Name],
+        AcceptTerms = true,
+        Store = _files.File("acme"),
+    };
 
     private string Certificate => Options.FileOf(Name);
 
@@ -327,7 +333,14 @@ internal sealed class AcmeKeeperTests : IDisposable
     private void Start(AcmeOptions? options = null)
     {
         using var loggers = LoggerFactory.Create(logging => logging.AddProvider(_log));
-        _keeper = new AcmeKeeper(new Challenges(), text => { lock (_notes) { _notes.Add(text); } }, _clock, loggers.CreateLogger<AcmeKeeper>());
+        void Note(string text)
+        {
+            lock (_notes)
+            {
+                _notes.Add(text);
+            }
+        }
+        _keeper = new AcmeKeeper(new Challenges(), Note, _clock, loggers.CreateLogger<AcmeKeeper>());
         _keeper.Apply(All(options ?? Options));
         _ = _keeper.StartAsync(default);
     }

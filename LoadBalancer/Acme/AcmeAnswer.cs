@@ -15,11 +15,13 @@ internal sealed record AcmeAnswer(string Text, string? Location, TimeSpan? Retry
 
     /// <summary>The body as a JSON object.</summary>
     /// <exception cref="AcmeException">It is none.</exception>
-    public JsonObject Body => _body ??= TryParse(Text) ?? throw new AcmeException("malformedAnswer", "the authority's answer is no JSON object");
+    public JsonObject Body =>
+        _body ??= TryParse(Text) ?? throw new AcmeException("malformedAnswer", "the authority's answer is no JSON object");
 
     /// <summary>The body's text of a name.</summary>
     /// <exception cref="AcmeException">There is none.</exception>
-    public string Get(string name) => Find(Body, name) ?? throw new AcmeException("malformedAnswer", $"the authority's answer has no {name}");
+    public string Get(string name) =>
+        Find(Body, name) ?? throw new AcmeException("malformedAnswer", $"the authority's answer has no {name}");
 
     /// <summary>The text of a name in an object; null where there is none.</summary>
     public static string? Find(JsonNode? json, string name) =>

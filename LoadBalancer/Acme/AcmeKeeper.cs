@@ -86,10 +86,10 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
 
     private void RunWantedNeedsLock()
     {
-        var wanted = _wanted.GroupBy(kept => kept.Options.FileOf(kept.Name), StringComparer.Ordinal)
+        var wanted = _wanted.GroupBy(kept => Path.GetFullPath(kept.Options.FileOf(kept.Name)), StringComparer.Ordinal)
             .ToDictionary(group => group.Key, group => group.First(), StringComparer.Ordinal);
-        foreach (var (file, gone) in _running.Where(entry => !wanted.TryGetValue(entry.Key, out var kept) || !IsSame(kept, entry.Value.Kept))
-            .ToList())
+        var leaving = _running.Where(entry => !wanted.TryGetValue(entry.Key, out var kept) || !IsSame(kept, entry.Value.Kept)).ToList();
+        foreach (var (file, gone) in leaving)
         {
             _running.Remove(file);
             BackgroundTask.Run(gone.Stop.CancelAsync(), _logger, $"certificate of '{gone.Kept.Name}': the end of keeping it");

@@ -236,7 +236,7 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
     private partial void LogNewAccount(string directory, string reason);
 
     [LoggerMessage(224, LogLevel.Warning,
-        "certificate of '{Name}': the new one is valid from {NotBefore:yyyy-MM-dd HH:mm:ss}Z to {NotAfter:yyyy-MM-dd HH:mm:ss}Z, which is not "
-        + "now; is the clock of this machine wrong?")]
+        "certificate of '{Name}': the new one is valid from {NotBefore:yyyy-MM-dd HH:mm:ss}Z to {NotAfter:yyyy-MM-dd HH:mm:ss}Z, which "
+        + "is not now; is the clock of this machine wrong?")]
     private partial void LogWrongClock(string name, DateTime notBefore, DateTime notAfter);
 }

@@ -4,7 +4,9 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace LoadBalancer.Tls;
 
-/// <summary>Certificates that stand in until the first one of an authority is there: clients see a warning instead of a closed port.</summary>
+/// <summary>
+/// Certificates that stand in until the first one of an authority is there: clients see a warning instead of a closed port.
+/// </summary>
 internal static class SelfSigned
 {
     private static readonly TimeSpan Margin = TimeSpan.FromDays(1); // for clocks that differ

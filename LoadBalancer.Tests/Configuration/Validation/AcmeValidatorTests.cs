@@ -27,8 +27,8 @@ internal sealed class AcmeValidatorTests
 
     [Test]
     public void Acme_AtAPlainListener_IsAnError() =>
-        Load("\"AcceptTerms\": true, \"Names\": [ \"a.test\" ]", "", "http://127.0.0.1:8080").Errors.Should().ContainSingle().Which.ToString()
-            .Should().StartWith("LoadBalancer:Listeners:web:Acme: is of no use for 'http://127.0.0.1:8080'");
+        Load("\"AcceptTerms\": true, \"Names\": [ \"a.test\" ]", "", "http://127.0.0.1:8080").Errors.Should().ContainSingle()
+            .Which.ToString().Should().StartWith("LoadBalancer:Listeners:web:Acme: is of no use for 'http://127.0.0.1:8080'");
 
     [TestCase("a.test")]
     [TestCase("BÜCHER.test.")]

@@ -28,7 +28,7 @@ public sealed record AcmeOptions
     public string? AuthorityFile { get; init; }
 
     /// <summary>Where in the store the files of this directory are: two directories do not share an account.</summary>
-    internal string Folder => Path.GetFullPath(Path.Combine(Store, FolderName(Directory)));
+    internal string Folder => Path.Combine(Store, FolderName(Directory));
 
     /// <summary>The names as they are in certificates, without doubles.</summary>
     internal IReadOnlyList<string> DnsNames => [.. Names.Select(DnsName.TryRead).OfType<string>().Distinct(StringComparer.Ordinal)];

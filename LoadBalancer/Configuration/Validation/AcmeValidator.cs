@@ -29,7 +29,8 @@ internal static class AcmeValidator
             + "https://acme-v02.api.letsencrypt.org/directory");
         section.Require(acme.AcceptTerms, "AcceptTerms",
             "must be true: read the terms of service of the authority, and accept them with it");
-        section.Require(acme.Email is null || IsMail(acme.Email), "Email", $"'{acme.Email}' is not valid; expected for example ops@example.com");
+        section.Require(acme.Email is null || IsMail(acme.Email), "Email",
+            $"'{acme.Email}' is not valid; expected for example ops@example.com");
         section.Require(acme.Store.Length > 0, "Store", "is empty; expected a directory");
         section.Require(!File.Exists(acme.Store), "Store", $"'{acme.Store}' is a file; expected a directory");
         if (acme.AuthorityFile is { } file)
@@ -65,8 +66,8 @@ internal static class AcmeValidator
         var isLocal = Uri.TryCreate(acme.Directory, UriKind.Absolute, out var directory) && directory.IsLoopback;
         if (plain.Count == 0)
         {
-            section.Warn("Acme", "no listener has an Address with http://; without one on port 80 the authority cannot see that the names are "
-                + "of this node");
+            section.Warn("Acme", "no listener has an Address with http://; without one on port 80 the authority cannot see that the names "
+                + "are of this node");
         }
         else if (!isLocal && !plain.Exists(address => address.IsUnix || address.Port == HttpPort))
         {

@@ -6,7 +6,8 @@ namespace LoadBalancer.Configuration.Validation;
 internal static class TcpListenerValidator
 {
     /// <summary>Requires all that must hold for it.</summary>
-    public static void Check(string user, TcpListenerOptions listener, LoadBalancerOptions all, AddressValidator addresses, SectionValidator section)
+    public static void Check(
+        string user, TcpListenerOptions listener, LoadBalancerOptions all, AddressValidator addresses, SectionValidator section)
     {
         addresses.Check(section, "Address", user, listener.Address, "tcp://127.0.0.1:3001", "tcp", "unix");
         AddressValidator.CheckMode(section, listener.Address, listener.SocketMode);
