@@ -209,6 +209,18 @@ internal sealed class AcmeKeeperTests : IDisposable
         renewed.GetPublicKey().Should().NotEqual(old.GetPublicKey(), "each has a key of its own");
     }
 
+    [TestCase("nonsense")]
+    [TestCase("http://[")]
+    [TestCase("ftp://ca.test/")]
+    public async Task Order_AuthorityNamesWhatIsNoAddress_IsRepeated(string address)
+    {
+        _directory.NewAccount = address;
+        await KeepUntilAsync(() => IsLogged("none could be got"));
+
+        _directory.NewAccount = null;
+        await UntilAsync(() => IsLogged("has issued one"), TimeSpan.FromSeconds(10));
+    }
+
     [Test]
     public async Task Order_NobodyListensAtTheDirectory_SaysSo()
     {

@@ -50,6 +50,9 @@ internal sealed class AcmeDirectory : IAsyncDisposable
     /// <summary>The window in which certificates are to be renewed; null: it does not know of that.</summary>
     public (DateTimeOffset Start, DateTimeOffset End)? Window { get; set; }
 
+    /// <summary>The address of accounts that it names; null for the right one.</summary>
+    public string? NewAccount { get; set; }
+
     /// <summary>Orders so far.</summary>
     public int Orders => Requests.Count(path => path == "new-order");
 
@@ -101,6 +104,7 @@ internal sealed class AcmeDirectory : IAsyncDisposable
                 {
                     urls[kind.Split('/')[0]] = $"{_server.Address}/{kind.Split('/')[1]}";
                 }
+                urls["newAccount"] = NewAccount ?? (string?)urls["newAccount"];
                 return urls.ToJsonString();
             case "new-account":
                 context.Response.Headers.Location = $"{_server.Address}/account/1";

@@ -216,8 +216,10 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
         parts.Note($"certificate of '{name}': none could be got: {reason}");
     }
 
+    // Of an authority that names something that is no address, the client says so by a FormatException or InvalidOperationException.
     private static bool IsFault(Exception e) =>
-        e is AcmeException or HttpRequestException or OperationCanceledException || AcmeStore.IsFault(e);
+        e is AcmeException or HttpRequestException or OperationCanceledException or FormatException or InvalidOperationException
+        || AcmeStore.IsFault(e);
 
     [LoggerMessage(220, LogLevel.Information,
         "certificate of '{Name}': {Directory} has issued one; valid until {NotAfter:yyyy-MM-dd HH:mm:ss}Z, to be renewed at "
