@@ -50,7 +50,8 @@ nginx -p "$work" -c "$work/nginx.conf" & pid[nginx]=$!
   --local-ttl=1 --listen-address=127.0.0.1 --bind-interfaces --port=9188 2> /dev/null & pid[dns]=$!
 sleep 1
 for name in listed found; do
-  dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/$name.json" > "$work/$name.log" 2>&1 < /dev/null & pid[$name]=$!
+  dotnet ../LoadBalancer/bin/Release/net10.0/LoadBalancer.dll --config "$work/$name.json" > "$work/$name.log" 2>&1 < /dev/null &
+  pid[$name]=$!
   until curl --silent --fail --output /dev/null "http://127.0.0.1:${port[$name]}/"; do kill -0 "${pid[$name]}"; sleep 0.1; done
   wrk -t1 -c64 -d5s "http://127.0.0.1:${port[$name]}/" > /dev/null # warm up: a connection to each backend
 done
@@ -68,5 +69,7 @@ echo "| 1,000 backends | requests/s | CPU µs/request |"
 echo "| --- | ---: | ---: |"
 for name in listed found; do
   grep "^$name " "$work/results" | awk -v hz="$(getconf CLK_TCK)" -v s="$seconds" '{ print $2 / s, $3 / hz * 1e6 / $2 }' | sort -n -k2 |
-    awk -v name="$name" '{ rate[NR] = $1; cpu[NR] = $2 } END { i = int((NR + 1) / 2); printf "| %s | %.0f | %.1f |\n", name, rate[i], cpu[i] }'
+    awk -v name="$name" '
+      { rate[NR] = $1; cpu[NR] = $2 }
+      END { i = int((NR + 1) / 2); printf "| %s | %.0f | %.1f |\n", name, rate[i], cpu[i] }'
 done

@@ -3,7 +3,7 @@ using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Discovery;
 
-/// <summary>Messages of whoever pretends to be a DNS server.</summary>
+/// <summary>Messages of a false DNS server.</summary>
 internal sealed class DnsMessageTests
 {
     private const int Cases = 20_000;

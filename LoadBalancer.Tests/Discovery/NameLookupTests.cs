@@ -188,6 +188,42 @@ internal sealed class NameLookupTests
         Addresses(await Lookup(server).FindServiceAsync("_http._tcp.web.test", last, default)).Should().Equal("127.0.0.1", "127.0.0.2");
     }
 
+    [TestCase("a\r\nX-Evil:1.test")]
+    [TestCase("a/b.test")]
+    [TestCase("a:1.test")]
+    public async Task FindService_TargetIsNoHostName_LeavesItOut(string target)
+    {
+        await using var server = new DnsStub(question => question.ReplyAsync(
+            question.AnswerWith([$"SRV 60 0 1 80 {target}", "SRV 60 0 1 80 a_b-1.test"],
+                [$"{target} A 60 127.0.0.1", "a_b-1.test A 60 127.0.0.2"])));
+
+        Addresses(await Lookup(server).FindServiceAsync("_http._tcp.web.test", null, default)).Should().Equal("127.0.0.2");
+    }
+
+    [Test]
+    public async Task FindService_PortIsZero_IsNoServer()
+    {
+        string[] records = ["SRV 60 0 1 0 a.test", "SRV 60 0 1 80 b.test"];
+        await using var server = new DnsStub(question => question.ReplyAsync(
+            question.AnswerWith(records, ["a.test A 60 127.0.0.1", "b.test A 60 127.0.0.2"])));
+
+        Addresses(await Lookup(server).FindServiceAsync("_http._tcp.web.test", null, default)).Should().Equal("127.0.0.2");
+
+        records = [records[0]];
+        await FailsAsync(Lookup(server).FindServiceAsync("_http._tcp.web.test", null, default), "Empty");
+    }
+
+    [Test]
+    public async Task FindService_OnlyTargetIsNoHostName_FailsWithoutNamingIt()
+    {
+        await using var server = DnsStub.Of(() => ["SRV 60 0 1 80 a\r\nfaked-line-of-the-log.test"]);
+
+        var lookup = () => Lookup(server).FindServiceAsync("_http._tcp.web.test", null, default);
+
+        (await lookup.Should().ThrowAsync<LookupException>()).WithMessage("the target of an SRV record is not the name of a host")
+            .Which.Result.Should().Be(LookupResult.Malformed);
+    }
+
     [Test]
     public async Task FindHost_SystemsResolver_KnowsLocalhost()
     {

@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
 using LoadBalancer.Tests.Support;
-using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LoadBalancer.Tests.EndToEnd;
@@ -168,7 +167,13 @@ internal sealed class DiscoveryTests
     {
         using var certificates = new TestCertificates();
         await using var backend = await KestrelBackend.StartAsync(
-            context => context.Response.WriteAsync($"host {context.Request.Host.Host}"), HttpProtocols.Http1,
+            context =>
+            {
+                // Only a probe that names the host by its name succeeds.
+                context.Response.StatusCode = context.Request.Path == "/probe" && context.Request.Host.Host != "web.test" ? 500 : 200;
+                return Task.CompletedTask;
+            },
+            HttpProtocols.Http1,
             certificates.Issue("web", "web.test"), _port, IPAddress.Parse("127.0.0.2"));
         await using var dns = DnsStub.Of(() => ["A 5 127.0.0.2"]);
 
@@ -275,6 +280,26 @@ internal sealed class DiscoveryTests
         await File.WriteAllTextAsync(file, answer.ToJsonString());
         node.Log.Lines.Clear();
         await WaitAsync(() => node.Log.Lines.Any(line => line.Contains("is used as it is now")), "an answer of the API is such a file");
+    }
+
+    [Test]
+    public async Task BackendsFile_TcpListener_RelaysToItsBackends()
+    {
+        await using var two = new RawServer((peer, _) => peer.SendAsync("2"), new IPEndPoint(IPAddress.Parse("127.0.0.2"), _port));
+        using var files = new TemporaryDirectory();
+        await File.WriteAllTextAsync(files.File("tcp.json"), $$"""[ { "name": "a", "address": "tcp://127.0.0.2:{{_port}}" } ]""");
+        await using var node = await ConfiguredNode.StartRawAsync(
+            $$"""
+            { "LoadBalancer": { "Listeners": { "tcp": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:0", "Pool": "web" } },
+                "Pools": { "web": { "BackendsFile": "{{files.File("tcp.json")}}", "HealthCheck": { "Type": "Tcp" } } } } }
+            """);
+
+        using var client = new TcpClient();
+        await client.ConnectAsync(IPAddress.Loopback, node.Port);
+        var answer = new byte[1];
+        await client.GetStream().ReadExactlyAsync(answer);
+
+        answer.Should().Equal((byte)'2');
     }
 
     private RawServer Server(int last) => RawServer.Answering(Response(last), new IPEndPoint(IPAddress.Parse($"127.0.0.{last}"), _port));

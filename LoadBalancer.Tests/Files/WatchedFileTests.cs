@@ -51,4 +51,31 @@ internal sealed class WatchedFileTests : IDisposable
         readings.Should().Be(2);
         file.Content.Should().Be("old");
     }
+
+    // As a volume of Kubernetes does it: file -> ..data/file, and ..data -> another directory.
+    [Test]
+    public void Content_LinkThatLeadsToAnotherFile_IsReadAgain()
+    {
+        var (path, data) = (_directory.File("file"), _directory.File("..data"));
+        foreach (var name in new[] { "old", "newer" })
+        {
+            Directory.CreateDirectory(_directory.File(name));
+            File.WriteAllText(Path.Combine(_directory.File(name), "file"), name);
+        }
+        Directory.CreateSymbolicLink(data, "old");
+        File.CreateSymbolicLink(path, Path.Combine("..data", "file"));
+        using var file = new WatchedFile<string>(path, System.Text.Encoding.UTF8.GetString, _clock, _log);
+
+        Directory.Delete(data);
+        Directory.CreateSymbolicLink(data, "newer");
+        _clock.Advance(TimeSpan.FromSeconds(2));
+
+        file.Content.Should().Be("newer");
+
+        Directory.Delete(data);
+        _clock.Advance(TimeSpan.FromSeconds(2));
+
+        file.Content.Should().Be("newer");
+        _log.Lines.Should().ContainSingle(line => line.Contains("cannot be used"));
+    }
 }

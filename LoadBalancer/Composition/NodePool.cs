@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using LoadBalancer.Balancing;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -8,11 +7,9 @@ using LoadBalancer.Health;
 using LoadBalancer.Health.Heartbeats;
 using LoadBalancer.Health.Probes;
 using LoadBalancer.Http.Forwarding;
-using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Upstream;
 using LoadBalancer.Net;
 using LoadBalancer.Pools;
-using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Tls;
 using LoadBalancer.Upgrade;
 
@@ -36,6 +33,7 @@ internal sealed partial class NodePool : IDisposable
     private readonly HashSet<Backend> _leaving = []; // draining; removed when idle
     private readonly HandedPool? _handed; // by the process that this one replaces; null after the start
     private readonly PoolSources _sources;
+    private readonly PoolMembers _backends;
     private PoolState _state;
     private PoolOptions _members; // the same options with the members that there are now; operators may have changed them
     private bool _isDisposed;
@@ -52,12 +50,13 @@ internal sealed partial class NodePool : IDisposable
         (_parts, _logger) = (parts, parts.Loggers.CreateLogger<NodePool>());
         _handed = parts.Handed(name);
         _sources = new PoolSources(name, parts, Refresh);
+        _backends = new PoolMembers(parts.Time, _sources);
         _sources.Begin(options.Dns, _handed?.Found);
         var list = _sources.Open(options, null);
         var isAwaited = _sources.Watch(options, list);
         _members = _sources.WithMembers(options, list);
         var backends = HandedPools.Begin(_handed, _members).Select(entry =>
-            NewBackend(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
+            _backends.New(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
         Pool.Change(() => Pool.AwaitsMembers = isAwaited);
         Pool.Statistics.Instruments = parts.Durations;
@@ -65,6 +64,7 @@ internal sealed partial class NodePool : IDisposable
         EjectionTimer.Watch(Pool, parts.Time, _logger);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
         _state = NewState(options, list, null);
+        _sources.Keep(options, list, Pool.Snapshot.Members); // The configuration may no longer have all names that were handed.
         _handed = null;
     }
 
@@ -124,7 +124,8 @@ internal sealed partial class NodePool : IDisposable
         _slowStart.Duration = options.SlowStart;
         Pool.Update(update =>
         {
-            Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
+            _backends.Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
+            update.Policy = options.Policy != before.Options.Policy ? Policy(options.Policy) : update.Policy;
             Pool.AwaitsMembers = isAwaited;
         });
         _sources.Keep(options, next.List, Pool.Snapshot.Members);
@@ -169,7 +170,7 @@ internal sealed partial class NodePool : IDisposable
             Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, state));
             return existing;
         }
-        var backend = NewJoining(name, new BackendOptions { Address = address, Weight = weight }, _state.Options);
+        var backend = _backends.NewJoining(name, new BackendOptions { Address = address, Weight = weight }, _state.Options);
         Pool.ChangeMembers(members =>
             existing is not null && members.Contains(existing) ? members.Replace(existing, backend) : members.Add(backend));
         return backend;
@@ -250,7 +251,7 @@ internal sealed partial class NodePool : IDisposable
             Pool.Update(update =>
             {
                 Pool.AwaitsMembers = isAwaited;
-                update.Members = Joined(update.Members, before, now, change);
+                update.Members = _backends.Refresh(update.Members, before, now, change);
             });
             _sources.Keep(_state.Options, _state.List, Pool.Snapshot.Members);
             if (!change.IsNone)
@@ -260,25 +261,6 @@ internal sealed partial class NodePool : IDisposable
             return true;
         }
     }
-
-    private ImmutableArray<Backend> Joined(ImmutableArray<Backend> members, PoolOptions before, PoolOptions now, MemberChange change)
-    {
-        bool IsAs(Backend member, PoolOptions options) => options.Backends.TryGetValue(member.Name, out var wanted) && Is(member, wanted);
-        List<Backend> next = [.. members.Where(member => !IsAs(member, before) || IsAs(member, now))];
-        var byName = next.DistinctBy(member => member.Name).ToDictionary(member => member.Name);
-        // Where there is one of that name nevertheless, an operator has put it there.
-        next.AddRange(change.Joined.Where(name => !byName.ContainsKey(name)).Select(name => NewJoining(name, now.Backends[name], now)));
-        foreach (var name in change.Changed.Where(name => byName.ContainsKey(name) && IsAs(byName[name], now)))
-        {
-            Change(byName[name], before.Backends[name], now.Backends[name], now.HealthCheck?.Type == ProbeType.Agent);
-        }
-        var order = now.Backends.Keys.Index().ToDictionary(entry => entry.Item, entry => entry.Index);
-        next = [.. next.OrderBy(member => order.GetValueOrDefault(member.Name, int.MaxValue))];
-        return next.SequenceEqual(members) ? members : [.. next];
-    }
-
-    private static bool Is(Backend member, BackendOptions wanted) =>
-        member.Address == wanted.Address && member.HostName == (wanted.HostName ?? wanted.Address.Host);
 
     private async Task DeleteAsync(Backend backend)
     {
@@ -312,71 +294,6 @@ internal sealed partial class NodePool : IDisposable
     }
 
     private long Requests() => Pool.Snapshot.Members.Sum(member => member.Requests);
-
-    private void Update(PoolUpdate update, PoolOptions before, PoolOptions options, HashSet<Backend> stay, bool isJoined)
-    {
-        var byName = update.Members.ToLookup(member => member.Name);
-        var members = new List<Backend>(options.Backends.Count);
-        foreach (var (name, wanted) in options.Backends)
-        {
-            var member = byName[name].FirstOrDefault(member => Is(member, wanted));
-            members.Add(member ?? NewJoining(name, wanted, options));
-            if (member is not null)
-            {
-                var was = before.Backends.GetValueOrDefault(name);
-                var rules = Rules(options, wanted);
-                if (was is null || rules != Rules(before, was))
-                {
-                    update.SetRules(member, rules);
-                }
-                Change(member, stay.Contains(member) ? null : was, wanted, options.HealthCheck?.Type == ProbeType.Agent);
-            }
-        }
-        if (options.Policy != before.Policy)
-        {
-            update.Policy = Policy(options.Policy);
-        }
-        if (!isJoined && !members.SequenceEqual(update.Members))
-        {
-            update.Members = [.. members];
-        }
-    }
-
-    private static void Change(Backend backend, BackendOptions? was, BackendOptions now, bool hasAgent)
-    {
-        backend.Weight = was?.Weight == now.Weight ? backend.Weight : now.Weight;
-        backend.AdminState = was?.AdminState == now.AdminState ? backend.AdminState : now.AdminState;
-        backend.MaxInFlight = now.MaxInFlight;
-        backend.Tier = TierOf(now);
-        backend.Agent = hasAgent ? backend.Agent : AgentReport.None;
-    }
-
-    private Backend NewBackend(
-        string name, BackendOptions options, PoolOptions pool, BackendHealth? known, KnownHealth? handed = null)
-    {
-        var health = new BackendHealth(Rules(pool, options), _parts.Time, known);
-        if (handed is not null)
-        {
-            health.Restore(handed);
-        }
-        return new(name, options.Address, health, options.Weight, options.MaxInFlight)
-        {
-            AdminState = options.AdminState,
-            Tier = TierOf(options),
-            HostName = options.HostName!,
-            Hosts = _sources.HostsOf(options),
-        };
-    }
-
-    private static int TierOf(BackendOptions options) => options.Tier + (options.Backup ? Backend.BackupTier : 0);
-
-    // A backend that joins a working pool starts slowly, if that is configured.
-    private Backend NewJoining(string name, BackendOptions options, PoolOptions pool)
-    {
-        var backend = NewBackend(name, options, pool, null);
-        backend.Ramp = pool.SlowStart > TimeSpan.Zero ? SlowStart.FirstRamp : 1;
-        return backend;
-    }
 
     // Connections are kept across a change of options, unless the options of connections change.
     private PoolState NewState(
@@ -427,19 +344,6 @@ internal sealed partial class NodePool : IDisposable
     private static bool IsSame(HealthCheckOptions? here, HealthCheckOptions? there) =>
         here is null || there is null ? here == there : ListenerOptions.HaveSameSettings(here, there);
 
-    private static HealthRules Rules(PoolOptions options, BackendOptions backend) => new()
-    {
-        Probed = options.HealthCheck is not null,
-        Heartbeats = options.Heartbeat is not null && backend.HeartbeatAddress is not null,
-        Rise = options.HealthCheck?.Rise ?? 1,
-        Fall = options.HealthCheck?.Fall ?? 1,
-        Failures = options.PassiveHealth.Failures,
-        FailureShare = options.PassiveHealth.FailureShare,
-        Window = options.PassiveHealth.Window,
-        Ejection = options.PassiveHealth.Ejection,
-        LongestEjection = options.PassiveHealth.LongestEjection,
-    };
-
     /// <summary>The policy with this name, without backends.</summary>
     internal static IBalancingPolicy Policy(PolicyName name) => name switch
     {
@@ -458,23 +362,4 @@ internal sealed partial class NodePool : IDisposable
     [LoggerMessage(195, LogLevel.Warning,
         "pool '{Pool}': the members stay as they are ({Change}): {Reason}, those included that left in the last minute")]
     private partial void LogTooMany(string pool, string change, string reason);
-}
-
-/// <summary>What the pools of a node have in common.</summary>
-/// <param name="Time">The clock.</param>
-/// <param name="HealthLog">Logs each change of health.</param>
-/// <param name="Errors">Records each error that a client sees.</param>
-/// <param name="Durations">Record the durations of requests and tasks for readers that need each single one.</param>
-/// <param name="Tracing">Has the traces of requests.</param>
-/// <param name="Loggers">Make loggers.</param>
-/// <param name="Stopping">Cancelled when the node stops.</param>
-internal sealed record NodePoolParts(
-    TimeProvider Time, HealthLog HealthLog, ErrorStatistics Errors, DurationInstruments Durations,
-    NodeTracing Tracing, ILoggerFactory Loggers, CancellationToken Stopping)
-{
-    /// <summary>Held while the members of any pool change: by a new configuration, or by an operator.</summary>
-    public Lock Gate { get; } = new();
-
-    /// <summary>What the process that this one replaces knew of a pool, by its name; null, as most often, where there was none.</summary>
-    public Func<string, HandedPool?> Handed { get; set; } = _ => null;
 }

@@ -39,9 +39,10 @@ public static class ConfigurationLoader
         var chatRoom = ChatRoomFile.TryRead(fromFile);
         var settings = chatRoom?.Settings ?? fromFile;
         var binder = new OptionsBinder(errors, settings.Keys, Path.GetDirectoryName(path)!);
-        binder.RefuseUnknownKeys(new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetChildren(), RootKeys);
+        var source = new FileSettings(settings);
+        binder.RefuseUnknownKeys(new ConfigurationBuilder().Add(source).Build().GetChildren(), RootKeys);
         var configuration = new ConfigurationBuilder()
-            .AddInMemoryCollection(settings)
+            .Add(source)
             .AddEnvironmentVariables()
             .AddCommandLine(overrides)
             .Build();

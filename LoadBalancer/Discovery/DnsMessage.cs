@@ -36,6 +36,12 @@ internal static class DnsMessage
             ? name : throw new FormatException($"'{host}' is not a name");
     }
 
+    /// <summary>
+    /// Whether it is only letters, digits, hyphens, underscores and dots, so that it can be written into a field of a request. Labels of
+    /// DNS names may have any byte (RFC 2181 section 11), also the end of a line.
+    /// </summary>
+    public static bool IsHostName(string name) => name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.');
+
     /// <summary>Writes a question.</summary>
     /// <param name="id">What the answer has to repeat.</param>
     /// <param name="name">See <see cref="NameOf"/>.</param>

@@ -66,15 +66,20 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
         var servers = _servers.Count > 0 ? _servers : SystemServers();
         var response = await AskAsync(servers, name, DnsRecordType.Srv, cancellationToken);
         var records = Chain(response.Answers, name, DnsRecordType.Srv, out var chain);
+        records.RemoveAll(record => record is { Port: 0, Target.Length: > 0 }); // Nobody can be there.
         if (records.Count == 0)
         {
-            throw new LookupException(LookupResult.Empty, "the name has no SRV record");
+            throw new LookupException(LookupResult.Empty, "the name has no SRV record with a port");
         }
         var targets = records.Where(record => record.Target.Length > 0).Select(record => record.Target)
             .Distinct(StringComparer.OrdinalIgnoreCase).ToList();
         using var gate = new SemaphoreSlim(TargetsAtOnce);
         async Task<(string Target, LookupAnswer? Answer, LookupException? Error)> FindAsync(string target)
         {
+            if (!DnsMessage.IsHostName(target))
+            {
+                return (target, null, new LookupException(LookupResult.Malformed, "the target of an SRV record is not the name of a host"));
+            }
             var given = response.Additional.Where(record => record.Address is not null
                 && record.Owner.Equals(target, StringComparison.OrdinalIgnoreCase)).ToList();
             if (given.Count > 0)
@@ -101,8 +106,9 @@ internal sealed class NameLookup(DnsOptions options, TimeProvider time)
         var found = await Task.WhenAll(targets.Select(FindAsync));
         if (targets.Count > 0 && found.All(target => target.Answer is null))
         {
-            var error = found[0].Error!;
-            throw new LookupException(error.Result, $"the server '{found[0].Target}' has no address: {error.Message}");
+            var (target, _, error) = found[0];
+            throw new LookupException(error!.Result, DnsMessage.IsHostName(target)
+                ? $"the server '{target}' has no address: {error.Message}" : error.Message);
         }
         var byTarget = found.Where(target => target.Answer is not null)
             .ToDictionary(target => target.Target, target => target.Answer!, StringComparer.OrdinalIgnoreCase);

@@ -35,10 +35,10 @@ internal sealed class PoolNames(string pool, Func<bool> changed, TimeProvider ti
         }
     }
 
-    /// <summary>The names with answers whose servers are members.</summary>
+    /// <summary>The names with answers.</summary>
     public IEnumerable<(NameKey Key, LookupAnswer Answer)> Answers =>
         from entry in _names
-        where entry.Key.IsOfMembers && entry.Value.Answer is not null
+        where entry.Value.Answer is not null
         select (entry.Key, entry.Value.Answer);
 
     /// <summary>Begins to look up the names.</summary>
@@ -56,7 +56,12 @@ internal sealed class PoolNames(string pool, Func<bool> changed, TimeProvider ti
     {
         if (!_names.TryGetValue(key, out var name))
         {
-            name = _names[key] = Started(new WatchedName(pool, key, _options, Counts, changed, time, logger));
+            name = new WatchedName(pool, key, _options, Counts, changed, time, logger);
+            if (AnswerOfSameName(key) is { } answer)
+            {
+                name.Begin(answer);
+            }
+            _names[key] = Started(name);
         }
         return name;
     }
@@ -76,6 +81,14 @@ internal sealed class PoolNames(string pool, Func<bool> changed, TimeProvider ti
 
     /// <inheritdoc/>
     public void Dispose() => Keep(new HashSet<NameKey>());
+
+    // Where Resolve has changed the addresses are the same.
+    private LookupAnswer? AnswerOfSameName(NameKey key) => key.Kind switch
+    {
+        NameKind.First => Find(key with { Kind = NameKind.All }),
+        NameKind.All => Find(key with { Kind = NameKind.First }),
+        NameKind.Service => null,
+    };
 
     private WatchedName Started(WatchedName name)
     {

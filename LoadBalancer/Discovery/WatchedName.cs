@@ -67,7 +67,7 @@ internal sealed partial class WatchedName : IDisposable
     public bool IsKnown => _isKnown;
 
     /// <summary>Sets what was known before; only before the start.</summary>
-    public void Begin(LookupAnswer answer) => (_answer, _isKnown) = (answer, true);
+    public void Begin(LookupAnswer answer) => Take(answer);
 
     /// <summary>Begins to look it up, the first time at once.</summary>
     public void Start()
@@ -116,17 +116,22 @@ internal sealed partial class WatchedName : IDisposable
     private TimeSpan Succeed(LookupAnswer answer)
     {
         _counts.Add(LookupResult.Success);
-        (_answer, _isKnown) = (answer, true);
-        if (answer.Servers.Count > 0)
-        {
-            Hosts.Set(answer.Servers.Select(server => server.Address));
-        }
+        Take(answer);
         if (_failures > 0)
         {
             _failures = 0;
             LogResolved(_pool, _key.Host, (long)_time.GetElapsedTime(_failedAt).TotalSeconds);
         }
         return Clamp(answer.Ttl ?? _options.MinInterval * SystemFactor);
+    }
+
+    private void Take(LookupAnswer answer)
+    {
+        (_answer, _isKnown) = (answer, true);
+        if (answer.Servers.Count > 0)
+        {
+            Hosts.Set(answer.Servers.Select(server => server.Address));
+        }
     }
 
     private TimeSpan Fail(LookupException failure)

@@ -88,6 +88,8 @@ internal sealed partial class WatchedFile<T> : IDisposable
     private (DateTime WrittenAt, long Length) Stamp()
     {
         var file = new FileInfo(_path);
+        // Of a link, the file where it leads: a volume of Kubernetes replaces that, and never the link.
+        file = file.LinkTarget is null ? file : (FileInfo)file.ResolveLinkTarget(returnFinalTarget: true)!;
         return (file.LastWriteTimeUtc, file.Exists ? file.Length : -1);
     }
 

@@ -82,11 +82,13 @@ public sealed partial class EventHub : BackgroundService
         }
     }
 
-    /// <summary>The changes of the last time, as they are sent.</summary>
+    /// <summary>The changes of the last time, as they are sent; the one just before this call too.</summary>
     public JsonArray Log()
     {
         lock (_gate)
         {
+            AddChangesNeedsLock(_pools());
+            SendUnsentNeedsLock();
             return [.. _log.Select(change => change.DeepClone())];
         }
     }

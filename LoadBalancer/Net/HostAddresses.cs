@@ -5,7 +5,7 @@ namespace LoadBalancer.Net;
 
 /// <summary>
 /// The addresses of a name, as they were set last. It looks up nothing itself, so any number of connections that are opened at once cause
-/// no lookup: whoever looks the name up calls <see cref="Set"/> or <see cref="Fail"/> after each lookup. Any thread may call anything.
+/// no lookup: the code that looks up the name calls <see cref="Set"/> or <see cref="Fail"/> after each lookup. It is safe for all threads.
 /// </summary>
 /// <param name="host">The name.</param>
 internal sealed class HostAddresses(string host)

@@ -59,8 +59,8 @@ public sealed class Backend
     internal EndpointAddress NamedAddress => HostName == Address.Host ? Address : Address with { Host = HostName };
 
     /// <summary>
-    /// The addresses of the name in <see cref="Address"/>, kept up to date by whoever sets this, before it joins its pool. Null where it is
-    /// no name, and for a name that is looked up for each connection.
+    /// The addresses of the name in <see cref="Address"/>, kept up to date by the code that sets this, before it joins its pool. Null where
+    /// it is no name, and for a name that is looked up for each connection.
     /// </summary>
     internal HostAddresses? Hosts { get; set; }
 

@@ -34,7 +34,7 @@ internal sealed class HandedPool
     /// <summary>What the configuration said about its backends.</summary>
     public List<HandedBackend>? Configured { get; set; }
 
-    /// <summary>What its names led to last; null where no members were found by name.</summary>
+    /// <summary>What its names led to last; null where nothing is known of any.</summary>
     public List<HandedAnswer>? Found { get; set; }
 
     /// <summary>Its backends as they are: operators may have changed, added and removed some.</summary>

@@ -54,6 +54,14 @@ internal sealed class BackendListTests
     public void Read_NoSuchList_SaysWhatIsWrongAndWhere(string json, string error) =>
         FluentActions.Invoking(() => Read(json)).Should().Throw<FormatException>().WithMessage(error);
 
+    [TestCase("[\n{ \"name\": \"caf\u00e9\", \"address\": \"http://127.0.0.1:1\" } ]")]
+    [TestCase("[\n{ \"caf\u00e9\": 1 } ]")]
+    [TestCase("[\n{ \"name\": \"\\ud800\" } ]")]
+    [TestCase("[\n{ \"name\": \"a\", \"address\": \"\\udc00\" } ]")]
+    public void Read_TextThatIsNotUnicode_SaysWhere(string json) =>
+        FluentActions.Invoking(() => BackendList.ReaderFor(Pool)(Encoding.Latin1.GetBytes(json)))
+            .Should().Throw<FormatException>().WithMessage("line 2: a text is not valid UTF-8, or has half a surrogate pair");
+
     private static IReadOnlyDictionary<string, BackendOptions> Read(string json) =>
         BackendList.ReaderFor(Pool)(Encoding.UTF8.GetBytes(json));
 }

@@ -90,6 +90,14 @@ internal sealed class UnixAddressTests
             """).Should().Equal("LoadBalancer:Pools:raw:HealthCheck:Type: is missing; expected Tcp, because the addresses of the backends, "
                 + "which are Unix sockets, do not say what they speak");
 
+    [TestCase("", "\"Resolve\": \"All\", ", "Backends:b:Resolve: is of no use for 'unix:/run/app.sock', which is no name")]
+    [TestCase("\"Port\": 8080", "", "HealthCheck:Port: is for backends that have a port; 'b' is at a Unix socket")]
+    public void Load_BackendWithWhatAHostHas_IsAnError(string check, string setting, string error) =>
+        Errors($$"""
+            "Listeners": { "web": { "Address": "http://127.0.0.1:1", "Pool": "web" } },
+            "Pools": { "web": { "HealthCheck": { {{check}} }, "Backends": { "b": { {{setting}} "Address": "unix:/run/app.sock" } } } }
+            """).Should().Equal("LoadBalancer:Pools:web:" + error);
+
     private List<string> Errors(string text) => [.. Load(text).Errors.Select(error => $"{error with { Line = null }}")];
 
     private LoadedConfiguration Load(string text)

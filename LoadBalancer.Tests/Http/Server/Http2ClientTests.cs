@@ -244,6 +244,47 @@ internal sealed class Http2ClientTests
         backend.Accepted.Should().Be(0);
     }
 
+    [TestCase(5, 6, 1)]
+    [TestCase(5, 3, 2)]
+    [TestCase(5, 1, 6)]
+    [TestCase(100_000, 16_000, 7)]
+    public async Task MaxRequestBodySize_ExceededWithoutAnAnnouncedLength_Is413(int limit, int size, int pieces)
+    {
+        await using var backend = new RawServer(async (peer, _) => await peer.ReadToEndAsync());
+        await using var node = await StartAsync(backend, limit);
+        using var client = await Http2Peer.ConnectAsync(node.Port);
+
+        await client.SendHeadAsync(0, 1, [(":method", "POST"), .. Get[1..]]);
+        for (var i = 0; i < pieces; i++)
+        {
+            await client.SendFrameAsync(Http2Wire.Data, 0, 1, new string('x', size));
+        }
+
+        (await client.ReadFateAsync(1)).Should().Be("413");
+        node.Pool.Snapshot.Members[0].Failures.Should().Be(0, "a client's fault never counts against a backend");
+        await client.SendRequestAsync(3, Get);
+        await Eventually.BeTrueAsync(() => backend.Accepted == 2, "other streams go on");
+    }
+
+    [Test]
+    public async Task MaxRequestBodySize_Reached_Passes()
+    {
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await peer.ReadUntilAsync("0\r\n\r\n");
+            await peer.SendAsync(Ok);
+        });
+        await using var node = await StartAsync(backend, limit: 6);
+        using var client = await Http2Peer.ConnectAsync(node.Port);
+
+        await client.SendHeadAsync(0, 1, [(":method", "POST"), .. Get[1..]]);
+        await client.SendFrameAsync(Http2Wire.Data, 0, 1, "abc");
+        await client.SendFrameAsync(Http2Wire.Data, Http2Wire.EndStream, 1, "def");
+
+        (await client.ReadFateAsync(1)).Should().Be("200");
+    }
+
     [Test]
     public async Task Stop_RequestInFlight_SendsGoAwayAndFinishesIt()
     {
@@ -314,8 +355,13 @@ internal sealed class Http2ClientTests
         (await client.ReadFrameAsync(Http2Wire.Data))!.Value.Payload.Should().Be("The backend does not accept this WebSocket\n");
     }
 
-    private static Task<TestNode> StartAsync(RawServer backend) =>
-        TestNode.StartAsync([backend.Address], listener: listener => listener with { HttpVersion = HttpVersion.Version20 });
+    private static Task<TestNode> StartAsync(RawServer backend, long? limit = null) => TestNode.StartAsync(
+        [backend.Address],
+        listener: listener => listener with
+        {
+            HttpVersion = HttpVersion.Version20,
+            MaxRequestBodySize = limit ?? listener.MaxRequestBodySize,
+        });
 
     private static HttpClient Client(TestNode node) =>
         new(TestNode.NewHandler())

@@ -89,6 +89,10 @@ internal static class BackendList
         {
             throw new FormatException($"line {e.LineNumber + 1}: it is not valid JSON");
         }
+        catch (InvalidOperationException) // The reader finds that out where a text is taken.
+        {
+            throw Error(json, reader, "a text is not valid UTF-8, or has half a surrogate pair");
+        }
     }
 
     private static (string Name, BackendOptions Backend) ReadBackend(ReadOnlySpan<byte> json, ref Utf8JsonReader reader)

@@ -16,6 +16,10 @@ internal static class BackendValidator
     public static void Check(BackendOptions backend, PoolOptions pool, ListenerProtocol protocol, SectionValidator section)
     {
         CheckAddress(backend.Address, protocol, section);
+        if (backend.Address is { IsUnix: true } unix)
+        {
+            section.Require(backend.Resolve == ResolveMode.First, "Resolve", $"is of no use for '{unix}', which is no name");
+        }
         var isFound = backend.Resolve == ResolveMode.All || backend.Address is { IsService: true };
         section.Require(!isFound || pool.Heartbeat is null, backend.Resolve == ResolveMode.All ? "Resolve" : "Address",
             "leads to any number of backends, in a pool whose backends send heartbeats from an address of their own each; "

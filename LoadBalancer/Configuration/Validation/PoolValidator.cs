@@ -110,7 +110,8 @@ internal static class PoolValidator
         Only(isHttp, "HealthCheck:Type", "Http", pool.HealthCheck?.Type is ProbeType.Http or ProbeType.Grpc);
         var isUnix = protocol == ListenerProtocol.Tcp && pool.Backends.Values.All(backend => backend.Address?.IsUnix == true);
         section.Require(!isUnix || pool.HealthCheck is not { Type: null }, "HealthCheck:Type",
-            "is missing; expected Tcp, because the addresses of the backends, which are Unix sockets, do not say what they speak");
+            pool.Backends.Count == 0 ? "is missing; expected Tcp, because the configuration has no backend that says what is spoken"
+                : "is missing; expected Tcp, because the addresses of the backends, which are Unix sockets, do not say what they speak");
         Only(protocol == ListenerProtocol.Tcp, "SendProxyProtocol", "Tcp", pool.SendProxyProtocol);
         Only(!IsJoined(protocol), "HealthCheck", "Http and Tcp", pool.HealthCheck is not null);
         Only(!IsJoined(protocol), "Heartbeat", "Http and Tcp", pool.Heartbeat is not null);

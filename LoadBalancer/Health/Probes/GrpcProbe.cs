@@ -35,17 +35,16 @@ internal sealed class GrpcProbe(
 
     private async Task<ProbeResult> AskAsync(Backend backend, CancellationToken cancellationToken)
     {
-        var address = IProbe.AddressOf(backend, options);
         var request = new ProbeRequest
         {
             Backend = backend,
-            Address = address,
+            Address = IProbe.AddressOf(backend, options),
             Trust = trust,
             IsHttp2 = true,
             IsHttp2Only = true,
             Method = "POST",
             Target = "/grpc.health.v1.Health/Check",
-            Host = options.Host ?? ProbeRequest.HostOf(backend.NamedAddress with { Port = address.Port }),
+            Host = IProbe.HostOf(backend, options),
             Fields = _fields,
             Body = _question,
             BodyLimit = HealthCheckOptions.MaxBody,

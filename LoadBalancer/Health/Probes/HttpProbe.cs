@@ -57,16 +57,15 @@ internal sealed class HttpProbe : IProbe
 
     private async Task<ProbeResult> AskAsync(Backend backend, CancellationToken cancellationToken)
     {
-        var address = IProbe.AddressOf(backend, _options);
         var request = new ProbeRequest
         {
             Backend = backend,
-            Address = address,
+            Address = IProbe.AddressOf(backend, _options),
             Trust = _trust,
             IsHttp2 = _isHttp2,
             Method = _options.Method,
             Target = _options.Path,
-            Host = _options.Host ?? ProbeRequest.HostOf(backend.NamedAddress with { Port = address.Port }),
+            Host = IProbe.HostOf(backend, _options),
             Fields = _fields,
             BodyLimit = _body.Length > 0 ? HealthCheckOptions.MaxBody : 0,
             Awaited = _body,

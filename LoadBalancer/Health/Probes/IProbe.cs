@@ -18,6 +18,10 @@ public interface IProbe
     protected static EndpointAddress AddressOf(Backend backend, HealthCheckOptions options) =>
         options.Port is { } port ? backend.Address with { Port = port } : backend.Address;
 
+    /// <summary>The host that a probe over HTTP names: the one that is set, else the backend's name, with the port of the probe.</summary>
+    protected static string HostOf(Backend backend, HealthCheckOptions options) =>
+        options.Host ?? ProbeRequest.HostOf(backend.NamedAddress with { Port = AddressOf(backend, options).Port });
+
     /// <summary>Runs a probe with a time-out, and turns what it throws into a result.</summary>
     /// <param name="probe">The probe; its token is cancelled after <paramref name="timeout"/>.</param>
     /// <param name="timeout">How long it may take.</param>

@@ -24,6 +24,7 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
     private List<(string Name, string Value)> _trailers = [];
     private bool _hasBegun;
     private bool _hasEnded;
+    private long _taken; // bytes that were read and sent
     private long _waitingSince;
 
     /// <summary>Whether something was read from the client that is not kept; then the body cannot be sent to another backend.</summary>
@@ -61,12 +62,15 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
             _kept = Length is { } length ? new ArrayBufferWriter<byte>((int)Math.Clamp(length, 1, MaxKept)) : new ArrayBufferWriter<byte>();
         }
         _hasBegun = true;
+        // Over HTTP/2 Kestrel checks the limit only when the bytes were used, and an announced length before that.
+        var limit = Length is null ? request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize : null;
         while (!_hasEnded)
         {
             var read = await ReadAsync(target, reader, idle);
             var rest = read.Buffer;
             try
             {
+                RequireSize(rest.Length, limit, target);
                 var trailers = read.IsCompleted ? Trailers(target) : [];
                 while (!rest.IsEmpty)
                 {
@@ -80,6 +84,7 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
                         routed?.KeptBody?.Add(piece.Span);
                     }
                     rest = rest.Slice(piece.Length);
+                    _taken += piece.Length;
                 }
                 (_hasEnded, _trailers) = (read.IsCompleted, trailers);
             }
@@ -92,6 +97,16 @@ internal sealed class RequestBody(HttpRequest request, TimeProvider time, Routed
         if (!isEndSent)
         {
             await EndAsync(target);
+        }
+    }
+
+    private void RequireSize(long received, long? limit, IUploadTarget target)
+    {
+        if (received > 0 && _taken + received > limit)
+        {
+            ClientError = ForwardError.RequestTooLarge;
+            target.Abort(AbortCause.Client);
+            throw new IOException("the body is too large");
         }
     }
 
