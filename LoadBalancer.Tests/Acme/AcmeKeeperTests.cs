@@ -8,43 +8,8 @@ namespace LoadBalancer.Tests.Acme;
 
 /// <summary>What becomes of a name whose certificate is got, whatever the authority, the store and the clock do.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class AcmeKeeperTests : IDisposable
+internal sealed class AcmeKeeperTests : AcmeKeeperFixture
 {
-    private const string Name = "shop.test";
-
-    private readonly FakeClock _clock = new();
-    private readonly LogRecorder _log = new();
-    private readonly List<string> _notes = [];
-    private readonly TemporaryDirectory _files = new();
-    private AcmeDirectory _directory = null!;
-    private AcmeKeeper? _keeper;
-
-    private AcmeOptions Options => new()
-    {
-        Directory = _directory.Address,
-        Names = [Name],
-        AcceptTerms = true,
-        Store = _files.File("acme"),
-    };
-
-    private string Certificate => Options.FileOf(Name);
-
-    [SetUp]
-    public async Task StartAsync()
-    {
-        _directory = await AcmeDirectory.StartAsync();
-        _directory.NotBefore = _clock.GetUtcNow;
-    }
-
-    [TearDown]
-    public async Task StopAsync()
-    {
-        await Stop();
-        await _directory.DisposeAsync();
-    }
-
-    public void Dispose() => _files.Dispose();
-
     [Test]
     public async Task Order_NameWithoutCertificate_IsKeptForItsOwnerOnly()
     {
@@ -52,7 +17,7 @@ internal sealed class AcmeKeeperTests : IDisposable
 
         using var certificate = X509Certificate2.CreateFromPemFile(Certificate);
         certificate.MatchesHostname(Name).Should().BeTrue();
-        _notes.Should().ContainSingle().Which.Should().StartWith($"certificate of '{Name}': a new one is there");
+        Notes.Should().ContainSingle().Which.Should().StartWith($"certificate of '{Name}': a new one is there");
         var files = Directory.GetFiles(Options.Folder);
         files.Should().HaveCount(3);
         foreach (var file in files)
@@ -68,12 +33,12 @@ internal sealed class AcmeKeeperTests : IDisposable
     public async Task Order_NonceIsRefused_IsRepeatedWithTheNextOne()
     {
         var left = 5;
-        _directory.Refuse = path => path == "new-order" && left-- > 0 ? new("badNonce") : null;
+        Authority.Refuse = path => path == "new-order" && left-- > 0 ? new("badNonce") : null;
 
         await KeepUntilAsync(() => IsLogged("has issued one"));
 
         Warnings.Should().BeEmpty();
-        _directory.Orders.Should().Be(6);
+        Authority.Orders.Should().Be(6);
     }
 
     [TestCase("120", 120)]
@@ -81,30 +46,30 @@ internal sealed class AcmeKeeperTests : IDisposable
     [TestCase("Mon, 01 Jan 2125 00:00:00 GMT", 30 * 86400)] // No wish holds for longer than 30 days.
     public async Task Order_TooManyRequests_WaitsAsLongAsTheAuthorityWishesAlsoAfterARestart(string retryAfter, int seconds)
     {
-        _directory.Refuse = path => path == "new-order" ? new("rateLimited", 429, retryAfter, "too many certificates") : null;
+        Authority.Refuse = path => path == "new-order" ? new("rateLimited", 429, retryAfter, "too many certificates") : null;
         await KeepUntilAsync(() => IsLogged("none could be got"));
         Warnings.Should().ContainSingle().Which.Should().Contain("the authority says rateLimited: too many certificates");
-        var until = _clock.GetUtcNow() + TimeSpan.FromSeconds(seconds);
+        var until = Clock.GetUtcNow() + TimeSpan.FromSeconds(seconds);
 
         await Stop();
-        _directory.Refuse = _ => null;
+        Authority.Refuse = _ => null;
         Start();
-        while (_clock.GetUtcNow() < until - TimeSpan.FromHours(2))
+        while (Clock.GetUtcNow() < until - TimeSpan.FromHours(2))
         {
             await SleepsAsync();
-            _clock.Advance(TimeSpan.FromHours(1));
+            Clock.Advance(TimeSpan.FromHours(1));
         }
         await SleepsAsync();
-        _directory.Orders.Should().Be(1);
+        Authority.Orders.Should().Be(1);
 
         await UntilAsync(() => File.Exists(Certificate), TimeSpan.FromMinutes(1));
-        _clock.GetUtcNow().Should().BeOnOrAfter(until - TimeSpan.FromMinutes(1));
+        Clock.GetUtcNow().Should().BeOnOrAfter(until - TimeSpan.FromMinutes(1));
     }
 
     [Test]
     public async Task Order_FailsAgainAndAgain_IsRepeatedLessAndLessOftenAndLoggedOnce()
     {
-        _directory.Authorization = () => "invalid";
+        Authority.Authorization = () => "invalid";
         var times = new List<DateTimeOffset>();
         Start();
 
@@ -115,22 +80,25 @@ internal sealed class AcmeKeeperTests : IDisposable
             times.Add(Last.At);
         }
 
-        var waits = times.Zip(times.Skip(1), (one, next) => Math.Round((next - one).TotalMinutes)).ToList();
-        waits.Take(4).Should().Equal(1, 2, 4, 8);
-        waits[^1].Should().BeInRange(1440, 1442, "a day is the longest");
+        var waits = times.Zip(times.Skip(1), (one, next) => (next - one).TotalMinutes).ToList();
+        foreach (var (i, wait) in waits.Take(4).Index())
+        {
+            wait.Should().BeInRange(1 << i, 1.1 * (1 << i) + 0.1);
+        }
+        waits[^1].Should().BeInRange(1440 / 1.1, 1441, "a day is the longest");
         Warnings.Should().ContainSingle().Which.Should().Contain("connection: Connection refused", "it is the same reason each time");
-        _notes.Should().ContainSingle();
+        Notes.Should().ContainSingle();
     }
 
     [Test]
     public async Task Order_ReasonChanges_IsLoggedAgain()
     {
-        _directory.Authorization = () => "invalid";
+        Authority.Authorization = () => "invalid";
         await KeepUntilAsync(() => IsLogged("Connection refused"));
 
-        _directory.Refuse = path => path == "new-order" ? new("rejectedIdentifier", 403, null, "not this name") : null;
+        Authority.Refuse = path => path == "new-order" ? new("rejectedIdentifier", 403, null, "not this name") : null;
         await UntilAsync(() => IsLogged("not this name"), TimeSpan.FromMinutes(1));
-        _directory.Refuse = path => path == "new-account" ? new("userActionRequired", 403, null, "new terms") : null;
+        Authority.Refuse = path => path == "new-account" ? new("userActionRequired", 403, null, "new terms") : null;
         await UntilAsync(() => IsLogged("somebody must agree to the terms of service at https://ca.test/terms"), TimeSpan.FromMinutes(1));
 
         Warnings.Should().HaveCount(3);
@@ -139,19 +107,19 @@ internal sealed class AcmeKeeperTests : IDisposable
     [Test]
     public async Task Order_AuthorizationIsPendingForMinutes_IsWaitedFor()
     {
-        var since = _clock.GetUtcNow();
-        _directory.Authorization = () => _clock.GetUtcNow() - since > TimeSpan.FromMinutes(7) ? "valid" : "pending";
+        var since = Clock.GetUtcNow();
+        Authority.Authorization = () => Clock.GetUtcNow() - since > TimeSpan.FromMinutes(7) ? "valid" : "pending";
 
         await KeepUntilAsync(() => IsLogged("has issued one"), TimeSpan.FromSeconds(5));
 
         Warnings.Should().BeEmpty();
-        _directory.Orders.Should().Be(1);
+        Authority.Orders.Should().Be(1);
     }
 
     [Test]
     public async Task Order_AuthorizationIsPendingForEver_Fails()
     {
-        _directory.Authorization = () => "pending";
+        Authority.Authorization = () => "pending";
 
         await KeepUntilAsync(() => IsLogged("still pending after 10 minutes"), TimeSpan.FromSeconds(5));
     }
@@ -160,11 +128,11 @@ internal sealed class AcmeKeeperTests : IDisposable
     public async Task Order_HasExpiredMeanwhile_IsMadeAnew()
     {
         var left = 1;
-        _directory.Refuse = path => path == "finalize" && left-- > 0 ? new("orderNotReady", 403, null, "the order has expired") : null;
+        Authority.Refuse = path => path == "finalize" && left-- > 0 ? new("orderNotReady", 403, null, "the order has expired") : null;
 
         await KeepUntilAsync(() => IsLogged("has issued one"), TimeSpan.FromSeconds(10));
 
-        _directory.Orders.Should().Be(2);
+        Authority.Orders.Should().Be(2);
         Warnings.Should().ContainSingle().Which.Should().Contain("the order has expired");
     }
 
@@ -177,13 +145,15 @@ internal sealed class AcmeKeeperTests : IDisposable
         File.Delete(Certificate);
         File.Delete(Path.ChangeExtension(Certificate, ".json"));
         var left = 1;
-        _directory.Refuse = path => path == "new-account" && left-- > 0 ? new("unauthorized", 403, null, "deactivated") : null;
+        Authority.Refuse = path => path == "new-account" && left-- > 0 ? new("unauthorized", 403, null, "deactivated") : null;
 
         await KeepUntilAsync(() => File.Exists(Certificate));
 
         Warnings.Should().ContainSingle().Which.Should().Contain("deactivated");
+        Notes.Should().ContainSingle(note => note.StartsWith($"account at {Options.Directory}: another one was made"));
         (await File.ReadAllTextAsync(Path.Combine(Options.Folder, "account.key"))).Should().NotBe(account);
         (await File.ReadAllTextAsync(Path.Combine(Options.Folder, "account.key.old"))).Should().Be(account);
+        File.Exists(Path.Combine(Options.Folder, "account.key.old2")).Should().BeFalse("one was enough");
     }
 
     [Test]
@@ -191,18 +161,18 @@ internal sealed class AcmeKeeperTests : IDisposable
     {
         await KeepUntilAsync(() => IsLogged("has issued one"));
         var before = await File.ReadAllTextAsync(Certificate);
-        _directory.Refuse = _ => new("serverInternal", 503);
+        Authority.Refuse = _ => new("serverInternal", 503);
 
         await UntilAsync(() => IsLogged("none could be got"), TimeSpan.FromHours(12));
         for (var i = 0; i < 10; i++)
         {
             await SleepsAsync();
-            _clock.Advance(TimeSpan.FromHours(12));
+            Clock.Advance(TimeSpan.FromHours(12));
         }
         (await File.ReadAllTextAsync(Certificate)).Should().Be(before);
         Warnings.Should().ContainSingle();
 
-        _directory.Refuse = _ => null;
+        Authority.Refuse = _ => null;
         await UntilAsync(() => File.ReadAllText(Certificate) != before, TimeSpan.FromHours(12));
         using var renewed = X509Certificate2.CreateFromPemFile(Certificate);
         using var old = X509Certificate2.CreateFromPem(before);
@@ -212,12 +182,14 @@ internal sealed class AcmeKeeperTests : IDisposable
     [TestCase("nonsense")]
     [TestCase("http://[")]
     [TestCase("ftp://ca.test/")]
+    [TestCase("https://169.254.169.254/new")] // The scheme of this directory is another one, as http:// is for a real one.
     public async Task Order_AuthorityNamesWhatIsNoAddress_IsRepeated(string address)
     {
-        _directory.NewAccount = address;
+        Authority.NewAccount = address;
         await KeepUntilAsync(() => IsLogged("none could be got"));
+        Warnings.Should().ContainSingle().Which.Should().Contain($"the authority names '{address}', which is no address with http://");
 
-        _directory.NewAccount = null;
+        Authority.NewAccount = null;
         await UntilAsync(() => IsLogged("has issued one"), TimeSpan.FromSeconds(10));
     }
 
@@ -235,14 +207,14 @@ internal sealed class AcmeKeeperTests : IDisposable
     {
         await KeepUntilAsync(() => IsLogged("has issued one"));
         await Stop();
-        var begin = _clock.GetUtcNow();
+        var begin = Clock.GetUtcNow();
         var before = await File.ReadAllTextAsync(Certificate);
 
         Start();
         await UntilAsync(() => File.ReadAllText(Certificate) != before, TimeSpan.FromHours(6));
 
-        _directory.Orders.Should().Be(2);
-        (_clock.GetUtcNow() - begin).TotalDays.Should().BeInRange(90 * 2 / 3.0 * 0.95 - 0.5, 90 * 2 / 3.0 * 1.05 + 0.5);
+        Authority.Orders.Should().Be(2);
+        (Clock.GetUtcNow() - begin).TotalDays.Should().BeInRange(90 * 2 / 3.0 * 0.95 - 0.5, 90 * 2 / 3.0 * 1.05 + 0.5);
     }
 
     [TestCase("")]
@@ -253,7 +225,6 @@ internal sealed class AcmeKeeperTests : IDisposable
         await Stop();
         var whole = await File.ReadAllTextAsync(Certificate);
         await File.WriteAllTextAsync(Certificate, text);
-        await File.WriteAllTextAsync(Certificate + ".new", "left by a crash");
         await File.WriteAllTextAsync(Path.Combine(Options.Folder, "account.key"), "-----BEGIN PRIVATE KEY-----\n");
         await File.WriteAllTextAsync(Path.ChangeExtension(Certificate, ".json"), "{ \"failures\":");
 
@@ -267,11 +238,11 @@ internal sealed class AcmeKeeperTests : IDisposable
     [Test]
     public async Task Start_StoreCannotBeWritten_OrdersNothing()
     {
-        await File.WriteAllTextAsync(_files.File("acme"), "a file");
+        await File.WriteAllTextAsync(Files.File("acme"), "a file");
 
         await KeepUntilAsync(() => IsLogged("none could be got"));
 
-        _directory.Requests.Should().BeEmpty("what cannot be kept would be ordered again and again");
+        Authority.Requests.Should().BeEmpty("what cannot be kept would be ordered again and again");
     }
 
     [Test]
@@ -279,120 +250,59 @@ internal sealed class AcmeKeeperTests : IDisposable
     {
         await KeepUntilAsync(() => IsLogged("has issued one"));
         await Stop();
-        _clock.ChangeTimeOfDay(TimeSpan.FromDays(-1)); // The certificate is not valid yet.
+        Clock.ChangeTimeOfDay(TimeSpan.FromDays(-1)); // The certificate is not valid yet.
 
         Start();
         await SleepsAsync();
-        _clock.Advance(TimeSpan.FromHours(1));
+        Clock.Advance(TimeSpan.FromHours(1));
         await SleepsAsync();
 
-        _directory.Orders.Should().Be(1);
+        Authority.Orders.Should().Be(1);
         Warnings.Should().BeEmpty();
     }
 
     [Test]
     public async Task Order_ClockIsWrong_SaysSoAndDoesNotOrderAgainAtOnce()
     {
-        var real = _clock.GetUtcNow();
-        _clock.ChangeTimeOfDay(TimeSpan.FromDays(1));
-        (_directory.NotBefore, _directory.Lifetime) = (() => real, TimeSpan.FromHours(12));
+        var real = Clock.GetUtcNow();
+        Clock.ChangeTimeOfDay(TimeSpan.FromDays(1));
+        (Authority.NotBefore, Authority.Lifetime) = (() => real, TimeSpan.FromHours(12));
 
         await KeepUntilAsync(() => IsLogged("is the clock of this machine wrong?"));
         await SleepsAsync();
-        _clock.Advance(TimeSpan.FromMinutes(30));
+        Clock.Advance(TimeSpan.FromMinutes(30));
         await SleepsAsync();
 
-        _directory.Orders.Should().Be(1);
+        Authority.Orders.Should().Be(1);
+        Notes.Should().ContainSingle(note => note.Contains("is the clock of this machine wrong?"));
     }
 
     [Test]
     public async Task Renew_AuthorityWishesItEarlier_RenewsInItsWindow()
     {
-        var wished = _clock.GetUtcNow().AddDays(10);
-        _directory.Window = (wished, wished.AddHours(12));
+        var wished = Clock.GetUtcNow().AddDays(10);
+        Authority.Window = (wished, wished.AddHours(12));
         await KeepUntilAsync(() => IsLogged("has issued one"));
         var before = await File.ReadAllTextAsync(Certificate);
 
         await UntilAsync(() => File.ReadAllText(Certificate) != before, TimeSpan.FromHours(1));
 
-        _clock.GetUtcNow().Should().BeOnOrAfter(wished).And.BeOnOrBefore(wished.AddHours(14));
-        _directory.Payloads.Last(asked => asked.Path == "new-order").Payload["replaces"].Should().NotBeNull();
+        Clock.GetUtcNow().Should().BeOnOrAfter(wished).And.BeOnOrBefore(wished.AddHours(14));
+        Authority.Payloads.Last(asked => asked.Path == "new-order").Payload["replaces"].Should().NotBeNull();
     }
 
     [Test]
     public async Task Apply_NameIsGone_KeepsItsFilesAndRenewsNothing()
     {
-        _directory.Lifetime = TimeSpan.FromDays(3);
+        Authority.Lifetime = TimeSpan.FromDays(3);
         await KeepUntilAsync(() => IsLogged("has issued one"));
 
-        _keeper!.Apply(All(Options with { Names = ["other.test"] }));
+        Keeper!.Apply(All(Options with { Names = ["other.test"] }));
         await UntilAsync(() => File.Exists(Options.FileOf("other.test")), TimeSpan.FromSeconds(1));
-        _clock.Advance(TimeSpan.FromDays(2));
-        await UntilAsync(() => _directory.Orders == 3, TimeSpan.FromSeconds(1));
+        Clock.Advance(TimeSpan.FromDays(2));
+        await UntilAsync(() => Authority.Orders == 3, TimeSpan.FromSeconds(1));
 
-        _log.Lines.Count(line => line.Contains($"'{Name}'", StringComparison.Ordinal)).Should().Be(1);
+        Authority.OrderedNames.Should().Equal(Name, "other.test", "other.test");
         File.Exists(Certificate).Should().BeTrue();
     }
-
-    private int Attempts => Last.Failures;
-
-    private Attempt Last => new AcmeStore(Options).LastAttempt(Name);
-
-    private List<string> Warnings => [.. _log.Lines.Where(line => !line.StartsWith("Information", StringComparison.Ordinal))];
-
-    private bool IsLogged(string text) => _log.Lines.Any(line => line.Contains(text, StringComparison.Ordinal));
-
-    private void Start(AcmeOptions? options = null)
-    {
-        using var loggers = LoggerFactory.Create(logging => logging.AddProvider(_log));
-        void Note(string text)
-        {
-            lock (_notes)
-            {
-                _notes.Add(text);
-            }
-        }
-        _keeper = new AcmeKeeper(new Challenges(), Note, _clock, loggers.CreateLogger<AcmeKeeper>());
-        _keeper.Apply(All(options ?? Options));
-        _ = _keeper.StartAsync(default);
-    }
-
-    private static LoadBalancerOptions All(AcmeOptions options) => new()
-    {
-        Listeners = new Dictionary<string, ListenerOptions> { ["web"] = new HttpListenerOptions { Acme = options } },
-    };
-
-    private async Task Stop()
-    {
-        if (_keeper is { } keeper)
-        {
-            _keeper = null;
-            await keeper.StopAsync(default);
-            keeper.Dispose();
-        }
-    }
-
-    private Task KeepUntilAsync(Func<bool> condition, TimeSpan? step = null)
-    {
-        Start();
-        return UntilAsync(condition, step ?? TimeSpan.FromSeconds(1));
-    }
-
-    // Time passes only while the keeper waits for it, so that none passes during a request.
-    private Task UntilAsync(Func<bool> condition, TimeSpan? step) => Eventually.BeTrueAsync(
-        () =>
-        {
-            if (condition())
-            {
-                return true;
-            }
-            if (_clock.UntilNextTimer is { } next)
-            {
-                _clock.Advance(step ?? next);
-            }
-            return false;
-        },
-        "the keeper has got so far");
-
-    private Task SleepsAsync() => Eventually.BeTrueAsync(() => _clock.UntilNextTimer is not null, "the keeper waits");
 }

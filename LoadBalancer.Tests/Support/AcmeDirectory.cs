@@ -3,18 +3,24 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
+using LoadBalancer.Configuration.Options;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LoadBalancer.Tests.Support;
 
-/// <summary>An authority that speaks ACME as a test wants it: each request can be answered with an error. It checks no signature.</summary>
+/// <summary>
+/// An authority that speaks ACME as a test wants it: each request can be answered with an error. It checks no signature, but that each
+/// nonce is used once, and that only a new account is asked for with its key (RFC 8555 sections 6.2 and 6.5).
+/// </summary>
 internal sealed class AcmeDirectory : IAsyncDisposable
 {
     private readonly X509Certificate2 _authority;
     private readonly ConcurrentDictionary<string, string> _names = new(); // of orders
     private readonly ConcurrentDictionary<string, string> _certificates = new();
+    private readonly ConcurrentDictionary<string, string> _nonces = new();
     private KestrelBackend _server = null!;
+    private int _atOnce;
     private int _count;
 
     private AcmeDirectory()
@@ -38,6 +44,27 @@ internal sealed class AcmeDirectory : IAsyncDisposable
     /// <summary>Answers a path with an error, or null for what is right.</summary>
     public Func<string, Refusal?> Refuse { get; set; } = _ => null;
 
+    /// <summary>How long to wait, which a path's answer says beside what is right; null where it does not.</summary>
+    public Func<string, string?> RetryAfter { get; set; } = _ => null;
+
+    /// <summary>What is waited for before any answer.</summary>
+    public Task Held { get; set; } = Task.CompletedTask;
+
+    /// <summary>What is sent as a certificate in place of the right one.</summary>
+    public Func<string, string> Send { get; set; } = chain => chain;
+
+    /// <summary>The name that certificates are issued for in place of the right one; null for the right one.</summary>
+    public string? IssueFor { get; set; }
+
+    /// <summary>Whether a path's right answer is lost: its connection is cut off.</summary>
+    public Func<string, bool> Lose { get; set; } = _ => false;
+
+    /// <summary>What was wrong with requests.</summary>
+    public ConcurrentQueue<string> Faults { get; } = [];
+
+    /// <summary>The most requests that were in work at once.</summary>
+    public int MostAtOnce { get; private set; }
+
     /// <summary>The status of an authorization that was asked for.</summary>
     public Func<string> Authorization { get; set; } = () => "valid";
 
@@ -53,13 +80,20 @@ internal sealed class AcmeDirectory : IAsyncDisposable
     /// <summary>The address of accounts that it names; null for the right one.</summary>
     public string? NewAccount { get; set; }
 
+    /// <summary>The names of the orders so far.</summary>
+    public IEnumerable<string> OrderedNames =>
+        Payloads.Where(asked => asked.Path == "new-order").Select(asked => (string)asked.Payload["identifiers"]![0]!["value"]!);
+
     /// <summary>Orders so far.</summary>
     public int Orders => Requests.Count(path => path == "new-order");
 
-    public static async Task<AcmeDirectory> StartAsync(int port = 0)
+    /// <summary>Begins to count the most requests at once anew.</summary>
+    public void ForgetMost() => MostAtOnce = 0;
+
+    public static async Task<AcmeDirectory> StartAsync(CertificateOptions? certificate = null)
     {
         var directory = new AcmeDirectory();
-        directory._server = await KestrelBackend.StartAsync(directory.AnswerAsync, HttpProtocols.Http1, port: port);
+        directory._server = await KestrelBackend.StartAsync(directory.AnswerAsync, HttpProtocols.Http1, certificate);
         return directory;
     }
 
@@ -74,8 +108,13 @@ internal sealed class AcmeDirectory : IAsyncDisposable
         var parts = context.Request.Path.Value!.Split('/', StringSplitOptions.RemoveEmptyEntries);
         var (path, id) = (parts[0], parts.Length > 1 ? parts[1] : "");
         Requests.Enqueue(path);
-        context.Response.Headers["Replay-Nonce"] = $"nonce{Interlocked.Increment(ref _count)}";
-        var payload = context.Request.Method == "POST" ? await ReadAsync(context.Request.Body) : null;
+        MostAtOnce = Math.Max(MostAtOnce, Interlocked.Increment(ref _atOnce));
+        await Held;
+        Interlocked.Decrement(ref _atOnce);
+        var nonce = $"nonce{Interlocked.Increment(ref _count)}";
+        _nonces[nonce] = nonce;
+        context.Response.Headers["Replay-Nonce"] = nonce;
+        var payload = context.Request.Method == "POST" ? await ReadAsync(path, context.Request.Body) : null;
         if (payload is not null)
         {
             Payloads.Enqueue((path, payload));
@@ -90,6 +129,12 @@ internal sealed class AcmeDirectory : IAsyncDisposable
             return;
         }
         var answer = Answer(context, path, id, payload);
+        context.Response.Headers.RetryAfter = RetryAfter(path);
+        if (Lose(path))
+        {
+            context.Abort();
+            return;
+        }
         await context.Response.WriteAsync(answer);
     }
 
@@ -123,7 +168,7 @@ internal sealed class AcmeDirectory : IAsyncDisposable
                 _certificates[id] = Issue((string)payload!["csr"]!);
                 return Order(id);
             case "certificate":
-                return _certificates[id];
+                return Send(_certificates[id]);
             case "renewal":
                 return new JsonObject
                 {
@@ -161,15 +206,31 @@ internal sealed class AcmeDirectory : IAsyncDisposable
     {
         var request = CertificateRequest.LoadSigningRequest(
             Base64Url.DecodeFromChars(csr), HashAlgorithmName.SHA256, CertificateRequestLoadOptions.UnsafeLoadCertificateExtensions);
+        if (IssueFor is not null)
+        {
+            var names = new SubjectAlternativeNameBuilder();
+            names.AddDnsName(IssueFor);
+            request.CertificateExtensions.Clear();
+            request.CertificateExtensions.Add(names.Build());
+        }
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_authority, true, false));
         var begin = NotBefore();
         using var issued = request.Create(_authority, begin, begin + Lifetime, BitConverter.GetBytes(Interlocked.Increment(ref _count)));
         return issued.ExportCertificatePem() + "\n" + _authority.ExportCertificatePem() + "\n";
     }
 
-    private static async Task<JsonObject> ReadAsync(Stream body)
+    private async Task<JsonObject> ReadAsync(string path, Stream body)
     {
         var jws = (await JsonNode.ParseAsync(body))!;
+        var head = JsonNode.Parse(Base64Url.DecodeFromChars((string)jws["protected"]!))!;
+        if (!_nonces.TryRemove((string)head["nonce"]!, out _))
+        {
+            Faults.Enqueue($"{path}: the nonce {head["nonce"]} is not one that may be used");
+        }
+        if ((path == "new-account") != (head["jwk"] is not null) || (path != "new-account") != (head["kid"] is not null))
+        {
+            Faults.Enqueue($"{path}: the wrong one of jwk and kid: {head}");
+        }
         var payload = (string)jws["payload"]!;
         return payload.Length == 0 ? [] : JsonNode.Parse(Base64Url.DecodeFromChars(payload))!.AsObject();
     }

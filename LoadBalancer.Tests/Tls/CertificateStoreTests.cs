@@ -89,6 +89,23 @@ internal sealed class CertificateStoreTests : IDisposable
     }
 
     [Test]
+    public void Select_OwnCertificateHasExpired_HasTheFileThatHasNot()
+    {
+        using var files = new TemporaryDirectory();
+        var acme = new AcmeOptions { Names = ["a.it.test", "b.test"], Store = files.File("acme") };
+        Put(acme, "a.it.test", Now.AddDays(2));
+        Put(acme, "b.test", Now.AddDays(2));
+        using var store = Open(new HttpListenerOptions { Certificates = [_certificates.Issue("old", "*.it.test")], Acme = acme });
+        SubjectFor(store, "a.it.test").Should().Be("CN=a.it.test");
+
+        Hours(49);
+
+        SubjectFor(store, "a.it.test").Should().Be("CN=it.test");
+        SubjectFor(store, "b.test").Should().Be("CN=b.test", "there is no better one");
+        SubjectFor(store, null).Should().Be("CN=it.test");
+    }
+
+    [Test]
     public void Apply_NamesComeAndGo_AreServedOrNot()
     {
         using var files = new TemporaryDirectory();
@@ -111,9 +128,9 @@ internal sealed class CertificateStoreTests : IDisposable
         store.Select(name).ServerCertificateContext!.TargetCertificate.Subject;
 
     // As the keeper leaves it: one file with the key.
-    private void Put(AcmeOptions acme, string name)
+    private void Put(AcmeOptions acme, string name, DateTimeOffset? end = null)
     {
-        var issued = _certificates.Issue("issued", name);
+        var issued = _certificates.IssueUntil(end ?? Now.AddDays(90), "issued", name);
         Directory.CreateDirectory(acme.Folder);
         File.WriteAllText(acme.FileOf(name), File.ReadAllText(issued.File) + "\n" + File.ReadAllText(issued.KeyFile!));
     }

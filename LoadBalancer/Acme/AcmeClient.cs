@@ -1,5 +1,6 @@
 using System.Buffers.Text;
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
@@ -16,7 +17,7 @@ internal sealed class AcmeClient : IDisposable
     // What an order may take. Authorities look from several places, and some take minutes.
     private static readonly TimeSpan LongestWait = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(250);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(6); // unless the authority wishes a longer one
     private static readonly TimeSpan UsualAskAfter = TimeSpan.FromHours(6);
 
     private readonly AcmeOptions _options;
@@ -29,6 +30,9 @@ internal sealed class AcmeClient : IDisposable
     /// <exception cref="IOException">The file of authorities cannot be read. Others for files are possible too.</exception>
     public AcmeClient(AcmeOptions options, TimeProvider time) =>
         (_options, _connection, _time) = (options, new AcmeConnection(options, time), time);
+
+    /// <summary>Whether the authority was asked to issue: an order that is given up from then on may be a certificate all the same.</summary>
+    public bool HasFinalized { get; private set; }
 
     /// <summary>Reads the directory (section 7.1.1).</summary>
     /// <exception cref="AcmeException">There is none.</exception>
@@ -70,18 +74,16 @@ internal sealed class AcmeClient : IDisposable
         {
             await AuthorizeAsync($"{authorization}", name, challenges, cancellationToken);
         }
-        var order = await PollAsync(url, "order", "pending", cancellationToken);
+        var order = await PollAsync(url, "order", "pending", null, cancellationToken);
         if (order.Get("status") == "ready")
         {
-            var request = new JsonObject { ["csr"] = Base64Url.EncodeToString(SigningRequest(name, key)) };
-            await PostAsync(order.Get("finalize"), request, cancellationToken);
-            order = await PollAsync(url, "order", "ready", cancellationToken);
+            order = await FinalizeAsync(order, url, SigningRequest(name, key), cancellationToken);
         }
         if (order.Get("status") != "valid")
         {
             throw AcmeConnection.ErrorOf(order.Body["error"] as JsonObject, $"the order is {order.Get("status")}", order.RetryAfter);
         }
-        var chain = await PostAsync(order.Get("certificate"), null, cancellationToken);
+        var chain = await PollAsync(order.Get("certificate"), "certificate", null, null, cancellationToken);
         return ReadChain(chain.Text, name, key);
     }
 
@@ -95,7 +97,7 @@ internal sealed class AcmeClient : IDisposable
         }
         var answer = await _connection.GetAsync($"{base_.TrimEnd('/')}/{id}", cancellationToken);
         var window = answer.Body["suggestedWindow"];
-        return Time(window, "start") is { } start && Time(window, "end") is { } end && start <= end
+        return Time(window, "start") is { } start && Time(window, "end") is { } end && start < end
             ? new RenewalInformation(start, end, answer.RetryAfter ?? UsualAskAfter) : null;
     }
 
@@ -148,8 +150,12 @@ internal sealed class AcmeClient : IDisposable
                 throw new AcmeException("noChallenge", $"the authority offers no challenge HTTP-01 for '{name}'");
             }
             using var published = challenges.Publish(token, _key!.Authorize(token));
-            await PostAsync(answerAt, [], cancellationToken);
-            authorization = await PollAsync(url, "authorization", "pending", cancellationToken);
+            var answer = await PostAsync(answerAt, [], cancellationToken);
+            if (answer.RetryAfter is { } wish)
+            {
+                await Task.Delay(Least(wish, LongestWait), _time, cancellationToken);
+            }
+            authorization = await PollAsync(url, "authorization", "pending", null, cancellationToken);
         }
         if (authorization.Get("status") != "valid")
         {
@@ -159,25 +165,77 @@ internal sealed class AcmeClient : IDisposable
         }
     }
 
-    // Section 7.5.1: asks until it is neither as it was nor in work.
-    private async Task<AcmeAnswer> PollAsync(string url, string what, string before, CancellationToken cancellationToken)
+    private async Task<AcmeAnswer> FinalizeAsync(AcmeAnswer order, string url, byte[] request, CancellationToken cancellationToken)
+    {
+        HasFinalized = true;
+        var payload = new JsonObject { ["csr"] = Base64Url.EncodeToString(request) };
+        var (answer, fault) = await TryPostAsync(order.Get("finalize"), payload, cancellationToken);
+        // Where no answer has come, what was asked may have been done all the same.
+        var next = await PollAsync(url, "order", fault is null ? "ready" : "", answer, cancellationToken);
+        if (fault is not null && next.Get("status") == "ready")
+        {
+            ExceptionDispatchInfo.Throw(fault);
+        }
+        return next;
+    }
+
+    /// <summary>
+    /// Asks until it is neither as it was nor in work (sections 7.4 and 7.5.1). A fault that passes does not lose an order, which may have
+    /// been issued already.
+    /// </summary>
+    /// <param name="url">What is asked.</param>
+    /// <param name="what">What it is, for people.</param>
+    /// <param name="before">The status that it had; null for what has none.</param>
+    /// <param name="answer">What is known already; null to ask at once.</param>
+    /// <param name="cancellationToken">Gives it up.</param>
+    private async Task<AcmeAnswer> PollAsync(
+        string url, string what, string? before, AcmeAnswer? answer, CancellationToken cancellationToken)
     {
         var started = _time.GetTimestamp();
-        for (var pause = ShortestPause; ; pause = Least(pause * 2, LongestPause / 10))
+        for (var pause = ShortestPause; ; pause = Least(pause * 2, LongestPause))
         {
-            var answer = await PostAsync(url, null, cancellationToken);
-            var status = answer.Get("status");
-            if (status != before && status != "processing")
+            Exception? fault = null;
+            if (answer is null)
+            {
+                (answer, fault) = await TryPostAsync(url, null, cancellationToken);
+            }
+            var status = before is null ? null : answer?.Get("status");
+            if (answer is not null && (before is null || (status != before && status != "processing")))
             {
                 return answer;
             }
-            if (_time.GetElapsedTime(started) > LongestWait)
+            var left = LongestWait - _time.GetElapsedTime(started);
+            var wish = answer?.RetryAfter ?? (fault as AcmeException)?.RetryAfter ?? TimeSpan.Zero;
+            if (fault is not null && (left <= TimeSpan.Zero || wish > left))
             {
-                throw new AcmeException("pending", $"the {what} is still {status} after {LongestWait.TotalMinutes:0} minutes");
+                ExceptionDispatchInfo.Throw(fault);
             }
-            await Task.Delay(Least(answer.RetryAfter is { } wish && wish > pause ? wish : pause, LongestPause), _time, cancellationToken);
+            if (left <= TimeSpan.Zero)
+            {
+                throw new AcmeException(
+                    "pending", $"the {what} is still {AcmeText.Clean($"{status}")} after {LongestWait.TotalMinutes:0} minutes");
+            }
+            await Task.Delay(Least(wish > pause ? wish : pause, left), _time, cancellationToken);
+            answer = null;
         }
     }
+
+    private async Task<(AcmeAnswer? Answer, Exception? Fault)> TryPostAsync(
+        string url, JsonObject? payload, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (await PostAsync(url, payload, cancellationToken), null);
+        }
+        catch (Exception e) when (IsPassing(e) && !cancellationToken.IsCancellationRequested)
+        {
+            return (null, e);
+        }
+    }
+
+    private static bool IsPassing(Exception e) =>
+        e is HttpRequestException { HttpRequestError: not HttpRequestError.ConfigurationLimitExceeded } or OperationCanceledException
+            or AcmeException { IsPassing: true };
 
     private Task<AcmeAnswer> PostAsync(string url, JsonObject? payload, CancellationToken cancellationToken) =>
         _connection.PostAsync(_key!, url, payload, cancellationToken);

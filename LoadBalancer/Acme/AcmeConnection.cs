@@ -14,20 +14,20 @@ internal sealed class AcmeConnection : IDisposable
     // An authority may forget nonces at any time, for example when it is restarted.
     private const int MostNonces = 12;
     private const int LargestAnswer = 1024 * 1024;
-    private const int LongestReason = 300;
     private const string ErrorPrefix = "urn:ietf:params:acme:error:";
 
     private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(30);
 
     private readonly HttpClient _http;
     private readonly TimeProvider _time;
+    private readonly string _scheme;
     private string? _nonce;
 
     /// <summary>Makes the connection; nothing is sent yet.</summary>
     /// <exception cref="IOException">The file of authorities cannot be read. Others for files are possible too.</exception>
     public AcmeConnection(AcmeOptions options, TimeProvider time)
     {
-        _time = time;
+        (_time, _scheme) = (time, new Uri(options.Directory).Scheme);
         var handler = new SocketsHttpHandler { AllowAutoRedirect = false, SslOptions = TrustOf(options.AuthorityFile) };
         _http = new HttpClient(handler) { Timeout = RequestTimeout, MaxResponseContentBufferSize = LargestAnswer };
         _http.DefaultRequestHeaders.UserAgent.Add(new ProductInfoHeaderValue("LoadBalancer", BuildInformation.Version.Split('+')[0]));
@@ -43,7 +43,7 @@ internal sealed class AcmeConnection : IDisposable
     /// <exception cref="AcmeException">The answer is an error.</exception>
     public async Task<AcmeAnswer> GetAsync(string url, CancellationToken cancellationToken)
     {
-        using var response = await _http.GetAsync(url, cancellationToken);
+        using var response = await _http.GetAsync(AddressOf(url), cancellationToken);
         return await ReadAsync(response, cancellationToken);
     }
 
@@ -55,13 +55,14 @@ internal sealed class AcmeConnection : IDisposable
     /// <exception cref="AcmeException">The answer is an error.</exception>
     public async Task<AcmeAnswer> PostAsync(AccountKey key, string url, JsonObject? payload, CancellationToken cancellationToken)
     {
+        var address = AddressOf(url);
         for (var attempt = 1; ; attempt++)
         {
             var nonce = _nonce ?? await NextNonceAsync(cancellationToken);
             _nonce = null; // Each is for one request.
             using var content = new ByteArrayContent(key.Sign(url, nonce, Account, payload));
             content.Headers.ContentType = new MediaTypeHeaderValue("application/jose+json");
-            using var response = await _http.PostAsync(url, content, cancellationToken);
+            using var response = await _http.PostAsync(address, content, cancellationToken);
             _nonce = NonceOf(response);
             try
             {
@@ -77,9 +78,13 @@ internal sealed class AcmeConnection : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
 
+    // Section 6.1: always https. An address that the authority names leads nowhere where what is sent could be read.
+    private Uri AddressOf(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) && address.Scheme == _scheme ? address
+        : throw new AcmeException("wrongAddress", $"the authority names '{AcmeText.Clean(url)}', which is no address with {_scheme}://");
+
     private async Task<string> NextNonceAsync(CancellationToken cancellationToken)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Head, NewNonce);
+        using var request = new HttpRequestMessage(HttpMethod.Head, AddressOf(NewNonce));
         using var response = await _http.SendAsync(request, cancellationToken);
         if (!response.IsSuccessStatusCode)
         {
@@ -99,39 +104,35 @@ internal sealed class AcmeConnection : IDisposable
         {
             return new AcmeAnswer(text, response.Headers.Location?.OriginalString, retryAfter);
         }
-        throw ErrorOf(AcmeAnswer.TryParse(text), $"{(int)response.StatusCode}", retryAfter);
+        var status = (int)response.StatusCode;
+        throw ErrorOf(AcmeAnswer.TryParse(text), $"{status}", retryAfter, isPassing: status is 429 or >= 500);
     }
 
     /// <summary>The error that a problem document (RFC 7807) says.</summary>
     /// <param name="problem">The document; null where there is none.</param>
     /// <param name="otherwise">What went wrong where it does not say so.</param>
     /// <param name="retryAfter">How long to wait.</param>
-    public static AcmeException ErrorOf(JsonObject? problem, string otherwise, TimeSpan? retryAfter)
+    /// <param name="isPassing">Whether the same question may get another answer soon.</param>
+    public static AcmeException ErrorOf(JsonObject? problem, string otherwise, TimeSpan? retryAfter, bool isPassing = false)
     {
         var type = AcmeAnswer.Find(problem, "type") is { } name && name.StartsWith(ErrorPrefix, StringComparison.Ordinal)
-            ? Clean(name[ErrorPrefix.Length..]) : null;
-        var detail = AcmeAnswer.Find(problem, "detail") is { } words ? Clean(words) : null;
-        var terms = type == "userActionRequired" && AcmeAnswer.Find(problem, "instance") is { } page
-            ? $"; somebody must agree to the terms of service at {Clean(page)}" : "";
-        return new AcmeException(type ?? otherwise, $"the authority says {type ?? otherwise}{(detail is null ? "" : ": ")}{detail}{terms}")
-        {
-            RetryAfter = retryAfter,
-        };
+            ? name[ErrorPrefix.Length..] : otherwise;
+        var (kind, detail) = (AcmeText.Clean(type), AcmeAnswer.Find(problem, "detail") is { } words ? $": {AcmeText.Clean(words)}" : "");
+        var terms = kind == "userActionRequired" && AcmeAnswer.Find(problem, "instance") is { } page
+            ? $"; somebody must agree to the terms of service at {AcmeText.Clean(page)}" : "";
+        return new AcmeException(kind, $"the authority says {kind}{detail}{terms}") { RetryAfter = retryAfter, IsPassing = isPassing };
     }
 
-    private TimeSpan? RetryAfterOf(HttpResponseMessage response) => response.Headers.RetryAfter switch
+    private TimeSpan? RetryAfterOf(HttpResponseMessage response)
     {
-        { Delta: { } delta } => delta,
-        // Of the two clocks the one of the answer is the one that the date is of.
-        { Date: { } date } => date - (response.Headers.Date ?? _time.GetUtcNow()),
-        _ => null,
-    };
-
-    // What others say goes into one line of the log.
-    private static string Clean(string text)
-    {
-        var line = new string([.. text.Take(LongestReason).Select(c => char.IsControl(c) ? ' ' : c)]);
-        return text.Length > LongestReason ? line + "…" : line;
+        TimeSpan? wish = response.Headers.RetryAfter switch
+        {
+            { Delta: { } delta } => delta,
+            // Of the two clocks the one of the answer is the one that the date is of.
+            { Date: { } date } => date - (response.Headers.Date ?? _time.GetUtcNow()),
+            _ => null,
+        };
+        return wish < TimeSpan.Zero ? TimeSpan.Zero : wish;
     }
 
     private static SslClientAuthenticationOptions TrustOf(string? authorityFile)

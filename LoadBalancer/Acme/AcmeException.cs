@@ -12,4 +12,7 @@ internal sealed class AcmeException(string kind, string message) : Exception(mes
 
     /// <summary>How long to wait before another try, as the authority wishes; null where it has not said so.</summary>
     public TimeSpan? RetryAfter { get; init; }
+
+    /// <summary>Whether the same question may get another answer soon: the authority is overloaded, or has a fault itself.</summary>
+    public bool IsPassing { get; init; }
 }

@@ -9,16 +9,15 @@ namespace LoadBalancer.Acme;
 /// </summary>
 internal sealed class AcmeKeeper : IHostedService, IDisposable
 {
-    private const int MostOrders = 4; // at once: an authority may look at a name for minutes
-
+    private readonly Challenges _challenges;
     private readonly ILogger _logger;
     private readonly KeptNameParts _parts;
-    private readonly SemaphoreSlim _turns = new(MostOrders);
-    private readonly SemaphoreSlim _registering = new(1);
     private readonly Lock _gate = new(); // guards what follows
+    private readonly Dictionary<string, AuthorityTurns> _turns = new(StringComparer.Ordinal); // by the folder in the store
     private readonly Dictionary<string, Running> _running = new(StringComparer.Ordinal); // by the certificate's file
+    private readonly Dictionary<string, Task> _leaving = new(StringComparer.Ordinal); // by the same
     private IReadOnlyList<KeptName> _wanted = [];
-    private bool _isStarted;
+    private bool _isRunning;
 
     /// <summary>Makes the keeper; it does nothing before it is started.</summary>
     /// <param name="challenges">Answers the authorities' questions.</param>
@@ -27,8 +26,8 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
     /// <param name="logger">Gets a line for each change.</param>
     public AcmeKeeper(Challenges challenges, Action<string> note, TimeProvider time, ILogger<AcmeKeeper> logger)
     {
-        _logger = logger;
-        _parts = new KeptNameParts(challenges, note, _turns, _registering, time, logger);
+        (_challenges, _logger) = (challenges, logger);
+        _parts = new KeptNameParts(challenges, note, time, logger);
     }
 
     /// <summary>Whether any listener gets certificates by itself.</summary>
@@ -39,11 +38,8 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
     {
         lock (_gate)
         {
-            _wanted = [.. from acme in All(options) from name in acme.DnsNames select new KeptName(name, acme, _parts)];
-            if (_isStarted)
-            {
-                RunWantedNeedsLock();
-            }
+            _wanted = [.. from acme in All(options) from name in acme.DnsNames select NewNameNeedsLock(name, acme)];
+            RunNeedsLock();
         }
     }
 
@@ -52,10 +48,36 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
     {
         lock (_gate)
         {
-            _isStarted = true;
-            RunWantedNeedsLock();
+            _isRunning = true;
+            RunNeedsLock();
         }
         return Task.CompletedTask;
+    }
+
+    /// <summary>
+    /// What the process that replaces this one must answer. From now on nothing is ordered here; orders in work are given up. Their answers
+    /// stay in both processes, because the authority may ask either of them.
+    /// </summary>
+    public Dictionary<string, string> HandOver()
+    {
+        lock (_gate)
+        {
+            var answers = _challenges.HandOver();
+            _isRunning = false;
+            RunNeedsLock();
+            return answers;
+        }
+    }
+
+    /// <summary>Goes on: no other process has taken over.</summary>
+    public void GoOn()
+    {
+        lock (_gate)
+        {
+            _challenges.GoOn();
+            _isRunning = true;
+            RunNeedsLock();
+        }
     }
 
     /// <summary>Ends what is in work; another process, or the next one, goes on with what is in the store.</summary>
@@ -64,9 +86,9 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
         Task[] ending;
         lock (_gate)
         {
-            (_isStarted, _wanted) = (false, []);
-            ending = [.. _running.Values.Select(running => running.Task)];
-            RunWantedNeedsLock();
+            _wanted = [];
+            RunNeedsLock();
+            ending = [.. _leaving.Values];
         }
         await Task.WhenAll(ending).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
@@ -76,35 +98,58 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
     {
         lock (_gate)
         {
-            (_isStarted, _wanted) = (false, []);
-            RunWantedNeedsLock();
+            _wanted = [];
+            RunNeedsLock();
         }
     }
 
     private static IEnumerable<AcmeOptions> All(LoadBalancerOptions options) =>
         options.Listeners.Values.OfType<ITlsOptions>().Select(listener => listener.Acme).OfType<AcmeOptions>();
 
-    private void RunWantedNeedsLock()
+    private KeptName NewNameNeedsLock(string name, AcmeOptions acme)
     {
-        var wanted = _wanted.GroupBy(kept => Path.GetFullPath(kept.Options.FileOf(kept.Name)), StringComparer.Ordinal)
+        var folder = Path.GetFullPath(acme.Folder);
+        if (!_turns.TryGetValue(folder, out var turns))
+        {
+            _turns[folder] = turns = new AuthorityTurns();
+        }
+        return new KeptName(name, acme, turns, _parts);
+    }
+
+    private void RunNeedsLock()
+    {
+        var wanted = (_isRunning ? _wanted : []).GroupBy(kept => Path.GetFullPath(kept.Options.FileOf(kept.Name)), StringComparer.Ordinal)
             .ToDictionary(group => group.Key, group => group.First(), StringComparer.Ordinal);
+        foreach (var file in _leaving.Where(entry => entry.Value.IsCompleted).Select(entry => entry.Key).ToList())
+        {
+            _leaving.Remove(file);
+        }
         var leaving = _running.Where(entry => !wanted.TryGetValue(entry.Key, out var kept) || !IsSame(kept, entry.Value.Kept)).ToList();
         foreach (var (file, gone) in leaving)
         {
             _running.Remove(file);
+            _leaving[file] = gone.Task;
             BackgroundTask.Run(gone.Stop.CancelAsync(), _logger, $"certificate of '{gone.Kept.Name}': the end of keeping it");
         }
         foreach (var (file, kept) in wanted.Where(entry => !_running.ContainsKey(entry.Key)))
         {
             var stop = new CancellationTokenSource();
-            var task = Task.Run(() => kept.RunAsync(stop.Token));
+            var before = _leaving.GetValueOrDefault(file, Task.CompletedTask);
+            var task = Task.Run(() => RunAsync(kept, before, stop.Token));
             _running[file] = new Running(kept, stop, task);
             BackgroundTask.Run(task, _logger, $"certificate of '{kept.Name}': keeping it");
         }
     }
 
-    private static bool IsSame(KeptName one, KeptName other) =>
-        (one.Options.Email, one.Options.AuthorityFile) == (other.Options.Email, other.Options.AuthorityFile);
+    // Two must not write the same files at once.
+    private static async Task RunAsync(KeptName kept, Task before, CancellationToken cancellationToken)
+    {
+        await before.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await kept.RunAsync(cancellationToken);
+    }
+
+    private static bool IsSame(KeptName one, KeptName other) => (one.Options.Directory, one.Options.Email, one.Options.AuthorityFile)
+        == (other.Options.Directory, other.Options.Email, other.Options.AuthorityFile);
 
     private sealed record Running(KeptName Kept, CancellationTokenSource Stop, Task Task);
 }

@@ -15,71 +15,73 @@ internal sealed class AcmeStore(AcmeOptions options)
 {
     private const UnixFileMode OfFiles = UnixFileMode.UserRead | UnixFileMode.UserWrite;
     private const UnixFileMode OfFolders = OfFiles | UnixFileMode.UserExecute;
+    private const string Unfinished = "new-"; // a name of its own for each, because another process may write the same file
 
-    private static readonly Lock Gate = new(); // guards the making of accounts
+    private static readonly TimeSpan LongestWrite = TimeSpan.FromHours(1);
+
+    private bool _isSwept;
+
+    private string AccountFile => Path.Combine(options.Folder, "account.key");
 
     /// <summary>Whether an exception says that the store cannot be used.</summary>
     public static bool IsFault(Exception e) =>
         e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException or CryptographicException;
 
-    /// <summary>The account's key; a new one where there is none, or none that can be used.</summary>
-    /// <param name="fault">Why the file that was there cannot be used; null where that is not so.</param>
-    /// <exception cref="IOException">It cannot be read or written. Others for files are possible too.</exception>
-    public AccountKey OpenAccountKey(out string? fault)
+    /// <summary>The account's key; null where there is none, or none that can be used.</summary>
+    /// <param name="fault">Why the file that is there has no key; null where that is not so.</param>
+    /// <exception cref="IOException">It cannot be read. Others for files are possible too.</exception>
+    public AccountKey? FindAccountKey(out string? fault)
     {
         fault = null;
-        var file = Path.Combine(options.Folder, "account.key");
-        lock (Gate)
+        try
         {
-            if (File.Exists(file))
-            {
-                var text = File.ReadAllText(file);
-                try
-                {
-                    return AccountKey.Read(text);
-                }
-                catch (Exception e) when (e is CryptographicException or ArgumentException)
-                {
-                    fault = $"'{file}' has no key: {e.Message}";
-                }
-            }
-            return NewAccountKeyNeedsLock(file);
+            return TryRead(AccountFile) is { } text ? AccountKey.Read(text) : null;
+        }
+        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        {
+            fault = $"'{AccountFile}' has no key: {e.Message}";
+            return null;
         }
     }
 
-    /// <summary>Makes another key for an account; the old one stays beside it as <c>account.key.old</c>.</summary>
+    /// <summary>Keeps an account's key. One that is there stays beside it, as <c>account.key.old</c>, <c>account.key.old2</c> and so on.</summary>
     /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
-    public AccountKey ReplaceAccountKey()
+    public void Save(AccountKey key)
     {
-        var file = Path.Combine(options.Folder, "account.key");
-        lock (Gate)
+        if (TryRead(AccountFile) is { } old)
         {
-            File.Copy(file, file + ".old", overwrite: true);
-            return NewAccountKeyNeedsLock(file);
+            var kept = AccountFile + ".old";
+            for (var number = 2; File.Exists(kept); number++)
+            {
+                kept = $"{AccountFile}.old{number}";
+            }
+            Write(kept, old);
         }
+        Write(AccountFile, key.Export());
     }
 
     /// <summary>The certificate of a name; null where there is none that can be used.</summary>
     /// <param name="name">The name.</param>
-    /// <param name="fault">Why the file that is there cannot be used; null where that is not so.</param>
+    /// <param name="fault">Why what is in the file cannot be used; null where that is not so.</param>
+    /// <exception cref="IOException">It cannot be read: nobody knows what is in it. Others for files are possible too.</exception>
     public X509Certificate2? Find(string name, out string? fault)
     {
         fault = null;
         var file = options.FileOf(name);
+        if (TryRead(file) is not { } text)
+        {
+            return null;
+        }
         try
         {
-            if (!File.Exists(file))
-            {
-                return null;
-            }
-            using var withKey = X509Certificate2.CreateFromPemFile(file); // fails where the key is missing, or is that of another one
+            using var withKey = X509Certificate2.CreateFromPem(text, text); // fails where the key is missing, or is that of another one
             if (withKey.MatchesHostname(name))
             {
                 return X509CertificateLoader.LoadCertificate(withKey.RawData);
             }
             fault = $"'{file}' is not for '{name}'";
         }
-        catch (Exception e) when (IsFault(e))
+        catch (Exception e) when (e is CryptographicException or ArgumentException)
         {
             fault = $"'{file}' cannot be used: {e.Message}";
         }
@@ -100,55 +102,71 @@ internal sealed class AcmeStore(AcmeOptions options)
     }
 
     /// <summary>The last attempt to get a certificate for a name.</summary>
-    public Attempt LastAttempt(string name)
-    {
-        try
-        {
-            return Attempt.Read(File.ReadAllText(AttemptFile(name))) ?? Attempt.None;
-        }
-        catch (Exception e) when (IsFault(e))
-        {
-            return Attempt.None;
-        }
-    }
+    /// <exception cref="IOException">It cannot be read: nobody knows how long to wait. Others for files are possible too.</exception>
+    public Attempt LastAttempt(string name) =>
+        TryRead(AttemptFile(name)) is { } text && Attempt.Read(text) is { } attempt ? attempt : Attempt.None;
 
     /// <summary>Keeps the last attempt.</summary>
     /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
     public void Save(string name, Attempt attempt) => Write(AttemptFile(name), JsonText.Of(attempt.ToJson()) + "\n");
 
-    private string AttemptFile(string name) => Path.ChangeExtension(options.FileOf(name), null) + ".json";
+    private string AttemptFile(string name) => Path.Combine(options.Folder, name + ".json");
 
-    private AccountKey NewAccountKeyNeedsLock(string file)
+    // Null only where there is no such file: one that cannot be read now may be the best that there is.
+    private static string? TryRead(string file)
     {
-        var key = AccountKey.Create();
         try
         {
-            Write(file, key.Export());
-            return key;
+            var text = File.ReadAllText(file);
+            Protect(file);
+            return text;
         }
-        catch
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            key.Dispose();
-            throw;
+            return null;
+        }
+    }
+
+    // One that was copied here may be readable for others.
+    private static void Protect(string file)
+    {
+        if (OperatingSystem.IsWindows() || (File.GetUnixFileMode(file) & ~OfFiles) == 0)
+        {
+            return;
+        }
+        try
+        {
+            File.SetUnixFileMode(file, OfFiles);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It belongs to somebody else, who has decided so. It is the user's own when it is written next.
         }
     }
 
     private void Write(string file, string text)
     {
         MakeFolder();
-        var next = file + ".new";
-        File.Delete(next); // A crash may have left it.
+        var next = Path.Combine(options.Folder, Unfinished + Path.GetRandomFileName());
         var how = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None };
         if (!OperatingSystem.IsWindows())
         {
             how.UnixCreateMode = OfFiles;
         }
-        using (var stream = new FileStream(next, how))
+        try
         {
-            stream.Write(Encoding.ASCII.GetBytes(text));
-            stream.Flush(flushToDisk: true);
+            using (var stream = new FileStream(next, how))
+            {
+                stream.Write(Encoding.ASCII.GetBytes(text));
+                stream.Flush(flushToDisk: true);
+            }
+            File.Move(next, file, overwrite: true);
         }
-        File.Move(next, file, overwrite: true);
+        catch
+        {
+            TryDelete(next);
+            throw;
+        }
     }
 
     private void MakeFolder()
@@ -160,6 +178,36 @@ internal sealed class AcmeStore(AcmeOptions options)
         else
         {
             Directory.CreateDirectory(options.Folder, OfFolders);
+        }
+        if (!_isSwept)
+        {
+            _isSwept = true;
+            Sweep();
+        }
+    }
+
+    // What a crash has left. What another process writes just now is not that old.
+    private void Sweep()
+    {
+        var before = TimeProvider.System.GetUtcNow().UtcDateTime - LongestWrite;
+        foreach (var file in Directory.GetFiles(options.Folder, Unfinished + "*"))
+        {
+            if (File.GetLastWriteTimeUtc(file) < before)
+            {
+                TryDelete(file);
+            }
+        }
+    }
+
+    private static void TryDelete(string file)
+    {
+        try
+        {
+            File.Delete(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It is in nobody's way.
         }
     }
 }

@@ -12,7 +12,11 @@ namespace LoadBalancer.Acme;
 /// <param name="Wait">How long to wait after it.</param>
 internal sealed record Attempt(int Failures, DateTimeOffset At, TimeSpan Wait)
 {
-    private static readonly TimeSpan ShortestWait = TimeSpan.FromMinutes(1);
+    /// <summary>How long to wait at least before another one.</summary>
+    public static readonly TimeSpan ShortestWait = TimeSpan.FromMinutes(1);
+
+    private const double Spread = 0.1; // of a wait
+
     private static readonly TimeSpan LongestWait = TimeSpan.FromDays(1);
 
     // An authority may mean a week; that a wrong number stops a name for ever is not what anybody wants.
@@ -22,15 +26,21 @@ internal sealed record Attempt(int Failures, DateTimeOffset At, TimeSpan Wait)
     public static Attempt None { get; } = new(0, DateTimeOffset.MinValue, TimeSpan.Zero);
 
     /// <summary>How long to wait after so many failures: one minute, then each time twice that, up to a day.</summary>
-    public static TimeSpan BackOff(int failures)
+    /// <param name="failures">How many.</param>
+    /// <param name="place">From 0 to 1: of names that failed together, each waits a bit longer than another one.</param>
+    public static TimeSpan BackOff(int failures, double place)
     {
         const int Doublings = 11; // 2^11 minutes are more than a day
         var wait = ShortestWait * (1 << Math.Clamp(failures - 1, 0, Doublings));
-        return wait < LongestWait ? wait : LongestWait;
+        var most = LongestWait / (1 + Spread);
+        return (wait < most ? wait : most) * (1 + Spread * place);
     }
 
     /// <summary>The next one, which counts as failed until it is known to have succeeded.</summary>
-    public Attempt Next(DateTimeOffset now) => new(Failures + 1, now, BackOff(Failures + 1));
+    public Attempt Next(DateTimeOffset now, double place) => new(Failures + 1, now, BackOff(Failures + 1, place));
+
+    /// <summary>This one, after another one that was given up by this process and not refused by anybody.</summary>
+    public Attempt AfterOneGivenUp(DateTimeOffset now) => this with { At = now, Wait = ShortestWait };
 
     /// <summary>This one, where the authority wishes a wait: the longer of the two holds.</summary>
     public Attempt Wishing(TimeSpan? wish, DateTimeOffset now)
@@ -49,8 +59,8 @@ internal sealed record Attempt(int Failures, DateTimeOffset At, TimeSpan Wait)
         return new Attempt(0, now, wait < ShortestWait ? ShortestWait : wait < LongestWait ? wait : LongestWait);
     }
 
-    /// <summary>Before which time there is no other one. Where the clock was set back, it waits from now on.</summary>
-    public DateTimeOffset NotBefore(DateTimeOffset now) => (At < now ? At : now) + Wait;
+    /// <summary>Before which time there is no other one.</summary>
+    public DateTimeOffset NotBefore => At + Wait;
 
     /// <summary>As text.</summary>
     public JsonObject ToJson() => new()

@@ -13,6 +13,7 @@ internal sealed class Challenges
     private const int LongestToken = 256;
 
     private readonly ConcurrentDictionary<string, byte[]> _answers = new(StringComparer.Ordinal);
+    private volatile bool _isHandedOver;
 
     /// <summary>Whether a text has only the characters of a token (base64url, section 8.3).</summary>
     public static bool IsToken(string text) =>
@@ -23,6 +24,25 @@ internal sealed class Challenges
     {
         _answers[token] = Encoding.ASCII.GetBytes(answer);
         return new Published(this, token);
+    }
+
+    /// <summary>All answers, for the process that replaces this one. From now on this one does not forget them either.</summary>
+    public Dictionary<string, string> HandOver()
+    {
+        _isHandedOver = true;
+        return _answers.ToDictionary(entry => entry.Key, entry => Encoding.ASCII.GetString(entry.Value), StringComparer.Ordinal);
+    }
+
+    /// <summary>Forgets answers again when their orders end: no other process has taken over.</summary>
+    public void GoOn() => _isHandedOver = false;
+
+    /// <summary>Answers what the process that this one replaces was asked to prove. It is not known for how long; they are few.</summary>
+    public void Restore(IReadOnlyDictionary<string, string> answers)
+    {
+        foreach (var (token, answer) in answers.Where(entry => IsToken(entry.Key)))
+        {
+            _answers[token] = Encoding.ASCII.GetBytes(answer);
+        }
     }
 
     /// <summary>Answers a request for a token of this node; null for every other one.</summary>
@@ -41,6 +61,12 @@ internal sealed class Challenges
 
     private sealed class Published(Challenges challenges, string token) : IDisposable
     {
-        public void Dispose() => challenges._answers.TryRemove(token, out _);
+        public void Dispose()
+        {
+            if (!challenges._isHandedOver)
+            {
+                challenges._answers.TryRemove(token, out _);
+            }
+        }
     }
 }

@@ -8,8 +8,9 @@ namespace LoadBalancer.Acme;
 /// <summary>Gets the certificate of one name, and renews it, until it is stopped. What goes wrong is logged when it changes.</summary>
 /// <param name="name">The name, in A-labels.</param>
 /// <param name="options">Where from, and where it is kept.</param>
+/// <param name="turns">How many names may have something in work at once.</param>
 /// <param name="parts">What all names have in common.</param>
-internal sealed partial class KeptName(string name, AcmeOptions options, KeptNameParts parts)
+internal sealed partial class KeptName(string name, AcmeOptions options, AuthorityTurns turns, KeptNameParts parts)
 {
     // The clock may be set, and files may be put into the store by others.
     private static readonly TimeSpan LongestSleep = TimeSpan.FromHours(1);
@@ -17,17 +18,15 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
     // Timers have whole milliseconds: one for a part of one falls due at once, before the time has come.
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(1);
 
-    private static readonly TimeSpan ShortestAskAfter = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan LongestAskAfter = TimeSpan.FromDays(1);
-
     private readonly AcmeStore _store = new(options);
+    private readonly double _place = RenewalTime.PlaceOf(name);
+    private readonly RenewalWish _wish = new(options, turns.Questions, RenewalTime.PlaceOf(name), parts.Time);
     private readonly ILogger _logger = parts.Logger;
-    private Attempt _last = Attempt.None; // where the store cannot be written
+    private Attempt? _unsaved; // where the store cannot be written; else what is in the store holds
+    private long? _ordered; // when this process ordered last, by the monotonic clock
     private string? _fault; // what was logged last
     private string? _storeFault;
-    private RenewalInformation? _wish;
-    private byte[]? _wishIsFor; // the hash of the certificate
-    private DateTimeOffset _askNext;
+    private string? _unreadable;
 
     /// <summary>The name.</summary>
     public string Name => name;
@@ -35,24 +34,46 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
     /// <summary>Where from, and where it is kept.</summary>
     public AcmeOptions Options => options;
 
+    /// <summary>Whether an exception says what is to be expected of authorities, networks and files.</summary>
+    public static bool IsFault(Exception e) =>
+        e is AcmeException or HttpRequestException or OperationCanceledException || AcmeStore.IsFault(e);
+
     /// <summary>Runs until it is cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         while (true)
         {
-            var due = await DueAsync(cancellationToken);
-            var left = due - parts.Time.GetUtcNow();
-            left += left > TimeSpan.Zero ? Tick : TimeSpan.Zero;
-            if (left > TimeSpan.Zero)
+            TimeSpan pause;
+            try
             {
-                await Task.Delay(left < LongestSleep ? left : LongestSleep, parts.Time, cancellationToken);
-                continue;
+                pause = await LookAsync(cancellationToken);
             }
-            await OrderAsync(cancellationToken);
+            catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+            {
+                pause = PauseAfter(e);
+            }
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                throw new OperationCanceledException("It has failed while it was being stopped.", e, cancellationToken);
+            }
+            await Task.Delay(pause, parts.Time, cancellationToken);
         }
     }
 
-    private async Task<DateTimeOffset> DueAsync(CancellationToken cancellationToken)
+    /// <returns>How long until the next look.</returns>
+    private async Task<TimeSpan> LookAsync(CancellationToken cancellationToken)
+    {
+        var left = await LeftAsync(cancellationToken);
+        if (left <= TimeSpan.Zero)
+        {
+            await OrderAsync(cancellationToken);
+            return TimeSpan.Zero;
+        }
+        return left < LongestSleep ? left + Tick : LongestSleep;
+    }
+
+    /// <returns>How long until the certificate is to be ordered.</returns>
+    private async Task<TimeSpan> LeftAsync(CancellationToken cancellationToken)
     {
         using var certificate = _store.Find(name, out var fault);
         if (fault is not null && fault != _storeFault)
@@ -61,113 +82,85 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
             parts.Note($"certificate of '{name}': another one is ordered, because {fault}");
         }
         _storeFault = fault;
+        var due = certificate is null ? DateTimeOffset.MinValue
+            : RenewalTime.Of(certificate, await _wish.FindAsync(certificate, cancellationToken));
         var now = parts.Time.GetUtcNow();
-        var kept = _store.LastAttempt(name);
-        var last = kept.NotBefore(now) > _last.NotBefore(now) ? kept : _last;
-        if (certificate is null)
-        {
-            return last.Failures == 0 ? now : last.NotBefore(now);
-        }
-        var due = RenewalTime.Of(certificate, await WishAsync(certificate, now, cancellationToken));
-        return due > last.NotBefore(now) ? due : last.NotBefore(now);
+        var last = LastAttempt(now);
+        // One that has succeeded and is not there was removed: by somebody who wants another one.
+        var notBefore = certificate is null && last.Failures == 0 ? last.At + Attempt.ShortestWait : last.NotBefore;
+        var left = (due > notBefore ? due : notBefore) - now;
+        // Whatever the store has forgotten: an authority is not asked again and again.
+        var pause = _ordered is { } at ? Attempt.ShortestWait - parts.Time.GetElapsedTime(at) : TimeSpan.Zero;
+        _unreadable = null;
+        return left > pause ? left : pause;
     }
 
-    // What cannot be asked is left: then two thirds of the lifetime hold.
-    private async Task<RenewalInformation?> WishAsync(X509Certificate2 certificate, DateTimeOffset now, CancellationToken cancellationToken)
+    private Attempt LastAttempt(DateTimeOffset now)
     {
-        var hash = certificate.GetCertHash(HashAlgorithmName.SHA256);
-        var isSame = _wishIsFor is not null && hash.AsSpan().SequenceEqual(_wishIsFor);
-        if (isSame && now < _askNext && _askNext - now <= LongestAskAfter)
+        var last = _unsaved ?? _store.LastAttempt(name);
+        if (last.At > now)
         {
-            return _wish;
+            // The clock was set back since. It waits from now on, not until the clock has reached the wrong time again.
+            last = last with { At = now };
+            Keep(last);
         }
-        (_wish, _wishIsFor) = (isSame ? _wish : null, hash);
-        _askNext = now + LongestSleep;
-        try
-        {
-            using var client = new AcmeClient(options, parts.Time);
-            await client.ConnectAsync(cancellationToken);
-            _wish = await client.FindRenewalAsync(certificate, cancellationToken);
-            var after = _wish?.AskAfter ?? LongestAskAfter;
-            _askNext = now + (after < ShortestAskAfter ? ShortestAskAfter : after < LongestAskAfter ? after : LongestAskAfter);
-        }
-        catch (Exception e) when (IsFault(e) && !cancellationToken.IsCancellationRequested)
-        {
-            _wish = null;
-        }
-        return _wish;
+        return last;
     }
 
     private async Task OrderAsync(CancellationToken cancellationToken)
     {
-        await parts.Turns.WaitAsync(cancellationToken);
+        await turns.Orders.WaitAsync(cancellationToken);
         try
         {
-            var now = parts.Time.GetUtcNow();
-            var kept = _store.LastAttempt(name);
-            _last = (kept.Failures > _last.Failures ? kept : _last).Next(now);
-            await TryOrderAsync(cancellationToken);
+            // The wait for the turn may have been long.
+            if (await LeftAsync(cancellationToken) <= TimeSpan.Zero)
+            {
+                await OrderNowAsync(cancellationToken);
+            }
         }
         finally
         {
-            parts.Turns.Release();
+            turns.Orders.Release();
         }
     }
 
-    private async Task TryOrderAsync(CancellationToken cancellationToken)
+    private async Task OrderNowAsync(CancellationToken cancellationToken)
     {
+        var before = LastAttempt(parts.Time.GetUtcNow());
+        var attempt = before.Next(parts.Time.GetUtcNow(), _place);
+        AcmeClient? client = null;
         try
         {
-            _store.Save(name, _last); // Before: a process that crashes now must not order again at once.
-            using var before = _store.Find(name, out _);
-            using var client = new AcmeClient(options, parts.Time);
-            await client.ConnectAsync(cancellationToken);
-            using var account = await RegisterAsync(client, cancellationToken);
-            using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-            var chain = await client.OrderAsync(name, key, before, parts.Challenges, cancellationToken);
-            _store.Save(name, chain, key);
-            Succeed(chain[0]);
+            _store.Save(name, attempt); // Before: a process that crashes now must not order again at once.
+            client = new AcmeClient(options, parts.Time);
+            Succeed(await IssueAsync(client, cancellationToken));
         }
-        catch (Exception e) when (IsFault(e) && !cancellationToken.IsCancellationRequested)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
-            Fail(e);
+            Fail(e, attempt);
         }
-    }
-
-    // One at a time: the first of them makes the account.
-    private async Task<AccountKey> RegisterAsync(AcmeClient client, CancellationToken cancellationToken)
-    {
-        await parts.Registering.WaitAsync(cancellationToken);
-        var key = _store.OpenAccountKey(out var fault);
-        try
+        catch (Exception) when (client?.HasFinalized != true)
         {
-            if (fault is not null)
-            {
-                LogNewAccount(options.Directory, fault);
-            }
-            try
-            {
-                await client.RegisterAsync(key, cancellationToken);
-            }
-            catch (AcmeException e) when (e.Kind is "unauthorized" or "accountDoesNotExist")
-            {
-                // The account of this key was deactivated, and no other can be had with the key (RFC 8555 section 7.3.6).
-                LogNewAccount(options.Directory, e.Message);
-                key.Dispose();
-                key = _store.ReplaceAccountKey();
-                await client.RegisterAsync(key, cancellationToken);
-            }
-            return key;
-        }
-        catch
-        {
-            key.Dispose();
+            // It is stopped, and the authority has not refused anything. It would count as failed after a crash only.
+            Keep(before.AfterOneGivenUp(parts.Time.GetUtcNow()));
             throw;
         }
         finally
         {
-            parts.Registering.Release();
+            _ordered = parts.Time.GetTimestamp();
+            client?.Dispose();
         }
+    }
+
+    private async Task<X509Certificate2> IssueAsync(AcmeClient client, CancellationToken cancellationToken)
+    {
+        using var before = _store.Find(name, out _);
+        await client.ConnectAsync(cancellationToken);
+        using var account = await new AcmeAccount(options, _store, turns.Registering, parts).RegisterAsync(client, cancellationToken);
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var chain = await client.OrderAsync(name, key, before, parts.Challenges, cancellationToken);
+        _store.Save(name, chain, key);
+        return chain[0];
     }
 
     private void Succeed(X509Certificate2 certificate)
@@ -175,35 +168,24 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
         var now = parts.Time.GetUtcNow();
         DateTimeOffset begin = certificate.NotBefore.ToUniversalTime();
         DateTimeOffset end = certificate.NotAfter.ToUniversalTime();
-        _last = Attempt.Succeeded(now, end - begin);
         _fault = null;
-        try
-        {
-            _store.Save(name, _last);
-        }
-        catch (Exception e) when (AcmeStore.IsFault(e))
-        {
-            // The certificate is there, and _last holds.
-        }
+        Keep(Attempt.Succeeded(now, end - begin));
         LogIssued(name, options.Directory, end.UtcDateTime, RenewalTime.Of(certificate, null).UtcDateTime);
         parts.Note($"certificate of '{name}': a new one is there, valid until {end.UtcDateTime:yyyy-MM-dd HH:mm:ss}Z");
         if (now < begin || now > end)
         {
             LogWrongClock(name, begin.UtcDateTime, end.UtcDateTime);
+            parts.Note($"certificate of '{name}': the new one is not valid now; is the clock of this machine wrong?");
         }
     }
 
-    private void Fail(Exception e)
+    private void Fail(Exception e, Attempt attempt)
     {
-        var now = parts.Time.GetUtcNow();
-        _last = _last.Wishing((e as AcmeException)?.RetryAfter, now);
-        try
+        var failed = attempt.Wishing((e as AcmeException)?.RetryAfter, parts.Time.GetUtcNow());
+        Keep(failed);
+        if (!IsFault(e))
         {
-            _store.Save(name, _last);
-        }
-        catch (Exception fault) when (AcmeStore.IsFault(fault))
-        {
-            // It is perhaps what has failed; _last holds.
+            LogUnexpected(e, name);
         }
         var reason = e is HttpRequestException or OperationCanceledException ? FailureReason.Of(e) : e.Message;
         var kind = (e as AcmeException)?.Kind ?? reason;
@@ -212,14 +194,39 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
             return;
         }
         _fault = kind;
-        LogFailed(name, options.Directory, reason, _last.NotBefore(now).UtcDateTime);
+        LogFailed(name, options.Directory, reason, failed.NotBefore.UtcDateTime);
         parts.Note($"certificate of '{name}': none could be got: {reason}");
     }
 
-    // Of an authority that names something that is no address, the client says so by a FormatException or InvalidOperationException.
-    private static bool IsFault(Exception e) =>
-        e is AcmeException or HttpRequestException or OperationCanceledException or FormatException or InvalidOperationException
-        || AcmeStore.IsFault(e);
+    // Something is there, but nobody knows what: a certificate, or that it must not be ordered yet.
+    private TimeSpan PauseAfter(Exception e)
+    {
+        if (!AcmeStore.IsFault(e))
+        {
+            LogUnexpected(e, name);
+            return LongestSleep;
+        }
+        if (e.Message != _unreadable)
+        {
+            _unreadable = e.Message;
+            LogUnreadable(name, options.Folder, e.Message);
+            parts.Note($"certificate of '{name}': '{options.Folder}' cannot be read: {e.Message}");
+        }
+        return Attempt.ShortestWait;
+    }
+
+    private void Keep(Attempt attempt)
+    {
+        try
+        {
+            _store.Save(name, attempt);
+            _unsaved = null;
+        }
+        catch (Exception e) when (AcmeStore.IsFault(e))
+        {
+            _unsaved = attempt;
+        }
+    }
 
     [LoggerMessage(220, LogLevel.Information,
         "certificate of '{Name}': {Directory} has issued one; valid until {NotAfter:yyyy-MM-dd HH:mm:ss}Z, to be renewed at "
@@ -234,11 +241,15 @@ internal sealed partial class KeptName(string name, AcmeOptions options, KeptNam
     [LoggerMessage(222, LogLevel.Warning, "certificate of '{Name}': {Fault}; another one is ordered")]
     private partial void LogStoreFault(string name, string fault);
 
-    [LoggerMessage(223, LogLevel.Warning, "account at {Directory}: another one is made, because the old one cannot be used: {Reason}")]
-    private partial void LogNewAccount(string directory, string reason);
-
     [LoggerMessage(224, LogLevel.Warning,
         "certificate of '{Name}': the new one is valid from {NotBefore:yyyy-MM-dd HH:mm:ss}Z to {NotAfter:yyyy-MM-dd HH:mm:ss}Z, which "
         + "is not now; is the clock of this machine wrong?")]
     private partial void LogWrongClock(string name, DateTime notBefore, DateTime notAfter);
+
+    [LoggerMessage(225, LogLevel.Warning,
+        "certificate of '{Name}': the store '{Folder}' cannot be read: {Reason}. It is tried again each minute, and nothing is ordered")]
+    private partial void LogUnreadable(string name, string folder, string reason);
+
+    [LoggerMessage(226, LogLevel.Error, "certificate of '{Name}': an unexpected error, which is no fault of the authority; please report it")]
+    private partial void LogUnexpected(Exception exception, string name);
 }

@@ -78,6 +78,7 @@ internal sealed partial class Node : IHost
             // 4. Listeners, which use the pools.
             _accessLogs = Own(new AccessLogs(time, loggers.CreateLogger<AccessLog>()));
             var challenges = new Challenges();
+            challenges.Restore(start.State?.Challenges ?? []);
             var listenerParts = new NodeListenerParts(
                 Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers)
             {
@@ -106,7 +107,10 @@ internal sealed partial class Node : IHost
             }
             _upgrader = start.Command is not { } command ? null : new Upgrader(
                 command, () => _handover!.Offer(), () => _handover!.LeaveAsync(isReplaced: true), () => !_listeners.Turns.IsCompleted, time,
-                loggers.CreateLogger<Upgrader>(), lifetime.ApplicationStopping);
+                loggers.CreateLogger<Upgrader>(), lifetime.ApplicationStopping)
+            {
+                GoOn = () => _acme?.GoOn(),
+            };
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
             var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(

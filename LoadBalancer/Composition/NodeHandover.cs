@@ -29,6 +29,7 @@ internal sealed partial class NodeHandover(
         Events = events.Log(),
         AreSocketsKept = start.AreSocketsKept,
         SocketFiles = [.. sockets.OwnFiles],
+        Challenges = acme.HandOver(),
         Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
     });
 
@@ -46,7 +47,7 @@ internal sealed partial class NodeHandover(
             sockets.DisownAll();
         }
         await (reloader?.StopAsync(CancellationToken.None) ?? Task.CompletedTask);
-        await acme.StopAsync(CancellationToken.None); // The other process answers the authorities, and orders what is missing.
+        await acme.StopAsync(CancellationToken.None); // The other process orders what is missing.
         foreach (var listener in listeners.Listeners)
         {
             listener.Leave();

@@ -23,6 +23,9 @@ internal sealed class CertificateEntry(CertificateOptions file, string? name)
     /// <summary>Whether what is used only stands in, signed by itself, until there is a file that can be used.</summary>
     public bool IsStandIn { get; set; }
 
+    /// <summary>Whether what is used had expired when the store looked last.</summary>
+    public bool HasExpired { get; set; }
+
     /// <summary>When it may be said again that it expires.</summary>
     public DateTimeOffset NextConcern { get; set; }
 }

@@ -107,17 +107,23 @@ public sealed partial class CertificateStore : IDisposable
         return entry;
     }
 
-    // A certificate that is got comes before one from a file for the same name. What only stands in comes after all of them.
+    // A certificate that is got comes before one from a file for the same name, unless it has expired and the other one has not. What only
+    // stands in comes after all of them.
     private CertificateSelector NewSelectorNeedsLock()
     {
-        var certificates = _entries.Where(entry => !entry.IsStandIn).OrderBy(entry => entry.Name is null).Select(entry => entry.Context);
-        var all = certificates.ToList();
-        all.AddRange(_entries
-            .Where(entry => entry.IsStandIn && !all.Exists(other => other.TargetCertificate.MatchesHostname(entry.Name!)))
-            .Select(entry => entry.Context).ToList());
-        var first = _entries.FirstOrDefault(entry => !entry.IsStandIn) ?? _entries[0];
-        return new CertificateSelector(all, _settings, first.Context);
+        foreach (var entry in _entries)
+        {
+            NoticeExpiryNeedsLock(entry);
+        }
+        var used = _entries.Where(entry => entry.Name is null || !_entries.Any(other => IsBetter(other, entry)))
+            .OrderBy(entry => entry.IsStandIn).ThenBy(entry => entry.Name is null).ToList();
+        var first = _entries.Where(used.Contains).OrderBy(entry => entry.IsStandIn).First();
+        return new CertificateSelector([.. used.Select(entry => entry.Context)], _settings, first.Context);
     }
+
+    private static bool IsBetter(CertificateEntry other, CertificateEntry entry) =>
+        !other.IsStandIn && other.Context.TargetCertificate.MatchesHostname(entry.Name!)
+        && (entry.IsStandIn || (entry.HasExpired && !other.HasExpired));
 
     private List<CertificateStatus> NewStatusNeedsLock() =>
         [.. _entries.Where(entry => !entry.IsStandIn).Select(entry =>
@@ -133,7 +139,7 @@ public sealed partial class CertificateStore : IDisposable
             var changed = _clients?.TryTakeUpChange() == true;
             foreach (var entry in _entries)
             {
-                changed |= TryTakeUpChangeNeedsLock(entry);
+                changed |= TryTakeUpChangeNeedsLock(entry) | NoticeExpiryNeedsLock(entry);
                 LogConcernNeedsLock(entry);
             }
             if (changed)
@@ -166,6 +172,14 @@ public sealed partial class CertificateStore : IDisposable
             LogCannotBeUsed(_listener, entry.File.File, e.Message);
             return false;
         }
+    }
+
+    private bool NoticeExpiryNeedsLock(CertificateEntry entry)
+    {
+        var hasExpired = _time.GetUtcNow() > Validity.Of(entry.Context.TargetCertificate).NotAfter;
+        var isChange = hasExpired != entry.HasExpired;
+        entry.HasExpired = hasExpired;
+        return isChange;
     }
 
     // A certificate that is got may live for days only, and is renewed without anybody's help. What keeps it from that is logged there.

@@ -39,6 +39,23 @@ internal sealed class AcmeValidatorTests
         (loaded.Errors, loaded.Warnings).Should().BeEquivalentTo((Array.Empty<object>(), Array.Empty<object>()));
     }
 
+    [Test]
+    public void Acme_NameIsTooLongForAFile_IsAnError()
+    {
+        var label = new string('a', 62);
+        var name = $"{label}.{label}.{label}.{label}"; // 251 characters
+
+        Load($"\"AcceptTerms\": true, \"Names\": [ \"{name}\" ]", Plain).Errors.Should().ContainSingle()
+            .Which.ToString().Should().StartWith($"LoadBalancer:Listeners:web:Acme:Names: '{name}' has more than 250 characters");
+    }
+
+    [Test]
+    [Platform("Linux")]
+    public void Acme_StoreCannotBeWritten_IsAWarning() =>
+        Load("\"AcceptTerms\": true, \"Names\": [ \"a.test\" ], \"Store\": \"/proc/acme/deep\"", Plain).Warnings
+            .Should().ContainSingle().Which.ToString().Should()
+            .StartWith("LoadBalancer:Listeners:web:Acme:Store: '/proc/acme/deep' cannot be written: ");
+
     [TestCase("", "no listener has an Address with http://")]
     [TestCase(", \"plain\": { \"Address\": \"http://127.0.0.1:8080\", \"Pool\": \"web\" }",
         "no http:// listener has port 80, where the authority asks; it must be forwarded to one of http://127.0.0.1:8080")]

@@ -11,7 +11,7 @@ public sealed record AcmeOptions
     /// <summary>The names; each gets a certificate of its own. No addresses and no wildcards. Required.</summary>
     public IReadOnlyList<string> Names { get; init; } = [];
 
-    /// <summary>Whom the authority may write to, told to it when the account is made. Default null: nobody.</summary>
+    /// <summary>Whom the authority may write to. It is told only when the account is made. Default null: nobody.</summary>
     public string? Email { get; init; }
 
     /// <summary>Whether you accept the authority's terms of service. Must be true; default false.</summary>
@@ -36,14 +36,15 @@ public sealed record AcmeOptions
     /// <summary>The file of a certificate, which has its issuers and its key too, so that all of them change at once.</summary>
     internal string FileOf(string name) => Path.Combine(Folder, name + ".pem");
 
+    // The case of a path counts, and what cannot be in a file's name is written so that no two paths become one.
     private static string FolderName(string directory)
     {
-        var text = directory.ToLowerInvariant();
-        var start = text.IndexOf("://", StringComparison.Ordinal);
+        var text = Uri.TryCreate(directory, UriKind.Absolute, out var address)
+            ? $"{address.Authority}{address.PathAndQuery}" : directory;
         var name = new StringBuilder();
-        foreach (var c in (start < 0 ? text : text[(start + 3)..]).TrimEnd('/'))
+        foreach (var c in text.TrimEnd('/'))
         {
-            name.Append(char.IsAsciiLetterOrDigit(c) || c is '.' or '-' ? c : '_');
+            name.Append(char.IsAsciiLetterOrDigit(c) || c is '.' or '-' ? $"{c}" : c is '/' or ':' ? "_" : $"%{(int)c:X2}");
         }
         return name.ToString();
     }

@@ -9,6 +9,7 @@ namespace LoadBalancer.Configuration.Validation;
 internal static class AcmeValidator
 {
     private const int HttpPort = 80; // RFC 8555 section 8.3
+    private const int LongestName = 250; // Files have 255 characters at most, and those of a name end in .json.
 
     /// <summary>Requires all that must hold, and warns where the authority can hardly ask.</summary>
     public static void Check(AcmeOptions? acme, LoadBalancerOptions all, SectionValidator section)
@@ -33,6 +34,10 @@ internal static class AcmeValidator
             $"'{acme.Email}' is not valid; expected for example ops@example.com");
         section.Require(acme.Store.Length > 0, "Store", "is empty; expected a directory");
         section.Require(!File.Exists(acme.Store), "Store", $"'{acme.Store}' is a file; expected a directory");
+        if (acme.Store.Length > 0 && FindStoreError(acme.Store) is { } reason)
+        {
+            section.Warn("Store", $"'{Path.GetFullPath(acme.Store)}' cannot be written: {reason}. Nothing is ordered until it can be");
+        }
         if (acme.AuthorityFile is { } file)
         {
             var error = PemCertificate.FindAuthorityError(file);
@@ -52,6 +57,8 @@ internal static class AcmeValidator
                 $"'{text}' is a wildcard, which HTTP-01 cannot prove; expected a name such as shop.example.com, or a file in Certificates");
             section.Require(!IPAddress.TryParse(text.Trim('[', ']'), out _), key, $"'{text}' is an address; expected a name");
             section.Require(name is not null, key, $"'{text}' is not a name; expected for example shop.example.com");
+            section.Require(name is not { Length: > LongestName }, key,
+                $"'{text}' has more than {LongestName} characters, which the store cannot have");
             var first = name is null ? null : seen.GetValueOrDefault(name);
             section.Require(first is null, key, $"'{text}' is there already, as '{first}'");
             seen.TryAdd(name ?? text, text);
@@ -73,6 +80,26 @@ internal static class AcmeValidator
         {
             section.Warn("Acme", "no http:// listener has port 80, where the authority asks; it must be forwarded to one of "
                 + string.Join(", ", plain));
+        }
+    }
+
+    // What is there of the path is tried, because rights alone do not say what is mounted read-only. Nothing is left behind.
+    private static string? FindStoreError(string store)
+    {
+        try
+        {
+            var folder = Path.GetFullPath(store);
+            while (!Directory.Exists(folder) && Path.GetDirectoryName(folder) is { } parent)
+            {
+                folder = parent;
+            }
+            var file = Path.Combine(folder, Path.GetRandomFileName());
+            File.Create(file, bufferSize: 1, FileOptions.DeleteOnClose).Dispose();
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
+        {
+            return e.Message;
         }
     }
 
