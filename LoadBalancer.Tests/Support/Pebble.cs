@@ -18,12 +18,13 @@ internal sealed class Pebble : IAsyncDisposable
     private readonly Process _server;
     private readonly int _port = ReservedPorts.Next();
     private readonly int _management = ReservedPorts.Next();
+    private int _orders;
 
     private Pebble(int httpPort)
     {
         var (dns, control) = (ReservedPorts.Next(), ReservedPorts.Next());
         _names = Start(
-            Names, [], "-dns01", $"127.0.0.1:{dns}", "-management", $"127.0.0.1:{control}", "-http01", "", "-https01", "", "-tlsalpn01", "",
+            Names, [], _ => { }, "-dns01", $"127.0.0.1:{dns}", "-management", $"127.0.0.1:{control}", "-http01", "", "-https01", "", "-tlsalpn01", "",
             "-defaultIPv6", "");
         var own = _certificates.Issue("pebble", "localhost", "127.0.0.1");
         var configuration = new JsonObject
@@ -48,11 +49,15 @@ internal sealed class Pebble : IAsyncDisposable
                 ["PEBBLE_AUTHZREUSE"] = "0",
                 ["PEBBLE_CHAIN_LENGTH"] = "2",
             },
+            line => Interlocked.Add(ref _orders, line.Contains("Added order", StringComparison.Ordinal) ? 1 : 0),
             "-strict", "-config", _certificates.Write("pebble.json", configuration.ToJsonString()), "-dnsserver", $"127.0.0.1:{dns}");
     }
 
     /// <summary>The address of its directory.</summary>
     public string Directory => $"https://127.0.0.1:{_port}/dir";
+
+    /// <summary>How many orders it has taken.</summary>
+    public int Orders => Volatile.Read(ref _orders);
 
     /// <summary>The authority that its own certificate is of.</summary>
     public string AuthorityFile => _certificates.AuthorityFile;
@@ -108,7 +113,8 @@ internal sealed class Pebble : IAsyncDisposable
         }
     }
 
-    private static Process Start(string program, Dictionary<string, string> environment, params string[] arguments)
+    private static Process Start(
+        string program, Dictionary<string, string> environment, Action<string> read, params string[] arguments)
     {
         var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
         foreach (var (name, value) in environment)
@@ -116,7 +122,9 @@ internal sealed class Pebble : IAsyncDisposable
             start.Environment[name] = value;
         }
         var process = Process.Start(start)!;
-        process.BeginOutputReadLine(); // Nobody reads it, but it must not fill up.
+        process.OutputDataReceived += (_, line) => read(line.Data ?? "");
+        process.ErrorDataReceived += (_, line) => read(line.Data ?? "");
+        process.BeginOutputReadLine(); // It must not fill up.
         process.BeginErrorReadLine();
         return process;
     }
