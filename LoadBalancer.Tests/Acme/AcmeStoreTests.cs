@@ -161,7 +161,8 @@ internal sealed class AcmeStoreTests : AcmeKeeperFixture
             File.Delete(AttemptFile);
             var left = 1;
             Authority.Refuse = path => path == "new-account" && left-- > 0 ? new("accountDoesNotExist") : null;
-            await KeepUntilAsync(() => File.Exists(Certificate));
+            var issued = i + 2;
+            await KeepUntilAsync(() => Log.Lines.Count(line => line.Contains("has issued one")) == issued);
         }
 
         FileNames.Should().BeEquivalentTo("account.key", "account.key.old", "account.key.old2", $"{Name}.json", $"{Name}.pem");
