@@ -106,6 +106,35 @@ internal sealed class NameLookupTests
         Addresses(answer).Should().Equal("127.0.0.1");
     }
 
+    // Each alone: behind another one, a client that gives up at the first would never get to it.
+    [TestCase("of another port")]
+    [TestCase("with another number")]
+    [TestCase("to another question")]
+    [TestCase("that is a question")]
+    [TestCase("without content")]
+    public async Task FindHost_SpoofedAnswerComesFirst_IsIgnored(string kind)
+    {
+        await using var server = new DnsStub(async question =>
+        {
+            var spoofed = question.Answer(0, "A 60 127.0.0.66");
+            byte[] otherName = [.. spoofed];
+            otherName[13]++;
+            await (kind switch
+            {
+                "of another port" => question.ReplyFromElsewhereAsync(spoofed),
+                "with another number" => question.ReplyAsync([(byte)~spoofed[0], .. spoofed[1..]]),
+                "to another question" => question.ReplyAsync(otherName),
+                "that is a question" => question.ReplyAsync([.. question.Message]),
+                _ => question.ReplyAsync([]),
+            });
+            await question.ReplyAsync(question.Type == "A" ? question.Answer(0, "A 60 127.0.0.1") : question.Answer(0));
+        });
+
+        var answer = await Lookup(server).FindHostAsync("web.test", null, default);
+
+        Addresses(answer).Should().Equal("127.0.0.1");
+    }
+
     [Test]
     public async Task FindHost_MalformedAnswer_Fails()
     {

@@ -65,8 +65,7 @@ internal sealed partial class Node : IHost
             var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
             _heartbeats = Own(new HeartbeatService(Sockets, time, loggers.CreateLogger<HeartbeatService>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
-            var poolParts = new NodePoolParts(
-                time, healthLog, Errors, _metrics.Durations, _tracing, loggers, lifetime.ApplicationStopping)
+            var poolParts = new NodePoolParts(time, healthLog, Errors, _metrics.Durations, loggers, lifetime.ApplicationStopping)
             {
                 Handed = start.FindPool,
             };

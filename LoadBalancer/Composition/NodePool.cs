@@ -313,7 +313,7 @@ internal sealed partial class NodePool : IDisposable
             : new HttpClient(handler, disposeHandler: false) { Timeout = Timeout.InfiniteTimeSpan };
         var logger = _parts.Loggers.CreateLogger<HttpForwarder>();
         var forwarder = new HttpForwarder(
-            Pool, options, key, client, _parts.Time, _parts.Errors, logger, _parts.Stopping, before?.Forwarder, _parts.Tracing);
+            Pool, options, key, client, _parts.Time, _parts.Errors, logger, _parts.Stopping, before?.Forwarder);
         var keepsProbes = isSameUpstream && IsSame(options.HealthCheck, before!.Options.HealthCheck);
         return new PoolState(
             options, list, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));

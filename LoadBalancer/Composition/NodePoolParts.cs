@@ -1,6 +1,5 @@
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Health;
-using LoadBalancer.Http.Tracing;
 using LoadBalancer.Pools.Statistics;
 using LoadBalancer.Upgrade;
 
@@ -11,12 +10,11 @@ namespace LoadBalancer.Composition;
 /// <param name="HealthLog">Logs each change of health.</param>
 /// <param name="Errors">Records each error that a client sees.</param>
 /// <param name="Durations">Record the durations of requests and tasks for readers that need each single one.</param>
-/// <param name="Tracing">Has the traces of requests.</param>
 /// <param name="Loggers">Make loggers.</param>
 /// <param name="Stopping">Cancelled when the node stops.</param>
 internal sealed record NodePoolParts(
-    TimeProvider Time, HealthLog HealthLog, ErrorStatistics Errors, DurationInstruments Durations,
-    NodeTracing Tracing, ILoggerFactory Loggers, CancellationToken Stopping)
+    TimeProvider Time, HealthLog HealthLog, ErrorStatistics Errors, DurationInstruments Durations, ILoggerFactory Loggers,
+    CancellationToken Stopping)
 {
     /// <summary>Held while the members of any pool change: by a new configuration, or by an operator.</summary>
     public Lock Gate { get; } = new();

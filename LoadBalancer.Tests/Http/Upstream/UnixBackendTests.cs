@@ -53,10 +53,13 @@ internal sealed class UnixBackendTests
         await using var server = Http2Server.Answering("two", at: _socket);
         await using var node = await TestNode.StartAsync([$"unix:{_socket}"], pool => pool with { HttpVersion = HttpVersion.Version20 });
 
-        (await node.Client.GetStringAsync("/")).Should().Be("two");
-        (await node.Client.GetStringAsync("/")).Should().Be("two");
+        for (var i = 0; i < 4; i++)
+        {
+            (await node.Client.GetStringAsync("/")).Should().Be("two");
+        }
 
-        server.Accepted.Should().Be(1);
+        // The client's event loop has one; the first request may have opened another before the client was on a loop.
+        server.Accepted.Should().BeLessThanOrEqualTo(2);
     }
 
     [Test]

@@ -10,8 +10,7 @@ namespace LoadBalancer.Http.Forwarding;
 
 /// <summary>Sends a request of a pool to one backend or, hedged, to two, and waits for the head of a response.</summary>
 internal sealed partial class AttemptSender(
-    BackendPool pool, UpstreamClient upstream, RetryBudget budget, Hedge? hedge, TimeProvider time, ILogger logger,
-    NodeTracing? tracing)
+    BackendPool pool, UpstreamClient upstream, RetryBudget budget, Hedge? hedge, TimeProvider time, ILogger logger)
 {
     /// <summary>When a request goes to a second backend; null where the pool does not hedge.</summary>
     public Hedge? Hedge => hedge;
@@ -31,7 +30,7 @@ internal sealed partial class AttemptSender(
     public async ValueTask<Attempt> SendAsync(
         HttpContext context, BackendLease lease, RequestBody? body, bool isPeerTrusted, RoutedRequest? routed, CancellationToken superseded)
     {
-        var trace = tracing?.Find(context)?.BeginAttempt(pool.Name, lease.Backend, routed?.Target);
+        var trace = RequestTrace.Find(context)?.BeginAttempt(pool.Name, lease.Backend, routed?.Target);
         try
         {
             var exchange = await upstream.SendAsync(context, lease.Backend, body, isPeerTrusted, superseded, routed, trace);

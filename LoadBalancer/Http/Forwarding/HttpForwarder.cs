@@ -31,7 +31,6 @@ public sealed partial class HttpForwarder
     private readonly ErrorStatistics _errors;
     private readonly CancellationToken _stopping;
     private readonly ILogger _logger;
-    private readonly NodeTracing? _tracing;
 
     /// <summary>Makes the forwarder of a pool.</summary>
     /// <param name="pool">Chooses the backends.</param>
@@ -43,18 +42,15 @@ public sealed partial class HttpForwarder
     /// <param name="logger">Gets each failed attempt, once.</param>
     /// <param name="stopping">Cancelled when the node is to stop; from then on every response ends its connection.</param>
     /// <param name="before">The forwarder that it replaces; budget and response times are taken over where the options are equal.</param>
-    /// <param name="tracing">Has the traces of requests; null: none is traced.</param>
     public HttpForwarder(
         BackendPool pool, PoolOptions options, byte[]? stickyKey, HttpClient client, TimeProvider time, ErrorStatistics errors,
-        ILogger<HttpForwarder> logger, CancellationToken stopping, HttpForwarder? before = null,
-        NodeTracing? tracing = null)
+        ILogger<HttpForwarder> logger, CancellationToken stopping, HttpForwarder? before = null)
     {
         (_pool, _options, _time, _errors, _stopping, _logger) = (pool, options, time, errors, stopping, logger);
         _budget = before?._options.Retry.Budget == options.Retry.Budget ? before._budget : new RetryBudget(options.Retry.Budget, time);
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, stickyKey!) : null;
         var upstream = new UpstreamClient(client);
-        _sender = new AttemptSender(pool, upstream, _budget, HedgeOf(options, before), time, logger, tracing);
-        _tracing = tracing;
+        _sender = new AttemptSender(pool, upstream, _budget, HedgeOf(options, before), time, logger);
         Mirrors = new MirrorSender(pool, upstream, options, time, logger);
     }
 
@@ -86,7 +82,7 @@ public sealed partial class HttpForwarder
         {
             // 1. Reject a request that must not be forwarded, or is in a loop.
             var hasBody = !HttpMethods.IsConnect(context.Request.Method)
-                && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+                && RequestRules.CanHaveBody(context);
             var body = hasBody ? new RequestBody(context.Request, _time, routed) : null;
             if (RequestRules.FindError(context, hasBody, routed?.Rules.Via) is { } invalid)
             {
@@ -303,7 +299,7 @@ public sealed partial class HttpForwarder
         var error = broken is not null ? Incomplete : clientGone ? AttemptTrace.Cancelled : null;
         if (error is not null)
         {
-            _tracing?.Find(context)?.SetError(error);
+            RequestTrace.Find(context)?.SetError(error);
         }
         attempt.End(error);
     }
@@ -316,7 +312,7 @@ public sealed partial class HttpForwarder
         if (status >= StatusCodes.Status500InternalServerError)
         {
             _errors.Add(
-                status, $"pool '{_pool.Name}', backend '{sent.Lease.Backend.Name}'", context.Request.Method, RawTarget(context),
+                status, $"pool '{_pool.Name}', backend '{sent.Lease.Backend.Name}'", context.Request.Method, RequestRules.TargetOf(context),
                 $"the backend answered {status}");
         }
     }
@@ -325,7 +321,7 @@ public sealed partial class HttpForwarder
         HttpContext context, ForwardError error, long start, RoutedRequest? routed, string? cause = null)
     {
         var (status, message, proxyStatus) = error.Response();
-        _tracing?.Find(context)?.SetError(error == ForwardError.ClientGone ? AttemptTrace.Cancelled : proxyStatus);
+        RequestTrace.Find(context)?.SetError(error == ForwardError.ClientGone ? AttemptTrace.Cancelled : proxyStatus);
         if (error is ForwardError.Busy or ForwardError.QueueTimeout)
         {
             _pool.Statistics.CountQueueRefusal();
@@ -334,7 +330,7 @@ public sealed partial class HttpForwarder
         {
             var elapsed = _time.GetElapsedTime(start);
             _pool.Statistics.CountOwnAnswer(status, elapsed, elapsed);
-            _errors.Add(status, $"pool '{_pool.Name}'", context.Request.Method, RawTarget(context), cause ?? error.Cause() ?? message);
+            _errors.Add(status, $"pool '{_pool.Name}'", context.Request.Method, RequestRules.TargetOf(context), cause ?? error.Cause() ?? message);
         }
         return ErrorResponse.WriteAsync(context, error, routed is null ? null : routed.ChangeResponse);
     }
@@ -354,8 +350,6 @@ public sealed partial class HttpForwarder
         return RespondWithErrorAsync(
             context, ForwardError.Internal, start, routed, $"an unexpected error, {e.GetType().Name}: {e.Message}");
     }
-
-    private static string RawTarget(HttpContext context) => context.Features.Get<IHttpRequestFeature>()!.RawTarget;
 
     [LoggerMessage(11, LogLevel.Warning, "pool '{Pool}': backend '{Backend}' ended in the middle of a response: {Reason}")]
     private partial void LogResponseBroken(string pool, string backend, string reason);

@@ -42,7 +42,7 @@ internal sealed class Mirror(MirrorSender sender, double share, string route, Mi
     private static bool MayBeCopied(RoutedRequest request, out bool hasBody)
     {
         var context = request.Context;
-        hasBody = context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+        hasBody = RequestRules.CanHaveBody(context);
         return RequestRules.UpgradeProtocol(context) is null && RequestRules.FindError(context, hasBody, request.Rules.Via) is null;
     }
 

@@ -27,6 +27,9 @@ internal sealed record HeaderLine(string Name, string Value)
         _ => HeaderKind.Other,
     };
 
+    /// <summary>The name as <see cref="IHeaderDictionary"/> finds it fastest.</summary>
+    public string Key { get; } = HeaderKeys.Of(Name);
+
     /// <summary>Whether it is passed on to the client.</summary>
     public bool IsReturned { get; } = HeaderRules.IsReturned(Name);
 
@@ -59,7 +62,7 @@ internal sealed class HeaderLines(HeaderLine?[] known)
     /// <summary>How many there are.</summary>
     public int Count { get; private set; }
 
-    /// <summary>Whether a name may occur more than once; false is certain.</summary>
+    /// <summary>Whether a name occurs more than once; of very many fields it is only certain if false.</summary>
     public bool MayRepeat { get; private set; }
 
     /// <summary>The i-th field.</summary>
@@ -103,9 +106,22 @@ internal sealed class HeaderLines(HeaderLine?[] known)
         {
             Array.Resize(ref _lines, Count * 2);
         }
+        // In one process of three, as hashes are random, names of usual fields share a bit. It must not pay for that at each response.
+        MayRepeat = MayRepeat || (_names & line.NameBit) != 0 && (Count > KnownLines || Has(line.Name));
         _lines[Count++] = line;
-        MayRepeat |= (_names & line.NameBit) != 0;
         _names |= line.NameBit;
         return line;
+    }
+
+    private bool Has(string name)
+    {
+        foreach (var line in _lines.AsSpan(0, Count))
+        {
+            if (line.Name.Length == name.Length && line.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+            {
+                return true;
+            }
+        }
+        return false;
     }
 }

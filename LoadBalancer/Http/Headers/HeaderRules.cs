@@ -63,6 +63,10 @@ internal static class HeaderRules
         HashSet<string>? named = null;
         foreach (var line in connection)
         {
+            if (string.Equals(line, "keep-alive", StringComparison.OrdinalIgnoreCase))
+            {
+                continue; // as browsers have it
+            }
             foreach (var range in line.AsSpan().Split(','))
             {
                 var token = line.AsSpan()[range].Trim();

@@ -69,6 +69,16 @@ internal static class RequestRules
         return rest[0] == '/' ? rest : string.Concat("/", rest);
     }
 
+    /// <summary>The target of a request as the client sent it.</summary>
+    /// <remarks>
+    /// By the indexer, as below: <c>Get</c> is a generic method of an interface, which Native AOT looks up anew at each call.
+    /// </remarks>
+    public static string TargetOf(HttpContext context) => ((IHttpRequestFeature)context.Features[typeof(IHttpRequestFeature)]!).RawTarget;
+
+    /// <summary>Whether a request may have a body.</summary>
+    public static bool CanHaveBody(HttpContext context) =>
+        context.Features[typeof(IHttpRequestBodyDetectionFeature)] is IHttpRequestBodyDetectionFeature { CanHaveBody: true };
+
     /// <summary>The path of a target in the origin form: what precedes the query.</summary>
     public static ReadOnlySpan<char> PathOf(ReadOnlySpan<char> target) =>
         target.IndexOf('?') is >= 0 and var query ? target[..query] : target;
@@ -80,7 +90,7 @@ internal static class RequestRules
     /// <returns>False where it is neither in the origin form, nor <c>*</c>, nor an absolute form of http or https.</returns>
     public static bool TryReadTarget(HttpContext context)
     {
-        var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+        var target = TargetOf(context);
         if (target.StartsWith('/') || target == "*" || HttpMethods.IsConnect(context.Request.Method))
         {
             return true;
@@ -147,7 +157,7 @@ internal static class RequestRules
     public static ForwardError? FindHeadError(HttpContext context, HeaderLimitOptions limits)
     {
         var request = context.Request;
-        var target = context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+        var target = TargetOf(context);
         if (request.Method.Length + target.Length + "  HTTP/1.1\r\n".Length > MaxRequestLine)
         {
             return ForwardError.TargetTooLong;

@@ -28,7 +28,7 @@ public sealed class GuardRejections(string listener, ErrorStatistics errors)
         _counts.AddOrUpdate((route, ReasonOf(error)), 1, static (_, count) => count + 1);
         var (status, message, _) = error.Response();
         var where = route.Length == 0 ? $"listener '{listener}'" : $"listener '{listener}', route '{route}'";
-        errors.Add(status, where, context.Request.Method, context.Features.Get<IHttpRequestFeature>()!.RawTarget, message);
+        errors.Add(status, where, context.Request.Method, RequestRules.TargetOf(context), message);
     }
 
     private static string ReasonOf(ForwardError error) => error switch

@@ -103,7 +103,7 @@ internal sealed class RouteConditions
         {
             return true;
         }
-        var target = RequestRules.OriginForm(request.HttpContext.Features.Get<IHttpRequestFeature>()!.RawTarget);
+        var target = RequestRules.OriginForm(RequestRules.TargetOf(request.HttpContext));
         return _path.IsMatch(RequestRules.PathOf(target));
     }
 

@@ -20,6 +20,18 @@ internal sealed class ConnectionFieldEncoding : Encoding
     public override int GetCharCount(byte[] bytes, int index, int count) => Rewrite(bytes.AsSpan(index, count)).Length;
 
     /// <inheritdoc/>
+    /// <remarks>This and the next are what Kestrel calls in the end; those of the base class copy the bytes to an array first.</remarks>
+    public override unsafe int GetCharCount(byte* bytes, int count) => Rewrite(new(bytes, count)).Length;
+
+    /// <inheritdoc/>
+    public override unsafe int GetChars(byte* bytes, int byteCount, char* chars, int charCount)
+    {
+        var text = Rewrite(new(bytes, byteCount));
+        text.CopyTo(new Span<char>(chars, charCount));
+        return text.Length;
+    }
+
+    /// <inheritdoc/>
     public override int GetChars(byte[] bytes, int byteIndex, int byteCount, char[] chars, int charIndex)
     {
         var text = Rewrite(bytes.AsSpan(byteIndex, byteCount));
@@ -43,6 +55,15 @@ internal sealed class ConnectionFieldEncoding : Encoding
     /// <summary>The value that Kestrel gets.</summary>
     internal static string Rewrite(ReadOnlySpan<byte> value)
     {
+        // What nearly all requests have that have this field at all.
+        if (Ascii.EqualsIgnoreCase(value, "keep-alive"u8))
+        {
+            return "keep-alive";
+        }
+        if (Ascii.EqualsIgnoreCase(value, "close"u8))
+        {
+            return "close, keep-alive";
+        }
         var text = Latin1.GetString(value);
         var tokens = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         return tokens.Any(token => IsAny(token, "close", "upgrade")) ? string.Join(", ", tokens.Append("keep-alive"))

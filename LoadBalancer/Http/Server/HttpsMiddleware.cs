@@ -40,7 +40,7 @@ public sealed class HttpsMiddleware(RequestDelegate next, HttpListenerOptions li
     // 308 keeps method and body (RFC 9110 section 15.4.9).
     private Task RedirectAsync(HttpContext context)
     {
-        var target = RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget).ToString();
+        var target = RequestRules.OriginForm(RequestRules.TargetOf(context)).ToString();
         if (context.Request.Host.Host is not { Length: > 0 } host || !RequestRules.IsTarget(target) || target == "*")
         {
             return ErrorResponse.WriteAsync(context, ForwardError.RequestHead);

@@ -115,7 +115,7 @@ internal sealed class PipelineApplication(
             Start = time.GetTimestamp(),
             Client = check.ClientOf(context.Request),
             Method = context.Request.Method,
-            Target = context.Features.Get<IHttpRequestFeature>()!.RawTarget,
+            Target = RequestRules.TargetOf(context),
             Protocol = context.Request.Protocol,
             Host = headers?.Host,
             TlsVersion = headers is null ? null : NameOf(context.Features.Get<ITlsHandshakeFeature>()?.Protocol),
@@ -190,7 +190,7 @@ internal sealed class RequestSlot(IFeatureCollection features)
     /// </exception>
     public void End()
     {
-        var hasBody = Context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+        var hasBody = RequestRules.CanHaveBody(Context);
         var leavesBody = hasBody && Context.RequestAborted.IsCancellationRequested && RequestRules.IsHttp1(Context.Request.Protocol);
         if (hasBody)
         {
@@ -198,7 +198,7 @@ internal sealed class RequestSlot(IFeatureCollection features)
         }
         Record = null;
         Trace = null;
-        Boundary?.EndRequest(Context.Features);
+        Boundary?.EndRequest(hasBody);
         Context.Uninitialize();
         if (leavesBody)
         {

@@ -89,9 +89,6 @@ public sealed partial class NodeTracing(ILogger<NodeTracing> logger) : IHostedSe
             : null;
     }
 
-    /// <summary>The trace that a request of a client, or attempt at a backend, is a part of; null where it is not traced.</summary>
-    internal RequestTrace? Find(HttpContext context) => IsOn ? context.Features.Get<RequestTrace>() : null;
-
     // A field that is not valid counts as absent (W3C Trace Context section 4.3). The framework does not look at the hyphens.
     private static bool TryReadParent(IHeaderDictionary headers, out ActivityContext parent)
     {

@@ -15,6 +15,8 @@ internal sealed class RequestTrace
 {
     private static readonly string[] KnownMethods = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
+    private static int _running; // requests of this process
+
     private readonly Activity _span;
     private readonly bool _hasParent;
     private readonly string _method;
@@ -33,7 +35,7 @@ internal sealed class RequestTrace
         (_span, _hasParent) = (span, hasParent);
         var isKnown = KnownMethods.Contains(request.Method);
         _method = isKnown ? request.Method : "HTTP"; // in the names of spans
-        _path = RequestRules.PathOf(RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget)).ToString();
+        _path = RequestRules.PathOf(RequestRules.OriginForm(RequestRules.TargetOf(context))).ToString();
         span.DisplayName = _method;
         SetMethod(span, request.Method, isKnown);
         span.SetTag("url.scheme", request.Scheme);
@@ -49,7 +51,12 @@ internal sealed class RequestTrace
             span.SetTag("user_agent.original", agent.ToString());
         }
         Start(span);
+        Interlocked.Increment(ref _running);
     }
+
+    /// <summary>The trace of a request; null where it is not traced.</summary>
+    public static RequestTrace? Find(HttpContext context) =>
+        Volatile.Read(ref _running) > 0 ? context.Features.Get<RequestTrace>() : null; // To find that there is none would take long.
 
     /// <summary>The identifier of the trace, 32 hexadecimal digits.</summary>
     public string TraceId => _span.TraceId.ToHexString();
@@ -122,6 +129,7 @@ internal sealed class RequestTrace
                 ? ActivityStatusCode.Unset : ActivityStatusCode.Error);
         }
         _span.Stop();
+        Interlocked.Decrement(ref _running);
     }
 
     // Without making it the current one of the flow, where others would take it for their parent.

@@ -21,7 +21,7 @@ internal sealed class RoutedRequest : IDisposable
     public RoutedRequest(HttpContext context, RouteRules rules, IPAddress? client, bool isHttps)
     {
         (Context, Rules, Client, IsHttps) = (context, rules, client, isHttps);
-        _sent = RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget).ToString();
+        _sent = RequestRules.OriginForm(RequestRules.TargetOf(context)).ToString();
     }
 
     /// <summary>The request.</summary>

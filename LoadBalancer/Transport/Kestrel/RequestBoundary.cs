@@ -1,5 +1,3 @@
-using Microsoft.AspNetCore.Http.Features;
-
 namespace LoadBalancer.Transport.Kestrel;
 
 /// <summary>
@@ -53,9 +51,10 @@ internal sealed class RequestBoundary
     /// <summary>
     /// A request is over. If it might have a body, a part of that may still arrive; if it might have been upgraded, any bytes may.
     /// </summary>
-    public void EndRequest(IFeatureCollection request)
+    /// <param name="mightHaveBody">Whether either may be so.</param>
+    public void EndRequest(bool mightHaveBody)
     {
         _requests++;
-        _isReached = !HasState && request.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: false };
+        _isReached = !HasState && !mightHaveBody;
     }
 }

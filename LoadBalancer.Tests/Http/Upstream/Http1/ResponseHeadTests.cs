@@ -121,6 +121,20 @@ internal sealed class ResponseHeadTests
     }
 
     [Test]
+    public void MayRepeat_NamesThatShareABit_IsFalse()
+    {
+        // 64 bits and 20 names: in 19 of 20 processes some of them share one.
+        Parse("HTTP/1.1 200 OK\r\n" + string.Concat(Enumerable.Range(0, 20).Select(i => $"X-{i}: {i}\r\n")) + "\r\n");
+
+        _fields.MayRepeat.Should().BeFalse();
+    }
+
+    [TestCase("etag", "ETag")]
+    [TestCase("CONTENT-TYPE", "Content-Type")]
+    [TestCase("x-Mine", "x-Mine")]
+    public void Key_Name_IsTheOneThatKestrelKnows(string name, string key) => new HeaderLine(name, "").Key.Should().Be(key);
+
+    [Test]
     public void TryParse_MoreFieldsThanAreRemembered_AreAllThere()
     {
         var head = "HTTP/1.1 200 OK\r\n" + string.Concat(Enumerable.Range(0, HeaderLines.KnownLines * 2).Select(i => $"X-{i}: {i}\r\n"))

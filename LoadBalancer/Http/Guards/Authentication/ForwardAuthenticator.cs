@@ -71,7 +71,7 @@ internal sealed partial class ForwardAuthenticator : IAuthenticator
         var question = new HttpRequestMessage(HttpMethod.Get, _options.Address);
         question.Headers.TryAddWithoutValidation("X-Forwarded-Method", request.Method);
         question.Headers.TryAddWithoutValidation(
-            "X-Forwarded-Uri", RequestRules.OriginForm(context.Features.Get<IHttpRequestFeature>()!.RawTarget).ToString());
+            "X-Forwarded-Uri", RequestRules.OriginForm(RequestRules.TargetOf(context)).ToString());
         question.Headers.TryAddWithoutValidation("X-Forwarded-Host", request.Headers.Host.ToString());
         foreach (var name in new[] { "Cookie", "Authorization" })
         {

@@ -53,7 +53,7 @@ internal sealed class ForwardRequest(HttpContext context, Backend backend, Reque
             {
                 return Routed.Target;
             }
-            var target = Context.Features.Get<IHttpRequestFeature>()!.RawTarget;
+            var target = RequestRules.TargetOf(Context);
             return RequestRules.IsTarget(target)
                 ? RequestRules.OriginForm(target)
                 : throw new ForwardException(ForwardError.RequestHead, "a control character in the target");

@@ -1,7 +1,9 @@
 using System.Buffers;
 using System.Globalization;
 using System.Net;
+using System.Runtime.CompilerServices;
 using System.Text;
+using LoadBalancer.Http.Headers;
 
 namespace LoadBalancer.Http.Upstream.Exchanges;
 
@@ -23,7 +25,7 @@ internal struct HeadBuffer() : IDisposable
     public void Append(byte value) => Room(1)[0] = value;
 
     /// <summary>Appends text, one byte for each character (ISO 8859-1).</summary>
-    public void Append(ReadOnlySpan<char> text) => Encoding.Latin1.GetBytes(text, Room(text.Length));
+    public void Append(ReadOnlySpan<char> text) => Latin1Text.Write(text, Room(text.Length));
 
     /// <summary>Appends ASCII letters in lower case, and all other characters as they are.</summary>
     public void AppendLower(ReadOnlySpan<char> text) => Ascii.ToLower(text, Room(text.Length), out _);
@@ -47,16 +49,22 @@ internal struct HeadBuffer() : IDisposable
     /// <inheritdoc/>
     public readonly void Dispose() => ArrayPool<byte>.Shared.Return(_bytes);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Span<byte> Room(int count)
     {
         if (_bytes.Length - _length < count)
         {
-            var larger = ArrayPool<byte>.Shared.Rent(Math.Max(_bytes.Length * 2, _length + count));
-            _bytes.AsSpan(0, _length).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(_bytes);
-            _bytes = larger;
+            Grow(count);
         }
         _length += count;
         return _bytes.AsSpan(_length - count, count);
+    }
+
+    private void Grow(int count)
+    {
+        var larger = ArrayPool<byte>.Shared.Rent(Math.Max(_bytes.Length * 2, _length + count));
+        _bytes.AsSpan(0, _length).CopyTo(larger);
+        ArrayPool<byte>.Shared.Return(_bytes);
+        _bytes = larger;
     }
 }

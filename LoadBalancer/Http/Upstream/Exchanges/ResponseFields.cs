@@ -13,13 +13,14 @@ internal static class ResponseFields
     /// <param name="to">Gets them.</param>
     public static void Copy(HeaderLines fields, int status, HashSet<string>? named, HttpResponse to)
     {
+        var headers = to.Headers;
         for (var i = 0; i < fields.Count; i++)
         {
             var field = fields[i];
             if (field.IsReturned && named?.Contains(field.Name) != true
                 && (field.Kind != HeaderKind.ContentLength || status is not (204 or 205)))
             {
-                to.Headers[field.Name] = fields.MayRepeat ? StringValues.Concat(to.Headers[field.Name], field.Value) : field.Value;
+                headers[field.Key] = fields.MayRepeat ? StringValues.Concat(headers[field.Key], field.Value) : field.Value;
             }
         }
     }
