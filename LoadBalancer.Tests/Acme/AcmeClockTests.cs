@@ -179,6 +179,7 @@ internal sealed class AcmeClockTests : AcmeKeeperFixture
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromSubjectKeyIdentifier(
             Convert.FromHexString("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")));
         return request.Create(
-            new X500DistinguishedName("CN=issuer"), X509SignatureGenerator.CreateForECDsa(key), begin, end, Convert.FromHexString("0087654321"));
+            new X500DistinguishedName("CN=issuer"), X509SignatureGenerator.CreateForECDsa(key), begin, end,
+            Convert.FromHexString("0087654321"));
     }
 }

@@ -128,7 +128,8 @@ internal sealed class AcmeOrderTests : AcmeKeeperFixture
         Keeper!.Apply(All(Options with { Email = "ops@example.com" }));
         await UntilAsync(() => IsLogged("has issued one"), TimeSpan.FromSeconds(1));
 
-        Authority.Payloads.Last(asked => asked.Path == "new-account").Payload["contact"]!.ToJsonString().Should().Contain("ops@example.com");
+        var account = Authority.Payloads.Last(asked => asked.Path == "new-account").Payload;
+        account["contact"]!.ToJsonString().Should().Contain("ops@example.com");
         Warnings.Should().BeEmpty();
     }
 
@@ -198,7 +199,8 @@ internal sealed class AcmeOrderTests : AcmeKeeperFixture
     [TestCase(null, "no certificate")]
     public async Task Order_CertificateIsAnotherOne_IsNotKept(string? name, string reason)
     {
-        Authority.Send = name == Name ? OfAnotherKey : chain => name is null ? "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n" : chain;
+        const string None = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        Authority.Send = name == Name ? OfAnotherKey : chain => name is null ? None : chain;
         Authority.IssueFor = name == Name ? null : name;
 
         await KeepUntilAsync(() => IsLogged("none could be got"));
@@ -257,7 +259,7 @@ internal sealed class AcmeOrderTests : AcmeKeeperFixture
         };
         Authority.Lifetime = TimeSpan.FromDays(3);
 
-        await KeepUntilAsync(() => IsLogged("an unexpected error, which is no fault of the authority"));
+        await KeepUntilAsync(() => IsLogged("an unexpected error, no fault of the authority"));
 
         await UntilAsync(() => Log.Lines.Count(line => line.Contains("has issued one")) == 2, TimeSpan.FromMinutes(1));
     }

@@ -24,8 +24,8 @@ internal sealed class Pebble : IAsyncDisposable
     {
         var (dns, control) = (ReservedPorts.Next(), ReservedPorts.Next());
         _names = Start(
-            Names, [], _ => { }, "-dns01", $"127.0.0.1:{dns}", "-management", $"127.0.0.1:{control}", "-http01", "", "-https01", "", "-tlsalpn01", "",
-            "-defaultIPv6", "");
+            Names, [], _ => { }, "-dns01", $"127.0.0.1:{dns}", "-management", $"127.0.0.1:{control}", "-http01", "", "-https01", "",
+            "-tlsalpn01", "", "-defaultIPv6", "");
         var own = _certificates.Issue("pebble", "localhost", "127.0.0.1");
         var configuration = new JsonObject
         {

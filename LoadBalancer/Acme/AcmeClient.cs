@@ -31,7 +31,7 @@ internal sealed class AcmeClient : IDisposable
     public AcmeClient(AcmeOptions options, TimeProvider time) =>
         (_options, _connection, _time) = (options, new AcmeConnection(options, time), time);
 
-    /// <summary>Whether the authority was asked to issue: an order that is given up from then on may be a certificate all the same.</summary>
+    /// <summary>Whether the authority was asked to issue: what is given up from then on may be a certificate all the same.</summary>
     public bool HasFinalized { get; private set; }
 
     /// <summary>Reads the directory (section 7.1.1).</summary>

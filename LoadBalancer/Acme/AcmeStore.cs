@@ -44,7 +44,7 @@ internal sealed class AcmeStore(AcmeOptions options)
         }
     }
 
-    /// <summary>Keeps an account's key. One that is there stays beside it, as <c>account.key.old</c>, <c>account.key.old2</c> and so on.</summary>
+    /// <summary>Keeps an account's key. One that is there stays beside it, as <c>account.key.old</c>, <c>account.key.old2</c> …</summary>
     /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
     public void Save(AccountKey key)
     {

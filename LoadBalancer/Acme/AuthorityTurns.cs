@@ -1,6 +1,6 @@
 namespace LoadBalancer.Acme;
 
-/// <summary>How many names may have something in work at once with one account. Another authority's faults take none of these turns.</summary>
+/// <summary>How many names may have something in work at once with one account. Another authority's faults take no turns here.</summary>
 internal sealed class AuthorityTurns
 {
     private const int Most = 4; // an authority may look at a name for minutes

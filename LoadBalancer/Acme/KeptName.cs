@@ -250,6 +250,6 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
         "certificate of '{Name}': the store '{Folder}' cannot be read: {Reason}. It is tried again each minute, and nothing is ordered")]
     private partial void LogUnreadable(string name, string folder, string reason);
 
-    [LoggerMessage(226, LogLevel.Error, "certificate of '{Name}': an unexpected error, which is no fault of the authority; please report it")]
+    [LoggerMessage(226, LogLevel.Error, "certificate of '{Name}': an unexpected error, no fault of the authority; please report it")]
     private partial void LogUnexpected(Exception exception, string name);
 }
