@@ -1,8 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
-using LoadBalancer.Acme;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Tests.Support;
-using Microsoft.Extensions.Logging;
 
 namespace LoadBalancer.Tests.Acme;
 
