@@ -296,7 +296,8 @@ internal sealed class AcmeKeeperTests : AcmeKeeperFixture
         await KeepUntilAsync(() => IsLogged("has issued one"));
 
         Keeper!.Apply(All(Options with { Names = ["other.test"] }));
-        await UntilAsync(() => File.Exists(Options.FileOf("other.test")), TimeSpan.FromSeconds(1));
+        await UntilAsync(() => Log.Lines.Count(line => line.Contains("has issued one")) == 2, TimeSpan.FromSeconds(1));
+        await SleepsAsync();
         Clock.Advance(TimeSpan.FromDays(2));
         await UntilAsync(() => Authority.Orders == 3, TimeSpan.FromSeconds(1));
 
