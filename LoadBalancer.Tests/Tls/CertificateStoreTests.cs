@@ -53,11 +53,94 @@ internal sealed class CertificateStoreTests : IDisposable
         store.Status.Should().ContainSingle().Which.NotAfter.Should().BeAfter(Now.AddMonths(5));
     }
 
-    private CertificateStore Open(CertificateOptions file)
+    [Test]
+    public void Select_NameWhoseCertificateIsNotThereYet_StandsInUntilItIs()
+    {
+        using var files = new TemporaryDirectory();
+        var acme = new AcmeOptions { Names = ["it.test", "other.test"], Store = files.File("acme") };
+        using var store = Open(new HttpListenerOptions { Acme = acme });
+        SubjectFor(store, "it.test").Should().Be("CN=self-signed");
+        store.Status.Should().BeEmpty("what only stands in is no certificate");
+
+        Put(acme, "it.test");
+        Hours(1);
+
+        SubjectFor(store, "it.test").Should().Be("CN=it.test");
+        SubjectFor(store, "other.test").Should().Be("CN=self-signed");
+        SubjectFor(store, null).Should().Be("CN=it.test", "a real one is better for who asks for no name");
+        store.Status.Should().ContainSingle().Which.Name.Should().Be("it.test");
+        _log.Lines.Should().ContainSingle().Which.Should().Contain("was taken up");
+    }
+
+    [Test]
+    public void Select_NameThatIsInAFileToo_HasTheFileUntilItsOwnCertificateIsThere()
+    {
+        using var files = new TemporaryDirectory();
+        var acme = new AcmeOptions { Names = ["a.it.test"], Store = files.File("acme") };
+        using var store = Open(new HttpListenerOptions { Certificates = [_certificates.Issue("old", "*.it.test")], Acme = acme });
+        SubjectFor(store, "a.it.test").Should().Be("CN=it.test");
+
+        Put(acme, "a.it.test");
+        Hours(1);
+
+        SubjectFor(store, "a.it.test").Should().Be("CN=a.it.test");
+        SubjectFor(store, null).Should().Be("CN=it.test");
+        store.Status.Should().HaveCount(2);
+    }
+
+    [Test]
+    public void Select_OwnCertificateHasExpired_HasTheFileThatHasNot()
+    {
+        using var files = new TemporaryDirectory();
+        var acme = new AcmeOptions { Names = ["a.it.test", "b.test"], Store = files.File("acme") };
+        Put(acme, "a.it.test", Now.AddDays(2));
+        Put(acme, "b.test", Now.AddDays(2));
+        using var store = Open(new HttpListenerOptions { Certificates = [_certificates.Issue("old", "*.it.test")], Acme = acme });
+        SubjectFor(store, "a.it.test").Should().Be("CN=a.it.test");
+
+        Hours(49);
+
+        SubjectFor(store, "a.it.test").Should().Be("CN=it.test");
+        SubjectFor(store, "b.test").Should().Be("CN=b.test", "there is no better one");
+        SubjectFor(store, null).Should().Be("CN=it.test");
+    }
+
+    [Test]
+    public void Apply_NamesComeAndGo_AreServedOrNot()
+    {
+        using var files = new TemporaryDirectory();
+        var acme = new AcmeOptions { Names = ["a.test"], Store = files.File("acme") };
+        Put(acme, "a.test");
+        Put(acme, "b.test");
+        var options = new HttpListenerOptions { Certificates = [_certificates.Issue("it", "it.test")] };
+        using var store = Open(options);
+        SubjectFor(store, "a.test").Should().Be("CN=it.test");
+
+        store.Apply(options with { Acme = acme });
+        SubjectFor(store, "a.test").Should().Be("CN=a.test");
+
+        store.Apply(options with { Acme = acme with { Names = ["b.test"] } });
+        SubjectFor(store, "a.test").Should().Be("CN=it.test");
+        SubjectFor(store, "b.test").Should().Be("CN=b.test");
+    }
+
+    private static string SubjectFor(CertificateStore store, string? name) =>
+        store.Select(name).ServerCertificateContext!.TargetCertificate.Subject;
+
+    // As the keeper leaves it: one file with the key.
+    private void Put(AcmeOptions acme, string name, DateTimeOffset? end = null)
+    {
+        var issued = _certificates.IssueUntil(end ?? Now.AddDays(90), "issued", name);
+        Directory.CreateDirectory(acme.Folder);
+        File.WriteAllText(acme.FileOf(name), File.ReadAllText(issued.File) + "\n" + File.ReadAllText(issued.KeyFile!));
+    }
+
+    private CertificateStore Open(CertificateOptions file) => Open(new HttpListenerOptions { Certificates = [file] });
+
+    private CertificateStore Open(HttpListenerOptions options)
     {
         using var loggers = LoggerFactory.Create(logging => logging.AddProvider(_log));
-        return new CertificateStore(
-            "web", new HttpListenerOptions { Certificates = [file] }, [], _clock, loggers.CreateLogger<CertificateStore>());
+        return new CertificateStore("web", options, [], _clock, loggers.CreateLogger<CertificateStore>());
     }
 
     private void Hours(int count)

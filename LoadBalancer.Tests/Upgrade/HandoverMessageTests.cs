@@ -29,6 +29,7 @@ internal sealed class HandoverMessageTests
                     },
                 ],
                 Brokers = new() { ["store"] = "Serving" },
+                Challenges = new() { ["token"] = "token.thumbprint" },
             },
         };
 

@@ -19,6 +19,7 @@ internal sealed class UpgraderTests : IDisposable
     private readonly Upgrader _upgrader;
     private bool _hasLeft;
     private bool _isChanging;
+    private int _goneOn;
 
     public UpgraderTests() => _upgrader = new Upgrader(
         new StartCommand("/nowhere/loadbalancer", [], ["--config", "a b"]),
@@ -28,7 +29,10 @@ internal sealed class UpgraderTests : IDisposable
             _hasLeft = true;
             return Task.CompletedTask;
         },
-        () => _isChanging, _clock, NullLogger<Upgrader>.Instance, _stopping.Token);
+        () => _isChanging, _clock, NullLogger<Upgrader>.Instance, _stopping.Token)
+    {
+        GoOn = () => _goneOn++,
+    };
 
     [Test]
     public async Task Run_NeverReady_IsKilledAfter30Seconds()
@@ -42,6 +46,7 @@ internal sealed class UpgraderTests : IDisposable
         (await run).Errors.Should().Equal("the new process was not ready within 30 s");
         await Upgrades.EndedAsync(process);
         (_hasLeft, _upgrader.IsUnderWay, _upgrader.Replaced.IsCompleted).Should().Be((false, false, false));
+        _goneOn.Should().Be(1);
     }
 
     [Test]

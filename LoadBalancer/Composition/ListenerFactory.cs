@@ -1,3 +1,4 @@
+using LoadBalancer.Acme;
 using LoadBalancer.Broker;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -31,6 +32,9 @@ internal sealed record NodeListenerParts(
 {
     /// <summary>How the broker of a listener begins where another process was replaced; null, as most often, where none was.</summary>
     public Func<string, BrokerStart?> BrokerStart { get; init; } = _ => null;
+
+    /// <summary>Answers authorities that ask for names whose certificates are got, on plain Http listeners.</summary>
+    public Challenges Challenges { get; init; } = new();
 }
 
 /// <summary>Makes listeners, their routing tables and relay targets.</summary>

@@ -1,3 +1,4 @@
+using LoadBalancer.Acme;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -34,6 +35,7 @@ internal sealed partial class Node : IHost
     private readonly NodeListeners _listeners;
     private readonly NodeManagement _management;
     private readonly NodeMetrics _metrics;
+    private readonly AcmeKeeper _acme;
 
     private readonly Upgrader? _upgrader; // null where nothing is known about how the process was started
     private readonly NodeHandover _handover;
@@ -74,9 +76,12 @@ internal sealed partial class Node : IHost
 
             // 4. Listeners, which use the pools.
             _accessLogs = Own(new AccessLogs(time, loggers.CreateLogger<AccessLog>()));
+            var challenges = new Challenges();
+            challenges.Restore(start.State?.Challenges ?? []);
             var listenerParts = new NodeListenerParts(
                 Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers)
             {
+                Challenges = challenges,
                 BrokerStart = name => _listeners is null ? start.FindBroker(name) : null, // one that comes later begins as any other
             };
             var held = Services.GetRequiredService<HeldLines>();
@@ -86,6 +91,8 @@ internal sealed partial class Node : IHost
             var eventLogger = loggers.CreateLogger<EventHub>();
             var events = Own(new EventHub(
                 () => Pools.All, () => _listeners.Routes, () => _listeners.Brokers, () => Certificates, Errors, time, eventLogger));
+            _acme = Own(new AcmeKeeper(challenges, events.Note, time, loggers.CreateLogger<AcmeKeeper>()));
+            _acme.Apply(options);
             events.Restore(start.State?.Events ?? []);
             var systemd = new ServiceManager(
                 Environment.GetEnvironmentVariable(ServiceManager.Variable), time, loggers.CreateLogger<ServiceManager>());
@@ -99,7 +106,10 @@ internal sealed partial class Node : IHost
             }
             _upgrader = start.Command is not { } command ? null : new Upgrader(
                 command, () => _handover!.Offer(), () => _handover!.LeaveAsync(isReplaced: true), () => !_listeners.Turns.IsCompleted, time,
-                loggers.CreateLogger<Upgrader>(), lifetime.ApplicationStopping);
+                loggers.CreateLogger<Upgrader>(), lifetime.ApplicationStopping)
+            {
+                GoOn = () => _acme?.GoOn(),
+            };
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
             var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
@@ -113,12 +123,12 @@ internal sealed partial class Node : IHost
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             _handover = new NodeHandover(
-                start, Sockets, Pools, _listeners, _management, _heartbeats, events, Reloader, _upgrader, systemd,
+                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, events, Reloader, _upgrader, systemd,
                 loggers.CreateLogger<NodeHandover>());
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             // A process that replaces another one accepts nothing before it knows which backends can serve.
-            IHostedService?[] rest = [_heartbeats, _accessLogs, _listeners.Service, Reloader, _handover];
+            IHostedService?[] rest = [_heartbeats, _accessLogs, _listeners.Service, _acme, Reloader, _handover];
             IHostedService?[] services = start.State is null
                 ? [_management, otlp, _tracing, health, .. rest]
                 : [health, _handover.Settling, _management, otlp, _tracing, .. rest];
@@ -207,6 +217,7 @@ internal sealed partial class Node : IHost
             await _management.SwitchAsync(management);
         }
         await _listeners.SwitchAsync(listeners);
+        _acme.Apply(options);
     }
 
     /// <summary>Lets the program start anew and take over, as SIGUSR2 asks. Returns at once; the log says what becomes of it.</summary>

@@ -1,3 +1,4 @@
+using LoadBalancer.Acme;
 using LoadBalancer.Broker;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
@@ -15,8 +16,8 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd,
-    ILogger<NodeHandover> logger) : IHostedService
+    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader,
+    ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
     public IHostedService Settling { get; } = new SettlingService(pools, listeners);
@@ -28,6 +29,7 @@ internal sealed partial class NodeHandover(
         Events = events.Log(),
         AreSocketsKept = start.AreSocketsKept,
         SocketFiles = [.. sockets.OwnFiles],
+        Challenges = acme.HandOver(),
         Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
     });
 
@@ -45,6 +47,7 @@ internal sealed partial class NodeHandover(
             sockets.DisownAll();
         }
         await (reloader?.StopAsync(CancellationToken.None) ?? Task.CompletedTask);
+        await acme.StopAsync(CancellationToken.None); // The other process orders what is missing.
         foreach (var listener in listeners.Listeners)
         {
             listener.Leave();

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using LoadBalancer.Acme;
 using LoadBalancer.Broker;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -225,8 +226,12 @@ internal sealed class NodeListeners : IDisposable
         }
     }
 
-    private static void Configure(KestrelListener listener, NodeListener entry, LoadBalancerOptions options) =>
+    private void Configure(KestrelListener listener, NodeListener entry, LoadBalancerOptions options)
+    {
         (listener.ErrorPages, listener.SendTimeout) = (entry.Http!.Routing.Current.ErrorPages, ListenerFactory.SendTimeout(options));
+        var isAsked = entry.Options.Address.Scheme != "https" && AcmeKeeper.IsNeeded(options);
+        listener.Before = isAsked ? _parts.Challenges.Answer : null;
+    }
 
     // A broker binds and frees its ports as its role changes. So it is only asked whether they could be had.
     private void Reserve(string name, ListenerOptions wanted)

@@ -5,4 +5,8 @@ namespace LoadBalancer.Diagnostics;
 /// <param name="File">The certificate's file.</param>
 /// <param name="NotBefore">From when on it is valid.</param>
 /// <param name="NotAfter">Until when it is valid.</param>
-public sealed record CertificateStatus(string Listener, string File, DateTimeOffset NotBefore, DateTimeOffset NotAfter);
+public sealed record CertificateStatus(string Listener, string File, DateTimeOffset NotBefore, DateTimeOffset NotAfter)
+{
+    /// <summary>The name that it was got for by itself; null where an administrator has put the file there.</summary>
+    public string? Name { get; init; }
+}

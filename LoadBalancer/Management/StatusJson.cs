@@ -104,6 +104,7 @@ internal static class StatusJson
         {
             ["listener"] = certificate.Listener,
             ["file"] = certificate.File,
+            ["name"] = certificate.Name,
             ["notBefore"] = Time(certificate.NotBefore),
             ["notAfter"] = Time(certificate.NotAfter),
         })];

@@ -42,7 +42,7 @@ internal sealed partial class TcpRelayListener : IListener
     {
         (Name, _target, Time, _logger) = (name, target, time, loggers.CreateLogger<TcpRelayListener>());
         _serving = $"listener '{name}': relaying a connection";
-        Tls = options.Certificates.Count == 0 ? null
+        Tls = !((ITlsOptions)options).HasCertificates ? null
             : new CertificateStore(name, options, [], time, loggers.CreateLogger<CertificateStore>());
         _acceptor = new Acceptor(name, options.Address, options.MaxConnections, Serve, sockets, time, loggers, options.UnixMode);
         _headerGate = new LogGate(time);

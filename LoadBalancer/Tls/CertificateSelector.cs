@@ -17,7 +17,9 @@ internal sealed class CertificateSelector
     /// <summary>Makes a choice among certificates.</summary>
     /// <param name="certificates">The certificates; at least one.</param>
     /// <param name="settings">What else is offered to clients.</param>
-    public CertificateSelector(IReadOnlyList<SslStreamCertificateContext> certificates, TlsSettings settings)
+    /// <param name="first">The one of them for clients that ask for no name, or for another one; null: the first.</param>
+    public CertificateSelector(
+        IReadOnlyList<SslStreamCertificateContext> certificates, TlsSettings settings, SslStreamCertificateContext? first = null)
     {
         var choices =
             from certificate in certificates
@@ -29,7 +31,7 @@ internal sealed class CertificateSelector
             group => group.Key, group => group.OrderByDescending(choice => (choice.Key & VerifiableKeys.Ecdsa) != 0).ToArray(),
             StringComparer.OrdinalIgnoreCase);
         // By name here too: the first certificate may have a twin with another key.
-        _default = _byName[NamesOf(certificates[0].TargetCertificate)[0]];
+        _default = _byName[NamesOf((first ?? certificates[0]).TargetCertificate)[0]];
     }
 
     /// <summary>What to answer to a client.</summary>

@@ -15,10 +15,6 @@ public sealed partial class CertificateStore : IDisposable
     private static readonly TimeSpan ConcernInterval = TimeSpan.FromDays(1);
 
     private readonly string _listener;
-    private readonly IReadOnlyList<CertificateOptions> _files;
-    private readonly CertificateText?[] _read;
-    private readonly SslStreamCertificateContext[] _contexts;
-    private readonly DateTimeOffset[] _nextConcern;
     private readonly List<SslApplicationProtocol> _protocols;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -26,6 +22,8 @@ public sealed partial class CertificateStore : IDisposable
     private readonly Lock _gate = new(); // guards what a poll and a reload change
     private ClientTrust? _clients;
     private TlsSettings _settings;
+    private IReadOnlyList<CertificateEntry> _entries;
+    private volatile IReadOnlyList<CertificateStatus> _status;
     private volatile CertificateSelector _selector;
 
     /// <summary>Reads the certificates, and watches their files until disposed.</summary>
@@ -38,48 +36,30 @@ public sealed partial class CertificateStore : IDisposable
     public CertificateStore(
         string listener, ITlsOptions options, List<SslApplicationProtocol> protocols, TimeProvider time, ILogger<CertificateStore> logger)
     {
-        (_listener, _files, _protocols, _time, _logger) = (listener, options.Certificates, protocols, time, logger);
-        _read = new CertificateText?[_files.Count];
-        _contexts = new SslStreamCertificateContext[_files.Count];
-        _nextConcern = new DateTimeOffset[_files.Count];
-        for (var i = 0; i < _files.Count; i++)
-        {
-            try
-            {
-                _read[i] = CertificateText.Read(_files[i]);
-                _contexts[i] = ServerCertificate.Read(_read[i]!);
-            }
-            catch (Exception e) when (PemCertificate.IsFileError(e))
-            {
-                throw new StartException($"listener '{listener}': the certificate '{_files[i].File}' cannot be used: {e.Message}", e);
-            }
-        }
+        (_listener, _protocols, _time, _logger) = (listener, protocols, time, logger);
+        _entries = [.. options.Certificates.Select(Open), .. IssuedFor(options.Acme, [])];
         _clients = TrustOf(options);
         _settings = new TlsSettings(options, protocols, _clients);
-        _selector = new CertificateSelector(_contexts, _settings);
+        (_selector, _status) = (NewSelectorNeedsLock(), NewStatusNeedsLock());
         _poll = time.CreateTimer(_ => Poll(), null, PollInterval, PollInterval);
     }
 
-    /// <summary>The certificates in use now.</summary>
-    public IReadOnlyList<CertificateStatus> Status =>
-        [.. _files.Zip(_contexts, (file, context) =>
-            {
-                var validity = Validity.Of(context.TargetCertificate);
-                return new CertificateStatus(_listener, file.File, validity.NotBefore, validity.NotAfter);
-            })];
+    /// <summary>The certificates in use now; not those that only stand in.</summary>
+    public IReadOnlyList<CertificateStatus> Status => _status;
 
     /// <summary>What to answer to a client that asks for this name (SNI), or for none, over QUIC: with TLS 1.3, as all there.</summary>
     public SslServerAuthenticationOptions Select(string? serverName) =>
         Select(new ClientHello(serverName, VerifiableKeys.All, IsTls13: true));
 
-    /// <summary>Applies other options; the certificates themselves stay.</summary>
+    /// <summary>Applies other options. Names of certificates that are got come and go; the others stay.</summary>
     public void Apply(ITlsOptions options)
     {
         lock (_gate)
         {
             _clients = options.ClientCertificates == _clients?.Options ? _clients : TrustOf(options);
             _settings = new TlsSettings(options, _protocols, _clients);
-            _selector = new CertificateSelector(_contexts, _settings);
+            _entries = [.. _entries.Where(entry => entry.Name is null), .. IssuedFor(options.Acme, _entries)];
+            (_selector, _status) = (NewSelectorNeedsLock(), NewStatusNeedsLock());
         }
     }
 
@@ -92,54 +72,129 @@ public sealed partial class CertificateStore : IDisposable
     private ClientTrust? TrustOf(ITlsOptions options) =>
         options.ClientCertificates is { } clients ? new ClientTrust(_listener, clients, _time, _logger) : null;
 
+    private CertificateEntry Open(CertificateOptions file)
+    {
+        try
+        {
+            var text = CertificateText.Read(file);
+            return new CertificateEntry(file, null) { Read = text, Context = ServerCertificate.Read(text) };
+        }
+        catch (Exception e) when (PemCertificate.IsFileError(e))
+        {
+            throw new StartException($"listener '{_listener}': the certificate '{file.File}' cannot be used: {e.Message}", e);
+        }
+    }
+
+    // Those that are there already go on, also where the store or the directory is another one only until their file is there.
+    private List<CertificateEntry> IssuedFor(AcmeOptions? acme, IReadOnlyList<CertificateEntry> before) =>
+        [.. (acme?.DnsNames ?? []).Select(name =>
+            before.FirstOrDefault(entry => entry.Name == name && entry.File.File == acme!.FileOf(name))
+            ?? OpenIssued(name, acme!.FileOf(name), before.FirstOrDefault(entry => entry.Name == name)))];
+
+    private CertificateEntry OpenIssued(string name, string file, CertificateEntry? before)
+    {
+        var entry = new CertificateEntry(new CertificateOptions { File = file }, name);
+        entry.Read = CertificateText.TryRead(entry.File);
+        try
+        {
+            entry.Context = ServerCertificate.Read(entry.Read ?? throw new FileNotFoundException());
+        }
+        catch (Exception e) when (PemCertificate.IsFileError(e))
+        {
+            entry.IsStandIn = before?.IsStandIn ?? true;
+            entry.Context = before?.Context ?? SelfSigned.Create(name, _time.GetUtcNow());
+        }
+        return entry;
+    }
+
+    // A certificate that is got comes before one from a file for the same name, unless it has expired and the other one has not. What only
+    // stands in comes after all of them.
+    private CertificateSelector NewSelectorNeedsLock()
+    {
+        foreach (var entry in _entries)
+        {
+            NoticeExpiryNeedsLock(entry);
+        }
+        var used = _entries.Where(entry => entry.Name is null || !_entries.Any(other => IsBetter(other, entry)))
+            .OrderBy(entry => entry.IsStandIn).ThenBy(entry => entry.Name is null).ToList();
+        var first = _entries.Where(used.Contains).OrderBy(entry => entry.IsStandIn).First();
+        return new CertificateSelector([.. used.Select(entry => entry.Context)], _settings, first.Context);
+    }
+
+    private static bool IsBetter(CertificateEntry other, CertificateEntry entry) =>
+        !other.IsStandIn && other.Context.TargetCertificate.MatchesHostname(entry.Name!)
+        && (entry.IsStandIn || (entry.HasExpired && !other.HasExpired));
+
+    private List<CertificateStatus> NewStatusNeedsLock() =>
+        [.. _entries.Where(entry => !entry.IsStandIn).Select(entry =>
+            {
+                var validity = Validity.Of(entry.Context.TargetCertificate);
+                return new CertificateStatus(_listener, entry.File.File, validity.NotBefore, validity.NotAfter) { Name = entry.Name };
+            })];
+
     private void Poll()
     {
         lock (_gate)
         {
             var changed = _clients?.TryTakeUpChange() == true;
-            for (var i = 0; i < _files.Count; i++)
+            foreach (var entry in _entries)
             {
-                changed |= TryTakeUpChangeNeedsLock(i);
-                LogConcernNeedsLock(i);
+                changed |= TryTakeUpChangeNeedsLock(entry) | NoticeExpiryNeedsLock(entry);
+                LogConcernNeedsLock(entry);
             }
             if (changed)
             {
-                _selector = new CertificateSelector(_contexts, _settings);
+                (_selector, _status) = (NewSelectorNeedsLock(), NewStatusNeedsLock());
             }
         }
     }
 
     // Compares the text, not the time of the file: a link that now points elsewhere is a change, a touch is none. A text that is wrong is
     // remembered too, so that it is logged once and not every two seconds.
-    private bool TryTakeUpChangeNeedsLock(int i)
+    private bool TryTakeUpChangeNeedsLock(CertificateEntry entry)
     {
-        var text = CertificateText.TryRead(_files[i]);
-        if (text == _read[i])
+        var text = CertificateText.TryRead(entry.File);
+        if (text == entry.Read)
         {
             return false;
         }
-        _read[i] = text;
+        entry.Read = text;
         try
         {
-            _contexts[i] = text is null ? ServerCertificate.Read(_files[i]) : ServerCertificate.Read(text);
-            LogTakenUp(_listener, _files[i].File, _contexts[i].TargetCertificate.NotAfter.ToUniversalTime());
-            _nextConcern[i] = default;
+            entry.Context = text is null ? ServerCertificate.Read(entry.File) : ServerCertificate.Read(text);
+            entry.IsStandIn = false;
+            LogTakenUp(_listener, entry.File.File, entry.Context.TargetCertificate.NotAfter.ToUniversalTime());
+            entry.NextConcern = default;
             return true;
         }
         catch (Exception e) when (PemCertificate.IsFileError(e))
         {
-            LogCannotBeUsed(_listener, _files[i].File, e.Message);
+            LogCannotBeUsed(_listener, entry.File.File, e.Message);
             return false;
         }
     }
 
-    private void LogConcernNeedsLock(int i)
+    private bool NoticeExpiryNeedsLock(CertificateEntry entry)
+    {
+        var hasExpired = _time.GetUtcNow() > Validity.Of(entry.Context.TargetCertificate).NotAfter;
+        var isChange = hasExpired != entry.HasExpired;
+        entry.HasExpired = hasExpired;
+        return isChange;
+    }
+
+    // A certificate that is got may live for days only, and is renewed without anybody's help. What keeps it from that is logged there.
+    private void LogConcernNeedsLock(CertificateEntry entry)
     {
         var now = _time.GetUtcNow();
-        if (now >= _nextConcern[i] && Validity.Of(_contexts[i].TargetCertificate).Concern(now) is { } concern)
+        if (now < entry.NextConcern || entry.IsStandIn)
         {
-            _nextConcern[i] = now + ConcernInterval;
-            LogConcern(_listener, _files[i].File, concern);
+            return;
+        }
+        var validity = Validity.Of(entry.Context.TargetCertificate);
+        if ((entry.Name is null ? validity.Concern(now) : validity.Fault(now)) is { } concern)
+        {
+            entry.NextConcern = now + ConcernInterval;
+            LogConcern(_listener, entry.File.File, concern);
         }
     }
 

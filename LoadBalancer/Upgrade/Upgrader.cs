@@ -34,6 +34,9 @@ internal sealed partial class Upgrader(
     private readonly TaskCompletionSource _replaced = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _isUnderWay;
 
+    /// <summary>Called where this process goes on after all: what it has given up for the offer begins again.</summary>
+    public Action? GoOn { get; init; }
+
     /// <summary>Completes when another process serves in place of this one.</summary>
     public Task Replaced => _replaced.Task;
 
@@ -71,6 +74,7 @@ internal sealed partial class Upgrader(
         else
         {
             LogFailed(string.Join("; ", result.Errors));
+            GoOn?.Invoke();
             Volatile.Write(ref _isUnderWay, 0);
         }
         return result;

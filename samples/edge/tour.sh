@@ -23,6 +23,13 @@ visits() { # how many of 300 go to the canary
 gzipped() { # how many bytes of the report arrive, and how many there are
   curl --silent --cacert secrets/ca.pem --output /dev/null --write-out '%{size_download}' "$@" https://shop.localhost:9343/report
 }
+by_itself() { # it comes within seconds
+  for _ in {1..150}; do
+    curl --silent --max-time 10 --cacert secrets/pebble-root.pem https://www.localhost:9343/ && return
+    sleep 0.2
+  done
+  curl --silent --show-error --max-time 10 --cacert secrets/pebble-root.pem https://www.localhost:9343/
+}
 smaller() { [ "$(gzipped --header 'Accept-Encoding: gzip')" -lt $(($(gzipped) / 3)) ] && echo smaller; }
 maintain() { # NETWORK STATUS: sets the flag, and waits until the shop answers with the status
   sed "s,\"Clients\": \[ \"[^\"]*\" \],\"Clients\": [ \"$1\" ]," edge.json > secrets/edge.json
@@ -36,6 +43,9 @@ maintain() { # NETWORK STATUS: sets the flag, and waits until the shop answers w
 expect "http is sent to https" '^location: https://shop.localhost:9343/a?b=c' site 'http://shop.localhost:9370/a?b=c'
 expect "each name has its certificate" 'CN = \?admin' \
   openssl s_client -connect 127.0.0.1:9343 -servername admin.localhost -CAfile secrets/ca.pem
+if [ -e secrets/pebble-root.pem ]; then
+  expect "a certificate that has come by itself" '^\(shop\|canary\): GET /' by_itself
+fi
 expect "the shop, or 1 of 20 times the canary" '^\(shop\|canary\): GET /a?b=c' site 'https://shop.localhost:9343/a?b=c'
 expect "the canary by a field" '^canary: GET /' site --header 'X-Canary: 1' https://shop.localhost:9343/
 expect "the API wants a token" '^HTTP/2 401' site https://shop.localhost:9343/api/orders

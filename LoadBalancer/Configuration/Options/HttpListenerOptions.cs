@@ -9,6 +9,12 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
     /// <summary>The certificates of an https listener: <see cref="ITlsOptions.Certificates"/>.</summary>
     public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
 
+    /// <summary>
+    /// Certificates of an https listener that are got by themselves, beside <see cref="Certificates"/>. Plain Http listeners answer the
+    /// authority's questions. Null (the default): none.
+    /// </summary>
+    public AcmeOptions? Acme { get; init; }
+
     /// <inheritdoc/>
     public TlsVersion MinProtocol { get; init; } = TlsVersion.Tls12;
 
@@ -138,6 +144,6 @@ public sealed record HttpListenerOptions() : ListenerOptions(ListenerProtocol.Ht
         [nameof(Pool), nameof(Routes), nameof(TrustedProxies), nameof(Allow), nameof(Deny), nameof(RateLimit), nameof(Authentication),
             nameof(AccessLogFormat), nameof(AccessLogQuery), nameof(RequestId), nameof(Via), nameof(ErrorPages),
             nameof(MaxRequestBodySize), nameof(HeaderLimits), nameof(RequestHeadersTimeout), nameof(KeepAliveTimeout),
-            nameof(MaxConnections), nameof(Compression), nameof(MinProtocol),
+            nameof(MaxConnections), nameof(Compression), nameof(Acme), nameof(MinProtocol),
             nameof(Ciphers), nameof(ClientCertificates)];
 }

@@ -9,6 +9,15 @@ public interface ITlsOptions
     /// </summary>
     IReadOnlyList<CertificateOptions> Certificates { get; }
 
+    /// <summary>
+    /// Certificates that are got by themselves, beside <see cref="Certificates"/>. For their names they come before those. Null (the
+    /// default): none.
+    /// </summary>
+    AcmeOptions? Acme => null;
+
+    /// <summary>Whether there is any certificate, so that TLS ends here.</summary>
+    internal bool HasCertificates => Certificates.Count > 0 || Acme is not null;
+
     /// <summary>The oldest version that is spoken. Default TLS 1.2.</summary>
     TlsVersion MinProtocol { get; }
 

@@ -66,7 +66,7 @@ public abstract record ListenerOptions
 
     /// <summary>Whether another listener must take the place of the one with these options to apply the new ones.</summary>
     [UnconditionalSuppressMessage("Trimming", "IL2075", Justification = "the program's own assembly is kept whole (TrimmerRootAssembly)")]
-    internal bool NeedsAnother(ListenerOptions now) =>
+    internal virtual bool NeedsAnother(ListenerOptions now) =>
         GetType() != now.GetType()
         || GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance)
             .Any(property => !Reloadable.Contains(property.Name) && !IsSame(property.GetValue(this), property.GetValue(now)));

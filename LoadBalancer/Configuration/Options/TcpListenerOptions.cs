@@ -12,6 +12,11 @@ public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp
     /// </summary>
     public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
 
+    /// <summary>
+    /// Certificates that are got by themselves, beside <see cref="Certificates"/>; with them TLS ends here. Null (the default): none.
+    /// </summary>
+    public AcmeOptions? Acme { get; init; }
+
     /// <inheritdoc/>
     public TlsVersion MinProtocol { get; init; } = TlsVersion.Tls12;
 
@@ -52,5 +57,9 @@ public sealed record TcpListenerOptions() : ListenerOptions(ListenerProtocol.Tcp
 
     private protected override IReadOnlyList<string> Reloadable =>
         [nameof(Pool), nameof(MaxConnections), nameof(TrustedProxies), nameof(IdleTimeout), nameof(UnavailableMessage),
-            nameof(AcceptProxyProtocol), nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
+            nameof(AcceptProxyProtocol), nameof(Acme), nameof(MinProtocol), nameof(Ciphers), nameof(ClientCertificates)];
+
+    /// <inheritdoc/>
+    internal override bool NeedsAnother(ListenerOptions now) =>
+        base.NeedsAnother(now) || ((ITlsOptions)this).HasCertificates != ((ITlsOptions)now).HasCertificates;
 }

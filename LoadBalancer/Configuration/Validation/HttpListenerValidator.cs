@@ -16,6 +16,7 @@ internal static partial class HttpListenerValidator
         addresses.Check(section, "Address", user, listener.Address, "http://127.0.0.1:8080", "http", "https", "unix");
         AddressValidator.CheckMode(section, listener.Address, listener.SocketMode);
         CheckTls(listener, section);
+        AcmeValidator.Check(listener.Acme, all, section);
         RouteValidator.Check(listener, all, section);
         var unknown = AccessLogLayout.FindUnknown(listener.AccessLogFormat);
         section.Require(listener.AccessLogFormat.Count > 0, "AccessLogFormat",

@@ -25,7 +25,7 @@ internal static class ListenerValidator
                 HttpListenerValidator.Check(user, http, all, addresses, section);
                 break;
             case TcpListenerOptions tcp:
-                TcpListenerValidator.Check(user, tcp, addresses, section);
+                TcpListenerValidator.Check(user, tcp, all, addresses, section);
                 break;
             case TasksListenerOptions tasks:
                 TasksListenerValidator.Check(user, tasks, addresses, section);

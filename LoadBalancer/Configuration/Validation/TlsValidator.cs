@@ -11,9 +11,11 @@ internal static class TlsValidator
     public static void Check(EndpointAddress? address, ITlsOptions tls, SectionValidator section)
     {
         var isTls = address?.Scheme == "https";
-        section.Require(!isTls || tls.Certificates.Count > 0, "Certificates",
-            "is missing; an https listener needs at least one { \"File\": …, \"KeyFile\": … }");
+        section.Require(!isTls || tls.HasCertificates, "Certificates",
+            $"is missing; an https listener needs at least one {{ \"File\": …, \"KeyFile\": … }}{OrAcme(tls)}");
         section.Require(isTls || tls.Certificates.Count == 0 || address is null, "Certificates",
+            $"is of no use for '{address}'; expected an Address with https://");
+        section.Require(isTls || tls.Acme is null || address is null, "Acme",
             $"is of no use for '{address}'; expected an Address with https://");
         Check(tls, section);
     }
@@ -25,9 +27,9 @@ internal static class TlsValidator
         {
             CheckCertificate(certificate, $"Certificates:{i}", section);
         }
-        var isUsed = tls.Certificates.Count > 0;
-        section.Require(isUsed || tls.MinProtocol == TlsVersion.Tls12, "MinProtocol", "is of no use without Certificates");
-        section.Require(isUsed || tls.Ciphers.Count == 0, "Ciphers", "is of no use without Certificates");
+        var isUsed = tls.HasCertificates;
+        section.Require(isUsed || tls.MinProtocol == TlsVersion.Tls12, "MinProtocol", $"is of no use without Certificates{OrAcme(tls)}");
+        section.Require(isUsed || tls.Ciphers.Count == 0, "Ciphers", $"is of no use without Certificates{OrAcme(tls)}");
         foreach (var (i, name) in tls.Ciphers.Index())
         {
             var key = tls.Ciphers.Count == 1 ? "Ciphers" : $"Ciphers:{i}";
@@ -36,11 +38,14 @@ internal static class TlsValidator
         section.Require(tls.MinProtocol == TlsVersion.Tls12 || CipherSuites.HasTls13(tls.Ciphers), "Ciphers",
             "has no cipher suite of TLS 1.3, and MinProtocol allows no other version; expected Modern, or names such as "
             + "TLS_AES_128_GCM_SHA256");
-        section.Require(isUsed || tls.ClientCertificates is null, "ClientCertificates", "is of no use without Certificates");
+        section.Require(isUsed || tls.ClientCertificates is null, "ClientCertificates", $"is of no use without Certificates{OrAcme(tls)}");
         CheckAuthorities(tls.ClientCertificates, section);
         section.Require(!OperatingSystem.IsWindows() || tls.Ciphers is [] or ["Modern"], "Ciphers",
             "cannot be set for one program on Windows; expected Modern, or the system's settings");
     }
+
+    // The management listener has files only.
+    private static string OrAcme(ITlsOptions tls) => tls is ManagementOptions ? "" : " or Acme";
 
     private static void CheckAuthorities(ClientCertificateOptions? clients, SectionValidator section)
     {

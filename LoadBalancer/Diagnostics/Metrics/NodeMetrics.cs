@@ -284,7 +284,8 @@ public sealed class NodeMetrics : IDisposable
         Gauge(
             "loadbalancer.certificate.not_after", "s", "Until when a listener's certificate is valid, since 1970.",
             () => _node().Certificates.Select(certificate => Sample(
-                certificate.NotAfter.ToUnixTimeSeconds(), ("listener", certificate.Listener), ("file", certificate.File))));
+                certificate.NotAfter.ToUnixTimeSeconds(), ("listener", certificate.Listener),
+                certificate.Name is { } name ? ("name", name) : ("file", certificate.File))));
         Counter<long>(
             "loadbalancer.management.refused", "{request}", "Requests to the management listener whose token was wrong, or not looked at.",
             () => _node().WrongTokens is { } tokens

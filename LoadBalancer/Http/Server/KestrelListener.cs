@@ -115,6 +115,13 @@ internal sealed class KestrelListener : IListener
         set => _application.ErrorPages = value;
     }
 
+    /// <summary>Answers some requests before routes and guards, and returns null for the others; null where nothing does.</summary>
+    internal Func<HttpContext, Task?>? Before
+    {
+        get => _application.Before;
+        set => _application.Before = value;
+    }
+
     /// <inheritdoc/>
     public long Refused => _limit.Refused;
 

@@ -26,6 +26,7 @@ internal sealed class PipelineApplication(
     : IHttpApplication<RequestSlot>
 {
     private volatile ErrorPages? _errorPages;
+    private volatile Func<HttpContext, Task?>? _before;
     private volatile bool _isLeaving;
 
     /// <summary>
@@ -35,6 +36,13 @@ internal sealed class PipelineApplication(
     {
         get => _isLeaving;
         set => _isLeaving = value;
+    }
+
+    /// <summary>Answers some requests before the pipeline would, and returns null for the others; null where nothing does.</summary>
+    public Func<HttpContext, Task?>? Before
+    {
+        get => _before;
+        set => _before = value;
     }
 
     /// <summary>The listener's error pages; null where it has none.</summary>
@@ -74,7 +82,7 @@ internal sealed class PipelineApplication(
         {
             context.Context.Features.Set(pages);
         }
-        return check.RefuseAsync(context.Context, context.Boundary) ?? pipeline(context.Context);
+        return check.RefuseAsync(context.Context, context.Boundary) ?? _before?.Invoke(context.Context) ?? pipeline(context.Context);
     }
 
     /// <inheritdoc/>

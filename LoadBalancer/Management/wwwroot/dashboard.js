@@ -55,7 +55,7 @@ function validity({ notBefore, notAfter }, now) {
 
 function showCertificates(certificates, now) {
   byId('certificates-card').hidden = certificates.length === 0;
-  const texts = certificates.map(certificate => [certificate.listener, certificate.file, ...validity(certificate, now)]);
+  const texts = certificates.map(certificate => [certificate.listener, certificate.name ?? certificate.file, ...validity(certificate, now)]);
   if (certificatesShown === (certificatesShown = JSON.stringify(texts))) {
     return;
   }

@@ -7,8 +7,8 @@ using System.Text.Json;
 namespace Site;
 
 /// <summary>
-/// Makes what the tour needs and nobody may know: an authority and certificates for two names and a client, a signing key with a token, and
-/// a password file. Everything is new each time, and good for 90 days.
+/// Makes what the tour needs and nobody may know: an authority and certificates for two names, for another authority and for a client, a
+/// signing key with a token, and a password file. Everything is new each time, and good for 90 days.
 /// </summary>
 internal static class TourSecrets
 {
@@ -25,6 +25,7 @@ internal static class TourSecrets
         File.WriteAllText(Path.Combine(folder, "ca.pem"), authority.ExportCertificatePem());
         WriteCertificate(folder, "shop", authority, "shop.localhost");
         WriteCertificate(folder, "admin", authority, "admin.localhost");
+        WriteCertificate(folder, "pebble", authority, "localhost");
         WriteCertificate(folder, "anna", authority, null);
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         File.WriteAllText(Path.Combine(folder, "jwks.json"), Jwks(key));

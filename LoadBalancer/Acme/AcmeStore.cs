@@ -1,0 +1,213 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using LoadBalancer.Configuration.Options;
+using LoadBalancer.Diagnostics;
+
+namespace LoadBalancer.Acme;
+
+/// <summary>
+/// The files of one directory in the store: <c>account.key</c>, and for each name <c>NAME.pem</c> (certificate, issuers and key, in one
+/// file so that all change at once) and <c>NAME.json</c> (the last attempt). Only the user of this process can read them. Each is written
+/// beside its place, flushed to the disk and renamed, so that a crash leaves the old one or the new one.
+/// </summary>
+internal sealed class AcmeStore(AcmeOptions options)
+{
+    private const UnixFileMode OfFiles = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+    private const UnixFileMode OfFolders = OfFiles | UnixFileMode.UserExecute;
+    private const string Unfinished = "new-"; // a name of its own for each, because another process may write the same file
+
+    private static readonly TimeSpan LongestWrite = TimeSpan.FromHours(1);
+
+    private bool _isSwept;
+
+    private string AccountFile => Path.Combine(options.Folder, "account.key");
+
+    /// <summary>Whether an exception says that the store cannot be used.</summary>
+    public static bool IsFault(Exception e) =>
+        e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException or CryptographicException;
+
+    /// <summary>The account's key; null where there is none, or none that can be used.</summary>
+    /// <param name="fault">Why the file that is there has no key; null where that is not so.</param>
+    /// <exception cref="IOException">It cannot be read. Others for files are possible too.</exception>
+    public AccountKey? FindAccountKey(out string? fault)
+    {
+        fault = null;
+        try
+        {
+            return TryRead(AccountFile) is { } text ? AccountKey.Read(text) : null;
+        }
+        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        {
+            fault = $"'{AccountFile}' has no key: {e.Message}";
+            return null;
+        }
+    }
+
+    /// <summary>Keeps an account's key. One that is there stays beside it, as <c>account.key.old</c>, <c>account.key.old2</c> …</summary>
+    /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
+    public void Save(AccountKey key)
+    {
+        if (TryRead(AccountFile) is { } old)
+        {
+            var kept = AccountFile + ".old";
+            for (var number = 2; File.Exists(kept); number++)
+            {
+                kept = $"{AccountFile}.old{number}";
+            }
+            Write(kept, old);
+        }
+        Write(AccountFile, key.Export());
+    }
+
+    /// <summary>The certificate of a name; null where there is none that can be used.</summary>
+    /// <param name="name">The name.</param>
+    /// <param name="fault">Why what is in the file cannot be used; null where that is not so.</param>
+    /// <exception cref="IOException">It cannot be read: nobody knows what is in it. Others for files are possible too.</exception>
+    public X509Certificate2? Find(string name, out string? fault)
+    {
+        fault = null;
+        var file = options.FileOf(name);
+        if (TryRead(file) is not { } text)
+        {
+            return null;
+        }
+        try
+        {
+            using var withKey = X509Certificate2.CreateFromPem(text, text); // fails where the key is missing, or is that of another one
+            if (withKey.MatchesHostname(name))
+            {
+                return X509CertificateLoader.LoadCertificate(withKey.RawData);
+            }
+            fault = $"'{file}' is not for '{name}'";
+        }
+        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        {
+            fault = $"'{file}' cannot be used: {e.Message}";
+        }
+        return null;
+    }
+
+    /// <summary>Keeps a certificate, its issuers and its key.</summary>
+    /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
+    public void Save(string name, X509Certificate2Collection chain, ECDsa key)
+    {
+        var text = new StringBuilder();
+        foreach (var certificate in chain)
+        {
+            text.Append(certificate.ExportCertificatePem()).Append('\n');
+        }
+        text.Append(key.ExportPkcs8PrivateKeyPem()).Append('\n');
+        Write(options.FileOf(name), text.ToString());
+    }
+
+    /// <summary>The last attempt to get a certificate for a name.</summary>
+    /// <exception cref="IOException">It cannot be read: nobody knows how long to wait. Others for files are possible too.</exception>
+    public Attempt LastAttempt(string name) =>
+        TryRead(AttemptFile(name)) is { } text && Attempt.Read(text) is { } attempt ? attempt : Attempt.None;
+
+    /// <summary>Keeps the last attempt.</summary>
+    /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
+    public void Save(string name, Attempt attempt) => Write(AttemptFile(name), JsonText.Of(attempt.ToJson()) + "\n");
+
+    private string AttemptFile(string name) => Path.Combine(options.Folder, name + ".json");
+
+    // Null only where there is no such file: one that cannot be read now may be the best that there is.
+    private static string? TryRead(string file)
+    {
+        try
+        {
+            var text = File.ReadAllText(file);
+            Protect(file);
+            return text;
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+    }
+
+    // One that was copied here may be readable for others.
+    private static void Protect(string file)
+    {
+        if (OperatingSystem.IsWindows() || (File.GetUnixFileMode(file) & ~OfFiles) == 0)
+        {
+            return;
+        }
+        try
+        {
+            File.SetUnixFileMode(file, OfFiles);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It belongs to somebody else, who has decided so. It is the user's own when it is written next.
+        }
+    }
+
+    private void Write(string file, string text)
+    {
+        MakeFolder();
+        var next = Path.Combine(options.Folder, Unfinished + Path.GetRandomFileName());
+        var how = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None };
+        if (!OperatingSystem.IsWindows())
+        {
+            how.UnixCreateMode = OfFiles;
+        }
+        try
+        {
+            using (var stream = new FileStream(next, how))
+            {
+                stream.Write(Encoding.ASCII.GetBytes(text));
+                stream.Flush(flushToDisk: true);
+            }
+            File.Move(next, file, overwrite: true);
+        }
+        catch
+        {
+            TryDelete(next);
+            throw;
+        }
+    }
+
+    private void MakeFolder()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Directory.CreateDirectory(options.Folder);
+        }
+        else
+        {
+            Directory.CreateDirectory(options.Folder, OfFolders);
+        }
+        if (!_isSwept)
+        {
+            _isSwept = true;
+            Sweep();
+        }
+    }
+
+    // What a crash has left. What another process writes just now is not that old.
+    private void Sweep()
+    {
+        var before = TimeProvider.System.GetUtcNow().UtcDateTime - LongestWrite;
+        foreach (var file in Directory.GetFiles(options.Folder, Unfinished + "*"))
+        {
+            if (File.GetLastWriteTimeUtc(file) < before)
+            {
+                TryDelete(file);
+            }
+        }
+    }
+
+    private static void TryDelete(string file)
+    {
+        try
+        {
+            File.Delete(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It is in nobody's way.
+        }
+    }
+}
