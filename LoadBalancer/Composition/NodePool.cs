@@ -58,7 +58,7 @@ internal sealed partial class NodePool : IDisposable
         var backends = HandedPools.Begin(_handed, _members).Select(entry =>
             _backends.New(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
-        Pool.Change(() => Pool.AwaitsMembers = isAwaited);
+        Pool.Change(() => (Pool.AwaitsMembers, Pool.HashKey) = (isAwaited, options.HashKey));
         Pool.Statistics.Instruments = parts.Durations;
         parts.HealthLog.Watch(Pool);
         EjectionTimer.Watch(Pool, parts.Time, _logger);
@@ -126,7 +126,7 @@ internal sealed partial class NodePool : IDisposable
         {
             _backends.Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
             update.Policy = options.Policy != before.Options.Policy ? Policy(options.Policy) : update.Policy;
-            Pool.AwaitsMembers = isAwaited;
+            (Pool.AwaitsMembers, Pool.HashKey) = (isAwaited, options.HashKey);
         });
         _sources.Keep(options, next.List, Pool.Snapshot.Members);
         if (before.List != next.List)
@@ -350,7 +350,8 @@ internal sealed partial class NodePool : IDisposable
         PolicyName.RoundRobin => new RoundRobinPolicy(),
         PolicyName.LeastConnections => new LeastConnectionsPolicy(Random.Shared),
         PolicyName.ResponseTime => new ResponseTimePolicy(Random.Shared),
-        PolicyName.IpHash => new IpHashPolicy(Random.Shared),
+        PolicyName.IpHash => new HashPolicy("IpHash", Random.Shared),
+        PolicyName.Hash => new HashPolicy("Hash", Random.Shared),
         PolicyName.Random => new RandomPolicy(Random.Shared),
         PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(Random.Shared),
         PolicyName.First => new FirstPolicy(),

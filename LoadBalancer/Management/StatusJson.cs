@@ -137,6 +137,10 @@ internal static class StatusJson
             ["retries"] = pool.Statistics.Retries,
             ["hedges"] = pool.Statistics.Hedges,
         };
+        if (pool.HashKey is { } key)
+        {
+            json["hashKey"] = key;
+        }
         if (activity is not null)
         {
             Add(json, activity.Of(pool), pool.IsRelayed);

@@ -77,6 +77,12 @@ public sealed class BackendPool
     /// </summary>
     public bool AwaitsMembers { get; internal set; }
 
+    /// <summary>
+    /// What the policy hashes in the place of the client's address, for status pages; null if nothing else is configured. Changed through
+    /// <see cref="Change"/>.
+    /// </summary>
+    public string? HashKey { get; internal set; }
+
     /// <summary>Counts the work in a listener's own queue for this pool; called on any thread. Null if there is no such queue.</summary>
     public Func<int>? Backlog { get; set; }
 

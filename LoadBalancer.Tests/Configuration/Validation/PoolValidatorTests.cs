@@ -45,8 +45,14 @@ internal sealed class PoolValidatorTests
         "StickySession:Cookie: '' is not a name for a cookie; expected letters, digits, - and _")]
     [TestCase("\"Policy\": \"LeastConnection\"",
         "Policy: 'LeastConnection' is not valid; "
-        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Random or PowerOfTwoChoices or First; "
+        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Hash or Random or PowerOfTwoChoices or First; "
         + "did you mean 'LeastConnections'?")]
+    [TestCase("\"Policy\": \"Hash\", \"HashKey\": \"Header:\"",
+        "HashKey: 'Header:' is not valid; expected Client, Header:NAME, Cookie:NAME, Query:NAME or Path")]
+    [TestCase("\"HashKey\": \"Path\"",
+        "HashKey: is for the policy Hash; this pool's Policy is RoundRobin; expected Policy Hash, or no HashKey")]
+    [TestCase("\"Policy\": \"IpHash\", \"HashKey\": \"Client\"",
+        "HashKey: is for the policy Hash; this pool's Policy is IpHash; expected Policy Hash, or no HashKey")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"Weight\": -1 } }",
         "Backends:b1:Weight: '-1' is out of range; expected 0 to 1000")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": 0 } }",

@@ -185,7 +185,7 @@ export function poolView(name, act) {
   return {
     node, update: pool => {
       const { backends } = pool;
-      set(part('.policy'), { textContent: pool.policy ?? '' });
+      set(part('.policy'), { textContent: pool.hashKey ? `${pool.policy} by ${pool.hashKey}` : pool.policy ?? '' });
       showBroker(pool.broker);
       list(pool);
       const own = historyOf(name);
