@@ -38,6 +38,16 @@ internal sealed class PoolValidatorTests
     [TestCase("\"PassiveHealth\": { \"FailureShare\": 0 }", "PassiveHealth:FailureShare: '0' is out of range; expected more than 0, to 1")]
     [TestCase("\"PassiveHealth\": { \"LongestEjection\": \"00:00:00\" }",
         "PassiveHealth:LongestEjection: '00:00:00' is out of range; expected more than 00:00:00 to 24.00:00:00")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"StandardDeviations\": 0 } }",
+        "PassiveHealth:Outliers:StandardDeviations: '0' is out of range; expected more than 0")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"MinHosts\": 1 } }",
+        "PassiveHealth:Outliers:MinHosts: '1' is out of range; expected 2 or more")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"MinRequests\": 0 } }",
+        "PassiveHealth:Outliers:MinRequests: '0' is out of range; expected 1 or more")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"Interval\": \"500ms\" } }",
+        "PassiveHealth:Outliers:Interval: '00:00:00.5000000' is out of range; expected 00:00:01 or more")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"MaxShare\": 1.1 } }",
+        "PassiveHealth:Outliers:MaxShare: '1.1' is out of range; expected more than 0, to 1")]
     [TestCase("\"SlowStart\": \"-00:00:01\"", "SlowStart: '-00:00:01' is out of range; expected 00:00:00 to 24.00:00:00")]
     [TestCase("\"StickySession\": { \"Cookie\": \"a b\" }",
         "StickySession:Cookie: 'a b' is not a name for a cookie; expected letters, digits, - and _")]

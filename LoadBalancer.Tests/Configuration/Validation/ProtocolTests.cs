@@ -107,6 +107,8 @@ internal sealed class ProtocolTests
         "Pools:tasks:Backends: is for backends that are known beforehand; the workers of a Tasks listener register themselves")]
     [TestCase(Tasks, "\"LeastConnections\"", "\"First\", \"HealthCheck\": {}",
         "Pools:tasks:HealthCheck: is for pools of Http and Tcp listeners; this one's is Tasks")]
+    [TestCase(Tasks, "\"LeastConnections\"", "\"First\", \"PassiveHealth\": { \"Outliers\": {} }",
+        "Pools:tasks:PassiveHealth:Outliers: is for pools of Http and Tcp listeners; this one's is Tasks")]
     [TestCase(Tasks, "\"LeastConnections\"", "\"Hash\", \"HashKey\": \"Path\"",
         "Pools:tasks:HashKey: 'Path' is part of a request of an Http listener; this pool's listener is Tasks; "
         + "expected Client, or no HashKey")]

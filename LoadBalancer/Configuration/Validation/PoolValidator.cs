@@ -117,6 +117,7 @@ internal static class PoolValidator
         Only(protocol == ListenerProtocol.Tcp, "SendProxyProtocol", "Tcp", pool.SendProxyProtocol);
         Only(!IsJoined(protocol), "HealthCheck", "Http and Tcp", pool.HealthCheck is not null);
         Only(!IsJoined(protocol), "Heartbeat", "Http and Tcp", pool.Heartbeat is not null);
+        Only(!IsJoined(protocol), "PassiveHealth:Outliers", "Http and Tcp", pool.PassiveHealth.Outliers is not null);
         Only(!IsJoined(protocol), "Queue", "Http and Tcp", pool.Queue != new QueueOptions());
     }
 
@@ -160,6 +161,23 @@ internal static class PoolValidator
         section.RequireDuration(passive.Window, "PassiveHealth:Window");
         section.RequireDuration(passive.Ejection, "PassiveHealth:Ejection");
         section.RequireDuration(passive.LongestEjection, "PassiveHealth:LongestEjection");
+        if (passive.Outliers is { } outliers)
+        {
+            CheckOutliers(outliers, section.Below("PassiveHealth:Outliers"));
+        }
+    }
+
+    private static void CheckOutliers(OutlierOptions outliers, SectionValidator section)
+    {
+        section.Require(outliers.StandardDeviations is > 0 and < double.PositiveInfinity, "StandardDeviations",
+            $"'{outliers.StandardDeviations}' is out of range; expected more than 0");
+        section.RequireAtLeast(2, outliers.MinHosts, "MinHosts");
+        section.RequireAtLeast(1, outliers.MinRequests, "MinRequests");
+        section.RequireDuration(outliers.Interval, "Interval");
+        section.Require(outliers.Interval >= TimeSpan.FromSeconds(1), "Interval",
+            $"'{outliers.Interval}' is out of range; expected 00:00:01 or more");
+        section.Require(outliers.MaxShare is > 0 and <= 1, "MaxShare",
+            $"'{outliers.MaxShare}' is out of range; expected more than 0, to 1");
     }
 
     private static void CheckAttempts(PoolOptions pool, SectionValidator section)
