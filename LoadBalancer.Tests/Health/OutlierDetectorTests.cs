@@ -69,7 +69,8 @@ internal sealed class OutlierDetectorTests
         Watch(7);
         foreach (var backend in _backends)
         {
-            Attempts(backend, backend == _backends[0] ? 99 : 100, failures: backend == _backends[0] ? 99 : backend == _backends[1] ? 10 : 0);
+            var (count, failures) = backend == _backends[0] ? (99, 99) : (100, backend == _backends[1] ? 10 : 0);
+            Attempts(backend, count, failures);
         }
 
         Pass();

@@ -153,6 +153,7 @@ public sealed class HashPolicy : IBalancingPolicy
             [.. candidates.Backends.Zip(candidates.Weights, (backend, weight) => (backend.Name, weight))], Backend.WeightUnit);
 
         public bool IsOf(Candidates others) =>
-            candidates.Backends.AsSpan().SequenceEqual(others.Backends.AsSpan()) && candidates.Weights.AsSpan().SequenceEqual(others.Weights.AsSpan());
+            candidates.Backends.AsSpan().SequenceEqual(others.Backends.AsSpan())
+            && candidates.Weights.AsSpan().SequenceEqual(others.Weights.AsSpan());
     }
 }

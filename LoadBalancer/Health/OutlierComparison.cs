@@ -64,5 +64,6 @@ internal sealed class OutlierComparison
         return times > margin ? times : margin;
     }
 
-    private static string Milliseconds(TimeSpan? time) => string.Create(CultureInfo.InvariantCulture, $"{time?.TotalMilliseconds:0.###} ms");
+    private static string Milliseconds(TimeSpan? time) =>
+        string.Create(CultureInfo.InvariantCulture, $"{time?.TotalMilliseconds:0.###} ms");
 }

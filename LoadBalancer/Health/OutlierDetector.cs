@@ -1,4 +1,3 @@
-using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
 
@@ -30,7 +29,9 @@ public sealed partial class OutlierDetector : IDisposable
         pool.MembersChanged += _ => CountForAll();
     }
 
-    /// <summary>Looks for outliers by these rules from now on; null: for none. An interval under way begins anew where they differ.</summary>
+    /// <summary>
+    /// Looks for outliers by these rules from now on; null: for none. An interval under way begins anew where they differ.
+    /// </summary>
     public void Apply(OutlierRules? rules)
     {
         lock (_gate)

@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Management;
 using LoadBalancer.Tests.Support;
@@ -26,7 +25,11 @@ internal sealed class OutlierTests
             servers.Select(server => server.Address),
             pool => pool with
             {
-                PassiveHealth = new() { Outliers = new() { MinRequests = 10, CountServerErrors = true }, Ejection = TimeSpan.FromSeconds(5) },
+                PassiveHealth = new()
+                {
+                    Outliers = new() { MinRequests = 10, CountServerErrors = true },
+                    Ejection = TimeSpan.FromSeconds(5),
+                },
             },
             time: clock);
         var bad = node.Pool.Snapshot.Members[2];
@@ -42,7 +45,8 @@ internal sealed class OutlierTests
             .Which.Should().Contain($"pool 'web': backend 'b3' is down: {Reason}");
         var json = StatusJson.Pools([node.Pool])[0]!;
         json["outliers"]!.ToJsonString().Should().Be(
-            """{"backends":6,"meanSuccessShare":0.8333,"leastSuccessShare":0.1252,"medianMs":0.001,"longestMedianMs":100.001,"ejected":1}""");
+            """{"backends":6,"meanSuccessShare":0.8333,"leastSuccessShare":0.1252,"""
+            + """"medianMs":0.001,"longestMedianMs":100.001,"ejected":1}""");
         json["backends"]![2]!["outlier"]!.ToJsonString().Should().Be("""{"requests":10,"successShare":0,"medianMs":0.001}""");
         (await SendAsync(node, 20)).Should().NotContain("b3");
 

@@ -25,6 +25,6 @@ public sealed record OutlierOptions
     /// </summary>
     public double MaxShare { get; init; } = 0.1;
 
-    /// <summary>Whether a response with a status of 500 or more is a failure too, as far as outliers are concerned. Default false.</summary>
+    /// <summary>Whether a response with a status of 500 or more is a failure too, as far as this is concerned. Default false.</summary>
     public bool CountServerErrors { get; init; }
 }

@@ -167,7 +167,10 @@ public sealed class NodeMetrics : IDisposable
                   from backend in pool.Snapshot.Members
                   let counts = backend.OutlierCounts
                   where counts is not null
-                  from ejections in new (string Reason, long Count)[] { ("success", counts.EjectedForFailures), ("latency", counts.EjectedForTime) }
+                  from ejections in new (string Reason, long Count)[]
+                  {
+                      ("success", counts.EjectedForFailures), ("latency", counts.EjectedForTime),
+                  }
                   select Sample(
                       ejections.Count, ("pool", pool.Name), ("backend", backend.Name), ("reason", ejections.Reason)));
         Gauge(
