@@ -1,5 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Management;
 using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 
@@ -29,6 +30,7 @@ internal sealed class HashKeyTests
             }
         }
 
+        StatusJson.Pools([node.Pool])[0]!["hashKey"]!.GetValue<string>().Should().Be(key);
         Enumerable.Range(0, Keys).Select(user => Home(node.Pool, $"{user}")).Distinct().Should().HaveCountGreaterThan(3);
     }
 

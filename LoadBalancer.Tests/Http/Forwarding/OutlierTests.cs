@@ -1,4 +1,3 @@
-using LoadBalancer.Configuration.Options;
 using LoadBalancer.Management;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
@@ -45,8 +44,8 @@ internal sealed class OutlierTests
             .Which.Should().Contain($"pool 'web': backend 'b3' is down: {Reason}");
         var json = StatusJson.Pools([node.Pool])[0]!;
         json["outliers"]!.ToJsonString().Should().Be(
-            """{"backends":6,"meanSuccessShare":0.8333,"leastSuccessShare":0.1252,"""
-            + """"medianMs":0.001,"longestMedianMs":100.001,"ejected":1}""");
+            """{"backends":6,"meanSuccessShare":0.8333,"leastSuccessShare":0.1252"""
+            + ""","medianMs":0.001,"longestMedianMs":100.001,"ejected":1}""");
         json["backends"]![2]!["outlier"]!.ToJsonString().Should().Be("""{"requests":10,"successShare":0,"medianMs":0.001}""");
         (await SendAsync(node, 20)).Should().NotContain("b3");
 
