@@ -168,6 +168,7 @@ internal sealed class PartsTests
     [TestCase("LeastConnections")]
     [TestCase("ResponseTime")]
     [TestCase("IpHash")]
+    [TestCase("Hash")]
     [TestCase("Random")]
     [TestCase("PowerOfTwoChoices")]
     [TestCase("First")]

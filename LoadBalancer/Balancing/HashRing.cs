@@ -54,8 +54,8 @@ internal sealed class HashRing
         return at < _points.Length ? at : 0;
     }
 
-    /// <summary>The point after a point.</summary>
-    public int After(int point) => point + 1 < _points.Length ? point + 1 : 0;
+    /// <summary>The first point after a point that has another owner; the point itself where there is only one owner.</summary>
+    public int NextOwnerAfter(int point) => _points[point].Next;
 
     /// <summary>The owner of a point: an index among the candidates.</summary>
     public int OwnerOf(int point) => _points[point].Owner;
@@ -69,7 +69,7 @@ internal sealed class HashRing
             var name = candidates[owner].Name.Aggregate(0UL, (hash, c) => ClientHash.Mix(hash ^ c));
             for (var i = 0; i < counts[owner]; i++)
             {
-                points[next++] = new Point(ClientHash.Mix(name + (uint)i), owner);
+                points[next++] = new Point(ClientHash.Mix(name + (uint)i), owner, 0);
             }
         }
         return points.AsSpan(0, next);
@@ -103,8 +103,19 @@ internal sealed class HashRing
             }
             sorted[at] = point;
         }
+        LinkOwners(sorted);
         return sorted;
     }
 
-    private readonly record struct Point(ulong Hash, int Owner);
+    // Twice around: what follows the last point is known when the first one is.
+    private static void LinkOwners(Point[] points)
+    {
+        for (var i = 2 * points.Length - 2; i >= 0; i--)
+        {
+            var (at, after) = (i % points.Length, (i + 1) % points.Length);
+            points[at].Next = points[after].Owner != points[at].Owner ? after : points[after].Next;
+        }
+    }
+
+    private record struct Point(ulong Hash, int Owner, int Next);
 }

@@ -30,6 +30,7 @@ internal sealed partial class NodePool : IDisposable
     private readonly NodePoolParts _parts;
     private readonly ILogger _logger;
     private readonly SlowStart _slowStart;
+    private readonly OutlierDetector _outliers;
     private readonly HashSet<Backend> _leaving = []; // draining; removed when idle
     private readonly HandedPool? _handed; // by the process that this one replaces; null after the start
     private readonly PoolSources _sources;
@@ -58,11 +59,13 @@ internal sealed partial class NodePool : IDisposable
         var backends = HandedPools.Begin(_handed, _members).Select(entry =>
             _backends.New(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
-        Pool.Change(() => Pool.AwaitsMembers = isAwaited);
+        Pool.Change(() => (Pool.AwaitsMembers, Pool.HashKey) = (isAwaited, options.HashKey));
         Pool.Statistics.Instruments = parts.Durations;
         parts.HealthLog.Watch(Pool);
         EjectionTimer.Watch(Pool, parts.Time, _logger);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
+        _outliers = new OutlierDetector(Pool, parts.Time, _logger);
+        _outliers.Apply(RulesOf(options.PassiveHealth.Outliers));
         _state = NewState(options, list, null);
         _sources.Keep(options, list, Pool.Snapshot.Members); // The configuration may no longer have all names that were handed.
         _handed = null;
@@ -122,11 +125,12 @@ internal sealed partial class NodePool : IDisposable
         _leaving.Clear();
         Pool.RequestQueue.Limit = options.Queue.Limit;
         _slowStart.Duration = options.SlowStart;
+        _outliers.Apply(RulesOf(options.PassiveHealth.Outliers));
         Pool.Update(update =>
         {
             _backends.Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
             update.Policy = options.Policy != before.Options.Policy ? Policy(options.Policy) : update.Policy;
-            Pool.AwaitsMembers = isAwaited;
+            (Pool.AwaitsMembers, Pool.HashKey) = (isAwaited, options.HashKey);
         });
         _sources.Keep(options, next.List, Pool.Snapshot.Members);
         if (before.List != next.List)
@@ -217,6 +221,7 @@ internal sealed partial class NodePool : IDisposable
             _isDisposed = true;
             _sources.Dispose();
         }
+        _outliers.Dispose();
         _state.List?.Dispose();
         _state.Trust.Dispose();
         _state.Handler.Dispose();
@@ -344,13 +349,17 @@ internal sealed partial class NodePool : IDisposable
     private static bool IsSame(HealthCheckOptions? here, HealthCheckOptions? there) =>
         here is null || there is null ? here == there : ListenerOptions.HaveSameSettings(here, there);
 
+    private static OutlierRules? RulesOf(OutlierOptions? options) => options is null ? null : new(
+        options.StandardDeviations, options.MinHosts, options.MinRequests, options.Interval, options.MaxShare, options.CountServerErrors);
+
     /// <summary>The policy with this name, without backends.</summary>
     internal static IBalancingPolicy Policy(PolicyName name) => name switch
     {
         PolicyName.RoundRobin => new RoundRobinPolicy(),
         PolicyName.LeastConnections => new LeastConnectionsPolicy(Random.Shared),
         PolicyName.ResponseTime => new ResponseTimePolicy(Random.Shared),
-        PolicyName.IpHash => new IpHashPolicy(Random.Shared),
+        PolicyName.IpHash => new HashPolicy("IpHash", Random.Shared),
+        PolicyName.Hash => new HashPolicy("Hash", Random.Shared),
         PolicyName.Random => new RandomPolicy(Random.Shared),
         PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(Random.Shared),
         PolicyName.First => new FirstPolicy(),

@@ -73,6 +73,15 @@ internal static class StatusJson
         {
             json["load"] = backend.Load;
         }
+        if (backend.Outlier is { } outlier)
+        {
+            json["outlier"] = new JsonObject
+            {
+                ["requests"] = outlier.Requests,
+                ["successShare"] = Rounded(outlier.SuccessShare),
+                ["medianMs"] = outlier.Median?.TotalMilliseconds,
+            };
+        }
         if (isRelayed)
         {
             (json["bytesIn"], json["bytesOut"]) = (backend.Connections.BytesIn, backend.Connections.BytesOut);
@@ -138,6 +147,22 @@ internal static class StatusJson
             ["retries"] = pool.Statistics.Retries,
             ["hedges"] = pool.Statistics.Hedges,
         };
+        if (pool.HashKey is { } key)
+        {
+            json["hashKey"] = key;
+        }
+        if (pool.Outliers is { } outliers)
+        {
+            json["outliers"] = new JsonObject
+            {
+                ["backends"] = outliers.Hosts,
+                ["meanSuccessShare"] = Rounded(outliers.MeanShare),
+                ["leastSuccessShare"] = Rounded(outliers.LeastShare),
+                ["medianMs"] = outliers.Median?.TotalMilliseconds,
+                ["longestMedianMs"] = outliers.LongestMedian?.TotalMilliseconds,
+                ["ejected"] = pool.Snapshot.Members.Count(backend => backend.Health.IsOutAsOutlier),
+            };
+        }
         if (activity is not null)
         {
             Add(json, activity.Of(pool), pool.IsRelayed);
@@ -164,6 +189,8 @@ internal static class StatusJson
         ["refused"] = new JsonArray([.. broker.Refused.Select(
             refused => new JsonObject { ["port"] = refused.Port, ["reason"] = refused.Reason, ["count"] = refused.Count })]),
     };
+
+    private static double? Rounded(double? share) => share is { } known ? Math.Round(known, 4) : null;
 
     private static JsonNode? Milliseconds(TimeSpan? time) => time is { } known ? Math.Round(known.TotalMilliseconds) : null;
 

@@ -128,6 +128,12 @@ public sealed class Backend
     /// <summary>Counts of the connections that were relayed to it.</summary>
     public ConnectionStatistics Connections { get; } = new();
 
+    /// <summary>Counts what outliers are found by; null where they are not looked for.</summary>
+    internal OutlierCounts? OutlierCounts { get; set; }
+
+    /// <summary>What it did in the last interval in which outliers were looked for; null where they are not.</summary>
+    public OutlierNumbers? Outlier { get; internal set; }
+
     /// <summary>Its slot among the counts of its pool, see <see cref="InFlightCounts"/>.</summary>
     public int Slot { get; private set; }
 
@@ -203,6 +209,10 @@ public sealed class Backend
     internal void Leave(AttemptOutcome outcome)
     {
         Interlocked.Decrement(ref _counts[Slot]);
+        if (OutlierCounts is { } outliers && outcome != AttemptOutcome.Abandoned)
+        {
+            outliers.CountAttempt(outcome == AttemptOutcome.Succeeded);
+        }
         if (outcome is AttemptOutcome.ConnectFailed or AttemptOutcome.Failed)
         {
             Interlocked.Increment(ref _failures);

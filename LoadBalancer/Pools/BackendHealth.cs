@@ -25,6 +25,7 @@ public sealed class BackendHealth
     private string _heartbeatReason = "";
     private bool _ejected;
     private bool _ejectedForFailures;   // rather than because it could not be connected to
+    private bool _ejectedAsOutlier;     // for failures, and in comparison with the others of the pool
     private string _ejectionReason = "";
     private int _ejections;             // how many followed each other soon
     private long _ejectionEnd;          // timestamp of the end of the last one, in future while it lasts
@@ -81,6 +82,18 @@ public sealed class BackendHealth
         }
     }
 
+    /// <summary>Whether it is ejected because the others of its pool did better.</summary>
+    public bool IsOutAsOutlier
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _ejected && _ejectedAsOutlier;
+            }
+        }
+    }
+
     /// <summary>How long the latest ejection lasts.</summary>
     public TimeSpan EjectionTime { get; private set; }
 
@@ -132,6 +145,7 @@ public sealed class BackendHealth
                 EjectionLeft = _ejected ? Math.Max(0, -sinceEjection) : null,
                 Ejection = EjectionTime.TotalSeconds,
                 IsEjectedForFailures = _ejectedForFailures,
+                IsEjectedAsOutlier = _ejectedAsOutlier,
                 EjectionReason = _ejectionReason,
                 Ejections = _ejections,
                 SinceEjection = sinceEjection,
@@ -158,7 +172,8 @@ public sealed class BackendHealth
             EjectionTime = Seconds(known.Ejection);
             _ejections = Math.Max(0, known.Ejections);
             _ejected = known.EjectionLeft is > 0;
-            (_ejectedForFailures, _ejectionReason) = (known.IsEjectedForFailures, known.EjectionReason ?? "");
+            (_ejectedForFailures, _ejectedAsOutlier) = (known.IsEjectedForFailures, known.IsEjectedAsOutlier);
+            _ejectionReason = known.EjectionReason ?? "";
             SetEjectionEndNeedsLock(Seconds(known.EjectionLeft ?? -known.SinceEjection));
             _state = CombineNeedsLock();
         }
@@ -255,7 +270,8 @@ public sealed class BackendHealth
     /// Ejects the backend because of the failures that <see cref="HealthChanges.Ejectable"/> reported. If it was back for a shorter time
     /// than its last ejection lasted, the new ejection lasts twice as long (as Envoy's outlier detection does, but with doubling).
     /// </summary>
-    public HealthChanges Eject()
+    /// <param name="outlier">Why it is an outlier, where it is ejected for that.</param>
+    public HealthChanges Eject(string? outlier = null)
     {
         lock (_gate)
         {
@@ -269,7 +285,8 @@ public sealed class BackendHealth
             }
             var factor = Math.Pow(2, _ejections++);
             var duration = factor > _rules.LongestEjection / _rules.Ejection ? LongestNeedsLock() : _rules.Ejection * factor;
-            return EjectNeedsLock(_failures.Summary, true, duration);
+            _ejectedAsOutlier = outlier is not null;
+            return EjectNeedsLock(outlier ?? _failures.Summary, true, duration);
         }
     }
 
@@ -300,7 +317,12 @@ public sealed class BackendHealth
                 SetProbeNeedsLock(SourceState.Down, reason);
                 return PublishNeedsLock();
             }
-            return _ejected ? HealthChanges.None : EjectNeedsLock(reason, false, _rules.Ejection);
+            if (_ejected)
+            {
+                return HealthChanges.None;
+            }
+            _ejectedAsOutlier = false;
+            return EjectNeedsLock(reason, false, _rules.Ejection);
         }
     }
 

@@ -8,7 +8,7 @@ public sealed class BackendLease : IDisposable
 {
     private readonly BackendPool _pool;
     private readonly long _start;
-    private int _completed;
+    private int _completed; // 0, or the outcome and 1
 
     internal BackendLease(BackendPool pool, Backend backend)
     {
@@ -26,6 +26,7 @@ public sealed class BackendLease : IDisposable
     {
         var elapsed = Backend.Health.Time.GetElapsedTime(_start);
         Backend.ResponseTime.Observe(elapsed);
+        Backend.OutlierCounts?.ObserveTime(elapsed);
         return elapsed;
     }
 
@@ -38,16 +39,21 @@ public sealed class BackendLease : IDisposable
         {
             Backend.ResponseTime.Observe(elapsed);
         }
+        Backend.OutlierCounts?.ObserveTime(elapsed);
         return elapsed;
     }
 
-    /// <summary>Counts a response of the backend.</summary>
+    /// <summary>Counts a response of the backend, after <see cref="Complete"/>.</summary>
     /// <param name="status">Its status code.</param>
     /// <param name="responseTime">The time until its head had arrived.</param>
     /// <param name="duration">The time from the arrival of the request to the end of the response.</param>
     public void CountAnswer(int status, TimeSpan responseTime, TimeSpan duration)
     {
         Backend.Answers.Count(status, responseTime, duration);
+        if (Backend.OutlierCounts is { } outliers && Volatile.Read(ref _completed) == (int)AttemptOutcome.Succeeded + 1)
+        {
+            outliers.CountStatus(status);
+        }
         _pool.Statistics.Instruments?.RecordRequest(_pool.Name, Backend.Name, status, duration);
     }
 
@@ -56,7 +62,7 @@ public sealed class BackendLease : IDisposable
     /// <param name="reason">For a failure: what went wrong, in one short phrase for logs and status pages.</param>
     public void Complete(AttemptOutcome outcome, string reason = "")
     {
-        if (Interlocked.Exchange(ref _completed, 1) == 0)
+        if (Interlocked.CompareExchange(ref _completed, (int)outcome + 1, 0) == 0)
         {
             _pool.Return(Backend, outcome, reason);
         }

@@ -77,6 +77,15 @@ public sealed class BackendPool
     /// </summary>
     public bool AwaitsMembers { get; internal set; }
 
+    /// <summary>
+    /// What the policy hashes in the place of the client's address, for status pages; null if nothing else is configured. Changed through
+    /// <see cref="Change"/>.
+    /// </summary>
+    public string? HashKey { get; internal set; }
+
+    /// <summary>What its backends were last compared with; null where outliers are not looked for.</summary>
+    public PoolOutliers? Outliers { get; internal set; }
+
     /// <summary>Counts the work in a listener's own queue for this pool; called on any thread. Null if there is no such queue.</summary>
     public Func<int>? Backlog { get; set; }
 
@@ -203,6 +212,17 @@ public sealed class BackendPool
     public void ObserveHeartbeat(Backend backend, bool isAlive, string reason) =>
         Apply(backend, backend.Health.ObserveHeartbeat(isAlive, reason));
 
+    /// <summary>Ejects an outlier, unless too many are out, or no other backend is left.</summary>
+    /// <param name="backend">The backend.</param>
+    /// <param name="reason">What was compared, for logs and status pages.</param>
+    /// <returns>Whether it was ejected.</returns>
+    internal bool TryEjectOutlier(Backend backend, string reason)
+    {
+        var changes = EjectIfSpared(backend, reason);
+        Apply(backend, changes);
+        return changes != HealthChanges.None;
+    }
+
     /// <summary>Lets an ejected backend back in.</summary>
     public void EndEjection(Backend backend) => Apply(backend, backend.Health.EndEjection());
 
@@ -314,13 +334,14 @@ public sealed class BackendPool
 
     // Failures alone are weak evidence: where many backends fail, the cause may be the requests, and the remaining backends would be
     // overloaded. So they eject half of the members at most, and never the last one. Probes and refused connects may take out all.
-    private HealthChanges EjectIfSpared(Backend backend)
+    private HealthChanges EjectIfSpared(Backend backend, string? outlier = null)
     {
         lock (_gate)
         {
             var (members, eligible) = (_snapshot.Members, _snapshot.Eligible);
             var ejected = members.Count(member => member.Health.IsOutForFailures) + 1;
-            return ejected <= members.Length / 2 && eligible.Any(other => other != backend) ? backend.Health.Eject() : HealthChanges.None;
+            return ejected <= members.Length / 2 && eligible.Any(other => other != backend && other.Health.IsUp)
+                ? backend.Health.Eject(outlier) : HealthChanges.None;
         }
     }
 

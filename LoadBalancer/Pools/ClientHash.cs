@@ -1,10 +1,12 @@
 using System.Buffers.Binary;
 using System.Net;
+using System.Runtime.InteropServices;
 using LoadBalancer.Net;
 
 namespace LoadBalancer.Pools;
 
-/// <summary>A hash of a client's address. It is the same in every process, so that all nodes agree.</summary>
+/// <summary>A hash of a client's address, or of what else says who a request is for. It is the same in every process, so that all nodes
+/// agree.</summary>
 public static class ClientHash
 {
     /// <summary>The hash of an address; an IPv4-mapped IPv6 address has the hash of the IPv4 address; 0 if there is no address.</summary>
@@ -17,6 +19,22 @@ public static class ClientHash
         }
         bytes[length..].Clear();
         return Mix(Mix(BinaryPrimitives.ReadUInt64LittleEndian(bytes)) ^ BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]));
+    }
+
+    /// <summary>The hash of a text, character by character; 0 of an empty one.</summary>
+    public static ulong OfText(ReadOnlySpan<char> text)
+    {
+        var hash = 0UL;
+        var four = MemoryMarshal.Cast<char, ulong>(text);
+        foreach (var characters in four)
+        {
+            hash = Mix(hash ^ characters);
+        }
+        foreach (var character in text[(4 * four.Length)..])
+        {
+            hash = Mix(hash ^ character);
+        }
+        return hash;
     }
 
     /// <summary>Spreads any number over all 64 bits (the finalizer of SplitMix64: Steele, Lea and Flood, 2014).</summary>

@@ -24,6 +24,9 @@ internal sealed class KnownHealth
     /// <summary>Whether it is ejected because attempts failed, rather than because it could not be connected to.</summary>
     public bool IsEjectedForFailures { get; set; }
 
+    /// <summary>Whether it is ejected because the others of its pool did better.</summary>
+    public bool IsEjectedAsOutlier { get; set; }
+
     /// <summary>Why it is ejected.</summary>
     public string? EjectionReason { get; set; }
 

@@ -7,12 +7,12 @@ public readonly struct SelectionContext
 
     /// <summary>Creates the context of one choice.</summary>
     /// <param name="tried">Backends on which this work was tried before; they are not chosen again.</param>
-    /// <param name="clientHash">An evenly distributed hash of the client; only <c>IpHash</c> uses it.</param>
+    /// <param name="clientHash">A well spread hash of the client or of another key; only <c>Hash</c> and <c>IpHash</c> use it.</param>
     /// <param name="isHedge">Whether an attempt at one of <paramref name="tried"/> is still under way, so that it has not failed.</param>
     public SelectionContext(IReadOnlyCollection<Backend>? tried = null, ulong clientHash = 0, bool isHedge = false) =>
         (_tried, ClientHash, IsHedge) = (tried, clientHash, isHedge);
 
-    /// <summary>The hash of the client, see <see cref="Pools.ClientHash"/>.</summary>
+    /// <summary>The hash of the client, or of another key of the work, see <see cref="Pools.ClientHash"/>.</summary>
     public ulong ClientHash { get; }
 
     /// <summary>

@@ -35,7 +35,7 @@ public class PolicyBenchmark
             "RoundRobin" => new RoundRobinPolicy(),
             "LeastConnections" => new LeastConnectionsPolicy(Random.Shared),
             "ResponseTime" => new ResponseTimePolicy(Random.Shared),
-            "IpHash" => new IpHashPolicy(Random.Shared),
+            "IpHash" => new HashPolicy("IpHash", Random.Shared),
             "Random" => new RandomPolicy(Random.Shared),
             "PowerOfTwoChoices" => new PowerOfTwoChoicesPolicy(Random.Shared),
             _ => new FirstPolicy(),

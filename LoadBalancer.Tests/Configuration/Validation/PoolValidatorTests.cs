@@ -38,6 +38,16 @@ internal sealed class PoolValidatorTests
     [TestCase("\"PassiveHealth\": { \"FailureShare\": 0 }", "PassiveHealth:FailureShare: '0' is out of range; expected more than 0, to 1")]
     [TestCase("\"PassiveHealth\": { \"LongestEjection\": \"00:00:00\" }",
         "PassiveHealth:LongestEjection: '00:00:00' is out of range; expected more than 00:00:00 to 24.00:00:00")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"StandardDeviations\": 0 } }",
+        "PassiveHealth:Outliers:StandardDeviations: '0' is out of range; expected more than 0")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"MinHosts\": 1 } }",
+        "PassiveHealth:Outliers:MinHosts: '1' is out of range; expected 2 or more")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"MinRequests\": 0 } }",
+        "PassiveHealth:Outliers:MinRequests: '0' is out of range; expected 1 or more")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"Interval\": \"500ms\" } }",
+        "PassiveHealth:Outliers:Interval: '00:00:00.5000000' is out of range; expected 00:00:01 or more")]
+    [TestCase("\"PassiveHealth\": { \"Outliers\": { \"MaxShare\": 1.1 } }",
+        "PassiveHealth:Outliers:MaxShare: '1.1' is out of range; expected more than 0, to 1")]
     [TestCase("\"SlowStart\": \"-00:00:01\"", "SlowStart: '-00:00:01' is out of range; expected 00:00:00 to 24.00:00:00")]
     [TestCase("\"StickySession\": { \"Cookie\": \"a b\" }",
         "StickySession:Cookie: 'a b' is not a name for a cookie; expected letters, digits, - and _")]
@@ -45,8 +55,14 @@ internal sealed class PoolValidatorTests
         "StickySession:Cookie: '' is not a name for a cookie; expected letters, digits, - and _")]
     [TestCase("\"Policy\": \"LeastConnection\"",
         "Policy: 'LeastConnection' is not valid; "
-        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Random or PowerOfTwoChoices or First; "
+        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Hash or Random or PowerOfTwoChoices or First; "
         + "did you mean 'LeastConnections'?")]
+    [TestCase("\"Policy\": \"Hash\", \"HashKey\": \"Header:\"",
+        "HashKey: 'Header:' is not valid; expected Client, Header:NAME, Cookie:NAME, Query:NAME or Path")]
+    [TestCase("\"HashKey\": \"Path\"",
+        "HashKey: is for the policy Hash; this pool's Policy is RoundRobin; expected Policy Hash, or no HashKey")]
+    [TestCase("\"Policy\": \"IpHash\", \"HashKey\": \"Client\"",
+        "HashKey: is for the policy Hash; this pool's Policy is IpHash; expected Policy Hash, or no HashKey")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"Weight\": -1 } }",
         "Backends:b1:Weight: '-1' is out of range; expected 0 to 1000")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": 0 } }",

@@ -92,6 +92,9 @@ internal sealed class ProtocolTests
         "Pools:logic:Heartbeat:Key: is not valid; expected base64 of 32 bytes or more, as openssl rand -base64 32 makes it")]
     [TestCase(Tcp, "\"HealthCheck\": {}", "\"HealthCheck\": { \"Type\": \"Http\" }",
         "Pools:logic:HealthCheck:Type: is for pools of Http listeners; this one's is Tcp")]
+    [TestCase(Tcp, "\"HealthCheck\": {}", "\"Policy\": \"Hash\", \"HashKey\": \"Header:X-User\"",
+        "Pools:logic:HashKey: 'Header:X-User' is part of a request of an Http listener; this pool's listener is Tcp; "
+        + "expected Client, or no HashKey")]
     [TestCase(Tcp, "\"HealthCheck\": {}", "\"Hedge\": {}", "Pools:logic:Hedge: is for pools of Http listeners; this one's is Tcp")]
     [TestCase(Tasks, "268435456", "1048575", "Listeners:tasks:MaxBufferedBytes: '1048575' is out of range; expected 1048576 or more")]
     [TestCase(Tasks, "\"MaxLineLength\": 65536", "\"MaxLineLength\": 67108865",
@@ -104,6 +107,11 @@ internal sealed class ProtocolTests
         "Pools:tasks:Backends: is for backends that are known beforehand; the workers of a Tasks listener register themselves")]
     [TestCase(Tasks, "\"LeastConnections\"", "\"First\", \"HealthCheck\": {}",
         "Pools:tasks:HealthCheck: is for pools of Http and Tcp listeners; this one's is Tasks")]
+    [TestCase(Tasks, "\"LeastConnections\"", "\"First\", \"PassiveHealth\": { \"Outliers\": {} }",
+        "Pools:tasks:PassiveHealth:Outliers: is for pools of Http and Tcp listeners; this one's is Tasks")]
+    [TestCase(Tasks, "\"LeastConnections\"", "\"Hash\", \"HashKey\": \"Path\"",
+        "Pools:tasks:HashKey: 'Path' is part of a request of an Http listener; this pool's listener is Tasks; "
+        + "expected Client, or no HashKey")]
     [TestCase(Broker, "\"tcp://127.0.0.1\"", "\"tcp://127.0.0.1:5550\"",
         "Listeners:store:Address: 'tcp://127.0.0.1:5550' does not fit a Broker listener; "
         + "expected tcp:// and an IP address without a port, for that stands in Ports")]

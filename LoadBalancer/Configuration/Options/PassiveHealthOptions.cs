@@ -24,4 +24,7 @@ public sealed record PassiveHealthOptions
 
     /// <summary>How long it stays out at most. Default 5 min.</summary>
     public TimeSpan LongestEjection { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>When a backend is ejected because the others of its pool do better. Absent: never.</summary>
+    public OutlierOptions? Outliers { get; init; }
 }

@@ -17,6 +17,9 @@ public enum PolicyName
     /// </summary>
     IpHash,
 
+    /// <summary>The same with <see cref="PoolOptions.HashKey"/> in the place of the client's address.</summary>
+    Hash,
+
     /// <summary>Any backend at random, by weight.</summary>
     Random,
 

@@ -7,6 +7,12 @@ public sealed record PoolOptions
     public PolicyName Policy { get; init; } = PolicyName.RoundRobin;
 
     /// <summary>
+    /// What the policy Hash hashes: <c>Client</c> (the client's address), <c>Header:NAME</c>, <c>Cookie:NAME</c>, <c>Query:NAME</c> or
+    /// <c>Path</c>. A request without it goes by client. Null (the default): by client.
+    /// </summary>
+    public string? HashKey { get; init; }
+
+    /// <summary>
     /// Its servers, by name. At least one, here or in <see cref="BackendsFile"/>; none in a pool that workers join by registering or
     /// connecting.
     /// </summary>
@@ -63,6 +69,9 @@ public sealed record PoolOptions
 
     /// <summary>How the certificates of <c>https://</c> backends are checked.</summary>
     public BackendTlsOptions Tls { get; init; } = new();
+
+    /// <summary>Whether its policy hashes something of a request.</summary>
+    internal bool IsHashed => Policy is PolicyName.Hash or PolicyName.IpHash;
 
     /// <summary>Whether its backends speak HTTP.</summary>
     internal bool IsHttp => Backends.Values.All(backend => !backend.Address.IsTcp);

@@ -1,6 +1,7 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Pools;
 using LoadBalancer.Tls;
 
@@ -25,6 +26,7 @@ internal static class PoolValidator
         CheckBackendsFile(pool, protocol, section);
         CheckDns(pool.Dns, section.Below("Dns"));
         CheckProtocol(pool, protocol, section);
+        CheckHashKey(pool, protocol, section);
         CheckHealth(name, pool, protocol, addresses, section);
         CheckAttempts(pool, section);
         section.RequireDuration(pool.SlowStart, "SlowStart", isZeroAllowed: true);
@@ -115,7 +117,22 @@ internal static class PoolValidator
         Only(protocol == ListenerProtocol.Tcp, "SendProxyProtocol", "Tcp", pool.SendProxyProtocol);
         Only(!IsJoined(protocol), "HealthCheck", "Http and Tcp", pool.HealthCheck is not null);
         Only(!IsJoined(protocol), "Heartbeat", "Http and Tcp", pool.Heartbeat is not null);
+        Only(!IsJoined(protocol), "PassiveHealth:Outliers", "Http and Tcp", pool.PassiveHealth.Outliers is not null);
         Only(!IsJoined(protocol), "Queue", "Http and Tcp", pool.Queue != new QueueOptions());
+    }
+
+    private static void CheckHashKey(PoolOptions pool, ListenerProtocol protocol, SectionValidator section)
+    {
+        if (pool.HashKey is not { } key)
+        {
+            return;
+        }
+        section.Require(RequestHash.IsValid(key), "HashKey",
+            $"'{key}' is not valid; expected Client, Header:NAME, Cookie:NAME, Query:NAME or Path");
+        section.Require(pool.Policy == PolicyName.Hash, "HashKey",
+            $"is for the policy Hash; this pool's Policy is {pool.Policy}; expected Policy Hash, or no HashKey");
+        section.Require(key == RequestHash.Client || protocol == ListenerProtocol.Http, "HashKey",
+            $"'{key}' is part of a request of an Http listener; this pool's listener is {protocol}; expected Client, or no HashKey");
     }
 
     // Workers join the pool themselves, by registering or by connecting.
@@ -144,6 +161,23 @@ internal static class PoolValidator
         section.RequireDuration(passive.Window, "PassiveHealth:Window");
         section.RequireDuration(passive.Ejection, "PassiveHealth:Ejection");
         section.RequireDuration(passive.LongestEjection, "PassiveHealth:LongestEjection");
+        if (passive.Outliers is { } outliers)
+        {
+            CheckOutliers(outliers, section.Below("PassiveHealth:Outliers"));
+        }
+    }
+
+    private static void CheckOutliers(OutlierOptions outliers, SectionValidator section)
+    {
+        section.Require(outliers.StandardDeviations is > 0 and < double.PositiveInfinity, "StandardDeviations",
+            $"'{outliers.StandardDeviations}' is out of range; expected more than 0");
+        section.RequireAtLeast(2, outliers.MinHosts, "MinHosts");
+        section.RequireAtLeast(1, outliers.MinRequests, "MinRequests");
+        section.RequireDuration(outliers.Interval, "Interval");
+        section.Require(outliers.Interval >= TimeSpan.FromSeconds(1), "Interval",
+            $"'{outliers.Interval}' is out of range; expected 00:00:01 or more");
+        section.Require(outliers.MaxShare is > 0 and <= 1, "MaxShare",
+            $"'{outliers.MaxShare}' is out of range; expected more than 0, to 1");
     }
 
     private static void CheckAttempts(PoolOptions pool, SectionValidator section)
@@ -182,7 +216,7 @@ internal static class PoolValidator
 
     private static void CheckStickySession(StickySessionOptions? sticky, SectionValidator section)
     {
-        section.Require(sticky is null || IsToken(sticky.Cookie), "Cookie",
+        section.Require(sticky is null || RequestRules.IsFieldName(sticky.Cookie), "Cookie",
             $"'{sticky?.Cookie}' is not a name for a cookie; expected letters, digits, - and _");
         section.Require(sticky?.KeyFile is null or { Length: > 0 }, "KeyFile", "is empty; expected a file");
         var error = sticky?.KeyFile is { Length: > 0 } file ? FindKeyError(file) : null;
@@ -204,10 +238,6 @@ internal static class PoolValidator
             return e.Message;
         }
     }
-
-    // A cookie's name is a token (RFC 6265 section 4.1.1).
-    private static bool IsToken(string name) =>
-        name.Length > 0 && name.All(c => char.IsAsciiLetterOrDigit(c) || "!#$%&'*+-.^_`|~".Contains(c, StringComparison.Ordinal));
 
     private static void CheckTls(BackendTlsOptions tls, SectionValidator section)
     {

@@ -160,6 +160,19 @@ public sealed class NodeMetrics : IDisposable
         Counter(
             "loadbalancer.backend.failures", "{attempt}", "Attempts that failed through the backend's fault.",
             () => Each(backend => backend.Failures));
+        Counter(
+            "loadbalancer.outlier.ejections", "{ejection}",
+            "Ejections of backends that succeeded too rarely (success) or answered too slowly (latency) in comparison with their pool.",
+            () => from pool in _pools()
+                  from backend in pool.Snapshot.Members
+                  let counts = backend.OutlierCounts
+                  where counts is not null
+                  from ejections in new (string Reason, long Count)[]
+                  {
+                      ("success", counts.EjectedForFailures), ("latency", counts.EjectedForTime),
+                  }
+                  select Sample(
+                      ejections.Count, ("pool", pool.Name), ("backend", backend.Name), ("reason", ejections.Reason)));
         Gauge(
             "loadbalancer.backend.weight", null, "Its share relative to the other backends of the pool.",
             () => Each(backend => (long)backend.Weight));

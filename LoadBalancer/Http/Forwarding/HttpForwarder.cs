@@ -51,14 +51,15 @@ public sealed partial class HttpForwarder
         _sticky = options.StickySession is { } sticky ? new StickySessions(pool, sticky, stickyKey!) : null;
         var upstream = new UpstreamClient(client);
         _sender = new AttemptSender(pool, upstream, _budget, HedgeOf(options, before), time, logger);
-        Mirrors = new MirrorSender(pool, upstream, options, time, logger);
+        Hash = options.IsHashed ? new RequestHash(options.HashKey) : null;
+        Mirrors = new MirrorSender(pool, upstream, options, Hash, time, logger);
     }
 
     /// <summary>Sends copies of other pools' requests to this one.</summary>
     internal MirrorSender Mirrors { get; }
 
-    /// <summary>Whether <see cref="ForwardAsync"/> needs the hash of the client's address.</summary>
-    public bool WantsClientHash => _options.Policy == PolicyName.IpHash;
+    /// <summary>Hashes what the pool's policy wants of a request, for <see cref="ForwardAsync"/>; null where it wants nothing.</summary>
+    internal RequestHash? Hash { get; }
 
     /// <summary>Whether a request has the cookie of a sticky session with one of the pool's backends.</summary>
     public bool HasSessionOf(HttpRequest request) => _sticky?.Find(request) is not null;
@@ -71,7 +72,7 @@ public sealed partial class HttpForwarder
     /// <param name="context">The client's request.</param>
     /// <param name="isPeerTrusted">Whether the peer is one of <see cref="HttpListenerOptions.TrustedProxies"/>.</param>
     /// <param name="record">The request's line in the access log, where there is one.</param>
-    /// <param name="clientHash">See <see cref="WantsClientHash"/>.</param>
+    /// <param name="clientHash">See <see cref="Hash"/>; 0 where that is null.</param>
     /// <param name="routed">What its route changes; null where it changes nothing.</param>
     internal async Task ForwardAsync(
         HttpContext context, bool isPeerTrusted, AccessRecord? record, ulong clientHash, RoutedRequest? routed = null)

@@ -12,7 +12,8 @@ namespace LoadBalancer.Http.Forwarding;
 /// statistics of answers. A connection that cannot be opened takes a backend out of use, as for any request; nothing else of a copy says
 /// anything about one.
 /// </summary>
-internal sealed class MirrorSender(BackendPool pool, UpstreamClient upstream, PoolOptions options, TimeProvider time, ILogger logger)
+internal sealed class MirrorSender(
+    BackendPool pool, UpstreamClient upstream, PoolOptions options, RequestHash? hash, TimeProvider time, ILogger logger)
 {
     /// <summary>How many copies may be in flight, or wait for the rest of their bodies.</summary>
     public const int MaxInFlight = 256;
@@ -91,7 +92,7 @@ internal sealed class MirrorSender(BackendPool pool, UpstreamClient upstream, Po
             context.Request.Body = new MemoryStream(whole.ToArray(), writable: false);
             body = new RequestBody(context.Request, time, copy.Routed);
         }
-        if (!pool.TryAcquireInTurn(new SelectionContext(null, ClientHash.Of(copy.Routed.Client)), out var lease))
+        if (!pool.TryAcquireInTurn(new SelectionContext(null, hash?.Of(context.Request, copy.Routed.Client) ?? 0), out var lease))
         {
             return MirrorResult.Dropped;
         }

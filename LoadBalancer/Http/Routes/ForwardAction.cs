@@ -1,7 +1,6 @@
 using LoadBalancer.Diagnostics.Access;
 using LoadBalancer.Http.Forwarding;
 using LoadBalancer.Http.Transforms;
-using LoadBalancer.Pools;
 
 namespace LoadBalancer.Http.Routes;
 
@@ -24,7 +23,8 @@ internal sealed class ForwardAction((HttpForwarder Forwarder, int Share)[] sides
     private static Task ForwardAsync(HttpForwarder forwarder, RouteInput input, AccessRecord? record, RoutedRequest? request)
     {
         return forwarder.ForwardAsync(
-            input.Request.HttpContext, input.IsPeerTrusted, record, forwarder.WantsClientHash ? ClientHash.Of(input.Client) : 0, request);
+            input.Request.HttpContext, input.IsPeerTrusted, record,
+            forwarder.Hash?.Of(input.Request, input.Listener, input.IsPeerTrusted) ?? 0, request);
     }
 
     // A client with a cookie of one side stays there, also while that side gets no others.

@@ -3,7 +3,6 @@ using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Routes;
 using LoadBalancer.Http.Tracing;
 using LoadBalancer.Http.Transforms;
-using LoadBalancer.Pools;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 
 namespace LoadBalancer.Http.Server;
@@ -46,6 +45,6 @@ public sealed class ProxyMiddleware(Routing routing, bool hasAccessLog, TimeProv
                 context,
                 isPeerTrusted,
                 record,
-                forwarder.WantsClientHash ? ClientHash.Of(RequestRules.Client(listener, context.Request, isPeerTrusted)) : 0);
+                forwarder.Hash?.Of(context.Request, listener, isPeerTrusted) ?? 0);
     }
 }

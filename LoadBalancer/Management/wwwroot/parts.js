@@ -25,6 +25,8 @@ export const numbers = {
   p50Ms: ['p50', duration, 'Half of the answers of the last 10 s took no longer'],
   p99Ms: ['p99', duration, '99 of 100 answers of the last 10 s took no longer'],
   load: ['Load', value => short(value ?? 0, ' %'), 'How busy it says that it is'],
+  outlier: ['Compared', value => value ? `${share(value.successShare)} · ${duration(value.medianMs)}` : '–',
+    'In the last interval of Outliers: the requests that succeeded, and the median until a response began'],
   inFlight: ['In flight', count, 'Requests that are being answered, or connections that are open'],
   queueLength: ['Waiting', count, 'Requests or connections that wait because every backend is full'],
   retries: ['Retries', count, 'Requests tried again on another backend, since the start'],

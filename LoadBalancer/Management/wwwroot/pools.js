@@ -81,6 +81,7 @@ const columns = [
   numberColumn('bytesInPerSecond'),
   numberColumn('bytesOutPerSecond'),
   numberColumn('errorShare'),
+  numberColumn('outlier'),
   numberColumn('p50Ms'),
   {
     field: 'p99Ms', title: 'p99', fill: cell => {
@@ -138,6 +139,16 @@ function brokerText({ role, peer, healthCheckAgeMs, alternativePingAgeMs, client
   ].join(' · ');
 }
 
+/** What backends were compared with in the last interval of Outliers. */
+function outliersText({ backends, leastSuccessShare, longestMedianMs, ejected }) {
+  return [
+    leastSuccessShare == null && longestMedianMs == null ? `outliers: too few backends had enough requests (${count(backends)})` : 'outliers',
+    ...(leastSuccessShare == null ? [] : [`below ${share(leastSuccessShare)} succeeded`]),
+    ...(longestMedianMs == null ? [] : [`median of ${duration(longestMedianMs)} or more`]),
+    `${count(ejected)} ejected`,
+  ].join(' · ');
+}
+
 /** A pool: its numbers, what stands out in it, and its backends. `act` sends a change. */
 export function poolView(name, act) {
   const node = document.getElementById('pool').content.firstElementChild.cloneNode(true);
@@ -185,8 +196,9 @@ export function poolView(name, act) {
   return {
     node, update: pool => {
       const { backends } = pool;
-      set(part('.policy'), { textContent: pool.policy ?? '' });
+      set(part('.policy'), { textContent: pool.hashKey ? `${pool.policy} by ${pool.hashKey}` : pool.policy ?? '' });
       showBroker(pool.broker);
+      set(part('.outliers'), { hidden: !pool.outliers, textContent: pool.outliers ? outliersText(pool.outliers) : '' });
       list(pool);
       const own = historyOf(name);
       const ownScales = { area: highest(own.area), line: highest(own.line), isRelayed: own.isRelayed };
