@@ -19,6 +19,7 @@ internal static class TestPolicies
             PolicyName.Random => new RandomPolicy(random),
             PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(random),
             PolicyName.First => new FirstPolicy(),
+            PolicyName.HotCold => new HotColdPolicy(random),
         };
     }
 

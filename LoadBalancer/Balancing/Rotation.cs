@@ -14,7 +14,8 @@ internal sealed class Rotation
     private const int Line = 16; // long values: two cache lines, because processors load them in pairs
     private const double Golden = 0.381966;
 
-    private static readonly int Stripes = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Min(64, Environment.ProcessorCount));
+    /// <summary>How many groups of cores write to cache lines of their own; a power of two.</summary>
+    public static readonly int Stripes = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Min(64, Environment.ProcessorCount));
 
     private readonly long[] _positions; // of each core; shared by all rotations that were made one from another
     private readonly long _sum;
@@ -40,6 +41,9 @@ internal sealed class Rotation
         }
     }
 
+    /// <summary>The group of the core that runs this, below <see cref="Stripes"/>.</summary>
+    public static int Stripe => Thread.GetCurrentProcessorId() & (Stripes - 1);
+
     /// <summary>A rotation through other candidates, which goes on from where this one is. Not for the request path.</summary>
     public Rotation Over(ImmutableArray<int> weights) => new(weights, _positions);
 
@@ -50,7 +54,7 @@ internal sealed class Rotation
     /// <returns>A number that is below the sum of the weights, for <see cref="WeightedChoice.At"/>.</returns>
     public long Next(bool isAlone)
     {
-        var stripe = isAlone ? 0 : Thread.GetCurrentProcessorId() & (Stripes - 1);
+        var stripe = isAlone ? 0 : Stripe;
         ref var position = ref _positions[stripe * Line];
         var turn = Volatile.Read(ref position);
         if (turn >= _sum)

@@ -60,6 +60,7 @@ internal sealed partial class NodePool : IDisposable
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
         Pool.Change(() => Pool.AwaitsMembers = isAwaited);
         Pool.Statistics.Instruments = parts.Durations;
+        Pool.FailureTime = FailureTime(options);
         parts.HealthLog.Watch(Pool);
         EjectionTimer.Watch(Pool, parts.Time, _logger);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
@@ -121,11 +122,15 @@ internal sealed partial class NodePool : IDisposable
         HashSet<Backend> stay = [.. _leaving];
         _leaving.Clear();
         Pool.RequestQueue.Limit = options.Queue.Limit;
+        Pool.FailureTime = FailureTime(options);
         _slowStart.Duration = options.SlowStart;
         Pool.Update(update =>
         {
             _backends.Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
-            update.Policy = options.Policy != before.Options.Policy ? Policy(options.Policy) : update.Policy;
+            if (options.Policy != before.Options.Policy)
+            {
+                update.SetPolicy(Policy(options.Policy));
+            }
             Pool.AwaitsMembers = isAwaited;
         });
         _sources.Keep(options, next.List, Pool.Snapshot.Members);
@@ -293,6 +298,9 @@ internal sealed partial class NodePool : IDisposable
         handler.Dispose();
     }
 
+    // A relayed connection counts as answered when it is open.
+    private static TimeSpan FailureTime(PoolOptions options) => options.IsHttp ? options.Timeouts.Response : options.Timeouts.Connect;
+
     private long Requests() => Pool.Snapshot.Members.Sum(member => member.Requests);
 
     // Connections are kept across a change of options, unless the options of connections change.
@@ -354,6 +362,7 @@ internal sealed partial class NodePool : IDisposable
         PolicyName.Random => new RandomPolicy(Random.Shared),
         PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(Random.Shared),
         PolicyName.First => new FirstPolicy(),
+        PolicyName.HotCold => new HotColdPolicy(Random.Shared),
     };
 
     [LoggerMessage(194, LogLevel.Information, "pool '{Pool}': {Change}; members now: {Count}")]

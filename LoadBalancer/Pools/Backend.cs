@@ -122,6 +122,9 @@ public sealed class Backend
     /// <summary>Its recent response time.</summary>
     public ResponseTime ResponseTime { get; }
 
+    /// <summary>Its response times by what it has in flight; null where the policy does not use them.</summary>
+    public ExpectedTimes? Expected { get; internal set; }
+
     /// <summary>Counts of its responses.</summary>
     public AnswerStatistics Answers { get; } = new();
 

@@ -8,6 +8,8 @@ public sealed class BackendLease : IDisposable
 {
     private readonly BackendPool _pool;
     private readonly long _start;
+    private readonly byte _entry; // of the expected times
+    private bool _hasNoResponse;
     private int _completed;
 
     internal BackendLease(BackendPool pool, Backend backend)
@@ -15,6 +17,10 @@ public sealed class BackendLease : IDisposable
         _pool = pool;
         Backend = backend;
         _start = backend.Health.Time.GetTimestamp();
+        if (backend.Expected is not null)
+        {
+            _entry = (byte)ExpectedTimes.Entry(backend.InFlight - 1);
+        }
     }
 
     /// <summary>The backend that was chosen.</summary>
@@ -26,6 +32,7 @@ public sealed class BackendLease : IDisposable
     {
         var elapsed = Backend.Health.Time.GetElapsedTime(_start);
         Backend.ResponseTime.Observe(elapsed);
+        Backend.Expected?.Observe(_entry, elapsed.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
         return elapsed;
     }
 
@@ -38,6 +45,8 @@ public sealed class BackendLease : IDisposable
         {
             Backend.ResponseTime.Observe(elapsed);
         }
+        _hasNoResponse = true;
+        Backend.Expected?.ObserveAtLeast(_entry, elapsed.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
         return elapsed;
     }
 
@@ -58,6 +67,11 @@ public sealed class BackendLease : IDisposable
     {
         if (Interlocked.Exchange(ref _completed, 1) == 0)
         {
+            if (outcome is AttemptOutcome.ConnectFailed or AttemptOutcome.Failed && !_hasNoResponse)
+            {
+                // A backend that fails fast must not look fast.
+                Backend.Expected?.Observe(_entry, _pool.FailureTime.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
+            }
             _pool.Return(Backend, outcome, reason);
         }
     }

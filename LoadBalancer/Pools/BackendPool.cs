@@ -62,6 +62,9 @@ public sealed class BackendPool
     /// </summary>
     public bool IsRelayed { get; set; }
 
+    /// <summary>As how long a time a failed attempt counts for <see cref="Backend.Expected"/>. Default 1 min.</summary>
+    public TimeSpan FailureTime { get; set; } = TimeSpan.FromMinutes(1);
+
     /// <summary>Its counters.</summary>
     public PoolStatistics Statistics { get; }
 

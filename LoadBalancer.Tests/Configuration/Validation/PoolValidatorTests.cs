@@ -45,7 +45,7 @@ internal sealed class PoolValidatorTests
         "StickySession:Cookie: '' is not a name for a cookie; expected letters, digits, - and _")]
     [TestCase("\"Policy\": \"LeastConnection\"",
         "Policy: 'LeastConnection' is not valid; "
-        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Random or PowerOfTwoChoices or First; "
+        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Random or PowerOfTwoChoices or First or HotCold; "
         + "did you mean 'LeastConnections'?")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"Weight\": -1 } }",
         "Backends:b1:Weight: '-1' is out of range; expected 0 to 1000")]
