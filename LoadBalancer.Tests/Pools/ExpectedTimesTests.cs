@@ -29,7 +29,8 @@ internal sealed class ExpectedTimesTests
         times.Observe(ExpectedTimes.Entry(1), 0.1, 0);
         times.Observe(ExpectedTimes.Entry(7), 0.4, 0);
 
-        new[] { 0, 1, 3, 7, 200 }.Select(times.Seconds).Should().Equal(0.1f, 0.1f, 0.1f, 0.4f, 0.4f);
+        List<int> counts = [0, 1, 3, 7, 200];
+        counts.Select(times.Seconds).Should().Equal(0.1f, 0.1f, 0.1f, 0.4f, 0.4f);
     }
 
     [Test]

@@ -12,10 +12,17 @@ internal sealed class ScenarioBalancer(ScenarioCase of, int number, TimeProvider
 
     public BackendPool Pool { get; } = TestBackends.PoolOf(
         TestPolicies.Make(of.Policy, new Random(3 + number)),
-        [.. Enumerable.Range(0, ScenarioSimulation.Servers).Select(i => TestBackends.Unprobed($"b{i}", time: clock))]);
+        [.. Enumerable.Range(0, ScenarioSimulation.Servers).Select(i => Server(of, i, clock))]);
 
     /// <summary>When a request goes to a second server; null where requests are not hedged.</summary>
     public Hedge? Hedge { get; } = of.IsHedged ? new Hedge(new HedgeOptions(), clock) : null;
 
     public RetryBudget Budget { get; } = new(HedgeShare, clock);
+
+    private static Backend Server(ScenarioCase of, int i, TimeProvider clock)
+    {
+        var server = TestBackends.Unprobed($"b{i}", time: clock);
+        server.LimitTo(of.Limit ?? InFlightLimit.None);
+        return server;
+    }
 }

@@ -9,6 +9,9 @@ internal sealed class ScenarioResult(int requests)
     /// <summary>Requests that were not given a backend.</summary>
     public int Refused { get; set; }
 
+    /// <summary>How many requests were answered within a second, by how many all servers can answer in that time.</summary>
+    public double Goodput { get; set; }
+
     /// <summary>Requests that were answered within a second of their arrival.</summary>
     public int InTime { get; private set; }
 

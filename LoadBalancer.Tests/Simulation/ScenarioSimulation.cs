@@ -25,6 +25,7 @@ internal sealed class ScenarioSimulation
     private readonly double _capacity; // requests per second
     private long _number;
     private int _left;
+    private double _lastArrival;
 
     private ScenarioSimulation(ScenarioCase of, int requests)
     {
@@ -56,6 +57,7 @@ internal sealed class ScenarioSimulation
             _clock.Now = when.Time;
             happens();
         }
+        _result.Goodput = _result.InTime / (_capacity * _lastArrival);
         return _result;
     }
 
@@ -88,6 +90,7 @@ internal sealed class ScenarioSimulation
 
     private void Arrive()
     {
+        _lastArrival = _clock.Now;
         if (--_left > 0)
         {
             In(Exponential(_arrivals, 1 / (_capacity * _of.Load)), Arrive);

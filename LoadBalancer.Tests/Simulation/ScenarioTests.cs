@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Pools;
 
 namespace LoadBalancer.Tests.Simulation;
 
@@ -16,12 +17,15 @@ internal sealed class ScenarioTests
         PolicyName.ResponseTime, PolicyName.HotCold,
     ];
 
+    private static readonly int[] BalancerCounts = [1, 2, 10];
+    private static readonly double[] Loads = [0.7, 0.85];
+
     private static readonly ConcurrentDictionary<(ScenarioCase, int), Lazy<ScenarioResult>> Results = new();
 
     private static IEnumerable<(Scenario Scenario, int Balancers, double Load)> Grid =>
         from scenario in Enum.GetValues<Scenario>()
-        from balancers in new[] { 1, 2, 10 }
-        from load in new[] { 0.7, 0.85 }
+        from balancers in BalancerCounts
+        from load in Loads
         select (scenario, balancers, load);
 
     [Test]
@@ -81,6 +85,45 @@ internal sealed class ScenarioTests
     public void Run_HotColdAndTwoSpeedsAndTenBalancers_IsFarBelowLeastConnections(double load) =>
         P99(Scenario.Speed4, 10, PolicyName.HotCold, load, Many).Should()
             .BeLessThanOrEqualTo(0.7 * P99(Scenario.Speed4, 10, PolicyName.LeastConnections, load, Many));
+
+    [Test]
+    public void Run_OverloadAndLimitIsAuto_AnswersNearlyWhatServersCanDo() => Goodput(Scenario.Same, 2, Many).Should().BeGreaterThan(0.95);
+
+    [Test]
+    public void Run_OverloadWithoutALimit_AnswersNearlyEverybodyTooLate() =>
+        ScenarioSimulation.Run(new ScenarioCase(Scenario.Same, 1, PolicyName.LeastConnections, 1.3), Many).Goodput.Should().BeLessThan(0.5);
+
+    [TestCase(Scenario.Same, 1)]
+    [TestCase(Scenario.Same, 2)]
+    [TestCase(Scenario.Speed4, 1)]
+    [TestCase(Scenario.Speed4, 2)]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
+    public void Run_OverloadForLongAndLimitIsAuto_AnswersNearlyWhatServersCanDo(Scenario scenario, int balancers) =>
+        Goodput(scenario, balancers, 4 * Many).Should().BeGreaterThanOrEqualTo(0.95);
+
+    [Test]
+    [Explicit("Prints the table of docs/policies.md.")]
+    public void Run_OverloadOfEachScenario_PrintsTheTable()
+    {
+        TestContext.Out.WriteLine("| scenario | balancers | no limit | Auto |\n| --- | ---: | ---: | ---: |");
+        foreach (var (scenario, balancers) in Grid.Select(at => (at.Scenario, at.Balancers)).Distinct())
+        {
+            var without = ScenarioSimulation.Run(new ScenarioCase(scenario, balancers, PolicyName.HotCold, 1.3), 4 * Many).Goodput;
+            TestContext.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"| {scenario} | {balancers} | {100 * without:0} % | {100 * Goodput(scenario, balancers, 4 * Many):0} % |"));
+        }
+    }
+
+    [TestCase(Scenario.Same, 1, PolicyName.LeastConnections)]
+    [TestCase(Scenario.Same, 10, PolicyName.HotCold)]
+    [TestCase(Scenario.Speed4, 2, PolicyName.HotCold)]
+    public void Run_MuchToDoAndLimitIsAuto_RefusesNobody(Scenario scenario, int balancers, PolicyName policy) =>
+        ScenarioSimulation.Run(new ScenarioCase(scenario, balancers, policy, 0.7, Limit: InFlightLimit.Auto), Many).Refused.Should().Be(0);
+
+    // What is answered within a second, by what all servers can do, where 1.3 times that arrives from the beginning.
+    private static double Goodput(Scenario scenario, int balancers, int requests) => ScenarioSimulation.Run(
+        new ScenarioCase(scenario, balancers, PolicyName.HotCold, 1.3, Limit: InFlightLimit.Auto), requests).Goodput;
 
     private static double[] Percentiles(ScenarioResult result) => [result.Percentile(50), result.Percentile(99), result.Percentile(100)];
 

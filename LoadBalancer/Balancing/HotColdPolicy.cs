@@ -33,7 +33,12 @@ public sealed class HotColdPolicy : IBalancingPolicy
 
     /// <summary>A policy over no backends yet.</summary>
     /// <param name="random">The source of randomness; must be thread-safe if several threads use the policy.</param>
-    public HotColdPolicy(Random random) : this(random, Candidates.None, new Core[Rotation.Stripes])
+    public HotColdPolicy(Random random) : this(random, Rotation.Stripes)
+    {
+    }
+
+    /// <summary>The same with so many groups of cores; with one, that of a single thread, each run is the same.</summary>
+    internal HotColdPolicy(Random random, int stripes) : this(random, Candidates.None, new Core[stripes])
     {
     }
 
@@ -64,7 +69,7 @@ public sealed class HotColdPolicy : IBalancingPolicy
         {
             return null;
         }
-        ref var core = ref _cores[Rotation.Stripe];
+        ref var core = ref _cores[Rotation.Stripe(_cores.Length)];
         if ((++core.Choices & (LookEvery - 1)) == 0 && FindUntried(context) is { } untried)
         {
             core.Choices--; // There may be more of them.

@@ -35,7 +35,12 @@ public sealed class LeastConnectionsPolicy : IBalancingPolicy
     /// Breaks ties among so few of many that it would take long for their turn to come; must be thread-safe if several threads use the
     /// policy.
     /// </param>
-    public LeastConnectionsPolicy(Random random) : this(random, Candidates.None, new Rotation())
+    public LeastConnectionsPolicy(Random random) : this(random, Rotation.Stripes)
+    {
+    }
+
+    /// <summary>The same with so many groups of cores; with one, that of a single thread, each run is the same.</summary>
+    internal LeastConnectionsPolicy(Random random, int stripes) : this(random, Candidates.None, new Rotation(stripes))
     {
     }
 

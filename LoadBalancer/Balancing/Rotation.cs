@@ -23,7 +23,8 @@ internal sealed class Rotation
     private readonly long _unit; // what the weights have in common
 
     /// <summary>A rotation through nothing yet.</summary>
-    public Rotation() : this([], new long[Stripes * Line])
+    /// <param name="stripes">How many groups of cores take turns of their own; a power of two.</param>
+    public Rotation(int stripes) : this([], new long[stripes * Line])
     {
     }
 
@@ -41,8 +42,9 @@ internal sealed class Rotation
         }
     }
 
-    /// <summary>The group of the core that runs this, below <see cref="Stripes"/>.</summary>
-    public static int Stripe => Thread.GetCurrentProcessorId() & (Stripes - 1);
+    /// <summary>The group of the core that runs this.</summary>
+    /// <param name="of">How many groups there are; a power of two.</param>
+    public static int Stripe(int of) => of == 1 ? 0 : Thread.GetCurrentProcessorId() & (of - 1);
 
     /// <summary>A rotation through other candidates, which goes on from where this one is. Not for the request path.</summary>
     public Rotation Over(ImmutableArray<int> weights) => new(weights, _positions);
@@ -54,7 +56,7 @@ internal sealed class Rotation
     /// <returns>A number that is below the sum of the weights, for <see cref="WeightedChoice.At"/>.</returns>
     public long Next(bool isAlone)
     {
-        var stripe = isAlone ? 0 : Stripe;
+        var stripe = isAlone ? 0 : Stripe(_positions.Length / Line);
         ref var position = ref _positions[stripe * Line];
         var turn = Volatile.Read(ref position);
         if (turn >= _sum)

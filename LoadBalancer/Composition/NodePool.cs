@@ -59,6 +59,7 @@ internal sealed partial class NodePool : IDisposable
             _backends.New(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
         Pool.Change(() => Pool.AwaitsMembers = isAwaited);
+        HandedPools.RestoreLimits(_handed, Pool.Snapshot.Members);
         Pool.Statistics.Instruments = parts.Durations;
         Pool.FailureTime = FailureTime(options);
         parts.HealthLog.Watch(Pool);

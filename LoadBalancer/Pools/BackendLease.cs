@@ -10,10 +10,12 @@ public sealed class BackendLease : IDisposable
     private readonly long _start;
     private readonly byte _entry; // of the expected times
     private bool _hasNoResponse;
+    private int _awaiting; // how many waited with it for a response when it was sent; 0 if it does not wait, or where that is not counted
     private int _completed;
 
-    internal BackendLease(BackendPool pool, Backend backend)
+    internal BackendLease(BackendPool pool, Backend backend, int awaiting)
     {
+        _awaiting = awaiting;
         _pool = pool;
         Backend = backend;
         _start = backend.Health.Time.GetTimestamp();
@@ -33,6 +35,7 @@ public sealed class BackendLease : IDisposable
         var elapsed = Backend.Health.Time.GetElapsedTime(_start);
         Backend.ResponseTime.Observe(elapsed);
         Backend.Expected?.Observe(_entry, elapsed.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
+        EndAwaiting(elapsed);
         return elapsed;
     }
 
@@ -47,6 +50,7 @@ public sealed class BackendLease : IDisposable
         }
         _hasNoResponse = true;
         Backend.Expected?.ObserveAtLeast(_entry, elapsed.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
+        EndAwaiting(elapsed);
         return elapsed;
     }
 
@@ -72,7 +76,17 @@ public sealed class BackendLease : IDisposable
                 // A backend that fails fast must not look fast.
                 Backend.Expected?.Observe(_entry, _pool.FailureTime.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
             }
+            EndAwaiting(null);
             _pool.Return(Backend, outcome, reason);
+        }
+    }
+
+    private void EndAwaiting(TimeSpan? elapsed)
+    {
+        if (_awaiting > 0 && Interlocked.Exchange(ref _awaiting, 0) is > 0 and var awaiting)
+        {
+            Backend.EndAwaiting();
+            _pool.EndAwaiting(Backend, elapsed, awaiting);
         }
     }
 

@@ -51,6 +51,12 @@ internal sealed class PoolValidatorTests
         "Backends:b1:Weight: '-1' is out of range; expected 0 to 1000")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": 0 } }",
         "Backends:b1:MaxInFlight: '0' is out of range; expected 1 or more, or null for no limit")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": \"Much\" } }",
+        "Backends:b1:MaxInFlight: 'Much' is not valid; expected a whole number, Auto or None")]
+    [TestCase("\"MaxInFlight\": -1", "MaxInFlight: '-1' is out of range; expected 1 or more, or null for no limit")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": \"None\" } }, \"Queue\": { \"Limit\": 5 }",
+        "Queue:Limit: is 5, but no backend has a MaxInFlight, so nobody would ever wait; "
+        + "expected MaxInFlight at one backend or more, or no Queue")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"AdminState\": \"Off\" } }",
         "Backends:b1:AdminState: 'Off' is not valid; expected Ready or Draining or Disabled")]
     [TestCase("\"Dns\": { \"Server\": \"ns.test\" }",
