@@ -13,7 +13,8 @@ internal sealed class HotColdPolicyTests
     [Test]
     public void Pick_AllAreCold_IsTheOneThatIsExpectedToBeTheFastest()
     {
-        TestPolicies.Shares(Pool(out _, out _), 3200)[0].Should().BeInRange(50, 150, "one time in 32 all five that are drawn are the slow one");
+        TestPolicies.Shares(Pool(out _, out _), 3200)[0].Should().BeInRange(50, 150,
+            "one time in 32 all five that are drawn are the slow one");
     }
 
     [Test]

@@ -18,7 +18,7 @@ internal sealed class ScenarioAttempt(ScenarioBalancer balancer, double start, S
     public bool IsOver { get; set; }
 }
 
-/// <summary>A server of a <see cref="ScenarioSimulation"/>: works at some requests at once, further ones wait, first come first served.</summary>
+/// <summary>A server of a <see cref="ScenarioSimulation"/>: works at some requests at once; further ones wait in turn.</summary>
 internal sealed class ScenarioServer(int slots, double meanSeconds)
 {
     private readonly Queue<ScenarioAttempt> _waiting = new();

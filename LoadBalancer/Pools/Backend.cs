@@ -182,7 +182,7 @@ public sealed class Backend
 
     internal void Join(InFlightCounts counts) => (_counts, Slot) = (counts, counts.TakeSlot());
 
-    /// <summary>Limits what it may have at once. An adaptive limit goes on from where it was. For <see cref="BackendPool.Change"/>.</summary>
+    /// <summary>Limits what it may have at once; an adaptive limit goes on. Called by <see cref="BackendPool.Change"/>.</summary>
     internal void LimitTo(InFlightLimit limit)
     {
         MaxInFlight = limit.Count;

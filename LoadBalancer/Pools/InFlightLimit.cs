@@ -4,7 +4,9 @@ namespace LoadBalancer.Pools;
 
 /// <summary>How many requests a backend may have at once, as an operator says it.</summary>
 /// <param name="Count">So many; null: see <paramref name="IsAuto"/>.</param>
-/// <param name="IsAuto">Whether the limit is found by response times, see <see cref="AdaptiveLimit"/>; false and no count: no limit.</param>
+/// <param name="IsAuto">
+/// Whether the limit is found by response times, see <see cref="AdaptiveLimit"/>; false and no count: no limit.
+/// </param>
 public readonly record struct InFlightLimit(int? Count, bool IsAuto = false)
 {
     /// <summary>As many as there are.</summary>
