@@ -9,7 +9,8 @@ namespace LoadBalancer.Pools;
 /// <remarks>
 /// The base time is the median of 25 requests that had at most one other beside them, and is found anew every 30 s. If there are not enough
 /// such requests for some seconds, <see cref="BackendPool"/> may let the limit be held at 2 for a moment. While the base time is not known
-/// the limit stays as it is; where the backend is full, it falls until there are such requests. Takes no lock: a sample that arrives in the instant in which a window ends may be lost.
+/// the limit stays as it is; where the backend is full, it falls until there are such requests.
+/// Takes no lock: a sample that arrives in the instant in which a window ends may be lost.
 /// </remarks>
 public sealed class AdaptiveLimit
 {
