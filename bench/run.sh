@@ -34,7 +34,7 @@ ulimit -n 65536 2> /dev/null || ulimit -n "$(ulimit -Hn)" # 10,000 connections m
 
 work=$(mktemp -d)
 results=$work/results # scenario, proxy, measure, value
-policies=(RoundRobin LeastConnections ResponseTime IpHash Random PowerOfTwoChoices First)
+policies=(RoundRobin LeastConnections ResponseTime IpHash Random PowerOfTwoChoices First HotCold)
 fields=() # what wrk sends
 declare -A pid port=(
   [nginx]=9101 [haproxy]=9102 [ours]=9103 [ours+log]=9104 [nginx+log]=9105 [nginx+gzip]=9148 [ours+gzip]=9149

@@ -75,4 +75,82 @@ internal sealed class LeastConnectionsPolicyTests
         pool.Snapshot.Policy.Pick(new SelectionContext()).Should().Be(backends[1]);
         pool.Snapshot.Policy.Pick(new SelectionContext([backends[1]])).Should().Be(backends[2]);
     }
+
+    [TestCase(10, 1, 1)]
+    [TestCase(9, 1, 1, 1)]
+    [TestCase(9, 2, 1)]
+    [TestCase(14, 5, 1, 1)]
+    [TestCase(21, 7, 300, 7, 7)]
+    [TestCase(30, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)]
+    [TestCase(33, 3, 1, 1, 1, 1, 1, 1, 1, 1)]
+    public void Pick_OneRequestAfterTheOther_GivesEachItsShareExactly(int requests, params int[] weights)
+    {
+        var backends = weights.Select((weight, i) => Unprobed($"b{i}", weight)).ToArray();
+        var pool = PoolOf(new LeastConnectionsPolicy(new Random(1)), backends);
+
+        for (var i = 0; i < requests; i++)
+        {
+            pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
+            lease!.Complete(AttemptOutcome.Succeeded);
+        }
+
+        var expected = weights.Select(weight => (double)requests * weight / weights.Sum()).ToArray();
+        backends.Select((backend, i) => Math.Abs(backend.Requests - expected[i])).Should().OnlyContain(difference => difference < 1);
+    }
+
+    [Test]
+    public void Pick_TwoThatAreEqual_Alternate()
+    {
+        var pool = PoolOf(new LeastConnectionsPolicy(new Random(1)), Unprobed("a"), Unprobed("b"));
+
+        var picked = Enumerable.Range(0, 10).Select(_ => pool.Snapshot.Policy.Pick(new SelectionContext())!.Name);
+
+        string.Concat(picked).Should().Be("ababababab");
+    }
+
+    [Test]
+    public void Pick_OneHeavyAndTwoLight_MixesThem()
+    {
+        var pool = PoolOf(new LeastConnectionsPolicy(new Random(1)), Unprobed("a", weight: 5), Unprobed("b"), Unprobed("c"));
+
+        var picked = string.Concat(Enumerable.Range(0, 14).Select(_ => pool.Snapshot.Policy.Pick(new SelectionContext())!.Name));
+
+        picked.Count(name => name == 'a').Should().Be(10);
+        picked.Should().NotContain("aaaaa");
+        picked.Should().NotContainAny("bc", "cb", "bb", "cc");
+    }
+
+    [Test]
+    public void Pick_OneIsBusyForLong_TheOthersAlternate()
+    {
+        var backends = new[] { Unprobed("a"), Unprobed("b"), Unprobed("c") };
+        var pool = PoolOf(new LeastConnectionsPolicy(new Random(1)), backends);
+        backends[0].WithInFlight(1);
+
+        for (var i = 0; i < 100; i++)
+        {
+            pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
+            lease!.Complete(AttemptOutcome.Succeeded);
+        }
+
+        // The thread may move to another core, which has turns of its own.
+        backends[1].Requests.Should().BeInRange(40, 60);
+        backends[2].Requests.Should().Be(100 - backends[1].Requests);
+    }
+
+    [Test]
+    public void Pick_AfterAChangeOfTheSet_GoesOn()
+    {
+        var backends = Enumerable.Range(0, 40).Select(i => Unprobed($"b{i}")).ToArray();
+        var pool = PoolOf(new LeastConnectionsPolicy(new Random(1)), backends);
+        for (var i = 0; i < 39; i++)
+        {
+            pool.Snapshot.Policy.Pick(new SelectionContext());
+        }
+        pool.SetMembers([.. backends[..3]]); // the next turn was that of one that is gone
+
+        var picked = Enumerable.Range(0, 6).Select(_ => pool.Snapshot.Policy.Pick(new SelectionContext())!).ToList();
+
+        picked.Should().OnlyContain(backend => picked.Count(other => other == backend) == 2);
+    }
 }

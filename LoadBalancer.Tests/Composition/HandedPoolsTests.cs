@@ -1,6 +1,7 @@
 using LoadBalancer.Composition;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Net;
+using LoadBalancer.Pools;
 using LoadBalancer.Upgrade;
 
 namespace LoadBalancer.Tests.Composition;
@@ -66,6 +67,27 @@ internal sealed class HandedPoolsTests
                 ],
             },
             ("b1", "http://a:80", 1)).Should().Equal("b1 http://a:80 1 Ready");
+
+    [Test]
+    public void RestoreLimits_LimitWasFound_GoesOnFromThere()
+    {
+        var backends = "abc".Select((host, i) =>
+        {
+            EndpointAddress.TryParse($"http://{host}:80", out var parsed, out _).Should().BeTrue();
+            var backend = new Backend($"b{i}", parsed!, new BackendHealth(new HealthRules(), TimeProvider.System));
+            backend.LimitTo(InFlightLimit.Auto);
+            return backend;
+        }).ToList();
+
+        HandedPools.RestoreLimits(
+            Handed(
+                new HandedBackend { Name = "b0", Address = "http://a:80", Limit = 7, BaseSeconds = 0.25 },
+                new HandedBackend { Name = "b1", Address = "http://elsewhere:80", Limit = 7 },
+                new HandedBackend { Name = "b2", Address = "http://c:80", Limit = 5000, BaseSeconds = double.NaN }),
+            backends);
+
+        backends.Select(backend => (backend.MaxInFlight, backend.Adaptive!.BaseSeconds)).Should().Equal((7, 0.25), (20, 0), (1000, 0));
+    }
 
     private static HandedPool Handed(params HandedBackend[] backends) =>
         new() { Name = "web", Configured = [Configured], Backends = [.. backends] };

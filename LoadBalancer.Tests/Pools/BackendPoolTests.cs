@@ -367,7 +367,7 @@ internal sealed class BackendPoolTests
         for (var i = 0; i < 5_000 && !choosing.IsCompleted; i++)
         {
             IBalancingPolicy policy = i % 2 == 0 ? new LoadBalancer.Balancing.FirstPolicy() : new LoadBalancer.Balancing.RoundRobinPolicy();
-            pool.Update(update => update.Policy = policy);
+            pool.Update(update => update.SetPolicy(policy));
             pool.SetMembers(i % 2 == 0 ? [a] : [a, Unprobed("c")]);
         }
         await done.CancelAsync();
@@ -401,7 +401,7 @@ internal sealed class BackendPoolTests
         {
             (a.AdminState, b.Weight) = (AdminState.Disabled, 7);
             update.SetRules(b, new HealthRules());
-            update.Policy = new LoadBalancer.Balancing.FirstPolicy();
+            update.SetPolicy(new LoadBalancer.Balancing.FirstPolicy());
             update.Members = [b, c];
         });
 

@@ -10,16 +10,18 @@ internal static class TestPolicies
     public static IBalancingPolicy Make(PolicyName name, Random? random = null)
     {
         random ??= new Random(1);
+        var stripes = random == Random.Shared ? Rotation.Stripes : 1;
         return name switch
         {
             PolicyName.RoundRobin => new RoundRobinPolicy(),
-            PolicyName.LeastConnections => new LeastConnectionsPolicy(random),
+            PolicyName.LeastConnections => new LeastConnectionsPolicy(random, stripes),
             PolicyName.ResponseTime => new ResponseTimePolicy(random),
             PolicyName.IpHash => new HashPolicy("IpHash", random, run => run()),
             PolicyName.Hash => new HashPolicy("Hash", random, run => run()),
             PolicyName.Random => new RandomPolicy(random),
             PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(random),
             PolicyName.First => new FirstPolicy(),
+            PolicyName.HotCold => new HotColdPolicy(random, stripes),
         };
     }
 

@@ -77,7 +77,8 @@ internal sealed class WeightedChoice
         return At(at < start ? at : at + _weights[except]);
     }
 
-    private int At(long number)
+    /// <summary>The candidate that owns this number, which is 0 or above and below the sum of the weights.</summary>
+    public int At(long number)
     {
         var i = _guide[Part(number)];
         while (_ends[i] <= number)

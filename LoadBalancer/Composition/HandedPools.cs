@@ -44,6 +44,8 @@ internal static class HandedPools
                     Weight = backend.Weight,
                     AdminState = $"{backend.AdminState}",
                     Health = backend.Health.ToKnown(),
+                    Limit = backend.Adaptive?.Limit ?? 0,
+                    BaseSeconds = backend.Adaptive?.BaseSeconds ?? 0,
                 }),
             ],
         };
@@ -87,6 +89,21 @@ internal static class HandedPools
         {
             var joined = new BackendOptions { Address = added.Address, Weight = added.Weight, AdminState = added.AdminState };
             yield return (name, joined, added.Health);
+        }
+    }
+
+    /// <summary>Lets adaptive limits go on from where they were in another process.</summary>
+    /// <param name="handed">What that process knew; null where there was none.</param>
+    /// <param name="members">The backends of the pool.</param>
+    public static void RestoreLimits(HandedPool? handed, IEnumerable<Backend> members)
+    {
+        foreach (var member in members)
+        {
+            var known = handed?.Backends?.FirstOrDefault(backend => backend.Name == member.Name && backend.Address == $"{member.Address}");
+            if (known is { Limit: > 0 })
+            {
+                member.Adaptive?.Restore(known.Limit, known.BaseSeconds);
+            }
         }
     }
 

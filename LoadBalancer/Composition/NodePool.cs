@@ -60,7 +60,9 @@ internal sealed partial class NodePool : IDisposable
             _backends.New(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
         Pool.Change(() => (Pool.AwaitsMembers, Pool.HashKey) = (isAwaited, options.HashKey));
+        HandedPools.RestoreLimits(_handed, Pool.Snapshot.Members);
         Pool.Statistics.Instruments = parts.Durations;
+        Pool.FailureTime = FailureTime(options);
         parts.HealthLog.Watch(Pool);
         EjectionTimer.Watch(Pool, parts.Time, _logger);
         _slowStart = SlowStart.Watch(Pool, options.SlowStart, parts.Time, _logger);
@@ -124,12 +126,16 @@ internal sealed partial class NodePool : IDisposable
         HashSet<Backend> stay = [.. _leaving];
         _leaving.Clear();
         Pool.RequestQueue.Limit = options.Queue.Limit;
+        Pool.FailureTime = FailureTime(options);
         _slowStart.Duration = options.SlowStart;
         _outliers.Apply(RulesOf(options.PassiveHealth.Outliers));
         Pool.Update(update =>
         {
             _backends.Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
-            update.Policy = options.Policy != before.Options.Policy ? Policy(options.Policy) : update.Policy;
+            if (options.Policy != before.Options.Policy)
+            {
+                update.SetPolicy(Policy(options.Policy));
+            }
             (Pool.AwaitsMembers, Pool.HashKey) = (isAwaited, options.HashKey);
         });
         _sources.Keep(options, next.List, Pool.Snapshot.Members);
@@ -298,6 +304,9 @@ internal sealed partial class NodePool : IDisposable
         handler.Dispose();
     }
 
+    // A relayed connection counts as answered when it is open.
+    private static TimeSpan FailureTime(PoolOptions options) => options.IsHttp ? options.Timeouts.Response : options.Timeouts.Connect;
+
     private long Requests() => Pool.Snapshot.Members.Sum(member => member.Requests);
 
     // Connections are kept across a change of options, unless the options of connections change.
@@ -363,6 +372,7 @@ internal sealed partial class NodePool : IDisposable
         PolicyName.Random => new RandomPolicy(Random.Shared),
         PolicyName.PowerOfTwoChoices => new PowerOfTwoChoicesPolicy(Random.Shared),
         PolicyName.First => new FirstPolicy(),
+        PolicyName.HotCold => new HotColdPolicy(Random.Shared),
     };
 
     [LoggerMessage(194, LogLevel.Information, "pool '{Pool}': {Change}; members now: {Count}")]

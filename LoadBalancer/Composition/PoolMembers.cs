@@ -35,7 +35,7 @@ internal sealed class PoolMembers(TimeProvider time, PoolSources sources)
                 {
                     update.SetRules(member, rules);
                 }
-                Change(member, stay.Contains(member) ? null : was, wanted, options.HealthCheck?.Type == ProbeType.Agent);
+                Change(member, stay.Contains(member) ? null : was, wanted, options);
             }
         }
         if (!isJoined && !members.SequenceEqual(update.Members))
@@ -57,13 +57,15 @@ internal sealed class PoolMembers(TimeProvider time, PoolSources sources)
         {
             health.Restore(handed);
         }
-        return new(name, options.Address, health, options.Weight, options.MaxInFlight)
+        var backend = new Backend(name, options.Address, health, options.Weight)
         {
             AdminState = options.AdminState,
             Tier = TierOf(options),
             HostName = options.HostName!,
             Hosts = sources.HostsOf(options),
         };
+        backend.LimitTo(options.LimitIn(pool));
+        return backend;
     }
 
     /// <summary>Makes a backend that joins a working pool: it starts slowly, if that is configured.</summary>
@@ -89,7 +91,7 @@ internal sealed class PoolMembers(TimeProvider time, PoolSources sources)
         next.AddRange(change.Joined.Where(name => !byName.ContainsKey(name)).Select(name => NewJoining(name, now.Backends[name], now)));
         foreach (var name in change.Changed.Where(name => byName.ContainsKey(name) && IsAs(byName[name], now)))
         {
-            Change(byName[name], before.Backends[name], now.Backends[name], now.HealthCheck?.Type == ProbeType.Agent);
+            Change(byName[name], before.Backends[name], now.Backends[name], now);
         }
         var order = now.Backends.Keys.Index().ToDictionary(entry => entry.Item, entry => entry.Index);
         next = [.. next.OrderBy(member => order.GetValueOrDefault(member.Name, int.MaxValue))];
@@ -99,13 +101,13 @@ internal sealed class PoolMembers(TimeProvider time, PoolSources sources)
     private static bool Is(Backend member, BackendOptions wanted) =>
         member.Address == wanted.Address && member.HostName == (wanted.HostName ?? wanted.Address.Host);
 
-    private static void Change(Backend backend, BackendOptions? was, BackendOptions now, bool hasAgent)
+    private static void Change(Backend backend, BackendOptions? was, BackendOptions now, PoolOptions pool)
     {
         backend.Weight = was?.Weight == now.Weight ? backend.Weight : now.Weight;
         backend.AdminState = was?.AdminState == now.AdminState ? backend.AdminState : now.AdminState;
-        backend.MaxInFlight = now.MaxInFlight;
+        backend.LimitTo(now.LimitIn(pool));
         backend.Tier = TierOf(now);
-        backend.Agent = hasAgent ? backend.Agent : AgentReport.None;
+        backend.Agent = pool.HealthCheck?.Type == ProbeType.Agent ? backend.Agent : AgentReport.None;
     }
 
     private static int TierOf(BackendOptions options) => options.Tier + (options.Backup ? Backend.BackupTier : 0);

@@ -15,6 +15,7 @@ public sealed class Backend
     /// <summary>The unit of <see cref="EffectiveWeight"/>: hundredths of a weight.</summary>
     internal const int WeightUnit = 100;
 
+    private AdaptiveLimit? _adaptive; // also while it is not used: leases may count in it
     private int _maxInFlight; // the lower of the two limits; int.MaxValue: no limit
     private InFlightCounts _counts = null!; // null until it joins its pool
     private long _requests;
@@ -94,10 +95,16 @@ public sealed class Backend
     /// <summary>Whether it has left its pool: what it has in flight may finish, and it gets nothing new.</summary>
     public bool IsRemoved { get; internal set; }
 
-    /// <summary>The most leases at once; null means no limit. Changed through <see cref="BackendPool.Change"/>.</summary>
+    /// <summary>The limit that its response times tell; null where it is not found by them. See <see cref="LimitTo"/>.</summary>
+    public AdaptiveLimit? Adaptive { get; private set; }
+
+    /// <summary>
+    /// The most leases at once; null means no limit. Changed through <see cref="BackendPool.Change"/>. Where there is an
+    /// <see cref="Adaptive"/> limit, the most that may wait for a response.
+    /// </summary>
     public int? MaxInFlight
     {
-        get;
+        get => Adaptive?.Limit ?? field;
         internal set
         {
             field = value;
@@ -121,6 +128,9 @@ public sealed class Backend
 
     /// <summary>Its recent response time.</summary>
     public ResponseTime ResponseTime { get; }
+
+    /// <summary>Its response times by what it has in flight; null where the policy does not use them.</summary>
+    public ExpectedTimes? Expected { get; internal set; }
 
     /// <summary>Counts of its responses.</summary>
     public AnswerStatistics Answers { get; } = new();
@@ -147,7 +157,7 @@ public sealed class Backend
     public long Failures => Interlocked.Read(ref _failures);
 
     /// <summary>Whether one more lease would fit below its limit.</summary>
-    public bool HasRoom => InFlight < _maxInFlight;
+    public bool HasRoom => InFlight < _maxInFlight && Adaptive?.HasRoom != false;
 
     /// <summary>
     /// Reports a sign that it may be down, for example that it closed an idle connection. The health checker then probes it at once.
@@ -178,8 +188,51 @@ public sealed class Backend
 
     internal void Join(InFlightCounts counts) => (_counts, Slot) = (counts, counts.TakeSlot());
 
+    /// <summary>Limits what it may have at once; an adaptive limit goes on. Called by <see cref="BackendPool.Change"/>.</summary>
+    internal void LimitTo(InFlightLimit limit)
+    {
+        MaxInFlight = limit.Count;
+        if (limit.IsAuto)
+        {
+            Adaptive = _adaptive ??= new AdaptiveLimit(Health.Time);
+        }
+        else
+        {
+            Adaptive?.Release();
+            Adaptive = null;
+        }
+    }
+
+    internal bool TryEnter() => TryEnter(out _);
+
+    /// <summary>Counts one more lease, if it fits.</summary>
+    /// <param name="awaiting">How many wait with it for a response, see <see cref="AdaptiveLimit.TryEnter"/>; else 0.</param>
+    internal bool TryEnter(out int awaiting)
+    {
+        awaiting = 0;
+        var adaptive = Adaptive;
+        if (adaptive is null)
+        {
+            return TryCount();
+        }
+        awaiting = adaptive.TryEnter();
+        if (awaiting == 0)
+        {
+            return false;
+        }
+        if (!TryCount())
+        {
+            adaptive.Leave();
+            return false;
+        }
+        return true;
+    }
+
+    /// <summary>A lease that waited for a response, see <see cref="TryEnter(out int)"/>, waits no longer.</summary>
+    internal void EndAwaiting() => _adaptive!.Leave();
+
     // Never counts above the limit, not even for an instant: another thread would then wait although there is room.
-    internal bool TryEnter()
+    private bool TryCount()
     {
         ref var count = ref _counts[Slot];
         if (_maxInFlight == int.MaxValue)

@@ -8,13 +8,21 @@ public sealed class BackendLease : IDisposable
 {
     private readonly BackendPool _pool;
     private readonly long _start;
+    private readonly byte _entry; // of the expected times
+    private bool _hasNoResponse;
+    private int _awaiting; // how many waited with it for a response when it was sent; 0 if it does not wait, or where that is not counted
     private int _completed; // 0, or the outcome and 1
 
-    internal BackendLease(BackendPool pool, Backend backend)
+    internal BackendLease(BackendPool pool, Backend backend, int awaiting)
     {
+        _awaiting = awaiting;
         _pool = pool;
         Backend = backend;
         _start = backend.Health.Time.GetTimestamp();
+        if (backend.Expected is not null)
+        {
+            _entry = (byte)ExpectedTimes.Entry(backend.InFlight - 1);
+        }
     }
 
     /// <summary>The backend that was chosen.</summary>
@@ -27,6 +35,8 @@ public sealed class BackendLease : IDisposable
         var elapsed = Backend.Health.Time.GetElapsedTime(_start);
         Backend.ResponseTime.Observe(elapsed);
         Backend.OutlierCounts?.ObserveTime(elapsed);
+        Backend.Expected?.Observe(_entry, elapsed.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
+        EndAwaiting(elapsed);
         return elapsed;
     }
 
@@ -40,6 +50,9 @@ public sealed class BackendLease : IDisposable
             Backend.ResponseTime.Observe(elapsed);
         }
         Backend.OutlierCounts?.ObserveTime(elapsed);
+        _hasNoResponse = true;
+        Backend.Expected?.ObserveAtLeast(_entry, elapsed.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
+        EndAwaiting(elapsed);
         return elapsed;
     }
 
@@ -64,7 +77,22 @@ public sealed class BackendLease : IDisposable
     {
         if (Interlocked.CompareExchange(ref _completed, (int)outcome + 1, 0) == 0)
         {
+            if (outcome is AttemptOutcome.ConnectFailed or AttemptOutcome.Failed && !_hasNoResponse)
+            {
+                // A backend that fails fast must not look fast.
+                Backend.Expected?.Observe(_entry, _pool.FailureTime.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
+            }
+            EndAwaiting(null);
             _pool.Return(Backend, outcome, reason);
+        }
+    }
+
+    private void EndAwaiting(TimeSpan? elapsed)
+    {
+        if (_awaiting > 0 && Interlocked.Exchange(ref _awaiting, 0) is > 0 and var awaiting)
+        {
+            Backend.EndAwaiting();
+            _pool.EndAwaiting(Backend, elapsed, awaiting);
         }
     }
 

@@ -17,6 +17,7 @@ public sealed class BackendPool
 
     private readonly Lock _gate = new();
     private readonly InFlightCounts _counts = new();
+    private readonly LimitHold _hold = new();
     private readonly List<(Backend Backend, long At)> _leavers = []; // backends that left, and whose slot is not free yet
     private int _unpublished; // changes of health
     private int _unsettled; // requests that wait for the first probe results
@@ -61,6 +62,9 @@ public sealed class BackendPool
     /// Whether its leases are for connections that are relayed, and not for requests: status pages then show bytes, not responses.
     /// </summary>
     public bool IsRelayed { get; set; }
+
+    /// <summary>As how long a time a failed attempt counts for <see cref="Backend.Expected"/>. Default 1 min.</summary>
+    public TimeSpan FailureTime { get; set; } = TimeSpan.FromMinutes(1);
 
     /// <summary>Its counters.</summary>
     public PoolStatistics Statistics { get; }
@@ -116,6 +120,7 @@ public sealed class BackendPool
     {
         var snapshot = _snapshot;
         return TryAcquire(snapshot.Policy, context, out lease)
+            || _hold.IsAny && _hold.End() && TryAcquire(snapshot.Policy, context, out lease) // It costs nobody a response.
             || context.HasTriedAny && !context.IsHedge && TryAcquireStandBy(snapshot, context, out lease);
     }
 
@@ -178,8 +183,19 @@ public sealed class BackendPool
     /// <returns>False if the backend is down, disabled, full or on stand-by.</returns>
     public bool TryAcquire(Backend backend, [NotNullWhen(true)] out BackendLease? lease)
     {
-        lease = IsOpenToItsOwn(backend) && backend.TryEnter() ? new BackendLease(this, backend) : null;
-        return lease is not null;
+        lease = null;
+        if (!IsOpenToItsOwn(backend))
+        {
+            return false;
+        }
+        var isEntered = backend.TryEnter(out var awaiting);
+        if (!isEntered && _hold.IsOf(backend))
+        {
+            _hold.End();
+            isEntered = backend.TryEnter(out awaiting);
+        }
+        lease = isEntered ? new BackendLease(this, backend, awaiting) : null;
+        return isEntered;
     }
 
     /// <summary>Whether a backend is there for work that is bound to it, perhaps without room.</summary>
@@ -293,9 +309,9 @@ public sealed class BackendPool
     {
         while (policy.Pick(context) is { } backend)
         {
-            if (backend.TryEnter())
+            if (backend.TryEnter(out var awaiting))
             {
-                lease = new BackendLease(this, backend);
+                lease = new BackendLease(this, backend, awaiting);
                 return true;
             }
             // Another thread took its last free slot. It has no room now, so the next pick is another backend.
@@ -319,6 +335,19 @@ public sealed class BackendPool
             }
         }
         return false;
+    }
+
+    /// <summary>A lease of a backend with an adaptive limit no longer waits for a response.</summary>
+    /// <param name="backend">The backend.</param>
+    /// <param name="elapsed">How long it waited; null if that says nothing.</param>
+    /// <param name="awaiting">How many waited with it when it was sent.</param>
+    internal void EndAwaiting(Backend backend, TimeSpan? elapsed, int awaiting)
+    {
+        if (backend.Adaptive is { } limit && elapsed is { } time && limit.Observe(time, awaiting))
+        {
+            _hold.Revise(backend, limit, _snapshot);
+        }
+        RequestQueue.Serve();
     }
 
     internal void Return(Backend backend, AttemptOutcome outcome, string reason)
@@ -410,6 +439,10 @@ public sealed class BackendPool
     private void PublishNeedsLock(ImmutableArray<Backend> members, IBalancingPolicy policy)
     {
         _snapshot = PoolSnapshot.Of(members, policy, _counts, isStarting: !_settled.Task.IsCompleted);
+        if (_snapshot.Eligible.Length < members.Length)
+        {
+            _hold.End();
+        }
         if (_snapshot.IsServed || !AwaitsMembers && !members.Any(backend => backend.Health.IsPending))
         {
             _settled.TrySetResult();

@@ -16,11 +16,22 @@ public sealed class PoolUpdate
     /// </summary>
     public ImmutableArray<Backend> Members { get; set; }
 
-    /// <summary>How backends are chosen. A new policy must be made without backends.</summary>
-    public IBalancingPolicy Policy { get; set; }
+    /// <summary>How backends are chosen.</summary>
+    public IBalancingPolicy Policy { get; private set; }
 
     /// <summary>The members that went up or down because of the new rules.</summary>
     internal List<Backend> Flipped { get; } = [];
+
+    /// <summary>Chooses backends in another way.</summary>
+    /// <param name="policy">The new policy, made without backends.</param>
+    public void SetPolicy(IBalancingPolicy policy)
+    {
+        Policy = policy;
+        foreach (var member in Members)
+        {
+            member.Expected = null; // It is made again where the new policy uses it.
+        }
+    }
 
     /// <summary>Sets the health rules of a backend.</summary>
     public void SetRules(Backend backend, HealthRules rules)

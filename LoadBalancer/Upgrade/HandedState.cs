@@ -61,4 +61,10 @@ internal sealed class HandedBackend
 
     /// <summary>Its health; null in the configuration.</summary>
     public KnownHealth? Health { get; set; }
+
+    /// <summary>The limit that its response times have told; 0 where it is not found by them.</summary>
+    public int Limit { get; set; }
+
+    /// <summary>The base time of that limit, in seconds; 0 where it is not known.</summary>
+    public double BaseSeconds { get; set; }
 }

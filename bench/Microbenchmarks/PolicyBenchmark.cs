@@ -18,7 +18,7 @@ public class PolicyBenchmark
     private IBalancingPolicy _policy = null!;
     private int _next;
 
-    [Params("RoundRobin", "LeastConnections", "ResponseTime", "IpHash", "Random", "PowerOfTwoChoices", "First")]
+    [Params("RoundRobin", "LeastConnections", "ResponseTime", "IpHash", "Random", "PowerOfTwoChoices", "First", "HotCold")]
     public string Policy { get; set; } = "";
 
     [Params(2, 1000)]
@@ -38,6 +38,7 @@ public class PolicyBenchmark
             "IpHash" => new HashPolicy("IpHash", Random.Shared),
             "Random" => new RandomPolicy(Random.Shared),
             "PowerOfTwoChoices" => new PowerOfTwoChoicesPolicy(Random.Shared),
+            "HotCold" => new HotColdPolicy(Random.Shared),
             _ => new FirstPolicy(),
         };
         var backends = Enumerable.Range(0, Backends)

@@ -19,7 +19,8 @@ internal sealed class ConfigurationSchemaTests
                     "TrustedProxies": [ "10.0.0.0/8" ], "Deny": "None", "Routes": [ { "Path": "/api", "Pool": "web" } ] },
                 "raw": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:8081", "Pool": "raw", "IdleTimeout": "01:00:00" } },
             "Pools": {
-                "web": { "Policy": "First", "Backends": { "b1": { "Address": "http://a:1", "MaxInFlight": 7 } },
+                "web": { "Policy": "First", "Backends": { "b1": { "Address": "http://a:1", "MaxInFlight": 7 },
+                  "b2": { "Address": "http://a:2", "MaxInFlight": "Auto" }, "b3": { "Address": "http://a:3", "MaxInFlight": "None" } },
                     "HealthCheck": {}, "Hedge": { "After": "p99.9", "Methods": "GET" }, "StickySession": null },
                 "raw": { "Backends": { "b1": { "Address": "tcp://a:1" } }, "Retry": { "Budget": 0.5 } } } } }
         """;
@@ -53,6 +54,7 @@ internal sealed class ConfigurationSchemaTests
     [TestCase("\"p99.9\"", "\"q99\"")]
     [TestCase("\"MaxInFlight\": 7", "\"MaxInFlight\": \"many\"")]
     [TestCase("\"MaxInFlight\": 7", "\"MaxInFlight\": 7.5")]
+    [TestCase("\"MaxInFlight\": 7", "\"MaxInFlight\": \"Automatic\"")]
     [TestCase("\"Budget\": 0.5", "\"Budget\": \"half\"")]
     [TestCase("\"Address\": \"tcp://a:1\"", "\"Weight\": 1")]
     [TestCase("\"HttpVersion\": \"2\"", "\"HttpVersion\": \"3\"")]

@@ -55,7 +55,7 @@ internal sealed class PoolValidatorTests
         "StickySession:Cookie: '' is not a name for a cookie; expected letters, digits, - and _")]
     [TestCase("\"Policy\": \"LeastConnection\"",
         "Policy: 'LeastConnection' is not valid; "
-        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Hash or Random or PowerOfTwoChoices or First; "
+        + "expected RoundRobin or LeastConnections or ResponseTime or IpHash or Hash or Random or PowerOfTwoChoices or First or HotCold; "
         + "did you mean 'LeastConnections'?")]
     [TestCase("\"Policy\": \"Hash\", \"HashKey\": \"Header:\"",
         "HashKey: 'Header:' is not valid; expected Client, Header:NAME, Cookie:NAME, Query:NAME or Path")]
@@ -67,6 +67,12 @@ internal sealed class PoolValidatorTests
         "Backends:b1:Weight: '-1' is out of range; expected 0 to 1000")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": 0 } }",
         "Backends:b1:MaxInFlight: '0' is out of range; expected 1 or more, or null for no limit")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": \"Much\" } }",
+        "Backends:b1:MaxInFlight: 'Much' is not valid; expected a whole number, Auto or None")]
+    [TestCase("\"MaxInFlight\": -1", "MaxInFlight: '-1' is out of range; expected 1 or more, or null for no limit")]
+    [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"MaxInFlight\": \"None\" } }, \"Queue\": { \"Limit\": 5 }",
+        "Queue:Limit: is 5, but no backend has a MaxInFlight, so nobody would ever wait; "
+        + "expected MaxInFlight at one backend or more, or no Queue")]
     [TestCase("\"Backends\": { \"b1\": { \"Address\": \"http://a:1\", \"AdminState\": \"Off\" } }",
         "Backends:b1:AdminState: 'Off' is not valid; expected Ready or Draining or Disabled")]
     [TestCase("\"Dns\": { \"Server\": \"ns.test\" }",

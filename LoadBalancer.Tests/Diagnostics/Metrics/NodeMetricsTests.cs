@@ -148,6 +148,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
     {
         _route.Count(204, TimeSpan.FromMilliseconds(3));
         _pool.Snapshot.Members[0].OutlierCounts = new OutlierCounts(countServerErrors: false);
+        _pool.Change(() => _pool.Snapshot.Members[0].LimitTo(InFlightLimit.Auto));
         _pool.TryAcquire(new SelectionContext(), out var lease).Should().BeTrue();
         lease!.CountAnswer(200, TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(0.03125));
         lease.CountAnswer(500, TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(2));

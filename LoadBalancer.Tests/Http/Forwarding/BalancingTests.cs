@@ -1,5 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Http.Forwarding;
@@ -50,6 +51,38 @@ internal sealed class BalancingTests
         }));
 
         node.Pool.Snapshot.Members.Select(backend => backend.Requests).Should().Equal(40, 24, 8, 0);
+    }
+
+    [Test]
+    public async Task MaxInFlight_AutoAndMoreThanFit_Is503WithRetryAfterUntilOneHasAHead()
+    {
+        var (answer, end) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var arrived = 0;
+        await using var backend = new RawServer(async (peer, _) =>
+        {
+            await peer.ReadHeadAsync();
+            await (Interlocked.Increment(ref arrived) == 1 ? answer.Task : end.Task);
+            await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"); // a stream that goes on
+            await end.Task;
+        });
+        await using var node = await TestNode.StartAsync([backend.Address], pool => pool with { MaxInFlight = InFlightLimit.Auto });
+        var gets = Enumerable.Range(0, 20)
+            .Select(_ => node.Client.GetAsync("/", HttpCompletionOption.ResponseHeadersRead)).ToList();
+        await Eventually.BeTrueAsync(() => backend.Accepted == 20, "it has what it takes");
+
+        using (var surplus = await node.Client.GetAsync("/"))
+        {
+            surplus.StatusCode.Should().Be(HttpStatusCode.ServiceUnavailable);
+            surplus.Headers.RetryAfter!.Delta.Should().BeGreaterThan(TimeSpan.Zero);
+        }
+        node.Pool.Snapshot.Members.Select(member => (member.MaxInFlight, member.InFlight)).Should().Equal((20, 20));
+        answer.SetResult();
+        (await await Task.WhenAny(gets)).StatusCode.Should().Be(HttpStatusCode.OK);
+        gets.Add(node.Client.GetAsync("/", HttpCompletionOption.ResponseHeadersRead));
+
+        await Eventually.BeTrueAsync(() => backend.Accepted == 21, "a stream that is open takes no place");
+        end.SetResult();
+        (await Task.WhenAll(gets)).Should().OnlyContain(response => response.StatusCode == HttpStatusCode.OK);
     }
 
     [Test]

@@ -28,8 +28,11 @@ public sealed record BackendOptions
     /// <summary>Its share relative to the others, 0..1000; with 0 it gets nothing. Default 1.</summary>
     public int Weight { get; init; } = 1;
 
-    /// <summary>How many requests it may have at once. Null (the default) is no limit.</summary>
-    public int? MaxInFlight { get; init; }
+    /// <summary>
+    /// How many requests it may have at once: a number, or Auto, which finds the limit by its response times, or None. Null (the default):
+    /// that of the pool, see <see cref="PoolOptions.MaxInFlight"/>.
+    /// </summary>
+    public InFlightLimit? MaxInFlight { get; init; }
 
     /// <summary>
     /// Whether it serves only while no other backend of the pool is eligible (ready, up, with a weight above 0), and those requests that
@@ -39,6 +42,9 @@ public sealed record BackendOptions
 
     /// <summary>Whether it is to work: <c>Draining</c> finishes what it has and keeps its sticky clients. Default Ready.</summary>
     public AdminState AdminState { get; init; } = AdminState.Ready;
+
+    /// <summary>How many requests it may have at once in this pool.</summary>
+    internal InFlightLimit LimitIn(PoolOptions pool) => MaxInFlight ?? pool.MaxInFlight ?? InFlightLimit.None;
 
     /// <summary>The name by which it was found, see <see cref="Backend.HostName"/>; null where it was not found.</summary>
     internal string? HostName { get; init; }

@@ -28,4 +28,10 @@ public enum PolicyName
 
     /// <summary>The first that is eligible, in the order of the configuration.</summary>
     First,
+
+    /// <summary>
+    /// Five backends at random, by weight, and of those that have not clearly more in flight than usual the one that is expected to answer
+    /// first.
+    /// </summary>
+    HotCold,
 }

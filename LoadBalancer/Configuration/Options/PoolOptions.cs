@@ -1,3 +1,5 @@
+using LoadBalancer.Pools;
+
 namespace LoadBalancer.Configuration.Options;
 
 /// <summary>A named group of backends and how to use them.</summary>
@@ -24,6 +26,12 @@ public sealed record PoolOptions
     /// </summary>
     [BesideConfiguration]
     public string? BackendsFile { get; init; }
+
+    /// <summary>
+    /// How many requests each of its backends may have at once that does not say so itself: a number, or Auto, which finds the limit by
+    /// response times. Null (the default) is no limit.
+    /// </summary>
+    public InFlightLimit? MaxInFlight { get; init; }
 
     /// <summary>How the names of its backends are looked up.</summary>
     public DnsOptions Dns { get; init; } = new();

@@ -4,6 +4,7 @@ using System.Net;
 using System.Reflection;
 using System.Text.Json.Nodes;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Pools;
 
 namespace LoadBalancer.Configuration.Reading;
 
@@ -151,6 +152,11 @@ internal sealed class ConfigurationSchema
         _ when type == typeof(double) => new() { ["type"] = "number" },
         _ when type == typeof(TimeSpan) => new() { ["type"] = "string", ["pattern"] = $"^({DurationPattern})$" },
         _ when type == typeof(HedgeAfter) => new() { ["type"] = "string", ["pattern"] = $@"^([pP][0-9]+(\.[0-9]+)?|{DurationPattern})$" },
+        _ when type == typeof(InFlightLimit) => new()
+        {
+            ["type"] = new JsonArray("integer", "string"),
+            ["pattern"] = "^([Aa]uto|[Nn]one)$",
+        },
         _ when type == typeof(Version) => Names(["1.1", "2"]),
         _ when type == typeof(HttpVersions) => Names(["1.1", "2", "1.1+2"]),
         _ when type.IsEnum => Names(Enum.GetNames(type)),

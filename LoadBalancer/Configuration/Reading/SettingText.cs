@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Net;
+using LoadBalancer.Pools;
 
 namespace LoadBalancer.Configuration.Reading;
 
@@ -29,6 +30,7 @@ internal static class SettingText
             _ when type == typeof(IPNetwork) => ParseNetwork(text),
             _ when type == typeof(IPAddress) => IPAddress.TryParse(text, out var ip) ? ip : null,
             _ when type == typeof(HedgeAfter) => ParseHedgeAfter(text, out reason),
+            _ when type == typeof(InFlightLimit) => ParseLimit(text),
             _ when type == typeof(Version) => ParseVersion(text),
             _ when type == typeof(HttpVersions) => HttpVersions.Parse(text),
             _ when type.IsEnum => ParseName(text, type),
@@ -48,6 +50,7 @@ internal static class SettingText
         _ when type == typeof(IPAddress) => "an IP address, for example 127.0.0.1",
         _ when type == typeof(double) => "a number",
         _ when type == typeof(Version) => "1.1 or 2",
+        _ when type == typeof(InFlightLimit) => "a whole number, Auto or None",
         _ when type == typeof(HttpVersions) => "1.1, 2 or 1.1+2",
         _ when type == typeof(TimeSpan) => DurationText.Expected,
         _ when type == typeof(HedgeAfter) => "a percentile, for example p95, or a duration, for example 200ms",
@@ -66,6 +69,12 @@ internal static class SettingText
         return text is ['p' or 'P', .. var number] && double.TryParse(number, NumberStyles.AllowDecimalPoint, Invariant, out var percentile)
             && percentile is > 0 and < 100 ? new HedgeAfter(null, percentile) : null;
     }
+
+    private static InFlightLimit? ParseLimit(string text) =>
+        text.Equals(nameof(InFlightLimit.Auto), StringComparison.OrdinalIgnoreCase) ? InFlightLimit.Auto
+        : text.Equals(nameof(InFlightLimit.None), StringComparison.OrdinalIgnoreCase) ? InFlightLimit.None
+        : int.TryParse(text, NumberStyles.AllowLeadingSign, Invariant, out var count) ? count
+        : null;
 
     private static Version? ParseVersion(string text) =>
         text switch { "1.1" => HttpVersion.Version11, "2" or "2.0" => HttpVersion.Version20, _ => null };

@@ -26,7 +26,9 @@ internal static class BackendValidator
             + "expected a pool without Heartbeat");
         section.Require(backend.Weight is >= 0 and <= Backend.MaxWeight, "Weight",
             $"'{backend.Weight}' is out of range; expected 0 to {Backend.MaxWeight}");
-        section.RequireAtLeast(1, backend.MaxInFlight, "MaxInFlight", orElse: "null for no limit");
+        section.RequireAtLeast(1, backend.MaxInFlight?.Count, "MaxInFlight", orElse: "null for no limit");
+        section.Require(backend.MaxInFlight != InFlightLimit.Auto || protocol == ListenerProtocol.Http, "MaxInFlight",
+            $"Auto is for pools of Http listeners; this one's is {protocol}");
         CheckHeartbeatAddress(backend.HeartbeatAddress, pool, section);
     }
 

@@ -28,6 +28,7 @@ internal static class PoolValidator
         CheckProtocol(pool, protocol, section);
         CheckHashKey(pool, protocol, section);
         CheckHealth(name, pool, protocol, addresses, section);
+        section.RequireAtLeast(1, pool.MaxInFlight?.Count, "MaxInFlight", orElse: "null for no limit");
         CheckAttempts(pool, section);
         section.RequireDuration(pool.SlowStart, "SlowStart", isZeroAllowed: true);
         CheckStickySession(pool.StickySession, section.Below("StickySession"));
@@ -105,6 +106,8 @@ internal static class PoolValidator
         void Only(bool holds, string key, string protocols, bool isUsed) =>
             section.Require(holds || !isUsed, key, $"is for pools of {protocols} listeners; this one's is {protocol}");
 
+        Only(isHttp, "MaxInFlight", "Http", pool.MaxInFlight == InFlightLimit.Auto);
+        Only(!IsJoined(protocol), "MaxInFlight", "Http and Tcp", pool.MaxInFlight is { IsAuto: false });
         Only(isHttp, "Hedge", "Http", pool.Hedge is not null);
         Only(isHttp, "StickySession", "Http", pool.StickySession is not null);
         Only(isHttp, "HttpVersion", "Http", pool.HttpVersion != HttpVersion.Version11);
@@ -190,7 +193,7 @@ internal static class PoolValidator
         section.RequireDuration(pool.Timeouts.Idle, "Timeouts:Idle");
         section.Require(queue.Limit >= 0, "Queue:Limit", $"'{queue.Limit}' is out of range; expected 0 (no queue) or more");
         var canWait = pool.Backends.Count == 0 || pool.HealthCheck?.Type == ProbeType.Agent // which may set a limit
-            || pool.Backends.Values.Any(backend => backend.MaxInFlight is not null);
+            || pool.Backends.Values.Any(backend => backend.LimitIn(pool) != InFlightLimit.None);
         section.Require(queue.Limit <= 0 || canWait, "Queue:Limit",
             $"is {queue.Limit}, but no backend has a MaxInFlight, so nobody would ever wait; "
             + "expected MaxInFlight at one backend or more, or no Queue");

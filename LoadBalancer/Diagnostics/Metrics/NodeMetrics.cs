@@ -177,6 +177,12 @@ public sealed class NodeMetrics : IDisposable
             "loadbalancer.backend.weight", null, "Its share relative to the other backends of the pool.",
             () => Each(backend => (long)backend.Weight));
         Gauge(
+            "loadbalancer.backend.limit", "{request}", "The most that it may have at once; those without a limit have none.",
+            () => from pool in _pools()
+                  from backend in pool.Snapshot.Members
+                  where backend.MaxInFlight is not null
+                  select Sample((long)backend.MaxInFlight!.Value, ("pool", pool.Name), ("backend", backend.Name)));
+        Gauge(
             "loadbalancer.backend.load", null, "How busy it says that it is, in percent; 0 where it says nothing.",
             () => Each(backend => (long)backend.Load));
         Gauge(
