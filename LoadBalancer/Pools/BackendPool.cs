@@ -10,7 +10,7 @@ namespace LoadBalancer.Pools;
 /// <see cref="TryAcquire(in SelectionContext, out BackendLease?)"/>, or by <see cref="AcquireAsync"/> where the work can wait, and ends
 /// with <see cref="BackendLease.Complete"/>.
 /// </summary>
-public sealed class BackendPool
+public sealed partial class BackendPool
 {
     // A request that chose a backend just before the backend left is counted within this time.
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
@@ -19,7 +19,6 @@ public sealed class BackendPool
     private readonly InFlightCounts _counts = new();
     private readonly LimitHold _hold = new();
     private readonly List<(Backend Backend, long At)> _leavers = []; // backends that left, and whose slot is not free yet
-    private int _unpublished; // changes of health
     private int _unsettled; // requests that wait for the first probe results
     private volatile TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile PoolSnapshot _snapshot;
@@ -208,40 +207,6 @@ public sealed class BackendPool
         return snapshot.HasUntried(context, belowTier: context.IsHedge ? snapshot.Tier + 1L : long.MaxValue);
     }
 
-    /// <summary>Observes the result of one probe.</summary>
-    public void ObserveProbe(Backend backend, bool succeeded, string reason, bool isCertain = false) =>
-        Apply(backend, backend.Health.ObserveProbe(succeeded, reason, isCertain));
-
-    /// <summary>Observes the same result for several backends at once: one change of the pool, however many they are.</summary>
-    public void ObserveProbes(IReadOnlyCollection<Backend> backends, bool succeeded, string reason)
-    {
-        bool Flips(Backend backend) => backend.Health.ObserveProbe(succeeded, reason).HasFlag(HealthChanges.Flipped);
-        var flipped = backends.Where(backend => Flips(backend) && !backend.IsRemoved).ToList();
-        if (flipped.Count > 0)
-        {
-            PublishHealth();
-            flipped.ForEach(backend => HealthFlipped?.Invoke(this, backend));
-        }
-    }
-
-    /// <summary>Observes a heartbeat of a backend, or that none came in time.</summary>
-    public void ObserveHeartbeat(Backend backend, bool isAlive, string reason) =>
-        Apply(backend, backend.Health.ObserveHeartbeat(isAlive, reason));
-
-    /// <summary>Ejects an outlier, unless too many are out, or no other backend is left.</summary>
-    /// <param name="backend">The backend.</param>
-    /// <param name="reason">What was compared, for logs and status pages.</param>
-    /// <returns>Whether it was ejected.</returns>
-    internal bool TryEjectOutlier(Backend backend, string reason)
-    {
-        var changes = EjectIfSpared(backend, reason);
-        Apply(backend, changes);
-        return changes != HealthChanges.None;
-    }
-
-    /// <summary>Lets an ejected backend back in.</summary>
-    public void EndEjection(Backend backend) => Apply(backend, backend.Health.EndEjection());
-
     /// <summary>
     /// Changes properties of the pool's backends together: weight, admin state, slow start, limit. Holds for the next choice.
     /// </summary>
@@ -359,56 +324,6 @@ public sealed class BackendPool
             Apply(backend, changes.HasFlag(HealthChanges.Ejectable) ? EjectIfSpared(backend) : changes);
         }
         RequestQueue.Serve();
-    }
-
-    // Failures alone are weak evidence: where many backends fail, the cause may be the requests, and the remaining backends would be
-    // overloaded. So they eject half of the members at most, and never the last one. Probes and refused connects may take out all.
-    private HealthChanges EjectIfSpared(Backend backend, string? outlier = null)
-    {
-        lock (_gate)
-        {
-            var (members, eligible) = (_snapshot.Members, _snapshot.Eligible);
-            var ejected = members.Count(member => member.Health.IsOutForFailures) + 1;
-            return ejected <= members.Length / 2 && eligible.Any(other => other != backend && other.Health.IsUp)
-                ? backend.Health.Eject(outlier) : HealthChanges.None;
-        }
-    }
-
-    private void Apply(Backend backend, HealthChanges changes)
-    {
-        if (backend.IsRemoved)
-        {
-            return; // Its health no longer matters.
-        }
-        if (changes.HasFlag(HealthChanges.Flipped))
-        {
-            PublishHealth();
-            HealthFlipped?.Invoke(this, backend);
-        }
-        if (changes.HasFlag(HealthChanges.Ejected))
-        {
-            Ejected?.Invoke(this, backend);
-        }
-    }
-
-    // For some policies a pool of thousands takes milliseconds to publish. Changes that come meanwhile are published together, after the
-    // work that waits for a thread already: when a node starts, the results of the other probes.
-    private void PublishHealth()
-    {
-        if (Interlocked.Increment(ref _unpublished) == 1)
-        {
-            PublishChanges();
-        }
-    }
-
-    private void PublishChanges()
-    {
-        var published = Volatile.Read(ref _unpublished);
-        Update(_ => { });
-        if (Interlocked.Add(ref _unpublished, -published) > 0)
-        {
-            ThreadPool.UnsafeQueueUserWorkItem(static pool => pool.PublishChanges(), this, preferLocal: false);
-        }
     }
 
     private void ChangeSlotsNeedsLock(ImmutableArray<Backend> before, ImmutableArray<Backend> members)
