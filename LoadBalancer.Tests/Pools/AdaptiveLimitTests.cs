@@ -172,6 +172,70 @@ internal sealed class AdaptiveLimitTests
     }
 
     [Test]
+    public void LimitTo_OtherThanBefore_IsWhatHolds()
+    {
+        var backend = Auto("a");
+        var pool = PoolOf(backend);
+        backend.Adaptive!.Restore(2, 0.1);
+
+        pool.Change(() => backend.LimitTo(InFlightLimit.Auto)); // as each reload does
+        pool.Change(() => backend.Agent = AgentReport.None);
+        backend.Adaptive!.Restore(50, 0.1);
+        var leases = Acquire(pool, 50);
+        pool.TryAcquire(new SelectionContext(), out _).Should().BeFalse();
+
+        pool.Change(() => backend.LimitTo(3));
+        leases.ForEach(lease => lease.Complete(AttemptOutcome.Succeeded));
+        leases = Acquire(pool, 3);
+        pool.TryAcquire(new SelectionContext(), out _).Should().BeFalse();
+
+        pool.Change(() => backend.LimitTo(InFlightLimit.None));
+        leases.AddRange(Acquire(pool, 100));
+        leases.ForEach(lease => lease.Complete(AttemptOutcome.Succeeded));
+        backend.InFlight.Should().Be(0);
+    }
+
+    [Test]
+    public async Task Observe_FromManyThreads_GoesOnMeasuring()
+    {
+        var backend = Auto("a");
+        var adaptive = backend.Adaptive!;
+        adaptive.Restore(100, 0.1);
+
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() =>
+        {
+            for (var i = 0; i < 20_000; i++)
+            {
+                _clock.Advance(TimeSpan.FromMilliseconds(100));
+                adaptive.Observe(TimeSpan.FromSeconds(1), 5);
+            }
+        })));
+
+        adaptive.Limit.Should().Be(2);
+        Window(adaptive, 1);
+        Window(adaptive, 1);
+        adaptive.Limit.Should().BeGreaterThan(2);
+    }
+
+    [Test]
+    public async Task Complete_Failure_TellsThePoolBeforeTheQueueIsServed()
+    {
+        var (dead, other) = (Auto("a"), Auto("b"));
+        var pool = PoolOf(dead, other);
+        dead.Adaptive!.Restore(2, 0.1);
+        other.Adaptive!.Restore(2, 0.1);
+        pool.RequestQueue.Limit = 10;
+        var leases = Acquire(pool, 4);
+        var waiting = pool.AcquireAsync(new SelectionContext(), TimeSpan.FromMinutes(1), _clock, default).AsTask();
+
+        leases.First(lease => lease.Backend == dead).Complete(AttemptOutcome.ConnectFailed, "refused");
+
+        waiting.IsCompleted.Should().BeFalse("the only place is at a backend that is down");
+        leases.First(lease => lease.Backend == other).Complete(AttemptOutcome.Succeeded);
+        (await waiting).Lease!.Backend.Should().Be(other);
+    }
+
+    [Test]
     public void Hold_BaseTimeIsOverdue_HoldsOneAtATimeUntilARequestNeedsThePlace()
     {
         var (pool, backends) = Overdue(3);

@@ -78,7 +78,8 @@ public sealed class HashPolicy : IBalancingPolicy
     /// <inheritdoc/>
     public Backend? Pick(in SelectionContext context)
     {
-        var (ring, owners) = (_placed.Ring, _placed.Candidates.Backends);
+        var placed = _placed; // Read once: another thread may replace it.
+        var (ring, owners) = (placed.Ring, placed.Candidates.Backends);
         if (_candidates.Backends.IsEmpty)
         {
             return null;

@@ -97,12 +97,13 @@ internal static class HandedPools
     /// <param name="members">The backends of the pool.</param>
     public static void RestoreLimits(HandedPool? handed, IEnumerable<Backend> members)
     {
+        var limits = (handed?.Backends ?? []).Where(backend => backend.Limit > 0)
+            .ToLookup(backend => (backend.Name, backend.Address), backend => (backend.Limit, backend.BaseSeconds));
         foreach (var member in members)
         {
-            var known = handed?.Backends?.FirstOrDefault(backend => backend.Name == member.Name && backend.Address == $"{member.Address}");
-            if (known is { Limit: > 0 })
+            if (member.Adaptive is { } adaptive && limits[(member.Name, $"{member.Address}")].FirstOrDefault() is { Limit: > 0 } known)
             {
-                member.Adaptive?.Restore(known.Limit, known.BaseSeconds);
+                adaptive.Restore(known.Limit, known.BaseSeconds);
             }
         }
     }

@@ -8,7 +8,8 @@ namespace LoadBalancer.Discovery;
 /// <summary>
 /// Asks one DNS server: by a datagram, and over TCP where the answer does not fit in one. The socket is connected, so that the system
 /// drops what comes from elsewhere, and has a port of its own for each question; an answer with another number or to another question is
-/// ignored. Not the DnsClient library, which takes datagrams from any source, and ends with the first that does not fit.
+/// ignored. Not the DnsClient library (1.8.0): its socket is not connected, so it takes an answer with the right number from any address
+/// and port, where RFC 5452 section 9.1 asks to check both, and does not tell from where it came.
 /// </summary>
 internal static class DnsServer
 {

@@ -129,9 +129,15 @@ public sealed class AdaptiveLimit
         {
             return false;
         }
+        var count = Math.Min(Kept, Volatile.Read(ref _windowCount));
+        if (count < SamplesOfWindow) // Another thread has ended this window just now.
+        {
+            Volatile.Write(ref _isUpdating, 0);
+            return false;
+        }
         if (!_isHeld && BaseSeconds > 0)
         {
-            Update(Tolerance * BaseSeconds / Median(_window.AsSpan(0, Math.Min(Kept, _windowCount))));
+            Update(Tolerance * BaseSeconds / Median(_window.AsSpan(0, count)));
         }
         else if (!_isHeld && awaiting >= _limit)
         {

@@ -16,6 +16,7 @@ public sealed class Backend
     internal const int WeightUnit = 100;
 
     private AdaptiveLimit? _adaptive; // also while it is not used: leases may count in it
+    private int? _configuredLimit; // null where there is none, or an adaptive one
     private int _maxInFlight; // the lower of the two limits; int.MaxValue: no limit
     private InFlightCounts _counts = null!; // null until it joins its pool
     private long _requests;
@@ -104,10 +105,10 @@ public sealed class Backend
     /// </summary>
     public int? MaxInFlight
     {
-        get => Adaptive?.Limit ?? field;
+        get => Adaptive?.Limit ?? _configuredLimit;
         internal set
         {
-            field = value;
+            _configuredLimit = value;
             SetLimit();
         }
     }
@@ -272,5 +273,5 @@ public sealed class Backend
         }
     }
 
-    private void SetLimit() => _maxInFlight = Math.Min(MaxInFlight ?? int.MaxValue, Agent.Limit ?? int.MaxValue);
+    private void SetLimit() => _maxInFlight = Math.Min(_configuredLimit ?? int.MaxValue, Agent.Limit ?? int.MaxValue);
 }

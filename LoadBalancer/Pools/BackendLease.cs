@@ -36,7 +36,10 @@ public sealed class BackendLease : IDisposable
         Backend.ResponseTime.Observe(elapsed);
         Backend.OutlierCounts?.ObserveTime(elapsed);
         Backend.Expected?.Observe(_entry, elapsed.TotalSeconds, ExpectedTimes.Milliseconds(Backend.Health.Time));
-        EndAwaiting(elapsed);
+        if (EndAwaiting(elapsed))
+        {
+            _pool.RequestQueue.Serve();
+        }
         return elapsed;
     }
 
@@ -87,13 +90,16 @@ public sealed class BackendLease : IDisposable
         }
     }
 
-    private void EndAwaiting(TimeSpan? elapsed)
+    // After a failure the queue is served once the pool knows of it, and not before: see Complete.
+    private bool EndAwaiting(TimeSpan? elapsed)
     {
-        if (_awaiting > 0 && Interlocked.Exchange(ref _awaiting, 0) is > 0 and var awaiting)
+        if (_awaiting == 0 || Interlocked.Exchange(ref _awaiting, 0) is not (> 0 and var awaiting))
         {
-            Backend.EndAwaiting();
-            _pool.EndAwaiting(Backend, elapsed, awaiting);
+            return false;
         }
+        Backend.EndAwaiting();
+        _pool.EndAwaiting(Backend, elapsed, awaiting);
+        return true;
     }
 
     /// <inheritdoc/>

@@ -312,7 +312,6 @@ public sealed partial class BackendPool
         {
             _hold.Revise(backend, limit, _snapshot);
         }
-        RequestQueue.Serve();
     }
 
     internal void Return(Backend backend, AttemptOutcome outcome, string reason)

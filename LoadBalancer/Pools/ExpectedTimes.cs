@@ -64,7 +64,7 @@ public sealed class ExpectedTimes
     public bool TryBeginTrial(uint now)
     {
         // A time a little before the last one is that of another thread.
-        if ((int)(now - _last) < MemoryMilliseconds)
+        if ((int)(now - _last) is > -MemoryMilliseconds and < MemoryMilliseconds)
         {
             return false;
         }

@@ -24,7 +24,8 @@ internal sealed class LimitHold
         var time = backend.Health.Time;
         if (_held is { } held)
         {
-            if (held.Adaptive?.IsHeld != true || time.GetElapsedTime(Volatile.Read(ref _since)) > Longest)
+            if (held.Adaptive?.IsHeld != true || time.GetElapsedTime(Volatile.Read(ref _since)) > Longest
+                || now.Eligible.Length != now.Members.Length)
             {
                 End();
             }
@@ -35,6 +36,10 @@ internal sealed class LimitHold
         {
             Volatile.Write(ref _since, time.GetTimestamp());
             limit.Hold();
+            if (Volatile.Read(ref _held) != backend)
+            {
+                limit.Release(); // It was ended meanwhile.
+            }
         }
     }
 

@@ -180,8 +180,9 @@ public sealed class NodeMetrics : IDisposable
             "loadbalancer.backend.limit", "{request}", "The most that it may have at once; those without a limit have none.",
             () => from pool in _pools()
                   from backend in pool.Snapshot.Members
-                  where backend.MaxInFlight is not null
-                  select Sample((long)backend.MaxInFlight!.Value, ("pool", pool.Name), ("backend", backend.Name)));
+                  let limit = backend.MaxInFlight
+                  where limit is not null
+                  select Sample((long)limit.Value, ("pool", pool.Name), ("backend", backend.Name)));
         Gauge(
             "loadbalancer.backend.load", null, "How busy it says that it is, in percent; 0 where it says nothing.",
             () => Each(backend => (long)backend.Load));

@@ -102,6 +102,7 @@ internal sealed class MirrorSender(
             try
             {
                 using var exchange = await upstream.SendAsync(context, lease.Backend, body, copy.IsPeerTrusted, late, copy.Routed);
+                lease.ObserveResponse();
                 return await TryReadAsync(exchange, context) ? MirrorResult.Answered : MirrorResult.Failed;
             }
             catch (ForwardException e)

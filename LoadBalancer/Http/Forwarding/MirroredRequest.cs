@@ -24,6 +24,7 @@ internal sealed record MirroredRequest(RoutedRequest Routed, KeptBody? Body, boo
         request.Method = from.Request.Method;
         request.Scheme = from.Request.Scheme;
         request.Protocol = from.Request.Protocol;
+        request.QueryString = from.Request.QueryString.Value ?? "";
         request.RawTarget = from.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
         foreach (var (name, values) in from.Request.Headers)
         {
