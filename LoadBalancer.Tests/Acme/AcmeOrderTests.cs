@@ -261,7 +261,7 @@ internal sealed class AcmeOrderTests : AcmeKeeperFixture
 
         await KeepUntilAsync(() => IsLogged("an unexpected error, no fault of the authority"));
 
-        await UntilAsync(() => Log.Lines.Count(line => line.Contains("has issued one")) == 2, TimeSpan.FromMinutes(1));
+        await UntilAsync(() => Log.Lines.Count(line => line.Contains("has issued one")) == 2, TimeSpan.FromHours(1));
     }
 
     private static bool IsAnswered(Challenges challenges, string token)
