@@ -8,6 +8,7 @@ namespace LoadBalancer.Tests.Acme;
 
 /// <summary>What becomes of an order in work, whatever the authority answers and whoever stops it.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+[Parallelizable] // It mostly waits for the authority.
 internal sealed class AcmeOrderTests : AcmeKeeperFixture
 {
     private bool IsChallenged => Authority.Requests.Contains("challenge");
