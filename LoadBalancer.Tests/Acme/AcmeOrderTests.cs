@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Http;
 
 namespace LoadBalancer.Tests.Acme;
 
-/// <summary>What becomes of an order in work, whatever the authority answers and whoever stops it.</summary>
+/// <summary>What happens to an order in work: with each answer of the authority, and when the node stops.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 [Parallelizable] // It mostly waits for the authority.
 internal sealed class AcmeOrderTests : AcmeKeeperFixture

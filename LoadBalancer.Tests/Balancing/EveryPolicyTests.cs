@@ -22,7 +22,7 @@ internal sealed class EveryPolicyTests
         var pool = PoolOf(TestPolicies.Make(name), backends);
         for (var i = 0; i < states.Length; i++)
         {
-            for (var n = (states[i] >> 4) & 3; n > 0 && backends[i].TryEnter(); n--)
+            for (var n = (states[i] >> 4) & 3; n > 0 && backends[i].TryEnter(out _); n--)
             {
             }
             if (states[i] >> 6 == 3)

@@ -15,7 +15,7 @@ internal sealed class FirstPolicyTests
 
         policy.Pick(new SelectionContext()).Should().Be(a);
         policy.Pick(new SelectionContext()).Should().Be(a);
-        a.TryEnter().Should().BeTrue();
+        a.TryEnter(out _).Should().BeTrue();
         policy.Pick(new SelectionContext()).Should().Be(b);
     }
 

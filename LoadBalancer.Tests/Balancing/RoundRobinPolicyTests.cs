@@ -57,7 +57,7 @@ internal sealed class RoundRobinPolicyTests
     {
         var (a, b) = (Unprobed("a", maxInFlight: 1), Unprobed("b"));
         var policy = PoolOf(a, b).Snapshot.Policy;
-        a.TryEnter().Should().BeTrue();
+        a.TryEnter(out _).Should().BeTrue();
 
         for (var i = 0; i < 4; i++)
         {

@@ -42,7 +42,7 @@ internal static class TestPolicies
     {
         for (var i = 0; i < count; i++)
         {
-            backend.TryEnter().Should().BeTrue();
+            backend.TryEnter(out _).Should().BeTrue();
         }
         return backend;
     }

@@ -26,7 +26,7 @@ public sealed class HotColdPolicy : IBalancingPolicy
     private readonly WeightedChoice _choice;
     private readonly float[] _perRequest; // of each candidate: the mean weight divided by its weight
     private readonly int[] _slots;
-    private readonly ulong _sum; // of the weights
+    private readonly long _sum; // of the weights
     private readonly float _hotFactor;
     private readonly Core[] _cores; // what is usual, as each core has seen it: they do not write to the same cache line
     private int _next; // the candidate to look at next; it may be looked at twice, by two threads
@@ -45,7 +45,7 @@ public sealed class HotColdPolicy : IBalancingPolicy
     private HotColdPolicy(Random random, Candidates candidates, Core[] cores)
     {
         (_random, _candidates, _choice, _cores) = (random, candidates, new WeightedChoice(candidates, random), cores);
-        _sum = (ulong)candidates.Weights.Sum(weight => (long)weight);
+        _sum = candidates.Weights.Sum(weight => (long)weight);
         var mean = _sum / (float)Math.Max(1, candidates.Weights.Length);
         _perRequest = [.. candidates.Weights.Select(weight => mean / weight)];
         _slots = [.. candidates.Backends.Select(backend => backend.Slot)];
@@ -91,8 +91,7 @@ public sealed class HotColdPolicy : IBalancingPolicy
         var (usual, random) = (usualHere, (ulong)_random.NextInt64());
         for (var i = 0; i < Draws; i++)
         {
-            random = random * 6364136223846793005 + 1442695040888963407; // Knuth's MMIX
-            drawn[i] = _choice.At((long)Math.BigMul(random, _sum, out _));
+            drawn[i] = _choice.At(WeightedChoice.Stretch(ref random, _sum));
             counts[i] = all[_slots[drawn[i]]];
             usual += (counts[i] * _perRequest[drawn[i]] - usual) * Part;
         }

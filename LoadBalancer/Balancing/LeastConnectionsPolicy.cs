@@ -189,8 +189,7 @@ public sealed class LeastConnectionsPolicy : IBalancingPolicy
             {
                 var i = _indexes[slot + BitOperations.TrailingZeroCount(ties)];
                 tied += _candidates.Weights[i];
-                random = random * 6364136223846793005 + 1442695040888963407; // Knuth's MMIX
-                if (Math.BigMul(random, (ulong)tied, out _) < (ulong)_candidates.Weights[i])
+                if (WeightedChoice.Stretch(ref random, tied) < _candidates.Weights[i])
                 {
                     drawn = i;
                 }

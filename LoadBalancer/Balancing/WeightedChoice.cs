@@ -66,6 +66,15 @@ internal sealed class WeightedChoice
         return DrawFromAdmitted(context, except);
     }
 
+    /// <summary>A number below a limit; more than one can be had of one random number that way.</summary>
+    /// <param name="random">A random number; the next one afterwards, by Knuth's MMIX.</param>
+    /// <param name="limit">The limit, above 0.</param>
+    public static long Stretch(ref ulong random, long limit)
+    {
+        random = random * 6364136223846793005 + 1442695040888963407;
+        return (long)Math.BigMul(random, (ulong)limit, out _);
+    }
+
     private int AnyBut(int except)
     {
         if (_ends.Length == 2)

@@ -204,8 +204,6 @@ public sealed class Backend
         }
     }
 
-    internal bool TryEnter() => TryEnter(out _);
-
     /// <summary>Counts one more lease, if it fits.</summary>
     /// <param name="awaiting">How many wait with it for a response, see <see cref="AdaptiveLimit.TryEnter"/>; else 0.</param>
     internal bool TryEnter(out int awaiting)

@@ -54,7 +54,7 @@ public class PolicyBenchmark
             backend.ResponseTime.Observe(TimeSpan.FromMilliseconds(10 + random.Next(10)));
             for (var i = Busy ? 3 + random.Next(4) : 0; i > 0; i--)
             {
-                backend.TryEnter();
+                backend.TryEnter(out _);
             }
         }
         _policy = pool.Snapshot.Policy;

@@ -1,3 +1,4 @@
+using LoadBalancer.Http.Messages;
 using LoadBalancer.Http.Transforms;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Net.Http.Headers;
@@ -25,7 +26,7 @@ internal sealed record MirroredRequest(RoutedRequest Routed, KeptBody? Body, boo
         request.Scheme = from.Request.Scheme;
         request.Protocol = from.Request.Protocol;
         request.QueryString = from.Request.QueryString.Value ?? "";
-        request.RawTarget = from.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+        request.RawTarget = RequestRules.TargetOf(from);
         foreach (var (name, values) in from.Request.Headers)
         {
             if (!name.Equals(HeaderNames.Expect, StringComparison.OrdinalIgnoreCase))

@@ -1,7 +1,6 @@
 using System.Net;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Pools;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;
 
 namespace LoadBalancer.Http.Messages;
@@ -50,8 +49,7 @@ internal sealed class RequestHash
             "Header" => TryOfHeader(request, out hash),
             "Cookie" => TryOfCookie(request, out hash),
             "Query" => TryOfQuery(request, out hash),
-            Path => TryHash(RequestRules.PathOf(
-                RequestRules.OriginForm(request.HttpContext.Features.Get<IHttpRequestFeature>()!.RawTarget)), out hash),
+            Path => TryHash(RequestRules.PathOf(RequestRules.OriginForm(RequestRules.TargetOf(request.HttpContext))), out hash),
             _ => false,
         };
     }

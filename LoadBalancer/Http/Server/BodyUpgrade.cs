@@ -1,4 +1,5 @@
 using System.Text;
+using LoadBalancer.Http.Messages;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;
@@ -20,7 +21,7 @@ internal sealed class BodyUpgrade(HttpContext context, BadRequestTransport trans
     {
         var (features, headers) = (context.Features, context.Request.Headers);
         if (headers.Upgrade.Count > 0 && HttpProtocol.IsHttp11(context.Request.Protocol)
-            && features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true }
+            && RequestRules.CanHaveBody(context)
             && features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: false }
             && headers.Connection.Any(line => line!.Contains("upgrade", StringComparison.OrdinalIgnoreCase))
             && features.Get<IConnectionTransportFeature>()?.Transport is BadRequestTransport transport)
