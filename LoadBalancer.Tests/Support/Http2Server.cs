@@ -25,8 +25,8 @@ internal sealed class Http2Server : IAsyncDisposable
 
     public string Address => _server.Address;
 
-    /// <summary>Connections accepted so far.</summary>
-    public int Accepted => _server.Accepted;
+    /// <summary>Connections accepted so far, each of which is in <see cref="Connections"/>.</summary>
+    public int Accepted => Connections.Count;
 
     /// <summary>The connections, by number.</summary>
     public System.Collections.Concurrent.ConcurrentDictionary<int, Http2ServerPeer> Connections { get; } = [];
