@@ -10,7 +10,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 [Platform("Linux")]
 [SupportedOSPlatform("linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable]
 internal sealed class UpgradeTests : IAsyncDisposable
 {
     private const int SigUsr2 = 12;
