@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json.Nodes;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Management;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Management;
@@ -119,6 +120,17 @@ internal sealed class NodeControlTests
             seen.Add(path);
         }
         seen.Should().Contain(["/status", "/api/node", "/api/pools", "/api/pools/{pool}/backends/{backend}", "/errors/stats", "/health"]);
+    }
+
+    [Test]
+    public async Task OpenApi_Always_HasWhatIsServedAndNothingElse()
+    {
+        var document = JsonNode.Parse(await _node.Management.GetStringAsync("/openapi.json"))!;
+
+        document["paths"]!.AsObject()
+            .SelectMany(path => path.Value!.AsObject().Where(operation => operation.Key != "parameters")
+                .Select(operation => $"{operation.Key.ToUpperInvariant()} {path.Key}"))
+            .Should().BeEquivalentTo(ManagementEndpoints.Api.Select(endpoint => $"{endpoint.Method} {endpoint.Path}"));
     }
 
     [Test]

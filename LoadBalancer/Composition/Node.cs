@@ -112,9 +112,9 @@ internal sealed partial class Node : IHost
             };
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
             var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);
-            RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
-                guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,
-                lifetime).InvokeAsync;
+            var parts = new ManagementParts(
+                () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control, new BodyReader(time), lifetime);
+            RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(guard, parts).InvokeAsync;
             _management = Own(new NodeManagement(events, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)
             {
