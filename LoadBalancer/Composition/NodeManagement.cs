@@ -54,15 +54,15 @@ internal sealed partial class NodeManagement(
         {
             throw new StartException($"management: cannot listen on {wanted.Address}: {ListenAddress.WhyNot(e)}", e);
         }
-        var token = new ManagementToken(wanted, time, loggers.CreateLogger<ManagementToken>());
+        var tokens = new ManagementTokens(wanted, time, loggers.CreateLogger<ManagementToken>());
         try
         {
-            var guard = new ManagementGuard(wanted, token, _wrongTokens);
-            return new ManagementChange(wanted, new ManagementListener(wanted, endpoints(guard), token, sockets, time, loggers));
+            var guard = new ManagementGuard(wanted, tokens, _wrongTokens);
+            return new ManagementChange(wanted, new ManagementListener(wanted, endpoints(guard), tokens, sockets, time, loggers));
         }
         catch
         {
-            token.Dispose();
+            tokens.Dispose();
             throw;
         }
     }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Reflection;
+using LoadBalancer.Configuration.Options;
 using static Microsoft.AspNetCore.Http.StatusCodes;
 
 namespace LoadBalancer.Management;
@@ -64,7 +65,7 @@ internal sealed class ManagementEndpoints(ManagementGuard guard, ManagementParts
             return LoginAsync(context);
         }
         // Before anything of a body is read.
-        var check = guard.Check(request);
+        var check = guard.Check(request, out var user);
         if (check != TokenCheck.Right)
         {
             return RefuseAsync(context, check, hasPage: path == "/" && IsRead(request));
@@ -78,10 +79,15 @@ internal sealed class ManagementEndpoints(ManagementGuard guard, ManagementParts
         var segments = path.Split('/');
         var found = Api.Where(endpoint => endpoint.Matches(segments)).ToList();
         return found.Count == 0 ? Answer.ErrorAsync(context, Status404NotFound, NotFound)
-            : found.FirstOrDefault(endpoint => endpoint.Methods.Contains(request.Method)) is { } wanted
-                ? wanted.Answer(new ApiRequest(context, parts, wanted.NamesIn(segments)))
-            : Answer.OtherMethodAsync(context, string.Join(", ", found.SelectMany(endpoint => endpoint.Methods)));
+            : found.FirstOrDefault(endpoint => endpoint.Methods.Contains(request.Method)) is not { } wanted
+                ? Answer.OtherMethodAsync(context, string.Join(", ", found.SelectMany(endpoint => endpoint.Methods)))
+            : !wanted.IsRead && user.Role == ManagementRole.Viewer ? RefuseRoleAsync(context, user)
+            : wanted.Answer(new ApiRequest(context, parts, user, wanted.NamesIn(segments)));
     }
+
+    private static Task RefuseRoleAsync(HttpContext context, ManagementUser user) => Answer.ErrorAsync(
+        context, Status403Forbidden,
+        $"the token '{user.Name}' has the role {user.Role}, which may only read; expected a token with the role {ManagementRole.Operator}");
 
     private static Task RefuseAsync(HttpContext context, TokenCheck check, bool hasPage)
     {
@@ -117,15 +123,11 @@ internal sealed class ManagementEndpoints(ManagementGuard guard, ManagementParts
             await Answer.ErrorAsync(context, Status415UnsupportedMediaType, $"expected a form ({Form}) with the field token");
             return;
         }
-        var check = guard.Check(request, (await parts.Bodies.ReadFormAsync(context)).GetValueOrDefault("token").ToString());
+        var check = guard.LogIn(context, (await parts.Bodies.ReadFormAsync(context)).GetValueOrDefault("token").ToString());
         if (check == TokenCheck.Paused)
         {
             await RefusePausedAsync(context);
             return;
-        }
-        if (check == TokenCheck.Right)
-        {
-            guard.SetCookie(context);
         }
         context.Response.StatusCode = Status303SeeOther;
         context.Response.Headers.Location = check == TokenCheck.Right ? "/" : "/?wrong-token";
