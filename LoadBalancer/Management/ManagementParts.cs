@@ -6,6 +6,7 @@ namespace LoadBalancer.Management;
 /// <summary>What the management listener shows and changes.</summary>
 /// <param name="Pools">The pools.</param>
 /// <param name="Administration">Changes them.</param>
+/// <param name="Changes">Through which each change goes.</param>
 /// <param name="Events">What they have done lately.</param>
 /// <param name="Errors">The errors that clients saw.</param>
 /// <param name="Metrics">The metrics, in the format of Prometheus.</param>
@@ -13,5 +14,5 @@ namespace LoadBalancer.Management;
 /// <param name="Bodies">Reads bodies.</param>
 /// <param name="Lifetime">Says when the node stops.</param>
 internal sealed record ManagementParts(
-    Func<IReadOnlyList<BackendPool>> Pools, PoolAdministration Administration, EventHub Events, ErrorStatistics Errors, Func<string> Metrics,
-    NodeControl Node, BodyReader Bodies, IHostApplicationLifetime Lifetime);
+    Func<IReadOnlyList<BackendPool>> Pools, PoolAdministration Administration, AuditedChanges Changes, EventHub Events, ErrorStatistics Errors,
+    Func<string> Metrics, NodeControl Node, BodyReader Bodies, IHostApplicationLifetime Lifetime);

@@ -15,18 +15,19 @@ internal static class NodeApi
     public static IReadOnlyList<ApiEndpoint> Endpoints { get; } =
     [
         new("GET", "/health", request => Answer.HealthAsync(request.Context, request.Parts.Pools(), request.Parts.Lifetime)),
-        Get("/status", parts => StatusJson.Status(parts.Pools())),
-        Get("/errors/stats", parts => StatusJson.Errors(parts.Errors.Summary())),
+        Get("/status", request => StatusJson.Status(request.Parts.Pools())),
+        Get("/errors/stats", request => StatusJson.Errors(request.Parts.Errors.Summary())),
         new("GET", "/metrics", request =>
             Answer.BytesAsync(request.Context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(request.Parts.Metrics()))),
         new("GET", "/openapi.json", request => Answer.BytesAsync(request.Context, Status200OK, "application/json", OpenApi)),
-        Get("/api/node", parts => parts.Node.Describe()),
-        Get("/api/routes", parts => new JsonObject { ["routes"] = parts.Events.Routes() }),
-        new("GET", "/api/events", request => request.Parts.Events.ServeAsync(request.Context, request.Parts.Lifetime.ApplicationStopping)),
-        new("POST", "/api/reload", request => request.Parts.Node.ReloadAsync(request.Context)),
-        new("POST", "/api/upgrade", request => request.Parts.Node.UpgradeAsync(request.Context, request.Parts.Bodies)),
+        Get("/api/node", request => request.Parts.Node.Describe(request.User)),
+        Get("/api/routes", request => new JsonObject { ["routes"] = request.Parts.Events.Routes() }),
+        new("GET", "/api/events", request =>
+            request.Parts.Events.ServeAsync(request.Context, request.User, request.Parts.Lifetime.ApplicationStopping)),
+        new("POST", "/api/reload", request => request.Parts.Changes.RunAsync(request, AuditAction.Reload, request.Parts.Node.ReloadAsync)),
+        new("POST", "/api/upgrade", request => request.Parts.Changes.RunAsync(request, AuditAction.Upgrade, () => request.Parts.Node.UpgradeAsync(request))),
     ];
 
-    private static ApiEndpoint Get(string path, Func<ManagementParts, JsonNode> read) =>
-        new("GET", path, request => request.AnswerAsync(read(request.Parts)));
+    private static ApiEndpoint Get(string path, Func<ApiRequest, JsonNode> read) =>
+        new("GET", path, request => request.AnswerAsync(read(request)));
 }

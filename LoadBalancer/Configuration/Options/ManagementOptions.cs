@@ -36,6 +36,13 @@ public sealed record ManagementOptions : ITlsOptions
     /// <summary>Further tokens by the name of their user, each with a role. Default: none.</summary>
     public IReadOnlyDictionary<string, ManagementTokenOptions> Tokens { get; init; } = new Dictionary<string, ManagementTokenOptions>();
 
+    /// <summary>
+    /// A file to which each change by an operator is appended, a JSON object on each line; what is in it is remembered at the next start.
+    /// Beyond 1 MB it becomes <c>FILE.1</c>. Relative to the configuration file. Default null: changes are remembered in memory only.
+    /// </summary>
+    [BesideConfiguration]
+    public string? AuditFile { get; init; }
+
     /// <summary>The certificates of an https address: <see cref="ITlsOptions.Certificates"/>.</summary>
     public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
 
@@ -51,12 +58,12 @@ public sealed record ManagementOptions : ITlsOptions
     /// <summary>Whether all settings are the same; lists are when their items are.</summary>
     public bool Equals(ManagementOptions? other) =>
         other is not null && Address == other.Address && SocketMode == other.SocketMode
-        && Token == other.Token && TokenFile == other.TokenFile
+        && Token == other.Token && TokenFile == other.TokenFile && AuditFile == other.AuditFile
         && Tokens.Count == other.Tokens.Count && Tokens.All(entry => entry.Value == other.Tokens.GetValueOrDefault(entry.Key))
         && Certificates.SequenceEqual(other.Certificates) && MinProtocol == other.MinProtocol && Ciphers.SequenceEqual(other.Ciphers);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Address, Token, TokenFile, Tokens.Count, Certificates.Count, MinProtocol, Ciphers.Count);
+    public override int GetHashCode() => HashCode.Combine(Address, Token, TokenFile, AuditFile, Tokens.Count, Certificates.Count, MinProtocol, Ciphers.Count);
 
     /// <inheritdoc/>
     public override string ToString() => $"{Address}"; // never the token

@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
+using LoadBalancer.Diagnostics.Access;
 
 namespace LoadBalancer.Configuration.Validation;
 
@@ -58,6 +59,16 @@ internal static class ConfigurationValidator
         {
             CheckTokenFile(management, file, section);
         }
+        if (management.AuditFile is { } audit)
+        {
+            var error = audit.Length == 0 ? "is empty; expected a file" : AppendingFile.FindError(audit);
+            section.Require(error is null, "AuditFile", $"'{audit}' cannot be written: {error}");
+        }
+        CheckTokens(management, section);
+    }
+
+    private static void CheckTokens(ManagementOptions management, SectionValidator section)
+    {
         Dictionary<string, string> users = [];
         if ((management.Token ?? TryRead(management.TokenFile)) is { } known)
         {
