@@ -111,11 +111,15 @@ internal sealed partial class Node : IHost
                 GoOn = () => _acme?.GoOn(),
             };
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
+            var audit = new AuditLog(time, loggers.CreateLogger<AuditLog>());
+            audit.Restore(start.State?.Audit ?? []);
+            var changes = Own(new AuditedChanges(audit, events, () => _upgrader?.IsUnderWay == true));
             var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);
-            RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
-                guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,
-                lifetime).InvokeAsync;
-            _management = Own(new NodeManagement(events, Endpoints, Sockets, time, loggers));
+            var parts = new ManagementParts(
+                () => Pools.All, administration, changes, events, Errors, () => PrometheusText.Of(_metrics), control, new BodyReader(time),
+                lifetime);
+            RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(guard, parts).InvokeAsync;
+            _management = Own(new NodeManagement(events, audit, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)
             {
                 _management.Adopt(management);
@@ -123,7 +127,7 @@ internal sealed partial class Node : IHost
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             _handover = new NodeHandover(
-                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, events, Reloader, _upgrader, systemd,
+                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, events, audit, Reloader, _upgrader, systemd,
                 loggers.CreateLogger<NodeHandover>());
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.

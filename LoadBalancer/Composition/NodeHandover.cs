@@ -16,7 +16,7 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader,
+    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, AuditLog audit, ConfigurationReloader? reloader, Upgrader? upgrader,
     ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
@@ -27,6 +27,7 @@ internal sealed partial class NodeHandover(
     {
         Pools = pools.HandOver(),
         Events = events.Log(),
+        Audit = audit.HandOver(),
         AreSocketsKept = start.AreSocketsKept,
         SocketFiles = [.. sockets.OwnFiles],
         Challenges = acme.HandOver(),

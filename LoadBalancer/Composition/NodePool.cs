@@ -176,6 +176,7 @@ internal sealed partial class NodePool : IDisposable
         var existing = Pool.Snapshot.Members.FirstOrDefault(member => member.Name == name);
         if (existing?.Address == address)
         {
+            _leaving.Remove(existing); // It was to be removed, and stays.
             var state = existing.AdminState == AdminState.Draining ? AdminState.Ready : existing.AdminState;
             Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, state));
             return existing;

@@ -15,7 +15,7 @@ namespace LoadBalancer.Management;
 /// Sends server-sent events about the pools to all readers: a snapshot each second, and each change of state at once. A snapshot is
 /// serialised once for all readers. A reader that does not keep up is dropped: its browser connects again and gets the present state.
 /// </summary>
-public sealed partial class EventHub : BackgroundService
+internal sealed partial class EventHub : BackgroundService
 {
     private const int MostUnread = 16; // events that may wait for a slow reader
     private const int LongestLog = 100;
@@ -43,6 +43,7 @@ public sealed partial class EventHub : BackgroundService
     private readonly Queue<JsonNode> _log = new();
     private readonly List<byte> _unsent = []; // changes, which are sent together however many they are
     private readonly Dictionary<Backend, (string Pool, State State)> _known = [];
+    private string? _user; // who is making a change
 
     /// <summary>Makes the hub; it sends nothing before it is started.</summary>
     public EventHub(
@@ -118,8 +119,31 @@ public sealed partial class EventHub : BackgroundService
         }
     }
 
+    /// <summary>Makes a change of backends, and tells readers who has made it.</summary>
+    public async Task<T> AttributeAsync<T>(ManagementUser user, Func<Task<T>> change)
+    {
+        lock (_gate)
+        {
+            AddChangesNeedsLock(_pools());
+            _user = user == ManagementUser.Nameless ? null : user.Name;
+        }
+        try
+        {
+            return await change();
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                AddChangesNeedsLock(_pools());
+                _user = null;
+                SendUnsentNeedsLock();
+            }
+        }
+    }
+
     /// <summary>Writes events until the client leaves, falls behind, or the node stops.</summary>
-    public async Task ServeAsync(HttpContext context, CancellationToken stopping)
+    public async Task ServeAsync(HttpContext context, ManagementUser user, CancellationToken stopping)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stopping);
         var events = Channel.CreateBounded<byte[]>(new BoundedChannelOptions(MostUnread));
@@ -129,7 +153,7 @@ public sealed partial class EventHub : BackgroundService
         {
             lock (_gate)
             {
-                events.Writer.TryWrite(Event("hello", HelloNeedsLock()));
+                events.Writer.TryWrite(Event("hello", HelloNeedsLock(user)));
                 events.Writer.TryWrite(SnapshotNeedsLock());
                 _readers[events] = ended;
             }
@@ -229,14 +253,14 @@ public sealed partial class EventHub : BackgroundService
             {
                 if (!isFirst)
                 {
-                    AddChangeNeedsLock(pool, backend.Name, $"joined: {backend.Address}, weight {backend.Weight}");
+                    AddChangeNeedsLock(pool, backend.Name, $"joined: {backend.Address}, weight {backend.Weight}", _user);
                 }
             }
             else if (before.State != now)
             {
-                foreach (var text in now.ChangesSince(before.State))
+                foreach (var (text, isOfOperator) in now.ChangesSince(before.State))
                 {
-                    AddChangeNeedsLock(pool, backend.Name, text);
+                    AddChangeNeedsLock(pool, backend.Name, text, isOfOperator ? _user : null);
                 }
             }
             _known[backend] = (pool, now);
@@ -249,8 +273,9 @@ public sealed partial class EventHub : BackgroundService
         }
     }
 
-    private void AddChangeNeedsLock(string? pool, string? backend, string text)
+    private void AddChangeNeedsLock(string? pool, string? backend, string text, string? user = null)
     {
+        text = user is null ? text : $"{text} (by {user})";
         var time = StatusJson.Time(_time.GetUtcNow());
         var change = new JsonObject { ["time"] = time, ["pool"] = pool, ["backend"] = backend, ["text"] = text };
         _log.Enqueue(change);
@@ -282,8 +307,9 @@ public sealed partial class EventHub : BackgroundService
         }
     }
 
-    private JsonObject HelloNeedsLock() => new()
+    private JsonObject HelloNeedsLock(ManagementUser user) => new()
     {
+        ["user"] = user.ToJson(),
         ["node"] = typeof(EventHub).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
         ["seconds"] = Activity.Seconds,
         ["history"] = new JsonArray([.. _pools().SelectMany(pool =>
@@ -363,19 +389,19 @@ public sealed partial class EventHub : BackgroundService
         public static State Of(Backend backend) =>
             new(backend.Health.IsUp, backend.Health.IsPending, backend.Health.Reason, backend.AdminState, backend.Weight);
 
-        public IEnumerable<string> ChangesSince(State before)
+        public IEnumerable<(string Text, bool IsOfOperator)> ChangesSince(State before)
         {
             if (IsUp != before.IsUp || IsPending != before.IsPending)
             {
-                yield return $"is {(IsUp ? "up" : "down")}: {Reason}";
+                yield return ($"is {(IsUp ? "up" : "down")}: {Reason}", false);
             }
             if (AdminState != before.AdminState)
             {
-                yield return $"was set to {AdminState}";
+                yield return ($"was set to {AdminState}", true);
             }
             if (Weight != before.Weight)
             {
-                yield return $"has weight {Weight} instead of {before.Weight}";
+                yield return ($"has weight {Weight} instead of {before.Weight}", true);
             }
         }
     }

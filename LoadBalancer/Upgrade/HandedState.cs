@@ -12,6 +12,9 @@ internal sealed class HandedState
     /// <summary>The last events of the dashboard, as the API shows them.</summary>
     public JsonArray? Events { get; set; }
 
+    /// <summary>The changes that operators have made, as the audit has them.</summary>
+    public JsonArray? Audit { get; set; }
+
     /// <summary>Whether the service manager keeps the sockets open.</summary>
     public bool AreSocketsKept { get; set; }
 
