@@ -81,6 +81,19 @@ internal sealed class UpgradeTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Upgrade_AnOperatorHasChangedAPool_ItAndTheAuditGoAlong()
+    {
+        await _balancer.AskAsync(HttpMethod.Patch, "/api/pools/web", new { policy = "First" });
+
+        await _balancer.UpgradeAsync();
+
+        (await _balancer.AskAsync(HttpMethod.Get, "/api/config"))["differences"]!.ToJsonString()
+            .Should().Be("""{"LoadBalancer":{"Pools":{"web":{"Policy":"First"}}}}""");
+        (await _balancer.AskAsync(HttpMethod.Get, "/api/audit"))["entries"]!.AsArray()
+            .Select(entry => $"{entry!["action"]} {entry["result"]}").Should().Equal("upgrade started", "patch done");
+    }
+
+    [Test]
     public async Task Upgrade_OldProcess_EndsWith0()
     {
         await _balancer.UpgradeAsync();

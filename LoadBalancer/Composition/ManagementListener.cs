@@ -54,6 +54,9 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
     /// <summary>Where it really listens.</summary>
     public string Address => _listener.Address;
 
+    /// <summary>Connections that are open.</summary>
+    public int Connections => _listener.Connections;
+
     /// <summary>The certificates that it uses now; none without TLS.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => _listener.Certificates;
 

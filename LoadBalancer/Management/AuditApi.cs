@@ -18,19 +18,28 @@ internal static class AuditApi
 
     private static Task ListAsync(ApiRequest request)
     {
+        var entries = Entries(request.Parts.Changes.Audit);
+        return Page.AnswerNumberedAsync<JsonObject>(
+            request, "after", after => [.. entries.Where(entry => after is null || EventLog.IdOf(entry) < after)], EventLog.IdOf,
+            some => new JsonObject { ["entries"] = new JsonArray([.. some]) });
+    }
+
+    // The newest first.
+    private static List<JsonObject> Entries(AuditLog audit)
+    {
         var seen = new HashSet<(string?, string?)>(); // what a later entry is about
-        var entries = new JsonArray();
-        foreach (var entry in request.Parts.Changes.Audit.Entries)
+        var entries = new List<JsonObject>();
+        foreach (var entry in audit.Entries)
         {
             var json = entry.ToJson();
             json["canUndo"] = entry.IsUndoable && !seen.Contains((entry.Pool, entry.Backend));
-            entries.Add((JsonNode)json);
+            entries.Add(json);
             if (entry.Result == AuditEntry.Done)
             {
                 seen.Add((entry.Pool, entry.Backend));
             }
         }
-        return request.AnswerAsync(new JsonObject { ["entries"] = entries });
+        return entries;
     }
 
     private static Task UndoAsync(ApiRequest request)
@@ -51,12 +60,21 @@ internal static class AuditApi
         {
             var later = audit.Entries.TakeWhile(other => other.Id > id)
                 .FirstOrDefault(other => other.Result == AuditEntry.Done && other.IsAboutTheSameAs(entry));
-            return Task.FromResult(
-                later is not null ? Refused($"'{later.User}' has changed the same thing since, at {later.Time} (entry {later.Id})")
+            return later is not null
+                ? RefusedAsync($"'{later.User}' has changed the same thing since, at {later.Time} (entry {later.Id})")
                 : request.Parts.Pools().FirstOrDefault(pool => pool.Name == entry.Pool) is not { } found
-                    ? Refused($"there is no pool '{entry.Pool}' any more")
-                : UndoBackend(request, found, entry));
+                    ? RefusedAsync($"there is no pool '{entry.Pool}' any more")
+                : entry.Backend is null ? UndoPoolAsync(request, found, entry)
+                : Task.FromResult(UndoBackend(request, found, entry));
         });
+    }
+
+    private static Task<ChangeOutcome> UndoPoolAsync(ApiRequest request, BackendPool pool, AuditEntry entry)
+    {
+        var (from, to, now) = (PoolSettings.Read(entry.From), PoolSettings.Read(entry.To), request.Parts.View.FindSettings(pool.Name));
+        return from is null || now is null || now != to
+            ? RefusedAsync($"pool '{pool.Name}' has other settings now ({now}): something else has changed them since")
+            : PoolApi.ChangeAsync(request, pool, now, from, done => new JsonObject { ["entry"] = done.ToJson() });
     }
 
     private static ChangeOutcome UndoBackend(ApiRequest request, BackendPool pool, AuditEntry entry)
@@ -64,9 +82,12 @@ internal static class AuditApi
         var (name, from, to) = (entry.Backend!, BackendSettings.Read(entry.From), BackendSettings.Read(entry.To));
         var backend = PoolApi.FindBackend(pool, name);
         var now = backend is null ? null : BackendSettings.Of(backend);
+        if (from is null && to is null || backend is null && pool.IsJoinedByWorkers)
+        {
+            return Refused(backend is null ? $"backend '{name}' of pool '{pool.Name}' is not there" : $"entry {entry.Id} is damaged");
+        }
         // What is to be removed drains first.
-        var isAsItWas = now == to || to is null && now == (from! with { AdminState = AdminState.Draining });
-        if (!isAsItWas)
+        if (now != to && (to is not null || now != (from! with { AdminState = AdminState.Draining })))
         {
             return Refused(
                 $"backend '{name}' of pool '{pool.Name}' is {Text(now)} now, not {Text(to)}: something else has changed it since");
@@ -85,6 +106,8 @@ internal static class AuditApi
     }
 
     private static string Text(BackendSettings? settings) => settings is null ? "gone" : JsonText.Of(settings.ToJson());
+
+    private static Task<ChangeOutcome> RefusedAsync(string reason) => Task.FromResult(Refused(reason));
 
     private static ChangeOutcome Refused(string reason) => ChangeOutcome.Refused(Status409Conflict, reason + "; nothing was undone");
 }

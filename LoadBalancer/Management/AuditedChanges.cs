@@ -47,7 +47,7 @@ internal sealed class AuditedChanges(AuditLog audit, EventHub events, Func<bool>
         await FinishAsync(request, action, null, null, await change());
 
     /// <summary>Adds an entry for something that begins.</summary>
-    public Task BeginAsync(ApiRequest request, string action) =>
+    public Task<AuditEntry> BeginAsync(ApiRequest request, string action) =>
         audit.AddAsync(EntryOf(request, action, null, null) with { Result = AuditEntry.Started });
 
     /// <inheritdoc/>
@@ -55,7 +55,7 @@ internal sealed class AuditedChanges(AuditLog audit, EventHub events, Func<bool>
 
     private async Task FinishAsync(ApiRequest request, string action, string? pool, string? backend, ChangeOutcome result)
     {
-        var entry = await audit.AddAsync(EntryOf(request, action, pool, backend) with
+        var entry = result.Entry ?? await audit.AddAsync(EntryOf(request, action, pool, backend) with
         {
             From = result.From,
             To = result.To,

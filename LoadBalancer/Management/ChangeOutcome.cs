@@ -19,6 +19,9 @@ internal sealed record ChangeOutcome(int Status)
     /// <summary>The settings after that.</summary>
     public JsonObject? To { get; init; }
 
+    /// <summary>The entry of the audit, where there is one already; null: one is to be added.</summary>
+    public AuditEntry? Entry { get; init; }
+
     /// <summary>Nothing was changed.</summary>
     public static ChangeOutcome Refused(int status, string error) => new(status) { Error = error };
 

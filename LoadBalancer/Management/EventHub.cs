@@ -18,7 +18,7 @@ namespace LoadBalancer.Management;
 internal sealed partial class EventHub : BackgroundService
 {
     private const int MostUnread = 16; // events that may wait for a slow reader
-    private const int LongestLog = 100;
+    private const int LongestHello = 100; // changes in the first event
     private const int MostRoutes = 100; // in a snapshot
 
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
@@ -40,7 +40,7 @@ internal sealed partial class EventHub : BackgroundService
 
     private readonly Lock _gate = new(); // guards what follows, and _activity
     private readonly HashSet<BackendPool> _watched = [];
-    private readonly Queue<JsonNode> _log = new();
+    private readonly EventLog _log = new();
     private readonly List<byte> _unsent = []; // changes, which are sent together however many they are
     private readonly Dictionary<Backend, (string Pool, State State)> _known = [];
     private string? _user; // who is making a change
@@ -55,21 +55,24 @@ internal sealed partial class EventHub : BackgroundService
         _activity = new Activity(time);
     }
 
-    /// <summary>The pools as <c>/api/pools</c> shows them.</summary>
-    public JsonArray Pools()
+    /// <summary>Pools as <c>/api/pools</c> shows them.</summary>
+    public JsonArray Pools(IReadOnlyList<BackendPool> pools)
     {
         lock (_gate)
         {
-            return StatusJson.Pools(_pools(), _activity, _brokers());
+            return StatusJson.Pools(pools, _activity, _brokers());
         }
     }
 
-    /// <summary>The routes as <c>/api/routes</c> shows them.</summary>
-    public JsonArray Routes()
+    /// <summary>What counts the requests of the routes.</summary>
+    public IReadOnlyList<RouteStatistics> AllRoutes => _routes();
+
+    /// <summary>Routes as <c>/api/routes</c> shows them.</summary>
+    public JsonArray Routes(IReadOnlyList<RouteStatistics> routes)
     {
         lock (_gate)
         {
-            return StatusJson.Routes(_routes(), _activity);
+            return StatusJson.Routes(routes, _activity);
         }
     }
 
@@ -88,9 +91,20 @@ internal sealed partial class EventHub : BackgroundService
     {
         lock (_gate)
         {
+            return LogNeedsLock(EventLog.Most);
+        }
+    }
+
+    /// <summary>The changes after one, the oldest first, and whether none between them was forgotten.</summary>
+    /// <param name="id">The number of that one; 0 for all.</param>
+    public (IReadOnlyList<JsonObject> Changes, bool IsComplete, long LastId) ChangesAfter(long id)
+    {
+        lock (_gate)
+        {
             AddChangesNeedsLock(_pools());
             SendUnsentNeedsLock();
-            return [.. _log.Select(change => change.DeepClone())];
+            var (changes, isComplete) = _log.After(id);
+            return (changes, isComplete, _log.LastId);
         }
     }
 
@@ -99,14 +113,8 @@ internal sealed partial class EventHub : BackgroundService
     {
         lock (_gate)
         {
-            foreach (var change in log.OfType<JsonObject>().Where(IsChange).TakeLast(LongestLog))
-            {
-                _log.Enqueue(change.DeepClone());
-            }
+            _log.Restore(log);
         }
-
-        static bool IsChange(JsonObject change) => IsText(change["time"]) && IsText(change["text"]);
-        static bool IsText(JsonNode? node) => node?.GetValueKind() == JsonValueKind.String;
     }
 
     /// <summary>Sends a change that concerns the node as a whole.</summary>
@@ -115,6 +123,16 @@ internal sealed partial class EventHub : BackgroundService
         lock (_gate)
         {
             AddChangeNeedsLock(null, null, text);
+            SendUnsentNeedsLock();
+        }
+    }
+
+    /// <summary>Sends a change that concerns a pool.</summary>
+    public void Note(string pool, string text)
+    {
+        lock (_gate)
+        {
+            AddChangeNeedsLock(pool, null, text, _user);
             SendUnsentNeedsLock();
         }
     }
@@ -276,14 +294,15 @@ internal sealed partial class EventHub : BackgroundService
     private void AddChangeNeedsLock(string? pool, string? backend, string text, string? user = null)
     {
         text = user is null ? text : $"{text} (by {user})";
-        var time = StatusJson.Time(_time.GetUtcNow());
-        var change = new JsonObject { ["time"] = time, ["pool"] = pool, ["backend"] = backend, ["text"] = text };
-        _log.Enqueue(change);
-        if (_log.Count > LongestLog)
-        {
-            _log.Dequeue();
-        }
+        var change = _log.Add(StatusJson.Time(_time.GetUtcNow()), pool, backend, text, user);
         _unsent.AddRange(Event("change", change));
+    }
+
+    private JsonArray LogNeedsLock(int count)
+    {
+        AddChangesNeedsLock(_pools());
+        SendUnsentNeedsLock();
+        return _log.Last(count);
     }
 
     private void SendUnsentNeedsLock()
@@ -315,7 +334,7 @@ internal sealed partial class EventHub : BackgroundService
         ["history"] = new JsonArray([.. _pools().SelectMany(pool =>
             pool.Snapshot.Members.Select(backend => History(pool, backend, _activity.HistoryOf(backend)))
                 .Prepend(History(pool, null, _activity.HistoryOf(pool))))]),
-        ["log"] = Log(),
+        ["log"] = LogNeedsLock(LongestHello),
     };
 
     // Of the whole pool where no backend is given.

@@ -11,8 +11,9 @@ namespace LoadBalancer.Management;
 /// <param name="Errors">The errors that clients saw.</param>
 /// <param name="Metrics">The metrics, in the format of Prometheus.</param>
 /// <param name="Node">The node as a whole.</param>
+/// <param name="View">What the node shows of its configuration.</param>
 /// <param name="Bodies">Reads bodies.</param>
 /// <param name="Lifetime">Says when the node stops.</param>
 internal sealed record ManagementParts(
     Func<IReadOnlyList<BackendPool>> Pools, PoolAdministration Administration, AuditedChanges Changes, EventHub Events, ErrorStatistics Errors,
-    Func<string> Metrics, NodeControl Node, BodyReader Bodies, IHostApplicationLifetime Lifetime);
+    Func<string> Metrics, NodeControl Node, NodeView View, BodyReader Bodies, IHostApplicationLifetime Lifetime);

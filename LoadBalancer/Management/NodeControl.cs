@@ -11,9 +11,10 @@ namespace LoadBalancer.Management;
 /// <summary>What operators can ask of the node as a whole.</summary>
 /// <param name="file">The path of its configuration file; null where it has none.</param>
 /// <param name="reload">Reads the file again; null where there is none.</param>
+/// <param name="lastReload">The last result of that; null where there was none.</param>
 /// <param name="upgrader">Replaces this process by a new one; null where nothing is known about how it was started.</param>
 /// <param name="time">The clock.</param>
-internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload, Upgrader? upgrader, TimeProvider time)
+internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload, Func<ReloadResult?> lastReload, Upgrader? upgrader, TimeProvider time)
 {
     private readonly DateTimeOffset _startedAt = time.GetUtcNow();
     private readonly long _start = time.GetTimestamp();
@@ -29,8 +30,22 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         ["startedAt"] = StatusJson.Time(_startedAt),
         ["uptimeSeconds"] = Math.Floor(time.GetElapsedTime(_start).TotalSeconds),
         ["configuration"] = file,
+        ["host"] = Environment.MachineName,
         ["user"] = user.ToJson(),
+        ["lastReload"] = LastReload(),
     };
+
+    /// <summary>When the file was read last, and what became of it; null before the first reload.</summary>
+    public JsonObject? LastReload()
+    {
+        if (lastReload() is not { } last)
+        {
+            return null;
+        }
+        var json = Describe(last);
+        json["time"] = StatusJson.Time(last.At);
+        return json;
+    }
 
     /// <summary>Applies the configuration file as it is now. 200, or 422 with its errors; nothing has changed then.</summary>
     public async Task<ChangeOutcome> ReloadAsync()
@@ -42,16 +57,10 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         try
         {
             var result = await reload();
-            var isApplied = result.Errors.Count == 0;
-            return new ChangeOutcome(isApplied ? Status200OK : Status422UnprocessableEntity)
+            return new ChangeOutcome(result.Errors.Count == 0 ? Status200OK : Status422UnprocessableEntity)
             {
-                Error = isApplied ? null : result.Errors[0],
-                Body = _ => new JsonObject
-                {
-                    ["applied"] = isApplied,
-                    ["errors"] = Texts(result.Errors),
-                    ["warnings"] = Texts(result.Warnings),
-                },
+                Error = result.Errors.Count == 0 ? null : result.Errors[0],
+                Body = _ => Describe(result),
             };
         }
         catch (OperationCanceledException)
@@ -77,7 +86,7 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         {
             return ChangeOutcome.Refused(Status409Conflict, "this node was not started as a program of its own");
         }
-        await request.Parts.Changes.BeginAsync(request, AuditAction.Upgrade); // The new process takes this entry along.
+        var entry = await request.Parts.Changes.BeginAsync(request, AuditAction.Upgrade); // The new process takes this along.
         var result = await upgrader.RunAsync(program);
         if (result.IsRefused)
         {
@@ -86,6 +95,7 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         var isReplaced = result.Process is not null;
         return new ChangeOutcome(isReplaced ? Status200OK : Status422UnprocessableEntity)
         {
+            Entry = isReplaced ? entry : null, // The audit goes on in the new process.
             Error = isReplaced ? null : result.Errors.FirstOrDefault() ?? "the new process does not serve",
             Body = _ => new JsonObject
             {
@@ -113,6 +123,13 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         }
         return true;
     }
+
+    private static JsonObject Describe(ReloadResult result) => new()
+    {
+        ["applied"] = result.Errors.Count == 0,
+        ["errors"] = Texts(result.Errors),
+        ["warnings"] = Texts(result.Warnings),
+    };
 
     private static JsonArray Texts(IReadOnlyList<string> texts) => [.. texts.Select(text => (JsonNode?)text)];
 }

@@ -133,6 +133,9 @@ internal sealed partial class PoolAdministration(
         return backend;
     }
 
+    /// <summary>Logs that the settings of a pool were changed.</summary>
+    public void NotePool(BackendPool pool, PoolSettings settings, ManagementUser user) => LogPoolChanged(pool.Name, user, settings);
+
     private static AdminState? StateOf(JsonElement value) =>
         value.ValueKind == JsonValueKind.String
         && Enum.GetNames<AdminState>().Contains(value.GetString(), StringComparer.OrdinalIgnoreCase) // no numbers, no lists
@@ -151,6 +154,9 @@ internal sealed partial class PoolAdministration(
     }
 
     private static string WeightError(JsonElement value) => $"weight {Raw(value)} is not valid; expected a whole number from 0 to 1000";
+
+    [LoggerMessage(303, LogLevel.Information, "pool '{Pool}' was changed by {User}: {Settings}")]
+    private partial void LogPoolChanged(string pool, ManagementUser user, PoolSettings settings);
 
     [LoggerMessage(70, LogLevel.Information, "pool '{Pool}': backend '{Backend}' was changed by {User}: {What}")]
     private partial void LogChanged(string pool, string backend, ManagementUser user, string what);

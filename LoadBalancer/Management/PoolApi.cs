@@ -8,13 +8,18 @@ namespace LoadBalancer.Management;
 /// <summary>What can be asked about pools and their backends, and changed of them.</summary>
 internal static class PoolApi
 {
-    private const string Backends = "/api/pools/{pool}/backends";
+    private const string Pool = "/api/pools/{pool}";
+    private const string Backends = Pool + "/backends";
     private const string Backend = Backends + "/{backend}";
 
     /// <summary>All of it.</summary>
     public static IReadOnlyList<ApiEndpoint> Endpoints { get; } =
     [
-        new("GET", "/api/pools", request => request.AnswerAsync(new JsonObject { ["pools"] = request.Parts.Events.Pools() })),
+        new("GET", "/api/pools", request => Page.AnswerAsync(
+            request, request.Parts.Pools(), pool => pool.Name,
+            pools => new JsonObject { ["pools"] = request.Parts.Events.Pools(pools) })),
+        new("GET", Pool, request => OnPoolAsync(request, pool => ShowAsync(request, pool))),
+        new("PATCH", Pool, request => OnPoolAsync(request, pool => ChangeAsync(request, pool))),
         new("GET", Backends, ListAsync),
         new("GET", Backend, request => OnBackendAsync(request, (_, backend) => ShowAsync(request, backend))),
         new("PATCH", Backend, request => OnBackendAsync(request, (pool, backend) => ChangeAsync(
@@ -47,7 +52,79 @@ internal static class PoolApi
 
     // The shape of PoolOptions.BackendsFile, with more fields.
     private static Task ListAsync(ApiRequest request) => OnPoolAsync(request, pool =>
-        request.AnswerAsync(new JsonArray([.. pool.Snapshot.Members.Select(request.Parts.Events.Backend)])));
+    {
+        string? state = request.Context.Request.Query["state"];
+        Func<Backend, bool>? isWanted = state switch
+        {
+            null => _ => true,
+            "up" => backend => backend.Health.IsUp,
+            "down" => backend => !backend.Health.IsUp,
+            "ready" => backend => backend.AdminState == AdminState.Ready,
+            "draining" => backend => backend.AdminState == AdminState.Draining,
+            "disabled" => backend => backend.AdminState == AdminState.Disabled,
+            _ => null,
+        };
+        return isWanted is null
+            ? request.RefuseAsync(Status400BadRequest, $"state '{state}' is not valid; expected up, down, ready, draining or disabled")
+            : Page.AnswerAsync(
+                request, pool.Snapshot.Members.Where(isWanted), backend => backend.Name,
+                backends => new JsonArray([.. backends.Select(request.Parts.Events.Backend)]));
+    });
+
+    private static Task ShowAsync(ApiRequest request, BackendPool pool)
+    {
+        if (request.Parts.View.FindSettings(pool.Name) is { } settings)
+        {
+            request.Context.Response.Headers.ETag = Preconditions.TagOf(settings.ToJson());
+        }
+        return request.AnswerAsync(Show(request, pool));
+    }
+
+    private static JsonObject Show(ApiRequest request, BackendPool pool)
+    {
+        var json = (JsonObject)request.Parts.Events.Pools([pool])[0]!.DeepClone();
+        json["settings"] = request.Parts.View.FindSettings(pool.Name)?.ToJson();
+        return json;
+    }
+
+    private static async Task ChangeAsync(ApiRequest request, BackendPool pool)
+    {
+        if (await ReadAsync(request, "{\"policy\":\"LeastConnections\"}") is { } body)
+        {
+            await request.Parts.Changes.RunAsync(request, AuditAction.Patch, pool.Name, null, async () =>
+            {
+                var from = request.Parts.View.FindSettings(pool.Name);
+                if (Preconditions.FindError(request.Context.Request, from?.ToJson()) is { } reason)
+                {
+                    return ChangeOutcome.Refused(Status412PreconditionFailed, reason);
+                }
+                var (settings, error) = from?.With(body) ?? (null, $"pool '{pool.Name}' has just been removed");
+                return settings is null ? ChangeOutcome.Refused(Status400BadRequest, error)
+                    : await ChangeAsync(request, pool, from!, settings, _ => Show(request, pool));
+            });
+        }
+    }
+
+    /// <summary>Gives a pool other settings.</summary>
+    /// <param name="request">The request that asks for it.</param>
+    /// <param name="pool">The pool.</param>
+    /// <param name="from">Its settings now.</param>
+    /// <param name="to">Its settings after that.</param>
+    /// <param name="body">Makes the answer.</param>
+    public static async Task<ChangeOutcome> ChangeAsync(
+        ApiRequest request, BackendPool pool, PoolSettings from, PoolSettings to, Func<AuditEntry, JsonNode> body)
+    {
+        if (await request.Parts.View.ChangeSettings(pool.Name, to) is { } refused)
+        {
+            return refused;
+        }
+        if (to != from)
+        {
+            request.Parts.Administration.NotePool(pool, to, request.User);
+            request.Parts.Events.Note(pool.Name, $"was changed: {to}");
+        }
+        return ChangeOutcome.Done(from.ToJson(), to.ToJson(), body);
+    }
 
     private static Task ShowAsync(ApiRequest request, Backend backend)
     {
@@ -77,10 +154,8 @@ internal static class PoolApi
     private static async Task ChangeAsync(
         ApiRequest request, string action, BackendPool pool, string name, Func<JsonElement, (Backend? Backend, string Error)> change)
     {
-        if (await request.Parts.Bodies.ReadJsonAsync(request.Context) is not { ValueKind: JsonValueKind.Object } body)
+        if (await ReadAsync(request, "{\"adminState\":\"Draining\"}") is not { } body)
         {
-            await request.RefuseAsync(
-                Status400BadRequest, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}");
             return;
         }
         await request.Parts.Changes.RunAsync(request, action, pool.Name, name, () => Task.FromResult(Change()));
@@ -96,6 +171,17 @@ internal static class PoolApi
             return backend is null ? ChangeOutcome.Refused(Status400BadRequest, error)
                 : ChangeOutcome.Done(from, BackendSettings.Of(backend).ToJson(), _ => request.Parts.Events.Backend(backend));
         }
+    }
+
+    // Null where the request was refused.
+    private static async Task<JsonElement?> ReadAsync(ApiRequest request, string example)
+    {
+        if (await request.Parts.Bodies.ReadJsonAsync(request.Context) is { ValueKind: JsonValueKind.Object } body)
+        {
+            return body;
+        }
+        await request.RefuseAsync(Status400BadRequest, $"the body is not a JSON object; expected for example {example}");
+        return null;
     }
 
     private static string Names(IEnumerable<string> names) =>

@@ -37,6 +37,12 @@ internal sealed class HandedPool
     /// <summary>The key of its sticky sessions; null where it has none. Used where it cannot be stored in a file.</summary>
     public byte[]? StickyKey { get; set; }
 
+    /// <summary>What the configuration said about the settings that operators can change.</summary>
+    public JsonObject? ConfiguredSettings { get; set; }
+
+    /// <summary>Those settings as they are.</summary>
+    public JsonObject? Settings { get; set; }
+
     /// <summary>What the configuration said about its backends.</summary>
     public List<HandedBackend>? Configured { get; set; }
 

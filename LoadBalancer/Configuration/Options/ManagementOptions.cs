@@ -25,6 +25,7 @@ public sealed record ManagementOptions : ITlsOptions
     /// The token that every request must carry, as <c>Authorization: Bearer</c>; this, <see cref="TokenFile"/> or <see cref="Tokens"/> is
     /// required on an address that other machines can reach. Its user is an operator. Default null: none.
     /// </summary>
+    [Secret]
     public string? Token { get; init; }
 
     /// <summary>
