@@ -96,7 +96,7 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         return new ChangeOutcome(isReplaced ? Status200OK : Status422UnprocessableEntity)
         {
             Entry = isReplaced ? entry : null, // The audit goes on in the new process.
-            Error = isReplaced ? null : result.Errors.FirstOrDefault() ?? "the new process does not serve",
+            Error = isReplaced ? null : result.Errors is [var error, ..] ? error : "the new process does not serve",
             Body = _ => new JsonObject
             {
                 ["replaced"] = isReplaced,
