@@ -136,7 +136,8 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
                 await Task.Delay(Grace, clock, cancellationToken);
                 if (!Has(count))
                 {
-                    Fail($"the watch at {endpoint.Authority} is silent, although keys have changed");
+                    log.WatchIsDeaf(endpoint.Authority);
+                    Fail($"the watch at {endpoint.Authority} is deaf");
                     return;
                 }
             }
@@ -167,20 +168,8 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
     private void Hear()
     {
         Interlocked.Exchange(ref _heardAt, clock.GetTimestamp());
-        if (Error is not null)
-        {
-            Error = null;
-            log.WatchIsBack();
-        }
+        Error = null;
     }
 
-    // Once for each outage.
-    private void Fail(string reason)
-    {
-        if (Error is null)
-        {
-            log.WatchIsLost(reason);
-        }
-        Error = reason;
-    }
+    private void Fail(string reason) => Error = reason;
 }

@@ -1,4 +1,5 @@
 using LoadBalancer.Acme;
+using LoadBalancer.Cluster;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -36,6 +37,7 @@ internal sealed partial class Node : IHost
     private readonly NodeManagement _management;
     private readonly NodeMetrics _metrics;
     private readonly AcmeKeeper _acme;
+    private readonly ClusterNode? _cluster; // null where it is alone
 
     private readonly Upgrader? _upgrader; // null where nothing is known about how the process was started
     private readonly NodeHandover _handover;
@@ -110,11 +112,18 @@ internal sealed partial class Node : IHost
             {
                 GoOn = () => _acme?.GoOn(),
             };
+            if (options.Cluster is { } cluster)
+            {
+                var place = start.State is { } state ? new ClusterStart(state.Cluster, start.PredecessorLeaves) : null;
+                _cluster = Own(new ClusterNode(
+                    cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>()));
+                _cluster.CountChanged += _listeners.Share;
+            }
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
             var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
                 guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,
-                lifetime).InvokeAsync;
+                _cluster is null ? null : _cluster.Describe, lifetime).InvokeAsync;
             _management = Own(new NodeManagement(events, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)
             {
@@ -123,15 +132,15 @@ internal sealed partial class Node : IHost
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             _handover = new NodeHandover(
-                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, events, Reloader, _upgrader, systemd,
+                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, _cluster, events, Reloader, _upgrader, systemd,
                 loggers.CreateLogger<NodeHandover>());
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             // A process that replaces another one accepts nothing before it knows which backends can serve.
             IHostedService?[] rest = [_heartbeats, _accessLogs, _listeners.Service, _acme, Reloader, _handover];
             IHostedService?[] services = start.State is null
-                ? [_management, otlp, _tracing, health, .. rest]
-                : [health, _handover.Settling, _management, otlp, _tracing, .. rest];
+                ? [_management, _cluster, otlp, _tracing, health, .. rest]
+                : [health, _handover.Settling, _management, _cluster, otlp, _tracing, .. rest];
             _services.AddRange(services.OfType<IHostedService>());
         }
         catch
@@ -208,6 +217,10 @@ internal sealed partial class Node : IHost
             Pools.Retire(pools);
         }
         HostOptions.ShutdownTimeout = options.ShutdownTimeout;
+        if (!ClusterOptions.AreSame(options.Cluster, _started.Cluster))
+        {
+            LogClusterStays();
+        }
         _tracing.Apply(options.Tracing);
         IncludeMetrics(options);
 
@@ -231,7 +244,7 @@ internal sealed partial class Node : IHost
 
     /// <inheritdoc/>
     /// <exception cref="StartException">A listener cannot listen.</exception>
-    public Task StartAsync(CancellationToken cancellationToken = default)
+    public async Task StartAsync(CancellationToken cancellationToken = default)
     {
         var listeners = _started.Listeners.Select(listener => $"{listener.Key} ({listener.Value.Address})");
         var pools = _started.Pools.Select(pool =>
@@ -239,7 +252,15 @@ internal sealed partial class Node : IHost
         LogStarting(
             BuildInformation.Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools),
             _started.Management?.Address.ToString() ?? "none");
-        return _host.StartAsync(cancellationToken);
+        try
+        {
+            await _host.StartAsync(cancellationToken);
+        }
+        catch
+        {
+            await (_cluster?.LeaveAsync(isReplaced: false) ?? Task.CompletedTask); // The next start need not wait for its name.
+            throw;
+        }
     }
 
     /// <summary>
@@ -283,7 +304,7 @@ internal sealed partial class Node : IHost
     private void IncludeMetrics(LoadBalancerOptions options)
     {
         bool Has(ListenerProtocol protocol) => options.Listeners.Values.Any(listener => listener.Protocol == protocol);
-        _metrics.Include(Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks));
+        _metrics.Include(Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks), _started.Cluster is not null);
     }
 
     private NodeCounts Counts() => new(
@@ -306,6 +327,7 @@ internal sealed partial class Node : IHost
         ],
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
+        IsConnectedToCluster = _cluster?.IsConnected,
         Certificates = Certificates,
         WrongTokens = _management.WrongTokens,
         Tasks = [.. Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
@@ -350,6 +372,10 @@ internal sealed partial class Node : IHost
     [LoggerMessage(191, LogLevel.Information,
         "stopping: new connections wait in the sockets of the service manager; for one second each answer is the last of its connection")]
     private partial void LogLeft();
+
+    [LoggerMessage(252, LogLevel.Warning,
+        "configuration: LoadBalancer:Cluster has changed, which needs a restart or an upgrade; until then the former one holds")]
+    private partial void LogClusterStays();
 
     [LoggerMessage(26, LogLevel.Information,
         "LoadBalancer {Version}: configuration {File}; listeners {Listeners}; pools {Pools}; management {Management}")]

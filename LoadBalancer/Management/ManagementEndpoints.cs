@@ -12,7 +12,7 @@ namespace LoadBalancer.Management;
 /// <summary>What the management listener answers: the dashboard, the API and the metrics.</summary>
 internal sealed class ManagementEndpoints(
     ManagementGuard guard, BodyReader bodies, Func<IReadOnlyList<BackendPool>> pools, PoolAdministration administration, EventHub events,
-    ErrorStatistics errors, Func<string> metrics, NodeControl node, IHostApplicationLifetime lifetime)
+    ErrorStatistics errors, Func<string> metrics, NodeControl node, Func<JsonObject>? cluster, IHostApplicationLifetime lifetime)
 {
     private const string Html = "text/html; charset=utf-8";
     private const string PrometheusType = "text/plain; version=0.0.4; charset=utf-8";
@@ -20,7 +20,7 @@ internal sealed class ManagementEndpoints(
     private const string Read = "GET, HEAD";
     private const string NotFound =
         "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /openapi.json, "
-        + "/api/pools, /api/routes, /api/events, /api/node, /api/reload or /api/upgrade";
+        + "/api/pools, /api/routes, /api/events, /api/node, /api/cluster, /api/reload or /api/upgrade";
 
     // The files of the dashboard, by path; read once.
     private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()
@@ -104,6 +104,8 @@ internal sealed class ManagementEndpoints(
             "/api/pools" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
             "/api/routes" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["routes"] = events.Routes() }),
             "/api/node" => () => Answer.JsonAsync(context, Status200OK, node.Describe()),
+            "/api/cluster" => () => cluster is null ? Answer.JsonAsync(context, Status404NotFound, NoCluster())
+                : Answer.JsonAsync(context, Status200OK, cluster()),
             "/openapi.json" => () => Answer.BytesAsync(context, Status200OK, "application/json", OpenApi),
             "/api/events" => () => events.ServeAsync(context, lifetime.ApplicationStopping),
             "/metrics" => () => Answer.BytesAsync(context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(metrics())),
@@ -114,6 +116,9 @@ internal sealed class ManagementEndpoints(
                 context, Read, $"{request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET")
             : answer?.Invoke() ?? Answer.ErrorAsync(context, Status404NotFound, NotFound);
     }
+
+    private static JsonObject NoCluster() =>
+        new() { ["error"] = "this node is in no cluster; the configuration has no LoadBalancer:Cluster" };
 
     private static Task RefuseAsync(HttpContext context, TokenCheck check, bool hasPage)
     {

@@ -39,6 +39,13 @@ public sealed record ClusterOptions
     /// </summary>
     public TimeSpan LeaseTime { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <inheritdoc/>
+    public override string ToString() => nameof(ClusterOptions); // whatever somebody may have written there
+
+    /// <summary>Whether all settings of two are the same, or both are missing.</summary>
+    internal static bool AreSame(ClusterOptions? here, ClusterOptions? there) =>
+        here is null || there is null ? here is null && there is null : ListenerOptions.HaveSameSettings(here, there);
+
     /// <summary>The name of this node.</summary>
     internal string NodeName => Node ?? Environment.MachineName;
 }
