@@ -34,7 +34,7 @@ internal sealed class Membership(
         && (_registration?.Lease == id || watch.Current.Keys.GetValueOrDefault(key)?.Lease == id);
 
     /// <summary>The other node that has the name; null where none is known.</summary>
-    public ClusterMember? Holder => _holder;
+    public ClusterMember? Holder => IsMember ? null : _holder;
 
     /// <summary>Why the key could not be written; null where it could.</summary>
     public string? Error { get; private set; }

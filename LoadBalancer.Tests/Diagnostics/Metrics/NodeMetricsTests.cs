@@ -41,6 +41,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
                 Brokers = [broker],
                 Certificates = [new CertificateStatus("web", "shop.pem", default, DateTimeOffset.FromUnixTimeSeconds(1_800_000_000))],
                 WrongTokens = (9, 10),
+                IsConnectedToCluster = true,
                 Routes = [_route!],
                 Rejected = [("web", "api", "rate_limit", 11)],
                 Mirrored = [("api", "answered", 13)],
