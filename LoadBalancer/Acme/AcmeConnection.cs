@@ -1,6 +1,4 @@
 using System.Net.Http.Headers;
-using System.Net.Security;
-using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -28,7 +26,7 @@ internal sealed class AcmeConnection : IDisposable
     public AcmeConnection(AcmeOptions options, TimeProvider time)
     {
         (_time, _scheme) = (time, new Uri(options.Directory).Scheme);
-        var handler = new SocketsHttpHandler { AllowAutoRedirect = false, SslOptions = TrustOf(options.AuthorityFile) };
+        var handler = new SocketsHttpHandler { AllowAutoRedirect = false, SslOptions = AuthorityTrust.Of(options.AuthorityFile) };
         _http = new HttpClient(handler) { Timeout = RequestTimeout, MaxResponseContentBufferSize = LargestAnswer };
         _http.DefaultRequestHeaders.UserAgent.Add(new ProductInfoHeaderValue("LoadBalancer", BuildInformation.Version.Split('+')[0]));
     }
@@ -133,21 +131,5 @@ internal sealed class AcmeConnection : IDisposable
             _ => null,
         };
         return wish < TimeSpan.Zero ? TimeSpan.Zero : wish;
-    }
-
-    private static SslClientAuthenticationOptions TrustOf(string? authorityFile)
-    {
-        if (authorityFile is null)
-        {
-            return new SslClientAuthenticationOptions();
-        }
-        var policy = new X509ChainPolicy
-        {
-            TrustMode = X509ChainTrustMode.CustomRootTrust,
-            RevocationMode = X509RevocationMode.NoCheck,
-            DisableCertificateDownloads = true,
-        };
-        policy.CustomTrustStore.AddRange(PemCertificate.ReadAuthorities(File.ReadAllText(authorityFile)));
-        return new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
     }
 }

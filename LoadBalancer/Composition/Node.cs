@@ -1,4 +1,5 @@
 using LoadBalancer.Acme;
+using LoadBalancer.Cluster;
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -37,6 +38,7 @@ internal sealed partial class Node : IHost
     private readonly NodeManagement _management;
     private readonly NodeMetrics _metrics;
     private readonly AcmeKeeper _acme;
+    private readonly ClusterNode? _cluster; // null where it is alone
 
     private readonly Upgrader? _upgrader; // null where nothing is known about how the process was started
     private readonly NodeHandover _handover;
@@ -114,6 +116,13 @@ internal sealed partial class Node : IHost
             {
                 GoOn = () => _acme?.GoOn(),
             };
+            if (options.Cluster is { } cluster)
+            {
+                var place = start.State is { } state ? new ClusterStart(state.Cluster, start.PredecessorLeaves) : null;
+                _cluster = Own(new ClusterNode(
+                    cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>()));
+                _cluster.CountChanged += _listeners.Share;
+            }
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
             var audit = new AuditLog(time, loggers.CreateLogger<AuditLog>());
             audit.Restore(start.State?.Audit ?? []);
@@ -125,7 +134,7 @@ internal sealed partial class Node : IHost
                 () => NodeDescription.Configuration(_file, _options, Pools.Compare(_options)), _options.Find, _options.ChangeAsync);
             var parts = new ManagementParts(
                 () => Pools.All, administration, changes, events, Errors, () => PrometheusText.Of(_metrics), control, view,
-                new BodyReader(time), lifetime);
+                new BodyReader(time), _cluster is null ? null : _cluster.Describe, lifetime);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(guard, parts).InvokeAsync;
             _management = Own(new NodeManagement(events, audit, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)
@@ -135,15 +144,15 @@ internal sealed partial class Node : IHost
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             _handover = new NodeHandover(
-                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, events, audit, _options, Reloader, _upgrader, systemd,
+                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, _cluster, events, audit, _options, Reloader, _upgrader, systemd,
                 loggers.CreateLogger<NodeHandover>());
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             // A process that replaces another one accepts nothing before it knows which backends can serve.
             IHostedService?[] rest = [_heartbeats, _accessLogs, _listeners.Service, _acme, Reloader, _handover];
             IHostedService?[] services = start.State is null
-                ? [_management, otlp, _tracing, health, .. rest]
-                : [health, _handover.Settling, _management, otlp, _tracing, .. rest];
+                ? [_management, _cluster, otlp, _tracing, health, .. rest]
+                : [health, _handover.Settling, _management, _cluster, otlp, _tracing, .. rest];
             _services.AddRange(services.OfType<IHostedService>());
         }
         catch
@@ -207,7 +216,7 @@ internal sealed partial class Node : IHost
 
     /// <inheritdoc/>
     /// <exception cref="StartException">A listener cannot listen.</exception>
-    public Task StartAsync(CancellationToken cancellationToken = default)
+    public async Task StartAsync(CancellationToken cancellationToken = default)
     {
         var listeners = _started.Listeners.Select(listener => $"{listener.Key} ({listener.Value.Address})");
         var pools = _started.Pools.Select(pool =>
@@ -215,7 +224,15 @@ internal sealed partial class Node : IHost
         LogStarting(
             BuildInformation.Version, _file ?? "none", string.Join(", ", listeners), string.Join(", ", pools),
             _started.Management?.Address.ToString() ?? "none");
-        return _host.StartAsync(cancellationToken);
+        try
+        {
+            await _host.StartAsync(cancellationToken);
+        }
+        catch
+        {
+            await (_cluster?.LeaveAsync(isReplaced: false) ?? Task.CompletedTask); // The next start need not wait for its name.
+            throw;
+        }
     }
 
     /// <summary>
@@ -286,6 +303,10 @@ internal sealed partial class Node : IHost
             Pools.Retire(pools);
         }
         HostOptions.ShutdownTimeout = options.ShutdownTimeout;
+        if (isReload && !ClusterOptions.AreSame(options.Cluster, _started.Cluster))
+        {
+            LogClusterStays();
+        }
         _tracing.Apply(options.Tracing);
         IncludeMetrics(options);
 
@@ -301,7 +322,7 @@ internal sealed partial class Node : IHost
     private void IncludeMetrics(LoadBalancerOptions options)
     {
         bool Has(ListenerProtocol protocol) => options.Listeners.Values.Any(listener => listener.Protocol == protocol);
-        _metrics.Include(Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks));
+        _metrics.Include(Has(ListenerProtocol.Broker), Has(ListenerProtocol.Tasks), _started.Cluster is not null);
     }
 
     private NodeCounts Counts() => new(
@@ -324,6 +345,7 @@ internal sealed partial class Node : IHost
         ],
         Heartbeats = _heartbeats.Statistics,
         Brokers = _listeners.Brokers,
+        IsConnectedToCluster = _cluster?.IsConnected,
         Certificates = Certificates,
         WrongTokens = _management.WrongTokens,
         Tasks = [.. Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
@@ -368,6 +390,10 @@ internal sealed partial class Node : IHost
     [LoggerMessage(191, LogLevel.Information,
         "stopping: new connections wait in the sockets of the service manager; for one second each answer is the last of its connection")]
     private partial void LogLeft();
+
+    [LoggerMessage(252, LogLevel.Warning,
+        "configuration: LoadBalancer:Cluster has changed, which needs a restart or an upgrade; until then the former one holds")]
+    private partial void LogClusterStays();
 
     [LoggerMessage(26, LogLevel.Information,
         "LoadBalancer {Version}: configuration {File}; listeners {Listeners}; pools {Pools}; management {Management}")]

@@ -15,7 +15,15 @@ internal sealed class NodeGuards(TimeProvider time, ILoggerFactory loggers) : ID
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(1);
 
     private readonly ILogger _logger = loggers.CreateLogger<NodeGuards>();
-    private GuardSet _current = GuardSet.Empty;
+    private volatile GuardSet _current = GuardSet.Empty;
+    private volatile int _nodes = 1;
+
+    /// <summary>Divides the limits among so many nodes. Counts that there are stay.</summary>
+    public void Share(int nodes)
+    {
+        _nodes = nodes;
+        ShareAll();
+    }
 
     /// <summary>Makes the guards of new options. Changes nothing yet: they are for <see cref="Commit"/> or <see cref="Discard"/>.</summary>
     /// <exception cref="StartException">A file cannot be used.</exception>
@@ -47,6 +55,7 @@ internal sealed class NodeGuards(TimeProvider time, ILoggerFactory loggers) : ID
     {
         var gone = _current.Authenticators.Values.Except(next.Authenticators.Values).ToList();
         _current = next;
+        ShareAll(); // Also where the nodes change in this moment: one of the two sees what the other has set.
         if (gone.Count > 0)
         {
             BackgroundTask.Run(DisposeLaterAsync(gone), _logger, "former authentication: closing");
@@ -62,6 +71,14 @@ internal sealed class NodeGuards(TimeProvider time, ILoggerFactory loggers) : ID
         foreach (var authenticator in _current.Authenticators.Values)
         {
             authenticator.Instance.Dispose();
+        }
+    }
+
+    private void ShareAll()
+    {
+        foreach (var limiter in _current.Limiters.Values)
+        {
+            limiter.Instance.Share(_nodes);
         }
     }
 

@@ -1,5 +1,6 @@
 using LoadBalancer.Acme;
 using LoadBalancer.Broker;
+using LoadBalancer.Cluster;
 using LoadBalancer.Configuration;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Health.Heartbeats;
@@ -16,7 +17,7 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, AuditLog audit, OptionsInUse options,
+    HeartbeatService heartbeats, AcmeKeeper acme, ClusterNode? cluster, EventHub events, AuditLog audit, OptionsInUse options,
     ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
@@ -35,6 +36,7 @@ internal sealed partial class NodeHandover(
             AreSocketsKept = start.AreSocketsKept,
             SocketFiles = [.. sockets.OwnFiles],
             Challenges = acme.HandOver(),
+            Cluster = cluster?.HandOver(),
             Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
         });
     }
@@ -59,6 +61,7 @@ internal sealed partial class NodeHandover(
             listener.Leave();
         }
         management.Listener?.Leave();
+        await (cluster?.LeaveAsync(isReplaced) ?? Task.CompletedTask);
         await heartbeats.StopAsync(CancellationToken.None); // Datagrams are for the other process from now on.
     }
 
@@ -90,7 +93,8 @@ internal sealed partial class NodeHandover(
         {
             systemd.Stopping();
         }
-        return Task.CompletedTask;
+        // Before anything else stops: the other nodes need not wait for what this one still finishes.
+        return cluster?.LeaveAsync(isReplaced: false) ?? Task.CompletedTask;
     }
 
     // Brokers are the last to take their sockets.

@@ -80,6 +80,9 @@ internal sealed class NodeListeners : IDisposable
     /// <summary>Their certificates.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => [.. Listeners.SelectMany(listener => listener.Certificates)];
 
+    /// <summary>Divides the rate limits among so many nodes.</summary>
+    public void Share(int nodes) => _guards.Share(nodes);
+
     /// <summary>
     /// Makes what new options need: routing tables, relay targets, listeners; reserves their addresses. Changes nothing yet: it is for
     /// <see cref="Publish"/>.

@@ -110,6 +110,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "setrlimit")]
     private static partial int SetLimit(int resource, nuint* limits);
 
+    [LibraryImport("libc", EntryPoint = "clock_gettime")]
+    private static partial int GetTime(int clock, nint* time);
+
     [LibraryImport("libc", EntryPoint = "close")]
     public static partial int Close(nint file);
 
@@ -128,6 +131,15 @@ internal static unsafe partial class Libc
         var held = limits[0];
         limits[0] = limits[1];
         return (int)Math.Min(SetLimit(OpenFiles, limits) == 0 ? limits[0] : held, int.MaxValue);
+    }
+
+    /// <summary>Nanoseconds since the machine was started, with those in which it was suspended.</summary>
+    public static long BootTime()
+    {
+        const int BootClock = 7; // CLOCK_BOOTTIME
+        var time = stackalloc nint[2]; // struct timespec: seconds, nanoseconds
+        _ = GetTime(BootClock, time); // cannot fail
+        return ((long)time[0] * 1_000_000_000) + time[1];
     }
 
     /// <summary>Asks the system for a number about a socket, such as <see cref="NotYetSent"/>; 0 where the connection has ended.</summary>

@@ -24,6 +24,9 @@ internal sealed class HandedState
     /// <summary>Whether each broker serves or watches, by the name of its listener.</summary>
     public Dictionary<string, string>? Brokers { get; set; }
 
+    /// <summary>The place of the node in its cluster; null where it is in none.</summary>
+    public HandedCluster? Cluster { get; set; }
+
     /// <summary>What to answer to authorities that look at names for certificates, by their tokens.</summary>
     public Dictionary<string, string>? Challenges { get; set; }
 }

@@ -41,6 +41,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
                 Brokers = [broker],
                 Certificates = [new CertificateStatus("web", "shop.pem", default, DateTimeOffset.FromUnixTimeSeconds(1_800_000_000))],
                 WrongTokens = (9, 10),
+                IsConnectedToCluster = true,
                 Routes = [_route!],
                 Rejected = [("web", "api", "rate_limit", 11)],
                 Mirrored = [("api", "answered", 13)],
@@ -48,7 +49,7 @@ internal sealed partial class NodeMetricsTests : IDisposable
                 Tasks = [new TaskCounts("tasks", 5, 6, 7, 8, _waits.Read(), _runs.Read())],
             },
             $"metrics of {Guid.NewGuid()}"); // Not those of other tests' nodes.
-        _metrics.Include(brokers: true, tasks: true);
+        _metrics.Include(brokers: true, tasks: true, cluster: true);
         _pool.Statistics.Instruments = _metrics.Durations;
         _route = new RouteStatistics("web", "api", 1, _metrics.Durations);
         _pool.IsRelayed = true;

@@ -76,7 +76,7 @@ internal sealed class PrometheusTextTests
     private static Dictionary<string, ParsedMetric> Parse(IReadOnlyList<BackendPool> pools, NodeCounts node)
     {
         using var metrics = new NodeMetrics(() => pools, () => node);
-        metrics.Include(brokers: node.Brokers.Count > 0, tasks: false);
+        metrics.Include(brokers: node.Brokers.Count > 0, tasks: false, cluster: false);
         return ParsedMetric.All(PrometheusText.Of(metrics));
     }
 

@@ -33,4 +33,7 @@ public sealed record LoadBalancerOptions
 
     /// <summary>Where the dashboard, the management API and the metrics are. Absent: there are none.</summary>
     public ManagementOptions? Management { get; init; }
+
+    /// <summary>The nodes that this one acts as one with. Absent: it is alone.</summary>
+    public ClusterOptions? Cluster { get; init; }
 }

@@ -22,6 +22,10 @@ internal static class ConfigurationValidator
         {
             Check(management, addresses, root.Below("Management"));
         }
+        if (options.Cluster is { } cluster)
+        {
+            ClusterValidator.Check(cluster, root.Below("Cluster"));
+        }
         if (options.Tracing is { Sample: var share })
         {
             root.Require(share is >= 0 and <= 1, "Tracing:Sample", $"'{share}' is out of range; expected 0 to 1");

@@ -36,6 +36,9 @@ public sealed record NodeCounts(
     /// <summary>What has become of tasks, by pool.</summary>
     public IReadOnlyList<TaskCounts> Tasks { get; init; } = [];
 
+    /// <summary>Whether the node is connected to its cluster; null where it is in none.</summary>
+    public bool? IsConnectedToCluster { get; init; }
+
     /// <summary>The certificates of the listeners.</summary>
     public IReadOnlyList<CertificateStatus> Certificates { get; init; } = [];
 

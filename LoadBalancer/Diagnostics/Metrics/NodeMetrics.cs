@@ -34,6 +34,7 @@ public sealed class NodeMetrics : IDisposable
     private readonly ConcurrentDictionary<Instrument, Func<IEnumerable<HistogramSample>>> _histograms = new();
     private bool _hasBrokers;
     private bool _hasTasks;
+    private bool _hasCluster;
 
     /// <summary>Makes the instruments; both sources are asked whenever a reader is.</summary>
     /// <param name="pools">The pools that there are.</param>
@@ -64,11 +65,19 @@ public sealed class NodeMetrics : IDisposable
     /// <summary>Reads what a histogram has counted, for a reader that does not listen to it.</summary>
     internal IReadOnlyDictionary<Instrument, Func<IEnumerable<HistogramSample>>> Histograms => _histograms;
 
-    /// <summary>Adds the metrics of listeners that only some nodes have. Once added they stay.</summary>
+    /// <summary>Adds the metrics of what only some nodes have. Once added they stay.</summary>
     /// <param name="brokers">Whether there are listeners for ZeroMQ.</param>
     /// <param name="tasks">Whether there are listeners for tasks.</param>
-    public void Include(bool brokers, bool tasks)
+    /// <param name="cluster">Whether it is in a cluster.</param>
+    public void Include(bool brokers, bool tasks, bool cluster)
     {
+        if (cluster && !_hasCluster)
+        {
+            _hasCluster = true;
+            Gauge<long>(
+                "loadbalancer.cluster.connected", null, "1 where the node has its name at etcd and hears of changes, 0 where not.",
+                () => _node().IsConnectedToCluster is { } isConnected ? [Sample(isConnected ? 1L : 0L)] : []);
+        }
         if (brokers && !_hasBrokers)
         {
             _hasBrokers = true;

@@ -13,6 +13,7 @@ internal sealed class RateLimiter
     private readonly RateKey _key;
     private readonly RateTable? _rates;
     private readonly ConcurrentDictionary<ulong, int>? _inFlight; // only what is in flight, so it needs no other limit
+    private int _maxInFlight;
 
     /// <summary>Begins with no request.</summary>
     public RateLimiter(RateLimitOptions options, TimeProvider time)
@@ -22,6 +23,7 @@ internal sealed class RateLimiter
         _rates = options.Permits is not { } permits ? null
             : new RateTable(permits, options.Window, options.Burst ?? permits, options.MaxKeys, time);
         _inFlight = options.MaxInFlight is null ? null : new();
+        _maxInFlight = options.MaxInFlight ?? 0;
     }
 
     /// <summary>Its options.</summary>
@@ -33,6 +35,13 @@ internal sealed class RateLimiter
     /// <summary>Whether <see cref="Release"/> must be called when a request has ended.</summary>
     public bool IsHeld => _inFlight is not null;
 
+    /// <summary>Gives out only the part of one of so many nodes that share the limit; at least 1 of each number.</summary>
+    public void Share(int nodes)
+    {
+        _rates?.Share(nodes);
+        Volatile.Write(ref _maxInFlight, Math.Max(1, (Options.MaxInFlight ?? 0) / nodes));
+    }
+
     /// <summary>Counts a request.</summary>
     /// <param name="request">The request.</param>
     /// <param name="client">The client's address.</param>
@@ -42,7 +51,7 @@ internal sealed class RateLimiter
     public TimeSpan? TryEnter(HttpRequest request, IPAddress? client, string? user, out ulong key)
     {
         key = _key.Of(request, client, user);
-        if (_inFlight is not null && _inFlight.AddOrUpdate(key, 1, static (_, count) => count + 1) > Options.MaxInFlight)
+        if (_inFlight is not null && _inFlight.AddOrUpdate(key, 1, static (_, count) => count + 1) > Volatile.Read(ref _maxInFlight))
         {
             Release(key);
             return RetryWhenFull;

@@ -13,8 +13,10 @@ internal sealed class RateTable
     private const int Gates = 64;
 
     private readonly TimeProvider _time;
-    private readonly long _interval; // for one permit, in ticks of the clock
-    private readonly long _burst;
+    private readonly double _window; // for all permits, in ticks of the clock
+    private readonly int _permits;
+    private readonly int _permitsAtOnce;
+    private volatile Rate _rate; // read once for each request
     private readonly Cell[] _cells;
     private readonly Lock[] _gates = [.. Enumerable.Range(0, Gates).Select(_ => new Lock())];
 
@@ -29,9 +31,8 @@ internal sealed class RateTable
     /// <param name="time">The clock.</param>
     public RateTable(int permits, TimeSpan window, int burst, int maxKeys, TimeProvider time)
     {
-        _time = time;
-        _interval = Math.Max(1, (long)(window.TotalSeconds * time.TimestampFrequency / permits));
-        _burst = (long)Int128.Min((Int128)_interval * burst, long.MaxValue / 4); // A hundred years of a clock in nanoseconds are less.
+        (_time, _permits, _permitsAtOnce, _window) = (time, permits, burst, window.TotalSeconds * time.TimestampFrequency);
+        _rate = RateFor(1);
         _cells = new Cell[(maxKeys + Ways - 1) / Ways * Ways];
     }
 
@@ -43,11 +44,12 @@ internal sealed class RateTable
     {
         var set = (int)(ClientHash.Mix(key ^ _seed) % (ulong)(_cells.Length / Ways));
         var now = _time.GetTimestamp();
+        var rate = _rate;
         lock (_gates[set % Gates])
         {
             ref var cell = ref FindNeedsLock(_cells.AsSpan(set * Ways, Ways), key);
-            var full = Math.Max(cell.FullAt, now) + _interval;
-            var excess = full - now - _burst;
+            var full = Math.Max(cell.FullAt, now) + rate.Interval;
+            var excess = full - now - rate.Burst;
             if (excess > 0)
             {
                 retryAfter = TimeSpan.FromSeconds((double)excess / _time.TimestampFrequency);
@@ -57,6 +59,16 @@ internal sealed class RateTable
         }
         retryAfter = default;
         return true;
+    }
+
+    /// <summary>Gives out only the part of one of so many nodes; at least one permit in each window, and one at once.</summary>
+    public void Share(int nodes) => _rate = RateFor(nodes);
+
+    private Rate RateFor(int nodes)
+    {
+        var interval = Math.Max(1, (long)(_window / Math.Max(1, _permits / (double)nodes)));
+        // A hundred years of a clock in nanoseconds are less.
+        return new Rate(interval, (long)Int128.Min((Int128)interval * Math.Max(1, _permitsAtOnce / nodes), long.MaxValue / 4));
     }
 
     // A key that is not there takes the place of the one that has been full for the longest time.
@@ -74,6 +86,10 @@ internal sealed class RateTable
         set[oldest] = new Cell { Key = key, IsUsed = true };
         return ref set[oldest];
     }
+
+    /// <param name="Interval">For one permit, in ticks of the clock.</param>
+    /// <param name="Burst">For all that can be taken at once.</param>
+    private sealed record Rate(long Interval, long Burst);
 
     private struct Cell
     {
