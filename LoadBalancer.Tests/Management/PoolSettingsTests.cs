@@ -222,7 +222,7 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
         string[] known =
         [
             "PoolOptions.HashKey", "RateLimitOptions.Key", "RateLimitOptions.MaxKeys", "ManagementTokenOptions.TokenFile",
-            "ManagementOptions.TokenFile", "ManagementOptions.Tokens", "CertificateOptions.KeyFile", "CertificateOptions.KeyPasswordFile",
+            "ManagementOptions.TokenFile", "ManagementOptions.Tokens", "ClusterOptions.PasswordFile", "CertificateOptions.KeyFile", "CertificateOptions.KeyPasswordFile",
             "StickySessionOptions.KeyFile", "AuthenticationOptions.KeysFile", "AuthenticationOptions.KeysAddress",
         ];
 
