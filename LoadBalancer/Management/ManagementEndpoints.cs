@@ -20,7 +20,7 @@ internal sealed class ManagementEndpoints(
     private const string Read = "GET, HEAD";
     private const string NotFound =
         "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /openapi.json, "
-        + "/api/pools, /api/routes, /api/events, /api/node, /api/reload or /api/upgrade";
+        + "/api/pools, /api/routes, /api/errors, /api/history, /api/latency, /api/events, /api/node, /api/reload or /api/upgrade";
 
     // The files of the dashboard, by path; read once.
     private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()
@@ -85,6 +85,10 @@ internal sealed class ManagementEndpoints(
         {
             return ListAsync(context, Name(listed));
         }
+        if (path is "/api/history" or "/api/latency" && IsRead(request))
+        {
+            return AnswerPastAsync(context, path);
+        }
         if (path == "/api/reload")
         {
             return request.Method == HttpMethods.Post ? node.ReloadAsync(context)
@@ -103,13 +107,14 @@ internal sealed class ManagementEndpoints(
             "/errors/stats" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Errors(errors.Summary())),
             "/api/pools" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
             "/api/routes" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["routes"] = events.Routes() }),
+            "/api/errors" => () => Answer.JsonAsync(context, Status200OK, events.Errors()),
             "/api/node" => () => Answer.JsonAsync(context, Status200OK, node.Describe()),
             "/openapi.json" => () => Answer.BytesAsync(context, Status200OK, "application/json", OpenApi),
             "/api/events" => () => events.ServeAsync(context, lifetime.ApplicationStopping),
             "/metrics" => () => Answer.BytesAsync(context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(metrics())),
             _ => null,
         };
-        return answer is null && !Files.ContainsKey(path) ? Answer.ErrorAsync(context, Status404NotFound, NotFound)
+        return answer is null && !Files.ContainsKey(path) && path is not ("/api/history" or "/api/latency") ? Answer.ErrorAsync(context, Status404NotFound, NotFound)
             : !IsRead(request) ? RefuseMethodAsync(
                 context, Read, $"{request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET")
             : answer?.Invoke() ?? Answer.ErrorAsync(context, Status404NotFound, NotFound);
@@ -174,6 +179,25 @@ internal sealed class ManagementEndpoints(
 
     private Task RefusePoolAsync(HttpContext context, string name) => Answer.ErrorAsync(
         context, Status404NotFound, $"there is no pool '{name}'; expected one of {Names(pools().Select(other => other.Name))}");
+
+    private Task AnswerPastAsync(HttpContext context, string path)
+    {
+        var query = context.Request.Query;
+        if (FindPool(query["pool"].ToString()) is not { } pool)
+        {
+            return RefusePoolAsync(context, query["pool"].ToString());
+        }
+        if (path == "/api/history")
+        {
+            return Answer.JsonAsync(context, Status200OK, events.History(pool, query["backend"].OfType<string>().ToHashSet()));
+        }
+        var wanted = query["span"].ToString();
+        return LatencyHistory.Spans.FirstOrDefault(span => span.Name == wanted) is { } span
+            ? Answer.JsonAsync(context, Status200OK, events.Latency(pool, span))
+            : Answer.ErrorAsync(
+                context, Status400BadRequest,
+                $"span '{wanted}' is not known; expected one of {Names(LatencyHistory.Spans.Select(known => known.Name))}");
+    }
 
     // The shape of PoolOptions.BackendsFile, with more fields.
     private Task ListAsync(HttpContext context, string poolName) =>
