@@ -7,7 +7,6 @@ namespace LoadBalancer.Tests.Acme;
 
 /// <summary>When a name is tried again, and when its certificate is renewed.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable] // It mostly waits for the authority.
 internal sealed class AcmeClockTests : AcmeKeeperFixture
 {
     private const int Year = 365;

@@ -5,7 +5,6 @@ namespace LoadBalancer.Tests.Acme;
 
 /// <summary>What becomes of a name whose certificate is got, whatever the authority, the store and the clock do.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable] // It mostly waits for the authority.
 internal sealed class AcmeKeeperTests : AcmeKeeperFixture
 {
     [Test]

@@ -8,7 +8,6 @@ namespace LoadBalancer.Tests.Acme;
 
 /// <summary>What happens to an order in work: with each answer of the authority, and when the node stops.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable] // It mostly waits for the authority.
 internal sealed class AcmeOrderTests : AcmeKeeperFixture
 {
     private bool IsChallenged => Authority.Requests.Contains("challenge");

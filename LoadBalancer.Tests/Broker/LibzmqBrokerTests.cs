@@ -4,7 +4,6 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.Broker;
 
 /// <summary>The whole broker with peers that have libzmq in them, and the peers of the sample with a broker of libzmq's.</summary>
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class LibzmqBrokerTests
 {
     private const string Worker = """

@@ -7,7 +7,6 @@ using LoadBalancer.Zmtp;
 namespace LoadBalancer.Tests.Broker;
 
 /// <summary>Two nodes with the same ports at 127.0.0.1 and 127.0.0.2, and what becomes of them when one goes or comes back.</summary>
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class TakeOverTests
 {
     private static readonly IPAddress First = IPAddress.Parse("127.0.0.1");

@@ -4,6 +4,7 @@ using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Configuration;
 
+[NonParallelizable] // The environment is the process's.
 internal sealed class ConfigurationLoaderTests
 {
     private const string Valid = """

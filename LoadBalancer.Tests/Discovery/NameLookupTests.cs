@@ -108,12 +108,14 @@ internal sealed class NameLookupTests
 
     // Each alone: behind another one, a client that gives up at the first would never get to it.
     [TestCase("of another port")]
+    [TestCase("of another address")]
     [TestCase("with another number")]
     [TestCase("to another question")]
     [TestCase("that is a question")]
     [TestCase("without content")]
     public async Task FindHost_SpoofedAnswerComesFirst_IsIgnored(string kind)
     {
+        var port = 0;
         await using var server = new DnsStub(async question =>
         {
             var spoofed = question.Answer(0, "A 60 127.0.0.66");
@@ -122,6 +124,7 @@ internal sealed class NameLookupTests
             await (kind switch
             {
                 "of another port" => question.ReplyFromElsewhereAsync(spoofed),
+                "of another address" => question.ReplyFromElsewhereAsync(spoofed, "127.0.0.53", Volatile.Read(ref port)),
                 "with another number" => question.ReplyAsync([(byte)~spoofed[0], .. spoofed[1..]]),
                 "to another question" => question.ReplyAsync(otherName),
                 "that is a question" => question.ReplyAsync([.. question.Message]),
@@ -129,6 +132,7 @@ internal sealed class NameLookupTests
             });
             await question.ReplyAsync(question.Type == "A" ? question.Answer(0, "A 60 127.0.0.1") : question.Answer(0));
         });
+        Volatile.Write(ref port, server.Port);
 
         var answer = await Lookup(server).FindHostAsync("web.test", null, default);
 

@@ -8,7 +8,6 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>Certificates from a real authority, from the first one to the end of the authority.</summary>
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class CertificatesThatAreGotTests
 {
     private static readonly string[] Names = ["shop.test", "admin.test"];

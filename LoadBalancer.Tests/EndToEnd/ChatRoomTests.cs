@@ -8,7 +8,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The real program with ChatRoom files, and backends that announce themselves as those of that system do.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable] // It mostly waits for other programs.
 [Category("Program")]
 internal sealed class ChatRoomTests : IDisposable
 {

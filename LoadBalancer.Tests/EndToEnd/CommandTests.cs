@@ -5,7 +5,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The commands that talk to a running node, as programs.</summary>
 [Category("Program")]
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class CommandTests
 {
     private const string Token = "a-token-for-the-tests";

@@ -10,7 +10,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The dashboard in a real browser, in front of the real program.</summary>
 [Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
-[Parallelizable] // It mostly waits for other programs.
 [Category("Program")]
 internal sealed partial class DashboardTests
 {

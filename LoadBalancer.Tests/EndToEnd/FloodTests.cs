@@ -10,6 +10,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 [Platform("Linux")]
 [Category("Flood")]
 [Explicit("takes minutes; .ci/run runs it")]
+[NonParallelizable] // It takes all that the machine has.
 internal sealed class FloodTests
 {
     private static readonly string[] Ports =

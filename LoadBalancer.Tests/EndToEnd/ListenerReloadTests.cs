@@ -6,7 +6,6 @@ using LoadBalancer.Transport;
 namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>Listeners that come, go, move and change while the node runs.</summary>
-[Parallelizable] // It mostly waits for sockets.
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class ListenerReloadTests : IAsyncDisposable
 {

@@ -5,7 +5,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>What logrotate does to the access log of the real program: rename, then a signal.</summary>
 [Platform("Linux")]
-[Parallelizable] // It mostly waits for other programs.
 [Category("Program")]
 internal sealed class LogRotationTests
 {

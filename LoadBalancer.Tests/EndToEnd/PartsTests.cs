@@ -18,7 +18,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 [Category("Program")]
 [Explicit("takes long; .ci/run runs it")]
 [Platform("Linux")]
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class PartsTests
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -5,7 +5,6 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>A configuration file that changes while the node runs.</summary>
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class ReloadTests
 {
     private RawServer _one = null!;

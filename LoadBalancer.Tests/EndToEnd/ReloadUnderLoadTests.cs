@@ -6,7 +6,6 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>Changes of the configuration under load, of which no client may notice anything.</summary>
-[Parallelizable] // It mostly waits for sockets.
 internal sealed class ReloadUnderLoadTests
 {
     private const int Reloads = 60;

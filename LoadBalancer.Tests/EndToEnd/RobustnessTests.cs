@@ -13,6 +13,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// </summary>
 [Platform("Linux")]
 [Category("Program")]
+[NonParallelizable] // It takes all that the machine has.
 internal sealed class RobustnessTests
 {
     // 60 for a soak, through LOADBALANCER_SOAK_SECONDS.

@@ -8,7 +8,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// <summary>A node that runs as a service of systemd: what it says, and the sockets that it is given.</summary>
 [Platform("Linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable]
 internal sealed class ServiceManagerTests : IDisposable
 {
     private const string Activate = "/usr/bin/systemd-socket-activate";

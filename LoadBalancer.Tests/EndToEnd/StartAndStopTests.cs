@@ -10,7 +10,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 [Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 [Category("Program")]
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class StartAndStopTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -10,7 +10,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// <summary>Tasks, ZeroMQ requests and heartbeats while another process takes over.</summary>
 [Platform("Linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable]
 internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -8,7 +8,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>The real program, relaying TCP.</summary>
 [Category("Program")]
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class TcpTests
 {
     private const int Files = 256;

@@ -6,7 +6,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// <summary>What the README promises, with the real programs.</summary>
 [Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
 [Category("Program")]
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class TourTests
 {
     private readonly HttpClient _client = new();

@@ -7,7 +7,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 /// <summary>What a new process knows beside what operators have set: sticky sessions, heartbeats; and HTTP/2 over TLS.</summary>
 [Platform("Linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable]
 internal sealed class UpgradeStateTests : IAsyncDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -10,7 +10,6 @@ namespace LoadBalancer.Tests.EndToEnd;
 [Platform("Linux")]
 [SupportedOSPlatform("linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable]
 internal sealed class UpgradeTests : IAsyncDisposable
 {
     private const int SigUsr2 = 12;
@@ -79,6 +78,19 @@ internal sealed class UpgradeTests : IAsyncDisposable
         ProgramUnderTest.Signal(second, SigTerm);
         await Upgrades.EndedAsync(second);
         File.Exists(path).Should().BeFalse();
+    }
+
+    [Test]
+    public async Task Upgrade_AnOperatorHasChangedAPool_ItAndTheAuditGoAlong()
+    {
+        await _balancer.AskAsync(HttpMethod.Patch, "/api/pools/web", new { policy = "First" });
+
+        await _balancer.UpgradeAsync();
+
+        (await _balancer.AskAsync(HttpMethod.Get, "/api/config"))["differences"]!.ToJsonString()
+            .Should().Be("""{"LoadBalancer":{"Pools":{"web":{"Policy":"First"}}}}""");
+        (await _balancer.AskAsync(HttpMethod.Get, "/api/audit"))["entries"]!.AsArray()
+            .Select(entry => $"{entry!["action"]} {entry["result"]}").Should().Equal("upgrade started", "patch done");
     }
 
     [Test]

@@ -6,7 +6,6 @@ using LoadBalancer.Zmtp;
 namespace LoadBalancer.Tests.EndToEnd;
 
 /// <summary>Listeners that workers join, and which come, go, move and change while the node runs.</summary>
-[Parallelizable] // It mostly waits for sockets.
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class WorkersReloadTests
 {

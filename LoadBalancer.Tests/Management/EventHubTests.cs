@@ -21,7 +21,7 @@ internal sealed class EventHubTests
         context.Response.Body = new StuckStream();
         context.Features.Set<IHttpRequestLifetimeFeature>(new Lifetime(aborted));
 
-        var serving = hub.ServeAsync(context, default);
+        var serving = hub.ServeAsync(context, ManagementUser.Nameless, default);
         serving.IsCompleted.Should().BeFalse("the first event is not taken");
         for (var i = 0; i < 20; i++)
         {
@@ -40,7 +40,7 @@ internal sealed class EventHubTests
         var context = new DefaultHttpContext { Response = { Body = new MemoryStream() } };
         using var stopping = new CancellationTokenSource();
 
-        var serving = hub.ServeAsync(context, stopping.Token);
+        var serving = hub.ServeAsync(context, ManagementUser.Nameless, stopping.Token);
         await stopping.CancelAsync();
 
         await serving;

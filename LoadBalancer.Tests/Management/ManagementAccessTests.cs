@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Text.Json.Nodes;
 using LoadBalancer.Management;
 using LoadBalancer.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
@@ -127,23 +128,51 @@ internal sealed class ManagementAccessTests
         (allow is null ? null : string.Join(", ", allow)).Should().Be(allowed);
     }
 
-    [TestCase("application/json", "application/json", "{\"error\":\"there is no pool 'x'; expected one of 'web'\"}")]
-    [TestCase("text/html, application/json;q=0.9", "application/json", "{\"error\":\"there is no pool 'x'; expected one of 'web'\"}")]
-    [TestCase("application/json;q=0.5, text/plain", "text/plain", "there is no pool 'x'; expected one of 'web'\n")]
-    [TestCase("application/json;q=0", "text/plain", "there is no pool 'x'; expected one of 'web'\n")]
-    [TestCase("*/*", "text/plain", "there is no pool 'x'; expected one of 'web'\n")]
-    [TestCase("nonsense;;", "text/plain", "there is no pool 'x'; expected one of 'web'\n")]
-    [TestCase(null, "text/plain", "there is no pool 'x'; expected one of 'web'\n")]
-    public async Task Error_JsonIsAskedFor_IsJson(string? accept, string type, string body)
+    [TestCase("application/json", true)]
+    [TestCase("application/problem+json", true)]
+    [TestCase("text/html, application/json;q=0.9", true)]
+    [TestCase("application/json;q=0.5, text/plain", false)]
+    [TestCase("application/json;q=0", false)]
+    [TestCase("*/*", false)]
+    [TestCase("nonsense;;", false)]
+    [TestCase(null, false)]
+    public async Task Error_JsonIsAskedFor_IsAProblem(string? accept, bool isProblem)
     {
+        const string Line = "there is no pool 'x'; expected one of 'web'";
         await using var node = await StartAsync("""{ "Address": "http://127.0.0.1:0" }""");
-        using var request = new HttpRequestMessage(HttpMethod.Get, "/api/pools/x/backends/b1");
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/api/pools/x/backends/b%201");
         request.Headers.TryAddWithoutValidation("Accept", accept);
 
         using var answer = await node.Management.SendAsync(request);
 
-        answer.Content.Headers.ContentType!.MediaType.Should().Be(type);
-        (await answer.Content.ReadAsStringAsync()).Should().Be(body);
+        answer.StatusCode.Should().Be(HttpStatusCode.NotFound);
+        answer.Content.Headers.ContentType!.MediaType.Should().Be(isProblem ? "application/problem+json" : "text/plain");
+        (await answer.Content.ReadAsStringAsync()).Should().Be(!isProblem ? Line + "\n"
+            : $$"""{"type":"about:blank","title":"Not Found","status":404,"detail":"{{Line}}","instance":"/api/pools/x/backends/b%201","""
+                + $"\"error\":\"{Line}\"}}");
+    }
+
+    [TestCase("GET", "/nowhere", null, Token, 404)]
+    [TestCase("POST", "/status", null, Token, 405)]
+    [TestCase("PATCH", "/api/pools/web/backends/b1", "{}", Token, 400)]
+    [TestCase("GET", "/status", null, "", 401)]
+    [TestCase("POST", "/api/upgrade", null, Token, 409)]
+    [TestCase("POST", "/login", "x", Token, 415)]
+    public async Task Error_OfEachKind_IsAProblemThatNamesIt(string method, string path, string? body, string token, int status)
+    {
+        await using var node = await StartAsync(WithToken);
+        using var request = new HttpRequestMessage(new HttpMethod(method), path);
+        request.Headers.TryAddWithoutValidation("Accept", "application/problem+json");
+        request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
+        request.Content = body is null ? null : new StringContent(body);
+
+        using var answer = await node.Management.SendAsync(request);
+
+        ((int)answer.StatusCode).Should().Be(status);
+        var problem = JsonNode.Parse(await answer.Content.ReadAsStringAsync())!;
+        problem["status"]!.GetValue<int>().Should().Be(status);
+        problem["detail"]!.ToString().Should().NotBeEmpty().And.Be(problem["error"]!.ToString());
+        problem["instance"]!.ToString().Should().Be(path);
     }
 
     [TestCase(Patch + "\r\n{\"weight\"")]

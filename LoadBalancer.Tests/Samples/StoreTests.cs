@@ -8,7 +8,6 @@ namespace LoadBalancer.Tests.Samples;
 
 /// <summary>The store of samples/, with its real programs.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable] // It mostly waits for other programs.
 [Category("Program")]
 internal sealed class StoreTests : IAsyncDisposable
 {

@@ -8,7 +8,6 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.Samples;
 
 /// <summary>The task-server system of samples/, with its real programs and two servers that share a file.</summary>
-[Parallelizable] // It mostly waits for other programs.
 [Category("Program")]
 internal sealed class TaskServerTests
 {

@@ -6,7 +6,6 @@ using Win32Exception = System.ComponentModel.Win32Exception;
 namespace LoadBalancer.Tests.Samples;
 
 /// <summary>The tasks system of samples/, with its real programs.</summary>
-[Parallelizable] // It mostly waits for other programs.
 [Category("Program")]
 internal sealed class TasksTests
 {

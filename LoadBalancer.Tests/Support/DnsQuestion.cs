@@ -47,10 +47,11 @@ internal sealed record DnsQuestion(byte[] Message, bool IsTcp, EndPoint? Client,
     /// <summary>An answer that says that it is not complete.</summary>
     public byte[] Truncated() => Build(0, true, [], []);
 
-    /// <summary>Sends a datagram to the client from another port than the one it has asked.</summary>
-    public async Task ReplyFromElsewhereAsync(byte[] answer)
+    /// <summary>Sends a datagram to the client from another port than the one it has asked, or also from another address.</summary>
+    public async Task ReplyFromElsewhereAsync(byte[] answer, string address = "127.0.0.1", int port = 0)
     {
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+        socket.Bind(new IPEndPoint(IPAddress.Parse(address), port));
         await socket.SendToAsync(answer, Client!);
     }
 

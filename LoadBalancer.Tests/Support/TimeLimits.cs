@@ -2,6 +2,8 @@ using System.Globalization;
 using NUnit.Framework.Interfaces;
 using NUnit.Framework.Internal;
 
+// Classes run beside each other. One that changes what the whole process shares is marked NonParallelizable.
+[assembly: Parallelizable(ParallelScope.Fixtures)]
 [assembly: LoadBalancer.Tests.Support.TimeLimit(LoadBalancer.Tests.Support.TimeLimits.TestSeconds)]
 
 namespace LoadBalancer.Tests.Support;

@@ -8,7 +8,6 @@ namespace LoadBalancer.Tests.Tasks;
 /// Two nodes that share a queue in RabbitMQ, while everything dies that can: workers at random, clients without a word, RabbitMQ twice,
 /// one of the nodes. Every task of a client that survives has one result.
 /// </summary>
-[Parallelizable] // It mostly waits for other programs.
 internal sealed class TasksChaosTests
 {
     private const int Clients = 10;

@@ -8,7 +8,6 @@ namespace LoadBalancer.Tests.Tls;
 
 /// <summary>What is said of certificates that expire.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable] // It mostly waits.
 internal sealed class CertificateStoreTests : IDisposable
 {
     private static readonly DateTimeOffset Now = TimeProvider.System.GetUtcNow();

@@ -45,6 +45,9 @@ internal sealed class BrokerListener : IListener
         : $"no port yet, as the alternative of {_role.Peer}";
 
     /// <inheritdoc/>
+    public int Connections => _role.Broker is { Requests: var requests } ? requests.ClientCount + requests.WorkerCount : 0;
+
+    /// <inheritdoc/>
     public long Refused =>
         _rejections.All.Where(rejected => rejected.Reason == nameof(ZmtpFault.TooManyConnections)).Sum(rejected => rejected.Count);
 

@@ -29,7 +29,8 @@ internal static class EventsView
             Screen.Print(change);
             return;
         }
-        var where = change["pool"] is { } pool ? $"pool '{Screen.Text(pool)}': backend '{Screen.Text(change["backend"])}' " : "";
+        var backend = change["backend"] is { } name ? $": backend '{Screen.Text(name)}'" : "";
+        var where = change["pool"] is { } pool ? $"pool '{Screen.Text(pool)}'{backend} " : "";
         Console.WriteLine($"{Screen.Text(change["time"])}  {where}{Screen.Text(change["text"])}");
     }
 }

@@ -75,7 +75,10 @@ internal sealed class NodeAddress(Option<string> config)
 
     private static string? TokenOf(ManagementOptions? management)
     {
-        if (management?.TokenFile is not { } file)
+        // Of several, one that may change something.
+        var file = management?.TokenFile ?? (management?.Token is null
+            ? management?.Tokens.Values.OrderByDescending(one => one.Role).FirstOrDefault()?.TokenFile : null);
+        if (file is null)
         {
             return management?.Token;
         }

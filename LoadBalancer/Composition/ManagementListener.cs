@@ -20,7 +20,7 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
     private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(10);
 
     private readonly KestrelListener _listener;
-    private readonly ManagementToken _token;
+    private readonly ManagementTokens _tokens;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
@@ -28,12 +28,12 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
     /// <exception cref="StartException">A certificate cannot be read.</exception>
     /// <param name="options">Its options; they must be valid.</param>
     /// <param name="endpoints">Answers its requests.</param>
-    /// <param name="token">The token that requests must carry; disposed of with the listener.</param>
+    /// <param name="tokens">The tokens that requests must carry; disposed of with the listener.</param>
     /// <param name="sockets">Binds its address.</param>
     /// <param name="time">The clock.</param>
     /// <param name="loggers">Make its loggers.</param>
     public ManagementListener(
-        ManagementOptions options, RequestDelegate endpoints, ManagementToken token, ListenSockets sockets, TimeProvider time,
+        ManagementOptions options, RequestDelegate endpoints, ManagementTokens tokens, ListenSockets sockets, TimeProvider time,
         ILoggerFactory loggers)
     {
         var listener = new HttpListenerOptions
@@ -46,13 +46,16 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
             MinProtocol = options.MinProtocol,
             Ciphers = options.Ciphers,
         };
-        (_token, _time) = (token, time);
+        (_tokens, _time) = (tokens, time);
         _listener = new KestrelListener(Name, listener, endpoints, null, null, sockets, time, loggers);
         _logger = loggers.CreateLogger<ManagementListener>();
     }
 
     /// <summary>Where it really listens.</summary>
     public string Address => _listener.Address;
+
+    /// <summary>Connections that are open.</summary>
+    public int Connections => _listener.Connections;
 
     /// <summary>The certificates that it uses now; none without TLS.</summary>
     public IReadOnlyList<CertificateStatus> Certificates => _listener.Certificates;
@@ -80,7 +83,7 @@ internal sealed partial class ManagementListener : IHostedService, IDisposable
     public void Dispose()
     {
         _listener.Dispose();
-        _token.Dispose();
+        _tokens.Dispose();
     }
 
     [LoggerMessage(23, LogLevel.Information, "management: the dashboard is at {Address}")]

@@ -30,6 +30,7 @@ internal sealed partial class Node : IHost
     private readonly List<IHostedService> _services = []; // in the order in which the host starts them
     private readonly Stack<IDisposable> _parts = new(); // disposed of with the node, the last first
     private readonly HeartbeatService _heartbeats;
+    private readonly OptionsInUse _options;
     private readonly NodeTracing _tracing;
     private readonly AccessLogs _accessLogs;
     private readonly NodeListeners _listeners;
@@ -43,8 +44,11 @@ internal sealed partial class Node : IHost
     private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration, NodeStart start)
     {
         (_started, _file, _time) = (options, configuration?.File, time);
+        _options = new OptionsInUse(options, start.State, ApplyAsync, time);
+        options = _options.InUse;
         try
         {
+            Own(_options);
             // 1. What only the container of the host has.
             _host = Own(NewHost(options, time));
             var loggers = Services.GetRequiredService<ILoggerFactory>();
@@ -111,11 +115,19 @@ internal sealed partial class Node : IHost
                 GoOn = () => _acme?.GoOn(),
             };
             var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
-            var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);
-            RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
-                guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,
-                lifetime).InvokeAsync;
-            _management = Own(new NodeManagement(events, Endpoints, Sockets, time, loggers));
+            var audit = new AuditLog(time, loggers.CreateLogger<AuditLog>());
+            audit.Restore(start.State?.Audit ?? []);
+            var changes = Own(new AuditedChanges(audit, events, () => _upgrader?.IsUnderWay == true));
+            var control = new NodeControl(
+                _file, Reloader is null ? null : Reloader.ReloadAsync, () => Reloader?.Last, _upgrader, time);
+            var view = new NodeView(
+                () => NodeDescription.Listeners(_listeners.All, Management), () => NodeDescription.Routes(_listeners.All),
+                () => NodeDescription.Configuration(_file, _options, Pools.Compare(_options)), _options.Find, _options.ChangeAsync);
+            var parts = new ManagementParts(
+                () => Pools.All, administration, changes, events, Errors, () => PrometheusText.Of(_metrics), control, view,
+                new BodyReader(time), lifetime);
+            RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(guard, parts).InvokeAsync;
+            _management = Own(new NodeManagement(events, audit, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)
             {
                 _management.Adopt(management);
@@ -123,7 +135,7 @@ internal sealed partial class Node : IHost
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             _handover = new NodeHandover(
-                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, events, Reloader, _upgrader, systemd,
+                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, events, audit, _options, Reloader, _upgrader, systemd,
                 loggers.CreateLogger<NodeHandover>());
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
@@ -182,43 +194,7 @@ internal sealed partial class Node : IHost
     /// finds the old one or the new one, and both can serve it.
     /// </summary>
     /// <exception cref="StartException">They cannot be applied, or the node stops; nothing has changed.</exception>
-    public async Task ApplyAsync(LoadBalancerOptions options)
-    {
-        await WaitForTurnsAsync();
-        ListenersChange listeners;
-        ManagementChange? management;
-        lock (Pools.Gate)
-        {
-            // 1. Make all new parts. Only this step can fail: then they are disposed of, and nothing has changed.
-            using var pools = Pools.Prepare(options.Pools);
-            listeners = _listeners.Prepare(options, pools);
-            try
-            {
-                management = _management.Prepare(options.Management);
-            }
-            catch
-            {
-                _listeners.Discard(listeners);
-                throw;
-            }
-
-            // 2. Publish new and changed pools, switch the listeners to them, and only then retire unused pools.
-            Pools.Commit(pools);
-            _listeners.Publish(listeners);
-            Pools.Retire(pools);
-        }
-        HostOptions.ShutdownTimeout = options.ShutdownTimeout;
-        _tracing.Apply(options.Tracing);
-        IncludeMetrics(options);
-
-        // 3. Start new listeners, whose addresses are bound already, and let those that are gone finish.
-        if (management is not null)
-        {
-            await _management.SwitchAsync(management);
-        }
-        await _listeners.SwitchAsync(listeners);
-        _acme.Apply(options);
-    }
+    public Task ApplyAsync(LoadBalancerOptions options) => _options.ApplyAsync(options);
 
     /// <summary>Lets the program start anew and take over, as SIGUSR2 asks. Returns at once; the log says what becomes of it.</summary>
     public void BeginUpgrade()
@@ -279,6 +255,48 @@ internal sealed partial class Node : IHost
 
     // Changes of its value hold at once.
     private HostOptions HostOptions => Services.GetRequiredService<IOptions<HostOptions>>().Value;
+
+    private async Task ApplyAsync(LoadBalancerOptions options, bool isReload)
+    {
+        if (!isReload && !_listeners.Turns.IsCompleted)
+        {
+            throw new StartException("a listener that was replaced has not ended yet; try again later", new InvalidOperationException());
+        }
+        await WaitForTurnsAsync();
+        ListenersChange listeners;
+        ManagementChange? management;
+        lock (Pools.Gate)
+        {
+            // 1. Make all new parts. Only this step can fail: then they are disposed of, and nothing has changed.
+            using var pools = Pools.Prepare(options.Pools, keepsMembers: !isReload);
+            listeners = _listeners.Prepare(options, pools);
+            try
+            {
+                management = _management.Prepare(options.Management);
+            }
+            catch
+            {
+                _listeners.Discard(listeners);
+                throw;
+            }
+
+            // 2. Publish new and changed pools, switch the listeners to them, and only then retire unused pools.
+            Pools.Commit(pools);
+            _listeners.Publish(listeners);
+            Pools.Retire(pools);
+        }
+        HostOptions.ShutdownTimeout = options.ShutdownTimeout;
+        _tracing.Apply(options.Tracing);
+        IncludeMetrics(options);
+
+        // 3. Start new listeners, whose addresses are bound already, and let those that are gone finish.
+        if (management is not null)
+        {
+            await _management.SwitchAsync(management);
+        }
+        await _listeners.SwitchAsync(listeners);
+        _acme.Apply(options);
+    }
 
     private void IncludeMetrics(LoadBalancerOptions options)
     {

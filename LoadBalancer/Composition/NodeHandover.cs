@@ -16,22 +16,28 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, ConfigurationReloader? reloader, Upgrader? upgrader,
+    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, AuditLog audit, OptionsInUse options, ConfigurationReloader? reloader, Upgrader? upgrader,
     ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
     public IHostedService Settling { get; } = new SettlingService(pools, listeners);
 
     /// <summary>What the process that replaces this one gets.</summary>
-    public HandoverOffer Offer() => new(sockets.All, new HandedState
+    public HandoverOffer Offer()
     {
-        Pools = pools.HandOver(),
-        Events = events.Log(),
-        AreSocketsKept = start.AreSocketsKept,
-        SocketFiles = [.. sockets.OwnFiles],
-        Challenges = acme.HandOver(),
-        Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
-    });
+        var handed = pools.HandOver();
+        options.HandOver(handed);
+        return new(sockets.All, new HandedState
+        {
+            Pools = handed,
+            Events = events.Log(),
+            Audit = audit.HandOver(),
+            AreSocketsKept = start.AreSocketsKept,
+            SocketFiles = [.. sockets.OwnFiles],
+            Challenges = acme.HandOver(),
+            Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
+        });
+    }
 
     /// <summary>Whether connections that come after the end of this process wait for the next one.</summary>
     public bool AreSocketsKept => start.AreSocketsKept;

@@ -59,6 +59,9 @@ internal sealed class NodeListeners : IDisposable
     /// <summary>Completes when no listener waits for the end of another one to start. The next change must wait for it.</summary>
     public Task Turns { get; private set; } = Task.CompletedTask;
 
+    /// <summary>The listeners with their options, in the order of the configuration.</summary>
+    public IReadOnlyList<NodeListener> All => _all;
+
     /// <summary>The listeners, in the order of the configuration.</summary>
     public IReadOnlyList<IListener> Listeners => [.. _all.Select(entry => entry.Listener)];
 

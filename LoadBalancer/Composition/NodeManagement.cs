@@ -9,12 +9,13 @@ namespace LoadBalancer.Composition;
 
 /// <summary>The management listener of a node, which comes, goes and changes with its configuration.</summary>
 /// <param name="events">What it shows; runs as soon as there is a listener.</param>
+/// <param name="audit">Remembers changes, in a file where the options name one.</param>
 /// <param name="endpoints">Makes what answers its requests.</param>
 /// <param name="sockets">Binds its address.</param>
 /// <param name="time">The clock.</param>
 /// <param name="loggers">Make its loggers.</param>
 internal sealed partial class NodeManagement(
-    EventHub events, Func<ManagementGuard, RequestDelegate> endpoints, ListenSockets sockets, TimeProvider time,
+    EventHub events, AuditLog audit, Func<ManagementGuard, RequestDelegate> endpoints, ListenSockets sockets, TimeProvider time,
     ILoggerFactory loggers) : IHostedService, IDisposable
 {
     private readonly ILogger _logger = loggers.CreateLogger<NodeManagement>();
@@ -54,21 +55,25 @@ internal sealed partial class NodeManagement(
         {
             throw new StartException($"management: cannot listen on {wanted.Address}: {ListenAddress.WhyNot(e)}", e);
         }
-        var token = new ManagementToken(wanted, time, loggers.CreateLogger<ManagementToken>());
+        var tokens = new ManagementTokens(wanted, time, loggers.CreateLogger<ManagementToken>());
         try
         {
-            var guard = new ManagementGuard(wanted, token, _wrongTokens);
-            return new ManagementChange(wanted, new ManagementListener(wanted, endpoints(guard), token, sockets, time, loggers));
+            var guard = new ManagementGuard(wanted, tokens, _wrongTokens);
+            return new ManagementChange(wanted, new ManagementListener(wanted, endpoints(guard), tokens, sockets, time, loggers));
         }
         catch
         {
-            token.Dispose();
+            tokens.Dispose();
             throw;
         }
     }
 
     /// <summary>Uses the prepared listener, which is the first one, from the start on.</summary>
-    public void Adopt(ManagementChange change) => (_listener, _options) = (change.Listener, change.Options);
+    public void Adopt(ManagementChange change)
+    {
+        audit.Use(change.Options?.AuditFile);
+        (_listener, _options) = (change.Listener, change.Options);
+    }
 
     /// <summary>Puts the prepared listener in place of the present one, which ends in the background: it may still be answering.</summary>
     public async Task SwitchAsync(ManagementChange change)

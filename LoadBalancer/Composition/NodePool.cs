@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using LoadBalancer.Balancing;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -96,9 +97,15 @@ internal sealed partial class NodePool : IDisposable
     /// <exception cref="StartException">
     /// The file of its sticky key or of its backends cannot be used, or there are too many backends.
     /// </exception>
-    public PoolState Prepare(PoolOptions options)
+    /// <param name="options">The options.</param>
+    /// <param name="keepsMembers">Whether the members stay as they are: <see cref="PoolState.KeepsMembers"/>.</param>
+    public PoolState Prepare(PoolOptions options, bool keepsMembers = false)
     {
-        var next = NewState(options, _sources.Open(options, _state), _state);
+        var next = NewState(options, _sources.Open(options, _state), _state) with { KeepsMembers = keepsMembers };
+        if (keepsMembers)
+        {
+            return next;
+        }
         var members = Pool.Snapshot.Members.Select(member => (member.Name, member.Address)).ToHashSet();
         try
         {
@@ -122,16 +129,22 @@ internal sealed partial class NodePool : IDisposable
         var (before, options, membersBefore) = (_state, next.Options, _members);
         _state = next;
         var isAwaited = _sources.Watch(options, next.List);
-        _members = _sources.WithMembers(options, next.List);
+        _members = next.KeepsMembers ? options with { Backends = _members.Backends } : _sources.WithMembers(options, next.List);
         HashSet<Backend> stay = [.. _leaving];
-        _leaving.Clear();
+        if (!next.KeepsMembers)
+        {
+            _leaving.Clear();
+        }
         Pool.RequestQueue.Limit = options.Queue.Limit;
         Pool.FailureTime = FailureTime(options);
         _slowStart.Duration = options.SlowStart;
         _outliers.Apply(RulesOf(options.PassiveHealth.Outliers));
         Pool.Update(update =>
         {
-            _backends.Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
+            if (!next.KeepsMembers)
+            {
+                _backends.Update(update, membersBefore, _members, stay, before.Options.IsJoined && options.IsJoined);
+            }
             if (options.Policy != before.Options.Policy)
             {
                 update.SetPolicy(Policy(options.Policy));
@@ -176,6 +189,7 @@ internal sealed partial class NodePool : IDisposable
         var existing = Pool.Snapshot.Members.FirstOrDefault(member => member.Name == name);
         if (existing?.Address == address)
         {
+            _leaving.Remove(existing); // It was to be removed, and stays.
             var state = existing.AdminState == AdminState.Draining ? AdminState.Ready : existing.AdminState;
             Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, state));
             return existing;
@@ -191,6 +205,15 @@ internal sealed partial class NodePool : IDisposable
     /// </summary>
     public void Delete(Backend backend) =>
         BackgroundTask.Run(DeleteAsync(backend), _logger, $"pool '{Pool.Name}': removing backend '{backend.Name}'");
+
+    /// <summary>Compares its members with its options: <see cref="Differences"/>.</summary>
+    public JsonObject Compare(JsonArray found)
+    {
+        lock (_parts.Gate)
+        {
+            return Differences.Of(Pool, _state.Options, _members, _leaving, found);
+        }
+    }
 
     /// <summary>Describes it for the process that replaces this one.</summary>
     public HandedPool HandOver() => HandedPools.Of(Pool, _members, _state.StickyKey, _leaving, _sources.HandOver());

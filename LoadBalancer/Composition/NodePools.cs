@@ -35,6 +35,10 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
     /// <summary>A pool by name; null where there is none.</summary>
     public BackendPool? Find(string name) => _pools.GetValueOrDefault(name)?.Pool;
 
+    /// <summary>What operators have changed since the file was read.</summary>
+    /// <param name="options">The options of the file, and those in use.</param>
+    public Differences Compare(OptionsInUse options) => Differences.Of(options, _pools.Values);
+
     /// <summary>Describes every pool for the process that replaces this one.</summary>
     public List<HandedPool> HandOver()
     {
@@ -46,8 +50,9 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
 
     /// <summary>Makes the pools of new options, which may fail. Changes nothing yet.</summary>
     /// <param name="options">The options, which must be valid.</param>
+    /// <param name="keepsMembers">Whether the members stay as they are: <see cref="PoolState.KeepsMembers"/>.</param>
     /// <exception cref="StartException">A resource cannot be opened; everything that was made is disposed of.</exception>
-    public PoolsChange Prepare(IReadOnlyDictionary<string, PoolOptions> options)
+    public PoolsChange Prepare(IReadOnlyDictionary<string, PoolOptions> options, bool keepsMembers = false)
     {
         var before = _pools;
         var change = new PoolsChange(before);
@@ -63,7 +68,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
             {
                 if (before.TryGetValue(name, out var existing))
                 {
-                    (IsEmpty(pool) ? change.Emptied : change.Changed).Add((existing, existing.Prepare(pool)));
+                    (IsEmpty(pool) ? change.Emptied : change.Changed).Add((existing, existing.Prepare(pool, keepsMembers)));
                 }
                 else
                 {

@@ -20,4 +20,10 @@ namespace LoadBalancer.Composition;
 /// <param name="Probed">How it is probed; null without probes.</param>
 internal sealed record PoolState(
     PoolOptions Options, WatchedFile<IReadOnlyDictionary<string, BackendOptions>>? List, byte[]? StickyKey, BackendTrust Trust,
-    HttpMessageHandler Handler, HttpClient Client, HttpForwarder Forwarder, ProbedPool? Probed);
+    HttpMessageHandler Handler, HttpClient Client, HttpForwarder Forwarder, ProbedPool? Probed)
+{
+    /// <summary>
+    /// Whether the members stay as they are, with what operators have done to them: the options were changed by an operator, not read again.
+    /// </summary>
+    public bool KeepsMembers { get; init; }
+}

@@ -60,6 +60,14 @@ public static class ConfigurationLoader
         };
     }
 
+    /// <summary>What is wrong with options; nothing is read of the file that they come from.</summary>
+    public static IReadOnlyList<ConfigurationError> FindErrors(LoadBalancerOptions options)
+    {
+        var errors = new List<ConfigurationError>();
+        ConfigurationValidator.Validate(options, errors, []);
+        return errors;
+    }
+
     /// <summary>The first file, unless there is only the second.</summary>
     internal static string FirstOf(string file, string other) => !File.Exists(file) && File.Exists(other) ? other : file;
 

@@ -29,11 +29,15 @@ public sealed partial class ConfigurationReloader(
     private TaskCompletionSource<ReloadResult> _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private PosixSignalRegistration? _hangUp;
+    private volatile ReloadResult? _last;
     private long _applied;
     private long _refused;
 
     /// <summary>Called with true before a changed configuration is applied, and with false after that.</summary>
     public Action<bool> Announce { get; init; } = _ => { };
+
+    /// <summary>The result of the last reload; null before the first one.</summary>
+    public ReloadResult? Last => _last;
 
     /// <summary>How often a changed configuration was applied.</summary>
     public long Applied => Interlocked.Read(ref _applied);
@@ -82,7 +86,8 @@ public sealed partial class ConfigurationReloader(
                 }
                 (seen, isBroken) = (text, false);
                 Announce(true);
-                var result = await ApplyAsync(loaded);
+                var result = await ApplyAsync(loaded) with { At = time.GetUtcNow() };
+                _last = result;
                 Announce(false);
                 asked?.SetResult(result);
             }

@@ -8,8 +8,9 @@ namespace LoadBalancer.Discovery;
 /// <summary>
 /// Asks one DNS server: by a datagram, and over TCP where the answer does not fit in one. The socket is connected, so that the system
 /// drops what comes from elsewhere, and has a port of its own for each question; an answer with another number or to another question is
-/// ignored. Not the DnsClient library (1.8.0): its socket is not connected, so it takes an answer with the right number from any address
-/// and port, where RFC 5452 section 9.1 asks to check both, and does not tell from where it came.
+/// ignored. Not the DnsClient library (1.8.0): its socket is bound to every address and not connected, so it takes an answer from any
+/// address and port (RFC 5452 section 9.1 asks to check both), to any question, and gives up at the first wrong number. A relay of ours on
+/// a loopback address in front of it would not help, as answers could still come from elsewhere while it waits for the relay.
 /// </summary>
 internal static class DnsServer
 {

@@ -14,6 +14,9 @@ public interface IListener : IDisposable
     /// <summary>The address on which it listens. If the configured port is 0, the port is known after the start.</summary>
     string Address { get; }
 
+    /// <summary>Connections that are open, those of workers included.</summary>
+    int Connections { get; }
+
     /// <summary>Connections that were closed at once because there were <see cref="ListenerOptions.MaxConnections"/> already.</summary>
     long Refused { get; }
 

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Reflection;
 using System.Text;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
 using LoadBalancer.Broker;
@@ -15,10 +14,10 @@ namespace LoadBalancer.Management;
 /// Sends server-sent events about the pools to all readers: a snapshot each second, and each change of state at once. A snapshot is
 /// serialised once for all readers. A reader that does not keep up is dropped: its browser connects again and gets the present state.
 /// </summary>
-public sealed partial class EventHub : BackgroundService
+internal sealed partial class EventHub : BackgroundService
 {
     private const int MostUnread = 16; // events that may wait for a slow reader
-    private const int LongestLog = 100;
+    private const int LongestHello = 100; // changes in the first event
     private const int MostRoutes = 100; // in a snapshot
 
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
@@ -40,10 +39,11 @@ public sealed partial class EventHub : BackgroundService
 
     private readonly Lock _gate = new(); // guards what follows, and _activity
     private readonly HashSet<BackendPool> _watched = [];
-    private readonly Queue<JsonNode> _log = new();
+    private readonly EventLog _log = new();
     private readonly List<byte> _unsent = []; // changes, which are sent together however many they are
     private readonly Dictionary<Backend, (string Pool, State State, DateTimeOffset Since)> _known = []; // since it is up, or down
     private JsonObject? _sent; // the last snapshot, while there are readers of changes
+    private string? _user; // who is making a change
 
     /// <summary>Makes the hub; it sends nothing before it is started.</summary>
     public EventHub(
@@ -55,21 +55,24 @@ public sealed partial class EventHub : BackgroundService
         _activity = new Activity(time);
     }
 
-    /// <summary>The pools as <c>/api/pools</c> shows them.</summary>
-    public JsonArray Pools()
+    /// <summary>Pools as <c>/api/pools</c> shows them.</summary>
+    public JsonArray Pools(IReadOnlyList<BackendPool> pools)
     {
         lock (_gate)
         {
-            return StatusJson.Pools(_pools(), _activity, _brokers(), SinceNeedsLock);
+            return StatusJson.Pools(pools, _activity, _brokers(), SinceNeedsLock);
         }
     }
 
-    /// <summary>The routes as <c>/api/routes</c> shows them.</summary>
-    public JsonArray Routes()
+    /// <summary>What counts the requests of the routes.</summary>
+    public IReadOnlyList<RouteStatistics> AllRoutes => _routes();
+
+    /// <summary>Routes as <c>/api/routes</c> shows them.</summary>
+    public JsonArray Routes(IReadOnlyList<RouteStatistics> routes)
     {
         lock (_gate)
         {
-            return StatusJson.Routes(_routes(), _activity);
+            return StatusJson.Routes(routes, _activity);
         }
     }
 
@@ -124,9 +127,20 @@ public sealed partial class EventHub : BackgroundService
     {
         lock (_gate)
         {
+            return LogNeedsLock(EventLog.Most);
+        }
+    }
+
+    /// <summary>The changes after one, the oldest first, and whether none between them was forgotten.</summary>
+    /// <param name="id">The number of that one; 0 for all.</param>
+    public (IReadOnlyList<JsonObject> Changes, bool IsComplete, long LastId) ChangesAfter(long id)
+    {
+        lock (_gate)
+        {
             AddChangesNeedsLock(_pools());
             SendUnsentNeedsLock();
-            return [.. _log.Select(change => change.DeepClone())];
+            var (changes, isComplete) = _log.After(id);
+            return (changes, isComplete, _log.LastId);
         }
     }
 
@@ -135,14 +149,8 @@ public sealed partial class EventHub : BackgroundService
     {
         lock (_gate)
         {
-            foreach (var change in log.OfType<JsonObject>().Where(IsChange).TakeLast(LongestLog))
-            {
-                _log.Enqueue(change.DeepClone());
-            }
+            _log.Restore(log);
         }
-
-        static bool IsChange(JsonObject change) => IsText(change["time"]) && IsText(change["text"]);
-        static bool IsText(JsonNode? node) => node?.GetValueKind() == JsonValueKind.String;
     }
 
     /// <summary>Sends a change that concerns the node as a whole.</summary>
@@ -155,44 +163,35 @@ public sealed partial class EventHub : BackgroundService
         }
     }
 
-    /// <summary>
-    /// Writes events until the client leaves, falls behind, or the node stops. With <c>?changes</c> in its query a snapshot is sent once, and
-    /// then only what has changed.
-    /// </summary>
-    public async Task ServeAsync(HttpContext context, CancellationToken stopping)
+    /// <summary>Sends a change that concerns a pool.</summary>
+    public void Note(string pool, string text)
     {
-        var wantsChanges = context.Request.Query.ContainsKey("changes");
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stopping);
-        var events = Channel.CreateBounded<byte[]>(new BoundedChannelOptions(MostUnread));
-        context.Response.ContentType = "text/event-stream";
-        context.Response.Headers.CacheControl = "no-store";
+        lock (_gate)
+        {
+            AddChangeNeedsLock(pool, null, text, _user);
+            SendUnsentNeedsLock();
+        }
+    }
+
+    /// <summary>Makes a change of backends, and tells readers who has made it.</summary>
+    public async Task<T> AttributeAsync<T>(ManagementUser user, Func<Task<T>> change)
+    {
+        lock (_gate)
+        {
+            AddChangesNeedsLock(_pools());
+            _user = user == ManagementUser.Nameless ? null : user.Name;
+        }
         try
         {
-            lock (_gate)
-            {
-                events.Writer.TryWrite(Event("hello", HelloNeedsLock(wantsChanges)));
-                // What changes later is said in comparison with what all of them were sent last.
-                events.Writer.TryWrite(Event("snapshot", wantsChanges ? _sent ??= SnapshotNeedsLock() : SnapshotNeedsLock()));
-                _readers[events] = new Reader(ended, wantsChanges);
-            }
-            await foreach (var text in events.Reader.ReadAllAsync(ended.Token))
-            {
-                await context.Response.Body.WriteAsync(text, ended.Token);
-                await context.Response.Body.FlushAsync(ended.Token);
-            }
-        }
-        catch (Exception e) when (e is OperationCanceledException or IOException)
-        {
-            if (!stopping.IsCancellationRequested)
-            {
-                context.Abort(); // The client has left, or has not kept up.
-            }
+            return await change();
         }
         finally
         {
             lock (_gate)
             {
-                _readers.TryRemove(events, out _);
+                AddChangesNeedsLock(_pools());
+                _user = null;
+                SendUnsentNeedsLock();
             }
         }
     }
@@ -268,14 +267,14 @@ public sealed partial class EventHub : BackgroundService
             {
                 if (!isFirst)
                 {
-                    AddChangeNeedsLock(pool, backend.Name, $"joined: {backend.Address}, weight {backend.Weight}");
+                    AddChangeNeedsLock(pool, backend.Name, $"joined: {backend.Address}, weight {backend.Weight}", _user);
                 }
             }
             else if (before.State != now)
             {
-                foreach (var text in now.ChangesSince(before.State))
+                foreach (var (text, isOfOperator) in now.ChangesSince(before.State))
                 {
-                    AddChangeNeedsLock(pool, backend.Name, text);
+                    AddChangeNeedsLock(pool, backend.Name, text, isOfOperator ? _user : null);
                 }
             }
             _known[backend] = (pool, now, before.State?.IsUp == now.IsUp ? before.Since : _time.GetUtcNow());
@@ -288,75 +287,32 @@ public sealed partial class EventHub : BackgroundService
         }
     }
 
-    private void AddChangeNeedsLock(string? pool, string? backend, string text)
+    private void AddChangeNeedsLock(string? pool, string? backend, string text, string? user = null)
     {
-        var time = StatusJson.Time(_time.GetUtcNow());
-        var change = new JsonObject { ["time"] = time, ["pool"] = pool, ["backend"] = backend, ["text"] = text };
-        _log.Enqueue(change);
-        if (_log.Count > LongestLog)
-        {
-            _log.Dequeue();
-        }
+        text = user is null ? text : $"{text} (by {user})";
+        var change = _log.Add(StatusJson.Time(_time.GetUtcNow()), pool, backend, text, user);
         _unsent.AddRange(Event("change", change));
     }
 
-    private void SendUnsentNeedsLock()
+    private JsonArray LogNeedsLock(int count)
     {
-        if (_unsent.Count > 0)
-        {
-            SendNeedsLock([.. _unsent]);
-            _unsent.Clear();
-        }
-    }
-
-    // To all readers, or to those who want changes only, or to the others.
-    private void SendNeedsLock(byte[] text, bool? ofChanges = null)
-    {
-        foreach (var (events, reader) in _readers)
-        {
-            // A reader that leaves removes itself under the lock that is held here, so its token source is not disposed of yet.
-            if ((ofChanges ?? reader.WantsChanges) == reader.WantsChanges && !events.Writer.TryWrite(text)
-                && _readers.TryRemove(events, out _))
-            {
-                BackgroundTask.Run(reader.Ended.CancelAsync(), _logger, "management: ending an event stream");
-            }
-        }
-    }
-
-    private void SendSnapshotNeedsLock()
-    {
-        var readers = _readers.Values;
-        if (readers.All(reader => !reader.WantsChanges))
-        {
-            _sent = null;
-        }
-        if (readers.Count == 0)
-        {
-            return;
-        }
-        var snapshot = SnapshotNeedsLock();
-        if (readers.Any(reader => !reader.WantsChanges))
-        {
-            SendNeedsLock(Event("snapshot", snapshot), ofChanges: false);
-        }
-        if (_sent is not null)
-        {
-            SendNeedsLock(Event("update", StatusChanges.Between(_sent, snapshot)), ofChanges: true);
-            _sent = snapshot;
-        }
+        AddChangesNeedsLock(_pools());
+        SendUnsentNeedsLock();
+        return _log.Last(count);
     }
 
     private DateTimeOffset? SinceNeedsLock(Backend backend) => _known.TryGetValue(backend, out var known) ? known.Since : null;
 
     // Those who want little ask for the history of what they show.
-    private JsonObject HelloNeedsLock(bool isBrief) => new()
+    private JsonObject HelloNeedsLock(ManagementUser user, bool isBrief) => new()
     {
+        ["user"] = user.ToJson(),
         ["node"] = typeof(EventHub).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
         ["seconds"] = Activity.Seconds,
         ["history"] = isBrief ? new JsonArray() : new JsonArray([.. _pools().SelectMany(pool =>
             pool.Snapshot.Members.Select(backend => ActivityJson.History(pool, backend, _activity))
                 .Prepend(ActivityJson.History(pool, null, _activity)))]),
-        ["log"] = Log(),
+        ["log"] = LogNeedsLock(LongestHello),
     };
 
     private JsonObject SnapshotNeedsLock()
@@ -389,17 +345,8 @@ public sealed partial class EventHub : BackgroundService
         return [.. routes.Where(busiest.Contains)];
     }
 
-    private static byte[] Event(string name, JsonNode data)
-    {
-        var json = JsonText.Bytes(data);
-        return [.. Encoding.UTF8.GetBytes($"event: {name}\ndata: "), .. json, .. "\n\n"u8];
-    }
-
     [LoggerMessage(71, LogLevel.Error, "management: the events of this second were not sent")]
     private partial void LogFailed(Exception exception);
-
-    /// <summary>One who reads the events.</summary>
-    private sealed record Reader(CancellationTokenSource Ended, bool WantsChanges);
 
     /// <summary>What of a backend makes an event when it changes.</summary>
     private sealed record State(bool IsUp, bool IsPending, string Reason, AdminState AdminState, int Weight)
@@ -407,19 +354,19 @@ public sealed partial class EventHub : BackgroundService
         public static State Of(Backend backend) =>
             new(backend.Health.IsUp, backend.Health.IsPending, backend.Health.Reason, backend.AdminState, backend.Weight);
 
-        public IEnumerable<string> ChangesSince(State before)
+        public IEnumerable<(string Text, bool IsOfOperator)> ChangesSince(State before)
         {
             if (IsUp != before.IsUp || IsPending != before.IsPending)
             {
-                yield return $"is {(IsUp ? "up" : "down")}: {Reason}";
+                yield return ($"is {(IsUp ? "up" : "down")}: {Reason}", false);
             }
             if (AdminState != before.AdminState)
             {
-                yield return $"was set to {AdminState}";
+                yield return ($"was set to {AdminState}", true);
             }
             if (Weight != before.Weight)
             {
-                yield return $"has weight {Weight} instead of {before.Weight}";
+                yield return ($"has weight {Weight} instead of {before.Weight}", true);
             }
         }
     }

@@ -1,34 +1,28 @@
 using System.Globalization;
 using System.Reflection;
-using System.Text;
-using System.Text.Json;
-using System.Text.Json.Nodes;
-using LoadBalancer.Diagnostics;
-using LoadBalancer.Pools;
+using LoadBalancer.Configuration.Options;
 using static Microsoft.AspNetCore.Http.StatusCodes;
 
 namespace LoadBalancer.Management;
 
-/// <summary>What the management listener answers: the dashboard, the API and the metrics.</summary>
-internal sealed class ManagementEndpoints(
-    ManagementGuard guard, BodyReader bodies, Func<IReadOnlyList<BackendPool>> pools, PoolAdministration administration, EventHub events,
-    ErrorStatistics errors, Func<string> metrics, NodeControl node, IHostApplicationLifetime lifetime)
+/// <summary>What the management listener answers: the dashboard, the login, and what is behind the token.</summary>
+internal sealed class ManagementEndpoints(ManagementGuard guard, ManagementParts parts)
 {
     private const string Html = "text/html; charset=utf-8";
-    private const string PrometheusType = "text/plain; version=0.0.4; charset=utf-8";
     private const string Form = "application/x-www-form-urlencoded";
     private const string Read = "GET, HEAD";
     private const string NotFound =
-        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, /openapi.json, "
-        + "/api/pools, /api/routes, /api/errors, /api/history, /api/latency, /api/events, /api/node, /api/reload or /api/upgrade";
+        "there is nothing here; expected /, /health, /status, /errors/stats, /metrics, or a path of the API: see /openapi.json";
 
     // The files of the dashboard, by path; read once.
     private static readonly Dictionary<string, (string Type, byte[] Bytes)> Files = Assembly.GetExecutingAssembly()
         .GetManifestResourceNames()
         .Where(name => name.StartsWith("wwwroot/", StringComparison.Ordinal))
-        .ToDictionary(name => name["wwwroot".Length..], name => (ContentType(name), ReadResource(name)));
+        .ToDictionary(name => name["wwwroot".Length..], name => (ContentType(name), EmbeddedFile.Read(name)));
 
-    private static readonly byte[] OpenApi = ReadResource("openapi.json");
+    /// <summary>What is behind the token; openapi.json has the same.</summary>
+    public static IReadOnlyList<ApiEndpoint> Api { get; } =
+        [.. NodeApi.Endpoints, .. PoolApi.Endpoints, .. PastApi.Endpoints, .. AuditApi.Endpoints];
 
     /// <summary>Answers a request.</summary>
     public async Task InvokeAsync(HttpContext context)
@@ -61,7 +55,7 @@ internal sealed class ManagementEndpoints(
         AddSecurityHeaders(context.Response.Headers);
         if (path == "/health" && IsRead(request) && guard.IsHealthOpen(request))
         {
-            return Answer.HealthAsync(context, pools(), lifetime);
+            return Answer.HealthAsync(context, parts.Pools(), parts.Lifetime);
         }
         if (path is not ("/" or "/index.html" or "/login.html") && IsRead(request) && Files.TryGetValue(path, out var file))
         {
@@ -72,53 +66,29 @@ internal sealed class ManagementEndpoints(
             return LoginAsync(context);
         }
         // Before anything of a body is read.
-        var check = guard.Check(request);
+        var check = guard.Check(request, out var user);
         if (check != TokenCheck.Right)
         {
             return RefuseAsync(context, check, hasPage: path == "/" && IsRead(request));
         }
-        if (path.Split('/') is ["", "api", "pools", var pool, "backends", var backend])
+        if (path == "/" || Files.ContainsKey(path))
         {
-            return ChangeAsync(context, Name(pool), Name(backend));
+            return !IsRead(request) ? Answer.OtherMethodAsync(context, Read)
+                : path == "/" ? Answer.BytesAsync(context, Status200OK, Html, Files["/index.html"].Bytes)
+                : Answer.ErrorAsync(context, Status404NotFound, NotFound);
         }
-        if (path.Split('/') is ["", "api", "pools", var listed, "backends"])
-        {
-            return ListAsync(context, Name(listed));
-        }
-        if (path is "/api/history" or "/api/latency" && IsRead(request))
-        {
-            return AnswerPastAsync(context, path);
-        }
-        if (path == "/api/reload")
-        {
-            return request.Method == HttpMethods.Post ? node.ReloadAsync(context)
-                : RefuseMethodAsync(context, "POST", "expected a POST, which needs no body");
-        }
-        if (path == "/api/upgrade")
-        {
-            return request.Method == HttpMethods.Post ? node.UpgradeAsync(context, bodies)
-                : RefuseMethodAsync(context, "POST", "expected a POST, which needs no body");
-        }
-        Func<Task>? answer = path switch
-        {
-            "/" => () => Answer.BytesAsync(context, Status200OK, Html, Files["/index.html"].Bytes),
-            "/health" => () => Answer.HealthAsync(context, pools(), lifetime),
-            "/status" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Status(pools())),
-            "/errors/stats" => () => Answer.JsonAsync(context, Status200OK, StatusJson.Errors(errors.Summary())),
-            "/api/pools" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["pools"] = events.Pools() }),
-            "/api/routes" => () => Answer.JsonAsync(context, Status200OK, new JsonObject { ["routes"] = events.Routes() }),
-            "/api/errors" => () => Answer.JsonAsync(context, Status200OK, events.Errors()),
-            "/api/node" => () => Answer.JsonAsync(context, Status200OK, node.Describe()),
-            "/openapi.json" => () => Answer.BytesAsync(context, Status200OK, "application/json", OpenApi),
-            "/api/events" => () => events.ServeAsync(context, lifetime.ApplicationStopping),
-            "/metrics" => () => Answer.BytesAsync(context, Status200OK, PrometheusType, Encoding.UTF8.GetBytes(metrics())),
-            _ => null,
-        };
-        return answer is null && !Files.ContainsKey(path) && path is not ("/api/history" or "/api/latency") ? Answer.ErrorAsync(context, Status404NotFound, NotFound)
-            : !IsRead(request) ? RefuseMethodAsync(
-                context, Read, $"{request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET")
-            : answer?.Invoke() ?? Answer.ErrorAsync(context, Status404NotFound, NotFound);
+        var segments = path.Split('/');
+        var found = Api.Where(endpoint => endpoint.Matches(segments)).ToList();
+        return found.Count == 0 ? Answer.ErrorAsync(context, Status404NotFound, NotFound)
+            : found.FirstOrDefault(endpoint => endpoint.Methods.Contains(request.Method)) is not { } wanted
+                ? Answer.OtherMethodAsync(context, string.Join(", ", found.SelectMany(endpoint => endpoint.Methods)))
+            : !wanted.IsRead && user.Role == ManagementRole.Viewer ? RefuseRoleAsync(context, user)
+            : wanted.Answer(new ApiRequest(context, parts, user, wanted.NamesIn(segments)));
     }
+
+    private static Task RefuseRoleAsync(HttpContext context, ManagementUser user) => Answer.ErrorAsync(
+        context, Status403Forbidden,
+        $"the token '{user.Name}' has the role {user.Role}, which may only read; expected a token with the role {ManagementRole.Operator}");
 
     private static Task RefuseAsync(HttpContext context, TokenCheck check, bool hasPage)
     {
@@ -141,18 +111,12 @@ internal sealed class ManagementEndpoints(
             context, Status429TooManyRequests, $"too many wrong tokens came from your address; try again after {seconds} s");
     }
 
-    private static Task RefuseMethodAsync(HttpContext context, string allowed, string line)
-    {
-        context.Response.Headers.Allow = allowed;
-        return Answer.ErrorAsync(context, Status405MethodNotAllowed, line);
-    }
-
     private async Task LoginAsync(HttpContext context)
     {
         var request = context.Request;
         if (request.Method != HttpMethods.Post)
         {
-            await RefuseMethodAsync(context, "POST", "expected a POST of a form with the field token");
+            await Answer.OtherMethodAsync(context, "POST");
             return;
         }
         if (request.ContentType?.StartsWith(Form, StringComparison.OrdinalIgnoreCase) != true)
@@ -160,111 +124,14 @@ internal sealed class ManagementEndpoints(
             await Answer.ErrorAsync(context, Status415UnsupportedMediaType, $"expected a form ({Form}) with the field token");
             return;
         }
-        var check = guard.Check(request, (await bodies.ReadFormAsync(context)).GetValueOrDefault("token").ToString());
+        var check = guard.LogIn(context, (await parts.Bodies.ReadFormAsync(context)).GetValueOrDefault("token").ToString());
         if (check == TokenCheck.Paused)
         {
             await RefusePausedAsync(context);
             return;
         }
-        if (check == TokenCheck.Right)
-        {
-            guard.SetCookie(context);
-        }
         context.Response.StatusCode = Status303SeeOther;
         context.Response.Headers.Location = check == TokenCheck.Right ? "/" : "/?wrong-token";
-    }
-
-    private BackendPool? FindPool(string name) =>
-        pools().FirstOrDefault(candidate => candidate.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
-
-    private Task RefusePoolAsync(HttpContext context, string name) => Answer.ErrorAsync(
-        context, Status404NotFound, $"there is no pool '{name}'; expected one of {Names(pools().Select(other => other.Name))}");
-
-    private Task AnswerPastAsync(HttpContext context, string path)
-    {
-        var query = context.Request.Query;
-        if (FindPool(query["pool"].ToString()) is not { } pool)
-        {
-            return RefusePoolAsync(context, query["pool"].ToString());
-        }
-        if (path == "/api/history")
-        {
-            return Answer.JsonAsync(context, Status200OK, events.History(pool, query["backend"].OfType<string>().ToHashSet()));
-        }
-        var wanted = query["span"].ToString();
-        return LatencyHistory.Spans.FirstOrDefault(span => span.Name == wanted) is { } span
-            ? Answer.JsonAsync(context, Status200OK, events.Latency(pool, span))
-            : Answer.ErrorAsync(
-                context, Status400BadRequest,
-                $"span '{wanted}' is not known; expected one of {Names(LatencyHistory.Spans.Select(known => known.Name))}");
-    }
-
-    // The shape of PoolOptions.BackendsFile, with more fields.
-    private Task ListAsync(HttpContext context, string poolName) =>
-        !IsRead(context.Request) ? RefuseMethodAsync(
-            context, Read, $"{context.Request.Method} is for /api/pools/{{pool}}/backends/{{backend}} only; expected GET")
-        : FindPool(poolName) is not { } pool ? RefusePoolAsync(context, poolName)
-        : Answer.JsonAsync(context, Status200OK, new JsonArray([.. pool.Snapshot.Members.Select(events.Backend)]));
-
-    private async Task ChangeAsync(HttpContext context, string poolName, string backendName)
-    {
-        if (FindPool(poolName) is not { } pool)
-        {
-            await RefusePoolAsync(context, poolName);
-            return;
-        }
-        // Workers may have names that differ in case alone.
-        var backend = pool.Snapshot.Members.FirstOrDefault(member => member.Name == backendName)
-            ?? pool.Snapshot.Members.FirstOrDefault(member => member.Name.Equals(backendName, StringComparison.OrdinalIgnoreCase));
-        var method = context.Request.Method;
-        if (backend is null && method != HttpMethods.Put)
-        {
-            var known = Names(pool.Snapshot.Members.Select(member => member.Name));
-            await Answer.ErrorAsync(
-                context, Status404NotFound, $"pool '{pool.Name}' has no backend '{backendName}'; expected one of {known}");
-            return;
-        }
-        if (method is "PATCH" or "PUT" or "DELETE" && node.IsBeingReplaced)
-        {
-            await Answer.ErrorAsync(
-                context, Status409Conflict,
-                "this process is being replaced, and the change would be lost; try again over a new connection");
-            return;
-        }
-        switch (method)
-        {
-            case "GET" or "HEAD":
-                await Answer.JsonAsync(context, Status200OK, events.Backend(backend!));
-                break;
-            case "PATCH":
-                await AnswerChangeAsync(context, await bodies.ReadJsonAsync(context), json => administration.Patch(pool, backend!, json));
-                break;
-            case "PUT":
-                var name = backend?.Name ?? backendName;
-                await AnswerChangeAsync(context, await bodies.ReadJsonAsync(context), json => administration.Put(pool, name, json));
-                break;
-            case "DELETE":
-                administration.Delete(pool, backend!);
-                await Answer.JsonAsync(context, Status202Accepted, events.Backend(backend!));
-                break;
-            default:
-                await RefuseMethodAsync(
-                    context, "GET, HEAD, PATCH, PUT, DELETE", $"{method} is not for backends; expected GET, PATCH, PUT or DELETE");
-                break;
-        }
-    }
-
-    private Task AnswerChangeAsync(HttpContext context, JsonElement? json, Func<JsonElement, (Backend? Backend, string Error)> change)
-    {
-        if (json is not { ValueKind: JsonValueKind.Object } body)
-        {
-            return Answer.ErrorAsync(
-                context, Status400BadRequest, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}");
-        }
-        var (backend, error) = change(body);
-        return backend is null
-            ? Answer.ErrorAsync(context, Status400BadRequest, error)
-            : Answer.JsonAsync(context, Status200OK, events.Backend(backend));
     }
 
     // The page may load our own files only, and must not be put into a frame.
@@ -277,13 +144,7 @@ internal sealed class ManagementEndpoints(
         headers["Referrer-Policy"] = "same-origin"; // With no-referrer the login form would come from the origin "null".
     }
 
-    // Everything in the path is decoded already except the slash (RFC 3986 section 2.2).
-    private static string Name(string segment) => segment.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
-
     private static bool IsRead(HttpRequest request) => request.Method is "GET" or "HEAD";
-
-    private static string Names(IEnumerable<string> names) =>
-        string.Join(", ", names.Select(name => $"'{name}'").DefaultIfEmpty("(there is none)"));
 
     private static string ContentType(string name) => Path.GetExtension(name) switch
     {
@@ -293,12 +154,4 @@ internal sealed class ManagementEndpoints(
         ".svg" => "image/svg+xml",
         _ => "application/octet-stream",
     };
-
-    private static byte[] ReadResource(string name)
-    {
-        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream(name)!;
-        using var bytes = new MemoryStream();
-        stream.CopyTo(bytes);
-        return bytes.ToArray();
-    }
 }

@@ -9,7 +9,7 @@ namespace LoadBalancer.Management;
 /// name under which it is reached. Changes must come from our own pages, or from programs. Where there is a token, everything but /health
 /// and the login page requires it.
 /// </summary>
-internal sealed class ManagementGuard(ManagementOptions options, ManagementToken token, WrongTokens wrongTokens)
+internal sealed class ManagementGuard(ManagementOptions options, ManagementTokens tokens, WrongTokens wrongTokens)
 {
     private const string CookieName = "lb-management";
 
@@ -18,7 +18,7 @@ internal sealed class ManagementGuard(ManagementOptions options, ManagementToken
     /// <summary>Why a request is rejected, whatever token it has; null where it is not.</summary>
     public string? RejectionOf(HttpRequest request)
     {
-        if (_isLoopback && token.IsNone && !IsLoopbackName(request.Host.Host))
+        if (_isLoopback && tokens.IsNone && !IsLoopbackName(request.Host.Host))
         {
             return $"'{request.Host.Host}' is not a name of this machine's loopback address; expected 127.0.0.1, [::1] or localhost, "
                 + "or a Token in the section Management: with one, any name is served";
@@ -29,29 +29,47 @@ internal sealed class ManagementGuard(ManagementOptions options, ManagementToken
     /// <summary>Whether /health, which names the backends, is answered without a token.</summary>
     public bool IsHealthOpen(HttpRequest request) => !_isLoopback || IsLoopbackName(request.Host.Host);
 
-    /// <summary>Looks for the token in the Authorization field, or for the dashboard's cookie.</summary>
-    public TokenCheck Check(HttpRequest request)
+    /// <summary>Looks for a token in the Authorization field, or for the dashboard's cookie.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="user">The user, where the token is right.</param>
+    public TokenCheck Check(HttpRequest request, out ManagementUser user)
     {
-        if (token.IsNone)
+        user = ManagementUser.Nameless;
+        if (tokens.IsNone)
         {
             return TokenCheck.Right;
         }
         var bearer = request.Headers.Authorization is [{ } line] && line.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)
             ? line["Bearer ".Length..].Trim() : null;
         var cookie = request.Cookies[CookieName];
-        return bearer is null && cookie is null
-            ? TokenCheck.Missing
-            : wrongTokens.Check(
-                request.HttpContext.Connection.RemoteIpAddress,
-                () => bearer is not null && token.IsToken(bearer) || cookie is not null && token.IsCookie(cookie));
+        if (bearer is null && cookie is null)
+        {
+            return TokenCheck.Missing;
+        }
+        ManagementToken? found = null;
+        var check = wrongTokens.Check(
+            request.HttpContext.Connection.RemoteIpAddress,
+            () => (found = (bearer is null ? null : tokens.Find(bearer)) ?? (cookie is null ? null : tokens.FindByCookie(cookie)))
+                is not null);
+        user = found?.User ?? user;
+        return check;
     }
 
-    /// <summary>Looks at a token from the login page.</summary>
-    public TokenCheck Check(HttpRequest request, string text) =>
-        token.IsNone ? TokenCheck.Wrong : wrongTokens.Check(request.HttpContext.Connection.RemoteIpAddress, () => token.IsToken(text));
-
-    /// <summary>Gives the browser the cookie that stands for the token.</summary>
-    public void SetCookie(HttpContext context) => SetCookie(context, token.Cookie, "2592000");
+    /// <summary>Looks at a token from the login page. If it is right, the browser gets the cookie that stands for it.</summary>
+    public TokenCheck LogIn(HttpContext context, string text)
+    {
+        if (tokens.IsNone)
+        {
+            return TokenCheck.Wrong;
+        }
+        ManagementToken? found = null;
+        var check = wrongTokens.Check(context.Connection.RemoteIpAddress, () => (found = tokens.Find(text)) is not null);
+        if (found is not null)
+        {
+            SetCookie(context, found.Cookie, "2592000");
+        }
+        return check;
+    }
 
     /// <summary>Takes a cookie back that is not right any more, so that the browser does not go on trying it.</summary>
     public static void DeleteCookie(HttpContext context)

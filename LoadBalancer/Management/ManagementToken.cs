@@ -6,52 +6,58 @@ using LoadBalancer.Diagnostics;
 namespace LoadBalancer.Management;
 
 /// <summary>
-/// The token of the management listener, and the cookie that stands for it. It looks at <c>TokenFile</c> every two seconds. Of a file that
-/// cannot be used there is one warning, and the old token stays.
+/// One token of the management listener, and the cookie that stands for it. Its file is looked at every two seconds. Of a file that cannot
+/// be used there is one warning, and the old token stays.
 /// </summary>
 internal sealed partial class ManagementToken : IDisposable
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(2);
 
-    private readonly ManagementOptions _options;
+    private readonly Func<string, string?> _findError;
     private readonly ILogger _logger;
     private readonly ITimer? _poll;
     private string? _read;
-    private volatile Secret? _secret;
+    private volatile Secret _secret;
 
-    /// <summary>Takes the token of the options, and watches its file until disposed.</summary>
+    /// <summary>Takes a token that does not change.</summary>
+    /// <param name="user">The user who has it.</param>
+    /// <param name="token">The token.</param>
+    /// <param name="logger">Gets nothing.</param>
+    public ManagementToken(ManagementUser user, string token, ILogger<ManagementToken> logger) =>
+        (User, _secret, _findError, _logger) = (user, Secret.Of(token), _ => null, logger);
+
+    /// <summary>Reads the token from a file, and watches the file until disposed.</summary>
+    /// <param name="user">The user who has it.</param>
+    /// <param name="file">The file.</param>
+    /// <param name="findError">What is wrong with a token; null for nothing.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">Gets each change.</param>
     /// <exception cref="StartException">The file cannot be used.</exception>
-    public ManagementToken(ManagementOptions options, TimeProvider time, ILogger<ManagementToken> logger)
+    public ManagementToken(
+        ManagementUser user, string file, Func<string, string?> findError, TimeProvider time, ILogger<ManagementToken> logger)
     {
-        (_options, _logger) = (options, logger);
-        if (options.Token is { } token)
-        {
-            _secret = Secret.Of(token);
-        }
-        if (options.TokenFile is { } file)
-        {
-            _read = SecretFile.TryRead(file, out var reason);
-            var error = _read is null ? reason : options.FindTokenError(_read);
-            _secret = error is null ? Secret.Of(_read!)
-                : throw new StartException($"management: the token in '{file}' cannot be used: {error}", new InvalidDataException(error));
-            _poll = time.CreateTimer(_ => TakeUpChange(file), null, PollInterval, PollInterval);
-        }
+        (User, _findError, _logger) = (user, findError, logger);
+        _read = SecretFile.TryRead(file, out var reason);
+        var error = _read is null ? reason : findError(_read);
+        _secret = error is null ? Secret.Of(_read!)
+            : throw new StartException($"management: the token in '{file}' cannot be used: {error}", new InvalidDataException(error));
+        _poll = time.CreateTimer(_ => TakeUpChange(file), null, PollInterval, PollInterval);
     }
 
-    /// <summary>Whether there is none, so that every request is served.</summary>
-    public bool IsNone => _secret is null;
+    /// <summary>The user who has it.</summary>
+    public ManagementUser User { get; }
 
     /// <summary>The value of the cookie that stands for the token.</summary>
-    public string? Cookie => _secret?.Cookie;
+    public string Cookie => _secret.Cookie;
 
     /// <inheritdoc/>
     public void Dispose() => _poll?.Dispose();
 
     /// <summary>Whether this is the token.</summary>
-    public bool IsToken(string text) => _secret is { } secret && AreEqual(text, secret.Token);
+    public bool IsToken(string text) => AreEqual(text, _secret.Token);
 
     /// <summary>Whether this is the value of the cookie.</summary>
-    public bool IsCookie(string text) => _secret is { } secret && AreEqual(text, Encoding.ASCII.GetBytes(secret.Cookie));
+    public bool IsCookie(string text) => AreEqual(text, Encoding.ASCII.GetBytes(_secret.Cookie));
 
     // Takes as long wherever they differ, so that the time tells nothing about the secret.
     private static bool AreEqual(string text, byte[] secret) =>
@@ -65,7 +71,7 @@ internal sealed partial class ManagementToken : IDisposable
             return;
         }
         _read = text;
-        if ((text is null ? reason : _options.FindTokenError(text)) is { } error)
+        if ((text is null ? reason : _findError(text)) is { } error)
         {
             LogCannotBeUsed(file, error);
             return;

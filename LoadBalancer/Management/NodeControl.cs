@@ -11,18 +11,17 @@ namespace LoadBalancer.Management;
 /// <summary>What operators can ask of the node as a whole.</summary>
 /// <param name="file">The path of its configuration file; null where it has none.</param>
 /// <param name="reload">Reads the file again; null where there is none.</param>
+/// <param name="lastReload">The last result of that; null where there was none.</param>
 /// <param name="upgrader">Replaces this process by a new one; null where nothing is known about how it was started.</param>
 /// <param name="time">The clock.</param>
-internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload, Upgrader? upgrader, TimeProvider time)
+internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload, Func<ReloadResult?> lastReload, Upgrader? upgrader, TimeProvider time)
 {
     private readonly DateTimeOffset _startedAt = time.GetUtcNow();
     private readonly long _start = time.GetTimestamp();
 
-    /// <summary>Whether a change of a pool would be lost, because a new process has taken over, or is about to.</summary>
-    public bool IsBeingReplaced => upgrader?.IsUnderWay == true;
-
     /// <summary>What runs here, and since when.</summary>
-    public JsonObject Describe() => new()
+    /// <param name="user">The user who asks.</param>
+    public JsonObject Describe(ManagementUser user) => new()
     {
         ["version"] = BuildInformation.Version,
         ["build"] = BuildInformation.Kind,
@@ -31,65 +30,80 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         ["startedAt"] = StatusJson.Time(_startedAt),
         ["uptimeSeconds"] = Math.Floor(time.GetElapsedTime(_start).TotalSeconds),
         ["configuration"] = file,
+        ["host"] = Environment.MachineName,
+        ["user"] = user.ToJson(),
+        ["lastReload"] = LastReload(),
     };
 
-    /// <summary>Applies the configuration file as it is now. Answers 200, or 422 with its errors; nothing has changed then.</summary>
-    public async Task ReloadAsync(HttpContext context)
+    /// <summary>When the file was read last, and what became of it; null before the first reload.</summary>
+    public JsonObject? LastReload()
+    {
+        if (lastReload() is not { } last)
+        {
+            return null;
+        }
+        var json = Describe(last);
+        json["time"] = StatusJson.Time(last.At);
+        return json;
+    }
+
+    /// <summary>Applies the configuration file as it is now. 200, or 422 with its errors; nothing has changed then.</summary>
+    public async Task<ChangeOutcome> ReloadAsync()
     {
         if (reload is null)
         {
-            await Answer.ErrorAsync(context, Status409Conflict, "this node has no configuration file");
-            return;
+            return ChangeOutcome.Refused(Status409Conflict, "this node has no configuration file");
         }
         try
         {
             var result = await reload();
-            var isApplied = result.Errors.Count == 0;
-            await Answer.JsonAsync(context, isApplied ? Status200OK : Status422UnprocessableEntity, new JsonObject
+            return new ChangeOutcome(result.Errors.Count == 0 ? Status200OK : Status422UnprocessableEntity)
             {
-                ["applied"] = isApplied,
-                ["errors"] = Texts(result.Errors),
-                ["warnings"] = Texts(result.Warnings),
-            });
+                Error = result.Errors.Count == 0 ? null : result.Errors[0],
+                Body = _ => Describe(result),
+            };
         }
         catch (OperationCanceledException)
         {
-            await Answer.ErrorAsync(context, Status503ServiceUnavailable, "the node is stopping");
+            return ChangeOutcome.Refused(Status503ServiceUnavailable, "the node is stopping");
         }
     }
 
     /// <summary>
-    /// Replaces this process: by the same program, or by the one that the body names. Answers 200 when the new process serves; 422 with the
+    /// Replaces this process: by the same program, or by the one that the body names. 200 when the new process serves; 422 with the
     /// reasons where it does not, so that this one goes on; 409 where nothing was tried.
     /// </summary>
-    public async Task UpgradeAsync(HttpContext context, BodyReader bodies)
+    public async Task<ChangeOutcome> UpgradeAsync(ApiRequest request)
     {
         string? program = null;
-        if (context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true
-            && !TryReadProgram(await bodies.ReadJsonAsync(context), out program))
+        if (request.Context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true
+            && !TryReadProgram(await request.Parts.Bodies.ReadJsonAsync(request.Context), out program))
         {
-            await Answer.ErrorAsync(
-                context, Status400BadRequest, "the body is not what was expected: nothing, or {\"program\":\"/usr/bin/loadbalancer\"}");
-            return;
+            return ChangeOutcome.Refused(
+                Status400BadRequest, "the body is not what was expected: nothing, or {\"program\":\"/usr/bin/loadbalancer\"}");
         }
         if (upgrader is null)
         {
-            await Answer.ErrorAsync(context, Status409Conflict, "this node was not started as a program of its own");
-            return;
+            return ChangeOutcome.Refused(Status409Conflict, "this node was not started as a program of its own");
         }
+        var entry = await request.Parts.Changes.BeginAsync(request, AuditAction.Upgrade); // The new process takes this along.
         var result = await upgrader.RunAsync(program);
         if (result.IsRefused)
         {
-            await Answer.ErrorAsync(context, Status409Conflict, result.Errors[0]);
-            return;
+            return ChangeOutcome.Refused(Status409Conflict, result.Errors[0]);
         }
         var isReplaced = result.Process is not null;
-        await Answer.JsonAsync(context, isReplaced ? Status200OK : Status422UnprocessableEntity, new JsonObject
+        return new ChangeOutcome(isReplaced ? Status200OK : Status422UnprocessableEntity)
         {
-            ["replaced"] = isReplaced,
-            ["process"] = result.Process,
-            ["errors"] = Texts(result.Errors),
-        });
+            Entry = isReplaced ? entry : null, // The audit goes on in the new process.
+            Error = isReplaced ? null : result.Errors is [var error, ..] ? error : "the new process does not serve",
+            Body = _ => new JsonObject
+            {
+                ["replaced"] = isReplaced,
+                ["process"] = result.Process,
+                ["errors"] = Texts(result.Errors),
+            },
+        };
     }
 
     private static bool TryReadProgram(JsonElement? body, out string? program)
@@ -109,6 +123,13 @@ internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload
         }
         return true;
     }
+
+    private static JsonObject Describe(ReloadResult result) => new()
+    {
+        ["applied"] = result.Errors.Count == 0,
+        ["errors"] = Texts(result.Errors),
+        ["warnings"] = Texts(result.Warnings),
+    };
 
     private static JsonArray Texts(IReadOnlyList<string> texts) => [.. texts.Select(text => (JsonNode?)text)];
 }

@@ -11,7 +11,7 @@ namespace LoadBalancer.Management;
 /// <param name="put">Adds or replaces a backend of a pool.</param>
 /// <param name="delete">Drains a backend, and removes it.</param>
 /// <param name="logger">Gets a line for each change.</param>
-public sealed partial class PoolAdministration(
+internal sealed partial class PoolAdministration(
     Func<BackendPool, string, EndpointAddress, int, Backend?> put, Action<BackendPool, Backend> delete, ILogger<PoolAdministration> logger)
 {
     private const string PatchExpected = "expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too";
@@ -19,7 +19,7 @@ public sealed partial class PoolAdministration(
 
     /// <summary>Changes admin state, weight or both.</summary>
     /// <returns>The backend; or null, and what is wrong, where nothing was changed.</returns>
-    public (Backend? Backend, string Error) Patch(BackendPool pool, Backend backend, JsonElement change)
+    public (Backend? Backend, string Error) Patch(BackendPool pool, Backend backend, JsonElement change, ManagementUser user)
     {
         AdminState? state = null;
         int? weight = null;
@@ -54,13 +54,14 @@ public sealed partial class PoolAdministration(
             backend.AdminState = state ?? backend.AdminState;
             backend.Weight = weight ?? backend.Weight;
         });
-        LogChanged(pool.Name, backend.Name, string.Create(CultureInfo.InvariantCulture, $"{backend.AdminState}, weight {backend.Weight}"));
+        LogChanged(
+            pool.Name, backend.Name, user, string.Create(CultureInfo.InvariantCulture, $"{backend.AdminState}, weight {backend.Weight}"));
         return (backend, "");
     }
 
     /// <summary>Adds a backend, or replaces the one of that name.</summary>
     /// <returns>The backend; or null, and what is wrong, where nothing was changed.</returns>
-    public (Backend? Backend, string Error) Put(BackendPool pool, string name, JsonElement wanted)
+    public (Backend? Backend, string Error) Put(BackendPool pool, string name, JsonElement wanted, ManagementUser user)
     {
         if (pool.IsJoinedByWorkers)
         {
@@ -106,16 +107,34 @@ public sealed partial class PoolAdministration(
         {
             return (null, $"pool '{pool.Name}' has just been removed");
         }
-        LogChanged(pool.Name, name, string.Create(CultureInfo.InvariantCulture, $"{address}, weight {weight}"));
+        LogChanged(pool.Name, name, user, string.Create(CultureInfo.InvariantCulture, $"{address}, weight {weight}"));
         return (backend, "");
     }
 
     /// <summary>Drains a backend, and removes it when nothing is in flight.</summary>
-    public void Delete(BackendPool pool, Backend backend)
+    public void Delete(BackendPool pool, Backend backend, ManagementUser user)
     {
         delete(pool, backend);
-        LogChanged(pool.Name, backend.Name, "draining, then removed");
+        LogChanged(pool.Name, backend.Name, user, "draining, then removed");
     }
+
+    /// <summary>Gives a backend settings that it has had before, and adds it again if it is gone.</summary>
+    /// <returns>The backend; null where the pool is gone.</returns>
+    public Backend? Restore(BackendPool pool, string name, BackendSettings settings, ManagementUser user)
+    {
+        if (!EndpointAddress.TryParse(settings.Address, out var address, out _)
+            || put(pool, name, address, settings.Weight) is not { } backend)
+        {
+            return null;
+        }
+        pool.Change(() => (backend.Weight, backend.AdminState) = (settings.Weight, settings.AdminState));
+        LogChanged(
+            pool.Name, name, user, string.Create(CultureInfo.InvariantCulture, $"again {address}, {backend.AdminState}, weight {backend.Weight}"));
+        return backend;
+    }
+
+    /// <summary>Logs that the settings of a pool were changed.</summary>
+    public void NotePool(BackendPool pool, PoolSettings settings, ManagementUser user) => LogPoolChanged(pool.Name, user, settings);
 
     private static AdminState? StateOf(JsonElement value) =>
         value.ValueKind == JsonValueKind.String
@@ -136,6 +155,9 @@ public sealed partial class PoolAdministration(
 
     private static string WeightError(JsonElement value) => $"weight {Raw(value)} is not valid; expected a whole number from 0 to 1000";
 
-    [LoggerMessage(70, LogLevel.Information, "pool '{Pool}': backend '{Backend}' was changed by an operator: {What}")]
-    private partial void LogChanged(string pool, string backend, string what);
+    [LoggerMessage(303, LogLevel.Information, "pool '{Pool}' was changed by {User}: {Settings}")]
+    private partial void LogPoolChanged(string pool, ManagementUser user, PoolSettings settings);
+
+    [LoggerMessage(70, LogLevel.Information, "pool '{Pool}': backend '{Backend}' was changed by {User}: {What}")]
+    private partial void LogChanged(string pool, string backend, ManagementUser user, string what);
 }

@@ -74,6 +74,9 @@ internal sealed partial class TasksListener : IListener
     public EndpointAddress WorkerAddress => _workerAcceptor.Address;
 
     /// <inheritdoc/>
+    public int Connections => _clientAcceptor.Connections + _workerAcceptor.Connections;
+
+    /// <inheritdoc/>
     public long Refused => _clientAcceptor.Refused;
 
     /// <summary>The bytes that wait in buffers for its peers, and of lines that are not complete.</summary>

@@ -65,7 +65,7 @@ internal sealed partial class TcpRelayListener : IListener
         set => _target = value;
     }
 
-    /// <summary>How many connections there are now.</summary>
+    /// <inheritdoc/>
     public int Connections
     {
         get

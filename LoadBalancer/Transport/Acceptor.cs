@@ -62,6 +62,9 @@ internal sealed class Acceptor : IDisposable
         set => _limit.Most = value;
     }
 
+    /// <summary>Connections that are open.</summary>
+    public int Connections => _limit.Open;
+
     /// <summary>Connections that were closed at once because of the limit.</summary>
     public long Refused => _limit.Refused;
 

@@ -12,6 +12,9 @@ internal sealed class HandedState
     /// <summary>The last events of the dashboard, as the API shows them.</summary>
     public JsonArray? Events { get; set; }
 
+    /// <summary>The changes that operators have made, as the audit has them.</summary>
+    public JsonArray? Audit { get; set; }
+
     /// <summary>Whether the service manager keeps the sockets open.</summary>
     public bool AreSocketsKept { get; set; }
 
@@ -33,6 +36,12 @@ internal sealed class HandedPool
 
     /// <summary>The key of its sticky sessions; null where it has none. Used where it cannot be stored in a file.</summary>
     public byte[]? StickyKey { get; set; }
+
+    /// <summary>What the configuration said about the settings that operators can change.</summary>
+    public JsonObject? ConfiguredSettings { get; set; }
+
+    /// <summary>Those settings as they are.</summary>
+    public JsonObject? Settings { get; set; }
 
     /// <summary>What the configuration said about its backends.</summary>
     public List<HandedBackend>? Configured { get; set; }

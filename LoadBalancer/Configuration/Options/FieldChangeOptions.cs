@@ -4,9 +4,11 @@ namespace LoadBalancer.Configuration.Options;
 public sealed record FieldChangeOptions
 {
     /// <summary>Fields and their values, such as <c>{client}</c>. A field whose value turns out to be empty is only removed.</summary>
+    [Secret]
     public IReadOnlyDictionary<string, string> Set { get; init; } = new Dictionary<string, string>();
 
     /// <summary>Fields that are added to those of the same name.</summary>
+    [Secret]
     public IReadOnlyDictionary<string, string> Add { get; init; } = new Dictionary<string, string>();
 
     /// <summary>Fields that are removed.</summary>

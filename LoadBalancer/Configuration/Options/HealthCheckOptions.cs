@@ -27,6 +27,7 @@ public sealed record HealthCheckOptions
     public int? Port { get; init; }
 
     /// <summary>Further header fields of an Http or Grpc probe.</summary>
+    [Secret]
     public IReadOnlyDictionary<string, string> Headers { get; init; } = ImmutableDictionary<string, string>.Empty;
 
     /// <summary>The statuses with which an Http probe succeeds: a list of statuses and ranges. Default <c>200-299</c>.</summary>

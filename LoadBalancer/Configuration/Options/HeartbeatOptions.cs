@@ -14,6 +14,7 @@ public sealed record HeartbeatOptions
     /// <summary>
     /// The secret that every datagram is signed with: base64 of 32 bytes or more. Default null: datagrams are not signed.
     /// </summary>
+    [Secret]
     public string? Key { get; init; }
 
     /// <summary>As many bytes as the hash has: a shorter key is weaker (RFC 2104 section 3).</summary>

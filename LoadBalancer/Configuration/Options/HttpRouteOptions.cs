@@ -39,12 +39,15 @@ public sealed record HttpRouteOptions
     /// Fields that the request must have, with a value such as <c>beta*</c>, where <c>*</c> stands for any text. Null: it must not have the
     /// field.
     /// </summary>
+    [Secret]
     public IReadOnlyDictionary<string, string?> Headers { get; init; } = new Dictionary<string, string?>();
 
     /// <summary>The same for fields of the query; names and values are percent-decoded.</summary>
+    [Secret]
     public IReadOnlyDictionary<string, string?> Query { get; init; } = new Dictionary<string, string?>();
 
     /// <summary>The same for cookies.</summary>
+    [Secret]
     public IReadOnlyDictionary<string, string?> Cookies { get; init; } = new Dictionary<string, string?>();
 
     /// <summary>Addresses or networks of clients. Default: every client.</summary>

@@ -8,6 +8,9 @@ public sealed record ManagementOptions : ITlsOptions
     /// <summary>How long a token must be at least on an address that other machines can reach, in characters.</summary>
     public const int ShortestReachableToken = 16;
 
+    /// <summary>The user's name with <see cref="Token"/> or <see cref="TokenFile"/>.</summary>
+    public const string NameOfToken = "token";
+
     /// <summary>
     /// Where it listens: <c>http://127.0.0.1:8081</c>, <c>https://</c> with certificates, or <c>unix:/run/lb-admin.sock</c>. Required.
     /// </summary>
@@ -19,9 +22,10 @@ public sealed record ManagementOptions : ITlsOptions
     public string? SocketMode { get; init; }
 
     /// <summary>
-    /// The token that every request must carry, as <c>Authorization: Bearer</c>; this or <see cref="TokenFile"/> is required on an address
-    /// that other machines can reach. Default null: none.
+    /// The token that every request must carry, as <c>Authorization: Bearer</c>; this, <see cref="TokenFile"/> or <see cref="Tokens"/> is
+    /// required on an address that other machines can reach. Its user is an operator. Default null: none.
     /// </summary>
+    [Secret]
     public string? Token { get; init; }
 
     /// <summary>
@@ -29,6 +33,16 @@ public sealed record ManagementOptions : ITlsOptions
     /// none.
     /// </summary>
     public string? TokenFile { get; init; }
+
+    /// <summary>Further tokens by the name of their user, each with a role. Default: none.</summary>
+    public IReadOnlyDictionary<string, ManagementTokenOptions> Tokens { get; init; } = new Dictionary<string, ManagementTokenOptions>();
+
+    /// <summary>
+    /// A file to which each change by an operator is appended, a JSON object on each line; what is in it is remembered at the next start.
+    /// Beyond 1 MB it becomes <c>FILE.1</c>. Relative to the configuration file. Default null: changes are remembered in memory only.
+    /// </summary>
+    [BesideConfiguration]
+    public string? AuditFile { get; init; }
 
     /// <summary>The certificates of an https address: <see cref="ITlsOptions.Certificates"/>.</summary>
     public IReadOnlyList<CertificateOptions> Certificates { get; init; } = [];
@@ -45,11 +59,12 @@ public sealed record ManagementOptions : ITlsOptions
     /// <summary>Whether all settings are the same; lists are when their items are.</summary>
     public bool Equals(ManagementOptions? other) =>
         other is not null && Address == other.Address && SocketMode == other.SocketMode
-        && Token == other.Token && TokenFile == other.TokenFile
+        && Token == other.Token && TokenFile == other.TokenFile && AuditFile == other.AuditFile
+        && Tokens.Count == other.Tokens.Count && Tokens.All(entry => entry.Value == other.Tokens.GetValueOrDefault(entry.Key))
         && Certificates.SequenceEqual(other.Certificates) && MinProtocol == other.MinProtocol && Ciphers.SequenceEqual(other.Ciphers);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Address, Token, TokenFile, Certificates.Count, MinProtocol, Ciphers.Count);
+    public override int GetHashCode() => HashCode.Combine(Address, Token, TokenFile, AuditFile, Tokens.Count, Certificates.Count, MinProtocol, Ciphers.Count);
 
     /// <inheritdoc/>
     public override string ToString() => $"{Address}"; // never the token

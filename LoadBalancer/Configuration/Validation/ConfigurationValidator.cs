@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
+using LoadBalancer.Diagnostics.Access;
 
 namespace LoadBalancer.Configuration.Validation;
 
@@ -48,7 +49,7 @@ internal static class ConfigurationValidator
         section.Require(management.Token is null || management.TokenFile is null, "TokenFile",
             "is there beside Token; expected one of the two");
         var isWanted = management.Address is { IsLoopback: false };
-        section.Require(!isWanted || management.Token is not null || management.TokenFile is not null, "Token",
+        section.Require(!isWanted || management.Token is not null || management.TokenFile is not null || management.Tokens.Count > 0, "Token",
             $"is missing; {management.Address} can be reached from other machines, so that anybody could change the pools");
         if (management.Token is { } token)
         {
@@ -56,11 +57,50 @@ internal static class ConfigurationValidator
         }
         if (management.TokenFile is { } file)
         {
-            var read = SecretFile.TryRead(file, out var reason);
-            var error = read is null ? $"'{file}' cannot be read: {reason}"
-                : management.FindTokenError(read) is { } wrong ? $"the token in '{file}' {wrong}"
-                : null;
-            section.Require(error is null, "TokenFile", error ?? "");
+            CheckTokenFile(management, file, section);
         }
+        if (management.AuditFile is { } audit)
+        {
+            var error = audit.Length == 0 ? "is empty; expected a file" : AppendingFile.FindError(audit);
+            section.Require(error is null, "AuditFile", $"'{audit}' cannot be written: {error}");
+        }
+        CheckTokens(management, section);
+    }
+
+    private static void CheckTokens(ManagementOptions management, SectionValidator section)
+    {
+        Dictionary<string, string> users = [];
+        if ((management.Token ?? TryRead(management.TokenFile)) is { } known)
+        {
+            users[known] = ManagementOptions.NameOfToken;
+        }
+        foreach (var (name, one) in management.Tokens)
+        {
+            var entry = section.Below($"Tokens:{name}");
+            section.Require(name.Length > 0 && !name.Any(char.IsControl) && name != "-", $"Tokens:{name}",
+                $"'{name}' is no name of a user; expected a text other than -");
+            section.Require(name != ManagementOptions.NameOfToken || !users.ContainsValue(name), $"Tokens:{name}",
+                $"'{name}' is the user of Token or TokenFile; expected another name");
+            entry.Require(one.TokenFile is { Length: > 0 }, "TokenFile", "is missing; expected a file with the token and nothing else");
+            if (one.TokenFile is { Length: > 0 } itsFile)
+            {
+                CheckTokenFile(management, itsFile, entry);
+                var text = TryRead(itsFile) ?? "";
+                entry.Require(!users.TryGetValue(text, out var other), "TokenFile",
+                    $"the token in '{itsFile}' is that of '{other}' too; expected a token of its own");
+                users.TryAdd(text, name);
+            }
+        }
+
+        static string? TryRead(string? path) => path is null ? null : SecretFile.TryRead(path, out _);
+    }
+
+    private static void CheckTokenFile(ManagementOptions management, string file, SectionValidator section)
+    {
+        var read = SecretFile.TryRead(file, out var reason);
+        var error = read is null ? $"'{file}' cannot be read: {reason}"
+            : management.FindTokenError(read) is { } wrong ? $"the token in '{file}' {wrong}"
+            : null;
+        section.Require(error is null, "TokenFile", error ?? "");
     }
 }

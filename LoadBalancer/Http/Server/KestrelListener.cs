@@ -123,6 +123,9 @@ internal sealed class KestrelListener : IListener
     }
 
     /// <inheritdoc/>
+    public int Connections => _limit.Open;
+
+    /// <inheritdoc/>
     public long Refused => _limit.Refused;
 
     /// <inheritdoc/>

@@ -39,13 +39,13 @@ export function fetchHistories(pool, backends) {
   for (const name of wanted) {
     historyOf(pool, name).isAsked = true;
     const part = name === null ? '' : `&backend=${encodeURIComponent(name)}`;
-    if (name === null || !queries.at(-1)?.includes('&') || queries.at(-1).length + part.length > longestQuery) {
-      queries.push(`pool=${encodeURIComponent(pool)}${part}`);
+    if (queries.length === 0 || queries.at(-1) === '' || queries.at(-1).length + part.length > longestQuery) {
+      queries.push(part.replace('&', '?'));
     } else {
       queries[queries.length - 1] += part;
     }
   }
-  queries.forEach(query => recall(`/api/history?${query}`));
+  queries.forEach(query => recall(`/api/pools/${encodeURIComponent(pool)}/history${query}`));
 }
 
 async function recall(path) {

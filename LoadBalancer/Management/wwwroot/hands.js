@@ -25,17 +25,27 @@ export function makeHands(state, show) {
   }
 
   async function sendNow(pool, backend, change) {
-    const response = await fetch(`/api/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}`, {
+    const response = await request(`/api/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}`, {
       method: 'PATCH', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(change),
     });
+    const { adminState, weight } = await response.json();
+    Object.assign(find(pool, backend) ?? {}, { adminState, weight });
+    return response.headers.get('Audit-Id');
+  }
+
+  /** Takes a change back; refused where somebody else has changed the backend since. Several steps of a weight are no change of their own. */
+  const takeBack = ({ pool, backend, change: before, audit }) =>
+    audit ? request(`/api/audit/${audit}/undo`, { method: 'POST' }) : send(pool, backend, before);
+
+  async function request(path, options) {
+    const response = await fetch(path, options);
     if (response.status === 401) {
       location.reload(); // The token has changed: the page that asks for it is in our place now.
     }
     if (!response.ok) {
       throw new Error((await response.text()).trim() || `answered ${response.status}`);
     }
-    const { adminState, weight } = await response.json();
-    Object.assign(find(pool, backend) ?? {}, { adminState, weight });
+    return response;
   }
 
   /** The pools in which nobody would serve any more. */
@@ -64,8 +74,8 @@ export function makeHands(state, show) {
     for (const { pool, backend } of targets) {
       const before = isNextStep ? done[0].change.weight : find(pool, backend)?.[key];
       try {
-        await send(pool, backend, { [key]: value });
-        undoable.push({ pool, backend, change: { [key]: before } });
+        const audit = await send(pool, backend, { [key]: value });
+        undoable.push({ pool, backend, change: { [key]: before }, audit: isNextStep ? null : audit });
       } catch (error) {
         refusals.push(`${pool}/${backend} was not changed: ${reasonOf(error)}`);
       }
@@ -88,11 +98,11 @@ export function makeHands(state, show) {
     }
     const refused = [];
     let reason;
-    for (const { pool, backend, change: before } of undone.toReversed()) {
+    for (const one of undone.toReversed()) {
       try {
-        await send(pool, backend, before);
+        await takeBack(one);
       } catch (error) {
-        refused.push({ pool, backend, change: before });
+        refused.push(one);
         reason = reasonOf(error);
       }
     }
@@ -174,7 +184,8 @@ function confirmHarm(pools, targets, key, value) {
   const lines = pools.map(pool => {
     const names = targets.filter(target => target.pool === pool).map(({ backend }) => backend);
     const who = names.length === 1 ? `${names[0]} is the last backend` : `These ${count(names.length)} are the last backends`;
-    return make('li', { textContent: `${who} of pool ${pool} that ${names.length === 1 ? 'serves' : 'serve'}. Without it every new request there fails.` });
+    const [serve, without] = names.length === 1 ? ['serves', 'it'] : ['serve', 'them'];
+    return make('li', { textContent: `${who} of pool ${pool} that ${serve}. Without ${without} everything new there fails.` });
   });
   byId('harm-pools').replaceChildren(...lines);
   byId('harm-do').textContent = `${key === 'weight' ? `Set weight ${value}` : verbs[value] ?? value} anyway`;

@@ -46,7 +46,7 @@ export function latencyPanel(holder, pool) {
     }
     choices.forEach((button, index) => button.ariaPressed = String(Object.keys(spans)[index] === span));
     if (!document.hidden) {
-      const answer = await ask(`/api/latency?pool=${encodeURIComponent(pool)}&span=${span}`);
+      const answer = await ask(`/api/pools/${encodeURIComponent(pool)}/latency?span=${span}`);
       data = answer?.span === span ? answer : data;
       draw();
     }

@@ -104,7 +104,7 @@ export async function keepNode(known) {
     if (node) {
       known(node);
       showNode(node);
-      const [listeners, config] = node.host === undefined ? [] : await Promise.all([ask('/api/listeners'), ask('/api/config')]);
+      const [listeners, config] = await Promise.all([ask('/api/listeners'), ask('/api/config')]);
       listeners && showListeners(listeners.listeners, new Date());
       config && showChanges(config);
     }

@@ -3,7 +3,6 @@ using LoadBalancer.Tests.Support;
 namespace LoadBalancer.Tests.Http.Guards.Authentication;
 
 /// <summary>Another server decides.</summary>
-[Parallelizable] // It mostly waits.
 internal sealed class ForwardTests
 {
     [Test]

@@ -7,7 +7,6 @@ namespace LoadBalancer.Tests.Http.Guards.Authentication;
 
 /// <summary>Signed tokens. They are made here byte for byte, so that nothing is checked against the library that checks them.</summary>
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-[Parallelizable] // It mostly waits.
 internal sealed class JwtTests : IDisposable
 {
     private const string Settings = """ "Type": "Jwt", "Issuer": "https://id.test", "Audience": "api" """;

@@ -1,0 +1,189 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using LoadBalancer.Pools;
+using static Microsoft.AspNetCore.Http.StatusCodes;
+
+namespace LoadBalancer.Management;
+
+/// <summary>What can be asked about pools and their backends, and changed of them.</summary>
+internal static class PoolApi
+{
+    private const string Pool = "/api/pools/{pool}";
+    private const string Backends = Pool + "/backends";
+    private const string Backend = Backends + "/{backend}";
+
+    /// <summary>All of it.</summary>
+    public static IReadOnlyList<ApiEndpoint> Endpoints { get; } =
+    [
+        new("GET", "/api/pools", request => Page.AnswerAsync(
+            request, request.Parts.Pools(), pool => pool.Name,
+            pools => new JsonObject { ["pools"] = request.Parts.Events.Pools(pools) })),
+        new("GET", Pool, request => OnPoolAsync(request, pool => ShowAsync(request, pool))),
+        new("PATCH", Pool, request => OnPoolAsync(request, pool => ChangeAsync(request, pool))),
+        new("GET", Backends, ListAsync),
+        new("GET", Backend, request => OnBackendAsync(request, (_, backend) => ShowAsync(request, backend))),
+        new("PATCH", Backend, request => OnBackendAsync(request, (pool, backend) => ChangeAsync(
+            request, AuditAction.Patch, pool, backend.Name,
+            json => request.Parts.Administration.Patch(pool, backend, json, request.User)))),
+        new("PUT", Backend, PutAsync),
+        new("DELETE", Backend, request => OnBackendAsync(request, (pool, backend) => DeleteAsync(request, pool, backend))),
+    ];
+
+    /// <summary>A backend by name; null where there is none. Workers may have names that differ in case alone.</summary>
+    public static Backend? FindBackend(BackendPool pool, string name) =>
+        pool.Snapshot.Members.FirstOrDefault(member => member.Name == name)
+        ?? pool.Snapshot.Members.FirstOrDefault(member => member.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
+
+    internal static Task OnPoolAsync(ApiRequest request, Func<BackendPool, Task> answer)
+    {
+        var (name, pools) = (request.Names[0], request.Parts.Pools());
+        return pools.FirstOrDefault(candidate => candidate.Name.Equals(name, StringComparison.OrdinalIgnoreCase)) is { } pool
+            ? answer(pool)
+            : request.RefuseAsync(
+                Status404NotFound, $"there is no pool '{name}'; expected one of {Names(pools.Select(other => other.Name))}");
+    }
+
+    private static Task OnBackendAsync(ApiRequest request, Func<BackendPool, Backend, Task> answer) =>
+        OnPoolAsync(request, pool => FindBackend(pool, request.Names[1]) is { } backend
+            ? answer(pool, backend)
+            : request.RefuseAsync(
+                Status404NotFound, $"pool '{pool.Name}' has no backend '{request.Names[1]}'; "
+                + $"expected one of {Names(pool.Snapshot.Members.Select(member => member.Name))}"));
+
+    // The shape of PoolOptions.BackendsFile, with more fields.
+    private static Task ListAsync(ApiRequest request) => OnPoolAsync(request, pool =>
+    {
+        string? state = request.Context.Request.Query["state"];
+        Func<Backend, bool>? isWanted = state switch
+        {
+            null => _ => true,
+            "up" => backend => backend.Health.IsUp,
+            "down" => backend => !backend.Health.IsUp,
+            "ready" => backend => backend.AdminState == AdminState.Ready,
+            "draining" => backend => backend.AdminState == AdminState.Draining,
+            "disabled" => backend => backend.AdminState == AdminState.Disabled,
+            _ => null,
+        };
+        return isWanted is null
+            ? request.RefuseAsync(Status400BadRequest, $"state '{state}' is not valid; expected up, down, ready, draining or disabled")
+            : Page.AnswerAsync(
+                request, pool.Snapshot.Members.Where(isWanted), backend => backend.Name,
+                backends => new JsonArray([.. backends.Select(request.Parts.Events.Backend)]));
+    });
+
+    private static Task ShowAsync(ApiRequest request, BackendPool pool)
+    {
+        if (request.Parts.View.FindSettings(pool.Name) is { } settings)
+        {
+            request.Context.Response.Headers.ETag = Preconditions.TagOf(settings.ToJson());
+        }
+        return request.AnswerAsync(Show(request, pool));
+    }
+
+    private static JsonObject Show(ApiRequest request, BackendPool pool)
+    {
+        var json = (JsonObject)request.Parts.Events.Pools([pool])[0]!.DeepClone();
+        json["settings"] = request.Parts.View.FindSettings(pool.Name)?.ToJson();
+        return json;
+    }
+
+    private static async Task ChangeAsync(ApiRequest request, BackendPool pool)
+    {
+        if (await ReadAsync(request, "{\"policy\":\"LeastConnections\"}") is { } body)
+        {
+            await request.Parts.Changes.RunAsync(request, AuditAction.Patch, pool.Name, null, async () =>
+            {
+                var from = request.Parts.View.FindSettings(pool.Name);
+                if (Preconditions.FindError(request.Context.Request, from?.ToJson()) is { } reason)
+                {
+                    return ChangeOutcome.Refused(Status412PreconditionFailed, reason);
+                }
+                var (settings, error) = from?.With(body) ?? (null, $"pool '{pool.Name}' has just been removed");
+                return settings is null ? ChangeOutcome.Refused(Status400BadRequest, error)
+                    : await ChangeAsync(request, pool, from!, settings, _ => Show(request, pool));
+            });
+        }
+    }
+
+    /// <summary>Gives a pool other settings.</summary>
+    /// <param name="request">The request that asks for it.</param>
+    /// <param name="pool">The pool.</param>
+    /// <param name="from">Its settings now.</param>
+    /// <param name="to">Its settings after that.</param>
+    /// <param name="body">Makes the answer.</param>
+    public static async Task<ChangeOutcome> ChangeAsync(
+        ApiRequest request, BackendPool pool, PoolSettings from, PoolSettings to, Func<AuditEntry, JsonNode> body)
+    {
+        if (await request.Parts.View.ChangeSettings(pool.Name, to) is { } refused)
+        {
+            return refused;
+        }
+        if (to != from)
+        {
+            request.Parts.Administration.NotePool(pool, to, request.User);
+            request.Parts.Events.Note(pool.Name, $"was changed: {to}");
+        }
+        return ChangeOutcome.Done(from.ToJson(), to.ToJson(), body);
+    }
+
+    private static Task ShowAsync(ApiRequest request, Backend backend)
+    {
+        request.Context.Response.Headers.ETag = Preconditions.TagOf(BackendSettings.Of(backend).ToJson());
+        return request.AnswerAsync(request.Parts.Events.Backend(backend));
+    }
+
+    private static Task PutAsync(ApiRequest request) => OnPoolAsync(request, pool =>
+    {
+        var name = FindBackend(pool, request.Names[1])?.Name ?? request.Names[1];
+        return ChangeAsync(
+            request, AuditAction.Put, pool, name, json => request.Parts.Administration.Put(pool, name, json, request.User));
+    });
+
+    private static Task DeleteAsync(ApiRequest request, BackendPool pool, Backend backend) => request.Parts.Changes.RunAsync(
+        request, AuditAction.Delete, pool.Name, backend.Name, () =>
+        {
+            var from = BackendSettings.Of(backend).ToJson();
+            if (Preconditions.FindError(request.Context.Request, from) is { } reason)
+            {
+                return Task.FromResult(ChangeOutcome.Refused(Status412PreconditionFailed, reason));
+            }
+            request.Parts.Administration.Delete(pool, backend, request.User);
+            return Task.FromResult(ChangeOutcome.Done(from, null, _ => request.Parts.Events.Backend(backend), Status202Accepted));
+        });
+
+    private static async Task ChangeAsync(
+        ApiRequest request, string action, BackendPool pool, string name, Func<JsonElement, (Backend? Backend, string Error)> change)
+    {
+        if (await ReadAsync(request, "{\"adminState\":\"Draining\"}") is not { } body)
+        {
+            return;
+        }
+        await request.Parts.Changes.RunAsync(request, action, pool.Name, name, () => Task.FromResult(Change()));
+
+        ChangeOutcome Change()
+        {
+            var from = FindBackend(pool, name) is { } before ? BackendSettings.Of(before).ToJson() : null;
+            if (Preconditions.FindError(request.Context.Request, from) is { } reason)
+            {
+                return ChangeOutcome.Refused(Status412PreconditionFailed, reason);
+            }
+            var (backend, error) = change(body);
+            return backend is null ? ChangeOutcome.Refused(Status400BadRequest, error)
+                : ChangeOutcome.Done(from, BackendSettings.Of(backend).ToJson(), _ => request.Parts.Events.Backend(backend));
+        }
+    }
+
+    // Null where the request was refused.
+    private static async Task<JsonElement?> ReadAsync(ApiRequest request, string example)
+    {
+        if (await request.Parts.Bodies.ReadJsonAsync(request.Context) is { ValueKind: JsonValueKind.Object } body)
+        {
+            return body;
+        }
+        await request.RefuseAsync(Status400BadRequest, $"the body is not a JSON object; expected for example {example}");
+        return null;
+    }
+
+    private static string Names(IEnumerable<string> names) =>
+        string.Join(", ", names.Select(name => $"'{name}'").DefaultIfEmpty("(there is none)"));
+}
