@@ -5,6 +5,8 @@ namespace LoadBalancer.Tests.Diagnostics;
 
 internal sealed class ErrorStatisticsTests
 {
+    private static readonly ErrorPlace Web = ErrorPlace.OfPool("web");
+
     private readonly FakeTimeProvider _clock = new();
 
     [TestCase(502, "502_BAD_GATEWAY")]
@@ -22,7 +24,7 @@ internal sealed class ErrorStatisticsTests
         var errors = new ErrorStatistics(_clock);
         for (var i = 0; i < 50; i++)
         {
-            errors.Add(i % 5 == 0 ? 504 : 502, "pool 'web'", "GET", $"/{i}", "why");
+            errors.Add(i % 5 == 0 ? 504 : 502, Web, "GET", $"/{i}", "why");
         }
 
         var summary = errors.Summary();
@@ -37,9 +39,9 @@ internal sealed class ErrorStatisticsTests
     {
         var errors = new ErrorStatistics(_clock);
 
-        errors.Add(502, "pool 'web'", "GET", "/path?token=secret", "why");
-        errors.Add(400, "listener 'web'", null, null, "nonsense");
-        errors.Add(502, "pool 'web'", "GET", "/" + new string('x', 10_000), "why");
+        errors.Add(502, Web, "GET", "/path?token=secret", "why");
+        errors.Add(400, ErrorPlace.OfListener("web"), null, null, "nonsense");
+        errors.Add(502, Web, "GET", "/" + new string('x', 10_000), "why");
 
         errors.Summary().Recent.Select(error => error.Message).Should().Equal(
             "pool 'web': GET /path: why", "listener 'web': nonsense", $"pool 'web': GET /{new string('x', 199)}…: why");

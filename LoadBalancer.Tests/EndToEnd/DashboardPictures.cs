@@ -29,6 +29,15 @@ internal sealed class DashboardPictures
         await using var load = new Load(node.Address, TimeSpan.FromMilliseconds(10));
         await Task.Delay(TimeSpan.FromMinutes(5), TimeProvider.System);
 
+        await using (var map = await browser.OpenAsync(height: 1000))
+        {
+            await map.Page.GotoAsync(node.Dashboard);
+            await map.Page.GetByRole(AriaRole.Button, new() { Name = "Response times" }).ClickAsync();
+            await map.Page.GetByRole(AriaRole.Button, new() { Name = "backend2", Exact = true }).ClickAsync();
+            await Expect(map.Page.Locator("#details-facts")).ToContainTextAsync("2xx");
+            await map.Page.GetByRole(AriaRole.Slider).HoverAsync(new() { Position = new() { X = 300, Y = 60 } });
+            await TakeAsync(map, node, "dashboard-why.png", isOpen: true);
+        }
         await using (var dark = await browser.OpenAsync(colors: ColorScheme.Dark))
         {
             await TakeAsync(dark, node, "dashboard-dark.png");
@@ -45,6 +54,11 @@ internal sealed class DashboardPictures
         await Expect(window.Page.Locator("#totals .p99Ms dd"))
             .ToHaveTextAsync(new Regex(@"^\d{1,2}(\.\d)? ms"), new() { Timeout = 60_000 });
         await TakeAsync(window, node, "dashboard-drained.png", isOpen: true);
+
+        await window.Page.GetByRole(AriaRole.Button, new() { Name = "Copy" }).ClickAsync();
+        await Expect(window.Page.Locator("#copied")).ToHaveTextAsync("Copied.");
+        await window.Page.Locator("#log").EvaluateAsync("log => log.scrollIntoView({ block: 'center' })");
+        await TakeAsync(window, node, "dashboard-tell.png", isOpen: true);
     }
 
     private static async Task TakeAsync(BrowserWindow window, DashboardNode node, string name, bool isOpen = false)

@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using LoadBalancer.Tests.Support;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Playwright;
 using static Microsoft.Playwright.Assertions;
 
@@ -23,6 +24,7 @@ internal sealed partial class DashboardTests
     public async Task StartAsync()
     {
         _browser = await Browser.StartAsync();
+        _teller = await KestrelBackend.StartAsync(TellAsync, HttpProtocols.Http1);
         _backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         _node = await DashboardNode.StartAsync([_backend.Address, _backend.Address, _backend.Address]);
     }
@@ -34,6 +36,8 @@ internal sealed partial class DashboardTests
         {
             await _node.DisposeAsync();
             await _backend.DisposeAsync();
+            _ended.TrySetResult();
+            await _teller.DisposeAsync();
             await _browser.DisposeAsync();
         }
     }
@@ -191,6 +195,7 @@ internal sealed partial class DashboardTests
         await node.KillAsync();
         await Expect(Page.Locator("#connection")).ToContainTextAsync("Disconnected since");
         await Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend1" }).ClickAsync();
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Drain anyway" }).ClickAsync();
         await Expect(Page.Locator("#toast")).ToContainTextAsync("web/backend1 was not changed: the load balancer does not answer");
 
         await using var again = await node.StartAgainAsync();
@@ -250,7 +255,7 @@ internal sealed partial class DashboardTests
         await ShowAsync([Pool("tasks", Backend("worker1"), Backend("worker2"))]);
         await Expect(Row("worker1")).ToBeVisibleAsync();
 
-        // The stream ends after each snapshot, and the page connects again.
+        // The first stream ends now, and the page connects again.
         await ShowAsync([Pool("tasks", Backend("worker2"), Backend("worker3")), Pool("empty")], reload: false);
 
         await Expect(Row("worker3")).ToBeVisibleAsync();
@@ -309,70 +314,6 @@ internal sealed partial class DashboardTests
         await Expect(Row("b")).ToBeVisibleAsync();
 
         (await Page.EvaluateAsync<int>("document.documentElement.scrollWidth")).Should().Be(width);
-    }
-
-    private static BackendLine Backend(string name) => new(name);
-
-    private static object Pool(string name, params BackendLine[] backends) =>
-        new { name, policy = "RoundRobin", queueLength = 0, requestsPerSecond = 1, errorShare = 0, p50Ms = 1, p99Ms = 2, backends };
-
-    private ILocator Row(string backend) => Page.GetByRole(AriaRole.Row)
-        .Filter(new() { Has = Page.GetByRole(AriaRole.Rowheader).GetByText(backend, new() { Exact = true }).First });
-
-    private async Task LogInAsync(string token)
-    {
-        await Page.GetByLabel("Token").FillAsync(token);
-        await Page.GetByRole(AriaRole.Button, new() { Name = "Log in" }).ClickAsync();
-    }
-
-    /// <summary>Shows pools as a node would tell of them, with numbers that no real node would give twice.</summary>
-    private async Task ShowAsync(
-        object[] pools, object[]? log = null, object[]? errors = null, bool reload = true, object[]? routes = null, int routeCount = 0)
-    {
-        var hello = new { node = "1.0.0", seconds = 300, history = Array.Empty<object>(), log = log ?? [] };
-        var snapshot = new
-        {
-            time = "2026-11-27T08:00:00.000Z",
-            status = "ok",
-            totals = new { requestsPerSecond = 1, errorShare = 0, inFlight = 0, p50Ms = 1, p99Ms = 2 },
-            errors = new { total_errors = errors?.Length ?? 0, error_types = new { }, recent_errors = errors ?? [] },
-            certificates = Array.Empty<object>(),
-            routes = routes ?? [],
-            routeCount,
-            pools,
-        };
-        var stream = $"event: hello\ndata: {JsonSerializer.Serialize(hello, JsonSerializerOptions.Web)}\n\nevent: snapshot\ndata: " +
-            $"{JsonSerializer.Serialize(snapshot, JsonSerializerOptions.Web)}\n\n";
-        await Page.RouteAsync("**/api/events", route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = stream }));
-        if (reload)
-        {
-            await Page.GotoAsync(_node.Dashboard);
-        }
-    }
-
-    private sealed record BackendLine(string Name)
-    {
-        public string Address { get; init; } = "http://127.0.0.1:1";
-
-        public int Weight { get; init; } = 1;
-
-        public string AdminState { get; init; } = "Ready";
-
-        public bool Healthy { get; init; } = true;
-
-        public string Reason { get; init; } = "GET / answered 200";
-
-        public int InFlight { get; init; }
-
-        public double RequestsPerSecond { get; init; } = 1;
-
-        public double ErrorShare { get; init; }
-
-        public double P50Ms { get; init; } = 1;
-
-        public double? P99Ms { get; init; } = 2;
-
-        public double Ramp { get; init; } = 1;
     }
 
     [GeneratedRegex("^Main, HCHECK .* ago · no alternative · 0 clients · 1 workers$")]

@@ -245,7 +245,7 @@ internal sealed class ManagementTests
         var first = json.RootElement.GetProperty("recent_errors")[0];
         first.EnumerateObject().Select(property => property.Name).Should().Equal("type", "msg", "timestamp");
         first.GetProperty("type").GetString().Should().Be("502_BAD_GATEWAY");
-        first.GetProperty("msg").GetString().Should().MatchRegex("^pool 'web': GET /secret: backend 'b[12]': connection refused$");
+        first.GetProperty("msg").GetString().Should().MatchRegex("^pool 'web', backend 'b[12]': GET /secret: connection refused$");
         first.GetProperty("timestamp").GetDateTimeOffset().Should().BeAfter(DateTimeOffset.UnixEpoch);
     }
 

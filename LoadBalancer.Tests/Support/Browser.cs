@@ -35,10 +35,16 @@ internal sealed class Browser : IAsyncDisposable
     }
 
     /// <summary>Opens a window of its own, with no cookie yet.</summary>
-    public async Task<BrowserWindow> OpenAsync(int width = 1280, int height = 800, ColorScheme colors = ColorScheme.Light)
+    public async Task<BrowserWindow> OpenAsync(
+        int width = 1280, int height = 800, ColorScheme colors = ColorScheme.Light, bool hasTouch = false)
     {
         var context = await _browser.NewContextAsync(
-            new BrowserNewContextOptions { ViewportSize = new ViewportSize { Width = width, Height = height }, ColorScheme = colors });
+            new BrowserNewContextOptions
+            {
+                ViewportSize = new ViewportSize { Width = width, Height = height },
+                ColorScheme = colors,
+                HasTouch = hasTouch,
+            });
         context.SetDefaultTimeout((float)TimeLimits.Event.TotalMilliseconds);
         return new BrowserWindow(await context.NewPageAsync());
     }

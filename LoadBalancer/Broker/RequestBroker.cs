@@ -211,7 +211,7 @@ internal sealed partial class RequestBroker : IAsyncDisposable
     {
         var elapsed = _time.GetElapsedTime(request.Arrived);
         _pool.Statistics.CountOwnAnswer(StatusCodes.Status503ServiceUnavailable, elapsed, elapsed);
-        _errors.Add(StatusCodes.Status503ServiceUnavailable, $"listener '{_listener}'", null, null, cause);
+        _errors.Add(StatusCodes.Status503ServiceUnavailable, ErrorPlace.OfListener(_listener), null, null, cause);
         ReplyNeedsLock(request, Fail, isOwn);
     }
 

@@ -15,15 +15,17 @@ public sealed class ErrorStatistics(TimeProvider time)
     private readonly Lock _gate = new();
     private readonly SortedDictionary<string, long> _types = new(StringComparer.Ordinal);
     private readonly Queue<RecordedError> _recent = new();
+    private readonly ErrorGroups _groups = new();
     private long _total;
 
     /// <summary>Records an error that a client saw.</summary>
     /// <param name="status">The status of the response.</param>
-    /// <param name="where">The listener or pool that responded, as logs name it.</param>
+    /// <param name="where">The listener or pool that responded.</param>
     /// <param name="method">The method of the request; null if the request could not be parsed.</param>
     /// <param name="target">The target of the request; its query is dropped.</param>
     /// <param name="cause">The cause, in one line.</param>
-    public void Add(int status, string where, string? method, string? target, string cause)
+    /// <param name="kind">The kind of the cause, see <see cref="ErrorGroup.Kind"/>; empty where the status says it all.</param>
+    public void Add(int status, ErrorPlace where, string? method, string? target, string cause, string kind = "")
     {
         var request = method is null ? "" : $"{method} {Path(target)}: ";
         var error = new RecordedError(TypeOf(status), $"{where}: {request}{cause}", time.GetUtcNow());
@@ -31,6 +33,7 @@ public sealed class ErrorStatistics(TimeProvider time)
         {
             _total++;
             _types[error.Type] = _types.GetValueOrDefault(error.Type) + 1;
+            _groups.Add(error, kind, where);
             _recent.Enqueue(error);
             if (_recent.Count > RecentLimit)
             {
@@ -45,6 +48,15 @@ public sealed class ErrorStatistics(TimeProvider time)
         lock (_gate)
         {
             return new ErrorSummary(_total, [.. _types.Select(type => (type.Key, type.Value))], [.. _recent]);
+        }
+    }
+
+    /// <summary>The errors of the last hour in groups, the largest one first.</summary>
+    public IReadOnlyList<ErrorGroup> Groups()
+    {
+        lock (_gate)
+        {
+            return _groups.Summary(time.GetUtcNow());
         }
     }
 

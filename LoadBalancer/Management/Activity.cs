@@ -1,21 +1,8 @@
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Pools;
 using LoadBalancer.Pools.Statistics;
 
 namespace LoadBalancer.Management;
-
-/// <summary>What a backend or a pool has done lately.</summary>
-/// <param name="RequestsPerSecond">Requests in the last second.</param>
-/// <param name="ErrorShare">Of the requests of the last seconds, those that failed or were answered with 5xx; 0..1.</param>
-/// <param name="P50Ms">Median response time of the last seconds, in milliseconds; null where nothing was answered.</param>
-/// <param name="P99Ms">The 99th percentile of the same.</param>
-/// <param name="BytesInPerSecond">Bytes that were relayed from clients in the last second.</param>
-/// <param name="BytesOutPerSecond">Bytes that were relayed to them.</param>
-public sealed record Rates(
-    double RequestsPerSecond, double ErrorShare, double? P50Ms, double? P99Ms, double BytesInPerSecond = 0, double BytesOutPerSecond = 0)
-{
-    /// <summary>Nothing.</summary>
-    public static Rates None { get; } = new(0, 0, null, null);
-}
 
 /// <summary>
 /// What backends and pools have done lately, found by reading their counters once a second: the request path knows nothing of it. The
@@ -29,9 +16,11 @@ internal sealed class Activity(TimeProvider time)
     private const double KeptPerSecond = 0.7;
 
     private readonly Dictionary<Backend, Track> _backends = [];
-    private readonly Dictionary<BackendPool, Queue<Rates>> _pools = [];
+    private readonly Dictionary<BackendPool, PoolTrack> _pools = [];
     private readonly Dictionary<RouteStatistics, Track> _routes = [];
+    private readonly long[] _times = new long[TimeBuckets.Count]; // of the pool that is being read
     private long _sampledAt = time.GetTimestamp();
+    private bool _hasSampled;
 
     /// <summary>Of all pools together.</summary>
     public Rates Total { get; private set; } = Rates.None;
@@ -40,16 +29,22 @@ internal sealed class Activity(TimeProvider time)
     public Rates Of(Backend backend) => _backends.TryGetValue(backend, out var track) ? track.Rates : Rates.None;
 
     /// <summary>Of a pool.</summary>
-    public Rates Of(BackendPool pool) => HistoryOf(pool).LastOrDefault(Rates.None);
+    public Rates Of(BackendPool pool) => _pools.TryGetValue(pool, out var track) ? track.Rates : Rates.None;
 
     /// <summary>Of a route.</summary>
     public Rates Of(RouteStatistics route) => _routes.TryGetValue(route, out var track) ? track.Rates : Rates.None;
 
+    /// <summary>Of the requests of a route in the last hour, those that were answered with 5xx.</summary>
+    public long ErrorsOf(RouteStatistics route) => _routes.TryGetValue(route, out var track) ? track.ErrorsOfLastHour : 0;
+
     /// <summary>Of a backend, second by second, the oldest first.</summary>
-    public IReadOnlyCollection<Rates> HistoryOf(Backend backend) => _backends.TryGetValue(backend, out var track) ? track.History : [];
+    public IReadOnlyCollection<PastRates> HistoryOf(Backend backend) => _backends.TryGetValue(backend, out var track) ? track.History : [];
 
     /// <summary>Of a pool, the same way.</summary>
-    public IReadOnlyCollection<Rates> HistoryOf(BackendPool pool) => _pools.TryGetValue(pool, out var history) ? history : [];
+    public IReadOnlyCollection<PastRates> HistoryOf(BackendPool pool) => _pools.TryGetValue(pool, out var track) ? track.History : [];
+
+    /// <summary>The response times of a pool; null where there are none, because it relays connections.</summary>
+    public LatencyHistory? LatencyOf(BackendPool pool) => _pools.TryGetValue(pool, out var track) ? track.Latency : null;
 
     /// <summary>Reads all counters; to be called once a second.</summary>
     public void Sample(IReadOnlyList<BackendPool> pools, IReadOnlyList<RouteStatistics> routes)
@@ -59,39 +54,48 @@ internal sealed class Activity(TimeProvider time)
         _sampledAt = now;
         var snapshots = pools.Select(pool => (Pool: pool, pool.Snapshot.Members)).ToList(); // read once, because members come and go
         var members = snapshots.SelectMany(snapshot => snapshot.Members).ToHashSet();
-        Sample(_backends, members, backend => new Track(new BackendCounts(backend), new Queue<Rates>()), elapsed);
-        var used = routes.Where(route => !route.Answers.IsEmpty).ToHashSet();
-        Sample(_routes, used, route => new Track(new RouteCounts(route), null), elapsed);
-        foreach (var gone in _pools.Keys.Except(pools).ToList())
-        {
-            _pools.Remove(gone);
-        }
+        RemoveOthers(_backends, members);
+        RemoveOthers(_pools, pools.ToHashSet());
         foreach (var (pool, itsMembers) in snapshots)
         {
-            if (!_pools.TryGetValue(pool, out var history))
+            var errors = 0L;
+            Array.Clear(_times);
+            foreach (var backend in itsMembers)
             {
-                _pools[pool] = history = new Queue<Rates>();
+                errors += TrackOf(_backends, backend, () => new Track(new BackendCounts(backend), time, new())).Sample(elapsed, _times);
             }
-            Remember(history, Sum(itsMembers));
+            var track = TrackOf(_pools, pool, () => new PoolTrack(pool.IsRelayed ? null : new LatencyHistory()));
+            track.Add(Sum(itsMembers));
+            track.Latency?.Add(time.GetUtcNow(), _times, errors);
+        }
+        var used = routes.Where(route => !route.Answers.IsEmpty).ToHashSet();
+        RemoveOthers(_routes, used);
+        foreach (var route in used)
+        {
+            // It had counted nothing before, or it would have been there.
+            TrackOf(_routes, route, () => new Track(new RouteCounts(route), time, null, isNew: _hasSampled)).Sample(elapsed, _times);
         }
         Total = Sum(members);
+        _hasSampled = true;
     }
 
-    private static void Sample<T>(Dictionary<T, Track> tracks, HashSet<T> present, Func<T, Track> create, double elapsed)
+    private static void RemoveOthers<T, TTrack>(Dictionary<T, TTrack> tracks, HashSet<T> present)
         where T : notnull
     {
         foreach (var gone in tracks.Keys.Where(source => !present.Contains(source)).ToList())
         {
             tracks.Remove(gone);
         }
-        foreach (var source in present)
+    }
+
+    private static TTrack TrackOf<T, TTrack>(Dictionary<T, TTrack> tracks, T source, Func<TTrack> create)
+        where T : notnull
+    {
+        if (!tracks.TryGetValue(source, out var track))
         {
-            if (!tracks.TryGetValue(source, out var track))
-            {
-                tracks[source] = track = create(source);
-            }
-            track.Sample(elapsed);
+            tracks[source] = track = create();
         }
+        return track;
     }
 
     private Rates Sum(IEnumerable<Backend> backends)
@@ -112,9 +116,9 @@ internal sealed class Activity(TimeProvider time)
             tracks.Sum(track => track.Rates.BytesInPerSecond), tracks.Sum(track => track.Rates.BytesOutPerSecond));
     }
 
-    private static void Remember(Queue<Rates> history, Rates rates)
+    private static void Remember(Queue<PastRates> history, Rates rates)
     {
-        history.Enqueue(rates);
+        history.Enqueue(new PastRates(rates));
         if (history.Count > Seconds)
         {
             history.Dequeue();
@@ -165,11 +169,27 @@ internal sealed class Activity(TimeProvider time)
         }
     }
 
-    private sealed class Track(ICounts source, Queue<Rates>? history)
+    private sealed class PoolTrack(LatencyHistory? latency)
     {
-        private Counted _before = source.Read();
+        private readonly Queue<PastRates> _history = new();
 
-        public IReadOnlyCollection<Rates> History => history ?? [];
+        public Rates Rates { get; private set; } = Rates.None;
+
+        public IReadOnlyCollection<PastRates> History => _history;
+
+        public LatencyHistory? Latency => latency;
+
+        public void Add(Rates rates) => Remember(_history, Rates = rates);
+    }
+
+    private sealed class Track(ICounts source, TimeProvider time, Queue<PastRates>? history, bool isNew = false)
+    {
+        private readonly MinuteCounts _errors = new();
+        private Counted _before = isNew ? new Counted(0, 0, new long[TimeBuckets.Count], 0, 0) : source.Read();
+
+        public IReadOnlyCollection<PastRates> History => history ?? [];
+
+        public long ErrorsOfLastHour => _errors.Sum(time.GetUtcNow(), MinuteCounts.Minutes);
 
         public Rates Rates { get; private set; } = Rates.None;
 
@@ -180,15 +200,20 @@ internal sealed class Activity(TimeProvider time)
 
         public double[] Times { get; } = new double[TimeBuckets.Count];
 
-        public void Sample(double elapsed)
+        /// <returns>How many requests have failed since the last time; how long the others took is added to the times.</returns>
+        public long Sample(double elapsed, long[] times)
         {
             var now = source.Read();
             var kept = Math.Pow(KeptPerSecond, elapsed);
+            var errors = now.Errors - _before.Errors;
+            _errors.Add(time.GetUtcNow(), errors);
             Requests = Requests * kept + (now.Requests - _before.Requests);
-            Errors = Errors * kept + (now.Errors - _before.Errors);
+            Errors = Errors * kept + errors;
             for (var i = 0; i < now.Times.Length; i++)
             {
-                Times[i] = Times[i] * kept + (now.Times[i] - _before.Times[i]);
+                var count = now.Times[i] - _before.Times[i];
+                times[i] += count;
+                Times[i] = Times[i] * kept + count;
             }
             Rates = new Rates(
                 (now.Requests - _before.Requests) / elapsed, Share(Errors, Requests), Milliseconds(Times, 50), Milliseconds(Times, 99),
@@ -198,6 +223,7 @@ internal sealed class Activity(TimeProvider time)
             {
                 Remember(history, Rates);
             }
+            return errors;
         }
     }
 }

@@ -33,7 +33,7 @@ internal sealed partial class EventHub : BackgroundService
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly Activity _activity;
-    private readonly ConcurrentDictionary<Channel<byte[]>, CancellationTokenSource> _readers = new(); // each with what ends it
+    private readonly ConcurrentDictionary<Channel<byte[]>, Reader> _readers = new();
     private readonly Channel<bool> _changed = // not a semaphore, which the loop might use after it was disposed of
         Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
@@ -41,7 +41,8 @@ internal sealed partial class EventHub : BackgroundService
     private readonly HashSet<BackendPool> _watched = [];
     private readonly EventLog _log = new();
     private readonly List<byte> _unsent = []; // changes, which are sent together however many they are
-    private readonly Dictionary<Backend, (string Pool, State State)> _known = [];
+    private readonly Dictionary<Backend, (string Pool, State State, DateTimeOffset Since)> _known = []; // since it is up, or down
+    private JsonObject? _sent; // the last snapshot, while there are readers of changes
     private string? _user; // who is making a change
 
     /// <summary>Makes the hub; it sends nothing before it is started.</summary>
@@ -59,7 +60,7 @@ internal sealed partial class EventHub : BackgroundService
     {
         lock (_gate)
         {
-            return StatusJson.Pools(pools, _activity, _brokers());
+            return StatusJson.Pools(pools, _activity, _brokers(), SinceNeedsLock);
         }
     }
 
@@ -81,7 +82,43 @@ internal sealed partial class EventHub : BackgroundService
         lock (_gate)
         {
             var isRelayed = _pools().Any(pool => pool.IsRelayed && pool.Snapshot.Members.Contains(backend));
-            return StatusJson.Backend(backend, isRelayed, _activity.Of(backend));
+            var json = StatusJson.Backend(backend, isRelayed, _activity.Of(backend), SinceNeedsLock(backend));
+            StatusJson.AddDetails(json, backend);
+            return json;
+        }
+    }
+
+    /// <summary>The last five minutes of a pool, or of the backends of it that are named, second by second.</summary>
+    public JsonObject History(BackendPool pool, IReadOnlyCollection<string> backends)
+    {
+        lock (_gate)
+        {
+            return new JsonObject
+            {
+                ["time"] = StatusJson.Time(_time.GetUtcNow()),
+                ["history"] = backends.Count == 0
+                    ? new JsonArray(ActivityJson.History(pool, null, _activity))
+                    : new JsonArray([.. pool.Snapshot.Members.Where(backend => backends.Contains(backend.Name))
+                        .Select(backend => ActivityJson.History(pool, backend, _activity))]),
+            };
+        }
+    }
+
+    /// <summary>The response times of a pool over a span of time.</summary>
+    internal JsonObject Latency(BackendPool pool, LatencySpan span)
+    {
+        lock (_gate)
+        {
+            return ActivityJson.Latency(pool, span, _activity.LatencyOf(pool));
+        }
+    }
+
+    /// <summary>The errors of the last hour.</summary>
+    public JsonObject Errors()
+    {
+        lock (_gate)
+        {
+            return ActivityJson.Errors(_errors.Groups(), _routes().Select(route => (route, _activity.ErrorsOf(route))));
         }
     }
 
@@ -159,43 +196,6 @@ internal sealed partial class EventHub : BackgroundService
         }
     }
 
-    /// <summary>Writes events until the client leaves, falls behind, or the node stops.</summary>
-    public async Task ServeAsync(HttpContext context, ManagementUser user, CancellationToken stopping)
-    {
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stopping);
-        var events = Channel.CreateBounded<byte[]>(new BoundedChannelOptions(MostUnread));
-        context.Response.ContentType = "text/event-stream";
-        context.Response.Headers.CacheControl = "no-store";
-        try
-        {
-            lock (_gate)
-            {
-                events.Writer.TryWrite(Event("hello", HelloNeedsLock(user)));
-                events.Writer.TryWrite(SnapshotNeedsLock());
-                _readers[events] = ended;
-            }
-            await foreach (var text in events.Reader.ReadAllAsync(ended.Token))
-            {
-                await context.Response.Body.WriteAsync(text, ended.Token);
-                await context.Response.Body.FlushAsync(ended.Token);
-            }
-        }
-        catch (Exception e) when (e is OperationCanceledException or IOException)
-        {
-            if (!stopping.IsCancellationRequested)
-            {
-                context.Abort(); // The client has left, or has not kept up.
-            }
-        }
-        finally
-        {
-            lock (_gate)
-            {
-                _readers.TryRemove(events, out _);
-            }
-        }
-    }
-
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -250,10 +250,7 @@ internal sealed partial class EventHub : BackgroundService
             {
                 _activity.Sample(pools, _routes());
             }
-            if (!_readers.IsEmpty)
-            {
-                SendNeedsLock(SnapshotNeedsLock());
-            }
+            SendSnapshotNeedsLock();
         }
     }
 
@@ -280,10 +277,10 @@ internal sealed partial class EventHub : BackgroundService
                     AddChangeNeedsLock(pool, backend.Name, text, isOfOperator ? _user : null);
                 }
             }
-            _known[backend] = (pool, now);
+            _known[backend] = (pool, now, before.State?.IsUp == now.IsUp ? before.Since : _time.GetUtcNow());
         }
         var present = members.Select(member => member.Backend).ToHashSet();
-        foreach (var (gone, (pool, _)) in _known.Where(entry => !present.Contains(entry.Key)).ToList())
+        foreach (var (gone, (pool, _, _)) in _known.Where(entry => !present.Contains(entry.Key)).ToList())
         {
             _known.Remove(gone);
             AddChangeNeedsLock(pool, gone.Name, "left");
@@ -304,81 +301,37 @@ internal sealed partial class EventHub : BackgroundService
         return _log.Last(count);
     }
 
-    private void SendUnsentNeedsLock()
-    {
-        if (_unsent.Count > 0)
-        {
-            SendNeedsLock([.. _unsent]);
-            _unsent.Clear();
-        }
-    }
+    private DateTimeOffset? SinceNeedsLock(Backend backend) => _known.TryGetValue(backend, out var known) ? known.Since : null;
 
-    private void SendNeedsLock(byte[] text)
-    {
-        foreach (var (events, ended) in _readers)
-        {
-            // A reader that leaves removes itself under the lock that is held here, so its token source is not disposed of yet.
-            if (!events.Writer.TryWrite(text) && _readers.TryRemove(events, out _))
-            {
-                BackgroundTask.Run(ended.CancelAsync(), _logger, "management: ending an event stream");
-            }
-        }
-    }
-
-    private JsonObject HelloNeedsLock(ManagementUser user) => new()
+    // Those who want little ask for the history of what they show.
+    private JsonObject HelloNeedsLock(ManagementUser user, bool isBrief) => new()
     {
         ["user"] = user.ToJson(),
         ["node"] = typeof(EventHub).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
         ["seconds"] = Activity.Seconds,
-        ["history"] = new JsonArray([.. _pools().SelectMany(pool =>
-            pool.Snapshot.Members.Select(backend => History(pool, backend, _activity.HistoryOf(backend)))
-                .Prepend(History(pool, null, _activity.HistoryOf(pool))))]),
+        ["history"] = isBrief ? new JsonArray() : new JsonArray([.. _pools().SelectMany(pool =>
+            pool.Snapshot.Members.Select(backend => ActivityJson.History(pool, backend, _activity))
+                .Prepend(ActivityJson.History(pool, null, _activity)))]),
         ["log"] = LogNeedsLock(LongestHello),
     };
 
-    // Of the whole pool where no backend is given.
-    private static JsonObject History(BackendPool pool, Backend? backend, IReadOnlyCollection<Rates> history)
-    {
-        JsonArray Series(Func<Rates, JsonNode?> of) => [.. history.Select(of)];
-        if (pool.IsRelayed)
-        {
-            return new JsonObject
-            {
-                ["pool"] = pool.Name,
-                ["backend"] = backend?.Name,
-                ["connectionsPerSecond"] = Series(rates => Math.Round(rates.RequestsPerSecond, 1)),
-                ["bytesInPerSecond"] = Series(rates => Math.Round(rates.BytesInPerSecond)),
-                ["bytesOutPerSecond"] = Series(rates => Math.Round(rates.BytesOutPerSecond)),
-            };
-        }
-        return new JsonObject
-        {
-            ["pool"] = pool.Name,
-            ["backend"] = backend?.Name,
-            ["requestsPerSecond"] = Series(rates => Math.Round(rates.RequestsPerSecond, 1)),
-            ["errorShare"] = Series(rates => Math.Round(rates.ErrorShare, 4)),
-            ["p50Ms"] = Series(rates => rates.P50Ms),
-            ["p99Ms"] = Series(rates => rates.P99Ms),
-        };
-    }
-
-    private byte[] SnapshotNeedsLock()
+    private JsonObject SnapshotNeedsLock()
     {
         var pools = _pools();
         var routes = _routes();
         var totals = new JsonObject { ["inFlight"] = pools.Sum(pool => pool.Snapshot.Members.Sum(backend => backend.InFlight)) };
         StatusJson.Add(totals, _activity.Total);
-        return Event("snapshot", new JsonObject
+        return new JsonObject
         {
             ["time"] = StatusJson.Time(_time.GetUtcNow()),
             ["status"] = pools.All(pool => !pool.Snapshot.Eligible.IsEmpty) ? "ok" : "unavailable",
             ["totals"] = totals,
             ["errors"] = StatusJson.Errors(_errors.Summary()),
-            ["pools"] = StatusJson.Pools(pools, _activity, _brokers()),
+            ["pools"] = StatusJson.Pools(pools, _activity, _brokers(), SinceNeedsLock),
             ["routes"] = StatusJson.Routes(BusiestNeedsLock(routes), _activity),
             ["routeCount"] = routes.Count,
             ["certificates"] = StatusJson.Certificates(_certificates()),
-        });
+        };
     }
 
     // In the order of the configuration; of very many those that have the most to do.
@@ -390,12 +343,6 @@ internal sealed partial class EventHub : BackgroundService
         }
         var busiest = routes.OrderByDescending(route => _activity.Of(route).RequestsPerSecond).Take(MostRoutes).ToHashSet();
         return [.. routes.Where(busiest.Contains)];
-    }
-
-    private static byte[] Event(string name, JsonNode data)
-    {
-        var json = JsonText.Bytes(data);
-        return [.. Encoding.UTF8.GetBytes($"event: {name}\ndata: "), .. json, .. "\n\n"u8];
     }
 
     [LoggerMessage(71, LogLevel.Error, "management: the events of this second were not sent")]

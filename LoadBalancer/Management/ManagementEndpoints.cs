@@ -21,7 +21,8 @@ internal sealed class ManagementEndpoints(ManagementGuard guard, ManagementParts
         .ToDictionary(name => name["wwwroot".Length..], name => (ContentType(name), EmbeddedFile.Read(name)));
 
     /// <summary>What is behind the token; openapi.json has the same.</summary>
-    public static IReadOnlyList<ApiEndpoint> Api { get; } = [.. NodeApi.Endpoints, .. PoolApi.Endpoints, .. AuditApi.Endpoints];
+    public static IReadOnlyList<ApiEndpoint> Api { get; } =
+        [.. NodeApi.Endpoints, .. PoolApi.Endpoints, .. PastApi.Endpoints, .. AuditApi.Endpoints];
 
     /// <summary>Answers a request.</summary>
     public async Task InvokeAsync(HttpContext context)

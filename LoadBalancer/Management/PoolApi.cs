@@ -34,7 +34,7 @@ internal static class PoolApi
         pool.Snapshot.Members.FirstOrDefault(member => member.Name == name)
         ?? pool.Snapshot.Members.FirstOrDefault(member => member.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
 
-    private static Task OnPoolAsync(ApiRequest request, Func<BackendPool, Task> answer)
+    internal static Task OnPoolAsync(ApiRequest request, Func<BackendPool, Task> answer)
     {
         var (name, pools) = (request.Names[0], request.Parts.Pools());
         return pools.FirstOrDefault(candidate => candidate.Name.Equals(name, StringComparison.OrdinalIgnoreCase)) is { } pool

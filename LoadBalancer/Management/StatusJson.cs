@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using LoadBalancer.Broker;
 using LoadBalancer.Diagnostics;
@@ -22,9 +23,11 @@ internal static class StatusJson
     /// <param name="pools">The pools.</param>
     /// <param name="activity">What they have done lately; null leaves that out.</param>
     /// <param name="brokers">The brokers that serve some of them.</param>
+    /// <param name="since">Since when a backend is up or down.</param>
     public static JsonArray Pools(
-        IReadOnlyList<BackendPool> pools, Activity? activity = null, IReadOnlyList<BrokerStatus>? brokers = null) =>
-        [.. pools.Select(JsonNode (pool) => Pool(pool, activity, brokers?.FirstOrDefault(broker => broker.Pool == pool.Name)))];
+        IReadOnlyList<BackendPool> pools, Activity? activity = null, IReadOnlyList<BrokerStatus>? brokers = null,
+        Func<Backend, DateTimeOffset?>? since = null) =>
+        [.. pools.Select(JsonNode (pool) => Pool(pool, activity, brokers?.FirstOrDefault(broker => broker.Pool == pool.Name), since))];
 
     /// <summary>The routes of the listeners that have any.</summary>
     public static JsonArray Routes(IReadOnlyList<RouteStatistics> routes, Activity activity) => [.. routes.Select(JsonNode (route) =>
@@ -40,7 +43,7 @@ internal static class StatusJson
     })];
 
     /// <summary>One backend.</summary>
-    public static JsonObject Backend(Backend backend, bool isRelayed, Rates? rates = null)
+    public static JsonObject Backend(Backend backend, bool isRelayed, Rates? rates = null, DateTimeOffset? since = null)
     {
         var json = new JsonObject
         {
@@ -56,6 +59,10 @@ internal static class StatusJson
             ["failures"] = backend.Failures,
             ["responseTimeMs"] = backend.ResponseTime.Seconds is > 0 and var seconds ? Math.Round(seconds * 1000, 3) : null,
         };
+        if (since is { } known)
+        {
+            json["since"] = Time(known);
+        }
         if (backend.Tier > 0)
         {
             json["backup"] = true;
@@ -92,6 +99,24 @@ internal static class StatusJson
             Add(json, rates, isRelayed);
         }
         return json;
+    }
+
+    /// <summary>Adds what is of interest for one backend alone: its last probe, and how its attempts ended.</summary>
+    public static void AddDetails(JsonObject json, Backend backend)
+    {
+        if (backend.Health.LastProbe is { } probe)
+        {
+            json["lastProbe"] = new JsonObject
+            {
+                ["time"] = Time(probe.Time),
+                ["succeeded"] = probe.Succeeded,
+                ["answer"] = probe.Answer,
+            };
+        }
+        json["failuresByKind"] = new JsonObject(Enum.GetValues<FailureKind>().Select(
+            kind => KeyValuePair.Create(JsonNamingPolicy.CamelCase.ConvertName(kind.ToString()), (JsonNode?)backend.FailuresOf(kind))));
+        json["responses"] = new JsonObject(backend.Answers.Codes().GroupBy(code => code.Code == 0 ? "other" : $"{code.Code / 100}xx")
+            .Select(group => KeyValuePair.Create(group.Key, (JsonNode?)group.Sum(code => code.Count))));
     }
 
     /// <summary>The errors that clients saw.</summary>
@@ -137,7 +162,8 @@ internal static class StatusJson
     public static string Time(DateTimeOffset time) =>
         time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
 
-    private static JsonObject Pool(BackendPool pool, Activity? activity, BrokerStatus? broker)
+    private static JsonObject Pool(
+        BackendPool pool, Activity? activity, BrokerStatus? broker, Func<Backend, DateTimeOffset?>? since)
     {
         var json = new JsonObject
         {
@@ -172,7 +198,8 @@ internal static class StatusJson
             json["broker"] = Broker(broker);
         }
         json["backends"] = new JsonArray(
-            [.. pool.Snapshot.Members.Select(backend => Backend(backend, pool.IsRelayed, activity?.Of(backend)))]);
+            [.. pool.Snapshot.Members.Select(backend =>
+                Backend(backend, pool.IsRelayed, activity?.Of(backend), since?.Invoke(backend)))]);
         return json;
     }
 

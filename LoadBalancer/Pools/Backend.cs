@@ -19,6 +19,7 @@ public sealed class Backend
     private int? _configuredLimit; // null where there is none, or an adaptive one
     private int _maxInFlight; // the lower of the two limits; int.MaxValue: no limit
     private InFlightCounts _counts = null!; // null until it joins its pool
+    private readonly long[] _failureKinds = new long[Enum.GetValues<FailureKind>().Length];
     private long _requests;
     private long _failures;
 
@@ -157,6 +158,9 @@ public sealed class Backend
     /// <summary>Attempts that failed because of the backend.</summary>
     public long Failures => Interlocked.Read(ref _failures);
 
+    /// <summary>How many of the <see cref="Failures"/> are of a kind.</summary>
+    public long FailuresOf(FailureKind kind) => Interlocked.Read(ref _failureKinds[(int)kind]);
+
     /// <summary>Whether one more lease would fit below its limit.</summary>
     public bool HasRoom => InFlight < _maxInFlight && Adaptive?.HasRoom != false;
 
@@ -257,6 +261,8 @@ public sealed class Backend
         Interlocked.Increment(ref _requests);
         return true;
     }
+
+    internal void CountFailure(FailureKind kind) => Interlocked.Increment(ref _failureKinds[(int)kind]);
 
     internal void Leave(AttemptOutcome outcome)
     {

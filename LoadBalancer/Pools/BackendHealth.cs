@@ -127,6 +127,9 @@ public sealed class BackendHealth
         }
     }
 
+    /// <summary>The latest probe; null where none has ended yet.</summary>
+    public ProbeReport? LastProbe { get; private set; }
+
     /// <summary>The clock.</summary>
     internal TimeProvider Time { get; }
 
@@ -212,6 +215,7 @@ public sealed class BackendHealth
     {
         lock (_gate)
         {
+            LastProbe = new ProbeReport(Time.GetUtcNow(), succeeded, reason);
             var observed = succeeded ? SourceState.Up : SourceState.Down;
             if (_probe == observed)
             {

@@ -76,10 +76,15 @@ public sealed class BackendLease : IDisposable
     /// <summary>Gives the lease back and reports the outcome to the pool. A second call has no effect.</summary>
     /// <param name="outcome">How the attempt ended.</param>
     /// <param name="reason">For a failure: what went wrong, in one short phrase for logs and status pages.</param>
-    public void Complete(AttemptOutcome outcome, string reason = "")
+    /// <param name="kind">For a failure: its kind; by default that which the outcome stands for.</param>
+    public void Complete(AttemptOutcome outcome, string reason = "", FailureKind? kind = null)
     {
         if (Interlocked.CompareExchange(ref _completed, (int)outcome + 1, 0) == 0)
         {
+            if (outcome is AttemptOutcome.ConnectFailed or AttemptOutcome.Failed)
+            {
+                Backend.CountFailure(kind ?? (outcome == AttemptOutcome.Failed ? FailureKind.Reset : FailureKind.Connect));
+            }
             if (outcome is AttemptOutcome.ConnectFailed or AttemptOutcome.Failed && !_hasNoResponse)
             {
                 // A backend that fails fast must not look fast.

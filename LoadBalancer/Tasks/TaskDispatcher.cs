@@ -160,7 +160,7 @@ internal sealed partial class TaskDispatcher : IDisposable
             }
             if (attempt.IsOverdue)
             {
-                attempt.Lease.Complete(AttemptOutcome.Failed, "answered too late");
+                attempt.Lease.Complete(AttemptOutcome.Failed, "answered too late", FailureKind.Timeout);
                 if (--worker.Overdue == 0)
                 {
                     _pool.ObserveProbe(worker.Backend, true, "has answered at last");

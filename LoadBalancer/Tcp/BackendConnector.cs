@@ -67,7 +67,8 @@ internal sealed partial class BackendConnector(RelayTarget target, ISocketConnec
                     return null;
                 }
                 var reason = wait.IsCancellationRequested ? $"no connection within {limit.TotalSeconds} s" : FailureReason.Of(e);
-                lease.Complete(AttemptOutcome.ConnectFailed, reason);
+                lease.Complete(
+                    AttemptOutcome.ConnectFailed, reason, wait.IsCancellationRequested ? FailureKind.Timeout : FailureKind.Connect);
                 LogConnectFailed(target.Pool.Name, lease.Backend.Name, reason);
                 (tried ??= []).Add(lease.Backend);
             }

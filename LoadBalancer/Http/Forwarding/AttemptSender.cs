@@ -46,14 +46,15 @@ internal sealed partial class AttemptSender(
                 var elapsed = lease.ObserveNoResponse();
                 hedge?.Observe(elapsed);
             }
-            lease.Complete(e.Outcome, e.Message);
+            lease.Complete(e.Outcome, e.Message, e.Error.FailureKind());
             var isCancelled = superseded.IsCancellationRequested || e.Error == ForwardError.ClientGone;
             trace?.End(isCancelled ? AttemptTrace.Cancelled : e.Error.Response().ProxyStatus);
             if (e.Outcome != AttemptOutcome.Abandoned)
             {
                 LogAttemptFailed(pool.Name, lease.Backend.Name, e.Error, e.Message);
             }
-            return new Attempt(null, lease, default, new AttemptFailure(e.Error, $"backend '{lease.Backend.Name}': {e.Message}"));
+            var failure = new AttemptFailure(e.Error, e.Message, lease.Backend);
+            return new Attempt(null, lease, default, failure);
         }
         catch
         {

@@ -156,7 +156,7 @@ public sealed partial class HttpForwarder
             {
                 failure = new AttemptFailure(ForwardError.ResponseTimeout, routed.LateReason);
             }
-            await RespondWithErrorAsync(context, failure.Error, start, routed, failure.Cause);
+            await RespondWithErrorAsync(context, failure.Error, start, routed, failure.Cause, failure.Backend);
         }
         catch (Exception e) when (e is not Microsoft.AspNetCore.Http.BadHttpRequestException) // Kestrel answers these itself.
         {
@@ -244,7 +244,7 @@ public sealed partial class HttpForwarder
                     EndTrace(context, trace, clientGone, broken);
                 }
             }
-            CountResponse(context, sent, start);
+            CountResponse(context, sent, start, routed);
         }
         finally
         {
@@ -275,7 +275,8 @@ public sealed partial class HttpForwarder
         {
             // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us. Where the client counts
             // as gone here, the route's own limit is over. Neither says anything about the backend.
-            lease.Complete(clientGone || exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken);
+            lease.Complete(
+                clientGone || exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken, FailureKind.Incomplete);
             record?.Error = Incomplete;
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
             // The client must see that its response is not complete.
@@ -305,7 +306,7 @@ public sealed partial class HttpForwarder
         attempt.End(error);
     }
 
-    private void CountResponse(HttpContext context, in Attempt sent, long start)
+    private void CountResponse(HttpContext context, in Attempt sent, long start, RoutedRequest? routed)
     {
         var status = sent.Exchange!.Status;
         var duration = _time.GetElapsedTime(start);
@@ -313,13 +314,13 @@ public sealed partial class HttpForwarder
         if (status >= StatusCodes.Status500InternalServerError)
         {
             _errors.Add(
-                status, $"pool '{_pool.Name}', backend '{sent.Lease.Backend.Name}'", context.Request.Method, RequestRules.TargetOf(context),
-                $"the backend answered {status}");
+                status, ErrorPlace.OfPool(_pool.Name, sent.Lease.Backend.Name, routed?.Rules.Name), context.Request.Method,
+                RequestRules.TargetOf(context), $"the backend answered {status}", "backend_response");
         }
     }
 
     private Task RespondWithErrorAsync(
-        HttpContext context, ForwardError error, long start, RoutedRequest? routed, string? cause = null)
+        HttpContext context, ForwardError error, long start, RoutedRequest? routed, string? cause = null, Backend? backend = null)
     {
         var (status, message, proxyStatus) = error.Response();
         RequestTrace.Find(context)?.SetError(error == ForwardError.ClientGone ? AttemptTrace.Cancelled : proxyStatus);
@@ -332,7 +333,8 @@ public sealed partial class HttpForwarder
             var elapsed = _time.GetElapsedTime(start);
             _pool.Statistics.CountOwnAnswer(status, elapsed, elapsed);
             _errors.Add(
-                status, $"pool '{_pool.Name}'", context.Request.Method, RequestRules.TargetOf(context), cause ?? error.Cause() ?? message);
+                status, ErrorPlace.OfPool(_pool.Name, backend?.Name, routed?.Rules.Name), context.Request.Method,
+                RequestRules.TargetOf(context), cause ?? error.Cause() ?? message, proxyStatus);
         }
         return ErrorResponse.WriteAsync(context, error, routed is null ? null : routed.ChangeResponse);
     }

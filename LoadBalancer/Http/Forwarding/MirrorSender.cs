@@ -109,7 +109,7 @@ internal sealed class MirrorSender(
             {
                 if (e.Outcome == AttemptOutcome.ConnectFailed)
                 {
-                    lease.Complete(e.Outcome, e.Message);
+                    lease.Complete(e.Outcome, e.Message, e.Error.FailureKind());
                 }
                 return MirrorResult.Failed;
             }

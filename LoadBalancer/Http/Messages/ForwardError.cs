@@ -144,6 +144,15 @@ internal static class ForwardErrors
         _ => error.Response().Status is 502 or 503 ? 14 : null, // UNAVAILABLE
     };
 
+    /// <summary>How it is counted, where it counts against the backend.</summary>
+    public static FailureKind FailureKind(this ForwardError error) => error switch
+    {
+        ForwardError.ConnectTimeout or ForwardError.ResponseTimeout => Pools.FailureKind.Timeout,
+        ForwardError.ResponseHead => Pools.FailureKind.Reset,
+        ForwardError.ResponseMalformed => Pools.FailureKind.Malformed,
+        _ => Pools.FailureKind.Connect,
+    };
+
     /// <summary>What it means for the backend. A client's fault never counts against it.</summary>
     public static AttemptOutcome Outcome(this ForwardError error) => error switch
     {

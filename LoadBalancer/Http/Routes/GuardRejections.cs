@@ -26,8 +26,8 @@ public sealed class GuardRejections(string listener, ErrorStatistics errors)
     {
         _counts.AddOrUpdate((route, ReasonOf(error)), 1, static (_, count) => count + 1);
         var (status, message, _) = error.Response();
-        var where = route.Length == 0 ? $"listener '{listener}'" : $"listener '{listener}', route '{route}'";
-        errors.Add(status, where, context.Request.Method, RequestRules.TargetOf(context), message);
+        var where = ErrorPlace.OfListener(listener, route.Length == 0 ? null : route);
+        errors.Add(status, where, context.Request.Method, RequestRules.TargetOf(context), message, ReasonOf(error));
     }
 
     private static string ReasonOf(ForwardError error) => error switch

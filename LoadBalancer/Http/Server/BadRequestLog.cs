@@ -43,7 +43,7 @@ internal sealed class BadRequestLog(
         if (!RequestSlot.IsKnown(features))
         {
             var status = BadRequestTransport.StatusOf(error.StatusCode);
-            errors?.Add(status, $"listener '{listener}'", null, null, "the request is malformed, too large or too slow");
+            errors?.Add(status, ErrorPlace.OfListener(listener), null, null, "the request is malformed, too large or too slow");
             var isHttp2 = HttpProtocol.IsHttp2(request?.Protocol ?? ""); // where the response has no body
             log?.Write(new AccessRecord
             {
@@ -65,7 +65,7 @@ internal sealed class BadRequestLog(
     /// <param name="cause">Why, in one line.</param>
     public void OnReset(IPAddress? client, int status, string cause)
     {
-        errors?.Add(status, $"listener '{listener}'", null, null, cause);
+        errors?.Add(status, ErrorPlace.OfListener(listener), null, null, cause);
         log?.Write(new AccessRecord
         {
             Layout = layout(),

@@ -47,7 +47,7 @@ internal sealed class HeadCheck(string listener, HttpListenerOptions options, bo
         }
         var (status, message, _) = error.Response();
         errors?.Add(
-            status, $"listener '{listener}'", context.Request.Method, RequestRules.TargetOf(context), message);
+            status, ErrorPlace.OfListener(listener), context.Request.Method, RequestRules.TargetOf(context), message);
         return ErrorResponse.WriteAsync(context, error);
     }
 

@@ -39,7 +39,8 @@ internal sealed class PlainRequestRefusal(
 
             """).ReplaceLineEndings("\r\n");
         await connection.Transport.Output.WriteAsync(Encoding.Latin1.GetBytes(head + (isHead ? "" : Body)), stopping);
-        errors?.Add(400, $"listener '{listener}'", line.Method, line.Target, "plain HTTP was sent to a port that speaks TLS");
+        errors?.Add(
+            400, ErrorPlace.OfListener(listener), line.Method, line.Target, "plain HTTP was sent to a port that speaks TLS");
         log?.Write(new AccessRecord
         {
             Layout = layout(),

@@ -73,7 +73,8 @@ internal sealed partial class ProxyHeaderMiddleware(string listener, ErrorStatis
     private void NoteMalformed(EndPoint? peer)
     {
         errors?.Add(
-            StatusCodes.Status400BadRequest, $"listener '{listener}'", null, null, "the connection did not begin with a PROXY header");
+            StatusCodes.Status400BadRequest, ErrorPlace.OfListener(listener), null, null,
+            "the connection did not begin with a PROXY header");
         Interlocked.Increment(ref _malformed);
         if (_gate.TryPass())
         {

@@ -1,8 +1,10 @@
 // The last five minutes of pools and backends, and how they are drawn.
 import { bytes, duration, make, rate, set } from './parts.js';
+import { ask } from './stream.js';
 
 const seconds = 300;
 const height = 40;
+const longestQuery = 2000;
 let histories = new Map();
 let lastSecond = 0;
 
@@ -12,7 +14,7 @@ let lastSecond = 0;
  */
 export function historyOf(pool, backend = null) {
   const key = JSON.stringify([pool, backend]);
-  return histories.get(key) ?? histories.set(key, { area: [], line: [], isRelayed: false }).get(key);
+  return histories.get(key) ?? histories.set(key, { area: [], line: [], isRelayed: false, isAsked: false }).get(key);
 }
 
 const valuesOf = source => source.bytesOutPerSecond === undefined
@@ -22,17 +24,45 @@ const valuesOf = source => source.bytesOutPerSecond === undefined
 const areaText = (value, isRelayed) => isRelayed ? `${bytes(value)}/s out` : `${rate(value)}/s`;
 const lineText = (value, isRelayed) => isRelayed ? `${bytes(value)}/s in` : duration(value);
 
-/** Starts again with what the load balancer remembers. */
-export function recall(entries) {
+const secondOf = time => Math.floor(Date.parse(time) / 1000);
+
+/** Forgets everything: the load balancer is asked again for what is shown. */
+export function forget() {
   histories = new Map();
-  for (const entry of entries) {
-    Object.assign(historyOf(entry.pool, entry.backend), valuesOf(entry));
+  lastSecond = 0;
+}
+
+/** Gets what the load balancer remembers of a pool and of those of its backends that are shown, where that was not asked for yet. */
+export function fetchHistories(pool, backends) {
+  const queries = [];
+  const wanted = [null, ...backends].filter(name => !historyOf(pool, name).isAsked);
+  for (const name of wanted) {
+    historyOf(pool, name).isAsked = true;
+    const part = name === null ? '' : `&backend=${encodeURIComponent(name)}`;
+    if (queries.length === 0 || queries.at(-1) === '' || queries.at(-1).length + part.length > longestQuery) {
+      queries.push(part.replace('&', '?'));
+    } else {
+      queries[queries.length - 1] += part;
+    }
+  }
+  queries.forEach(query => recall(`/api/pools/${encodeURIComponent(pool)}/history${query}`));
+}
+
+async function recall(path) {
+  const answer = await ask(path);
+  for (const entry of answer?.history ?? []) {
+    const history = historyOf(entry.pool, entry.backend);
+    const { area, line, isRelayed } = valuesOf(entry);
+    const newer = Math.max(0, lastSecond - secondOf(answer.time)); // what has come while this was on its way
+    history.isRelayed = isRelayed;
+    history.area = [...area, ...newer > 0 ? history.area.slice(-newer) : []].slice(-seconds);
+    history.line = [...line, ...newer > 0 ? history.line.slice(-newer) : []].slice(-seconds);
   }
 }
 
 export function remember({ time, pools }) {
-  // A snapshot that follows a change at once stands for the same second as the one before it.
-  const second = Math.floor(Date.parse(time) / 1000);
+  // What follows a change at once stands for the same second as what came before it.
+  const second = secondOf(time);
   for (const pool of pools) {
     for (const source of [pool, ...pool.backends]) {
       const [history, now] = [historyOf(pool.name, source === pool ? null : source.name), valuesOf(source)];
@@ -42,7 +72,9 @@ export function remember({ time, pools }) {
           history[key].pop();
         }
         history[key].push(now[key] ?? null);
-        history[key].splice(0, history[key].length - seconds);
+        if (history[key].length > seconds) {
+          history[key].shift();
+        }
       }
     }
   }
@@ -74,13 +106,17 @@ export function chart(holder) {
   holder.append(svg('svg', { viewBox: `0 0 ${seconds} ${height}`, preserveAspectRatio: 'none', role: 'img' }, title, areaPath, linePath));
 
   return (name, { area, line, isRelayed }, scales) => {
-    const point = (values, index, scale) => `${seconds - values.length + index} ${(height - (values[index] ?? 0) / (scale || 1) * (height - 2)).toFixed(1)}`;
-    areaPath.setAttribute('d', `M${seconds - area.length} ${height}` + area.map((_, index) => `L${point(area, index, scales.area)}`).join('') + `V${height}Z`);
+    const y = (value, scale) => (height - (value ?? 0) / (scale || 1) * (height - 2)).toFixed(1);
+    const point = (values, index, scale) => `${seconds - values.length + index} ${y(values[index], scale)}`;
+    areaPath.setAttribute('d', `M${seconds - area.length} ${height}`
+      + area.map((_, index) => `L${point(area, index, scales.area)}`).join('') + `V${height}Z`);
     // Without answers the line has a gap; a lone point is drawn as a dot.
-    linePath.setAttribute('d', line.map((value, index) =>
-      value == null ? '' : line[index - 1] == null ? `M${point(line, index, scales.line)}h.1` : `L${point(line, index, scales.line)}`).join(''));
+    linePath.setAttribute('d', line.map((value, index) => value == null ? ''
+      : line[index - 1] == null ? `M${point(line, index, scales.line)}h.1` : `L${point(line, index, scales.line)}`).join(''));
     title.textContent = `${name}, last 5 minutes: ` + (isRelayed
-      ? `${areaText(area.at(-1), true)} now, at most ${areaText(highest(area), true)}; ${lineText(line.at(-1), true)} now, at most ${lineText(highest(line), true)}`
-      : `${rate(area.at(-1))} requests/s now, at most ${rate(highest(area))}; p99 ${duration(line.at(-1))} now, at most ${duration(highest(line) || null)}`);
+      ? `${areaText(area.at(-1), true)} now, at most ${areaText(highest(area), true)}; `
+        + `${lineText(line.at(-1), true)} now, at most ${lineText(highest(line), true)}`
+      : `${rate(area.at(-1))} requests/s now, at most ${rate(highest(area))}; `
+        + `p99 ${duration(line.at(-1))} now, at most ${duration(highest(line) || null)}`);
   };
 }

@@ -1,218 +1,210 @@
 // The dashboard: shows what /api/events tells, and sends what the operator wants.
-import { recall, remember } from './chart.js';
-import { make, numberList, reconcile, set, timeOfDay } from './parts.js';
-import { poolView } from './pools.js';
+import { forget, remember } from './chart.js';
+import { openDetails, showDetails } from './details.js';
+import { keepErrors, showErrors } from './errors.js';
+import { isSearching, serves, states, wanted } from './find.js';
+import { makeHands } from './hands.js';
+import { keepNode, lineOfLog, showCertificates } from './node.js';
+import { count, make, numberList, set } from './parts.js';
+import { countOf, fold, found, goTo, showPools } from './pools.js';
 import { showRoutes } from './routes.js';
+import { apply, connect } from './stream.js';
 
 const byId = id => document.getElementById(id);
+const state = { snapshot: null, role: null };
+const showTotals = numberList(byId('totals'));
+const hands = { ...makeHands(state, show), sort, open: (pool, backend) => openDetails(pool, backend, hands) };
 
 // ---- What is shown -----------------------------------------------------------------------------------------------------------------
 
-const pools = new Map();
-const showTotals = numberList(byId('totals'));
-let snapshot;
-let errorsShown;
-let certificatesShown;
-
 function show() {
+  const { snapshot } = state;
   if (!snapshot) {
     return;
   }
-  const down = snapshot.pools.flatMap(({ backends }) => backends).filter(({ healthy }) => !healthy).length;
+  const down = snapshot.pools.reduce((sum, { backends }) => sum + backends.filter(({ healthy }) => !healthy).length, 0);
   document.title = `${down > 0 ? `▼ ${down} down · ` : ''}LoadBalancer`;
   if (document.hidden) {
     return; // Of a tab in the background only the title is seen.
   }
   showTotals(snapshot.totals);
-  reconcile(byId('pools'), pools, snapshot.pools, name => poolView(name, act));
+  showPools(snapshot.pools, hands);
   byId('no-pools').hidden = snapshot.pools.length > 0;
+  byId('find').hidden = snapshot.pools.length === 0;
+  showFound();
+  hands.showChosen();
+  showDetails(hands);
   showRoutes(snapshot.routes, snapshot.routeCount);
   showErrors(snapshot.errors);
   showCertificates(snapshot.certificates, new Date(snapshot.time));
 }
 
-function showErrors(errors) {
-  if (errorsShown === (errorsShown = JSON.stringify(errors))) {
-    return;
-  }
-  const kinds = Object.entries(errors.error_types).map(([type, number]) => `${number} × ${type}`);
-  byId('error-types').textContent = errors.total_errors > 0 ? `Since the start: ${kinds.join(', ')}` : 'None since the start.';
-  byId('errors').replaceChildren(...errors.recent_errors.toReversed().map(({ type, msg, timestamp }) => line(timestamp, type, msg)));
-  byId('errors').hidden = errors.recent_errors.length === 0;
-}
-
-const dayMs = 24 * 60 * 60 * 1000;
-
-/** When a certificate is valid, and how much that matters now. Renewed in time it has more than 14 days left. */
-function validity({ notBefore, notAfter }, now) {
-  const [begin, end] = [new Date(notBefore), new Date(notAfter)];
-  const date = time => time.toISOString().slice(0, 10);
-  const days = Math.floor((end - now) / dayMs);
-  return end < now ? ['bad', `▼ expired on ${date(end)}`]
-    : begin > now ? ['bad', `▼ not valid before ${date(begin)}`]
-    : [days < 14 ? 'warn' : 'note', `valid until ${date(end)}, ${days} more days`];
-}
-
-function showCertificates(certificates, now) {
-  byId('certificates-card').hidden = certificates.length === 0;
-  const texts = certificates.map(certificate => [certificate.listener, certificate.name ?? certificate.file, ...validity(certificate, now)]);
-  if (certificatesShown === (certificatesShown = JSON.stringify(texts))) {
-    return;
-  }
-  byId('certificates').replaceChildren(...texts.map(([listener, file, className, textContent]) =>
-    make('li', {}, make('strong', { textContent: listener }), ` ${file} `, make('span', { className, textContent }))));
-}
-
-const line = (time, subject, text) => make('li', {}, timeOfDay(time), ' ', make('strong', { textContent: subject }), ` ${text}`);
-const logEntry = ({ time, pool, backend, text }) => line(time, [pool, backend].filter(Boolean).join('/'), text);
-
 function showLog(changes) {
-  byId('log').ariaLive = 'off'; // What is past is not read out,
-  byId('log').replaceChildren(...changes.map(logEntry).toReversed());
+  byId('log-lines').ariaLive = 'off'; // What is past is not read out,
+  byId('log').replaceChildren(...changes.map(lineOfLog).toReversed());
 }
 
 function showChange(change) {
-  byId('log').ariaLive = 'polite'; // what is new is.
-  byId('log').prepend(logEntry(change));
+  byId('log-lines').ariaLive = 'polite'; // what is new is.
+  byId('log').prepend(lineOfLog(change));
   while (byId('log').children.length > 100) {
     byId('log').lastChild.remove();
   }
 }
 
-// ---- What is done ------------------------------------------------------------------------------------------------------------------
+// ---- What is looked for ------------------------------------------------------------------------------------------------------------
 
-let done; // What the undo button takes back; it is there as long as there is something.
+const filterButtons = Object.entries(states).map(([name, { icon, title }]) => {
+  const button = make('button', { ariaPressed: 'false' });
+  button.onclick = () => filter(name);
+  byId('filters').append(button);
+  return { name, button, text: `${icon} ${title}` };
+});
 
-let sending = Promise.resolve();
-
-/** Sends a change when the one before it was answered: the last one wins. */
-function send(pool, backend, change) {
-  const answered = sending.then(() => sendNow(pool, backend, change));
-  sending = answered.catch(() => {});
-  return answered;
-}
-
-async function sendNow(pool, backend, change) {
-  const response = await fetch(`/api/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}`, {
-    method: 'PATCH', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(change),
-  });
-  if (response.status === 401) {
-    location.reload(); // The token has changed: the page that asks for it is in our place now.
-  }
-  if (!response.ok) {
-    throw new Error((await response.text()).trim() || `answered ${response.status}`);
-  }
-  const answer = await response.json();
-  Object.assign(find(pool, backend) ?? {}, answer);
+function filter(name) {
+  wanted.filters.has(name) ? wanted.filters.delete(name) : wanted.filters.add(name);
   show();
 }
 
-const find = (pool, backend) => snapshot.pools.find(({ name }) => name === pool)?.backends.find(({ name }) => name === backend);
-
-async function act(pool, backend, key, value) {
-  // Arrow keys change a weight in many steps: one undo takes them all back.
-  const isNextStep = key === 'weight' && done?.pool === pool && done.backend === backend && 'weight' in done.change;
-  const before = isNextStep ? done.change.weight : find(pool, backend)?.[key];
-  const what = key === 'weight' ? `has weight ${value}, had ${before}` : `is ${value}, was ${before}`;
-  try {
-    await send(pool, backend, { [key]: value });
-    toast(`${pool}/${backend} ${what}.`, { pool, backend, change: { [key]: before } });
-  } catch (error) {
-    toast(`${pool}/${backend} was not changed: ${reasonOf(error)}`);
+function showFound() {
+  for (const { name, button, text } of filterButtons) {
+    const number = countOf(name);
+    set(button, { textContent: `${text} ${count(number)}`, ariaPressed: String(wanted.filters.has(name)) });
+    button.classList.toggle('some', number > 0);
   }
+  const backends = found();
+  const all = state.snapshot.pools.reduce((sum, pool) => sum + pool.backends.length, 0);
+  const pools = new Set(backends.map(({ pool }) => pool)).size;
+  set(byId('found'), {
+    textContent: isSearching() ? `${count(backends.length)} of ${count(all)} backends, in ${count(pools)} pools`
+      : `${count(all)} backends, in ${count(state.snapshot.pools.length)} pools`,
+  });
+  set(byId('choose-found'), { hidden: !isSearching() || backends.length === 0 || hands.isViewer() });
+  set(byId('choose-found'), { textContent: `Choose all ${count(backends.length)}` });
 }
 
-async function undo() {
-  if (done) {
-    const { pool, backend, change } = done;
-    try {
-      await send(pool, backend, change);
-      toast(`${pool}/${backend} is as it was before.`);
-    } catch (error) {
-      toast(`${pool}/${backend} was not changed back: ${reasonOf(error)}`, done);
-    }
-  }
-}
-
-const reasonOf = error => error instanceof TypeError ? 'the load balancer does not answer' : error.message; // fetch has no words for it.
-
-function toast(text, undoable) {
-  done = undoable;
-  byId('toast-text').textContent = text;
-  byId('dismiss').hidden = text === '';
-  if (!done && document.activeElement === byId('undo')) {
-    byId('dismiss').focus(); // A button that goes does not take the focus with it.
-  }
-  byId('undo').hidden = !done;
-}
-
-byId('undo').onclick = undo;
-byId('dismiss').onclick = () => toast('');
-document.onkeydown = event => {
-  if (event.key === 'z' && (event.ctrlKey || event.metaKey) && event.target.localName !== 'input') {
+byId('choose-found').onclick = () => hands.choose(found());
+byId('search').oninput = () => {
+  wanted.words = byId('search').value.toLowerCase().split(/\s+/).filter(Boolean);
+  show();
+};
+byId('search').onkeydown = event => {
+  const [first] = found();
+  if (event.key === 'Enter' && first) {
     event.preventDefault();
-    undo();
+    goTo(first.pool, first.backend);
+  } else if (event.key === 'Escape') {
+    byId('search').value = '';
+    byId('search').oninput();
   }
 };
+document.addEventListener('keydown', event => {
+  const isTyping = event.target.matches?.('input, select, textarea') || document.querySelector('dialog:modal');
+  if (event.key === '/' && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    byId('search').focus();
+    byId('search').select();
+  }
+});
+
+/** Sorts by a column: first the largest number or the first name, then the other way round, then the worst first again. */
+function sort(field) {
+  const isText = ['name', 'healthy', 'adminState'].includes(field);
+  const next = wanted.sort !== field ? [field, !isText] : wanted.isDescending === !isText ? [field, isText] : [null, false];
+  [wanted.sort, wanted.isDescending] = next;
+  byId('sort').value = wanted.sort ?? '';
+  show();
+}
+
+byId('sort').onchange = () => {
+  const field = byId('sort').value;
+  [wanted.sort, wanted.isDescending] = [field || null, !['', 'name'].includes(field)];
+  show();
+};
+for (const isFolded of [true, false]) {
+  byId(isFolded ? 'fold' : 'unfold').onclick = () => {
+    fold(isFolded);
+    show();
+  };
+}
 
 // ---- The stream --------------------------------------------------------------------------------------------------------------------
 
-const patience = 5000; // Snapshots come each second: without one for so long the connection is dead, whatever the socket says.
-let [lastHeard, lostAt, node] = [Date.now(), null, null];
+let [lostAt, node, headline] = [null, null, null];
 
-function connect() {
-  const source = new EventSource('/api/events');
-  const watch = setInterval(() => Date.now() - lastHeard > patience && retry(), 1000);
-  lastHeard = Date.now();
-
-  const on = (name, handle) => source.addEventListener(name, ({ data }) => {
-    lastHeard = Date.now();
-    handle(JSON.parse(data));
-  });
-  on('hello', hello => {
+connect({
+  hello: hello => {
     if (node && node !== hello.node) {
       location.reload(); // Another version has another page.
     }
     node = hello.node;
+    state.role = hello.user?.role ?? null;
     byId('node').textContent = node;
-    recall(hello.history);
+    forget();
     showLog(hello.log);
-  });
-  on('snapshot', news => {
-    snapshot = news;
-    connected();
-    remember(snapshot);
-    show();
-  });
-  on('change', showChange);
-  source.onerror = () => retry(source.readyState === EventSource.CLOSED);
-
-  // Not left to EventSource, which gives up for good where the answer is not a stream.
-  async function retry(refused) {
-    clearInterval(watch);
-    source.close();
-    lost();
-    const status = refused && await fetch('/api/pools').then(answer => answer.status, () => null);
-    if (status === 401) {
-      location.reload();
-    } else {
-      setTimeout(connect, 1000);
+  },
+  snapshot: news => {
+    state.snapshot = news;
+    refresh();
+  },
+  update: changes => {
+    apply(state.snapshot, changes);
+    refresh();
+  },
+  change: showChange,
+  lost: () => {
+    lostAt ??= new Date();
+    document.body.classList.add('lost');
+    const text = `✕ Disconnected since ${lostAt.toLocaleTimeString('en-GB')}: what you see is old. Reconnecting …`;
+    if (headline !== (headline = text)) {
+      byId('connection').className = '';
+      byId('connection').textContent = text;
     }
-  }
-}
+  },
+});
 
-function connected() {
+function refresh() {
   lostAt = null;
   document.body.classList.remove('lost');
-  set(byId('connection'), { textContent: snapshot.status === 'ok' ? '● Live: every pool can serve' : '▼ Live: a pool has no backend that can serve' });
-  byId('connection').className = snapshot.status === 'ok' ? 'good' : 'bad';
+  remember(state.snapshot);
+  showHeadline();
+  show();
 }
 
-function lost() {
-  lostAt ??= new Date();
-  document.body.classList.add('lost');
-  set(byId('connection'), { textContent: `✕ Disconnected since ${lostAt.toLocaleTimeString('en-GB')}: what you see is old. Reconnecting …`, className: '' });
+/** What is wrong, with links to where. */
+function showHeadline() {
+  const { pools, status } = state.snapshot;
+  const broken = pools.filter(({ backends }) => !backends.some(serves)).map(({ name }) => name);
+  const down = pools.filter(({ name, backends }) => !broken.includes(name) && backends.some(({ healthy }) => !healthy)).map(({ name }) => name);
+  const isGood = status === 'ok';
+  const key = JSON.stringify([isGood, broken, down]);
+  if (headline === (headline = key)) {
+    return;
+  }
+  byId('connection').className = isGood ? 'good' : 'bad';
+  byId('connection').replaceChildren(
+    isGood ? '● Live: every pool can serve' : '▼ Live: no backend can serve in ', ...isGood ? [] : linksTo(broken),
+    ...down.length > 0 ? [make('span', { className: 'bad' }, isGood ? ' · ▼ down in ' : ', some are down in ', ...linksTo(down))] : []);
+}
+
+function linksTo(names) {
+  const links = names.slice(0, 5).flatMap((name, index) => {
+    const link = make('a', { href: `#pool-${encodeURIComponent(name)}`, textContent: name });
+    link.onclick = event => {
+      event.preventDefault();
+      clearSearch();
+      goTo(name);
+    };
+    return [...index > 0 ? [', '] : [], link];
+  });
+  return names.length > 5 ? [...links, ` and ${count(names.length - 5)} more`] : links;
+}
+
+function clearSearch() {
+  [wanted.words, byId('search').value] = [[], ''];
+  wanted.filters.clear();
 }
 
 document.onvisibilitychange = show;
-connect();
+keepErrors();
+keepNode(({ user }) => state.role = user?.role ?? state.role);

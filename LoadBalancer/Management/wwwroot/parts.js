@@ -50,12 +50,17 @@ export function set(node, properties) {
 
 export const timeOfDay = time => make('time', { dateTime: time, textContent: new Date(time).toLocaleTimeString('en-GB') });
 
-/** Makes the nodes in `parent` those of the named `items`, in their order. A node lives as long as its item, and keeps its focus. */
-export function reconcile(parent, views, items, create) {
+/**
+ * Makes the nodes in `parent` those of the named `items`, in their order. A node keeps its focus, and lives as long as its name is among
+ * the `living`, which are the items where nothing else is said.
+ */
+export function reconcile(parent, views, items, create, living = new Set(items.map(item => item.name))) {
   const names = new Set(items.map(item => item.name));
   for (const [name, view] of views) {
     if (!names.has(name)) {
       view.node.remove();
+    }
+    if (!living.has(name)) {
       views.delete(name);
     }
   }
@@ -65,7 +70,9 @@ export function reconcile(parent, views, items, create) {
     }
     const { node, update } = views.get(item.name);
     if (parent.children[index] !== node) {
-      parent.insertBefore(node, parent.children[index] ?? null);
+      // Only a moved node keeps its focus.
+      const move = node.parentNode === parent && parent.moveBefore ? 'moveBefore' : 'insertBefore';
+      parent[move](node, parent.children[index] ?? null);
     }
     update(item);
   });

@@ -1,0 +1,214 @@
+using LoadBalancer.Tests.Support;
+using Microsoft.Playwright;
+using static Microsoft.Playwright.Assertions;
+
+namespace LoadBalancer.Tests.EndToEnd;
+
+/// <summary>What an operator does with several backends, before harm, by keyboard, and on a phone; and what is shown of one.</summary>
+internal sealed partial class DashboardTests
+{
+    private const string Odd = "b 2/ü\"<x>";
+
+    [Test]
+    public async Task Drain_OfTheLastThatServes_AsksFirst()
+    {
+        await using var node = await DashboardNode.StartAsync([_backend.Address, _backend.Address]);
+        await Page.GotoAsync(node.Dashboard);
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Disable backend1" }).ClickAsync();
+        await Expect(Row("backend1")).ToContainTextAsync("Disabled");
+        var drain = Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend2" });
+
+        await drain.ClickAsync();
+        var question = Page.GetByRole(AriaRole.Alertdialog);
+        await Expect(question).ToContainTextAsync("backend2 is the last backend of pool web that serves.");
+        await Expect(question.GetByRole(AriaRole.Button, new() { Name = "Cancel" })).ToBeFocusedAsync();
+        await Page.Keyboard.PressAsync("Escape");
+        await Expect(question).ToBeHiddenAsync();
+        await Expect(Row("backend2")).ToContainTextAsync("Ready");
+
+        await drain.ClickAsync();
+        await question.GetByRole(AriaRole.Button, new() { Name = "Drain anyway" }).ClickAsync();
+        await Expect(Row("backend2")).ToContainTextAsync("Draining");
+        await Expect(Page.Locator("#connection")).ToContainTextAsync("no backend can serve in web");
+    }
+
+    [Test]
+    public async Task Backends_OfAHost_AreDrainedAtOnceAndComeBackAtOnce()
+    {
+        await using var node = await DashboardNode.StartAsync([_backend.Address, _backend.Address, _backend.Address, "http://127.0.0.2:9"]);
+        await Page.GotoAsync(node.Dashboard);
+        await Page.GetByRole(AriaRole.Button, new() { Name = "backend1", Exact = true }).ClickAsync();
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Choose all 3 of host 127.0.0.1" }).ClickAsync();
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Close" }).ClickAsync();
+        await Page.GetByLabel("Choose backend3").UncheckAsync();
+        var chosen = Page.GetByRole(AriaRole.Group, new() { Name = "The chosen backends" });
+        await Expect(chosen).ToContainTextAsync("2 chosen");
+
+        await chosen.GetByRole(AriaRole.Button, new() { Name = "Drain" }).ClickAsync();
+        await Expect(Page.Locator("#toast")).ToContainTextAsync("2 backends: each is Draining.");
+        await Expect(Row("backend2")).ToContainTextAsync("Draining");
+        await Expect(Row("backend3")).ToContainTextAsync("Ready");
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Undo" }).ClickAsync();
+        await Expect(Row("backend1")).ToContainTextAsync("Ready");
+        await Expect(Page.Locator("#toast")).ToContainTextAsync("2 backends are as they were before.");
+        await chosen.GetByLabel("Weight").FillAsync("5");
+        await chosen.GetByRole(AriaRole.Button, new() { Name = "Set" }).ClickAsync();
+        await Expect(Page.GetByLabel("Weight of backend1")).ToHaveValueAsync("5");
+        await Expect(Page.GetByLabel("Weight of backend3")).ToHaveValueAsync("1");
+    }
+
+    [Test]
+    public async Task Keys_FromSearchToDrain_AreFewerThanTen()
+    {
+        await using var node = await DashboardNode.StartAsync([_backend.Address, _backend.Address]);
+        await Page.GotoAsync(node.Dashboard);
+        await Expect(Row("backend2")).ToBeVisibleAsync();
+
+        string[] keys = ["/", "e", "n", "d", "2", "Enter", "Tab", "Enter"];
+        foreach (var key in keys)
+        {
+            await Page.Keyboard.PressAsync(key);
+        }
+
+        await Expect(Row("backend2")).ToContainTextAsync("Draining");
+    }
+
+    [Test]
+    public async Task Phone_ThatIsTouched_DrainsABackend()
+    {
+        await using var node = await DashboardNode.StartAsync([_backend.Address, _backend.Address]);
+        await using var phone = await _browser.OpenAsync(width: 390, height: 844, hasTouch: true);
+        await phone.Page.GotoAsync(node.Dashboard);
+
+        var drain = phone.Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend2" });
+        await drain.TapAsync();
+        await Expect(phone.Page.Locator("#toast")).ToContainTextAsync("web/backend2 is Draining, was Ready.");
+        (await drain.CountAsync()).Should().Be(0, "it offers to bring it back");
+        (await phone.Page.EvaluateAsync<int>("document.documentElement.scrollWidth")).Should().Be(390);
+    }
+
+    [Test]
+    public async Task Backend_ThatIsDown_SaysSinceWhenAndWhyAndHowItsAttemptsFailed()
+    {
+        await using var node = await DashboardNode.StartAsync([_backend.Address, $"http://127.0.0.1:{ReservedPorts.Next()}"]);
+        await Page.GotoAsync(node.Dashboard);
+        await Expect(Row("backend2")).ToContainTextAsync("Down");
+
+        await Page.GetByRole(AriaRole.Button, new() { Name = "backend2", Exact = true }).ClickAsync();
+
+        var details = Page.GetByRole(AriaRole.Dialog, new() { Name = "web/backend2" });
+        await Expect(details).ToContainTextAsync("Down since");
+        await Expect(details).ToContainTextAsync("Last probe▼ connection refused");
+        await Expect(details).ToContainTextAsync("Failures0");
+        await Page.Keyboard.PressAsync("Escape");
+        await Expect(details).ToBeHiddenAsync();
+        await Expect(Page.GetByRole(AriaRole.Button, new() { Name = "backend2", Exact = true })).ToBeFocusedAsync();
+    }
+
+    [Test]
+    public async Task Errors_OfTheLastHour_AreGroupedAndResponseTimesAreAMap()
+    {
+        await using var failing = RawServer.Answering("HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno");
+        using var folder = new TemporaryDirectory();
+        var (address, dashboard) = ($"http://127.0.0.1:{ReservedPorts.Next()}", $"http://127.0.0.1:{ReservedPorts.Next()}");
+        await using var node = await StartAsync(folder, new
+        {
+            LoadBalancer = new
+            {
+                Listeners = new { web = new { Address = address, Pool = "web" } },
+                Pools = new { web = new { Backends = new { backend1 = new { failing.Address } } } },
+                Management = new { Address = dashboard },
+            },
+        });
+        using var client = new HttpClient();
+        for (var i = 0; i < 3; i++)
+        {
+            (await client.GetAsync(new Uri(address))).Dispose();
+        }
+        await Page.GotoAsync(dashboard);
+
+        var row = Page.Locator("#error-groups tbody tr");
+        await Expect(row).ToContainTextAsync("500 backend response");
+        await Expect(row).ToContainTextAsync("web/backend1");
+        await Expect(row).ToContainTextAsync("the backend answered 500");
+        await Page.GetByLabel("Group by").SelectOptionAsync("backend");
+        await Expect(row).ToContainTextAsync("web/backend1");
+
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Response times" }).ClickAsync();
+        await Expect(Page.Locator(".reading")).ToContainTextAsync("3 responses, p50");
+        await Page.GetByRole(AriaRole.Button, new() { Name = "24 hours" }).ClickAsync();
+        await Expect(Page.GetByRole(AriaRole.Slider)).ToHaveAttributeAsync(
+            "aria-valuetext", new System.Text.RegularExpressions.Regex("3 responses, p50 .*; 3 errors"));
+    }
+
+    [Test]
+    public async Task Names_ThatAreOdd_AreShownAndChangedEverywhere()
+    {
+        using var folder = new TemporaryDirectory();
+        var (address, dashboard) = ($"http://127.0.0.1:{ReservedPorts.Next()}", $"http://127.0.0.1:{ReservedPorts.Next()}");
+        var listener = new { Address = address, Pool = Odd, Routes = new[] { new { Name = Odd, Path = "/", Pool = Odd } } };
+        var backend = new { Address = $"http://127.0.0.1:{ReservedPorts.Next()}" };
+        await using var node = await StartAsync(folder, new
+        {
+            LoadBalancer = new
+            {
+                Listeners = new Dictionary<string, object> { [Odd] = listener },
+                Pools = new Dictionary<string, object>
+                {
+                    [Odd] = new { Backends = new Dictionary<string, object> { [Odd] = backend, ["b1"] = backend } },
+                },
+                Management = new { Address = dashboard },
+            },
+        });
+        using var client = new HttpClient();
+        (await client.GetAsync(new Uri(address))).Dispose();
+        await Page.GotoAsync(dashboard);
+
+        await Page.GetByRole(AriaRole.Button, new() { Name = $"Drain {Odd}" }).ClickAsync();
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Undo" }).ClickAsync();
+        await Expect(Page.Locator("#toast")).ToContainTextAsync($"{Odd}/{Odd} is as it was before.");
+        await Page.GetByRole(AriaRole.Searchbox).FillAsync(Odd);
+        await Expect(Names.First).ToHaveTextAsync(Odd);
+        await Expect(Page.Locator("#routes")).ToContainTextAsync(Odd);
+        await Expect(Page.Locator("#error-groups")).ToContainTextAsync(Odd);
+        await Expect(Page.Locator("#log")).ToContainTextAsync($"{Odd}/{Odd} was set to Draining");
+        await Names.First.ClickAsync();
+        await Expect(Page.Locator("#details-facts")).ToContainTextAsync("connection refused");
+    }
+
+    [Test]
+    public async Task Pools_OfEachProtocol_HaveTheirOwnColumns()
+    {
+        using var folder = new TemporaryDirectory();
+        string Address(string scheme) => $"{scheme}://127.0.0.1:{ReservedPorts.Next()}";
+        var dashboard = Address("http");
+        await using var node = await StartAsync(folder, new
+        {
+            LoadBalancer = new
+            {
+                Listeners = new
+                {
+                    web = new { Address = Address("http"), Pool = "web" } as object,
+                    relay = new { Protocol = "Tcp", Address = Address("tcp"), Pool = "relay" },
+                    tasks = new { Protocol = "Tasks", Address = Address("tcp"), WorkerAddress = Address("tcp"), Pool = "tasks" },
+                },
+                Pools = new
+                {
+                    web = new { Backends = new { b1 = new { _backend.Address } } } as object,
+                    relay = new { Backends = new { b1 = new { Address = Address("tcp") } } },
+                    tasks = new { },
+                },
+                Management = new { Address = dashboard },
+            },
+        });
+
+        await Page.GotoAsync(dashboard);
+
+        ILocator PoolOf(string name) => Page.GetByRole(AriaRole.Region, new() { Name = $"Pool {name}", Exact = true });
+        await Expect(PoolOf("web").GetByRole(AriaRole.Columnheader)).ToContainTextAsync(["Requests/s", "p99"]);
+        await Expect(PoolOf("relay").GetByRole(AriaRole.Columnheader)).ToContainTextAsync(["Connections/s", "In", "Out"]);
+        await Expect(PoolOf("relay").GetByRole(AriaRole.Button, new() { Name = "Response times" })).ToBeHiddenAsync();
+        await Expect(PoolOf("tasks")).ToContainTextAsync("No backend has joined.");
+        _window.Complaints.Should().BeEmpty();
+    }
+}
