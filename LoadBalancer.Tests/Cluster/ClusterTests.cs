@@ -49,6 +49,8 @@ internal sealed class ClusterTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Start_NameIsALivingNodes_SaysWhoseAndDoesNotServe()
     {
         var a = await StartNodeAsync("a");
@@ -61,6 +63,8 @@ internal sealed class ClusterTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Nodes_EtcdIsKilledAndComesBack_ServeAllTheTime()
     {
         var a = await StartNodeAsync("a");

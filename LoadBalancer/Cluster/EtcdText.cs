@@ -26,7 +26,7 @@ internal static class EtcdText
         {
             return JsonNode.Parse(json) as JsonObject ?? throw new FormatException("no JSON object");
         }
-        catch (Exception e) when (e is System.Text.Json.JsonException or ArgumentException) // the latter: a name is there twice
+        catch (System.Text.Json.JsonException e)
         {
             throw new FormatException("no JSON object", e);
         }

@@ -72,7 +72,7 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
                 if (await etcd.KeepAliveAsync(id, cancellationToken) is { } left)
                 {
                     Set(id, sentAt, left);
-                    return UntilNext(sentAt);
+                    return UntilNext(sentAt, left);
                 }
                 log.LeaseEnded();
                 Set(0, sentAt, TimeSpan.Zero);
@@ -80,13 +80,13 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
             }
             var granted = await etcd.GrantAsync(length, cancellationToken);
             Set(granted.Id, sentAt, granted.Length);
-            return UntilNext(sentAt);
+            return UntilNext(sentAt, granted.Length);
         }
         catch (EtcdException e)
         {
             Error = e.Message;
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             Error = e.Message;
             log.Unexpected(e, "keeping the lease alive");
@@ -115,11 +115,12 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
     /// <inheritdoc/>
     public void Dispose() => _suspension?.Dispose();
 
-    private TimeSpan UntilNext(long sentAt)
+    // The lease of a process with another configuration may be shorter.
+    private TimeSpan UntilNext(long sentAt, TimeSpan left)
     {
         Error = null;
-        var left = (length / 3) - clock.GetElapsedTime(sentAt);
-        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
+        var pause = ((left < length ? left : length) / 3) - clock.GetElapsedTime(sentAt);
+        return pause > TimeSpan.Zero ? pause : TimeSpan.Zero;
     }
 
     private void Set(long id, long sentAt, TimeSpan left)

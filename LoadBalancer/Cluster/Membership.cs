@@ -126,7 +126,7 @@ internal sealed class Membership(
         {
             Error = e.Message;
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             Error = e.Message;
             log.Unexpected(e, "writing the key of this node");
