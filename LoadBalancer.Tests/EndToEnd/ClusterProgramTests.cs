@@ -63,8 +63,11 @@ internal sealed class ClusterProgramTests
         return file;
     }
 
-    private static async Task<string> CreatedAsync(EtcdServer etcd) =>
-        $"{(await etcd.PostAsync("/v3/kv/range", new { key = Convert.ToBase64String("/lb/edge/nodes/a"u8) }))["kvs"]![0]!["create_revision"]}";
+    private static async Task<string> CreatedAsync(EtcdServer etcd)
+    {
+        var range = await etcd.PostAsync("/v3/kv/range", new { key = Convert.ToBase64String("/lb/edge/nodes/a"u8) });
+        return range["kvs"]![0]!["create_revision"]!.ToString();
+    }
 
     private static Task EventuallyAsync(Upgrades node, string names) => Eventually.BeTrueAsync(
         async () =>

@@ -1,5 +1,3 @@
-using LoadBalancer.Diagnostics;
-
 namespace LoadBalancer.Cluster;
 
 /// <summary>
@@ -28,7 +26,9 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
     /// <summary>Its number; 0 where there is none. It may be suspended.</summary>
     public long Id => Volatile.Read(ref _state).Id;
 
-    /// <summary>How long it is safe from now on: until then nobody else can have what is held with it. Zero or less: it is not safe.</summary>
+    /// <summary>
+    /// How long it is safe from now on: until then nobody else can have what is held with it. Zero or less: it is not safe.
+    /// </summary>
     public TimeSpan SafeFor => Volatile.Read(ref _state) is { Id: not 0 } state
         ? (state.Length * SafePart) - clock.GetElapsedTime(state.SentAt) : TimeSpan.Zero;
 
