@@ -41,14 +41,15 @@ internal sealed class ClusterTests
 
         alone.Should().Equal(200, 200, 200, 200);
         shared.Should().Equal(200, 200, 429, 429);
-        known.Select(node => $"{node!["name"]} {node["address"]}").Should()
-            .Equal($"a {a.Management.BaseAddress!.GetLeftPart(UriPartial.Authority)}", $"b {b.Management.BaseAddress!.GetLeftPart(UriPartial.Authority)}");
+        known.Select(node => $"{node!["name"]} {node["address"]}").Should().Equal($"a {AddressOf(a)}", $"b {AddressOf(b)}");
         metrics.Should().Contain("\nloadbalancer_cluster_connected 1\n");
         await a.Log.SaysAsync("cluster 'edge': node 'b' has come");
         await a.Log.SaysAsync("cluster 'edge': node 'b' has gone");
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Start_NameIsALivingNodes_SaysWhoseAndDoesNotServe()
     {
         var a = await StartNodeAsync("a");
@@ -56,11 +57,13 @@ internal sealed class ClusterTests
         var starting = () => StartNodeAsync("a");
 
         (await starting.Should().ThrowAsync<StartException>()).Which.Message.Should()
-            .StartWith($"cluster: the name of this node is held by node 'a' at http://127.0.0.1:{a.Management.BaseAddress!.Port}, there since ");
+            .StartWith($"cluster: the name of this node is held by node 'a' at {AddressOf(a)}, there since ");
         (await AskAsync(a))["connected"]!.GetValue<bool>().Should().BeTrue();
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Nodes_EtcdIsKilledAndComesBack_ServeAllTheTime()
     {
         var a = await StartNodeAsync("a");
@@ -105,6 +108,8 @@ internal sealed class ClusterTests
             "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } },
             "Management": { "Address": "http://127.0.0.1:0" } } }
         """;
+
+    private static string AddressOf(ConfiguredNode node) => node.Management.BaseAddress!.GetLeftPart(UriPartial.Authority);
 
     private static async Task<JsonNode> AskAsync(ConfiguredNode node) =>
         JsonNode.Parse(await node.Management.GetStringAsync("/api/cluster"))!;

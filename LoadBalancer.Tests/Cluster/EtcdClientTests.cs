@@ -17,9 +17,13 @@ internal sealed class EtcdClientTests
     {
         _server = await EtcdServer.StartAsync();
         // The first of the endpoints is never there.
-        _connection = new EtcdConnection(
-            new ClusterOptions { Name = "edge", Etcd = [$"http://127.0.0.1:{ReservedPorts.Next()}", _server.Address], LeaseTime = TimeSpan.FromSeconds(30) },
-            TimeProvider.System);
+        var options = new ClusterOptions
+        {
+            Name = "edge",
+            Etcd = [$"http://127.0.0.1:{ReservedPorts.Next()}", _server.Address],
+            LeaseTime = TimeSpan.FromSeconds(30),
+        };
+        _connection = new EtcdConnection(options, TimeProvider.System);
         _etcd = new EtcdClient(_connection);
     }
 
@@ -57,7 +61,8 @@ internal sealed class EtcdClientTests
     [Test]
     public async Task List_SomeKeys_HasThoseOfThePrefix()
     {
-        await _etcd.TransactAsync([], [EtcdChange.Put("/l/a", "1"), EtcdChange.Put("/l/b", "2"), EtcdChange.Put("/l0", "3")], null, default);
+        await _etcd.TransactAsync(
+            [], [EtcdChange.Put("/l/a", "1"), EtcdChange.Put("/l/b", "2"), EtcdChange.Put("/l0", "3")], null, default);
 
         var range = await _etcd.ListAsync("/l/", default);
         var count = await _etcd.CountAsync("/l/", default);

@@ -143,7 +143,8 @@ internal sealed class KeyWatchTests
         _etcd.Put("/lb/a", "3");
         await Eventually.BeTrueAsync(() => Value("/lb/a") == "3", "it still follows");
 
-        _log.Lines.Should().Contain(line => line.Contains("applying changed keys goes on after an unexpected error", StringComparison.Ordinal));
+        _log.Lines.Should().Contain(
+            line => line.Contains("applying changed keys goes on after an unexpected error", StringComparison.Ordinal));
     }
 
     private string? Value(string key) => _watch.Current.Keys.GetValueOrDefault(key)?.Value;

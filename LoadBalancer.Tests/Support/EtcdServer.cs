@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Http.Json;
+using System.Text.Json.Nodes;
 
 namespace LoadBalancer.Tests.Support;
 
@@ -68,11 +69,13 @@ internal sealed class EtcdServer : IAsyncDisposable
     public void DeleteData() => Directory.Delete(Path.Combine(_folder, "data"), recursive: true);
 
     /// <summary>Asks it, as other programs would.</summary>
-    public async Task PostAsync(string path, object body)
+    public async Task<JsonNode> PostAsync(string path, object body)
     {
         using var http = new HttpClient();
         using var response = await http.PostAsJsonAsync(Address + path, body);
-        response.IsSuccessStatusCode.Should().BeTrue(await response.Content.ReadAsStringAsync());
+        var text = await response.Content.ReadAsStringAsync();
+        response.IsSuccessStatusCode.Should().BeTrue(text);
+        return JsonNode.Parse(text)!;
     }
 
     public async ValueTask DisposeAsync()

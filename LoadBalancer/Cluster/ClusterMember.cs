@@ -25,6 +25,7 @@ internal sealed record ClusterMember(string Name, string? Address, string? Versi
     /// <param name="value">The value.</param>
     public static ClusterMember Read(string name, string value)
     {
+        name = EtcdText.Clean(name);
         try
         {
             var json = EtcdText.Object(System.Text.Encoding.UTF8.GetBytes(value));
@@ -33,7 +34,7 @@ internal sealed record ClusterMember(string Name, string? Address, string? Versi
             string? Text(string member) =>
                 json[member] is JsonValue text && text.TryGetValue(out string? found) ? EtcdText.Clean(found) : null;
         }
-        catch (FormatException)
+        catch (Exception e) when (e is FormatException or ArgumentException) // the latter: a name is there twice
         {
             return new ClusterMember(name, null, null, null);
         }

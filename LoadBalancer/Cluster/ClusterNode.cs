@@ -189,26 +189,29 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         bool? wasConnected = null;
         while (true)
         {
-            var isConnected = IsConnected;
-            if (!isConnected && (!IsOwner || _membership.Holder is not null))
+            // Who waits for his name is not connected either: that is said elsewhere.
+            if (IsConnected is var isConnected && isConnected != wasConnected && (isConnected || (IsOwner && _membership.Holder is null)))
             {
-                // It waits for its name: that is said elsewhere.
-            }
-            else if (isConnected && wasConnected != true)
-            {
-                var names = string.Join(", ", Nodes.Select(node => $"'{node.Name}'"));
-                _log.Connected(names);
-                _note($"cluster '{_options.Name}': connected to etcd; nodes: {names}");
-                wasConnected = true;
-            }
-            else if (!isConnected && wasConnected != false)
-            {
-                var reason = _lease.Error ?? Keys.Error ?? _membership.Error ?? "etcd has not answered in time";
-                _log.Disconnected(reason);
-                _note($"cluster '{_options.Name}': not connected to etcd: {reason}");
-                wasConnected = false;
+                wasConnected = isConnected;
+                Tell(isConnected);
             }
             await Task.Delay(Look, Clock, _stop.Token);
+        }
+    }
+
+    private void Tell(bool isConnected)
+    {
+        if (isConnected)
+        {
+            var names = string.Join(", ", Nodes.Select(node => $"'{node.Name}'"));
+            _log.Connected(names);
+            _note($"cluster '{_options.Name}': connected to etcd; nodes: {names}");
+        }
+        else
+        {
+            var reason = _lease.Error ?? Keys.Error ?? _membership.Error ?? "etcd has not answered in time";
+            _log.Disconnected(reason);
+            _note($"cluster '{_options.Name}': not connected to etcd: {reason}");
         }
     }
 

@@ -249,7 +249,8 @@ internal sealed class EtcdConnection : IDisposable
         {
             return read(EtcdText.Object(bytes));
         }
-        catch (FormatException e)
+        // The last three: a name twice in an object, which is found when it is looked for, and numbers out of all range.
+        catch (Exception e) when (e is FormatException or ArgumentException or InvalidOperationException or OverflowException)
         {
             throw new EtcdException($"what answers at {endpoint.Authority} is not etcd 3.4 or later: {e.Message}", e)
             {

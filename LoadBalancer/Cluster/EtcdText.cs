@@ -4,7 +4,9 @@ using System.Text.Json.Nodes;
 
 namespace LoadBalancer.Cluster;
 
-/// <summary>JSON as etcd's gateway has it: names and values in base64, numbers of 64 bits as text, and what is 0 or empty is left out.</summary>
+/// <summary>
+/// JSON as etcd's gateway has it: names and values in base64, numbers of 64 bits as text, and what is 0 or empty is left out.
+/// </summary>
 internal static class EtcdText
 {
     private const int LongestError = 200; // characters
@@ -26,7 +28,7 @@ internal static class EtcdText
         {
             return JsonNode.Parse(json) as JsonObject ?? throw new FormatException("no JSON object");
         }
-        catch (Exception e) when (e is System.Text.Json.JsonException or ArgumentException) // the latter: a name is there twice
+        catch (System.Text.Json.JsonException e)
         {
             throw new FormatException("no JSON object", e);
         }
@@ -45,7 +47,8 @@ internal static class EtcdText
         : throw new FormatException($"no number in {member}");
 
     /// <summary>Reads a member that is true or not.</summary>
-    public static bool Is(JsonObject json, string member) => json[member] is JsonValue value && value.TryGetValue(out bool isTrue) && isTrue;
+    public static bool Is(JsonObject json, string member) =>
+        json[member] is JsonValue value && value.TryGetValue(out bool isTrue) && isTrue;
 
     /// <summary>Reads the header.</summary>
     /// <exception cref="FormatException">There is none.</exception>

@@ -47,7 +47,7 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
             {
                 Fail(e.Message);
             }
-            catch (Exception e) when (e is not OperationCanceledException)
+            catch (Exception e) when (!cancellationToken.IsCancellationRequested)
             {
                 log.Unexpected(e, "watching keys");
             }
@@ -57,8 +57,8 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
 
     private async Task FollowAsync(CancellationToken cancellationToken)
     {
-        var endpoint = etcd.Endpoint;
         var range = await etcd.ListAsync(prefix, cancellationToken);
+        var endpoint = etcd.Endpoint;
         var keys = range.Keys.Select(key => KeyValuePair.Create(key.Key, key)).ToImmutableSortedDictionary(StringComparer.Ordinal);
         var isRestored = _current.IsBehind(range.Header);
         if (isRestored)

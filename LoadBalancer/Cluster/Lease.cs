@@ -1,5 +1,3 @@
-using LoadBalancer.Diagnostics;
-
 namespace LoadBalancer.Cluster;
 
 /// <summary>
@@ -28,7 +26,9 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
     /// <summary>Its number; 0 where there is none. It may be suspended.</summary>
     public long Id => Volatile.Read(ref _state).Id;
 
-    /// <summary>How long it is safe from now on: until then nobody else can have what is held with it. Zero or less: it is not safe.</summary>
+    /// <summary>
+    /// How long it is safe from now on: until then nobody else can have what is held with it. Zero or less: it is not safe.
+    /// </summary>
     public TimeSpan SafeFor => Volatile.Read(ref _state) is { Id: not 0 } state
         ? (state.Length * SafePart) - clock.GetElapsedTime(state.SentAt) : TimeSpan.Zero;
 
@@ -72,7 +72,7 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
                 if (await etcd.KeepAliveAsync(id, cancellationToken) is { } left)
                 {
                     Set(id, sentAt, left);
-                    return UntilNext(sentAt);
+                    return UntilNext(sentAt, left);
                 }
                 log.LeaseEnded();
                 Set(0, sentAt, TimeSpan.Zero);
@@ -80,13 +80,13 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
             }
             var granted = await etcd.GrantAsync(length, cancellationToken);
             Set(granted.Id, sentAt, granted.Length);
-            return UntilNext(sentAt);
+            return UntilNext(sentAt, granted.Length);
         }
         catch (EtcdException e)
         {
             Error = e.Message;
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             Error = e.Message;
             log.Unexpected(e, "keeping the lease alive");
@@ -115,11 +115,12 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
     /// <inheritdoc/>
     public void Dispose() => _suspension?.Dispose();
 
-    private TimeSpan UntilNext(long sentAt)
+    // The lease of a process with another configuration may be shorter.
+    private TimeSpan UntilNext(long sentAt, TimeSpan left)
     {
         Error = null;
-        var left = (length / 3) - clock.GetElapsedTime(sentAt);
-        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
+        var pause = ((left < length ? left : length) / 3) - clock.GetElapsedTime(sentAt);
+        return pause > TimeSpan.Zero ? pause : TimeSpan.Zero;
     }
 
     private void Set(long id, long sentAt, TimeSpan left)

@@ -16,8 +16,8 @@ namespace LoadBalancer.Cluster;
 /// <param name="clock">The clock.</param>
 /// <param name="log">Gets what happens.</param>
 internal sealed class Membership(
-    string key, string name, Func<ClusterMember> describe, TimeSpan length, EtcdClient etcd, Lease lease, KeyWatch watch, TimeProvider clock,
-    ClusterLog log) : IDisposable
+    string key, string name, Func<ClusterMember> describe, TimeSpan length, EtcdClient etcd, Lease lease, KeyWatch watch,
+    TimeProvider clock, ClusterLog log) : IDisposable
 {
     private const int Tries = 3;
     private static readonly TimeSpan Margin = TimeSpan.FromSeconds(1);
@@ -63,7 +63,8 @@ internal sealed class Membership(
                     return; // etcd has gone meanwhile.
                 }
                 throw new StartException(
-                    $"cluster: the name of this node is held by {holder}; stop that one, or give this one another LoadBalancer:Cluster:Node",
+                    $"cluster: the name of this node is held by {holder}; stop that one, or give this one another "
+                    + "LoadBalancer:Cluster:Node",
                     new InvalidOperationException());
             }
             if (_saidAt is null)
@@ -126,7 +127,7 @@ internal sealed class Membership(
         {
             Error = e.Message;
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             Error = e.Message;
             log.Unexpected(e, "writing the key of this node");

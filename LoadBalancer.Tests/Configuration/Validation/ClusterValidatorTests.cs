@@ -10,7 +10,8 @@ internal sealed class ClusterValidatorTests
     private const string Etcd = "\"Etcd\": [ \"http://127.0.0.1:2379\" ]";
 
     [TestCase(Etcd, "Name: is missing; expected a name that all nodes of the cluster have in common")]
-    [TestCase($"\"Name\": \"a/b\", {Etcd}", "Name: 'a/b' is not valid; expected 1 to 64 letters, digits, '-', '_' and '.', for example edge")]
+    [TestCase($"\"Name\": \"a/b\", {Etcd}",
+        "Name: 'a/b' is not valid; expected 1 to 64 letters, digits, '-', '_' and '.', for example edge")]
     [TestCase($"\"Name\": \"edge\", \"Node\": \"\", {Etcd}", "Node: '' is not valid; expected 1 to 64 letters")]
     [TestCase("\"Name\": \"edge\"", "Etcd: is missing; expected addresses of etcd such as http://127.0.0.1:2379")]
     [TestCase("\"Name\": \"edge\", \"Etcd\": [ \"http://127.0.0.1:2379\", \"127.0.0.1:2379\" ]", "Etcd:1: '127.0.0.1:2379' is not valid")]
@@ -22,7 +23,8 @@ internal sealed class ClusterValidatorTests
     [TestCase($"\"Name\": \"edge\", \"Username\": \"lb\", \"PasswordFile\": \"/nowhere\", {Etcd}",
         "PasswordFile: '/nowhere' cannot be read: there is no such file")]
     [TestCase($"\"Name\": \"edge\", \"Username\": \"lb\", \"PasswordFile\": \"/dev/null\", {Etcd}", "PasswordFile: '/dev/null' is empty")]
-    [TestCase($"\"Name\": \"edge\", \"AuthorityFile\": \"/dev/null\", {Etcd}", "AuthorityFile: '/dev/null' cannot be used: there is no PEM")]
+    [TestCase($"\"Name\": \"edge\", \"AuthorityFile\": \"/dev/null\", {Etcd}",
+        "AuthorityFile: '/dev/null' cannot be used: there is no PEM")]
     [TestCase($"\"Name\": \"edge\", \"LeaseTime\": \"1s\", {Etcd}",
         "LeaseTime: '00:00:01' is not valid; expected whole seconds from 00:00:02 to 00:01:00")]
     [TestCase($"\"Name\": \"edge\", \"LeaseTime\": \"61s\", {Etcd}", "LeaseTime: '00:01:01' is not valid")]
@@ -32,7 +34,8 @@ internal sealed class ClusterValidatorTests
         Load(cluster).Errors.Should().ContainSingle().Which.ToString().Should().StartWith($"LoadBalancer:Cluster:{error}");
 
     [TestCase($"\"Name\": \"edge\", {Etcd}")]
-    [TestCase("\"Name\": \"Edge_1.a-b\", \"Node\": \"a\", \"Etcd\": [ \"https://etcd-1:2379/\", \"http://[::1]:2379\" ], \"LeaseTime\": \"60s\"")]
+    [TestCase("\"Name\": \"Edge_1.a-b\", \"Node\": \"a\", \"LeaseTime\": \"60s\", "
+        + "\"Etcd\": [ \"https://etcd-1:2379/\", \"http://[::1]:2379\" ]")]
     public void Cluster_WithoutAFault_IsAccepted(string cluster) => Load(cluster).Errors.Should().BeEmpty();
 
     private static LoadedConfiguration Load(string cluster)
