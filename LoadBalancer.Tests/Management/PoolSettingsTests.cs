@@ -223,7 +223,8 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
         [
             "PoolOptions.HashKey", "RateLimitOptions.Key", "RateLimitOptions.MaxKeys", "ManagementTokenOptions.TokenFile",
             "ManagementOptions.TokenFile", "ManagementOptions.Tokens", "ClusterOptions.PasswordFile",
-            "CertificateOptions.KeyFile", "CertificateOptions.KeyPasswordFile", "StickySessionOptions.KeyFile", "AuthenticationOptions.KeysFile", "AuthenticationOptions.KeysAddress",
+            "CertificateOptions.KeyFile", "CertificateOptions.KeyPasswordFile", "StickySessionOptions.KeyFile",
+            "AuthenticationOptions.KeysFile", "AuthenticationOptions.KeysAddress",
         ];
 
         string[] parts = ["Key", "Token", "Password", "Secret"];

@@ -144,8 +144,8 @@ internal sealed partial class Node : IHost
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             _handover = new NodeHandover(
-                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, _cluster, events, audit, _options, Reloader, _upgrader, systemd,
-                loggers.CreateLogger<NodeHandover>());
+                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, _cluster, events, audit, _options, Reloader, _upgrader,
+                systemd, loggers.CreateLogger<NodeHandover>());
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             // A process that replaces another one accepts nothing before it knows which backends can serve.
