@@ -149,7 +149,7 @@ internal sealed class ConfigurationLoaderTests
     [TestCase("[]", "{file}: is not a JSON object")]
     [TestCase("{ \"LoadBalancer\": 5 }",
         "LoadBalancer: '5' is not an object; "
-        + "expected { ShutdownTimeout, Listeners, Pools, RateLimits, Authentication, Tracing, Management }")]
+        + "expected { ShutdownTimeout, Listeners, Pools, RateLimits, Authentication, Tracing, Management, Cluster }")]
     public void Load_NotAConfiguration_SaysWhy(string json, string error) =>
         Errors(json).Should().Contain(error.Replace("{file}", _file, StringComparison.Ordinal));
 

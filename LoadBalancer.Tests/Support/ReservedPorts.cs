@@ -52,7 +52,7 @@ internal static class ReservedPorts
         for (var i = 0; i < BlockCount; i++)
         {
             var first = FirstPort + ((Environment.ProcessId + i) % BlockCount * BlockSize);
-            if (TryListen(IPAddress.Loopback, first) is { } block)
+            if (TryBind(IPAddress.Loopback, first, listens: true) is { } block)
             {
                 Blocks.Add(block);
                 (_next, _end) = (first + 1, first + BlockSize);
@@ -66,19 +66,24 @@ internal static class ReservedPorts
 
     private static bool IsFree(int port)
     {
-        using var first = TryListen(IPAddress.Loopback, port);
-        using var second = OperatingSystem.IsMacOS() ? null : TryListen(IPAddress.Parse("127.0.0.2"), port); // macOS has no such address.
+        // Only bound: a program that is being started at this moment has a copy of every socket for a while. With SO_REUSEADDR, which .NET
+        // sets, a copy that does not listen is in nobody's way.
+        using var first = TryBind(IPAddress.Loopback, port, listens: false);
+        using var second = OperatingSystem.IsMacOS() ? null : TryBind(IPAddress.Parse("127.0.0.2"), port, listens: false); // not on macOS
         return first is not null && (second is not null || OperatingSystem.IsMacOS()) && IsFreeForDatagrams(port);
     }
 
-    // Binding is not enough: .NET sets SO_REUSEADDR, with which any number may bind a port that none of them listens on.
-    private static Socket? TryListen(IPAddress address, int port)
+    // Any number may bind a port that none of them listens on.
+    private static Socket? TryBind(IPAddress address, int port, bool listens)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         try
         {
             socket.Bind(new IPEndPoint(address, port));
-            socket.Listen(1);
+            if (listens)
+            {
+                socket.Listen(1);
+            }
             return socket;
         }
         catch (SocketException)
