@@ -69,7 +69,9 @@ internal sealed class CommandTests
         var (_, lines, _) = await RunAsync("status", "--json");
 
         JsonNode.Parse(lines[0])!.AsObject().Select(entry => entry.Key)
-            .Should().Equal("backends", "pools", "version", "build", "commit", "process", "startedAt", "uptimeSeconds", "configuration");
+            .Should().Equal(
+                "backends", "pools", "version", "build", "commit", "process", "startedAt", "uptimeSeconds", "configuration", "host", "user",
+                "lastReload");
     }
 
     [Test]
@@ -115,7 +117,8 @@ internal sealed class CommandTests
 
         await Eventually.BeTrueAsync(
             async () => (await RunAsync("events")).Lines is { Count: > 1 } lines // changes that follow at once may be one
-                && lines.Any(line => line.EndsWith("pool 'web': backend 'b1' has weight 7 instead of 1", StringComparison.Ordinal)),
+                && lines.Any(line => line.EndsWith(
+                    "pool 'web': backend 'b1' has weight 7 instead of 1 (by token)", StringComparison.Ordinal)),
             "the changes are among the events");
     }
 

@@ -39,8 +39,9 @@ internal sealed class AuditTests : IAsyncDisposable
         entry.AsObject().Remove("time");
         entry.ToJsonString().Should().Be(
             """{"id":1,"user":"ci","address":"127.0.0.1","action":"patch","pool":"web","backend":"b1","""
-            + """ "from":{"address":"http://127.0.0.1:9","weight":1,"adminState":"Ready"},""".Trim()
-            + """ "to":{"address":"http://127.0.0.1:9","weight":3,"adminState":"Draining"},"result":"done","error":null,"canUndo":true}""".Trim());
+            + "\"from\":{\"address\":\"http://127.0.0.1:9\",\"weight\":1,\"adminState\":\"Ready\"},"
+            + "\"to\":{\"address\":\"http://127.0.0.1:9\",\"weight\":3,\"adminState\":\"Draining\"},"
+            + "\"result\":\"done\",\"error\":null,\"canUndo\":true}");
         await _node.Log.SaysAsync("pool 'web': backend 'b1' was changed by 'ci': Draining, weight 3");
         (await HelloAsync("ci-token")).Should().Contain("was set to Draining (by ci)").And.Contain("has weight 3 instead of 1 (by ci)")
             .And.Contain("""{"user":{"name":"ci","role":"Operator"},""");
@@ -85,7 +86,8 @@ internal sealed class AuditTests : IAsyncDisposable
         undone.StatusCode.Should().Be(HttpStatusCode.OK);
         JsonNode.Parse(await undone.Content.ReadAsStringAsync())!["entry"]!["id"]!.GetValue<long>().Should().Be(2);
         Member("b1").Should().BeEquivalentTo(new { Weight = 1, AdminState = AdminState.Ready });
-        (await EntriesAsync()).Select(entry => $"{entry["id"]} {entry["action"]} {entry["canUndo"]}").Should().Equal("2 undo true", "1 patch false");
+        (await EntriesAsync()).Select(entry => $"{entry["id"]} {entry["action"]} {entry["canUndo"]}")
+            .Should().Equal("2 undo true", "1 patch false");
         (await SendAsync("POST", "/api/audit/1/undo")).StatusCode.Should().Be(HttpStatusCode.Conflict);
         (await SendAsync("POST", "/api/audit/2/undo")).StatusCode.Should().Be(HttpStatusCode.OK);
         Member("b1").Should().BeEquivalentTo(new { Weight = 7, AdminState = AdminState.Disabled });
@@ -208,7 +210,8 @@ internal sealed class AuditTests : IAsyncDisposable
         using var first = await SendAsync("PATCH", Backend, """{"weight":2}""", ifMatch: before.Tag);
         using var second = await SendAsync("PATCH", Backend, """{"weight":3}""", ifMatch: before.Tag);
         using var delete = await SendAsync("DELETE", Backend, ifMatch: before.Tag);
-        using var third = await SendAsync("PUT", Backend, """{"address":"http://127.0.0.1:9","weight":4}""", ifMatch: first.Headers.ETag!.Tag);
+        using var third = await SendAsync(
+            "PUT", Backend, """{"address":"http://127.0.0.1:9","weight":4}""", ifMatch: first.Headers.ETag!.Tag);
 
         new[] { first, second, delete, third }.Select(answer => (int)answer.StatusCode).Should().Equal(200, 412, 412, 200);
         (await second.Content.ReadAsStringAsync()).Should().Be(
@@ -225,9 +228,10 @@ internal sealed class AuditTests : IAsyncDisposable
     {
         await StartAsync();
 
-        using var answer = await SendAsync("PUT", Backend, """{"address":"http://127.0.0.1:9"}""", ifMatch: ifMatch, ifNoneMatch: ifNoneMatch);
-        using var other = await SendAsync("PUT", "/api/pools/web/backends/b9", """{"address":"http://127.0.0.1:9"}""", ifNoneMatch: "*");
-        using var gone = await SendAsync("PUT", "/api/pools/web/backends/b8", """{"address":"http://127.0.0.1:9"}""", ifMatch: "*");
+        const string Body = """{"address":"http://127.0.0.1:9"}""";
+        using var answer = await SendAsync("PUT", Backend, Body, ifMatch: ifMatch, ifNoneMatch: ifNoneMatch);
+        using var other = await SendAsync("PUT", "/api/pools/web/backends/b9", Body, ifNoneMatch: "*");
+        using var gone = await SendAsync("PUT", "/api/pools/web/backends/b8", Body, ifMatch: "*");
 
         new[] { answer, other, gone }.Select(one => (int)one.StatusCode).Should().Equal(status, 200, 412);
     }

@@ -94,15 +94,18 @@ internal sealed class ManagementTokensTests : IDisposable
     }
 
     [TestCase("\"a\": { }", "LoadBalancer:Management:Tokens:a:TokenFile: is missing; expected a file with the token and nothing else")]
-    [TestCase("\"a\": { \"TokenFile\": \"gone\" }", "LoadBalancer:Management:Tokens:a:TokenFile: '*gone' cannot be read: there is no such file*")]
+    [TestCase("\"a\": { \"TokenFile\": \"gone\" }",
+        "LoadBalancer:Management:Tokens:a:TokenFile: '*gone' cannot be read: there is no such file*")]
     [TestCase("\"a\": { \"TokenFile\": \"ci\" }, \"b\": { \"TokenFile\": \"ci\" }",
         "LoadBalancer:Management:Tokens:b:TokenFile: the token in '*ci' is that of 'a' too; expected a token of its own*")]
     [TestCase("\"token\": { \"TokenFile\": \"ci\" }",
         "LoadBalancer:Management:Tokens:token: 'token' is the user of Token or TokenFile; expected another name*", true)]
-    [TestCase("\"-\": { \"TokenFile\": \"ci\" }", "LoadBalancer:Management:Tokens:-: '-' is no name of a user; expected a text other than -*")]
+    [TestCase("\"-\": { \"TokenFile\": \"ci\" }",
+        "LoadBalancer:Management:Tokens:-: '-' is no name of a user; expected a text other than -*")]
     [TestCase("\"a\": { \"TokenFile\": \"ci\", \"Role\": \"Admin\" }",
         "LoadBalancer:Management:Tokens:a:Role: 'Admin' is not valid; expected Viewer or Operator*")]
-    [TestCase("\"a\": { \"TokenFile\": \"ci\", \"Rolle\": \"Viewer\" }", "LoadBalancer:Management:Tokens:a:Rolle: unknown key; did you mean 'Role'?*")]
+    [TestCase("\"a\": { \"TokenFile\": \"ci\", \"Rolle\": \"Viewer\" }",
+        "LoadBalancer:Management:Tokens:a:Rolle: unknown key; did you mean 'Role'?*")]
     public void Configuration_Wrong_SaysWhereAndWhatWasExpected(string tokens, string error, bool hasToken = false)
     {
         File.WriteAllText(_folder.File("ci"), "operator-token");
@@ -110,7 +113,8 @@ internal sealed class ManagementTokensTests : IDisposable
             { "LoadBalancer": {
                 "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web" } },
                 "Pools": {{Pools}},
-                "Management": { "Address": "http://127.0.0.1:0", "Token": {{(hasToken ? "\"first-token\"" : "null")}}, "Tokens": { {{tokens}} } } } }
+                "Management": {
+                    "Address": "http://127.0.0.1:0", "Token": {{(hasToken ? "\"first-token\"" : "null")}}, "Tokens": { {{tokens}} } } } }
             """);
 
         ConfigurationLoader.Load(_folder.File("lb.json")).Errors.Should().ContainSingle().Which.ToString().Should().Match(error + "*");

@@ -12,7 +12,8 @@ internal sealed class NodeApiTests : IAsyncDisposable
 {
     private const string Pools = """
         { "web": { "Backends": {
-            "b1": { "Address": "http://127.0.0.1:1" }, "b2": { "Address": "http://127.0.0.1:2" }, "b3": { "Address": "http://127.0.0.1:3" } } },
+            "b1": { "Address": "http://127.0.0.1:1" }, "b2": { "Address": "http://127.0.0.1:2" },
+            "b3": { "Address": "http://127.0.0.1:3" } } },
           "api": { "Backends": { "a1": { "Address": "http://127.0.0.1:4" } } } }
         """;
 

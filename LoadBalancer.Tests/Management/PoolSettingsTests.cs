@@ -1,5 +1,4 @@
 using System.Net;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Configuration.Reading;
@@ -15,7 +14,8 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
 {
     private const string Pools = """
         { "web": { "MaxInFlight": 5, "Backends": {
-            "b1": { "Address": "http://127.0.0.1:1" }, "b2": { "Address": "http://127.0.0.1:2" }, "b3": { "Address": "http://127.0.0.1:3" } } } }
+            "b1": { "Address": "http://127.0.0.1:1" }, "b2": { "Address": "http://127.0.0.1:2" },
+            "b3": { "Address": "http://127.0.0.1:3" } } } }
         """;
 
     private ConfiguredNode _node = null!;
@@ -80,13 +80,18 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
     public async Task Patch_IfMatch_IsMadeOnlyWhereNothingHasChangedMeanwhile()
     {
         using var read = await _node.Management.GetAsync("/api/pools/web");
-        using var request = new HttpRequestMessage(HttpMethod.Patch, "/api/pools/web") { Content = new StringContent("""{"policy":"First"}""") };
-        request.Headers.IfMatch.Add(read.Headers.ETag!);
-        using var again = new HttpRequestMessage(HttpMethod.Patch, "/api/pools/web") { Content = new StringContent("""{"policy":"Random"}""") };
-        again.Headers.IfMatch.Add(read.Headers.ETag!);
 
-        (await _node.Management.SendAsync(request)).StatusCode.Should().Be(HttpStatusCode.OK);
-        (await _node.Management.SendAsync(again)).StatusCode.Should().Be(HttpStatusCode.PreconditionFailed);
+        (await StatusAsync("First")).Should().Be(HttpStatusCode.OK);
+        (await StatusAsync("Random")).Should().Be(HttpStatusCode.PreconditionFailed);
+
+        async Task<HttpStatusCode> StatusAsync(string policy)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Patch, "/api/pools/web");
+            request.Content = new StringContent($$"""{"policy":"{{policy}}"}""");
+            request.Headers.IfMatch.Add(read.Headers.ETag!);
+            using var answer = await _node.Management.SendAsync(request);
+            return answer.StatusCode;
+        }
     }
 
     [Test]
@@ -135,8 +140,9 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
         var differences = (await ConfigAsync())["differences"]!;
 
         differences.ToJsonString().Should().Be(
-            """{"LoadBalancer":{"Pools":{"web":{"Policy":"First","Queue":{"Limit":7},"Backends":{"b1":{"Weight":5,"AdminState":"Draining"},"""
-            + """ "b2":null,"b3":{"Address":"http://127.0.0.1:33"},"b4":{"Address":"http://127.0.0.1:4","Weight":2}}}}}}""".Trim());
+            """{"LoadBalancer":{"Pools":{"web":{"Policy":"First","Queue":{"Limit":7},"Backends":{"""
+            + "\"b1\":{\"Weight\":5,\"AdminState\":\"Draining\"},\"b2\":null,"
+            + "\"b3\":{\"Address\":\"http://127.0.0.1:33\"},\"b4\":{\"Address\":\"http://127.0.0.1:4\",\"Weight\":2}}}}}}");
         var before = Describe();
         await ReloadAsync(Merge(JsonNode.Parse(Pools)!, differences["LoadBalancer"]!["Pools"]!)!.ToJsonString());
         (await ConfigAsync())["differences"]!.ToJsonString().Should().Be("{}");
@@ -184,13 +190,14 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
         File.WriteAllText(folder.File("a.json"), $$"""
             { "LoadBalancer": {
                 "Listeners": {
-                  "web": { "Address": "http://127.0.0.1:8080", "Pool": "web", "HttpVersion": "1.1+2", "TrustedProxies": [ "10.0.0.0/8", "unix:" ],
+                  "web": { "Address": "http://127.0.0.1:8080", "Pool": "web", "HttpVersion": "1.1+2",
+                    "TrustedProxies": [ "10.0.0.0/8", "unix:" ],
                     "Routes": [ { "Path": "/x", "Split": { "web": 1, "hash": 3 }, "Compression": "None", "Allow": [] },
                       { "Redirect": { "To": "https://x/" } } ] },
                   "raw": { "Protocol": "Tcp", "Address": "tcp://127.0.0.1:8082", "Pool": "raw", "IdleTimeout": "5m" } },
                 "Pools": {
                   "web": { "Hedge": { "After": "p99.5" }, "HttpVersion": "2", "SlowStart": "1500ms", "Timeouts": { "Connect": "3s" },
-                    "Backends": { "b": { "Address": "http://127.0.0.1:1", "MaxInFlight": "Auto" }, "c": { "Address": "http://127.0.0.1:2" } } },
+                    "Backends": { "b": { "Address": "http://127.0.0.1:1", "MaxInFlight": "Auto" } } },
                   "hash": { "Policy": "Hash", "HashKey": "Path", "Hedge": { "After": "20ms" },
                     "Backends": { "a": { "Address": "http://127.0.0.1:3", "Weight": 7, "Backup": true, "MaxInFlight": 9 } } },
                   "raw": { "Backends": { "r": { "Address": "tcp://127.0.0.1:4" } } } } } }
@@ -214,14 +221,17 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
     {
         string[] known =
         [
-            "PoolOptions.HashKey", "RateLimitOptions.Key", "RateLimitOptions.MaxKeys", "ManagementTokenOptions.TokenFile", "ManagementOptions.TokenFile", "ManagementOptions.Tokens",
-            "CertificateOptions.KeyFile", "CertificateOptions.KeyPasswordFile", "StickySessionOptions.KeyFile", "AuthenticationOptions.KeysFile",
-            "AuthenticationOptions.KeysAddress",
+            "PoolOptions.HashKey", "RateLimitOptions.Key", "RateLimitOptions.MaxKeys", "ManagementTokenOptions.TokenFile",
+            "ManagementOptions.TokenFile", "ManagementOptions.Tokens", "CertificateOptions.KeyFile", "CertificateOptions.KeyPasswordFile",
+            "StickySessionOptions.KeyFile", "AuthenticationOptions.KeysFile", "AuthenticationOptions.KeysAddress",
         ];
 
-        typeof(LoadBalancerOptions).Assembly.GetTypes().Where(type => type.Namespace == typeof(LoadBalancerOptions).Namespace && type.IsPublic)
+        string[] parts = ["Key", "Token", "Password", "Secret"];
+
+        typeof(LoadBalancerOptions).Assembly.GetTypes()
+            .Where(type => type.Namespace == typeof(LoadBalancerOptions).Namespace && type.IsPublic)
             .SelectMany(type => type.GetProperties().Where(property => property.SetMethod is not null))
-            .Where(property => new[] { "Key", "Token", "Password", "Secret" }.Any(part => property.Name.Contains(part, StringComparison.Ordinal)))
+            .Where(property => parts.Any(part => property.Name.Contains(part, StringComparison.Ordinal)))
             .Where(property => !property.IsDefined(typeof(SecretAttribute), true))
             .Select(property => $"{property.DeclaringType!.Name}.{property.Name}")
             .Where(name => !known.Contains(name)).Should().BeEmpty();
@@ -261,7 +271,8 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
 
     private async Task<(HttpStatusCode Status, JsonNode Json)> SendAsync(string method, string path, string? body = null)
     {
-        using var request = new HttpRequestMessage(new HttpMethod(method), path) { Content = body is null ? null : new StringContent(body) };
+        using var request = new HttpRequestMessage(new HttpMethod(method), path);
+        request.Content = body is null ? null : new StringContent(body);
         request.Headers.Accept.ParseAdd("application/json");
         using var answer = await _node.Management.SendAsync(request);
         return (answer.StatusCode, JsonNode.Parse(await answer.Content.ReadAsStringAsync())!);

@@ -6,7 +6,7 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Composition;
 
 /// <summary>What operators have changed since the file was read.</summary>
-/// <param name="File">What the file needs to have it too: a merge patch (RFC 7396) of the file, which is empty where nothing has changed.</param>
+/// <param name="File">What the file needs to have it too: a merge patch (RFC 7396) of the file; empty where nothing has changed.</param>
 /// <param name="Found">Changed backends that cannot be in the file: those that were found, and workers.</param>
 internal sealed record Differences(JsonObject File, JsonArray Found)
 {

@@ -11,8 +11,8 @@ internal static class NodeDescription
     private static readonly string[] Conditions =
     [
         nameof(HttpRouteOptions.Host), nameof(HttpRouteOptions.Path), nameof(HttpRouteOptions.Exact), nameof(HttpRouteOptions.PathPattern),
-        nameof(HttpRouteOptions.Methods), nameof(HttpRouteOptions.Headers), nameof(HttpRouteOptions.Query), nameof(HttpRouteOptions.Cookies),
-        nameof(HttpRouteOptions.Clients),
+        nameof(HttpRouteOptions.Methods), nameof(HttpRouteOptions.Headers), nameof(HttpRouteOptions.Query),
+        nameof(HttpRouteOptions.Cookies), nameof(HttpRouteOptions.Clients),
     ];
 
     private static readonly string[] Actions =

@@ -16,8 +16,8 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, AuditLog audit, OptionsInUse options, ConfigurationReloader? reloader, Upgrader? upgrader,
-    ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
+    HeartbeatService heartbeats, AcmeKeeper acme, EventHub events, AuditLog audit, OptionsInUse options,
+    ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
     public IHostedService Settling { get; } = new SettlingService(pools, listeners);

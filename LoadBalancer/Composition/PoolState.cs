@@ -23,7 +23,7 @@ internal sealed record PoolState(
     HttpMessageHandler Handler, HttpClient Client, HttpForwarder Forwarder, ProbedPool? Probed)
 {
     /// <summary>
-    /// Whether the members stay as they are, with what operators have done to them: the options were changed by an operator, not read again.
+    /// Whether the members stay as they are, with what operators have done to them: an operator has changed the options, not the file.
     /// </summary>
     public bool KeepsMembers { get; init; }
 }

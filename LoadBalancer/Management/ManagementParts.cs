@@ -15,5 +15,5 @@ namespace LoadBalancer.Management;
 /// <param name="Bodies">Reads bodies.</param>
 /// <param name="Lifetime">Says when the node stops.</param>
 internal sealed record ManagementParts(
-    Func<IReadOnlyList<BackendPool>> Pools, PoolAdministration Administration, AuditedChanges Changes, EventHub Events, ErrorStatistics Errors,
-    Func<string> Metrics, NodeControl Node, NodeView View, BodyReader Bodies, IHostApplicationLifetime Lifetime);
+    Func<IReadOnlyList<BackendPool>> Pools, PoolAdministration Administration, AuditedChanges Changes, EventHub Events,
+    ErrorStatistics Errors, Func<string> Metrics, NodeControl Node, NodeView View, BodyReader Bodies, IHostApplicationLifetime Lifetime);

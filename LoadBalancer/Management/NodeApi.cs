@@ -46,7 +46,8 @@ internal static class NodeApi
         new("GET", "/api/events", request => request.Context.Request.Query.ContainsKey("since") ? ChangesAsync(request)
             : request.Parts.Events.ServeAsync(request.Context, request.User, request.Parts.Lifetime.ApplicationStopping)),
         new("POST", "/api/reload", request => request.Parts.Changes.RunAsync(request, AuditAction.Reload, request.Parts.Node.ReloadAsync)),
-        new("POST", "/api/upgrade", request => request.Parts.Changes.RunAsync(request, AuditAction.Upgrade, () => request.Parts.Node.UpgradeAsync(request))),
+        new("POST", "/api/upgrade", request => request.Parts.Changes.RunAsync(
+            request, AuditAction.Upgrade, () => request.Parts.Node.UpgradeAsync(request))),
     ];
 
     private static JsonArray RoutesJson(ApiRequest request, IReadOnlyList<RouteStatistics> routes)

@@ -14,7 +14,8 @@ namespace LoadBalancer.Management;
 /// <param name="lastReload">The last result of that; null where there was none.</param>
 /// <param name="upgrader">Replaces this process by a new one; null where nothing is known about how it was started.</param>
 /// <param name="time">The clock.</param>
-internal sealed class NodeControl(string? file, Func<Task<ReloadResult>>? reload, Func<ReloadResult?> lastReload, Upgrader? upgrader, TimeProvider time)
+internal sealed class NodeControl(
+    string? file, Func<Task<ReloadResult>>? reload, Func<ReloadResult?> lastReload, Upgrader? upgrader, TimeProvider time)
 {
     private readonly DateTimeOffset _startedAt = time.GetUtcNow();
     private readonly long _start = time.GetTimestamp();

@@ -39,4 +39,5 @@ internal sealed record RouteView(JsonObject Match, JsonObject Action);
 /// <param name="ChangeSettings">Changes them; says why not, where they cannot be changed.</param>
 internal sealed record NodeView(
     Func<IReadOnlyList<ListenerView>> Listeners, Func<IReadOnlyDictionary<(string Listener, string Route), RouteView>> Routes,
-    Func<JsonObject> Configuration, Func<string, PoolSettings?> FindSettings, Func<string, PoolSettings, Task<ChangeOutcome?>> ChangeSettings);
+    Func<JsonObject> Configuration, Func<string, PoolSettings?> FindSettings,
+    Func<string, PoolSettings, Task<ChangeOutcome?>> ChangeSettings);

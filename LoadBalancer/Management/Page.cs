@@ -5,8 +5,8 @@ using static Microsoft.AspNetCore.Http.StatusCodes;
 namespace LoadBalancer.Management;
 
 /// <summary>
-/// Answers with a part of a list: <c>?limit=</c> says how much of it, and the Link field (RFC 8288) where the rest is. The rest begins after
-/// a key, not at a place, so that nothing is left out or shown twice because something else comes or goes meanwhile.
+/// Answers with a part of a list: <c>?limit=</c> says how much of it, and the Link field (RFC 8288) where the rest is. The rest begins
+/// after a key, not at a place, so that nothing is left out or shown twice because something else comes or goes meanwhile.
 /// </summary>
 internal static class Page
 {
@@ -26,7 +26,8 @@ internal static class Page
         {
             return request.AnswerAsync(body([.. items]));
         }
-        var rest = items.Where(item => after is null || string.CompareOrdinal(nameOf(item), after) > 0).OrderBy(nameOf, StringComparer.Ordinal);
+        var rest = items.Where(item => after is null || string.CompareOrdinal(nameOf(item), after) > 0)
+            .OrderBy(nameOf, StringComparer.Ordinal);
         return AnswerPartAsync(request, [.. rest], "after", nameOf, body);
     }
 
@@ -66,7 +67,8 @@ internal static class Page
         }
         if (rest.Count > limit)
         {
-            var others = http.Query.Where(field => field.Key != key).SelectMany(field => field.Value.Select(value => (field.Key, value ?? "")));
+            var others = http.Query.Where(field => field.Key != key)
+                .SelectMany(field => field.Value.Select(value => (field.Key, value ?? "")));
             var query = string.Join('&', others.Append((key, keyOf(rest[limit - 1])))
                 .Select(field => $"{Uri.EscapeDataString(field.Item1)}={Uri.EscapeDataString(field.Item2)}"));
             request.Context.Response.Headers.Link = $"<{http.Path.ToUriComponent()}?{query}>; rel=\"next\"";

@@ -128,8 +128,8 @@ internal sealed partial class PoolAdministration(
             return null;
         }
         pool.Change(() => (backend.Weight, backend.AdminState) = (settings.Weight, settings.AdminState));
-        LogChanged(
-            pool.Name, name, user, string.Create(CultureInfo.InvariantCulture, $"again {address}, {backend.AdminState}, weight {backend.Weight}"));
+        var what = string.Create(CultureInfo.InvariantCulture, $"again {address}, {backend.AdminState}, weight {backend.Weight}");
+        LogChanged(pool.Name, name, user, what);
         return backend;
     }
 

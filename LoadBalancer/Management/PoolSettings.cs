@@ -132,7 +132,8 @@ internal sealed record PoolSettings(PolicyName Policy, string? HashKey, int Queu
                 return this with { QueueTimeout = timeout };
             case "policy" or "hashKey" or "queue" or "queue.limit" or "queue.timeout":
                 var text = value.GetRawText();
-                error = error.Length > 0 ? $"{name} {error}" : $"{name} {(text.Length <= 100 ? text : text[..100] + "…")} is not valid; {Expected}";
+                text = text.Length <= 100 ? text : text[..100] + "…";
+                error = error.Length > 0 ? $"{name} {error}" : $"{name} {text} is not valid; {Expected}";
                 return null;
             default:
                 error = $"'{name}' cannot be changed; {Expected}";

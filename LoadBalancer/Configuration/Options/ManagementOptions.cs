@@ -64,7 +64,8 @@ public sealed record ManagementOptions : ITlsOptions
         && Certificates.SequenceEqual(other.Certificates) && MinProtocol == other.MinProtocol && Ciphers.SequenceEqual(other.Ciphers);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Address, Token, TokenFile, AuditFile, Tokens.Count, Certificates.Count, MinProtocol, Ciphers.Count);
+    public override int GetHashCode() =>
+        HashCode.Combine(Address, Token, TokenFile, AuditFile, Tokens.Count, Certificates.Count, MinProtocol, Ciphers.Count);
 
     /// <inheritdoc/>
     public override string ToString() => $"{Address}"; // never the token

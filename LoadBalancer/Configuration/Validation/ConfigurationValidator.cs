@@ -49,7 +49,8 @@ internal static class ConfigurationValidator
         section.Require(management.Token is null || management.TokenFile is null, "TokenFile",
             "is there beside Token; expected one of the two");
         var isWanted = management.Address is { IsLoopback: false };
-        section.Require(!isWanted || management.Token is not null || management.TokenFile is not null || management.Tokens.Count > 0, "Token",
+        var isThere = management.Token is not null || management.TokenFile is not null || management.Tokens.Count > 0;
+        section.Require(!isWanted || isThere, "Token",
             $"is missing; {management.Address} can be reached from other machines, so that anybody could change the pools");
         if (management.Token is { } token)
         {
