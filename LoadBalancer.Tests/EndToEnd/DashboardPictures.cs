@@ -57,7 +57,8 @@ internal sealed class DashboardPictures
 
         await window.Page.GetByRole(AriaRole.Button, new() { Name = "Copy" }).ClickAsync();
         await Expect(window.Page.Locator("#copied")).ToHaveTextAsync("Copied.");
-        await window.Page.Locator("#log").EvaluateAsync("log => log.scrollIntoView({ block: 'center' })");
+        await window.Page.SetViewportSizeAsync(1280, 1250);
+        await window.Page.Locator("#log").EvaluateAsync("log => window.scrollBy(0, log.getBoundingClientRect().top - 120)");
         await TakeAsync(window, node, "dashboard-tell.png", isOpen: true);
     }
 

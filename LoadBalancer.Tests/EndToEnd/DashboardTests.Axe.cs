@@ -10,6 +10,8 @@ internal sealed partial class DashboardTests
 {
     private static readonly string AxeFile = Path.Combine(Repository.Root, "artifacts/npm/node_modules/axe-core/axe.min.js");
 
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     [TestCase(ColorScheme.Light, 1280)]
     [TestCase(ColorScheme.Dark, 1280)]
     [TestCase(ColorScheme.Light, 390)]

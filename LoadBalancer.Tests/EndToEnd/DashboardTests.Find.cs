@@ -36,7 +36,7 @@ internal sealed partial class DashboardTests
 
         await Page.GetByRole(AriaRole.Searchbox).FillAsync("10.0.0.7 SHOP");
         await Expect(Names).ToHaveTextAsync(["shop1"]);
-        await Expect(Page.Locator("#found")).ToHaveTextAsync("1 of 4 backends, in 1 pools");
+        await Expect(Page.Locator("#found")).ToHaveTextAsync("1 of 4 backends, in 1 pool");
         await Page.GetByRole(AriaRole.Searchbox).FillAsync("refused");
         await Expect(Names).ToHaveTextAsync(["web2"]);
         await Page.GetByRole(AriaRole.Searchbox).PressAsync("Escape");

@@ -2,7 +2,6 @@ using System.Text.Json;
 using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Playwright;
-using static Microsoft.Playwright.Assertions;
 
 namespace LoadBalancer.Tests.EndToEnd;
 

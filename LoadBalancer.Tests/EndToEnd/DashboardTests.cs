@@ -298,7 +298,7 @@ internal sealed partial class DashboardTests
             backends = new[] { new { name = "logic1", healthy = true, reason = "", adminState = "Ready", inFlight = 3 } } }]);
 
         string[] columns = ["Backend", "Health", "Admin state", "In flight"];
-        await Expect(Page.GetByRole(AriaRole.Columnheader)).ToHaveTextAsync(columns);
+        await Expect(Page.Locator(".backends").GetByRole(AriaRole.Columnheader)).ToHaveTextAsync(columns);
         await Expect(Page.Locator(".pool > header .numbers > div")).ToHaveCountAsync(0);
     }
 

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Reflection;
-using System.Text;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
 using LoadBalancer.Broker;

@@ -33,7 +33,7 @@ internal static class StatusChanges
                 if (fields.Count > 0)
                 {
                     fields["name"] = poolNow["name"]!.DeepClone();
-                    changed.Add(fields);
+                    changed.Add((JsonNode)fields);
                 }
             }
             if (changed.Count > 0)

@@ -5,7 +5,7 @@ import { keepErrors, showErrors } from './errors.js';
 import { isSearching, serves, states, wanted } from './find.js';
 import { makeHands } from './hands.js';
 import { keepNode, lineOfLog, showCertificates } from './node.js';
-import { count, make, numberList, set } from './parts.js';
+import { count, make, numberList, set, several } from './parts.js';
 import { countOf, fold, found, goTo, showPools } from './pools.js';
 import { showRoutes } from './routes.js';
 import { apply, connect } from './stream.js';
@@ -76,8 +76,8 @@ function showFound() {
   const all = state.snapshot.pools.reduce((sum, pool) => sum + pool.backends.length, 0);
   const pools = new Set(backends.map(({ pool }) => pool)).size;
   set(byId('found'), {
-    textContent: isSearching() ? `${count(backends.length)} of ${count(all)} backends, in ${count(pools)} pools`
-      : `${count(all)} backends, in ${count(state.snapshot.pools.length)} pools`,
+    textContent: isSearching() ? `${count(backends.length)} of ${several(all, 'backend')}, in ${several(pools, 'pool')}`
+      : `${several(all, 'backend')}, in ${several(state.snapshot.pools.length, 'pool')}`,
   });
   set(byId('choose-found'), { hidden: !isSearching() || backends.length === 0 || hands.isViewer() });
   set(byId('choose-found'), { textContent: `Choose all ${count(backends.length)}` });

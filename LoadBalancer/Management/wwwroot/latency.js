@@ -1,6 +1,6 @@
 // How long a pool's responses took over time: a map with a column for each step of time and a band for each length, the darker the more
 // responses; and the percentiles as lines.
-import { count, duration, make, set } from './parts.js';
+import { duration, make, set, several } from './parts.js';
 import { ask } from './stream.js';
 
 const height = 220;
@@ -99,10 +99,10 @@ const clock = (time, isLong) => new Date(time).toLocaleTimeString('en-GB', isLon
 function describe({ start, counts, p50Ms, p90Ms, p99Ms, errors }, { stepSeconds, boundsMs }) {
   const most = counts.indexOf(Math.max(...counts));
   const responses = counts.reduce((sum, number) => sum + number, 0);
-  return `${clock(start)} to ${clock(Date.parse(start) + stepSeconds * 1000)}: ${count(responses)} responses`
+  return `${clock(start)} to ${clock(Date.parse(start) + stepSeconds * 1000)}: ${several(responses, 'response')}`
     + (responses === 0 ? '' : `, p50 ${duration(p50Ms)}, p90 ${duration(p90Ms)}, p99 ${duration(p99Ms)}, `
       + `most took ${duration(boundsMs[most - 1] ?? 0)} to ${duration(boundsMs[most])}`)
-    + (errors > 0 ? `; ${count(errors)} errors` : '');
+    + (errors > 0 ? `; ${several(errors, 'error')}` : '');
 }
 
 function paint(canvas, { steps, columns, stepSeconds, boundsMs }, at) {

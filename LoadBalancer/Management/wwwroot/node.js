@@ -39,7 +39,7 @@ function showNode(node) {
     ['Process', [`${process}, up for ${uptime(uptimeSeconds)}, since ${new Date(startedAt).toLocaleString('en-GB')}`]],
     ['Configuration', [configuration ?? 'none']],
     ...lastReload === undefined ? [] : [['Last reload', reloadText(lastReload)]],
-    ...user ? [['You are', [`${user.name}, ${user.role}`]]] : [],
+    ...user && user.name !== '-' ? [['You are', [`${user.name}, ${user.role}`]]] : [],
   ];
   if (nodeShown === (nodeShown = JSON.stringify(rows))) {
     return;

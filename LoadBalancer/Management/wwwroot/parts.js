@@ -5,6 +5,7 @@ const fixed = (value, digits) => value.toLocaleString('en', { minimumFractionDig
 const short = (value, suffix = '') => value == null ? '–' : fixed(value, value > 0 && value < 9.95 ? 1 : 0) + suffix;
 
 export const count = value => fixed(value, 0);
+export const several = (number, what) => `${count(number)} ${what}${number === 1 ? '' : 's'}`;
 export const rate = value => short(value);
 export const share = value => short(value == null ? null : value * 100, ' %');
 export const bytes = value => {
