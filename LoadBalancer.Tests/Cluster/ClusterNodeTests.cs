@@ -2,14 +2,13 @@ using LoadBalancer.Cluster;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Tests.Support;
-using LoadBalancer.Upgrade;
 
 namespace LoadBalancer.Tests.Cluster;
 
 /// <summary>How a node comes into its cluster, stays there and leaves. etcd is scripted, and the clock is the test's.</summary>
 [Parallelizable]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class ClusterNodeTests
+internal sealed class ClusterNodeTests : IAsyncDisposable
 {
     private const string Key = "/lb/edge/nodes/a";
     private const string Living =
@@ -26,8 +25,7 @@ internal sealed class ClusterNodeTests
     [SetUp]
     public async Task StartAsync() => _etcd = await EtcdStub.StartAsync(_clock);
 
-    [TearDown]
-    public async Task StopAsync()
+    public async ValueTask DisposeAsync()
     {
         foreach (var node in _nodes)
         {
@@ -36,6 +34,7 @@ internal sealed class ClusterNodeTests
             node.Dispose();
         }
         await _etcd.DisposeAsync();
+        _log.Dispose();
     }
 
     [Test]

@@ -7,7 +7,7 @@ namespace LoadBalancer.Tests.Cluster;
 /// <summary>What a watch learns from an etcd that does not always tell all.</summary>
 [Parallelizable]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class KeyWatchTests
+internal sealed class KeyWatchTests : IAsyncDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
 
@@ -40,14 +40,14 @@ internal sealed class KeyWatchTests
         await _watch.Loaded;
     }
 
-    [TearDown]
-    public async Task StopAsync()
+    public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
         await _running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _stop.Dispose();
         _connection.Dispose();
         await _etcd.DisposeAsync();
+        _log.Dispose();
     }
 
     [Test]

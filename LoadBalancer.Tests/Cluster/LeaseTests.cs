@@ -7,7 +7,7 @@ namespace LoadBalancer.Tests.Cluster;
 /// <summary>When a lease is safe. The server is scripted, and the clock is the test's.</summary>
 [Parallelizable]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class LeaseTests
+internal sealed class LeaseTests : IAsyncDisposable
 {
     private static readonly TimeSpan Length = TimeSpan.FromSeconds(10);
 
@@ -27,12 +27,12 @@ internal sealed class LeaseTests
         _lease.Changed += () => Interlocked.Increment(ref _changes);
     }
 
-    [TearDown]
-    public async Task StopAsync()
+    public async ValueTask DisposeAsync()
     {
         _lease.Dispose();
         _connection.Dispose();
         await _etcd.DisposeAsync();
+        _log.Dispose();
     }
 
     [Test]
