@@ -119,7 +119,8 @@ internal sealed partial class Node : IHost
                     cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>()));
                 _cluster.CountChanged += _listeners.Share;
             }
-            var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
+            var administration = new PoolAdministration(
+                new LocalChanges(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>()));
             var control = new NodeControl(_file, Reloader is null ? null : Reloader.ReloadAsync, _upgrader, time);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(
                 guard, new BodyReader(time), () => Pools.All, administration, events, Errors, () => PrometheusText.Of(_metrics), control,

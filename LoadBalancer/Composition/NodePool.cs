@@ -27,6 +27,7 @@ internal sealed partial class NodePool : IDisposable
 
     private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(100);
 
+    private readonly string _name;
     private readonly NodePoolParts _parts;
     private readonly ILogger _logger;
     private readonly SlowStart _slowStart;
@@ -48,14 +49,14 @@ internal sealed partial class NodePool : IDisposable
     /// <exception cref="StartException">The file of its sticky key or of its backends cannot be used.</exception>
     public NodePool(string name, PoolOptions options, NodePoolParts parts, Func<EndpointAddress, BackendHealth?> knownHealth)
     {
-        (_parts, _logger) = (parts, parts.Loggers.CreateLogger<NodePool>());
+        (_name, _parts, _logger) = (name, parts, parts.Loggers.CreateLogger<NodePool>());
         _handed = parts.Handed(name);
         _sources = new PoolSources(name, parts, Refresh);
         _backends = new PoolMembers(parts.Time, _sources);
         _sources.Begin(options.Dns, _handed?.Found);
         var list = _sources.Open(options, null);
         var isAwaited = _sources.Watch(options, list);
-        _members = _sources.WithMembers(options, list);
+        _members = Members(options, list);
         var backends = HandedPools.Begin(_handed, _members).Select(entry =>
             _backends.New(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
@@ -90,7 +91,11 @@ internal sealed partial class NodePool : IDisposable
     public LookupCounts Lookups => _sources.Lookups;
 
     /// <summary>Begins to look up the names of its backends, when it was published.</summary>
-    public void Start() => _sources.Start();
+    public void Start()
+    {
+        Judge(_state.Options, _state.List);
+        _sources.Start();
+    }
 
     /// <summary>Makes the parts for new options, for <see cref="Commit"/> or <see cref="Discard"/>. Nothing changes yet.</summary>
     /// <exception cref="StartException">
@@ -102,7 +107,7 @@ internal sealed partial class NodePool : IDisposable
         var members = Pool.Snapshot.Members.Select(member => (member.Name, member.Address)).ToHashSet();
         try
         {
-            Pool.RequireSlots(_sources.WithMembers(options, next.List).Backends
+            Pool.RequireSlots(Members(options, next.List).Backends
                 .Count(entry => !members.Contains((entry.Key, entry.Value.Address))));
         }
         catch (InvalidOperationException e)
@@ -122,7 +127,7 @@ internal sealed partial class NodePool : IDisposable
         var (before, options, membersBefore) = (_state, next.Options, _members);
         _state = next;
         var isAwaited = _sources.Watch(options, next.List);
-        _members = _sources.WithMembers(options, next.List);
+        _members = Judge(options, next.List);
         HashSet<Backend> stay = [.. _leaving];
         _leaving.Clear();
         Pool.RequestQueue.Limit = options.Queue.Limit;
@@ -243,7 +248,7 @@ internal sealed partial class NodePool : IDisposable
                 return true;
             }
             var isAwaited = _sources.Watch(_state.Options, _state.List);
-            var (before, now) = (_members, _sources.WithMembers(_state.Options, _state.List));
+            var (before, now) = (_members, Members(_state.Options, _state.List));
             var change = MemberChange.Of(before.Backends, now.Backends);
             try
             {
@@ -258,7 +263,7 @@ internal sealed partial class NodePool : IDisposable
                 }
                 return false;
             }
-            (_members, _isTooLarge) = (now, false);
+            (_members, _isTooLarge) = (Judge(_state.Options, _state.List), false);
             Pool.Update(update =>
             {
                 Pool.AwaitsMembers = isAwaited;

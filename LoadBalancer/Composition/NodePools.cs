@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using LoadBalancer.Cluster;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Discovery;
@@ -114,6 +115,20 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
 
     /// <summary>Lets a backend finish what it has in flight, and removes it, until the next change of the configuration.</summary>
     public void Delete(BackendPool pool, Backend backend) => _pools.GetValueOrDefault(pool.Name)?.Delete(backend);
+
+    /// <summary>Takes up what operators of the cluster have set.</summary>
+    public void Share(SharedState state)
+    {
+        lock (parts.Gate)
+        {
+            var before = parts.Shared!.State;
+            parts.Shared.State = state;
+            foreach (var pool in _pools.Values.Where(pool => state.Of(pool.Pool.Name) != before.Of(pool.Pool.Name)))
+            {
+                pool.TakeUpShared();
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -218,15 +218,15 @@ internal sealed class ManagementEndpoints(
                 await Answer.JsonAsync(context, Status200OK, events.Backend(backend!));
                 break;
             case "PATCH":
-                await AnswerChangeAsync(context, await bodies.ReadJsonAsync(context), json => administration.Patch(pool, backend!, json));
+                await AnswerChangeAsync(
+                    context, await bodies.ReadJsonAsync(context), json => administration.PatchAsync(pool, backend!, json));
                 break;
             case "PUT":
                 var name = backend?.Name ?? backendName;
-                await AnswerChangeAsync(context, await bodies.ReadJsonAsync(context), json => administration.Put(pool, name, json));
+                await AnswerChangeAsync(context, await bodies.ReadJsonAsync(context), json => administration.PutAsync(pool, name, json));
                 break;
             case "DELETE":
-                administration.Delete(pool, backend!);
-                await Answer.JsonAsync(context, Status202Accepted, events.Backend(backend!));
+                await AnswerAsync(context, Status202Accepted, await administration.DeleteAsync(pool, backend!));
                 break;
             default:
                 await RefuseMethodAsync(
@@ -235,18 +235,20 @@ internal sealed class ManagementEndpoints(
         }
     }
 
-    private Task AnswerChangeAsync(HttpContext context, JsonElement? json, Func<JsonElement, (Backend? Backend, string Error)> change)
+    private async Task AnswerChangeAsync(HttpContext context, JsonElement? json, Func<JsonElement, Task<ChangeResult>> change)
     {
         if (json is not { ValueKind: JsonValueKind.Object } body)
         {
-            return Answer.ErrorAsync(
+            await Answer.ErrorAsync(
                 context, Status400BadRequest, "the body is not a JSON object; expected for example {\"adminState\":\"Draining\"}");
+            return;
         }
-        var (backend, error) = change(body);
-        return backend is null
-            ? Answer.ErrorAsync(context, Status400BadRequest, error)
-            : Answer.JsonAsync(context, Status200OK, events.Backend(backend));
+        await AnswerAsync(context, Status200OK, await change(body));
     }
+
+    private Task AnswerAsync(HttpContext context, int status, ChangeResult result) =>
+        result.Backend is { } backend ? Answer.JsonAsync(context, status, events.Backend(backend))
+        : Answer.ErrorAsync(context, result.IsUnavailable ? Status503ServiceUnavailable : Status400BadRequest, result.Error);
 
     // The page may load our own files only, and must not be put into a frame.
     private static void AddSecurityHeaders(IHeaderDictionary headers)
