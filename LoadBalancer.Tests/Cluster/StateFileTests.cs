@@ -29,7 +29,7 @@ internal sealed class StateFileTests
         var judged = new JudgedBackend(new Judged(Now, "Ready", true), null, new Judged(Now, null, false));
         var copy = new StateCopy(
             state, ImmutableDictionary<BackendKey, JudgedBackend>.Empty.Add(BackendKey.Of("web", "b/1"), judged), 17,
-            new StickyKeyOfCluster(Convert.ToBase64String(new byte[32]), true));
+            new StickyKeyOfCluster(Convert.ToBase64String(new byte[32]), "web"));
 
         file.Write(copy);
         file.Write(copy);

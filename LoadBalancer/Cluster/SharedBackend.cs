@@ -17,13 +17,19 @@ internal sealed record SharedBackend(Setting<AdminState?>? AdminState, Setting<i
         AdminState?.Time ?? default, Weight?.Time ?? default, Added?.Time ?? default,
     }.Max();
 
+    /// <summary>The node at which the last of it was set.</summary>
+    public string Node => new[]
+    {
+        (AdminState?.Time, AdminState?.Node), (Weight?.Time, Weight?.Node), (Added?.Time, Added?.Node),
+    }.MaxBy(setting => setting.Time ?? default).Node ?? "";
+
     /// <summary>What holds of both. The order of any number of merges does not matter, nor does merging the same again.</summary>
     public SharedBackend Merge(SharedBackend other) => new(
         Setting<AdminState?>.Later(AdminState, other.AdminState),
         Setting<int?>.Later(Weight, other.Weight),
         Setting<AddedBackend?>.Later(Added, other.Added));
 
-    /// <summary>What an operator wants, over what is known: its time is later than all of that, whatever the clocks of other nodes say.</summary>
+    /// <summary>What an operator wants, over what is known: its time is later than all of that, whatever other nodes' clocks say.</summary>
     /// <param name="change">What the operator wants.</param>
     /// <param name="now">The time by this node's clock.</param>
     /// <param name="node">This node.</param>
@@ -41,6 +47,20 @@ internal sealed record SharedBackend(Setting<AdminState?>? AdminState, Setting<i
             _ => this with { Added = new(null, time, node) },
         };
     }
+
+    /// <summary>Whether nothing holds of it, and it was given back to the file, or deleted, before this time.</summary>
+    public bool IsNothingSince(DateTimeOffset time) =>
+        this != None && Time < time && AdminState?.Value is null && Weight?.Value is null && Added?.Value is null;
+
+    /// <summary>For the log.</summary>
+    public override string ToString() => string.Join(", ", new[]
+    {
+        Added is null ? null
+            : Added.Value is { } added ? $"added at {added.Address}, {added.AdminState}, weight {added.Weight}"
+            : "deleted",
+        AdminState is null ? null : AdminState.Value is { } state ? $"{state}" : "admin state as in the file",
+        Weight is null ? null : Weight.Value is { } weight ? $"weight {weight}" : "weight as in the file",
+    }.Where(text => text is not null));
 
     /// <summary>The part at one of its two keys.</summary>
     public SharedBackend Part(SharedPart part) =>

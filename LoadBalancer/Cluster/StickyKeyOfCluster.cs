@@ -4,19 +4,25 @@ namespace LoadBalancer.Cluster;
 
 /// <summary>The key of sticky sessions that all nodes use.</summary>
 /// <param name="Key">The key, in base64.</param>
-/// <param name="IsOfFile">Whether a <c>KeyFile</c> of some node has it; such a key wins over one that a node made.</param>
-internal sealed record StickyKeyOfCluster(string Key, bool IsOfFile)
+/// <param name="Pool">The pool whose <c>KeyFile</c> has it; null where a node has made it.</param>
+internal sealed record StickyKeyOfCluster(string Key, string? Pool)
 {
+    private const int ShortestKey = 32; // bytes
+
+    /// <summary>The key itself.</summary>
+    public byte[] Bytes => Convert.FromBase64String(Key);
+
     /// <summary>As JSON.</summary>
-    public JsonObject ToJson() => new() { ["key"] = Key, ["isOfFile"] = IsOfFile };
+    public JsonObject ToJson() => new() { ["key"] = Key, ["pool"] = Pool };
 
     /// <summary>Reads it; null where it is none.</summary>
     public static StickyKeyOfCluster? Read(JsonNode? json) =>
-        json is JsonObject && json["key"] is JsonValue key && key.TryGetValue<string>(out var text)
-        && Convert.TryFromBase64String(text, new byte[text.Length], out var length) && length >= 32
-            ? new StickyKeyOfCluster(text, json["isOfFile"] is JsonValue isOfFile && isOfFile.TryGetValue<bool>(out var from) && from)
-            : null;
+        json is JsonObject && Text(json["key"]) is { } key
+        && Convert.TryFromBase64String(key, new byte[key.Length], out var length) && length >= ShortestKey
+            ? new StickyKeyOfCluster(key, Text(json["pool"])) : null;
 
     /// <inheritdoc/>
-    public override string ToString() => IsOfFile ? "the key of a KeyFile" : "a key"; // never the key itself
+    public override string ToString() => Pool is null ? "a key" : $"the key of pool '{Pool}'"; // never the key itself
+
+    private static string? Text(JsonNode? json) => json is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;
 }

@@ -198,7 +198,7 @@ internal sealed partial class NodePool : IDisposable
         BackgroundTask.Run(DeleteAsync(backend), _logger, $"pool '{Pool.Name}': removing backend '{backend.Name}'");
 
     /// <summary>Describes it for the process that replaces this one.</summary>
-    public HandedPool HandOver() => HandedPools.Of(Pool, _members, _state.StickyKey, _leaving, _sources.HandOver());
+    public HandedPool HandOver() => HandedPools.Of(Pool, _members, _state.StickyKey?.Key, _leaving, _sources.HandOver());
 
     /// <summary>
     /// Retires the pool, which no listener uses any more. Its backends stay until it was unused for a minute: a request that has looked
@@ -337,12 +337,6 @@ internal sealed partial class NodePool : IDisposable
         return new PoolState(
             options, list, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));
     }
-
-    // The present one, unless its options have changed.
-    private byte[]? StickyKeyFor(PoolOptions options, PoolState? before) =>
-        options.StickySession is not { } sticky ? null
-        : before is { StickyKey: { } key } && before.Options.StickySession == sticky ? key
-        : StickyKey.Load(Pool.Name, sticky.KeyFile, _handed?.StickyKey, _parts.Loggers.CreateLogger<HttpForwarder>());
 
     private ProbedPool? NewProbed(PoolOptions options, BackendTrust trust)
     {

@@ -116,6 +116,18 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
     /// <summary>Lets a backend finish what it has in flight, and removes it, until the next change of the configuration.</summary>
     public void Delete(BackendPool pool, Backend backend) => _pools.GetValueOrDefault(pool.Name)?.Delete(backend);
 
+    /// <summary>Whether the file of the configuration, or what it leads to, names a backend.</summary>
+    public bool IsNamed(BackendPool pool, string backend)
+    {
+        lock (parts.Gate)
+        {
+            return _pools.GetValueOrDefault(pool.Name)?.IsNamed(backend) == true;
+        }
+    }
+
+    /// <summary>The keys in files of sticky sessions.</summary>
+    public IReadOnlyList<StickyKeyOfCluster> FileKeys => [.. _pools.Values.Select(pool => pool.FileKey).OfType<StickyKeyOfCluster>()];
+
     /// <summary>Takes up what operators of the cluster have set.</summary>
     public void Share(SharedState state)
     {
