@@ -10,13 +10,14 @@ internal sealed class SharingNode : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _watching;
 
-    private SharingNode(string etcd, string name, StateFile file, StateCopy known, StickyKeyOfCluster? stickyKey, bool isOfFile)
+    private SharingNode(
+        string etcd, string cluster, string name, StateFile file, StateCopy known, StickyKeyOfCluster? stickyKey, bool isOfFile)
     {
-        var options = new ClusterOptions { Name = "edge", Node = name, Etcd = [etcd], LeaseTime = TimeSpan.FromSeconds(2) };
+        var options = new ClusterOptions { Name = cluster, Node = name, Etcd = [etcd], LeaseTime = TimeSpan.FromSeconds(2) };
         _connection = new EtcdConnection(options, TimeProvider.System);
         Etcd = new EtcdClient(_connection);
-        Watch = new KeyWatch(Etcd, "/lb/edge/", TimeSpan.FromSeconds(1), TimeProvider.System, new ClusterLog("edge", Log));
-        Keeper = new SharedKeeper(Etcd, "edge", name, known, file, TimeProvider.System, Log)
+        Watch = new KeyWatch(Etcd, $"/lb/{cluster}/", TimeSpan.FromSeconds(1), TimeProvider.System, new ClusterLog(cluster, Log));
+        Keeper = new SharedKeeper(Etcd, cluster, name, known, file, TimeProvider.System, Log)
         {
             WhyNot = () => Watch.IsLive ? null : "etcd is away",
             OwnStickyKey = () => StickyKey ?? stickyKey,
@@ -44,10 +45,10 @@ internal sealed class SharingNode : IAsyncDisposable
 
     /// <summary>Starts one, with what its copy on disk says.</summary>
     public static SharingNode Start(
-        string etcd, string name, string directory, StickyKeyOfCluster? stickyKey = null, bool isOfFile = false)
+        string etcd, string cluster, string name, string directory, StickyKeyOfCluster? stickyKey = null, bool isOfFile = false)
     {
-        var file = new StateFile(directory, "edge", name);
-        return new SharingNode(etcd, name, file, file.Read() ?? StateCopy.Empty, stickyKey, isOfFile);
+        var file = new StateFile(directory, cluster, name);
+        return new SharingNode(etcd, cluster, name, file, file.Read() ?? StateCopy.Empty, stickyKey, isOfFile);
     }
 
     /// <summary>Waits until it follows etcd.</summary>
@@ -57,7 +58,8 @@ internal sealed class SharingNode : IAsyncDisposable
     {
         await _stop.CancelAsync();
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await Keeper.DisposeAsync();
+        await Keeper.StopAsync();
+        Keeper.Dispose();
         _connection.Dispose();
         _stop.Dispose();
     }

@@ -82,6 +82,10 @@ internal sealed class ClusterNode : IHostedService, IDisposable
     /// <summary>Whether this node has its name in the cluster now, and knows what all know.</summary>
     public bool IsConnected => _lease.IsSafe && _membership.IsMember && Keys.IsLive;
 
+    /// <summary>Why it is not connected, where it is not.</summary>
+    public string WhyNot => _membership.Holder is { } holder ? $"its name is held by {holder}"
+        : _lease.Error ?? Keys.Error ?? _membership.Error ?? "etcd has not answered in time";
+
     /// <summary>The nodes that were known last, by name.</summary>
     public IReadOnlyList<ClusterMember> Nodes => NodesOf(Keys.Current);
 
@@ -209,7 +213,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         }
         else
         {
-            var reason = _lease.Error ?? Keys.Error ?? _membership.Error ?? "etcd has not answered in time";
+            var reason = WhyNot;
             _log.Disconnected(reason);
             _note($"cluster '{_options.Name}': not connected to etcd: {reason}");
         }

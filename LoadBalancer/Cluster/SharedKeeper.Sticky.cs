@@ -37,7 +37,7 @@ internal sealed partial class SharedKeeper
             _warnedOf = there!.Key;
             LogOtherKey(other.Pool!);
         }
-        var wanted = changed == 0 ? ofFiles.FirstOrDefault() ?? there ?? OwnStickyKey()
+        var wanted = changed == 0 ? (ofFiles.Count > 0 ? ofFiles[0] : there ?? OwnStickyKey())
             : _isFileKeyWritten || ofFiles.Any(own => own.Key == there?.Key) ? null
             : ofFiles.FirstOrDefault(own => there?.Pool is null || own.Pool == there.Pool);
         if (wanted is null)
@@ -63,7 +63,7 @@ internal sealed partial class SharedKeeper
     }
 
     [LoggerMessage(261, LogLevel.Error,
-        "pool '{Pool}': the key in its StickySession:KeyFile is not that of another node of the cluster: clients that come to the other node "
-        + "lose their backend; put the same file on all nodes and restart them")]
+        "pool '{Pool}': the key in its StickySession:KeyFile is not that of another node of the cluster: clients that come to the other "
+        + "node lose their backend; put the same file on all nodes and restart them")]
     private partial void LogOtherKey(string pool);
 }

@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Threading.Channels;
-using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Cluster;
 
@@ -8,7 +7,7 @@ namespace LoadBalancer.Cluster;
 /// Keeps what operators have set at whichever node. A change is written to etcd first, and taken up when the watch tells it, at the node
 /// that was asked as well: there is one way in. What etcd has lost, because it came back empty or from a backup, is written again.
 /// </summary>
-internal sealed partial class SharedKeeper : IAsyncDisposable
+internal sealed partial class SharedKeeper : IDisposable
 {
     /// <summary>How long a change may take to be taken up here.</summary>
     public static readonly TimeSpan LongestChange = TimeSpan.FromSeconds(5);
@@ -24,8 +23,9 @@ internal sealed partial class SharedKeeper : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly Dictionary<string, (long Changed, SharedBackend? Value)> _inEtcd = []; // by key without prefix
     private readonly List<(long Revision, TaskCompletionSource Applied)> _waiting = [];
-    private readonly Channel<bool> _work = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
-    private readonly CancellationTokenSource _stopped = new();
+    private readonly Channel<bool> _work = Channel.CreateBounded<bool>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly CancellationTokenSource _stopped = new(); // needs no Dispose: it has no timer
     private readonly StateFile _file;
     private SharedState _state;
     private long _revision;
@@ -83,8 +83,8 @@ internal sealed partial class SharedKeeper : IAsyncDisposable
     public void Start() => _running = RunAsync();
 
     /// <summary>
-    /// Takes up what the watch has learned. A key that is deleted before our eyes is gone; one that is missing where all keys were read anew is
-    /// lost, and is written again.
+    /// Takes up what the watch has learned. A key that is deleted before our eyes is gone; one that is missing where all keys were read
+    /// anew is lost, and is written again.
     /// </summary>
     public void TakeUp(KeyChange change)
     {
@@ -139,13 +139,24 @@ internal sealed partial class SharedKeeper : IAsyncDisposable
         _work.Writer.TryWrite(true);
     }
 
+    /// <summary>Writes the copy on disk for the last time. It may be called again.</summary>
+    public async Task StopAsync()
+    {
+        _work.Writer.TryComplete();
+        await _stopped.CancelAsync();
+        await _running;
+        TrySave();
+        lock (_gate)
+        {
+            _isSaved = true; // Another process may write the file from now on.
+        }
+    }
+
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    public void Dispose()
     {
         _work.Writer.TryComplete();
         _stopped.Cancel();
-        await _running;
-        TrySave();
     }
 
     // Only now: who waits for a change asks the pools next.
@@ -250,7 +261,8 @@ internal sealed partial class SharedKeeper : IAsyncDisposable
     [LoggerMessage(255, LogLevel.Information, "pool '{Pool}': backend '{Backend}' was changed by an operator at node '{Node}': {What}")]
     private partial void LogChanged(string pool, string backend, string what, string node);
 
-    [LoggerMessage(256, LogLevel.Information, "cluster: read what operators have set, at revision {Revision} of etcd; {Count} settings are new to this node")]
+    [LoggerMessage(256, LogLevel.Information,
+        "cluster: read what operators have set, at revision {Revision} of etcd; {Count} settings are new to this node")]
     private partial void LogRead(int count, long revision);
 
     [LoggerMessage(257, LogLevel.Warning,

@@ -17,8 +17,8 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, AcmeKeeper acme, ClusterNode? cluster, EventHub events, ConfigurationReloader? reloader,
-    Upgrader? upgrader, ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
+    HeartbeatService heartbeats, AcmeKeeper acme, ClusterNode? cluster, NodeSharing? sharing, EventHub events,
+    ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
     public IHostedService Settling { get; } = new SettlingService(pools, listeners);
@@ -32,6 +32,7 @@ internal sealed partial class NodeHandover(
         SocketFiles = [.. sockets.OwnFiles],
         Challenges = acme.HandOver(),
         Cluster = cluster?.HandOver(),
+        Shared = sharing?.HandOver(),
         Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
     });
 
@@ -56,6 +57,7 @@ internal sealed partial class NodeHandover(
         }
         management.Listener?.Leave();
         await (cluster?.LeaveAsync(isReplaced) ?? Task.CompletedTask);
+        await (sharing?.StopAsync(CancellationToken.None) ?? Task.CompletedTask); // The copy on disk is the other process's.
         await heartbeats.StopAsync(CancellationToken.None); // Datagrams are for the other process from now on.
     }
 
