@@ -99,7 +99,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
             ["connected"] = IsConnected,
             ["revision"] = Keys.Current.Revision,
             ["nodes"] = new JsonArray([.. Nodes.Select(node => node.ToJson())]),
-            ["mains"] = new JsonObject(),
+            ["mains"] = Mains(),
         };
         if (_membership.Holder is { } holder)
         {
@@ -172,6 +172,17 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         _membership.Dispose();
         _connection.Dispose();
         _stop.Dispose();
+    }
+
+    private JsonObject Mains()
+    {
+        var mains = new JsonObject();
+        var prefix = Prefix + "main/";
+        foreach (var (name, key) in Keys.Current.Keys.Where(entry => entry.Key.StartsWith(prefix, StringComparison.Ordinal)))
+        {
+            mains[Uri.UnescapeDataString(name[prefix.Length..])] = LeaderLease.NodeOf(key.Value);
+        }
+        return mains;
     }
 
     private string NodesPrefix => Prefix + "nodes/";

@@ -39,6 +39,7 @@ internal sealed partial class Node : IHost
     private readonly AcmeKeeper _acme;
     private readonly ClusterNode? _cluster; // null where it is alone
     private readonly NodeSharing? _sharing;
+    private readonly NodeMains? _mains;
 
     private readonly Upgrader? _upgrader; // null where nothing is known about how the process was started
     private readonly NodeHandover _handover;
@@ -84,10 +85,13 @@ internal sealed partial class Node : IHost
             _accessLogs = Own(new AccessLogs(time, loggers.CreateLogger<AccessLog>()));
             var challenges = new Challenges();
             challenges.Restore(start.State?.Challenges ?? []);
+            _mains = options.Cluster is null ? null
+                : Own(new NodeMains(options.Cluster, () => _cluster!, start.State?.Mains, loggers.CreateLogger<NodeMains>()));
             var listenerParts = new NodeListenerParts(
                 Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers)
             {
                 Challenges = challenges,
+                MainLease = _mains is null ? null : _mains.For,
                 BrokerStart = name => _listeners is null ? start.FindBroker(name) : null, // one that comes later begins as any other
             };
             var held = Services.GetRequiredService<HeldLines>();
@@ -138,7 +142,8 @@ internal sealed partial class Node : IHost
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             _handover = new NodeHandover(
-                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, _cluster, _sharing, events, Reloader, _upgrader, systemd,
+                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, _cluster, _sharing, _mains, events, Reloader, _upgrader,
+                systemd,
                 loggers.CreateLogger<NodeHandover>());
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.

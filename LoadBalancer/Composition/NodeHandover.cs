@@ -17,7 +17,7 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, AcmeKeeper acme, ClusterNode? cluster, NodeSharing? sharing, EventHub events,
+    HeartbeatService heartbeats, AcmeKeeper acme, ClusterNode? cluster, NodeSharing? sharing, NodeMains? mains, EventHub events,
     ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
@@ -33,6 +33,7 @@ internal sealed partial class NodeHandover(
         Challenges = acme.HandOver(),
         Cluster = cluster?.HandOver(),
         Shared = sharing?.HandOver(),
+        Mains = mains?.HandOver(),
         Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
     });
 
@@ -48,6 +49,10 @@ internal sealed partial class NodeHandover(
         if (isReplaced)
         {
             sockets.DisownAll();
+            foreach (var broker in listeners.Listeners.OfType<BrokerListener>())
+            {
+                broker.HandOn();
+            }
         }
         await (reloader?.StopAsync(CancellationToken.None) ?? Task.CompletedTask);
         await acme.StopAsync(CancellationToken.None); // The other process orders what is missing.
