@@ -6,6 +6,8 @@ internal sealed partial class SharedKeeper
     // How long etcd remembers that something was deleted or cleared. A node that was away for longer may bring it back.
     private static readonly TimeSpan Memory = TimeSpan.FromDays(30);
 
+    private bool _isLossLogged;
+
     /// <summary>Changes a backend at all nodes. Returns when this node has taken the change up.</summary>
     /// <returns>Why it was not done, or why that is not known; null where it was.</returns>
     public async Task<string?> ChangeAsync(BackendKey key, OperatorChange change)
@@ -98,10 +100,11 @@ internal sealed partial class SharedKeeper
             spent = ForgetNeedsLock();
             lost = [.. LostNeedsLock()];
         }
-        if (lost.Count > 0)
+        if (lost.Count > 0 && !_isLossLogged)
         {
             LogLost(lost.Count);
         }
+        _isLossLogged = lost.Count > 0; // once, however often it is tried
         try
         {
             foreach (var (key, part) in lost)
