@@ -18,6 +18,17 @@ internal sealed class MainAlternativeTests
             what => MainAlternative.Next(state, what))
             .Should().Equal(heard, silent, nobodyThere, slept);
 
+    [TestCase(BrokerState.Asking, BrokerState.Asking, BrokerState.Asking)]
+    [TestCase(BrokerState.Waiting, BrokerState.Serving, BrokerState.Waiting)]
+    [TestCase(BrokerState.Watching, BrokerState.Watching, BrokerState.Watching)]
+    [TestCase(BrokerState.Serving, BrokerState.Serving, BrokerState.Waiting)]
+    public void Next_LeaseComesOrGoes_IsAsTheTableSays(BrokerState state, BrokerState won, BrokerState lost) =>
+        new[] { BrokerEvent.Won, BrokerEvent.Lost }.Select(what => MainAlternative.Next(state, what)).Should().Equal(won, lost);
+
+    [Test]
+    public void Begin_InACluster_Waits([Values] BrokerRole role, [Values] bool knowsAnother) =>
+        MainAlternative.Begin(role, knowsAnother, isInCluster: true).Should().Be(BrokerState.Waiting);
+
     [TestCase(BrokerRole.Main, false, BrokerState.Serving)]
     [TestCase(BrokerRole.Main, true, BrokerState.Asking)]
     [TestCase(BrokerRole.Alternative, true, BrokerState.Waiting)]

@@ -55,8 +55,9 @@ internal sealed class BrokerNode : IAsyncDisposable
     /// <param name="options">Changes them.</param>
     /// <param name="time">The node's clock.</param>
     /// <param name="isManaged">Whether it has a dashboard.</param>
+    /// <param name="cluster">Its cluster; null for none.</param>
     public static async Task<BrokerNode> StartAsync(Func<BrokerListenerOptions, BrokerListenerOptions>? options = null,
-        TimeProvider? time = null, bool isManaged = false)
+        TimeProvider? time = null, bool isManaged = false, ClusterOptions? cluster = null)
     {
         var listener = new BrokerListenerOptions
         {
@@ -70,6 +71,7 @@ internal sealed class BrokerNode : IAsyncDisposable
                 Listeners = new Dictionary<string, ListenerOptions> { ["store"] = options?.Invoke(listener) ?? listener },
                 Pools = new Dictionary<string, PoolOptions> { ["store"] = new() },
                 Management = isManaged ? new ManagementOptions { Address = TestNode.Parse("http://127.0.0.1:0") } : null,
+                Cluster = cluster,
             },
             time ?? TimeProvider.System);
         var log = new LogRecorder();

@@ -17,6 +17,7 @@ internal sealed class BrokerListener : IListener
     private readonly BrokerListenerOptions _options;
     private readonly TimeProvider _time;
     private readonly RoleKeeper _role;
+    private readonly MainLease? _lease;
     private readonly Rejections _rejections;
     private readonly BrokerLog _log;
     private readonly ILogger _logger;
@@ -26,14 +27,16 @@ internal sealed class BrokerListener : IListener
     /// <summary>Creates it; it listens from <see cref="StartAsync"/> on.</summary>
     public BrokerListener(
         string name, BrokerListenerOptions options, BackendPool pool, ErrorStatistics errors, ListenSockets sockets, TimeProvider time,
-        ILoggerFactory loggers)
+        ILoggerFactory loggers, MainLease? lease = null)
     {
+        _lease = lease;
         (Name, _options, _pool, _time, _queueLimit) = (name, options, pool, time, options.QueueLimit);
         var log = new BrokerLog(name, time, loggers.CreateLogger<BrokerLog>());
         (_log, _logger, _rejections) = (log, log.Logger, new Rejections(log));
-        _role = new RoleKeeper(options, NewBroker, log, time);
+        _role = new RoleKeeper(options, NewBroker, log, time, lease);
 
-        ServingBroker NewBroker() => new(name, options with { QueueLimit = _queueLimit }, pool, log, _rejections, errors, sockets, time);
+        ServingBroker NewBroker() => new(
+            name, options with { QueueLimit = _queueLimit }, pool, log, _rejections, errors, sockets, time, lease);
     }
 
     /// <inheritdoc/>
@@ -42,6 +45,7 @@ internal sealed class BrokerListener : IListener
     /// <summary>The address to which clients connect; words instead if they cannot, because it is the alternative.</summary>
     public string Address => _role is { State: BrokerState.Serving, Broker: { } broker }
         ? new EndpointAddress(_options.Address.Scheme, _options.Address.Host, broker.Ports.Clients).ToString()
+        : _lease is not null ? "no port yet, as another node of the cluster is the main"
         : $"no port yet, as the alternative of {_role.Peer}";
 
     /// <inheritdoc/>
@@ -62,7 +66,7 @@ internal sealed class BrokerListener : IListener
             var isServing = state == BrokerState.Serving;
             return new BrokerStatus(
                 Name, _pool.Name, isServing ? "Main" : state == BrokerState.Asking ? "Asking" : "Alternative",
-                (alternative.Address ?? _role.Peer)?.ToString(),
+                (alternative.Address ?? _role.Peer ?? _lease?.Alternative())?.ToString(),
                 Age(isServing ? broker?.Health.PublishedAt : _role.HeardAt),
                 alternative.Address is null ? null : Age(alternative.ReceivedAt),
                 broker?.Requests.ClientCount ?? 0, broker?.Requests.WorkerCount ?? 0, _role.TakeOvers,
@@ -107,6 +111,9 @@ internal sealed class BrokerListener : IListener
         BackgroundTask.Run(Started, _logger, $"listener '{Name}': starting in place of another process");
         return Task.CompletedTask;
     }
+
+    /// <summary>Another process has taken this one's place, and with it the lease.</summary>
+    public void HandOn() => _lease?.HandOn();
 
     /// <inheritdoc/>
     public void Leave() => _role.Leave();

@@ -66,6 +66,9 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
             case BrokerState.Asking:
                 LogAsking(listener, peer);
                 break;
+            case BrokerState.Waiting when peer is null:
+                LogStandsBy(listener);
+                break;
             case BrokerState.Waiting:
                 LogWaiting(listener, peer);
                 break;
@@ -97,6 +100,10 @@ internal sealed partial class BrokerLog(string listener, TimeProvider time, ILog
     [LoggerMessage(101, LogLevel.Information,
         "listener '{Listener}': is the alternative of {Peer}, from which it has received nothing yet")]
     private partial void LogWaiting(string listener, IPAddress? peer);
+
+    [LoggerMessage(265, LogLevel.Information,
+        "listener '{Listener}': stands by, and serves when the cluster's lease of its main is its own")]
+    private partial void LogStandsBy(string listener);
 
     [LoggerMessage(102, LogLevel.Information,
         "listener '{Listener}': is the alternative of {Peer}, and takes over when it is silent for {Seconds} s")]

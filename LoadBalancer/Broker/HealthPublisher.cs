@@ -28,9 +28,14 @@ internal sealed class HealthPublisher(Rejections rejections, ZmtpLimits limits, 
     /// <summary>Publishes now, and then in intervals.</summary>
     /// <param name="interval">The time between two HCHECKs.</param>
     /// <param name="alternative">Returns the alternative; null if there is none.</param>
-    public void Start(TimeSpan interval, Func<IPAddress?> alternative) => _timer = time.CreateTimer(
+    /// <param name="mayServe">Whether it is the main still; null: it is for as long as this runs.</param>
+    public void Start(TimeSpan interval, Func<IPAddress?> alternative, Func<bool>? mayServe = null) => _timer = time.CreateTimer(
         _ =>
         {
+            if (mayServe?.Invoke() == false)
+            {
+                return;
+            }
             Socket.Publish(PeerMessages.HealthCheck(alternative()));
             Interlocked.Exchange(ref _publishedAt, time.GetTimestamp());
         }, null, TimeSpan.Zero, interval);

@@ -34,19 +34,26 @@ internal enum BrokerEvent
 
     /// <summary>This process was suspended for longer than a peer may be silent: the other broker may have taken over meanwhile.</summary>
     Slept,
+
+    /// <summary>In a cluster: this node has the lease of the main.</summary>
+    Won,
+
+    /// <summary>In a cluster: it has it no more, or not for sure.</summary>
+    Lost,
 }
 
 /// <summary>
 /// Decides which of two brokers serves: the Binary Star of the ZeroMQ guide (chapter 4), as a state machine without clock, socket or
 /// memory.
 /// <code>
-///   state \ event   Heard        Silent       Unreachable   Slept
-///   Asking          Watching     Serving      Serving       Asking
-///   Waiting         Watching     Waiting      Waiting       Waiting
-///   Watching        Watching     Asking       Watching      Watching
-///   Serving         Serving      Serving      Serving       Asking
+///   state \ event   Heard        Silent       Unreachable   Slept       Won        Lost
+///   Asking          Watching     Serving      Serving       Asking      Asking     Asking
+///   Waiting         Watching     Waiting      Waiting       Waiting     Serving    Waiting
+///   Watching        Watching     Asking       Watching      Watching    Watching   Watching
+///   Serving         Serving      Serving      Serving       Asking      Serving    Waiting
 /// </code>
-/// A configured main begins with Asking if it knows another broker, else with Serving; an alternative begins with Waiting.
+/// A configured main begins with Asking if it knows another broker, else with Serving; an alternative begins with Waiting. In a cluster
+/// every broker begins with Waiting, and only the last two columns happen: the lease decides.
 /// <para>
 /// There is no automatic failback: a broker that serves goes on serving when the other one comes back, and that one finds out and watches.
 /// Both serve only if they cannot reach each other. When they can again, both go on and log an error, and an operator stops one of them.
@@ -62,12 +69,17 @@ internal static class MainAlternative
     /// <summary>The first state of a broker.</summary>
     /// <param name="role">The configured role.</param>
     /// <param name="knowsAnother">Whether the address of another broker is configured.</param>
-    public static BrokerState Begin(BrokerRole role, bool knowsAnother) =>
-        role == BrokerRole.Alternative ? BrokerState.Waiting : knowsAnother ? BrokerState.Asking : BrokerState.Serving;
+    /// <param name="isInCluster">Whether a lease decides.</param>
+    public static BrokerState Begin(BrokerRole role, bool knowsAnother, bool isInCluster = false) =>
+        isInCluster || role == BrokerRole.Alternative ? BrokerState.Waiting
+        : knowsAnother ? BrokerState.Asking
+        : BrokerState.Serving;
 
     /// <summary>The next state.</summary>
     public static BrokerState Next(BrokerState state, BrokerEvent what) => (state, what) switch
     {
+        (BrokerState.Waiting, BrokerEvent.Won) => BrokerState.Serving,
+        (BrokerState.Serving, BrokerEvent.Lost) => BrokerState.Waiting,
         (BrokerState.Serving, BrokerEvent.Slept) => BrokerState.Asking,
         (BrokerState.Serving, _) => BrokerState.Serving,
         (_, BrokerEvent.Heard) => BrokerState.Watching,

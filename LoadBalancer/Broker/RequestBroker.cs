@@ -71,6 +71,9 @@ internal sealed partial class RequestBroker : IAsyncDisposable
         _pool.SnapshotChanged += OnPoolChanged;
     }
 
+    /// <summary>Whether it is the main still, asked before each request to a worker and each answer; null: as long as this is.</summary>
+    public Func<bool>? MayServe { get; init; }
+
     /// <summary>The most requests that may wait.</summary>
     public int QueueLimit { get; set; }
 
@@ -219,6 +222,10 @@ internal sealed partial class RequestBroker : IAsyncDisposable
     // answer.
     private void ReplyNeedsLock(Request request, in ZmtpMessage answer, bool isOwn = false)
     {
+        if (MayServe?.Invoke() == false)
+        {
+            return;
+        }
         var client = request.Client;
         if (client.Peer.IsClosed)
         {
@@ -356,7 +363,7 @@ internal sealed partial class RequestBroker : IAsyncDisposable
 
     private bool TryAssignNeedsLock(Request request)
     {
-        while (_pool.TryAcquire(new SelectionContext(null, request.Client.Hash), out var lease))
+        while (MayServe?.Invoke() != false && _pool.TryAcquire(new SelectionContext(null, request.Client.Hash), out var lease))
         {
             if (_workers.TryGetValue(lease.Backend, out var worker) && worker.Peer.Send(request.Message))
             {

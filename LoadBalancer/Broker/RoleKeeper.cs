@@ -15,6 +15,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
     private readonly Func<ServingBroker> _newBroker;
     private readonly BrokerLog _log;
     private readonly TimeProvider _time;
+    private readonly MainLease? _lease; // null: alone, or with one other node
     private readonly PeerWatch? _peer;
     private readonly Channel<(int StateNumber, BrokerEvent What)> _events =
         Channel.CreateUnbounded<(int, BrokerEvent)>(new UnboundedChannelOptions { SingleReader = true });
@@ -35,10 +36,12 @@ internal sealed class RoleKeeper : IAsyncDisposable
     /// <param name="newBroker">Creates the broker that serves.</param>
     /// <param name="log">Logs each transition.</param>
     /// <param name="time">The clock.</param>
-    public RoleKeeper(BrokerListenerOptions options, Func<ServingBroker> newBroker, BrokerLog log, TimeProvider time)
+    /// <param name="lease">What decides in a cluster; null where there is none.</param>
+    public RoleKeeper(
+        BrokerListenerOptions options, Func<ServingBroker> newBroker, BrokerLog log, TimeProvider time, MainLease? lease = null)
     {
-        (_options, _newBroker, _log, _time) = (options, newBroker, log, time);
-        if ((options.MainAddress ?? options.AlternativeAddress) is { } peer)
+        (_options, _newBroker, _log, _time, _lease) = (options, newBroker, log, time, lease);
+        if (lease is null && (options.MainAddress ?? options.AlternativeAddress) is { } peer)
         {
             _peer = new PeerWatch(peer, options.AdvertisedAddress ?? IPAddress.Parse(options.Address.Host), options,
                 () => Post(BrokerEvent.Heard), log.Logger, time);
@@ -68,10 +71,11 @@ internal sealed class RoleKeeper : IAsyncDisposable
         try
         {
             _isResumed = resumed is not null;
-            var begin = MainAlternative.Begin(_options.Role, _peer is not null);
-            var isPossible = resumed == BrokerState.Serving || (resumed == BrokerState.Watching && _peer is not null);
+            var begin = MainAlternative.Begin(_options.Role, _peer is not null, _lease is not null);
+            var isPossible = _lease is null && (resumed == BrokerState.Serving || (resumed == BrokerState.Watching && _peer is not null));
             await EnterAsync(isPossible ? resumed!.Value : begin);
             _running = RunAsync();
+            _lease?.Begin(() => Post(BrokerEvent.Won)); // Which of the two it is is asked when its turn comes.
             if (_peer is not null)
             {
                 _checkedAt = _time.GetTimestamp();
@@ -91,6 +95,10 @@ internal sealed class RoleKeeper : IAsyncDisposable
     {
         _events.Writer.TryComplete();
         _broker?.Leave();
+        if (_state != BrokerState.Serving && _lease is not null)
+        {
+            BackgroundTask.Run(_lease.ReleaseAsync(), _log.Logger, "wanting the lease of a main no more"); // It would be of no use here.
+        }
     }
 
     /// <summary>Stops the state machine and the broker; requests that workers have may finish until the token is cancelled.</summary>
@@ -102,6 +110,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
             await broker.StopAsync(cancellationToken);
         }
         _broker = null;
+        await (_lease?.ReleaseAsync() ?? Task.CompletedTask); // Not before: another node serves at once.
     }
 
     /// <inheritdoc/>
@@ -109,6 +118,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
     {
         await EndLoopAsync();
         await CloseBrokerAsync();
+        await (_lease?.ReleaseAsync() ?? Task.CompletedTask);
     }
 
     private async Task EndLoopAsync()
@@ -124,9 +134,14 @@ internal sealed class RoleKeeper : IAsyncDisposable
 
     private async Task RunAsync()
     {
-        await foreach (var (stateNumber, what) in _events.Reader.ReadAllAsync())
+        await foreach (var (stateNumber, happened) in _events.Reader.ReadAllAsync())
         {
-            if (what == BrokerEvent.Heard)
+            var what = happened == BrokerEvent.Won && !_lease!.IsHeld() ? BrokerEvent.Lost : happened;
+            if (what is BrokerEvent.Won or BrokerEvent.Lost)
+            {
+                // Of every state, and as it is now.
+            }
+            else if (what == BrokerEvent.Heard)
             {
                 // One HCHECK is no conflict yet: a main that was suspended may publish before it notices that.
                 if (_state == BrokerState.Serving && HeardAt is { } before && _time.GetElapsedTime(before) < _options.PeerTimeout)
@@ -158,14 +173,16 @@ internal sealed class RoleKeeper : IAsyncDisposable
             return; // StartAsync reports it.
         }
         _log.CannotServe(error);
+        var back = _lease is null ? BrokerState.Watching : BrokerState.Waiting;
         try
         {
-            await EnterAsync(BrokerState.Watching);
+            await EnterAsync(back);
+            await (_lease?.YieldAsync() ?? Task.CompletedTask); // Another node may be able to.
         }
         catch (Exception e)
         {
             _log.CannotServe(e);
-            _state = BrokerState.Watching; // It tries again after the next silence.
+            _state = back; // It tries again after the next silence.
             RestartSilenceTimer();
         }
     }
@@ -212,7 +229,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
             default:
                 await CloseBrokerAsync();
                 _state = state;
-                _peer!.StartPinging();
+                _peer?.StartPinging();
                 break;
         }
         if (state != BrokerState.Asking)

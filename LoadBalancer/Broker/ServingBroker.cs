@@ -17,18 +17,22 @@ internal sealed class ServingBroker : IAsyncDisposable
     private readonly string _listener;
     private readonly BrokerListenerOptions _options;
     private readonly ListenSockets _sockets;
+    private readonly MainLease? _lease;
 
     /// <summary>Creates it; nothing listens yet.</summary>
     public ServingBroker(string listener, BrokerListenerOptions options, BackendPool pool, BrokerLog log, Rejections rejections,
-        ErrorStatistics errors, ListenSockets sockets, TimeProvider time)
+        ErrorStatistics errors, ListenSockets sockets, TimeProvider time, MainLease? lease = null)
     {
-        (_listener, _options, _sockets) = (listener, options, sockets);
+        (_listener, _options, _sockets, _lease) = (listener, options, sockets, lease);
         var limits = new ZmtpLimits { Connections = options.MaxConnections ?? int.MaxValue, BufferedBytes = options.MaxBufferedBytes };
         var small = limits with { FrameBytes = LongestSmall, MessageBytes = LongestSmall };
         Health = new HealthPublisher(rejections, small, time);
         Alternatives = new AlternativeRegister(options.PeerTimeout, log, rejections, small, time);
         Check = new WorkerCheck(rejections, small, time);
-        Requests = new RequestBroker(listener, pool, options.QueueLimit, log, rejections, limits, errors, time);
+        Requests = new RequestBroker(listener, pool, options.QueueLimit, log, rejections, limits, errors, time)
+        {
+            MayServe = lease?.IsHeld,
+        };
     }
 
     /// <summary>Publishes HCHECK.</summary>
@@ -68,7 +72,8 @@ internal sealed class ServingBroker : IAsyncDisposable
         Ports = Ports with { WorkerCheckClients = Bind(Check.Clients, nameof(wanted.WorkerCheckClients), wanted.WorkerCheckClients) };
         Ports = Ports with { Workers = Bind(Requests.Workers, nameof(wanted.Workers), wanted.Workers) };
         Ports = Ports with { Clients = Bind(Requests.Clients, nameof(wanted.Clients), wanted.Clients) };
-        Health.Start(_options.PublishInterval, () => Alternatives.Current.Address);
+        Health.Start(
+            _options.PublishInterval, _lease is null ? () => Alternatives.Current.Address : _lease.Alternative, _lease?.IsHeld);
     }
 
     /// <summary>Accepts nothing more at any port. HCHECK goes on for who is connected. See <see cref="RequestBroker.Leave"/>.</summary>

@@ -82,6 +82,10 @@ internal sealed class ClusterNode : IHostedService, IDisposable
     /// <summary>Whether this node has its name in the cluster now, and knows what all know.</summary>
     public bool IsConnected => _lease.IsSafe && _membership.IsMember && Keys.IsLive;
 
+    /// <summary>Why it is not connected, where it is not.</summary>
+    public string WhyNot => _membership.Holder is { } holder ? $"its name is held by {holder}"
+        : _lease.Error ?? Keys.Error ?? _membership.Error ?? "etcd has not answered in time";
+
     /// <summary>The nodes that were known last, by name.</summary>
     public IReadOnlyList<ClusterMember> Nodes => NodesOf(Keys.Current);
 
@@ -95,7 +99,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
             ["connected"] = IsConnected,
             ["revision"] = Keys.Current.Revision,
             ["nodes"] = new JsonArray([.. Nodes.Select(node => node.ToJson())]),
-            ["mains"] = new JsonObject(),
+            ["mains"] = Mains(),
         };
         if (_membership.Holder is { } holder)
         {
@@ -170,6 +174,17 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         _stop.Dispose();
     }
 
+    private JsonObject Mains()
+    {
+        var mains = new JsonObject();
+        var prefix = Prefix + "main/";
+        foreach (var (name, key) in Keys.Current.Keys.Where(entry => entry.Key.StartsWith(prefix, StringComparison.Ordinal)))
+        {
+            mains[Uri.UnescapeDataString(name[prefix.Length..])] = LeaderLease.NodeOf(key.Value);
+        }
+        return mains;
+    }
+
     private string NodesPrefix => Prefix + "nodes/";
 
     // Until the process that this one replaces has left, the lease is its own: it goes on with it where this one cannot start.
@@ -209,7 +224,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         }
         else
         {
-            var reason = _lease.Error ?? Keys.Error ?? _membership.Error ?? "etcd has not answered in time";
+            var reason = WhyNot;
             _log.Disconnected(reason);
             _note($"cluster '{_options.Name}': not connected to etcd: {reason}");
         }

@@ -82,6 +82,11 @@ internal sealed class EtcdClient(EtcdConnection connection)
         },
         cancellationToken);
 
+    /// <summary>Asks whether a lease is there still. Where it is not, nobody can think that it holds something with it.</summary>
+    public Task<bool> IsAliveAsync(long lease, CancellationToken cancellationToken) => connection.CallAsync(
+        "/v3/lease/timetolive", new() { ["ID"] = EtcdText.Number(lease) },
+        answer => EtcdText.Header(answer) is not null && EtcdText.Long(answer, "TTL") >= 0, cancellationToken);
+
     /// <summary>Ends a lease, and all keys with it.</summary>
     public Task RevokeAsync(long lease, CancellationToken cancellationToken) => connection.CallAsync(
         "/v3/lease/revoke", new() { ["ID"] = EtcdText.Number(lease) }, EtcdText.Header, cancellationToken);

@@ -21,4 +21,5 @@ internal sealed record KeySnapshot(string ClusterId, long Revision, ImmutableSor
 /// <param name="Before">The keys as they were known.</param>
 /// <param name="Now">The keys as they are.</param>
 /// <param name="IsRestored">Whether etcd has lost changes meanwhile: <see cref="KeySnapshot.IsBehind"/>.</param>
-internal sealed record KeyChange(KeySnapshot Before, KeySnapshot Now, bool IsRestored);
+/// <param name="IsRead">Whether all keys were read anew: what is missing may be lost, and need not have been deleted.</param>
+internal sealed record KeyChange(KeySnapshot Before, KeySnapshot Now, bool IsRestored, bool IsRead);

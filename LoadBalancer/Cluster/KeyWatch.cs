@@ -65,7 +65,7 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
         {
             log.Restored(_current.Revision, range.Header.Revision);
         }
-        Publish(new KeySnapshot(range.Header.ClusterId, range.Header.Revision, keys), isRestored);
+        Publish(new KeySnapshot(range.Header.ClusterId, range.Header.Revision, keys), isRestored, isRead: true);
 
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var checking = CheckAsync(endpoint, stop.Token);
@@ -149,9 +149,9 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
     private bool Has(EtcdCount count) =>
         _current.Revision >= count.Header.Revision || (_current.Revision >= count.Newest && _current.Keys.Count == count.Count);
 
-    private void Publish(KeySnapshot now, bool isRestored = false)
+    private void Publish(KeySnapshot now, bool isRestored = false, bool isRead = false)
     {
-        var change = new KeyChange(_current, now, isRestored);
+        var change = new KeyChange(_current, now, isRestored, isRead);
         _current = now;
         Hear();
         try

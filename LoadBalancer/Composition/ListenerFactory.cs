@@ -33,6 +33,9 @@ internal sealed record NodeListenerParts(
     /// <summary>How the broker of a listener begins where another process was replaced; null, as most often, where none was.</summary>
     public Func<string, BrokerStart?> BrokerStart { get; init; } = _ => null;
 
+    /// <summary>What decides in a cluster which node serves a Broker listener; null where there is no cluster.</summary>
+    public Func<string, BrokerListenerOptions, MainLease>? MainLease { get; init; }
+
     /// <summary>Answers authorities that ask for names whose certificates are got, on plain Http listeners.</summary>
     public Challenges Challenges { get; init; } = new();
 }
@@ -98,7 +101,8 @@ internal sealed class ListenerFactory(NodeListenerParts parts)
     {
         TcpListenerOptions tcp => new TcpRelayListener(name, tcp, Target(tcp, plan), parts.Sockets, parts.Time, parts.Loggers),
         BrokerListenerOptions broker => new BrokerListener(
-            name, broker, plan.Pools.Find(listener.Pool), parts.Errors, parts.Sockets, parts.Time, parts.Loggers)
+            name, broker, plan.Pools.Find(listener.Pool), parts.Errors, parts.Sockets, parts.Time, parts.Loggers,
+            parts.MainLease?.Invoke(name, broker))
         {
             Begin = parts.BrokerStart(name),
         },

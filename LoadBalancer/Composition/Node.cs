@@ -39,6 +39,8 @@ internal sealed partial class Node : IHost
     private readonly NodeMetrics _metrics;
     private readonly AcmeKeeper _acme;
     private readonly ClusterNode? _cluster; // null where it is alone
+    private readonly NodeSharing? _sharing;
+    private readonly NodeMains? _mains;
 
     private readonly Upgrader? _upgrader; // null where nothing is known about how the process was started
     private readonly NodeHandover _handover;
@@ -70,10 +72,13 @@ internal sealed partial class Node : IHost
             // 3. Pools and their health checks.
             var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
             _heartbeats = Own(new HeartbeatService(Sockets, time, loggers.CreateLogger<HeartbeatService>()));
+            _sharing = options.Cluster is null ? null
+                : Own(new NodeSharing(options.Cluster, start.State?.Shared, time, loggers.CreateLogger<NodeSharing>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
             var poolParts = new NodePoolParts(time, healthLog, Errors, _metrics.Durations, loggers, lifetime.ApplicationStopping)
             {
                 Handed = start.FindPool,
+                Shared = _sharing?.Pools,
             };
             Pools = Own(new NodePools(poolParts, health, _heartbeats));
             using var pools = Pools.Prepare(options.Pools);
@@ -84,10 +89,13 @@ internal sealed partial class Node : IHost
             _accessLogs = Own(new AccessLogs(time, loggers.CreateLogger<AccessLog>()));
             var challenges = new Challenges();
             challenges.Restore(start.State?.Challenges ?? []);
+            _mains = options.Cluster is null ? null
+                : Own(new NodeMains(options.Cluster, () => _cluster!, start.State?.Mains, loggers.CreateLogger<NodeMains>()));
             var listenerParts = new NodeListenerParts(
                 Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers)
             {
                 Challenges = challenges,
+                MainLease = _mains is null ? null : _mains.For,
                 BrokerStart = name => _listeners is null ? start.FindBroker(name) : null, // one that comes later begins as any other
             };
             var held = Services.GetRequiredService<HeldLines>();
@@ -122,8 +130,11 @@ internal sealed partial class Node : IHost
                 _cluster = Own(new ClusterNode(
                     cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>()));
                 _cluster.CountChanged += _listeners.Share;
+                _sharing!.Follow(_cluster, Pools);
             }
-            var administration = new PoolAdministration(Pools.Put, Pools.Delete, loggers.CreateLogger<PoolAdministration>());
+            var local = new LocalChanges(Pools.Put, Pools.Delete);
+            var administration = new PoolAdministration(
+                _sharing is null ? local : _sharing.Changes(Pools, local), loggers.CreateLogger<PoolAdministration>());
             var audit = new AuditLog(time, loggers.CreateLogger<AuditLog>());
             audit.Restore(start.State?.Audit ?? []);
             var changes = Own(new AuditedChanges(audit, events, () => _upgrader?.IsUnderWay == true));
@@ -144,15 +155,15 @@ internal sealed partial class Node : IHost
             var otlp = OtlpExport.IsWanted ? Own(new OtlpExport()) : null;
 
             _handover = new NodeHandover(
-                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, _cluster, events, audit, _options, Reloader, _upgrader,
-                systemd, loggers.CreateLogger<NodeHandover>());
+                start, Sockets, Pools, _listeners, _management, _heartbeats, _acme, _cluster, _sharing, _mains, events, audit, _options,
+                Reloader, _upgrader, systemd, loggers.CreateLogger<NodeHandover>());
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             // A process that replaces another one accepts nothing before it knows which backends can serve.
             IHostedService?[] rest = [_heartbeats, _accessLogs, _listeners.Service, _acme, Reloader, _handover];
             IHostedService?[] services = start.State is null
-                ? [_management, _cluster, otlp, _tracing, health, .. rest]
-                : [health, _handover.Settling, _management, _cluster, otlp, _tracing, .. rest];
+                ? [_management, _cluster, _sharing, otlp, _tracing, health, .. rest]
+                : [health, _handover.Settling, _management, _cluster, _sharing, otlp, _tracing, .. rest];
             _services.AddRange(services.OfType<IHostedService>());
         }
         catch

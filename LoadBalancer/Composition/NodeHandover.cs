@@ -17,8 +17,9 @@ namespace LoadBalancer.Composition;
 /// </summary>
 internal sealed partial class NodeHandover(
     NodeStart start, ListenSockets sockets, NodePools pools, NodeListeners listeners, NodeManagement management,
-    HeartbeatService heartbeats, AcmeKeeper acme, ClusterNode? cluster, EventHub events, AuditLog audit, OptionsInUse options,
-    ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd, ILogger<NodeHandover> logger) : IHostedService
+    HeartbeatService heartbeats, AcmeKeeper acme, ClusterNode? cluster, NodeSharing? sharing, NodeMains? mains, EventHub events,
+    AuditLog audit, OptionsInUse options, ConfigurationReloader? reloader, Upgrader? upgrader, ServiceManager systemd,
+    ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
     public IHostedService Settling { get; } = new SettlingService(pools, listeners);
@@ -37,6 +38,8 @@ internal sealed partial class NodeHandover(
             SocketFiles = [.. sockets.OwnFiles],
             Challenges = acme.HandOver(),
             Cluster = cluster?.HandOver(),
+            Shared = sharing?.HandOver(),
+            Mains = mains?.HandOver(),
             Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
         });
     }
@@ -53,6 +56,10 @@ internal sealed partial class NodeHandover(
         if (isReplaced)
         {
             sockets.DisownAll();
+            foreach (var broker in listeners.Listeners.OfType<BrokerListener>())
+            {
+                broker.HandOn();
+            }
         }
         await (reloader?.StopAsync(CancellationToken.None) ?? Task.CompletedTask);
         await acme.StopAsync(CancellationToken.None); // The other process orders what is missing.
@@ -62,6 +69,7 @@ internal sealed partial class NodeHandover(
         }
         management.Listener?.Leave();
         await (cluster?.LeaveAsync(isReplaced) ?? Task.CompletedTask);
+        await (sharing?.StopAsync(CancellationToken.None) ?? Task.CompletedTask); // The copy on disk is the other process's.
         await heartbeats.StopAsync(CancellationToken.None); // Datagrams are for the other process from now on.
     }
 

@@ -28,6 +28,7 @@ internal sealed partial class NodePool : IDisposable
 
     private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(100);
 
+    private readonly string _name;
     private readonly NodePoolParts _parts;
     private readonly ILogger _logger;
     private readonly SlowStart _slowStart;
@@ -49,14 +50,14 @@ internal sealed partial class NodePool : IDisposable
     /// <exception cref="StartException">The file of its sticky key or of its backends cannot be used.</exception>
     public NodePool(string name, PoolOptions options, NodePoolParts parts, Func<EndpointAddress, BackendHealth?> knownHealth)
     {
-        (_parts, _logger) = (parts, parts.Loggers.CreateLogger<NodePool>());
+        (_name, _parts, _logger) = (name, parts, parts.Loggers.CreateLogger<NodePool>());
         _handed = parts.Handed(name);
         _sources = new PoolSources(name, parts, Refresh);
         _backends = new PoolMembers(parts.Time, _sources);
         _sources.Begin(options.Dns, _handed?.Found);
         var list = _sources.Open(options, null);
         var isAwaited = _sources.Watch(options, list);
-        _members = _sources.WithMembers(options, list);
+        _members = Members(options, list);
         var backends = HandedPools.Begin(_handed, _members).Select(entry =>
             _backends.New(entry.Name, entry.Options, options, knownHealth(entry.Options.Address), entry.Health));
         Pool = new BackendPool(name, Policy(options.Policy), [.. backends], options.Queue.Limit);
@@ -91,7 +92,11 @@ internal sealed partial class NodePool : IDisposable
     public LookupCounts Lookups => _sources.Lookups;
 
     /// <summary>Begins to look up the names of its backends, when it was published.</summary>
-    public void Start() => _sources.Start();
+    public void Start()
+    {
+        Judge(_state.Options, _state.List);
+        _sources.Start();
+    }
 
     /// <summary>Makes the parts for new options, for <see cref="Commit"/> or <see cref="Discard"/>. Nothing changes yet.</summary>
     /// <exception cref="StartException">
@@ -109,7 +114,7 @@ internal sealed partial class NodePool : IDisposable
         var members = Pool.Snapshot.Members.Select(member => (member.Name, member.Address)).ToHashSet();
         try
         {
-            Pool.RequireSlots(_sources.WithMembers(options, next.List).Backends
+            Pool.RequireSlots(Members(options, next.List).Backends
                 .Count(entry => !members.Contains((entry.Key, entry.Value.Address))));
         }
         catch (InvalidOperationException e)
@@ -129,7 +134,7 @@ internal sealed partial class NodePool : IDisposable
         var (before, options, membersBefore) = (_state, next.Options, _members);
         _state = next;
         var isAwaited = _sources.Watch(options, next.List);
-        _members = next.KeepsMembers ? options with { Backends = _members.Backends } : _sources.WithMembers(options, next.List);
+        _members = next.KeepsMembers ? options with { Backends = _members.Backends } : Judge(options, next.List);
         HashSet<Backend> stay = [.. _leaving];
         if (!next.KeepsMembers)
         {
@@ -184,17 +189,24 @@ internal sealed partial class NodePool : IDisposable
     }
 
     /// <summary>Adds a backend, or replaces the one of that name if its address is another, until the next <see cref="Commit"/>.</summary>
-    public Backend Put(string name, EndpointAddress address, int weight)
+    /// <param name="name">Its name.</param>
+    /// <param name="address">Its address.</param>
+    /// <param name="weight">Its weight.</param>
+    /// <param name="state">Its admin state; null to leave it, or Ready where it is new or drains.</param>
+    public Backend Put(string name, EndpointAddress address, int weight, AdminState? state)
     {
         var existing = Pool.Snapshot.Members.FirstOrDefault(member => member.Name == name);
         if (existing?.Address == address)
         {
             _leaving.Remove(existing); // It was to be removed, and stays.
-            var state = existing.AdminState == AdminState.Draining ? AdminState.Ready : existing.AdminState;
-            Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, state));
+            var next = state ?? (existing.AdminState == AdminState.Draining ? AdminState.Ready : existing.AdminState);
+            Pool.Change(() => (existing.Weight, existing.AdminState) = (weight, next));
             return existing;
         }
-        var backend = _backends.NewJoining(name, new BackendOptions { Address = address, Weight = weight }, _state.Options);
+        // What file or names say of it holds again, for example that it is a backup.
+        var known = _members.Backends.GetValueOrDefault(name) is { } member && member.Address == address ? member : new BackendOptions();
+        var options = known with { Address = address, Weight = weight, AdminState = state ?? AdminState.Ready };
+        var backend = _backends.NewJoining(name, options, _state.Options);
         Pool.ChangeMembers(members =>
             existing is not null && members.Contains(existing) ? members.Replace(existing, backend) : members.Add(backend));
         return backend;
@@ -216,7 +228,7 @@ internal sealed partial class NodePool : IDisposable
     }
 
     /// <summary>Describes it for the process that replaces this one.</summary>
-    public HandedPool HandOver() => HandedPools.Of(Pool, _members, _state.StickyKey, _leaving, _sources.HandOver());
+    public HandedPool HandOver() => HandedPools.Of(Pool, _members, _state.StickyKey?.Key, _leaving, _sources.HandOver());
 
     /// <summary>
     /// Retires the pool, which no listener uses any more. Its backends stay until it was unused for a minute: a request that has looked
@@ -266,7 +278,7 @@ internal sealed partial class NodePool : IDisposable
                 return true;
             }
             var isAwaited = _sources.Watch(_state.Options, _state.List);
-            var (before, now) = (_members, _sources.WithMembers(_state.Options, _state.List));
+            var (before, now) = (_members, Members(_state.Options, _state.List));
             var change = MemberChange.Of(before.Backends, now.Backends);
             try
             {
@@ -281,7 +293,7 @@ internal sealed partial class NodePool : IDisposable
                 }
                 return false;
             }
-            (_members, _isTooLarge) = (now, false);
+            (_members, _isTooLarge) = (Judge(_state.Options, _state.List), false);
             Pool.Update(update =>
             {
                 Pool.AwaitsMembers = isAwaited;
@@ -355,12 +367,6 @@ internal sealed partial class NodePool : IDisposable
         return new PoolState(
             options, list, key, trust, handler, client, forwarder, keepsProbes ? before!.Probed : NewProbed(options, trust));
     }
-
-    // The present one, unless its options have changed.
-    private byte[]? StickyKeyFor(PoolOptions options, PoolState? before) =>
-        options.StickySession is not { } sticky ? null
-        : before is { StickyKey: { } key } && before.Options.StickySession == sticky ? key
-        : StickyKey.Load(Pool.Name, sticky.KeyFile, _handed?.StickyKey, _parts.Loggers.CreateLogger<HttpForwarder>());
 
     private ProbedPool? NewProbed(PoolOptions options, BackendTrust trust)
     {

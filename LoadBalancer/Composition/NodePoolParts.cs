@@ -21,4 +21,7 @@ internal sealed record NodePoolParts(
 
     /// <summary>What the process that this one replaces knew of a pool, by its name; null, as most often, where there was none.</summary>
     public Func<string, HandedPool?> Handed { get; set; } = _ => null;
+
+    /// <summary>What operators have set in the whole cluster; null where the node is in none.</summary>
+    public SharedPools? Shared { get; init; }
 }

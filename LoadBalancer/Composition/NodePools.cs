@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using LoadBalancer.Cluster;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Discovery;
@@ -109,16 +110,42 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
 
     /// <summary>Adds or replaces a backend of an existing pool, until the next change of the configuration.</summary>
     /// <returns>The backend; null where the pool is gone.</returns>
-    public Backend? Put(BackendPool pool, string name, EndpointAddress address, int weight)
+    public Backend? Put(BackendPool pool, string name, EndpointAddress address, int weight, AdminState? state)
     {
         lock (parts.Gate)
         {
-            return _pools.GetValueOrDefault(pool.Name)?.Put(name, address, weight);
+            return _pools.GetValueOrDefault(pool.Name)?.Put(name, address, weight, state);
         }
     }
 
     /// <summary>Lets a backend finish what it has in flight, and removes it, until the next change of the configuration.</summary>
     public void Delete(BackendPool pool, Backend backend) => _pools.GetValueOrDefault(pool.Name)?.Delete(backend);
+
+    /// <summary>Whether the file of the configuration, or what it leads to, names a backend.</summary>
+    public bool IsNamed(BackendPool pool, string backend)
+    {
+        lock (parts.Gate)
+        {
+            return _pools.GetValueOrDefault(pool.Name)?.IsNamed(backend) == true;
+        }
+    }
+
+    /// <summary>The keys in files of sticky sessions.</summary>
+    public IReadOnlyList<StickyKeyOfCluster> FileKeys => [.. _pools.Values.Select(pool => pool.FileKey).OfType<StickyKeyOfCluster>()];
+
+    /// <summary>Takes up what operators of the cluster have set.</summary>
+    public void Share(SharedState state)
+    {
+        lock (parts.Gate)
+        {
+            var before = parts.Shared!.State;
+            parts.Shared.State = state;
+            foreach (var pool in _pools.Values.Where(pool => state.Of(pool.Pool.Name) != before.Of(pool.Pool.Name)))
+            {
+                pool.TakeUpShared();
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -98,6 +98,15 @@ internal sealed class PoolMembers(TimeProvider time, PoolSources sources)
         return next.SequenceEqual(members) ? members : [.. next];
     }
 
+    /// <summary>The same for what operators of the cluster have set: they also say how one that was leaving goes on.</summary>
+    public ImmutableArray<Backend> Share(
+        ImmutableArray<Backend> members, PoolOptions before, PoolOptions now, MemberChange change)
+    {
+        var back = members.Where(member => change.Joined.Contains(member.Name) && Is(member, now.Backends[member.Name])).ToList();
+        back.ForEach(member => Change(member, null, now.Backends[member.Name], now));
+        return Refresh(members, before, now, change);
+    }
+
     private static bool Is(Backend member, BackendOptions wanted) =>
         member.Address == wanted.Address && member.HostName == (wanted.HostName ?? wanted.Address.Host);
 

@@ -19,7 +19,7 @@ namespace LoadBalancer.Composition;
 /// <param name="Forwarder">Forwards requests to it.</param>
 /// <param name="Probed">How it is probed; null without probes.</param>
 internal sealed record PoolState(
-    PoolOptions Options, WatchedFile<IReadOnlyDictionary<string, BackendOptions>>? List, byte[]? StickyKey, BackendTrust Trust,
+    PoolOptions Options, WatchedFile<IReadOnlyDictionary<string, BackendOptions>>? List, StickySecret? StickyKey, BackendTrust Trust,
     HttpMessageHandler Handler, HttpClient Client, HttpForwarder Forwarder, ProbedPool? Probed)
 {
     /// <summary>

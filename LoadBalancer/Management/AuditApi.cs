@@ -65,7 +65,7 @@ internal static class AuditApi
                 : request.Parts.Pools().FirstOrDefault(pool => pool.Name == entry.Pool) is not { } found
                     ? RefusedAsync($"there is no pool '{entry.Pool}' any more")
                 : entry.Backend is null ? UndoPoolAsync(request, found, entry)
-                : Task.FromResult(UndoBackend(request, found, entry));
+                : UndoBackendAsync(request, found, entry);
         });
     }
 
@@ -77,7 +77,7 @@ internal static class AuditApi
             : PoolApi.ChangeAsync(request, pool, now, from, done => new JsonObject { ["entry"] = done.ToJson() });
     }
 
-    private static ChangeOutcome UndoBackend(ApiRequest request, BackendPool pool, AuditEntry entry)
+    private static async Task<ChangeOutcome> UndoBackendAsync(ApiRequest request, BackendPool pool, AuditEntry entry)
     {
         var (name, from, to) = (entry.Backend!, BackendSettings.Read(entry.From), BackendSettings.Read(entry.To));
         var backend = PoolApi.FindBackend(pool, name);
@@ -93,14 +93,12 @@ internal static class AuditApi
                 $"backend '{name}' of pool '{pool.Name}' is {Text(now)} now, not {Text(to)}: something else has changed it since");
         }
         var administration = request.Parts.Administration;
-        if (from is null)
-        {
-            administration.Delete(pool, backend!, request.User);
-            return ChangeOutcome.Done(to!.ToJson(), null, Done);
-        }
-        return administration.Restore(pool, name, from, request.User) is null
-            ? Refused($"pool '{pool.Name}' has just been removed")
-            : ChangeOutcome.Done(to?.ToJson(), from.ToJson(), Done);
+        var result = from is null
+            ? await administration.DeleteAsync(pool, backend!, request.User)
+            : await administration.RestoreAsync(pool, backend?.Name ?? name, from, request.User);
+        return result.IsUnavailable ? ChangeOutcome.Refused(Status503ServiceUnavailable, result.Error)
+            : result.Backend is null ? Refused(result.Error)
+            : ChangeOutcome.Done(to?.ToJson(), from?.ToJson(), Done);
 
         static JsonNode Done(AuditEntry done) => new JsonObject { ["entry"] = done.ToJson() };
     }

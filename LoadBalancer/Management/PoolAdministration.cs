@@ -8,64 +8,50 @@ using LoadBalancer.Pools;
 namespace LoadBalancer.Management;
 
 /// <summary>Changes that an operator makes to pools at run time.</summary>
-/// <param name="put">Adds or replaces a backend of a pool.</param>
-/// <param name="delete">Drains a backend, and removes it.</param>
+/// <param name="changes">Carries them out.</param>
 /// <param name="logger">Gets a line for each change.</param>
-internal sealed partial class PoolAdministration(
-    Func<BackendPool, string, EndpointAddress, int, Backend?> put, Action<BackendPool, Backend> delete, ILogger<PoolAdministration> logger)
+internal sealed partial class PoolAdministration(IPoolChanges changes, ILogger<PoolAdministration> logger)
 {
     private const string PatchExpected = "expected for example {\"adminState\":\"Draining\",\"weight\":5}, either alone too";
     private const string PutExpected = "expected for example {\"address\":\"http://127.0.0.1:3002\",\"weight\":1}";
 
     /// <summary>Changes admin state, weight or both.</summary>
-    /// <returns>The backend; or null, and what is wrong, where nothing was changed.</returns>
-    public (Backend? Backend, string Error) Patch(BackendPool pool, Backend backend, JsonElement change, ManagementUser user)
+    public Task<ChangeResult> PatchAsync(BackendPool pool, Backend backend, JsonElement change, ManagementUser user)
     {
-        AdminState? state = null;
-        int? weight = null;
+        var patch = new BackendPatch(false, null, false, null);
         foreach (var property in change.EnumerateObject())
         {
             switch (property.Name)
             {
                 case "adminState":
-                    state = StateOf(property.Value);
-                    if (state is null)
+                    patch = patch with { SetsAdminState = true, AdminState = StateOf(property.Value) };
+                    if (patch.AdminState is null && !IsClearing(pool, property.Value))
                     {
-                        return (null, $"adminState {Raw(property.Value)} is not valid; expected \"Ready\", \"Draining\" or \"Disabled\"");
+                        return Wrong($"adminState {Raw(property.Value)} is not valid; expected \"Ready\", \"Draining\" or \"Disabled\"");
                     }
                     break;
                 case "weight":
-                    weight = WeightOf(property.Value);
-                    if (weight is null)
+                    patch = patch with { SetsWeight = true, Weight = WeightOf(property.Value) };
+                    if (patch.Weight is null && !IsClearing(pool, property.Value))
                     {
-                        return (null, WeightError(property.Value));
+                        return Wrong(WeightError(property.Value));
                     }
                     break;
                 default:
-                    return (null, $"'{property.Name}' cannot be changed; {PatchExpected}");
+                    return Wrong($"'{property.Name}' cannot be changed; {PatchExpected}");
             }
         }
-        if (state is null && weight is null)
-        {
-            return (null, $"there is nothing to change; {PatchExpected}");
-        }
-        pool.Change(() =>
-        {
-            backend.AdminState = state ?? backend.AdminState;
-            backend.Weight = weight ?? backend.Weight;
-        });
-        LogChanged(
-            pool.Name, backend.Name, user, string.Create(CultureInfo.InvariantCulture, $"{backend.AdminState}, weight {backend.Weight}"));
-        return (backend, "");
+        return patch is { SetsAdminState: false, SetsWeight: false }
+            ? Wrong($"there is nothing to change; {PatchExpected}")
+            : LoggedAsync(changes.PatchAsync(pool, backend, patch), pool, user, Settings);
     }
 
     /// <summary>Adds a backend, or replaces the one of that name.</summary>
-    /// <returns>The backend; or null, and what is wrong, where nothing was changed.</returns>
-    public (Backend? Backend, string Error) Put(BackendPool pool, string name, JsonElement wanted, ManagementUser user)
+    public Task<ChangeResult> PutAsync(BackendPool pool, string name, JsonElement wanted, ManagementUser user)
     {
         if (pool.IsJoinedByWorkers)
         {
-            return (null, $"the backends of pool '{pool.Name}' are workers that join it by themselves; "
+            return Wrong($"the backends of pool '{pool.Name}' are workers that join it by themselves; "
                 + $"expected another pool, or a worker that registers as '{name}'");
         }
         EndpointAddress? address = null;
@@ -78,18 +64,18 @@ internal sealed partial class PoolAdministration(
                     if (property.Value.ValueKind != JsonValueKind.String
                         || !EndpointAddress.TryParse(property.Value.GetString()!, out address, out _))
                     {
-                        return (null, $"address {Raw(property.Value)} is not valid; {PutExpected}");
+                        return Wrong($"address {Raw(property.Value)} is not valid; {PutExpected}");
                     }
                     break;
                 case "weight":
                     weight = WeightOf(property.Value);
                     if (weight is null)
                     {
-                        return (null, WeightError(property.Value));
+                        return Wrong(WeightError(property.Value));
                     }
                     break;
                 default:
-                    return (null, $"'{property.Name}' is unknown; {PutExpected}");
+                    return Wrong($"'{property.Name}' is unknown; {PutExpected}");
             }
         }
         var scheme = pool.Snapshot.Members.Select(member => member.Address).FirstOrDefault(known => !known.IsUnix)?.Scheme;
@@ -97,44 +83,49 @@ internal sealed partial class PoolAdministration(
             && (address is null || address.Port <= 0 || address.Host == "*" || scheme == "tcp" != address.IsTcp))
         {
             var error = address is null ? "address is missing" : $"address \"{address}\" is not one of a backend of this pool";
-            return (null, $"{error}; {PutExpected}");
+            return Wrong($"{error}; {PutExpected}");
         }
         if (name.Length == 0 || name.Any(c => c is <= ' ' or '\x7f'))
         {
-            return (null, "the backend's name is empty, or has blanks in it");
+            return Wrong("the backend's name is empty, or has blanks in it");
         }
-        if (put(pool, name, address, weight.Value) is not { } backend)
-        {
-            return (null, $"pool '{pool.Name}' has just been removed");
-        }
-        LogChanged(pool.Name, name, user, string.Create(CultureInfo.InvariantCulture, $"{address}, weight {weight}"));
-        return (backend, "");
+        return LoggedAsync(
+            changes.PutAsync(pool, name, address, weight.Value), pool, user,
+            _ => string.Create(CultureInfo.InvariantCulture, $"{address}, weight {weight}"));
     }
 
     /// <summary>Drains a backend, and removes it when nothing is in flight.</summary>
-    public void Delete(BackendPool pool, Backend backend, ManagementUser user)
-    {
-        delete(pool, backend);
-        LogChanged(pool.Name, backend.Name, user, "draining, then removed");
-    }
+    public Task<ChangeResult> DeleteAsync(BackendPool pool, Backend backend, ManagementUser user) =>
+        LoggedAsync(changes.DeleteAsync(pool, backend), pool, user, _ => "draining, then removed");
 
     /// <summary>Gives a backend settings that it has had before, and adds it again if it is gone.</summary>
-    /// <returns>The backend; null where the pool is gone.</returns>
-    public Backend? Restore(BackendPool pool, string name, BackendSettings settings, ManagementUser user)
-    {
-        if (!EndpointAddress.TryParse(settings.Address, out var address, out _)
-            || put(pool, name, address, settings.Weight) is not { } backend)
-        {
-            return null;
-        }
-        pool.Change(() => (backend.Weight, backend.AdminState) = (settings.Weight, settings.AdminState));
-        var what = string.Create(CultureInfo.InvariantCulture, $"again {address}, {backend.AdminState}, weight {backend.Weight}");
-        LogChanged(pool.Name, name, user, what);
-        return backend;
-    }
+    public Task<ChangeResult> RestoreAsync(BackendPool pool, string name, BackendSettings settings, ManagementUser user) =>
+        EndpointAddress.TryParse(settings.Address, out var address, out _)
+            ? LoggedAsync(
+                changes.RestoreAsync(pool, name, address, settings.Weight, settings.AdminState), pool, user,
+                backend => $"again {address}, {Settings(backend)}")
+            : Wrong($"address \"{settings.Address}\" is not valid");
 
     /// <summary>Logs that the settings of a pool were changed.</summary>
     public void NotePool(BackendPool pool, PoolSettings settings, ManagementUser user) => LogPoolChanged(pool.Name, user, settings);
+
+    private async Task<ChangeResult> LoggedAsync(
+        Task<ChangeResult> change, BackendPool pool, ManagementUser user, Func<Backend, string> what)
+    {
+        var result = await change;
+        if (result.Backend is { } backend)
+        {
+            LogChanged(pool.Name, backend.Name, user, what(backend));
+        }
+        return result;
+    }
+
+    private static string Settings(Backend backend) =>
+        string.Create(CultureInfo.InvariantCulture, $"{backend.AdminState}, weight {backend.Weight}");
+
+    private static Task<ChangeResult> Wrong(string error) => Task.FromResult(new ChangeResult(null, error));
+
+    private bool IsClearing(BackendPool pool, JsonElement value) => value.ValueKind == JsonValueKind.Null && changes.CanClear(pool);
 
     private static AdminState? StateOf(JsonElement value) =>
         value.ValueKind == JsonValueKind.String

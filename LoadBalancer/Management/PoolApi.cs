@@ -24,9 +24,10 @@ internal static class PoolApi
         new("GET", Backend, request => OnBackendAsync(request, (_, backend) => ShowAsync(request, backend))),
         new("PATCH", Backend, request => OnBackendAsync(request, (pool, backend) => ChangeAsync(
             request, AuditAction.Patch, pool, backend.Name,
-            json => request.Parts.Administration.Patch(pool, backend, json, request.User)))),
+            (json, now) => now is null ? GoneAsync(pool, backend.Name)
+                : request.Parts.Administration.PatchAsync(pool, now, json, request.User)))),
         new("PUT", Backend, PutAsync),
-        new("DELETE", Backend, request => OnBackendAsync(request, (pool, backend) => DeleteAsync(request, pool, backend))),
+        new("DELETE", Backend, request => OnBackendAsync(request, (pool, backend) => DeleteAsync(request, pool, backend.Name))),
     ];
 
     /// <summary>A backend by name; null where there is none. Workers may have names that differ in case alone.</summary>
@@ -136,42 +137,53 @@ internal static class PoolApi
     {
         var name = FindBackend(pool, request.Names[1])?.Name ?? request.Names[1];
         return ChangeAsync(
-            request, AuditAction.Put, pool, name, json => request.Parts.Administration.Put(pool, name, json, request.User));
+            request, AuditAction.Put, pool, name,
+            (json, _) => request.Parts.Administration.PutAsync(pool, name, json, request.User));
     });
 
-    private static Task DeleteAsync(ApiRequest request, BackendPool pool, Backend backend) => request.Parts.Changes.RunAsync(
-        request, AuditAction.Delete, pool.Name, backend.Name, () =>
-        {
-            var from = BackendSettings.Of(backend).ToJson();
-            if (Preconditions.FindError(request.Context.Request, from) is { } reason)
-            {
-                return Task.FromResult(ChangeOutcome.Refused(Status412PreconditionFailed, reason));
-            }
-            request.Parts.Administration.Delete(pool, backend, request.User);
-            return Task.FromResult(ChangeOutcome.Done(from, null, _ => request.Parts.Events.Backend(backend), Status202Accepted));
-        });
+    private static Task DeleteAsync(ApiRequest request, BackendPool pool, string name) => request.Parts.Changes.RunAsync(
+        request, AuditAction.Delete, pool.Name, name, () => ChangeAsync(
+            request, pool, name, Status202Accepted,
+            now => now is null ? GoneAsync(pool, name) : request.Parts.Administration.DeleteAsync(pool, now, request.User)));
 
     private static async Task ChangeAsync(
-        ApiRequest request, string action, BackendPool pool, string name, Func<JsonElement, (Backend? Backend, string Error)> change)
+        ApiRequest request, string action, BackendPool pool, string name, Func<JsonElement, Backend?, Task<ChangeResult>> change)
     {
-        if (await ReadAsync(request, "{\"adminState\":\"Draining\"}") is not { } body)
+        if (await ReadAsync(request, "{\"adminState\":\"Draining\"}") is { } body)
         {
-            return;
-        }
-        await request.Parts.Changes.RunAsync(request, action, pool.Name, name, () => Task.FromResult(Change()));
-
-        ChangeOutcome Change()
-        {
-            var from = FindBackend(pool, name) is { } before ? BackendSettings.Of(before).ToJson() : null;
-            if (Preconditions.FindError(request.Context.Request, from) is { } reason)
-            {
-                return ChangeOutcome.Refused(Status412PreconditionFailed, reason);
-            }
-            var (backend, error) = change(body);
-            return backend is null ? ChangeOutcome.Refused(Status400BadRequest, error)
-                : ChangeOutcome.Done(from, BackendSettings.Of(backend).ToJson(), _ => request.Parts.Events.Backend(backend));
+            await request.Parts.Changes.RunAsync(
+                request, action, pool.Name, name, () => ChangeAsync(request, pool, name, Status200OK, now => change(body, now)));
         }
     }
+
+    // The backend is looked up again when it is this change's turn: another change, or a reload, may have replaced it meanwhile.
+    private static async Task<ChangeOutcome> ChangeAsync(
+        ApiRequest request, BackendPool pool, string name, int status, Func<Backend?, Task<ChangeResult>> change)
+    {
+        if (!request.Parts.Pools().Contains(pool))
+        {
+            return ChangeOutcome.Refused(Status409Conflict, $"pool '{pool.Name}' has just been removed or replaced; nothing was changed");
+        }
+        var before = FindBackend(pool, name);
+        var from = before is null ? null : BackendSettings.Of(before).ToJson();
+        if (Preconditions.FindError(request.Context.Request, from) is { } reason)
+        {
+            return ChangeOutcome.Refused(Status412PreconditionFailed, reason);
+        }
+        var result = await change(before);
+        return result.Backend is not { } backend
+            ? ChangeOutcome.Refused(result.IsUnavailable ? Status503ServiceUnavailable : Status400BadRequest, result.Error)
+            : ChangeOutcome.Done(
+                from, IsLeaving(pool, backend, status) ? null : BackendSettings.Of(backend).ToJson(),
+                _ => request.Parts.Events.Backend(backend), status);
+    }
+
+    // What is deleted drains first. In a cluster, one that a file names is disabled instead, and stays.
+    private static bool IsLeaving(BackendPool pool, Backend backend, int status) => status == Status202Accepted
+        && !(backend.AdminState == AdminState.Disabled && pool.Snapshot.Members.Contains(backend));
+
+    private static Task<ChangeResult> GoneAsync(BackendPool pool, string name) => Task.FromResult(
+        new ChangeResult(null, $"backend '{name}' of pool '{pool.Name}' has just been removed; nothing was changed"));
 
     // Null where the request was refused.
     private static async Task<JsonElement?> ReadAsync(ApiRequest request, string example)

@@ -27,6 +27,12 @@ internal sealed class HandedState
     /// <summary>The place of the node in its cluster; null where it is in none.</summary>
     public HandedCluster? Cluster { get; set; }
 
+    /// <summary>What operators of the cluster have set, as in the copy on disk; null where the node is in no cluster.</summary>
+    public string? Shared { get; set; }
+
+    /// <summary>The leases with which this node is the main of Broker listeners, by listener; null where it is in no cluster.</summary>
+    public Dictionary<string, long>? Mains { get; set; }
+
     /// <summary>What to answer to authorities that look at names for certificates, by their tokens.</summary>
     public Dictionary<string, string>? Challenges { get; set; }
 }

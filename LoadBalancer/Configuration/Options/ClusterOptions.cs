@@ -39,6 +39,13 @@ public sealed record ClusterOptions
     /// </summary>
     public TimeSpan LeaseTime { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// Where the node keeps a copy of what operators have set, with which it starts when etcd is away: one file for each cluster and node.
+    /// Default null: <c>loadbalancer/cluster</c> in the user's directory for application data.
+    /// </summary>
+    [BesideConfiguration]
+    public string? StateDirectory { get; init; }
+
     /// <inheritdoc/>
     public override string ToString() => nameof(ClusterOptions); // whatever somebody may have written there
 

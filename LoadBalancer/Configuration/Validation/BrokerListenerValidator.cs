@@ -9,7 +9,8 @@ internal static class BrokerListenerValidator
     private const long LeastBufferedBytes = 16 * 1024 * 1024; // the most that waits for one peer
 
     /// <summary>Requires all that must hold for it.</summary>
-    public static void Check(string user, BrokerListenerOptions listener, AddressValidator addresses, SectionValidator section)
+    public static void Check(
+        string user, BrokerListenerOptions listener, AddressValidator addresses, SectionValidator section, bool isInCluster)
     {
         section.Require(listener.Address is not null, "Address", "is missing; expected for example tcp://127.0.0.1");
         if (listener.Address is { } address)
@@ -26,7 +27,32 @@ internal static class BrokerListenerValidator
         section.Require(listener.PeerTimeout > listener.PublishInterval, "PeerTimeout",
             $"'{listener.PeerTimeout}' is not above PublishInterval ('{listener.PublishInterval}'), so everybody would be taken for gone; "
             + "expected some times as much");
-        CheckOtherNode(listener, section);
+        if (isInCluster)
+        {
+            WarnOfUnused(listener, section);
+        }
+        else
+        {
+            CheckOtherNode(listener, section);
+        }
+        section.Require(listener.AdvertisedAddress is not null || listener.Address?.IsAny != true, "AdvertisedAddress",
+            $"is missing; others cannot be told to find this node at {listener.Address?.Host}");
+    }
+
+    private static void WarnOfUnused(BrokerListenerOptions listener, SectionValidator section)
+    {
+        var plain = new BrokerListenerOptions();
+        (string Key, bool IsSet)[] settings =
+        [
+            (nameof(listener.Role), listener.Role != plain.Role),
+            (nameof(listener.MainAddress), listener.MainAddress is not null),
+            (nameof(listener.AlternativeAddress), listener.AlternativeAddress is not null),
+            (nameof(listener.PeerTimeout), listener.PeerTimeout != plain.PeerTimeout),
+        ];
+        foreach (var (key, _) in settings.Where(setting => setting.IsSet))
+        {
+            section.Warn(key, "is not used: in a cluster its lease decides which node is the main (LoadBalancer:Cluster:LeaseTime)");
+        }
     }
 
     private static void CheckPorts(
@@ -59,7 +85,5 @@ internal static class BrokerListenerValidator
             section.Require(other is null || (!other.Equals(listener.AdvertisedAddress) && other.ToString() != host), key,
                 $"'{other}' is this node's own address; expected that of the other node");
         }
-        section.Require(listener.AdvertisedAddress is not null || listener.Address?.IsAny != true, "AdvertisedAddress",
-            $"is missing; others cannot be told to find this node at {host}");
     }
 }

@@ -32,6 +32,9 @@ internal static class ClusterValidator
             var error = PemCertificate.FindAuthorityError(authorities);
             section.Require(error is null, "AuthorityFile", $"'{authorities}' cannot be used: {error}");
         }
+        section.Require(cluster.StateDirectory is not "", "StateDirectory", "is empty; expected a directory");
+        section.Require(
+            !File.Exists(cluster.StateDirectory), "StateDirectory", $"'{cluster.StateDirectory}' is a file; expected a directory");
         var lease = cluster.LeaseTime;
         section.Require(
             lease >= ClusterOptions.ShortestLease && lease <= ClusterOptions.LongestLease && lease.Ticks % TimeSpan.TicksPerSecond == 0,

@@ -31,7 +31,7 @@ internal static class ListenerValidator
                 TasksListenerValidator.Check(user, tasks, addresses, section);
                 break;
             case BrokerListenerOptions broker:
-                BrokerListenerValidator.Check(user, broker, addresses, section);
+                BrokerListenerValidator.Check(user, broker, addresses, section, isInCluster: all.Cluster is not null);
                 break;
         }
     }

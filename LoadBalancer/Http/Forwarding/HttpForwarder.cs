@@ -43,7 +43,7 @@ public sealed partial class HttpForwarder
     /// <param name="stopping">Cancelled when the node is to stop; from then on every response ends its connection.</param>
     /// <param name="before">The forwarder that it replaces; budget and response times are taken over where the options are equal.</param>
     public HttpForwarder(
-        BackendPool pool, PoolOptions options, byte[]? stickyKey, HttpClient client, TimeProvider time, ErrorStatistics errors,
+        BackendPool pool, PoolOptions options, StickySecret? stickyKey, HttpClient client, TimeProvider time, ErrorStatistics errors,
         ILogger<HttpForwarder> logger, CancellationToken stopping, HttpForwarder? before = null)
     {
         (_pool, _options, _time, _errors, _stopping, _logger) = (pool, options, time, errors, stopping, logger);

@@ -13,11 +13,11 @@ namespace LoadBalancer.Http.Forwarding;
 /// The cookie that sends a client back to its backend. Its value is an HMAC-SHA-256 of the backend's name under a secret key: it shows
 /// nothing of the backend, cannot be forged, and is the same on every node with that key, so that no state is kept.
 /// </summary>
-internal sealed class StickySessions(BackendPool pool, StickySessionOptions options, byte[] key)
+internal sealed class StickySessions(BackendPool pool, StickySessionOptions options, StickySecret secret)
 {
     private const int MacSize = 16;
 
-    private volatile Map _map = new([], [], []);
+    private volatile Map _map = new([], [], [], []);
 
     /// <summary>The backend that the request's cookie names; null where there is no cookie, or the backend has left the pool.</summary>
     public Backend? Find(HttpRequest request)
@@ -59,18 +59,19 @@ internal sealed class StickySessions(BackendPool pool, StickySessionOptions opti
 
     private Map Current()
     {
-        var (map, members) = (_map, pool.Snapshot.Members);
-        if (map.Members == members) // the same array
+        var (map, members, key) = (_map, pool.Snapshot.Members, secret.Key);
+        if (map.Members == members && map.Key == key) // the same arrays
         {
             return map;
         }
-        var values = members.ToDictionary(backend => backend, Value);
-        return _map = new Map(members, values, values.ToDictionary(entry => entry.Value, entry => entry.Key));
+        var values = members.ToDictionary(backend => backend, backend => Value(backend, key));
+        return _map = new Map(members, key, values, values.ToDictionary(entry => entry.Value, entry => entry.Key));
     }
 
-    private string Value(Backend backend) =>
+    private string Value(Backend backend, byte[] key) =>
         Convert.ToBase64String(HMACSHA256.HashData(key, Encoding.UTF8.GetBytes($"{pool.Name}/{backend.Name}")).AsSpan(0, MacSize))
             .TrimEnd('=').Replace('+', '-').Replace('/', '_');
 
-    private sealed record Map(ImmutableArray<Backend> Members, Dictionary<Backend, string> Values, Dictionary<string, Backend> ByValue);
+    private sealed record Map(
+        ImmutableArray<Backend> Members, byte[] Key, Dictionary<Backend, string> Values, Dictionary<string, Backend> ByValue);
 }

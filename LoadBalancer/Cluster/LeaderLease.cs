@@ -1,0 +1,337 @@
+using System.Text.Json.Nodes;
+using LoadBalancer.Diagnostics;
+
+namespace LoadBalancer.Cluster;
+
+/// <summary>
+/// A role that only one node of the cluster has at a time: who holds the key that ends with its lease. Nobody else has it as long as
+/// <see cref="IsHeld"/>, which is to be asked before each thing that only the holder may do: it compares a clock that counts suspension
+/// with the time to which the lease is safe, and waits for nothing.
+/// <para>
+/// The key may be gone although its holder lives: an operator has deleted it, or etcd came back from a backup. The holder writes it again,
+/// within a third of a lease, or is not safe any more. So a node takes a role without a key only where it has seen the key go and etcd says
+/// that the lease of the former holder is gone too, or after the key was missing for a whole lease.
+/// </para>
+/// <para>
+/// A holder without contact is suspended, not out: the same lease is its own again as soon as etcd says that the key still has it.
+/// </para>
+/// </summary>
+internal sealed class LeaderLease : IDisposable
+{
+    private static readonly TimeSpan AskAgain = TimeSpan.FromMilliseconds(250);
+
+    private readonly EtcdClient _etcd;
+    private readonly KeyWatch _keys;
+    private readonly string _key;
+    private readonly string _term; // who had the role last; stays, so that a change of it is seen
+    private readonly string _candidate;
+    private readonly string _value;
+    private readonly TimeSpan _length;
+    private readonly TimeProvider _clock;
+    private readonly ClusterLog _log;
+    private readonly Lease _lease;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly SemaphoreSlim _wake = new(0, 1);
+    private readonly Lock _gate = new();
+    private Task _running = Task.CompletedTask;
+    private long _held; // the lease with which the key is ours; 0: it is not
+    private bool _wasHeld;
+    private long _claimed; // the lease with which it may be ours: a write was sent, or the process before has held it
+    private long _heldTerm; // when it became ours: the revision of etcd
+    private EtcdKey? _gone; // the last key that was seen to go, with a lease that is not the present one of this node
+    private (long Since, long Term) _missing; // how long the key is missing by etcd's word, without a break; 0: it is not
+    private long _registered; // the lease of our key as a candidate
+    private long _pausedAt;
+    private volatile bool _isPaused;
+    private bool _isOthers; // another process goes on with the lease
+
+    /// <summary>Makes it; nothing is sent before <see cref="Start"/>.</summary>
+    /// <param name="etcd">etcd.</param>
+    /// <param name="keys">Follows all keys of the cluster.</param>
+    /// <param name="prefix">What all keys of the cluster begin with.</param>
+    /// <param name="role">The name of the role.</param>
+    /// <param name="node">The name of this node.</param>
+    /// <param name="address">The address of this node for who uses the role.</param>
+    /// <param name="length">How long the lease is; the same at all nodes.</param>
+    /// <param name="clock">A clock that counts suspension.</param>
+    /// <param name="log">Gets what is unexpected.</param>
+    public LeaderLease(
+        EtcdClient etcd, KeyWatch keys, string prefix, string role, string node, string address, TimeSpan length, TimeProvider clock,
+        ClusterLog log)
+    {
+        (_etcd, _keys, _length, _clock, _log) = (etcd, keys, length, clock, log);
+        var name = Uri.EscapeDataString(role);
+        (_key, _term, CandidatesPrefix) = ($"{prefix}main/{name}", $"{prefix}terms/{name}", $"{prefix}candidates/{name}/");
+        _candidate = CandidatesPrefix + node;
+        _value = JsonText.Of(new JsonObject { ["node"] = node, ["address"] = address });
+        _lease = new Lease(etcd, length, clock, log);
+        _lease.Changed += OnLeaseChanged;
+        keys.Changed += OnKeysChanged;
+    }
+
+    /// <summary>Called when it is held, or held no more; from any thread, and not always in order: ask <see cref="IsHeld"/>.</summary>
+    public event Action? Changed;
+
+    /// <summary>Whether this node has the role, now.</summary>
+    public bool IsHeld => Interlocked.Read(ref _held) is not 0 and var id && id == _lease.Id && _lease.IsSafe;
+
+    /// <summary>The number of the lease, for the process that replaces this one; 0 where the role is not held.</summary>
+    public long HandOver() => IsHeld ? _lease.Id : 0;
+
+    /// <summary>The address of another node that would take the role; null where there is none.</summary>
+    public string? OtherCandidate => _keys.Current.Keys.Values
+        .Where(key => key.Key.StartsWith(CandidatesPrefix, StringComparison.Ordinal) && key.Key != _candidate)
+        .Select(key => Text(key.Value, "address")).FirstOrDefault(address => address is not null);
+
+    /// <summary>Wants the role from now on.</summary>
+    /// <param name="handed">The lease with which the process before has held it; 0 for none.</param>
+    public void Start(long handed)
+    {
+        if (handed != 0)
+        {
+            _claimed = handed;
+            _lease.Adopt(handed);
+        }
+        _running = Task.WhenAll(GuardAsync(_lease.RunAsync(_stop.Token)), GuardAsync(RunAsync()));
+    }
+
+    /// <summary>
+    /// Another process goes on with the lease: it is kept alive here too, as long as this one finishes its work, and not ended.
+    /// </summary>
+    public void HandOn() => Volatile.Write(ref _isOthers, true);
+
+    /// <summary>
+    /// Gives the role back, so that another node takes it at once. Only when nothing of it is done any more. Takes two seconds at most.
+    /// </summary>
+    public async Task ReleaseAsync()
+    {
+        await _stop.CancelAsync();
+        await _running;
+        Interlocked.Exchange(ref _held, 0);
+        if (!Volatile.Read(ref _isOthers))
+        {
+            await _lease.RevokeAsync();
+        }
+    }
+
+    /// <summary>Gives the role back because this node cannot do it now, and wants it again after two leases.</summary>
+    public async Task YieldAsync()
+    {
+        Interlocked.Exchange(ref _held, 0);
+        _pausedAt = _clock.GetTimestamp();
+        _isPaused = true;
+        Volatile.Write(ref _claimed, 0);
+        await _lease.RevokeAsync(); // and not only the key: others ask whether the lease is gone
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _stop.Cancel();
+        _lease.Changed -= OnLeaseChanged;
+        _keys.Changed -= OnKeysChanged;
+        _lease.Dispose();
+    }
+
+    private string CandidatesPrefix { get; }
+
+    /// <summary>The node that a key of a role names.</summary>
+    public static string? NodeOf(string value) => Text(value, "node");
+
+    private static string? Text(string value, string member)
+    {
+        try
+        {
+            return EtcdText.Object(System.Text.Encoding.UTF8.GetBytes(value))[member] is JsonValue text
+                && text.TryGetValue(out string? found) ? EtcdText.Clean(found) : null;
+        }
+        catch (FormatException)
+        {
+            return null;
+        }
+    }
+
+    private static async Task GuardAsync(Task loop)
+    {
+        try
+        {
+            await loop;
+        }
+        catch (OperationCanceledException)
+        {
+            // It was stopped.
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        while (true)
+        {
+            var pause = _length / 3;
+            try
+            {
+                pause = await CheckAsync(_stop.Token);
+            }
+            catch (EtcdException)
+            {
+                _missing = default; // Nobody knows what happens meanwhile.
+                pause = AskAgain; // The lease ends by itself where that goes on.
+            }
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                _log.Unexpected(e, "keeping a role");
+            }
+            using var late = new CancellationTokenSource(pause, _clock);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, _stop.Token);
+            await _wake.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            _stop.Token.ThrowIfCancellationRequested();
+        }
+    }
+
+    // Returns when to look again at the latest.
+    private async Task<TimeSpan> CheckAsync(CancellationToken cancellationToken)
+    {
+        var id = _lease.Id;
+        if (!_lease.IsSafe)
+        {
+            _missing = default;
+            return _length / 3;
+        }
+        if (_registered != id)
+        {
+            await _etcd.TransactAsync([], [EtcdChange.Put(_candidate, _value, id)], null, cancellationToken);
+            _registered = id;
+        }
+        // Who has it by etcd's word, now? The term first: who takes the role changes it.
+        var term = Only(await _etcd.GetAsync(_term, cancellationToken))?.Changed ?? 0;
+        var key = Only(await _etcd.GetAsync(_key, cancellationToken));
+        var isHeld = Interlocked.Read(ref _held) == id;
+        if (key?.Lease == id)
+        {
+            if (isHeld || Volatile.Read(ref _claimed) == id)
+            {
+                Hold(id, key.Created);
+            }
+            else
+            {
+                // An etcd from a backup has it for this node, which knows nothing of it: another one may have the role.
+                await _etcd.TransactAsync([EtcdCondition.HasLease(_key, id)], [EtcdChange.Delete(_key)], null, cancellationToken);
+            }
+            return _length / 3;
+        }
+        if (key is not null)
+        {
+            Lose();
+            _missing = default;
+            return _length / 3;
+        }
+        if ((!isHeld || term != _heldTerm) && await WhenMayTakeAsync(id, term, cancellationToken) is { } wait)
+        {
+            return wait;
+        }
+        Volatile.Write(ref _claimed, id); // also where the answer is lost
+        var answer = await _etcd.TransactAsync(
+            [EtcdCondition.IsAbsent(_key), EtcdCondition.IsChangedAt(_term, term)],
+            [EtcdChange.Put(_key, _value, id), EtcdChange.Put(_term, _value)], null, cancellationToken);
+        if (answer.Succeeded)
+        {
+            Hold(id, answer.Header.Revision);
+        }
+        return answer.Succeeded ? _length / 3 : TimeSpan.Zero;
+    }
+
+    // The key is missing. Null: it may be taken now.
+    private async Task<TimeSpan?> WhenMayTakeAsync(long id, long term, CancellationToken cancellationToken)
+    {
+        if (_isPaused && _clock.GetElapsedTime(_pausedAt) < 2 * _length)
+        {
+            return _length / 3;
+        }
+        _isPaused = false;
+        if (Volatile.Read(ref _claimed) == id && term == _heldTerm)
+        {
+            return null; // It was this node's, and nobody else's since.
+        }
+        if (Volatile.Read(ref _gone) is { } gone && gone.Created == term)
+        {
+            return await _etcd.IsAliveAsync(gone.Lease, cancellationToken) ? AskAgain : null;
+        }
+        if (_missing.Since == 0 || _missing.Term != term)
+        {
+            _missing = (_clock.GetTimestamp(), term);
+        }
+        var left = _length - _clock.GetElapsedTime(_missing.Since);
+        return left > TimeSpan.Zero ? left : null;
+    }
+
+    private static EtcdKey? Only(EtcdRange range) => range.Keys.Count > 0 ? range.Keys[0] : null;
+
+    private void Hold(long id, long term)
+    {
+        (_heldTerm, _missing) = (term, default);
+        Interlocked.Exchange(ref _held, id);
+        Tell();
+    }
+
+    private void Lose()
+    {
+        Interlocked.Exchange(ref _held, 0);
+        Volatile.Write(ref _claimed, 0);
+        Tell();
+    }
+
+    private void Tell()
+    {
+        lock (_gate)
+        {
+            if (_wasHeld == IsHeld)
+            {
+                return;
+            }
+            _wasHeld = !_wasHeld;
+        }
+        Changed?.Invoke();
+    }
+
+    // By the lease's own timer too, which waits for nothing: so a holder hears of its end even while etcd is silent.
+    private void OnLeaseChanged()
+    {
+        if (Interlocked.Read(ref _held) is not 0 and var id && !IsHeld)
+        {
+            Interlocked.CompareExchange(ref _held, 0, id); // Etcd must say first that the key is still this node's.
+        }
+        Tell();
+        Wake();
+    }
+
+    private void OnKeysChanged(KeyChange change)
+    {
+        var (before, now) = (change.Before.Keys.GetValueOrDefault(_key), change.Now.Keys.GetValueOrDefault(_key));
+        if (change.IsRestored)
+        {
+            Volatile.Write(ref _gone, null);
+            Interlocked.Exchange(ref _registered, 0);
+            Interlocked.Exchange(ref _claimed, 0); // The key may be that of an earlier time.
+        }
+        else if (before is not null && now is null)
+        {
+            Volatile.Write(ref _gone, before.Lease == _lease.Id ? null : before); // This node knows of its own.
+        }
+        if (change.IsRestored || before?.Lease != now?.Lease)
+        {
+            Wake();
+        }
+    }
+
+    private void Wake()
+    {
+        try
+        {
+            _wake.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // It looks already.
+        }
+    }
+}

@@ -1,0 +1,177 @@
+namespace LoadBalancer.Cluster;
+
+/// <summary>What it writes to etcd.</summary>
+internal sealed partial class SharedKeeper
+{
+    // How long etcd remembers that something was deleted or cleared. A node that was away for longer may bring it back.
+    private static readonly TimeSpan Memory = TimeSpan.FromDays(30);
+
+    private bool _isLossLogged;
+
+    /// <summary>Changes a backend at all nodes. Returns when this node has taken the change up.</summary>
+    /// <returns>Why it was not done, or why that is not known; null where it was.</returns>
+    public async Task<string?> ChangeAsync(BackendKey key, OperatorChange change)
+    {
+        if ((WhyNot() ?? WhyNotYet()) is { } reason)
+        {
+            return $"{reason}; nothing was changed, at no node";
+        }
+        using var late = new CancellationTokenSource(LongestChange, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, _stopped.Token);
+        var name = SharedText.Key(key, change.Part);
+        SharedBackend known;
+        long changed;
+        lock (_gate)
+        {
+            (known, changed) = (_state.Find(key), _inEtcd.GetValueOrDefault(name).Changed);
+        }
+        var mayBeDone = new List<string>(); // what was sent without an answer
+        var trouble = "etcd has not answered";
+        try
+        {
+            while (true)
+            {
+                var next = known.With(change, _time.GetUtcNow(), _node).Part(change.Part);
+                var text = SharedText.Value(next, change.Part);
+                try
+                {
+                    var answer = await _etcd.TransactAsync(
+                        [EtcdCondition.IsChangedAt(_prefix + name, changed)], [EtcdChange.Put(_prefix + name, text)], _prefix + name,
+                        either.Token);
+                    if (answer.Succeeded || (answer.Key is { } there && mayBeDone.Contains(there.Value)))
+                    {
+                        trouble = "etcd has it, but this node's watch has not told it";
+                        await AppliedAsync(answer.Succeeded ? answer.Header.Revision : answer.Key!.Changed).WaitAsync(either.Token);
+                        return null;
+                    }
+                    // Another node was first: the change is made on top of that.
+                    changed = answer.Key?.Changed ?? 0;
+                    known = answer.Key is { } other && SharedText.TryRead(other.Value, change.Part, out var read)
+                        ? known.Merge(read) : known;
+                }
+                catch (EtcdException e)
+                {
+                    trouble = e.Message;
+                    mayBeDone.AddRange(e.MayHaveHappened ? [text] : []);
+                    await Task.Delay(Pause / 10, _time, either.Token);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            return $"the change was not taken up within {LongestChange.TotalSeconds} s ({trouble}): it may hold, or not; "
+                + "all nodes end alike, look again later";
+        }
+    }
+
+    private string? WhyNotYet()
+    {
+        lock (_gate)
+        {
+            return _isRead ? null : "this node does not know yet what is in etcd";
+        }
+    }
+
+    private Task AppliedAsync(long revision)
+    {
+        lock (_gate)
+        {
+            if (_revision >= revision && _isRead)
+            {
+                return Task.CompletedTask;
+            }
+            var applied = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiting.Add((revision, applied));
+            return applied.Task;
+        }
+    }
+
+    // Writes what etcd does not have, and deletes what need not be remembered any more. False: there was trouble, and it is tried again.
+    private async Task<bool> TryWriteBackAsync()
+    {
+        List<(BackendKey Key, SharedPart Part)> lost;
+        List<(string Name, long Changed)> spent;
+        lock (_gate)
+        {
+            if (!_isRead)
+            {
+                return true;
+            }
+            spent = ForgetNeedsLock();
+            lost = [.. LostNeedsLock()];
+        }
+        if (lost.Count > 0 && !_isLossLogged)
+        {
+            LogLost(lost.Count);
+        }
+        _isLossLogged = lost.Count > 0; // once, however often it is tried
+        try
+        {
+            foreach (var (key, part) in lost)
+            {
+                var name = SharedText.Key(key, part);
+                SharedBackend ours;
+                long changed;
+                lock (_gate)
+                {
+                    ours = _state.Find(key).Part(part);
+                    if (ours == SharedBackend.None || ours == _inEtcd.GetValueOrDefault(name).Value)
+                    {
+                        continue; // Another node has been faster.
+                    }
+                    changed = _inEtcd.GetValueOrDefault(name).Changed;
+                }
+                await _etcd.TransactAsync(
+                    [EtcdCondition.IsChangedAt(_prefix + name, changed)], [EtcdChange.Put(_prefix + name, SharedText.Value(ours, part))],
+                    null, _stopped.Token);
+                // Where it did not succeed the watch tells what is there instead, and this is looked at again.
+            }
+            foreach (var (name, changed) in spent)
+            {
+                await _etcd.TransactAsync(
+                    [EtcdCondition.IsChangedAt(_prefix + name, changed)], [EtcdChange.Delete(_prefix + name)], null, _stopped.Token);
+            }
+            await ShareStickyKeyAsync();
+            return true;
+        }
+        catch (EtcdException)
+        {
+            return false;
+        }
+        catch (OperationCanceledException)
+        {
+            return true;
+        }
+    }
+
+    // Returns what of it is still in etcd.
+    private List<(string Name, long Changed)> ForgetNeedsLock()
+    {
+        var before = _time.GetUtcNow() - Memory;
+        var inEtcd = new List<(string, long)>();
+        foreach (var (key, backend) in _state.All)
+        {
+            foreach (var part in _parts.Where(part => backend.Part(part).IsNothingSince(before)))
+            {
+                _state = _state.Without(key, part);
+                if (_inEtcd.TryGetValue(SharedText.Key(key, part), out var there))
+                {
+                    inEtcd.Add((SharedText.Key(key, part), there.Changed));
+                }
+            }
+        }
+        return inEtcd;
+    }
+
+    private IEnumerable<(BackendKey Key, SharedPart Part)> LostNeedsLock() =>
+        from entry in _state.All
+        from part in _parts
+        let ours = entry.Backend.Part(part)
+        where ours != SharedBackend.None && ours != _inEtcd.GetValueOrDefault(SharedText.Key(entry.Key, part)).Value
+        select (entry.Key, part);
+
+    [LoggerMessage(260, LogLevel.Warning,
+        "cluster: etcd does not have {Count} settings of operators that this node knows, because it came back empty or from a backup; "
+        + "they are written again")]
+    private partial void LogLost(int count);
+}
