@@ -72,7 +72,8 @@ internal sealed partial class DashboardTests
         while (!ended.IsCompleted && !gone.IsCancellationRequested)
         {
             await context.Response.Body.FlushAsync(gone);
-            await ended.WaitAsync(TimeSpan.FromSeconds(1), TimeProvider.System, gone).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await ended.WaitAsync(TimeSpan.FromSeconds(1), TimeProvider.System, gone)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await context.Response.WriteAsync("event: update\ndata: {}\n\n", gone);
         }
     }

@@ -13,7 +13,8 @@ internal sealed class LatencyHistoryTests
     [Test]
     public void Bounds_Always_AreBoundsOfBuckets()
     {
-        var bounds = Enumerable.Range(0, TimeBuckets.Count).Select(i => Math.Round(TimeBuckets.UpperBound(i).TotalMilliseconds, 6)).ToHashSet();
+        var bounds = Enumerable.Range(0, TimeBuckets.Count)
+            .Select(i => Math.Round(TimeBuckets.UpperBound(i).TotalMilliseconds, 6)).ToHashSet();
 
         LatencyHistory.Bounds.Should().HaveCount(37).And.BeInAscendingOrder();
         LatencyHistory.Bounds.Select(bound => Math.Round(bound, 6)).Should().OnlyContain(bound => bounds.Contains(bound));

@@ -21,7 +21,8 @@ internal sealed class StatusChangesTests
         """{"pools":{"changed":[{"backends":{"all":[{"name":"a","load":1}]},"name":"p"}]}}""")]
     [TestCase("""{"pools":[{"name":"p","backends":[]}],"routes":[]}""", """{"pools":[{"name":"q","backends":[]}],"routes":[]}""",
         """{"pools":{"all":[{"name":"q","backends":[]}]}}""")]
-    [TestCase("""{"pools":[],"routes":[{"listener":"l","name":"r","n":1}]}""", """{"pools":[],"routes":[{"listener":"l","name":"r","n":2}]}""",
+    [TestCase("""{"pools":[],"routes":[{"listener":"l","name":"r","n":1}]}""",
+        """{"pools":[],"routes":[{"listener":"l","name":"r","n":2}]}""",
         """{"routes":{"set":{"n":[0,2]}}}""")]
     [TestCase("""{"pools":[],"routes":[{"listener":"l","name":"r"}]}""", """{"pools":[],"routes":[{"listener":"m","name":"r"}]}""",
         """{"routes":{"all":[{"listener":"m","name":"r"}]}}""")]

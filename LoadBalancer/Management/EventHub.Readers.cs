@@ -9,8 +9,8 @@ namespace LoadBalancer.Management;
 internal sealed partial class EventHub
 {
     /// <summary>
-    /// Writes events until the client leaves, falls behind, or the node stops. With <c>?changes</c> in its query a snapshot is sent once, and
-    /// then only what has changed.
+    /// Writes events until the client leaves, falls behind, or the node stops. With <c>?changes</c> in its query a snapshot is sent once,
+    /// and then only what has changed.
     /// </summary>
     public async Task ServeAsync(HttpContext context, ManagementUser user, CancellationToken stopping)
     {

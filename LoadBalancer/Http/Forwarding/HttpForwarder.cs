@@ -275,8 +275,8 @@ public sealed partial class HttpForwarder
         {
             // Servers give up a client that takes nothing for long (nginx: send_timeout), and do so through us. Where the client counts
             // as gone here, the route's own limit is over. Neither says anything about the backend.
-            lease.Complete(
-                clientGone || exchange.HasClientHeldItUp ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken, FailureKind.Incomplete);
+            var isClients = clientGone || exchange.HasClientHeldItUp;
+            lease.Complete(isClients ? AttemptOutcome.Abandoned : AttemptOutcome.Failed, broken, FailureKind.Incomplete);
             record?.Error = Incomplete;
             LogResponseBroken(_pool.Name, lease.Backend.Name, broken);
             // The client must see that its response is not complete.
