@@ -16,13 +16,14 @@ internal sealed class OutOfFilesTests
     [Test]
     public async Task Files_RunOut_IsToldAndPassesWithoutABusyLoop()
     {
-        var port = ReservedPorts.Next();
+        var (port, management) = (ReservedPorts.Next(), ReservedPorts.Next());
         await using var backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         var file = Path.GetTempFileName();
         await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new
         {
             LoadBalancer = new
             {
+                Management = new { Address = $"http://127.0.0.1:{management}" },
                 Listeners = new { web = new { Address = $"http://127.0.0.1:{port}", Pool = "web" } },
                 Pools = new
                 {
@@ -37,6 +38,8 @@ internal sealed class OutOfFilesTests
         await using var program = await ProgramUnderTest.StartWithFilesAsync(Files, "LoadBalancer", "--config", file);
         File.Delete(file);
         (await AskAsync(port)).Should().EndWith("ok");
+        using var prometheus = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{management}") }; // has one connection
+        (await prometheus.GetStringAsync("/metrics")).Should().Contain($"\nprocess_max_fds {Files}\n").And.Contain("\nprocess_threads ");
 
         var shortage = Stopwatch.StartNew();
         // The system's queue holds those that wait.
@@ -49,6 +52,7 @@ internal sealed class OutOfFilesTests
         Complaints(program).Should().BeLessThanOrEqualTo(1 + (int)(shortage.Elapsed.TotalSeconds / 10), "not every try is told");
         await clients[0].SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         (await clients[0].ReadResponseAsync()).Should().EndWith("ok", "who is in is served");
+        (await prometheus.GetStringAsync("/metrics")).Should().MatchRegex("\nprocess_open_fds 2[0-9][0-9]\n");
         foreach (var client in clients)
         {
             client.Dispose();

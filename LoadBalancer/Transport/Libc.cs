@@ -46,6 +46,7 @@ internal static unsafe partial class Libc
     public const int Again = 11;
     public const int ConnectionAborted = 103;
     public const int InProgress = 115;
+    private const int OpenFiles = 7; // RLIMIT_NOFILE
 
     /// <summary>struct epoll_event is packed on x86-64, and nowhere else.</summary>
     public static readonly int EventDataOffset = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 4 : 8;
@@ -110,6 +111,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "setrlimit")]
     private static partial int SetLimit(int resource, nuint* limits);
 
+    [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int GetStatus(int folder, string path, int flags, uint wanted, byte* status);
+
     [LibraryImport("libc", EntryPoint = "close")]
     public static partial int Close(nint file);
 
@@ -119,7 +123,6 @@ internal static unsafe partial class Libc
     /// </summary>
     public static int RaiseFileLimit()
     {
-        const int OpenFiles = 7; // RLIMIT_NOFILE
         var limits = stackalloc nuint[2]; // struct rlimit: what holds, and how far it may be raised
         if (GetLimit(OpenFiles, limits) != 0)
         {
@@ -128,6 +131,27 @@ internal static unsafe partial class Libc
         var held = limits[0];
         limits[0] = limits[1];
         return (int)Math.Min(SetLimit(OpenFiles, limits) == 0 ? limits[0] : held, int.MaxValue);
+    }
+
+    /// <summary>How many files this process may have open now; null without a limit.</summary>
+    public static long? FileLimit()
+    {
+        var limits = stackalloc nuint[2];
+        return GetLimit(OpenFiles, limits) == 0 && limits[0] < long.MaxValue ? (long)limits[0] : null;
+    }
+
+    /// <summary>
+    /// How many files this process has open: told by Linux 6.2 and later, in no time, and also if there is none left to open. Null if the
+    /// system does not say.
+    /// </summary>
+    public static long? CountOpenFiles()
+    {
+        const int WorkingFolder = -100; // AT_FDCWD, without meaning for a whole path
+        const uint Size = 0x200; // STATX_SIZE
+        const int SizeAt = 40; // in struct statx, which is the same on every processor
+        var status = stackalloc byte[256];
+        return GetStatus(WorkingFolder, "/proc/self/fd", 0, Size, status) == 0 && *(long*)(status + SizeAt) is > 0 and var count
+            ? count : null;
     }
 
     /// <summary>Asks the system for a number about a socket, such as <see cref="NotYetSent"/>; 0 where the connection has ended.</summary>

@@ -331,8 +331,16 @@ public sealed class NodeMetrics : IDisposable
             "process.cpu", "s", "User and system time of the process.",
             () => [Sample(Environment.CpuUsage.TotalTime.TotalSeconds)]);
         Gauge<long>("process.resident_memory", "By", "Memory of the process in use.", () => [Sample(Environment.WorkingSet)]);
+        Gauge(
+            "process.virtual_memory", "By", "Address space of the process, whether in use or not.",
+            () => Known(ProcessReadings.VirtualMemory));
+        Gauge("process.threads", "{thread}", "Threads of the process.", () => Known(ProcessReadings.Threads));
+        Gauge("process.open_fds", "{file}", "Open files, sockets and pipes; on Linux.", () => Known(ProcessReadings.OpenFiles));
+        Gauge("process.max_fds", "{file}", "How many files may be open; on Linux.", () => Known(ProcessReadings.MaxFiles));
         Gauge<double>("process.start_time", "s", "When the process was started, since 1970.", () => [Sample(startTime)]);
     }
+
+    private static Measurement<long>[] Known(long? value) => value is { } known ? [Sample(known)] : [];
 
     private void Counter<T>(string name, string? unit, string help, Func<IEnumerable<Measurement<T>>> values) where T : struct =>
         Meter.CreateObservableCounter(name, values, unit, help);
