@@ -7,7 +7,6 @@ namespace LoadBalancer.Tests.Deploy;
 /// <summary>
 /// The alert rules for Prometheus and the dashboard for Grafana: they are valid, and fit the metrics and docs/monitoring.md.
 /// </summary>
-[Parallelizable] // It shares nothing.
 internal sealed partial class DeployedFilesTests
 {
     private static readonly string Folder = Path.Combine(Repository.Root, "deploy", "prometheus");

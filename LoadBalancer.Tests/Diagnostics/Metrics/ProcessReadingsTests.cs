@@ -3,12 +3,11 @@ using LoadBalancer.Diagnostics.Metrics;
 namespace LoadBalancer.Tests.Diagnostics.Metrics;
 
 /// <summary>What the metrics of the process say.</summary>
+[NonParallelizable] // Other tests open and close files; what they left behind may still do so, hence many.
 internal sealed class ProcessReadingsTests
 {
-    // Other tests open and close files meanwhile, hence many.
     [Test]
     [Platform("Linux")]
-    [NonParallelizable]
     public void OpenFiles_ThousandMoreAreOpened_CountsThem()
     {
         const int Count = 1000;
