@@ -98,11 +98,13 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
     public async Task Undo_OfAPatch_GivesBackWhatWas()
     {
         await SendAsync("PATCH", "/api/pools/web", """{"policy":"First"}""");
+        var audit = JsonNode.Parse(await _node.Management.GetStringAsync("/api/audit"))!;
+        var undo = $"/api/audit/{audit["entries"]![0]!["id"]}/undo";
 
-        (await SendAsync("POST", "/api/audit/1/undo")).Status.Should().Be(HttpStatusCode.OK);
+        (await SendAsync("POST", undo)).Status.Should().Be(HttpStatusCode.OK);
 
         _node.Pool.Snapshot.Policy.Name.Should().Be("RoundRobin");
-        (await SendAsync("POST", "/api/audit/1/undo")).Status.Should().Be(HttpStatusCode.Conflict);
+        (await SendAsync("POST", undo)).Status.Should().Be(HttpStatusCode.Conflict);
     }
 
     [Test]
