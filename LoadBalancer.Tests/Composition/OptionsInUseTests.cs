@@ -34,7 +34,7 @@ internal sealed class OptionsInUseTests
         using var options = new OptionsInUse(File, null, (_, isReload) => isReload ? reload.Task : Task.CompletedTask, clock);
         var reloading = options.ApplyAsync(File);
 
-        var change = options.ChangeAsync("web", First);
+        var change = options.ChangeAsync("web", _ => (First, null));
         change.IsCompleted.Should().BeFalse();
         clock.Advance(TimeSpan.FromSeconds(5));
 
@@ -42,8 +42,37 @@ internal sealed class OptionsInUseTests
             new { Status = 409, Error = "a change of the configuration file is being applied; try again later" });
         reload.SetResult();
         await reloading;
-        (await options.ChangeAsync("web", First)).Should().BeNull("the turn was given back");
+        (await options.ChangeAsync("web", _ => (First, null))).Should().BeNull("the turn was given back");
         options.InUse.Pools["web"].Policy.Should().Be(PolicyName.First);
+    }
+
+    [Test]
+    public async Task Change_AfterAReloadThatItHasWaitedFor_GetsTheSettingsOfThat()
+    {
+        var reload = new TaskCompletionSource();
+        using var options = new OptionsInUse(
+            File, null, (_, isReload) => isReload ? reload.Task : Task.CompletedTask, TimeProvider.System);
+        var file = File with { Pools = new Dictionary<string, PoolOptions> { ["web"] = First.In(File.Pools["web"]) } };
+        var reloading = options.ApplyAsync(file);
+
+        PoolSettings? seen = null;
+        var change = options.ChangeAsync("web", now => (seen = now, null));
+        reload.SetResult();
+        await reloading;
+
+        (await change).Should().BeNull();
+        seen.Should().Be(First);
+    }
+
+    [Test]
+    public async Task Change_Refuses_LeavesEverythingAsItWas()
+    {
+        using var options = new OptionsInUse(File, null, (_, _) => Task.CompletedTask, TimeProvider.System);
+        var refused = ChangeOutcome.Refused(412, "no");
+
+        (await options.ChangeAsync("web", _ => (null, refused))).Should().BeSameAs(refused);
+
+        options.InUse.Should().BeSameAs(File);
     }
 
     [Test]
@@ -52,8 +81,8 @@ internal sealed class OptionsInUseTests
         using var options = new OptionsInUse(
             File, null, (_, _) => throw new StartException("no", new InvalidOperationException()), TimeProvider.System);
 
-        (await options.ChangeAsync("web", First))!.Error.Should().Be("no");
-        (await options.ChangeAsync("other", First))!.Error.Should().Be("pool 'other' has just been removed");
+        (await options.ChangeAsync("web", _ => (First, null)))!.Error.Should().Be("no");
+        (await options.ChangeAsync("other", _ => (First, null)))!.Error.Should().Be("pool 'other' has just been removed");
 
         options.InUse.Should().BeSameAs(File);
     }

@@ -1,3 +1,4 @@
+using LoadBalancer.Diagnostics;
 using LoadBalancer.Management;
 using LoadBalancer.Tests.Support;
 
@@ -56,6 +57,54 @@ internal sealed class AuditFileTests : IDisposable
         await other.AppendAsync(Entry(3));
 
         other.Read().Select(entry => entry.Id).Should().Equal(1, 3);
+    }
+
+    [TestCase("{\"id\":1,\"id\":2}")]
+    [TestCase("{\"id\":1,\"time\":\"\\ud800\"}")]
+    [TestCase("{\"id\":1e99}")]
+    [TestCase("{\"id\":99999999999999999999}")]
+    [TestCase("\0\0\0")]
+    public async Task Read_OddLine_IsLeftOut(string line)
+    {
+        await File.WriteAllTextAsync(Path, line + "\n");
+        var file = new AuditFile(Path, _log);
+        await file.AppendAsync(Entry(3));
+
+        file.Read().Select(entry => entry.Id).Should().Equal(3);
+    }
+
+    [Test]
+    public async Task Read_FileIsHuge_IsItsEnd()
+    {
+        await File.WriteAllTextAsync(Path + ".1", new string('x', 3 * AuditFile.MostBytes) + "\n" + JsonText.Of(Entry(1).ToJson()) + "\n");
+        await using (var file = File.Create(Path))
+        {
+            file.SetLength(1L << 40); // with a hole: it is larger than any memory
+        }
+
+        new AuditFile(Path, _log).Read().Select(entry => entry.Id).Should().Equal(1);
+    }
+
+    [Test]
+    [Platform("Linux")]
+    public async Task Read_FileIsAPipe_DoesNotWait()
+    {
+        using var mkfifo = System.Diagnostics.Process.Start("mkfifo", [Path]);
+        await mkfifo.WaitForExitAsync();
+
+        new AuditFile(Path, _log).Read().Should().BeEmpty();
+
+        _log.Lines.Should().BeEmpty();
+    }
+
+    [Test]
+    [Platform("Linux")]
+    public void Read_FileIsALink_IsWhatItStandsFor()
+    {
+        File.WriteAllText(_folder.File("other"), JsonText.Of(Entry(1).ToJson()) + "\n");
+        File.CreateSymbolicLink(Path, "other");
+
+        new AuditFile(Path, _log).Read().Select(entry => entry.Id).Should().Equal(1);
     }
 
     [Test]

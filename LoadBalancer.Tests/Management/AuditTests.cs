@@ -34,11 +34,14 @@ internal sealed class AuditTests : IAsyncDisposable
         using var answer = await SendAsync("PATCH", Backend, """{"adminState":"Draining","weight":3}""", "ci-token");
 
         var entry = (await EntriesAsync()).Should().ContainSingle().Subject;
-        answer.Headers.GetValues("Audit-Id").Should().Equal("1");
+        answer.Headers.GetValues("Audit-Id").Should().Equal(entry["id"]!.ToString());
+        entry["id"]!.GetValue<long>().Should().BeGreaterThan(
+            DateTimeOffset.UnixEpoch.AddYears(50).ToUnixTimeMilliseconds(), "no process before this one had that number");
         DateTimeOffset.Parse(entry["time"]!.ToString()).Should().BeAfter(DateTimeOffset.UnixEpoch);
+        entry.AsObject().Remove("id");
         entry.AsObject().Remove("time");
         entry.ToJsonString().Should().Be(
-            """{"id":1,"user":"ci","address":"127.0.0.1","action":"patch","pool":"web","backend":"b1","""
+            """{"user":"ci","address":"127.0.0.1","action":"patch","pool":"web","backend":"b1","""
             + "\"from\":{\"address\":\"http://127.0.0.1:9\",\"weight\":1,\"adminState\":\"Ready\"},"
             + "\"to\":{\"address\":\"http://127.0.0.1:9\",\"weight\":3,\"adminState\":\"Draining\"},"
             + "\"result\":\"done\",\"error\":null,\"canUndo\":true}");
@@ -81,15 +84,17 @@ internal sealed class AuditTests : IAsyncDisposable
         await StartAsync();
         await SendAsync("PATCH", Backend, """{"adminState":"Disabled","weight":7}""");
 
-        using var undone = await SendAsync("POST", "/api/audit/1/undo");
+        using var undone = await UndoAsync(1);
 
         undone.StatusCode.Should().Be(HttpStatusCode.OK);
-        JsonNode.Parse(await undone.Content.ReadAsStringAsync())!["entry"]!["id"]!.GetValue<long>().Should().Be(2);
+        var ids = (await EntriesAsync()).Select(entry => entry["id"]!.GetValue<long>()).Order().ToList();
+        ids.Should().Equal(ids[0], ids[0] + 1);
+        JsonNode.Parse(await undone.Content.ReadAsStringAsync())!["entry"]!["id"]!.GetValue<long>().Should().Be(ids[1]);
         Member("b1").Should().BeEquivalentTo(new { Weight = 1, AdminState = AdminState.Ready });
-        (await EntriesAsync()).Select(entry => $"{entry["id"]} {entry["action"]} {entry["canUndo"]}")
-            .Should().Equal("2 undo true", "1 patch false");
-        (await SendAsync("POST", "/api/audit/1/undo")).StatusCode.Should().Be(HttpStatusCode.Conflict);
-        (await SendAsync("POST", "/api/audit/2/undo")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await EntriesAsync()).Select(entry => $"{entry["action"]} {entry["canUndo"]}")
+            .Should().Equal("undo true", "patch false");
+        (await UndoAsync(1)).StatusCode.Should().Be(HttpStatusCode.Conflict);
+        (await UndoAsync(2)).StatusCode.Should().Be(HttpStatusCode.OK);
         Member("b1").Should().BeEquivalentTo(new { Weight = 7, AdminState = AdminState.Disabled });
     }
 
@@ -99,7 +104,7 @@ internal sealed class AuditTests : IAsyncDisposable
         await StartAsync();
         await SendAsync("PUT", "/api/pools/web/backends/b3", """{"address":"http://127.0.0.1:11"}""");
 
-        (await SendAsync("POST", "/api/audit/1/undo")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await UndoAsync(1)).StatusCode.Should().Be(HttpStatusCode.OK);
 
         await Eventually.BeTrueAsync(() => _node.Pool.Snapshot.Members.Length == 2, "it is gone");
     }
@@ -110,7 +115,7 @@ internal sealed class AuditTests : IAsyncDisposable
         await StartAsync();
         await SendAsync("PUT", Backend, """{"address":"http://127.0.0.1:11","weight":5}""");
 
-        (await SendAsync("POST", "/api/audit/1/undo")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await UndoAsync(1)).StatusCode.Should().Be(HttpStatusCode.OK);
 
         ($"{Member("b1").Address}", Member("b1").Weight).Should().Be(("http://127.0.0.1:9", 1));
     }
@@ -123,7 +128,7 @@ internal sealed class AuditTests : IAsyncDisposable
         await SendAsync("DELETE", Backend);
         await Eventually.BeTrueAsync(() => _node.Pool.Snapshot.Members.Length == 1, "it is gone");
 
-        (await SendAsync("POST", "/api/audit/2/undo")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await UndoAsync(2)).StatusCode.Should().Be(HttpStatusCode.OK);
 
         ($"{Member("b1").Address}", Member("b1").Weight, Member("b1").AdminState)
             .Should().Be(("http://127.0.0.1:9", 4, AdminState.Ready));
@@ -139,7 +144,7 @@ internal sealed class AuditTests : IAsyncDisposable
         var busy = lease!.Backend == backend ? backend : Member("b2");
         await SendAsync("DELETE", $"/api/pools/web/backends/{busy.Name}");
 
-        (await SendAsync("POST", "/api/audit/2/undo")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await UndoAsync(2)).StatusCode.Should().Be(HttpStatusCode.OK);
 
         lease.Complete(AttemptOutcome.Succeeded);
         busy.AdminState.Should().Be(AdminState.Ready);
@@ -153,7 +158,7 @@ internal sealed class AuditTests : IAsyncDisposable
         await SendAsync("PATCH", Backend, """{"weight":7}""");
         _node.Pool.Change(() => Member("b1").Weight = 9); // a reload, for example
 
-        using var answer = await SendAsync("POST", "/api/audit/1/undo");
+        using var answer = await UndoAsync(1);
 
         answer.StatusCode.Should().Be(HttpStatusCode.Conflict);
         (await answer.Content.ReadAsStringAsync()).Should().Contain("something else has changed it since; nothing was undone");
@@ -163,13 +168,15 @@ internal sealed class AuditTests : IAsyncDisposable
     [TestCase("7", 404)]
     [TestCase("x", 404)]
     [TestCase("-1", 404)]
-    [TestCase("1", 409)] // a reload
-    public async Task Undo_OfWhatCannotBeUndone_SaysSo(string id, int status)
+    [TestCase(null, 409)] // a reload
+    public async Task Undo_OfWhatCannotBeUndone_SaysSo(string? id, int status)
     {
         await StartAsync();
         await SendAsync("POST", "/api/reload");
 
-        ((int)(await SendAsync("POST", $"/api/audit/{id}/undo")).StatusCode).Should().Be(status);
+        using var answer = id is null ? await UndoAsync(1) : await SendAsync("POST", $"/api/audit/{id}/undo");
+
+        ((int)answer.StatusCode).Should().Be(status);
     }
 
     [Test]
@@ -179,13 +186,15 @@ internal sealed class AuditTests : IAsyncDisposable
         await StartAsync(management);
         await SendAsync("PATCH", Backend, """{"weight":7}""");
         (await File.ReadAllLinesAsync(_folder.File("audit.log"))).Should().ContainSingle()
-            .Which.Should().StartWith("{\"id\":1,").And.EndWith("\"result\":\"done\",\"error\":null}");
+            .Which.Should().StartWith("{\"id\":").And.EndWith("\"result\":\"done\",\"error\":null}");
         await _node.DisposeAsync();
 
         await StartAsync(management);
         await SendAsync("PATCH", Backend, """{"weight":8}""");
 
-        (await EntriesAsync()).Select(entry => $"{entry["id"]} {entry["to"]!["weight"]}").Should().Equal("2 8", "1 7");
+        var entries = await EntriesAsync();
+        entries.Select(entry => entry["to"]!["weight"]!.GetValue<int>()).Should().Equal(8, 7);
+        entries.Select(entry => entry["id"]!.GetValue<long>()).Should().BeInDescendingOrder().And.OnlyHaveUniqueItems();
     }
 
     [Test]
@@ -267,6 +276,10 @@ internal sealed class AuditTests : IAsyncDisposable
 
     private async Task<List<JsonNode>> EntriesAsync() =>
         [.. JsonNode.Parse(await _node.Management.GetStringAsync("/api/audit"))!["entries"]!.AsArray().Select(entry => entry!)];
+
+    // The first entry has the number 1 here.
+    private async Task<HttpResponseMessage> UndoAsync(int number) =>
+        await SendAsync("POST", $"/api/audit/{(await EntriesAsync())[^number]["id"]}/undo");
 
     private async Task<string> HelloAsync(string token)
     {

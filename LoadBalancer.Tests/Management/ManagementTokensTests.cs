@@ -81,6 +81,21 @@ internal sealed class ManagementTokensTests : IDisposable
     }
 
     [Test]
+    public async Task TokenFile_GetsTheTokenThatAnotherGivesUp_IsTakenUp()
+    {
+        await using var node = await StartAsync();
+
+        await File.WriteAllTextAsync(_folder.File("ci"), "viewer-token"); // looked at first, when the other one still has it
+        await File.WriteAllTextAsync(_folder.File("screen"), "another-token");
+        _clock.Advance(TimeSpan.FromSeconds(5));
+
+        (await SendAsync(node, "viewer-token", "PATCH", "/api/pools/web/backends/b1")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await SendAsync(node, "another-token", "GET", "/api/pools")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await SendAsync(node, "operator-token", "GET", "/api/pools")).StatusCode.Should().Be(HttpStatusCode.Unauthorized);
+        node.Log.Lines.Count(line => line.Contains("cannot be used, the old one stays", StringComparison.Ordinal)).Should().Be(1);
+    }
+
+    [Test]
     public async Task TokenFile_Changes_IsTakenUp()
     {
         await using var node = await StartAsync();

@@ -93,23 +93,29 @@ internal sealed class NodeApiTests : IAsyncDisposable
     public async Task Events_SinceANumber_AreThoseAfterIt()
     {
         await StartAsync();
-        (await GetAsync("/api/events?since=0")).ToJsonString().Should().Be("""{"events":[],"last":0,"complete":true}""");
+        var none = await GetAsync("/api/events?since=0");
+        var begin = none["last"]!.GetValue<long>();
+        none.ToJsonString().Should().Be($$"""{"events":[],"last":{{begin}},"complete":true}""");
         for (var weight = 2; weight < 7; weight++)
         {
             await PatchAsync("b1", weight);
         }
 
         var all = await GetAsync("/api/events?since=0");
-        var later = await GetAsync("/api/events?since=3");
+        var later = await GetAsync($"/api/events?since={begin + 3}");
         var first = await _node.Management.GetAsync("/api/events?since=0&limit=2");
-        var foreign = await GetAsync("/api/events?since=99");
+        var foreign = await GetAsync($"/api/events?since={begin + 99}");
+        var earlier = await GetAsync($"/api/events?since={begin - 1}");
 
-        IdsOf(all).Should().Equal(1, 2, 3, 4, 5);
-        IdsOf(later).Should().Equal(4, 5);
-        (later["last"]!.GetValue<long>(), later["complete"]!.GetValue<bool>()).Should().Be((5, true));
-        first.Headers.GetValues("Link").Should().Equal("</api/events?limit=2&since=2>; rel=\"next\"");
+        IdsOf(all).Should().Equal(Enumerable.Range(1, 5).Select(i => begin + i));
+        all["complete"]!.GetValue<bool>().Should().BeTrue();
+        IdsOf(later).Should().Equal(begin + 4, begin + 5);
+        (later["last"]!.GetValue<long>(), later["complete"]!.GetValue<bool>()).Should().Be((begin + 5, true));
+        first.Headers.GetValues("Link").Should().Equal($"</api/events?limit=2&since={begin + 2}>; rel=\"next\"");
         foreign["complete"]!.GetValue<bool>().Should().BeFalse("these events are of another process");
         IdsOf(foreign).Should().HaveCount(5);
+        earlier["complete"]!.GetValue<bool>().Should().BeFalse("the process before this one had that number");
+        IdsOf(earlier).Should().HaveCount(5);
     }
 
     [Test]

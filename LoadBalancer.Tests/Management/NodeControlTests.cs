@@ -138,13 +138,14 @@ internal sealed class NodeControlTests
     public async Task OpenApi_EachOperation_IsThere()
     {
         await ReloadAsync(); // the first entry of the audit
+        var audit = JsonNode.Parse(await _node.Management.GetStringAsync("/api/audit"))!;
         var document = JsonNode.Parse(await _node.Management.GetStringAsync("/openapi.json"))!;
         foreach (var (path, operations) in document["paths"]!.AsObject())
         {
             foreach (var (method, _) in operations!.AsObject().Where(operation => operation.Key != "parameters"))
             {
                 var url = path.Replace("{pool}", "web", StringComparison.Ordinal).Replace("{backend}", "b1", StringComparison.Ordinal)
-                    .Replace("{id}", "1", StringComparison.Ordinal);
+                    .Replace("{id}", $"{audit["entries"]![0]!["id"]}", StringComparison.Ordinal);
                 using var request = new HttpRequestMessage(new HttpMethod(method), url);
                 using var answer = await _node.Management.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
 

@@ -98,11 +98,13 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
     public async Task Undo_OfAPatch_GivesBackWhatWas()
     {
         await SendAsync("PATCH", "/api/pools/web", """{"policy":"First"}""");
+        var audit = JsonNode.Parse(await _node.Management.GetStringAsync("/api/audit"))!;
+        var undo = $"/api/audit/{audit["entries"]![0]!["id"]}/undo";
 
-        (await SendAsync("POST", "/api/audit/1/undo")).Status.Should().Be(HttpStatusCode.OK);
+        (await SendAsync("POST", undo)).Status.Should().Be(HttpStatusCode.OK);
 
         _node.Pool.Snapshot.Policy.Name.Should().Be("RoundRobin");
-        (await SendAsync("POST", "/api/audit/1/undo")).Status.Should().Be(HttpStatusCode.Conflict);
+        (await SendAsync("POST", undo)).Status.Should().Be(HttpStatusCode.Conflict);
     }
 
     [Test]
@@ -161,7 +163,7 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
         _node = await ConfiguredNode.StartAsync(
             """
             { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:1", "MaxInFlight": "Auto" } }, "Hedge": { "After": "p90" },
-                "HealthCheck": { "Headers": { "Authorization": "hush-1" }, "Interval": "1h" } },
+                "HealthCheck": { "Headers": { "Authorization": "hush-1" }, "Interval": "1h", "Path": "/up?key=hush-7" } },
               "chat": { "Heartbeat": { "Address": "udp://127.0.0.1:0", "Key": "aHVzaC0yaHVzaC0yaHVzaC0yaHVzaC0yaHVzaC0yaHVzaC0y" },
                 "Backends": { "c1": { "Address": "tcp://127.0.0.1:2", "HeartbeatAddress": "udp://127.0.0.1:3" } } } }
             """,
@@ -178,9 +180,25 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
         var root = config["configuration"]!["LoadBalancer"]!;
         root["Management"]!["Token"]!.ToString().Should().Be("***");
         root["Pools"]!["chat"]!["Heartbeat"]!["Key"]!.ToString().Should().Be("***");
+        root["Pools"]!["web"]!["HealthCheck"]!["Path"]!.ToString().Should().Be("/up?***");
         root["Pools"]!["web"]!["Timeouts"]!["Connect"].Should().NotBeNull("defaults are there too");
         root["Listeners"]!["web"]!["Protocol"]!.ToString().Should().Be("Http");
         config["file"]!.ToString().Should().EndWith(".tmp");
+    }
+
+    [Test]
+    public void Options_WithQueriesAndTexts_AreShownWithoutThem()
+    {
+        OptionsJson.Of(new HealthCheckOptions { Send = "login hush" }).ToJsonString().Should().NotContain("hush");
+        OptionsJson.Of(new AcmeOptions { Directory = "https://ca.test/a?key=hush" })["Directory"]!.ToString()
+            .Should().Be("https://ca.test/a?***");
+        var authentication = OptionsJson.Of(new AuthenticationOptions
+        {
+            Address = "https://u:hu?sh@auth.test/check?key=hush",
+            KeysAddress = "https://id.test/keys",
+        });
+        authentication["Address"]!.ToString().Should().Be("https://***@auth.test/check?***");
+        authentication["KeysAddress"]!.ToString().Should().Be("https://id.test/keys");
     }
 
     [Test]
@@ -224,7 +242,7 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
             "PoolOptions.HashKey", "RateLimitOptions.Key", "RateLimitOptions.MaxKeys", "ManagementTokenOptions.TokenFile",
             "ManagementOptions.TokenFile", "ManagementOptions.Tokens", "ClusterOptions.PasswordFile",
             "CertificateOptions.KeyFile", "CertificateOptions.KeyPasswordFile", "StickySessionOptions.KeyFile",
-            "AuthenticationOptions.KeysFile", "AuthenticationOptions.KeysAddress",
+            "AuthenticationOptions.KeysFile",
         ];
 
         string[] parts = ["Key", "Token", "Password", "Secret"];

@@ -16,4 +16,10 @@ internal sealed class AddressTextTests
     [TestCase("", "")]
     public void WithoutCredentials_Any_HidesThem(string text, string expected) =>
         AddressText.WithoutCredentials(text).Should().Be(expected);
+
+    [TestCase("/health?key=secret", "/health?***")]
+    [TestCase("https://host/a?b=secret?c#d", "https://host/a?***")]
+    [TestCase("/health", "/health")]
+    [TestCase("", "")]
+    public void WithoutQuery_Any_HidesIt(string text, string expected) => AddressText.WithoutQuery(text).Should().Be(expected);
 }

@@ -13,17 +13,17 @@ internal sealed record Differences(JsonObject File, JsonArray Found)
     /// <summary>Compares pools with the file.</summary>
     /// <param name="options">The options of the file, and those in use.</param>
     /// <param name="pools">The pools as they are.</param>
-    public static Differences Of(OptionsInUse options, IEnumerable<NodePool> pools)
+    public static Differences Of(OptionsInUse.State options, IEnumerable<NodePool> pools)
     {
         var (changed, found) = (new JsonObject(), new JsonArray());
         foreach (var pool in pools)
         {
             var name = options.File.Pools.Keys.FirstOrDefault(key => key.Equals(pool.Pool.Name, StringComparison.OrdinalIgnoreCase));
-            if (name is null || options.Find(name) is not { } settings)
+            if (name is null || !options.InUse.Pools.TryGetValue(name, out var used))
             {
                 continue;
             }
-            var json = settings.DifferenceTo(PoolSettings.Of(options.File.Pools[name]));
+            var json = PoolSettings.Of(used).DifferenceTo(PoolSettings.Of(options.File.Pools[name]));
             if (pool.Compare(found) is { Count: > 0 } backends)
             {
                 json[nameof(PoolOptions.Backends)] = backends;

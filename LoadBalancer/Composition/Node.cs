@@ -142,7 +142,7 @@ internal sealed partial class Node : IHost
                 _file, Reloader is null ? null : Reloader.ReloadAsync, () => Reloader?.Last, _upgrader, time);
             var view = new NodeView(
                 () => NodeDescription.Listeners(_listeners.All, Management), () => NodeDescription.Routes(_listeners.All),
-                () => NodeDescription.Configuration(_file, _options, Pools.Compare(_options)), _options.Find, _options.ChangeAsync);
+                () => NodeDescription.Configuration(_file, _options.Now, Pools.Compare), _options.Find, _options.ChangeAsync);
             var parts = new ManagementParts(
                 () => Pools.All, administration, changes, events, Errors, () => PrometheusText.Of(_metrics), control, view,
                 new BodyReader(time), _cluster is null ? null : _cluster.Describe, lifetime);

@@ -53,13 +53,17 @@ internal static class NodeDescription
     }
 
     /// <summary>The configuration in use, without secrets, and how it differs from the file.</summary>
-    public static JsonObject Configuration(string? file, OptionsInUse options, Differences differences) => new()
+    public static JsonObject Configuration(string? file, OptionsInUse.State options, Func<OptionsInUse.State, Differences> compare)
     {
-        ["file"] = file,
-        ["configuration"] = new JsonObject { [LoadBalancerOptions.SectionName] = OptionsJson.Of(options.InUse) },
-        ["differences"] = differences.File,
-        ["found"] = differences.Found,
-    };
+        var differences = compare(options);
+        return new JsonObject
+        {
+            ["file"] = file,
+            ["configuration"] = new JsonObject { [LoadBalancerOptions.SectionName] = OptionsJson.Of(options.InUse) },
+            ["differences"] = differences.File,
+            ["found"] = differences.Found,
+        };
+    }
 
     // The first one with its real port; the others are as they were configured.
     private static IReadOnlyList<string> AddressesOf(NodeListener entry) =>

@@ -38,7 +38,7 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
 
     /// <summary>What operators have changed since the file was read.</summary>
     /// <param name="options">The options of the file, and those in use.</param>
-    public Differences Compare(OptionsInUse options) => Differences.Of(options, _pools.Values);
+    public Differences Compare(OptionsInUse.State options) => Differences.Of(options, _pools.Values);
 
     /// <summary>Describes every pool for the process that replaces this one.</summary>
     public List<HandedPool> HandOver()

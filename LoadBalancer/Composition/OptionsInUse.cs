@@ -38,6 +38,9 @@ internal sealed class OptionsInUse : IDisposable
     /// <summary>The options of the file.</summary>
     public LoadBalancerOptions File => _state.File;
 
+    /// <summary>Both, as they belong together.</summary>
+    public State Now => _state;
+
     /// <summary>The options that are in use.</summary>
     public LoadBalancerOptions InUse => _state.InUse;
 
@@ -65,8 +68,13 @@ internal sealed class OptionsInUse : IDisposable
     }
 
     /// <summary>Changes settings of a pool.</summary>
+    /// <param name="pool">The pool.</param>
+    /// <param name="change">
+    /// Gets the settings and gives others, or says why not. Nothing else changes them meanwhile: a reload that was under way has ended.
+    /// </param>
     /// <returns>Why they were not changed; null where they were.</returns>
-    public async Task<ChangeOutcome?> ChangeAsync(string pool, PoolSettings settings)
+    public async Task<ChangeOutcome?> ChangeAsync(
+        string pool, Func<PoolSettings, (PoolSettings? Settings, ChangeOutcome? Refused)> change)
     {
         using (var limit = new CancellationTokenSource(Patience, _time))
         {
@@ -80,9 +88,14 @@ internal sealed class OptionsInUse : IDisposable
         try
         {
             var before = _state;
-            if (!before.InUse.Pools.ContainsKey(pool))
+            if (!before.InUse.Pools.TryGetValue(pool, out var used))
             {
                 return Conflict($"pool '{pool}' has just been removed");
+            }
+            var (settings, refused) = change(PoolSettings.Of(used));
+            if (settings is null)
+            {
+                return refused;
             }
             var next = With(before.InUse, pool, settings);
             if (FindErrors(next, pool) is [var error, ..])
@@ -152,5 +165,8 @@ internal sealed class OptionsInUse : IDisposable
         ];
     }
 
-    private sealed record State(LoadBalancerOptions File, LoadBalancerOptions InUse);
+    /// <summary>The options of the file, and those in use.</summary>
+    /// <param name="File">The options of the file.</param>
+    /// <param name="InUse">The same, with what operators have changed of pools.</param>
+    internal sealed record State(LoadBalancerOptions File, LoadBalancerOptions InUse);
 }

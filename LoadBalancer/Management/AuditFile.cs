@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LoadBalancer.Diagnostics;
@@ -29,7 +30,10 @@ internal sealed partial class AuditFile(string path, ILogger logger)
     /// <summary>Where it is.</summary>
     public string Path => path;
 
-    /// <summary>Reads the entries of the rotated file and of this one. Lines that are none are left out.</summary>
+    /// <summary>
+    /// Reads the entries of the rotated file and of this one, from the last 2 MiB of each: there is more only where something else writes
+    /// into it. Lines that are none are left out.
+    /// </summary>
     public IReadOnlyList<AuditEntry> Read()
     {
         var entries = new List<AuditEntry>();
@@ -37,11 +41,7 @@ internal sealed partial class AuditFile(string path, ILogger logger)
         {
             try
             {
-                if (!File.Exists(file))
-                {
-                    continue;
-                }
-                var text = File.ReadAllText(file);
+                var text = ReadEnd(file);
                 _isTorn = text.Length > 0 && !text.EndsWith('\n');
                 entries.AddRange(text.Split('\n').Select(Parse).OfType<AuditEntry>());
             }
@@ -137,15 +137,29 @@ internal sealed partial class AuditFile(string path, ILogger logger)
         return true;
     }
 
+    // Only a regular file has a length. What has none, a pipe or a terminal, is not even opened: that, or reading it, may wait for ever.
+    private static string ReadEnd(string path)
+    {
+        var file = !File.Exists(path) ? null : File.ResolveLinkTarget(path, returnFinalTarget: true) ?? new FileInfo(path);
+        if (file is not FileInfo { Exists: true, Length: > 0 })
+        {
+            return "";
+        }
+        using var stream = new FileStream(file.FullName, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        var bytes = new byte[(int)Math.Min(stream.Length, 2 * MostBytes)];
+        stream.Seek(-bytes.Length, SeekOrigin.End);
+        return Encoding.UTF8.GetString(bytes, 0, stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false));
+    }
+
     private static AuditEntry? Parse(string line)
     {
         try
         {
             return line.Length == 0 ? null : AuditEntry.Read(JsonNode.Parse(line));
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or ArgumentException or InvalidOperationException)
         {
-            return null; // The end of a disk, or of a process, has cut it.
+            return null; // The end of a disk, or of a process, has cut it; or a hand has written a name twice, or half a character.
         }
     }
 

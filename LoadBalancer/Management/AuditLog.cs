@@ -15,7 +15,7 @@ internal sealed class AuditLog(TimeProvider time, ILogger<AuditLog> logger)
 
     private readonly Lock _gate = new(); // guards the next two
     private readonly Queue<AuditEntry> _entries = new();
-    private long _lastId;
+    private long _lastId = EventLog.IdBefore(time); // so that no number is that of an entry that a process before this one had
     private volatile AuditFile? _file;
 
     /// <summary>The entries, the newest first.</summary>

@@ -27,10 +27,16 @@ internal sealed class AuditedChanges(AuditLog audit, EventHub events, Func<bool>
     /// <param name="change">Makes the change, or says why not.</param>
     public async Task RunAsync(ApiRequest request, string action, string pool, string? backend, Func<Task<ChangeOutcome>> change)
     {
-        await _turn.WaitAsync();
+        var turn = _turn.WaitAsync(request.Context.RequestAborted);
+        await turn.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (turn.IsCanceled)
+        {
+            return; // The client has gone, so that nobody would learn what became of its change.
+        }
+        Func<Task> answer;
         try
         {
-            await FinishAsync(request, action, pool, backend, await (isBeingReplaced()
+            answer = await RecordAsync(request, action, pool, backend, await (isBeingReplaced()
                 ? Task.FromResult(ChangeOutcome.Refused(
                     Status409Conflict,
                     "this process is being replaced, and the change would be lost; try again over a new connection"))
@@ -40,11 +46,12 @@ internal sealed class AuditedChanges(AuditLog audit, EventHub events, Func<bool>
         {
             _turn.Release();
         }
+        await answer(); // Others do not wait for a client that takes nothing.
     }
 
     /// <summary>Does something with the whole node, and answers the request.</summary>
     public async Task RunAsync(ApiRequest request, string action, Func<Task<ChangeOutcome>> change) =>
-        await FinishAsync(request, action, null, null, await change());
+        await (await RecordAsync(request, action, null, null, await change()))();
 
     /// <summary>Adds an entry for something that begins.</summary>
     public Task<AuditEntry> BeginAsync(ApiRequest request, string action) =>
@@ -53,7 +60,8 @@ internal sealed class AuditedChanges(AuditLog audit, EventHub events, Func<bool>
     /// <inheritdoc/>
     public void Dispose() => _turn.Dispose();
 
-    private async Task FinishAsync(ApiRequest request, string action, string? pool, string? backend, ChangeOutcome result)
+    // Adds the entry, and makes the answer as things are now; gives what sends it.
+    private async Task<Func<Task>> RecordAsync(ApiRequest request, string action, string? pool, string? backend, ChangeOutcome result)
     {
         var entry = result.Entry ?? await audit.AddAsync(EntryOf(request, action, pool, backend) with
         {
@@ -68,9 +76,9 @@ internal sealed class AuditedChanges(AuditLog audit, EventHub events, Func<bool>
         {
             headers[HeaderNames.ETag] = Preconditions.TagOf(settings);
         }
-        await (result.Body is { } body
-            ? request.AnswerAsync(body(entry), result.Status)
-            : request.RefuseAsync(result.Status, result.Error ?? ""));
+        var body = result.Body?.Invoke(entry);
+        return () => body is null
+            ? request.RefuseAsync(result.Status, result.Error ?? "") : request.AnswerAsync(body, result.Status);
     }
 
     private static AuditEntry EntryOf(ApiRequest request, string action, string? pool, string? backend) => new(

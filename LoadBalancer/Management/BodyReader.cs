@@ -46,13 +46,20 @@ internal sealed class BodyReader(TimeProvider time)
     {
         var body = context.Request.BodyReader;
         await using var timer = time.CreateTimer(_ => body.CancelPendingRead(), null, Timeout, System.Threading.Timeout.InfiniteTimeSpan);
+        var hasWaited = false;
         while (true)
         {
-            var read = await body.ReadAsync();
+            var reading = body.ReadAsync();
+            hasWaited |= !reading.IsCompleted;
+            var read = await reading;
             if (read.IsCompleted)
             {
                 var bytes = read.Buffer.ToArray();
                 body.AdvanceTo(read.Buffer.End);
+                if (hasWaited)
+                {
+                    await Task.Yield(); // Who has brought the rest goes on here: an event loop, which other clients wait for.
+                }
                 return bytes;
             }
             body.AdvanceTo(read.Buffer.Start, read.Buffer.End);

@@ -38,7 +38,7 @@ internal sealed partial class EventHub : BackgroundService
 
     private readonly Lock _gate = new(); // guards what follows, and _activity
     private readonly HashSet<BackendPool> _watched = [];
-    private readonly EventLog _log = new();
+    private readonly EventLog _log;
     private readonly List<byte> _unsent = []; // changes, which are sent together however many they are
     private readonly Dictionary<Backend, (string Pool, State State, DateTimeOffset Since)> _known = []; // since it is up, or down
     private JsonObject? _sent; // the last snapshot, while there are readers of changes
@@ -51,7 +51,7 @@ internal sealed partial class EventHub : BackgroundService
     {
         (_pools, _routes, _brokers, _certificates, _errors, _time, _logger) =
             (pools, routes, brokers, certificates, errors, time, logger);
-        _activity = new Activity(time);
+        (_activity, _log) = (new Activity(time), new EventLog(time));
     }
 
     /// <summary>Pools as <c>/api/pools</c> shows them.</summary>

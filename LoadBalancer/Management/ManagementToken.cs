@@ -7,7 +7,7 @@ namespace LoadBalancer.Management;
 
 /// <summary>
 /// One token of the management listener, and the cookie that stands for it. Its file is looked at every two seconds. Of a file that cannot
-/// be used there is one warning, and the old token stays.
+/// be used there is one warning, and the old token stays. It is tried again each time: another user may give up the same token later.
 /// </summary>
 internal sealed partial class ManagementToken : IDisposable
 {
@@ -15,8 +15,10 @@ internal sealed partial class ManagementToken : IDisposable
 
     private readonly Func<string, string?> _findError;
     private readonly ILogger _logger;
+    private readonly Lock _gate;
     private readonly ITimer? _poll;
-    private string? _read;
+    private string? _read; // This and the next under the gate.
+    private (string? Text, string Error)? _refused;
     private volatile Secret _secret;
 
     /// <summary>Takes a token that does not change.</summary>
@@ -24,19 +26,20 @@ internal sealed partial class ManagementToken : IDisposable
     /// <param name="token">The token.</param>
     /// <param name="logger">Gets nothing.</param>
     public ManagementToken(ManagementUser user, string token, ILogger<ManagementToken> logger) =>
-        (User, _secret, _findError, _logger) = (user, Secret.Of(token), _ => null, logger);
+        (User, _secret, _findError, _logger, _gate) = (user, Secret.Of(token), _ => null, logger, new Lock());
 
     /// <summary>Reads the token from a file, and watches the file until disposed.</summary>
     /// <param name="user">The user who has it.</param>
     /// <param name="file">The file.</param>
     /// <param name="findError">What is wrong with a token; null for nothing.</param>
+    /// <param name="gate">Held while a token is checked and taken up, so that no two take up the same one.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets each change.</param>
     /// <exception cref="StartException">The file cannot be used.</exception>
     public ManagementToken(
-        ManagementUser user, string file, Func<string, string?> findError, TimeProvider time, ILogger<ManagementToken> logger)
+        ManagementUser user, string file, Func<string, string?> findError, Lock gate, TimeProvider time, ILogger<ManagementToken> logger)
     {
-        (User, _findError, _logger) = (user, findError, logger);
+        (User, _findError, _gate, _logger) = (user, findError, gate, logger);
         _read = SecretFile.TryRead(file, out var reason);
         var error = _read is null ? reason : findError(_read);
         _secret = error is null ? Secret.Of(_read!)
@@ -66,17 +69,24 @@ internal sealed partial class ManagementToken : IDisposable
     private void TakeUpChange(string file)
     {
         var text = SecretFile.TryRead(file, out var reason);
-        if (text == _read)
+        lock (_gate)
         {
-            return;
+            if (text == _read)
+            {
+                _refused = null;
+                return;
+            }
+            if ((text is null ? reason : _findError(text)) is { } error)
+            {
+                if (_refused != (text, error))
+                {
+                    _refused = (text, error);
+                    LogCannotBeUsed(file, error);
+                }
+                return;
+            }
+            (_read, _refused, _secret) = (text, null, Secret.Of(text!));
         }
-        _read = text;
-        if ((text is null ? reason : _findError(text)) is { } error)
-        {
-            LogCannotBeUsed(file, error);
-            return;
-        }
-        _secret = Secret.Of(text!);
         LogTakenUp(file);
     }
 

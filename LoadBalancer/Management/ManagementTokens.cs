@@ -7,6 +7,7 @@ namespace LoadBalancer.Management;
 internal sealed class ManagementTokens : IDisposable
 {
     private readonly List<ManagementToken> _tokens = [];
+    private readonly Lock _gate = new(); // held while one takes up a change
 
     /// <summary>Takes the tokens of the options, and watches their files until disposed.</summary>
     /// <exception cref="StartException">A file cannot be used.</exception>
@@ -34,7 +35,7 @@ internal sealed class ManagementTokens : IDisposable
         }
 
         void AddFile(ManagementUser user, string file) => _tokens.Add(new ManagementToken(
-            user, file, text => options.FindTokenError(text) ?? FindOtherError(user, text), time, logger));
+            user, file, text => options.FindTokenError(text) ?? FindOtherError(user, text), _gate, time, logger));
     }
 
     /// <summary>Whether there is none, so that every request is served.</summary>

@@ -36,8 +36,8 @@ internal sealed record RouteView(JsonObject Match, JsonObject Action);
 /// <param name="Routes">Its routes, by listener and name.</param>
 /// <param name="Configuration">The configuration in use, and how it differs from the file.</param>
 /// <param name="FindSettings">The settings of a pool; null where there is none.</param>
-/// <param name="ChangeSettings">Changes them; says why not, where they cannot be changed.</param>
+/// <param name="ChangeSettings">Changes them as a function says that gets them; says why not, where they cannot be changed.</param>
 internal sealed record NodeView(
     Func<IReadOnlyList<ListenerView>> Listeners, Func<IReadOnlyDictionary<(string Listener, string Route), RouteView>> Routes,
     Func<JsonObject> Configuration, Func<string, PoolSettings?> FindSettings,
-    Func<string, PoolSettings, Task<ChangeOutcome?>> ChangeSettings);
+    Func<string, Func<PoolSettings, (PoolSettings? Settings, ChangeOutcome? Refused)>, Task<ChangeOutcome?>> ChangeSettings);

@@ -90,41 +90,59 @@ internal static class PoolApi
 
     private static async Task ChangeAsync(ApiRequest request, BackendPool pool)
     {
-        if (await ReadAsync(request, "{\"policy\":\"LeastConnections\"}") is { } body)
+        if (await ReadAsync(request, "{\"policy\":\"LeastConnections\"}") is not { } body)
         {
-            await request.Parts.Changes.RunAsync(request, AuditAction.Patch, pool.Name, null, async () =>
+            return;
+        }
+        await request.Parts.Changes.RunAsync(
+            request, AuditAction.Patch, pool.Name, null, () => ChangeAsync(request, pool, Change, _ => Show(request, pool)));
+
+        (PoolSettings?, ChangeOutcome?) Change(PoolSettings from)
+        {
+            if (Preconditions.FindError(request.Context.Request, from.ToJson()) is { } reason)
             {
-                var from = request.Parts.View.FindSettings(pool.Name);
-                if (Preconditions.FindError(request.Context.Request, from?.ToJson()) is { } reason)
-                {
-                    return ChangeOutcome.Refused(Status412PreconditionFailed, reason);
-                }
-                var (settings, error) = from?.With(body) ?? (null, $"pool '{pool.Name}' has just been removed");
-                return settings is null ? ChangeOutcome.Refused(Status400BadRequest, error)
-                    : await ChangeAsync(request, pool, from!, settings, _ => Show(request, pool));
-            });
+                return (null, ChangeOutcome.Refused(Status412PreconditionFailed, reason));
+            }
+            var (to, error) = from.With(body);
+            return (to, to is null ? ChangeOutcome.Refused(Status400BadRequest, error) : null);
         }
     }
 
     /// <summary>Gives a pool other settings.</summary>
     /// <param name="request">The request that asks for it.</param>
     /// <param name="pool">The pool.</param>
-    /// <param name="from">Its settings now.</param>
+    /// <param name="from">Its settings now; where they are others, nothing is changed.</param>
     /// <param name="to">Its settings after that.</param>
     /// <param name="body">Makes the answer.</param>
-    public static async Task<ChangeOutcome> ChangeAsync(
-        ApiRequest request, BackendPool pool, PoolSettings from, PoolSettings to, Func<AuditEntry, JsonNode> body)
+    public static Task<ChangeOutcome> ChangeAsync(
+        ApiRequest request, BackendPool pool, PoolSettings from, PoolSettings to, Func<AuditEntry, JsonNode> body) =>
+        ChangeAsync(
+            request, pool,
+            now => now == from ? (to, null) : (null, ChangeOutcome.Refused(
+                Status409Conflict, $"pool '{pool.Name}' has just got other settings ({now}); nothing was changed")),
+            body);
+
+    private static async Task<ChangeOutcome> ChangeAsync(
+        ApiRequest request, BackendPool pool, Func<PoolSettings, (PoolSettings? Settings, ChangeOutcome? Refused)> change,
+        Func<AuditEntry, JsonNode> body)
     {
-        if (await request.Parts.View.ChangeSettings(pool.Name, to) is { } refused)
+        PoolSettings? from = null, to = null;
+        var refused = await request.Parts.View.ChangeSettings(pool.Name, now =>
+        {
+            var changed = change(now);
+            (from, to) = (now, changed.Settings);
+            return changed;
+        });
+        if (refused is not null)
         {
             return refused;
         }
         if (to != from)
         {
-            request.Parts.Administration.NotePool(pool, to, request.User);
+            request.Parts.Administration.NotePool(pool, to!, request.User);
             request.Parts.Events.Note(pool.Name, $"was changed: {to}");
         }
-        return ChangeOutcome.Done(from.ToJson(), to.ToJson(), body);
+        return ChangeOutcome.Done(from!.ToJson(), to!.ToJson(), body);
     }
 
     private static Task ShowAsync(ApiRequest request, Backend backend)

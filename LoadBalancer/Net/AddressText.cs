@@ -25,4 +25,7 @@ internal static class AddressText
         }
         return text;
     }
+
+    /// <summary>Hides the query: <c>/health?key=secret</c> becomes <c>/health?***</c>.</summary>
+    public static string WithoutQuery(string text) => text.IndexOf('?') is >= 0 and var at ? $"{text[..at]}?***" : text;
 }

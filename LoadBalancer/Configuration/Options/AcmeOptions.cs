@@ -6,6 +6,7 @@ namespace LoadBalancer.Configuration.Options;
 public sealed record AcmeOptions
 {
     /// <summary>The address of the authority's directory, https. Default: Let's Encrypt.</summary>
+    [Secret(IsQuery = true)]
     public string Directory { get; init; } = "https://acme-v02.api.letsencrypt.org/directory";
 
     /// <summary>The names; each gets a certificate of its own. No addresses and no wildcards. Required.</summary>

@@ -34,6 +34,7 @@ public sealed record AuthenticationOptions
     public string? KeysFile { get; init; }
 
     /// <summary>Jwt: where such a set is fetched, for example <c>https://id.example.com/jwks.json</c>.</summary>
+    [Secret(IsQuery = true)]
     public string? KeysAddress { get; init; }
 
     /// <summary>Jwt: the <c>iss</c> that a token must have. Required.</summary>
@@ -46,6 +47,7 @@ public sealed record AuthenticationOptions
     public IReadOnlyDictionary<string, string> RequiredClaims { get; init; } = new Dictionary<string, string>();
 
     /// <summary>Forward: the address that is asked with GET for each request. 2xx lets the request through. Required.</summary>
+    [Secret(IsQuery = true)]
     public string? Address { get; init; }
 
     /// <summary>Forward: fields of that answer that the backend gets.</summary>

@@ -12,6 +12,7 @@ public sealed record HealthCheckOptions
     public ProbeType? Type { get; init; }
 
     /// <summary>The path that an Http probe asks for, with a query where one is needed. Default <c>/</c>.</summary>
+    [Secret(IsQuery = true)]
     public string Path { get; init; } = "/";
 
     /// <summary>The method of an Http probe. Default GET.</summary>
@@ -40,6 +41,7 @@ public sealed record HealthCheckOptions
     public string Service { get; init; } = "";
 
     /// <summary>A text that is sent to an agent first. Default null: nothing is sent.</summary>
+    [Secret]
     public string? Send { get; init; }
 
     /// <summary>How often a healthy backend is probed. Default 30 s.</summary>

@@ -31,7 +31,9 @@ internal static class OptionsJson
             if (setting.GetValue(options) is { } value)
             {
                 var name = isApi ? char.ToLowerInvariant(setting.Name[0]) + setting.Name[1..] : setting.Name;
-                json[name] = Value(value, setting.IsDefined(typeof(SecretAttribute)), isApi);
+                json[name] = setting.GetCustomAttribute<SecretAttribute>() is { } secret
+                    ? secret.IsQuery ? AddressText.WithoutQuery(AddressText.WithoutCredentials((string)value)) : Value(value, true, isApi)
+                    : Value(value, false, isApi);
             }
         }
         return json;
