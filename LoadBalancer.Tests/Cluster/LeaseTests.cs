@@ -128,6 +128,62 @@ internal sealed class LeaseTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Run_OneCallHangs_AnotherOneComesInTime()
+    {
+        using var stop = new CancellationTokenSource();
+        var keepAlives = 0;
+        _etcd.Fault = path => path == "/v3/lease/keepalive" && ++keepAlives == 1 ? EtcdFault.Silent : EtcdFault.None;
+        var running = _lease.RunAsync(stop.Token);
+        await Eventually.BeTrueAsync(() => _lease.IsSafe && _clock.TimersWithin(Length / 3) == 1, "it waits for the next call");
+
+        _clock.Advance(Length / 3);
+        await Eventually.BeTrueAsync(() => keepAlives == 1 && _clock.TimersWithin(Length / 3) == 1, "the call hangs");
+        _clock.Advance(Length / 3);
+        await Eventually.BeTrueAsync(() => _clock.TimersWithin(TimeSpan.FromMilliseconds(250)) == 1, "it tries again soon");
+        _clock.Advance(TimeSpan.FromMilliseconds(250));
+        await Eventually.BeTrueAsync(() => _lease.SafeFor > Length * 0.7, "it is kept alive");
+
+        _changes.Should().Be(1, "it was safe all the time");
+        await stop.CancelAsync();
+        await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    [Test]
+    public async Task Renew_RevokedWhileTheAnswerIsOnItsWay_IsNotSafeAgain()
+    {
+        await _lease.RenewAsync(default);
+        var before = _lease.Id;
+        var revoking = Task.CompletedTask;
+        _etcd.Fault = path =>
+        {
+            if (path == "/v3/lease/keepalive")
+            {
+                revoking = _lease.RevokeAsync(); // Etcd does that after this call.
+            }
+            return EtcdFault.None;
+        };
+
+        await _lease.RenewAsync(default);
+        await revoking;
+
+        _lease.Id.Should().NotBe(before);
+    }
+
+    [Test]
+    public async Task Renew_PinnedAndEnded_TakesNoOther()
+    {
+        await _lease.RenewAsync(default);
+        _lease.Pin();
+        _etcd.EndLease(_lease.Id);
+
+        await _lease.RenewAsync(default);
+        await _lease.RenewAsync(default);
+
+        _lease.Id.Should().Be(0);
+        _etcd.Calls.Should().ContainSingle(path => path == "/v3/lease/grant");
+    }
+
+    [Test]
     public async Task Revoke_EtcdHas_EndsItAndIsNotSafeAnyMore()
     {
         await _lease.RenewAsync(default);

@@ -32,7 +32,7 @@ internal sealed class EtcdConnection : IDisposable
     {
         (_options, _time) = (options, time);
         _endpoints = [.. options.Etcd.Select(address => new Uri(address))];
-        // Three calls within a lease: one may fail without a consequence.
+        // One call that hangs has no consequence: it begins after a third of a lease, and another one before the lease is unsafe.
         CallTimeout = options.LeaseTime / 3;
         var connect = CallTimeout / _endpoints.Length;
         var handler = new SocketsHttpHandler

@@ -12,13 +12,16 @@ namespace LoadBalancer.Cluster;
 internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock, ClusterLog log) : IDisposable
 {
     // The clocks of this machine and of etcd's may differ a little in their rates, and whoever waits for the end must not be early.
-    private const double SafePart = 0.8;
+    internal const double SafePart = 0.8;
     private static readonly TimeSpan LongestRevoke = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(250);
 
     private readonly Lock _gate = new();
     private readonly HashSet<long> _own = [];
     private ITimer? _suspension;
     private State _state = new(0, 0, TimeSpan.Zero);
+    private long _revoked; // the last number that was given up: a late answer does not bring it back
+    private volatile bool _isPinned;
 
     /// <summary>Called when it is safe, safe no more, or another one. May be called from any thread, also at the same time.</summary>
     public event Action? Changed;
@@ -50,6 +53,12 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
     /// <summary>Goes on with the lease of the process that this one replaces. Not safe before etcd has answered.</summary>
     public void Adopt(long id) => Set(id, clock.GetTimestamp(), TimeSpan.Zero);
 
+    /// <summary>Keeps only the present number alive from now on: another one is of no use to a process that was replaced.</summary>
+    public void Pin() => _isPinned = true;
+
+    /// <summary>How long to wait after a failed call: two calls and this fit into the time for which a lease is safe.</summary>
+    public static TimeSpan PauseAfterFailure(TimeSpan length) => length / 20 < LongestPause ? length / 20 : LongestPause;
+
     /// <summary>Takes it, or keeps it alive, until that is cancelled. <see cref="RevokeAsync"/> ends it.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -78,6 +87,10 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
                 Set(0, sentAt, TimeSpan.Zero);
                 sentAt = clock.GetTimestamp();
             }
+            if (_isPinned)
+            {
+                return length / 3;
+            }
             var granted = await etcd.GrantAsync(length, cancellationToken);
             Set(granted.Id, sentAt, granted.Length);
             return UntilNext(sentAt, granted.Length);
@@ -91,14 +104,17 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
             Error = e.Message;
             log.Unexpected(e, "keeping the lease alive");
         }
-        return length / 6;
+        return PauseAfterFailure(length);
     }
 
-    /// <summary>Ends it, and what is held with it, so that nobody waits for that. Only when <see cref="RunAsync"/> has ended.</summary>
+    /// <summary>
+    /// Ends it, and what is held with it, so that nobody waits for that. Where <see cref="RunAsync"/> goes on, it takes another one.
+    /// </summary>
     public async Task RevokeAsync()
     {
         if (Id is not 0 and var id)
         {
+            Interlocked.Exchange(ref _revoked, id);
             Set(0, clock.GetTimestamp(), TimeSpan.Zero);
             using var longest = new CancellationTokenSource(LongestRevoke, clock);
             try
@@ -128,6 +144,10 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
         var isChanged = false;
         lock (_gate)
         {
+            if (id != 0 && id == Interlocked.Read(ref _revoked))
+            {
+                return;
+            }
             var wasSafe = IsSafe;
             isChanged = id != _state.Id;
             if (id != 0)
