@@ -147,6 +147,18 @@ internal sealed class KeyWatchTests : IAsyncDisposable
             line => line.Contains("applying changed keys goes on after an unexpected error", StringComparison.Ordinal));
     }
 
+    [Test]
+    public async Task Run_HandlerFails_OthersGetTheChange()
+    {
+        var revision = 0L;
+        _watch.Changed += _ => throw new InvalidOperationException("a bug");
+        _watch.Changed += change => Volatile.Write(ref revision, change.Now.Revision);
+
+        _etcd.Put("/lb/a", "2");
+
+        await Eventually.BeTrueAsync(() => Volatile.Read(ref revision) == _etcd.Revision, "the other handler has got it");
+    }
+
     private string? Value(string key) => _watch.Current.Keys.GetValueOrDefault(key)?.Value;
 
     private Task EventuallyAsync(Func<bool> condition) => Eventually.BeTrueAsync(

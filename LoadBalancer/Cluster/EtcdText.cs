@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace LoadBalancer.Cluster;
@@ -11,6 +12,9 @@ internal static class EtcdText
 {
     private const int LongestError = 200; // characters
 
+    // Otherwise it would be found only when a member is read.
+    private static readonly JsonDocumentOptions NoNameTwice = new() { AllowDuplicateProperties = false };
+
     /// <summary>A name or a value.</summary>
     public static string Encode(string text) => Convert.ToBase64String(Encoding.UTF8.GetBytes(text));
 
@@ -21,14 +25,14 @@ internal static class EtcdText
     public static string After(string prefix) => prefix[..^1] + (char)(prefix[^1] + 1);
 
     /// <summary>Reads an answer.</summary>
-    /// <exception cref="FormatException">It is none.</exception>
+    /// <exception cref="FormatException">It is none, or an object in it has a name twice.</exception>
     public static JsonObject Object(ReadOnlySpan<byte> json)
     {
         try
         {
-            return JsonNode.Parse(json) as JsonObject ?? throw new FormatException("no JSON object");
+            return JsonNode.Parse(json, null, NoNameTwice) as JsonObject ?? throw new FormatException("no JSON object");
         }
-        catch (System.Text.Json.JsonException e)
+        catch (JsonException e)
         {
             throw new FormatException("no JSON object", e);
         }

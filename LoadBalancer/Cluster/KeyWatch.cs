@@ -13,11 +13,13 @@ namespace LoadBalancer.Cluster;
 /// <param name="log">Gets what goes wrong.</param>
 internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval, TimeProvider clock, ClusterLog log)
 {
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(1); // for changes that are on their way
 
     private readonly TaskCompletionSource _loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile KeySnapshot _current = KeySnapshot.Empty;
     private long _heardAt;
+    private TimeSpan _pause = FirstPause; // before the keys are read anew
 
     /// <summary>Called after each change, and whenever all keys were read.</summary>
     public event Action<KeyChange>? Changed;
@@ -51,7 +53,9 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
             {
                 log.Unexpected(e, "watching keys");
             }
-            await Task.Delay(interval / 4, clock, cancellationToken);
+            var pause = _pause < interval / 4 ? _pause : interval / 4;
+            _pause = pause * 2; // until there is a watch again
+            await Task.Delay(pause, clock, cancellationToken);
         }
     }
 
@@ -90,6 +94,7 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
                 return; // Reading all keys tells whether it is that, or a member of etcd that is late.
             }
             Hear();
+            _pause = FirstPause;
             var news = line.Events.Where(change => change.Key.Changed > _current.Revision).ToList();
             if (news.Count > 0)
             {
@@ -154,13 +159,16 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
         var change = new KeyChange(_current, now, isRestored, isRead);
         _current = now;
         Hear();
-        try
+        foreach (var handler in Delegate.EnumerateInvocationList(Changed))
         {
-            Changed?.Invoke(change);
-        }
-        catch (Exception e)
-        {
-            log.Unexpected(e, "applying changed keys");
+            try
+            {
+                handler(change);
+            }
+            catch (Exception e)
+            {
+                log.Unexpected(e, "applying changed keys"); // The others get it all the same: it does not come again.
+            }
         }
         _loaded.TrySetResult();
     }
