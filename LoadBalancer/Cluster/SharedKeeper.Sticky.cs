@@ -44,10 +44,10 @@ internal sealed partial class SharedKeeper
         {
             return;
         }
-        _isFileKeyWritten |= wanted.Pool is not null;
-        await _etcd.TransactAsync(
+        var answer = await _etcd.TransactAsync(
             [EtcdCondition.IsChangedAt(_prefix + StickyName, changed)],
             [EtcdChange.Put(_prefix + StickyName, JsonText.Of(wanted.ToJson()))], null, _stopped.Token);
+        _isFileKeyWritten |= answer.Succeeded && wanted.Pool is not null; // Where another node was first, the watch tells its key.
     }
 
     private static StickyKeyOfCluster? ReadSticky(string text)

@@ -26,6 +26,7 @@ internal sealed partial class SharedKeeper
             (known, changed) = (_state.Find(key), _inEtcd.GetValueOrDefault(name).Changed);
         }
         var mayBeDone = new List<string>(); // what was sent without an answer
+        SharedBackend? tried = null; // the last of that
         var trouble = "etcd has not answered";
         try
         {
@@ -46,13 +47,24 @@ internal sealed partial class SharedKeeper
                     }
                     // Another node was first: the change is made on top of that.
                     changed = answer.Key?.Changed ?? 0;
-                    known = answer.Key is { } other && SharedText.TryRead(other.Value, change.Part, out var read)
-                        ? known.Merge(read) : known;
+                    if (answer.Key is { } other && SharedText.TryRead(other.Value, change.Part, out var read))
+                    {
+                        if (tried is not null && IsSetLater(tried, read, change))
+                        {
+                            return $"etcd has not said whether the change was made ({trouble}), and the same was set at node "
+                                + $"'{read.Node}' since; look at what holds now";
+                        }
+                        known = known.Merge(read);
+                    }
                 }
                 catch (EtcdException e)
                 {
                     trouble = e.Message;
-                    mayBeDone.AddRange(e.MayHaveHappened ? [text] : []);
+                    if (e.MayHaveHappened)
+                    {
+                        mayBeDone.Add(text);
+                        tried = next;
+                    }
                     await Task.Delay(Pause / 10, _time, either.Token);
                 }
             }
@@ -63,6 +75,12 @@ internal sealed partial class SharedKeeper
                 + "all nodes end alike, look again later";
         }
     }
+
+    // To write the change again would undo what was set on top of it.
+    private static bool IsSetLater(SharedBackend tried, SharedBackend there, OperatorChange change) =>
+        tried.Merge(there) is var both && (change is OperatorChange.Patch patch
+            ? (patch.SetsAdminState && both.AdminState != tried.AdminState) || (patch.SetsWeight && both.Weight != tried.Weight)
+            : both.Added != tried.Added);
 
     private string? WhyNotYet()
     {
@@ -86,17 +104,22 @@ internal sealed partial class SharedKeeper
         }
     }
 
-    // Writes what etcd does not have, and deletes what need not be remembered any more. False: there was trouble, and it is tried again.
+    // Writes what etcd does not have, and deletes what need not be remembered any more. False: there was trouble, or the node is cut off;
+    // it is tried again, because the keys may tell nothing new when the trouble is over.
     private async Task<bool> TryWriteBackAsync()
     {
         List<(BackendKey Key, SharedPart Part)> lost;
         List<(string Name, long Changed)> spent;
+        if (WhyNotYet() is not null)
+        {
+            return true; // Reading the keys calls this again.
+        }
+        if (WhyNot() is not null)
+        {
+            return false;
+        }
         lock (_gate)
         {
-            if (!_isRead)
-            {
-                return true;
-            }
             spent = ForgetNeedsLock();
             lost = [.. LostNeedsLock()];
         }
@@ -151,7 +174,7 @@ internal sealed partial class SharedKeeper
         var inEtcd = new List<(string, long)>();
         foreach (var (key, backend) in _state.All)
         {
-            foreach (var part in _parts.Where(part => backend.Part(part).IsNothingSince(before)))
+            foreach (var part in _parts.Where(part => IsSpent(backend, part, before)))
             {
                 _state = _state.Without(key, part);
                 if (_inEtcd.TryGetValue(SharedText.Key(key, part), out var there))
@@ -162,6 +185,12 @@ internal sealed partial class SharedKeeper
         }
         return inEtcd;
     }
+
+    // What was set for a backend goes with the memory of that it was deleted later.
+    private static bool IsSpent(SharedBackend backend, SharedPart part, DateTimeOffset before) =>
+        backend.Part(part).IsNothingSince(before)
+        || (part == SharedPart.Admin && backend.Part(part) is var set && set != SharedBackend.None
+            && backend.Added is { Value: null, Time: var deleted } && deleted < before && set.Time < deleted);
 
     private IEnumerable<(BackendKey Key, SharedPart Part)> LostNeedsLock() =>
         from entry in _state.All

@@ -118,15 +118,21 @@ internal sealed partial class SharedKeeper : IDisposable
         {
             lines.ForEach(line => LogChanged(line.Key.Pool, line.Key.Backend, line.What, line.Node));
         }
-        if (sticky is not null && sticky != stickyBefore)
+        try
         {
-            UseStickyKey(sticky);
+            if (sticky is not null && sticky != stickyBefore)
+            {
+                UseStickyKey(sticky);
+            }
+            if (state != stateBefore)
+            {
+                Share(state);
+            }
         }
-        if (state != stateBefore)
+        finally
         {
-            Share(state);
+            Finish(change.Now.Revision, isChanged: state != stateBefore || sticky != stickyBefore);
         }
-        Finish(change.Now.Revision, isChanged: state != stateBefore || sticky != stickyBefore);
     }
 
     /// <summary>The node's own file has changed, and so perhaps what holds at this node.</summary>
@@ -217,9 +223,10 @@ internal sealed partial class SharedKeeper : IDisposable
             try
             {
                 TrySave();
-                while (!_stopped.IsCancellationRequested && WhyNot() is null && !await TryWriteBackAsync())
+                while (!_stopped.IsCancellationRequested && !await TryWriteBackAsync())
                 {
                     await Task.Delay(Pause, _time, _stopped.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                    TrySave();
                 }
             }
             catch (Exception e) when (!_stopped.IsCancellationRequested)

@@ -91,6 +91,7 @@ internal sealed partial class NodeSharing : IHostedService, IDisposable
                 LogFromCopy(_file.Path ?? "that of the process before", _known.Revision);
             }
         }
+        _keeper.Save(); // The pools were judged before: that is to be known at the next start.
         _keeper.Start();
         return Task.CompletedTask;
     }
