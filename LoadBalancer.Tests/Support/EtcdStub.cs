@@ -233,6 +233,7 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
             return actual == Number(condition.AsObject(), field);
         });
         var responses = new JsonArray();
+        var revision = Revision + 1; // one for all that it writes
         foreach (var operation in body[holds ? "success" : "failure"]!.AsArray())
         {
             if (operation!["request_put"] is JsonObject put)
@@ -242,7 +243,7 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
                 {
                     return (404, new JsonObject { ["error"] = "etcdserver: requested lease not found" });
                 }
-                PutNeedsLock(Text(put, "key"), Text(put, "value"), lease);
+                PutNeedsLock(Text(put, "key"), Text(put, "value"), lease, revision);
             }
             else if (operation["request_delete_range"] is JsonObject delete)
             {
@@ -316,9 +317,9 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
         return answer;
     }
 
-    private void PutNeedsLock(string key, string value, long lease)
+    private void PutNeedsLock(string key, string value, long lease, long? revision = null)
     {
-        Revision++;
+        Revision = revision ?? Revision + 1;
         var entry = new Entry(value, _keys.GetValueOrDefault(key)?.Created ?? Revision, Revision, lease);
         _keys[key] = entry;
         _history.Add((Revision, new JsonObject { ["kv"] = Json(key, entry) }));

@@ -155,7 +155,10 @@ internal sealed partial class RequestBroker : IAsyncDisposable
         if (Request.TryRead(client, message, _time.GetTimestamp()) is not { } request)
         {
             _rejections.Count(nameof(BrokerPorts.Clients), Rejections.NotARequest);
-            peer.SendOwn(message.TryOpen(out var envelope, out _) ? envelope : ZmtpEnvelope.Empty, Fail);
+            if (MayServe?.Invoke() != false)
+            {
+                peer.SendOwn(message.TryOpen(out var envelope, out _) ? envelope : ZmtpEnvelope.Empty, Fail);
+            }
             if (++client.Malformed == MaxMalformed)
             {
                 peer.Close(ZmtpFault.Malformed, $"has sent {MaxMalformed} messages in a row that are no requests");

@@ -75,7 +75,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
             var isPossible = _lease is null && (resumed == BrokerState.Serving || (resumed == BrokerState.Watching && _peer is not null));
             await EnterAsync(isPossible ? resumed!.Value : begin);
             _running = RunAsync();
-            _lease?.Begin(() => Post(BrokerEvent.Won)); // Which of the two it is is asked when its turn comes.
+            _lease?.Begin(() => Post(_lease.IsHeld() ? BrokerEvent.Won : BrokerEvent.Lost));
             if (_peer is not null)
             {
                 _checkedAt = _time.GetTimestamp();
@@ -157,6 +157,10 @@ internal sealed class RoleKeeper : IAsyncDisposable
             try
             {
                 await ApplyAsync(what);
+                if (what == BrokerEvent.Lost && _lease!.IsHeld())
+                {
+                    Post(BrokerEvent.Won); // It came back meanwhile. What was not done in between is lost, so this begins anew.
+                }
             }
             catch (Exception e)
             {
@@ -177,7 +181,6 @@ internal sealed class RoleKeeper : IAsyncDisposable
         try
         {
             await EnterAsync(back);
-            await (_lease?.YieldAsync() ?? Task.CompletedTask); // Another node may be able to.
         }
         catch (Exception e)
         {
@@ -185,6 +188,7 @@ internal sealed class RoleKeeper : IAsyncDisposable
             _state = back; // It tries again after the next silence.
             RestartSilenceTimer();
         }
+        await (_lease?.YieldAsync() ?? Task.CompletedTask); // Another node may be able to.
     }
 
     private async Task ApplyAsync(BrokerEvent what)

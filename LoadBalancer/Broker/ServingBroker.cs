@@ -28,7 +28,7 @@ internal sealed class ServingBroker : IAsyncDisposable
         var small = limits with { FrameBytes = LongestSmall, MessageBytes = LongestSmall };
         Health = new HealthPublisher(rejections, small, time);
         Alternatives = new AlternativeRegister(options.PeerTimeout, log, rejections, small, time);
-        Check = new WorkerCheck(rejections, small, time);
+        Check = new WorkerCheck(rejections, small, time, lease?.IsHeld);
         Requests = new RequestBroker(listener, pool, options.QueueLimit, log, rejections, limits, errors, time)
         {
             MayServe = lease?.IsHeld,

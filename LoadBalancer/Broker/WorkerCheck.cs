@@ -10,7 +10,11 @@ namespace LoadBalancer.Broker;
 internal sealed class WorkerCheck : IAsyncDisposable
 {
     /// <summary>Creates it; it forwards from when its sockets are bound.</summary>
-    public WorkerCheck(Rejections rejections, ZmtpLimits limits, TimeProvider time)
+    /// <param name="rejections">Counts rejected peers.</param>
+    /// <param name="limits">The limits of its sockets.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="mayServe">Whether it is the main still; null: it is for as long as this runs.</param>
+    public WorkerCheck(Rejections rejections, ZmtpLimits limits, TimeProvider time, Func<bool>? mayServe = null)
     {
         Clients = new PublishSocket(ZmtpSocketType.XPub, limits, time)
         {
@@ -20,7 +24,13 @@ internal sealed class WorkerCheck : IAsyncDisposable
         };
         Workers = new SubscribeSocket(ZmtpSocketType.XSub, limits, time)
         {
-            Received = (_, message) => Clients.Publish(message),
+            Received = (_, message) =>
+            {
+                if (mayServe?.Invoke() != false)
+                {
+                    Clients.Publish(message);
+                }
+            },
             Faulted = rejections.At(nameof(BrokerPorts.WorkerCheckWorkers)),
             Logger = rejections.Logger,
         };

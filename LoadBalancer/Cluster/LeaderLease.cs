@@ -5,12 +5,12 @@ namespace LoadBalancer.Cluster;
 
 /// <summary>
 /// A role that only one node of the cluster has at a time: who holds the key that ends with its lease. Nobody else has it as long as
-/// <see cref="IsHeld"/>, which is to be asked before each thing that only the holder may do: it compares a clock that counts suspension
-/// with the time to which the lease is safe, and waits for nothing.
+/// <see cref="CheckHeld"/>, which is to be asked before each thing that only the holder may do: it compares a clock that counts suspension
+/// with the time to which the lease is safe, and with the time when etcd has confirmed the key last, and waits for nothing.
 /// <para>
 /// The key may be gone although its holder lives: an operator has deleted it, or etcd came back from a backup. The holder writes it again,
-/// within a third of a lease, or is not safe any more. So a node takes a role without a key only where it has seen the key go and etcd says
-/// that the lease of the former holder is gone too, or after the key was missing for a whole lease.
+/// or stops before a lease has passed since etcd has confirmed it. So a node takes a role without a key only where it has seen the key go
+/// and etcd says that the lease of the former holder is gone too, or after the key was missing for a whole lease.
 /// </para>
 /// <para>
 /// A holder without contact is suspended, not out: the same lease is its own again as soon as etcd says that the key still has it.
@@ -18,8 +18,6 @@ namespace LoadBalancer.Cluster;
 /// </summary>
 internal sealed class LeaderLease : IDisposable
 {
-    private static readonly TimeSpan AskAgain = TimeSpan.FromMilliseconds(250);
-
     private readonly EtcdClient _etcd;
     private readonly KeyWatch _keys;
     private readonly string _key;
@@ -33,8 +31,10 @@ internal sealed class LeaderLease : IDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly SemaphoreSlim _wake = new(0, 1);
     private readonly Lock _gate = new();
+    private readonly ITimer _confirmation; // its own, as that of the lease: it must not wait for what waits for etcd
     private Task _running = Task.CompletedTask;
     private long _held; // the lease with which the key is ours; 0: it is not
+    private long _confirmedAt; // when etcd was asked that has said last that the key is ours
     private bool _wasHeld;
     private long _claimed; // the lease with which it may be ours: a write was sent, or the process before has held it
     private long _heldTerm; // when it became ours: the revision of etcd
@@ -43,7 +43,9 @@ internal sealed class LeaderLease : IDisposable
     private long _registered; // the lease of our key as a candidate
     private long _pausedAt;
     private volatile bool _isPaused;
+    private long _handedOn; // the lease that was offered to another process
     private bool _isOthers; // another process goes on with the lease
+    private volatile bool _isReplaced; // another process wants the role in place of this one
 
     /// <summary>Makes it; nothing is sent before <see cref="Start"/>.</summary>
     /// <param name="etcd">etcd.</param>
@@ -60,11 +62,12 @@ internal sealed class LeaderLease : IDisposable
         ClusterLog log)
     {
         (_etcd, _keys, _length, _clock, _log) = (etcd, keys, length, clock, log);
-        var name = Uri.EscapeDataString(role);
+        var name = Uri.EscapeDataString(role.ToLowerInvariant()); // Names of listeners that differ in case alone are the same.
         (_key, _term, CandidatesPrefix) = ($"{prefix}main/{name}", $"{prefix}terms/{name}", $"{prefix}candidates/{name}/");
         _candidate = CandidatesPrefix + node;
         _value = JsonText.Of(new JsonObject { ["node"] = node, ["address"] = address });
         _lease = new Lease(etcd, length, clock, log);
+        _confirmation = clock.CreateTimer(_ => OnDue(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _lease.Changed += OnLeaseChanged;
         keys.Changed += OnKeysChanged;
     }
@@ -73,10 +76,28 @@ internal sealed class LeaderLease : IDisposable
     public event Action? Changed;
 
     /// <summary>Whether this node has the role, now.</summary>
-    public bool IsHeld => Interlocked.Read(ref _held) is not 0 and var id && id == _lease.Id && _lease.IsSafe;
+    public bool IsHeld =>
+        Interlocked.Read(ref _held) is not 0 and var id && id == _lease.Id && _lease.IsSafe && ConfirmedFor > TimeSpan.Zero;
+
+    /// <summary>
+    /// The same, for who acts on it: where it has just ended, <see cref="Changed"/> is called although the timers do not know it yet. They
+    /// do not count suspension.
+    /// </summary>
+    public bool CheckHeld()
+    {
+        if (IsHeld)
+        {
+            return true;
+        }
+        if (Interlocked.Read(ref _held) != 0)
+        {
+            OnLeaseChanged();
+        }
+        return false;
+    }
 
     /// <summary>The number of the lease, for the process that replaces this one; 0 where the role is not held.</summary>
-    public long HandOver() => IsHeld ? _lease.Id : 0;
+    public long HandOver() => _handedOn = IsHeld ? _lease.Id : 0;
 
     /// <summary>The address of another node that would take the role; null where there is none.</summary>
     public string? OtherCandidate => _keys.Current.Keys.Values
@@ -96,9 +117,15 @@ internal sealed class LeaderLease : IDisposable
     }
 
     /// <summary>
-    /// Another process goes on with the lease: it is kept alive here too, as long as this one finishes its work, and not ended.
+    /// Another process wants the role from now on, and this one does not. The lease that was handed over is kept alive here too while this
+    /// one finishes its work, and not ended; one that was taken after that is ended, so that the other process gets the role.
     /// </summary>
-    public void HandOn() => Volatile.Write(ref _isOthers, true);
+    public void HandOn()
+    {
+        _isReplaced = true;
+        _lease.Pin();
+        Volatile.Write(ref _isOthers, _handedOn != 0 && _handedOn == _lease.Id);
+    }
 
     /// <summary>
     /// Gives the role back, so that another node takes it at once. Only when nothing of it is done any more. Takes two seconds at most.
@@ -107,6 +134,7 @@ internal sealed class LeaderLease : IDisposable
     {
         await _stop.CancelAsync();
         await _running;
+        _keys.Changed -= OnKeysChanged;
         Interlocked.Exchange(ref _held, 0);
         if (!Volatile.Read(ref _isOthers))
         {
@@ -131,9 +159,14 @@ internal sealed class LeaderLease : IDisposable
         _lease.Changed -= OnLeaseChanged;
         _keys.Changed -= OnKeysChanged;
         _lease.Dispose();
+        _confirmation.Dispose();
     }
 
     private string CandidatesPrefix { get; }
+
+    private TimeSpan AskAgain => Lease.PauseAfterFailure(_length);
+
+    private TimeSpan ConfirmedFor => (_length * Lease.SafePart) - _clock.GetElapsedTime(Interlocked.Read(ref _confirmedAt));
 
     /// <summary>The node that a key of a role names.</summary>
     public static string? NodeOf(string value) => Text(value, "node");
@@ -172,10 +205,14 @@ internal sealed class LeaderLease : IDisposable
             {
                 pause = await CheckAsync(_stop.Token);
             }
-            catch (EtcdException)
+            catch (EtcdException e)
             {
+                if (e.Message.Contains("requested lease not found", StringComparison.Ordinal))
+                {
+                    Lose(); // Another node may know that too, and take the role.
+                }
                 _missing = default; // Nobody knows what happens meanwhile.
-                pause = AskAgain; // The lease ends by itself where that goes on.
+                pause = AskAgain; // The role ends by itself where that goes on.
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {
@@ -197,27 +234,28 @@ internal sealed class LeaderLease : IDisposable
             _missing = default;
             return _length / 3;
         }
-        if (_registered != id)
+        if (_registered != id && !_isReplaced)
         {
             await _etcd.TransactAsync([], [EtcdChange.Put(_candidate, _value, id)], null, cancellationToken);
             _registered = id;
         }
         // Who has it by etcd's word, now? The term first: who takes the role changes it.
         var term = Only(await _etcd.GetAsync(_term, cancellationToken))?.Changed ?? 0;
+        var asked = _clock.GetTimestamp();
         var key = Only(await _etcd.GetAsync(_key, cancellationToken));
         var isHeld = Interlocked.Read(ref _held) == id;
         if (key?.Lease == id)
         {
             if (isHeld || Volatile.Read(ref _claimed) == id)
             {
-                Hold(id, key.Created);
+                Hold(id, key.Created, asked);
             }
-            else
+            else if (!_isReplaced)
             {
                 // An etcd from a backup has it for this node, which knows nothing of it: another one may have the role.
                 await _etcd.TransactAsync([EtcdCondition.HasLease(_key, id)], [EtcdChange.Delete(_key)], null, cancellationToken);
             }
-            return _length / 3;
+            return UntilNext(asked);
         }
         if (key is not null)
         {
@@ -225,19 +263,40 @@ internal sealed class LeaderLease : IDisposable
             _missing = default;
             return _length / 3;
         }
+        if (isHeld && term != _heldTerm)
+        {
+            Lose(); // Etcd came back from a backup: another node may wait for its end of a lease already.
+            isHeld = false;
+        }
+        if (_isReplaced)
+        {
+            // The other process writes it again, or has given it back.
+            Interlocked.Exchange(ref _held, 0);
+            Tell();
+            return AskAgain;
+        }
         if ((!isHeld || term != _heldTerm) && await WhenMayTakeAsync(id, term, cancellationToken) is { } wait)
         {
             return wait;
         }
         Volatile.Write(ref _claimed, id); // also where the answer is lost
+        asked = _clock.GetTimestamp();
         var answer = await _etcd.TransactAsync(
             [EtcdCondition.IsAbsent(_key), EtcdCondition.IsChangedAt(_term, term)],
             [EtcdChange.Put(_key, _value, id), EtcdChange.Put(_term, _value)], null, cancellationToken);
         if (answer.Succeeded)
         {
-            Hold(id, answer.Header.Revision);
+            Hold(id, answer.Header.Revision, asked);
         }
-        return answer.Succeeded ? _length / 3 : TimeSpan.Zero;
+        return answer.Succeeded ? UntilNext(asked) : TimeSpan.Zero;
+    }
+
+    // Of a holder: a quarter, a call that hangs, and another one fit into the time for which it is safe. A process that was replaced must
+    // see soon that the other one has given the role back.
+    private TimeSpan UntilNext(long asked)
+    {
+        var pause = _isReplaced ? AskAgain : (_length / 4) - _clock.GetElapsedTime(asked);
+        return pause > TimeSpan.Zero ? pause : TimeSpan.Zero;
     }
 
     // The key is missing. Null: it may be taken now.
@@ -266,10 +325,12 @@ internal sealed class LeaderLease : IDisposable
 
     private static EtcdKey? Only(EtcdRange range) => range.Keys.Count > 0 ? range.Keys[0] : null;
 
-    private void Hold(long id, long term)
+    private void Hold(long id, long term, long asked)
     {
         (_heldTerm, _missing) = (term, default);
+        Interlocked.Exchange(ref _confirmedAt, asked);
         Interlocked.Exchange(ref _held, id);
+        _confirmation.Change(ConfirmedFor is var left && left > TimeSpan.Zero ? left : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
         Tell();
     }
 
@@ -293,6 +354,16 @@ internal sealed class LeaderLease : IDisposable
         Changed?.Invoke();
     }
 
+    private void OnDue()
+    {
+        if (ConfirmedFor is var left && left > TimeSpan.Zero) // The timer is early, or it was confirmed in this instant.
+        {
+            _confirmation.Change(left + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+            return;
+        }
+        OnLeaseChanged();
+    }
+
     // By the lease's own timer too, which waits for nothing: so a holder hears of its end even while etcd is silent.
     private void OnLeaseChanged()
     {
@@ -311,7 +382,7 @@ internal sealed class LeaderLease : IDisposable
         {
             Volatile.Write(ref _gone, null);
             Interlocked.Exchange(ref _registered, 0);
-            Interlocked.Exchange(ref _claimed, 0); // The key may be that of an earlier time.
+            Lose(); // The key may be that of an earlier time.
         }
         else if (before is not null && now is null)
         {

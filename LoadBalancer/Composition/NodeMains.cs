@@ -16,7 +16,8 @@ internal sealed class NodeMains(
 {
     private readonly ConcurrentDictionary<string, LeaderLease> _leases = new(StringComparer.OrdinalIgnoreCase);
     private readonly ConcurrentBag<LeaderLease> _all = [];
-    private readonly ConcurrentDictionary<string, long> _handed = new(handed ?? new Dictionary<string, long>());
+    private readonly ConcurrentDictionary<string, long> _handed = new(
+        handed ?? new Dictionary<string, long>(), StringComparer.OrdinalIgnoreCase);
 
     /// <summary>What the process that replaces this one goes on with, by listener.</summary>
     public Dictionary<string, long> HandOver() => _leases.Select(entry => (entry.Key, Lease: entry.Value.HandOver()))
@@ -42,7 +43,7 @@ internal sealed class NodeMains(
                 Volatile.Write(ref lease, made);
                 made.Start(_handed.TryRemove(name, out var held) ? held : 0); // A listener that comes later begins as any other.
             },
-            () => Volatile.Read(ref lease)?.IsHeld == true,
+            () => Volatile.Read(ref lease)?.CheckHeld() == true,
             () => Volatile.Read(ref lease)?.YieldAsync() ?? Task.CompletedTask,
             () => Volatile.Read(ref lease)?.ReleaseAsync() ?? Task.CompletedTask,
             () => IPAddress.TryParse(Volatile.Read(ref lease)?.OtherCandidate, out var other) ? other : null,
