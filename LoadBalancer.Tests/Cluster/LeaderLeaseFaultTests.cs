@@ -7,7 +7,7 @@ namespace LoadBalancer.Tests.Cluster;
 /// <summary>When a holder must give up its role. The server is scripted, and the clock is the test's.</summary>
 [Parallelizable]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class LeaderLeaseFaultTests
+internal sealed class LeaderLeaseFaultTests : IAsyncDisposable
 {
     private const string Main = "/lb/edge/main/store";
     private const string Term = "/lb/edge/terms/store";
@@ -17,6 +17,7 @@ internal sealed class LeaderLeaseFaultTests
     private static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(250);
 
     private readonly FakeClock _clock = new();
+    private readonly LogRecorder _log = new();
     private readonly CancellationTokenSource _stop = new();
     private SuspendedClock _suspended = null!;
     private EtcdStub _etcd = null!;
@@ -36,7 +37,7 @@ internal sealed class LeaderLeaseFaultTests
         _etcd = await EtcdStub.StartAsync(_clock);
         _connection = new EtcdConnection(new ClusterOptions { Name = "edge", Etcd = [_etcd.Address], LeaseTime = Length }, _clock);
         _client = new EtcdClient(_connection);
-        var log = new ClusterLog("edge", new LogRecorder());
+        var log = new ClusterLog("edge", _log);
         _keys = new KeyWatch(_client, "/lb/edge/", Length / 2, _suspended, log);
         _role = new LeaderLease(_client, _keys, "/lb/edge/", "Store", "a", "10.0.0.1", Length, _suspended, log);
         _role.Changed += () => Interlocked.Increment(ref _changes);
@@ -46,8 +47,7 @@ internal sealed class LeaderLeaseFaultTests
         await Eventually.BeTrueAsync(() => _role.IsHeld && _clock.TimersWithin(Check) == 1, "it has the role, and waits");
     }
 
-    [TearDown]
-    public async Task StopAsync()
+    public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -55,6 +55,7 @@ internal sealed class LeaderLeaseFaultTests
         _connection.Dispose();
         _stop.Dispose();
         await _etcd.DisposeAsync();
+        _log.Dispose();
     }
 
     [Test]

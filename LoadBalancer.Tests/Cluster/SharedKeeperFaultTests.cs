@@ -10,13 +10,14 @@ namespace LoadBalancer.Tests.Cluster;
 /// <summary>What a keeper does where etcd fails at a bad moment. The server is scripted, and the clock is the test's.</summary>
 [Parallelizable]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class SharedKeeperFaultTests
+internal sealed class SharedKeeperFaultTests : IAsyncDisposable
 {
     private const string Key = "/lb/edge/admin/web/b1";
     private static readonly BackendKey B1 = BackendKey.Of("web", "b1");
     private static readonly OperatorChange.Patch Drain = new(true, AdminState.Draining, false, null);
 
     private readonly FakeClock _clock = new();
+    private readonly LogRecorder _log = new();
     private readonly TemporaryDirectory _directory = new();
     private EtcdStub _etcd = null!;
     private EtcdConnection _connection = null!;
@@ -34,7 +35,7 @@ internal sealed class SharedKeeperFaultTests
             new ClusterOptions { Name = "edge", Etcd = [_etcd.Address], LeaseTime = TimeSpan.FromSeconds(60) }, _clock);
         var known = StateCopy.Empty with { State = SharedState.Empty.Merge(B1, SharedBackend.None.With(Drain, _clock.GetUtcNow(), "a")) };
         var file = new StateFile(_directory.File("state"), "edge", "a");
-        _keeper = new SharedKeeper(new EtcdClient(_connection), "edge", "a", known, file, _clock, new LogRecorder())
+        _keeper = new SharedKeeper(new EtcdClient(_connection), "edge", "a", known, file, _clock, _log)
         {
             WhyNot = () =>
             {
@@ -47,14 +48,14 @@ internal sealed class SharedKeeperFaultTests
         _keeper.Start();
     }
 
-    [TearDown]
-    public async Task StopAsync()
+    public async ValueTask DisposeAsync()
     {
         await _keeper.StopAsync();
         _keeper.Dispose();
         _connection.Dispose();
         _directory.Dispose();
         await _etcd.DisposeAsync();
+        _log.Dispose();
     }
 
     [Test]
