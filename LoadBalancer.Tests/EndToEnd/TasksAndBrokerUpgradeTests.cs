@@ -124,10 +124,20 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
                 s.send(b"PONG")
             """, $"tcp://127.0.0.1:{_broker + 1}");
         await using var client = PythonZmq.Start("""
-            s = socket(zmq.REQ, sys.argv[1], IDENTITY=b"c")
+            def connect():
+                s = socket(zmq.REQ, sys.argv[1], IDENTITY=b"c")
+                s.rcvtimeo = 5000
+                return s
+            s = connect()
             for i in range(1, 150):
-                s.send_multipart([b"c", b"BUY %d" % i])
-                answer = s.recv()
+                answer = None
+                while answer is None:
+                    s.send_multipart([b"c", b"BUY %d" % i])
+                    try:
+                        answer = s.recv()
+                    except zmq.Again: # What is sent in the moment in which a connection ends is lost.
+                        s.close(0)
+                        s = connect()
                 assert answer == b"PONG", answer
                 if i == 20: say("begun")
                 time.sleep(0.01)

@@ -72,7 +72,7 @@ internal sealed class RouteStatisticsTests
         routes.Select(route => $"{route!["listener"]} {route["name"]} {route["requests"]}")
             .Should().Equal("web api 0", "web 2 1", "web inside 0", "web  0");
         routes[0]!.AsObject().Select(entry => entry.Key).Should()
-            .Equal("listener", "name", "requests", "requestsPerSecond", "errorShare", "p50Ms", "p99Ms");
+            .Equal("listener", "name", "requests", "requestsPerSecond", "errorShare", "p50Ms", "p99Ms", "errors", "match", "action");
     }
 
     [Test]
