@@ -11,7 +11,8 @@ internal sealed class AuditedChangesTests : IDisposable
 {
     private readonly AuditLog _audit = new(TimeProvider.System, NullLogger<AuditLog>.Instance);
     private readonly EventHub _events = new(
-        () => [], () => [], () => [], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System, NullLogger<EventHub>.Instance);
+        () => [], () => [], () => [], () => [], new ErrorStatistics(TimeProvider.System), TimeProvider.System,
+        NullLogger<EventHub>.Instance);
 
     private readonly AuditedChanges _changes;
 
