@@ -57,6 +57,8 @@ internal sealed class LeaderLeaseTests : IAsyncDisposable
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Holder_IsKilled_AnotherOneHasItAfterItsLease()
     {
         var (a, b) = (Add("a"), Add("b"));
@@ -69,6 +71,8 @@ internal sealed class LeaderLeaseTests : IAsyncDisposable
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Holder_IsCutOff_StopsBeforeAnotherOneHasIt()
     {
         await using var relay = new SilentRelay(new Uri(_etcd.Address).Port);

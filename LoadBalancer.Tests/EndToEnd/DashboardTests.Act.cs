@@ -33,6 +33,8 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Backends_OfAHost_AreDrainedAtOnceAndComeBackAtOnce()
     {
         await using var node = await DashboardNode.StartAsync([_backend.Address, _backend.Address, _backend.Address, "http://127.0.0.2:9"]);
@@ -88,6 +90,8 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Backend_ThatIsDown_SaysSinceWhenAndWhyAndHowItsAttemptsFailed()
     {
         await using var node = await DashboardNode.StartAsync([_backend.Address, $"http://127.0.0.1:{ReservedPorts.Next()}"]);
@@ -106,6 +110,8 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Errors_OfTheLastHour_AreGroupedAndResponseTimesAreAMap()
     {
         await using var failing = RawServer.Answering("HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno");
@@ -142,6 +148,8 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Names_ThatAreOdd_AreShownAndChangedEverywhere()
     {
         using var folder = new TemporaryDirectory();

@@ -50,6 +50,8 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Head_Clicked_SortsBothWaysAndThenTheWorstFirstAgain()
     {
         await ShowAsync([Pool("web", Backend("b10") with { InFlight = 3 }, Backend("b9") with { InFlight = 7 },

@@ -151,6 +151,8 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Weight_Changed_IsTakenUpRefusedOrUndone()
     {
         await Page.GotoAsync(_node.Dashboard);
@@ -186,6 +188,8 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Node_StopsAndStartsAgain_PageSaysSoAndReconnects()
     {
         await using var node = await DashboardNode.StartAsync([_backend.Address]);
@@ -203,6 +207,8 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public async Task Token_MissingWrongRightAndChanged_IsAskedFor()
     {
         await using var node = await DashboardNode.StartAsync([_backend.Address], "s3cret");

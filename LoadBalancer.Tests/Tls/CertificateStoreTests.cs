@@ -19,6 +19,8 @@ internal sealed class CertificateStoreTests : IDisposable
     public void Dispose() => _certificates.Dispose();
 
     [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
     public void Certificate_ExpiresSoon_IsLoggedEachDayFrom14DaysBefore()
     {
         var file = _certificates.IssueUntil(Now.AddDays(15.5), "it", "it.test");

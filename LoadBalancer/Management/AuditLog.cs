@@ -61,7 +61,7 @@ internal sealed class AuditLog(TimeProvider time, ILogger<AuditLog> logger)
     }
 
     /// <summary>For the process that replaces this one.</summary>
-    public JsonArray HandOver() => [.. Entries.Reverse().Select(entry => entry.ToJson())];
+    public JsonArray HandOver() => new([.. Entries.Reverse().Select(entry => (JsonNode)entry.ToJson())]);
 
     /// <summary>Adds an entry, with its number and the time. Returns when it was, or cannot be, written to the file.</summary>
     public async Task<AuditEntry> AddAsync(AuditEntry entry)
