@@ -39,7 +39,7 @@ internal sealed class MainLeaseTests : IAsyncDisposable
     {
         var (main, other) = _a.IsMain ? (_a, _b) : (_b, _a);
         other.IsMain.Should().BeFalse();
-        await Eventually.BeTrueAsync(() => main.Status.Peer == "127.0.0.1", "clients are told of the other node");
+        await Eventually.BeTrueAsync(() => main.Status.Peer == "127.0.0.1", "clients get the address of the other node");
         var (worker, client) = (await main.WorkerAsync(), main.Client("client"));
         var answer = client.RequestAsync(ZmtpMessage.Of("client", "PING"));
         var request = await worker.ReceiveAsync();

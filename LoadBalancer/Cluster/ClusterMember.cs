@@ -29,12 +29,10 @@ internal sealed record ClusterMember(string Name, string? Address, string? Versi
         try
         {
             var json = EtcdText.Object(System.Text.Encoding.UTF8.GetBytes(value));
-            return new ClusterMember(name, Text("address"), Text("version"), Text("since"));
-
-            string? Text(string member) =>
-                json[member] is JsonValue text && text.TryGetValue(out string? found) ? EtcdText.Clean(found) : null;
+            return new ClusterMember(
+                name, EtcdText.Text(json, "address"), EtcdText.Text(json, "version"), EtcdText.Text(json, "since"));
         }
-        catch (Exception e) when (e is FormatException or ArgumentException) // the latter: a name is there twice
+        catch (FormatException)
         {
             return new ClusterMember(name, null, null, null);
         }

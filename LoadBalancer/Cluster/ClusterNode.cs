@@ -52,7 +52,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
             throw new StartException($"LoadBalancer:Cluster:AuthorityFile '{options.AuthorityFile}' cannot be used: {e.Message}", e);
         }
         Etcd = new EtcdClient(_connection);
-        Prefix = $"/lb/{options.Name}/";
+        Prefix = PrefixOf(options.Name);
         Keys = new KeyWatch(Etcd, Prefix, options.LeaseTime / 2, Clock, _log);
         _lease = new Lease(Etcd, options.LeaseTime, Clock, _log);
         var since = time.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture);
@@ -69,6 +69,9 @@ internal sealed class ClusterNode : IHostedService, IDisposable
 
     /// <summary>What all keys of the cluster begin with.</summary>
     public string Prefix { get; }
+
+    /// <summary>What all keys of a cluster begin with.</summary>
+    public static string PrefixOf(string cluster) => $"/lb/{cluster}/";
 
     /// <summary>etcd.</summary>
     public EtcdClient Etcd { get; }
@@ -169,7 +172,6 @@ internal sealed class ClusterNode : IHostedService, IDisposable
     {
         _stop.Cancel();
         _lease.Dispose();
-        _membership.Dispose();
         _connection.Dispose();
         _stop.Dispose();
     }

@@ -12,9 +12,6 @@ internal sealed class EtcdCondition
     /// <summary>The key is not there.</summary>
     public static EtcdCondition IsAbsent(string key) => new(key, "CREATE", "create_revision", 0);
 
-    /// <summary>The revision that has made the key is this one.</summary>
-    public static EtcdCondition IsCreatedAt(string key, long revision) => new(key, "CREATE", "create_revision", revision);
-
     /// <summary>The revision that has changed the key last is this one; 0: it is not there.</summary>
     public static EtcdCondition IsChangedAt(string key, long revision) => new(key, "MOD", "mod_revision", revision);
 

@@ -54,6 +54,10 @@ internal static class EtcdText
     public static bool Is(JsonObject json, string member) =>
         json[member] is JsonValue value && value.TryGetValue(out bool isTrue) && isTrue;
 
+    /// <summary>Reads a member that is a text, for people; null where it is none.</summary>
+    public static string? Text(JsonObject json, string member) =>
+        json[member] is JsonValue value && value.TryGetValue(out string? text) ? Clean(text) : null;
+
     /// <summary>Reads the header.</summary>
     /// <exception cref="FormatException">There is none.</exception>
     public static EtcdHeader Header(JsonObject answer) => Find(answer, "header") is { } header

@@ -29,7 +29,7 @@ internal sealed class LeaderLease : IDisposable
     private readonly ClusterLog _log;
     private readonly Lease _lease;
     private readonly CancellationTokenSource _stop = new();
-    private readonly SemaphoreSlim _wake = new(0, 1);
+    private readonly WakeUp _wake;
     private readonly Lock _gate = new();
     private readonly ITimer _confirmation; // its own, as that of the lease: it must not wait for what waits for etcd
     private Task _running = Task.CompletedTask;
@@ -53,7 +53,7 @@ internal sealed class LeaderLease : IDisposable
     /// <param name="prefix">What all keys of the cluster begin with.</param>
     /// <param name="role">The name of the role.</param>
     /// <param name="node">The name of this node.</param>
-    /// <param name="address">The address of this node for who uses the role.</param>
+    /// <param name="address">The address of this node for those who use the role.</param>
     /// <param name="length">How long the lease is; the same at all nodes.</param>
     /// <param name="clock">A clock that counts suspension.</param>
     /// <param name="log">Gets what is unexpected.</param>
@@ -62,6 +62,7 @@ internal sealed class LeaderLease : IDisposable
         ClusterLog log)
     {
         (_etcd, _keys, _length, _clock, _log) = (etcd, keys, length, clock, log);
+        _wake = new WakeUp(clock);
         var name = Uri.EscapeDataString(role.ToLowerInvariant()); // Names of listeners that differ in case alone are the same.
         (_key, _term, CandidatesPrefix) = ($"{prefix}main/{name}", $"{prefix}terms/{name}", $"{prefix}candidates/{name}/");
         _candidate = CandidatesPrefix + node;
@@ -80,8 +81,8 @@ internal sealed class LeaderLease : IDisposable
         Interlocked.Read(ref _held) is not 0 and var id && id == _lease.Id && _lease.IsSafe && ConfirmedFor > TimeSpan.Zero;
 
     /// <summary>
-    /// The same, for who acts on it: where it has just ended, <see cref="Changed"/> is called although the timers do not know it yet. They
-    /// do not count suspension.
+    /// The same, for a caller that acts on it: where it has just ended, <see cref="Changed"/> is called although the timers do not know it
+    /// yet. They do not count suspension.
     /// </summary>
     public bool CheckHeld()
     {
@@ -175,8 +176,7 @@ internal sealed class LeaderLease : IDisposable
     {
         try
         {
-            return EtcdText.Object(System.Text.Encoding.UTF8.GetBytes(value))[member] is JsonValue text
-                && text.TryGetValue(out string? found) ? EtcdText.Clean(found) : null;
+            return EtcdText.Text(EtcdText.Object(System.Text.Encoding.UTF8.GetBytes(value)), member);
         }
         catch (FormatException)
         {
@@ -218,10 +218,7 @@ internal sealed class LeaderLease : IDisposable
             {
                 _log.Unexpected(e, "keeping a role");
             }
-            using var late = new CancellationTokenSource(pause, _clock);
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, _stop.Token);
-            await _wake.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            _stop.Token.ThrowIfCancellationRequested();
+            await _wake.WaitAsync(pause, _stop.Token);
         }
     }
 
@@ -372,7 +369,7 @@ internal sealed class LeaderLease : IDisposable
             Interlocked.CompareExchange(ref _held, 0, id); // Etcd must say first that the key is still this node's.
         }
         Tell();
-        Wake();
+        _wake.Set();
     }
 
     private void OnKeysChanged(KeyChange change)
@@ -390,19 +387,7 @@ internal sealed class LeaderLease : IDisposable
         }
         if (change.IsRestored || before?.Lease != now?.Lease)
         {
-            Wake();
-        }
-    }
-
-    private void Wake()
-    {
-        try
-        {
-            _wake.Release();
-        }
-        catch (SemaphoreFullException)
-        {
-            // It looks already.
+            _wake.Set();
         }
     }
 }

@@ -11,7 +11,7 @@ namespace LoadBalancer.Cluster;
 /// <param name="log">Gets what is unexpected.</param>
 internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock, ClusterLog log) : IDisposable
 {
-    // The clocks of this machine and of etcd's may differ a little in their rates, and whoever waits for the end must not be early.
+    // The clocks of this machine and of etcd's may differ a little in their rates, and a node that waits for the end must not be early.
     internal const double SafePart = 0.8;
     private static readonly TimeSpan LongestRevoke = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(250);

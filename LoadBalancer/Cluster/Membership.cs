@@ -17,14 +17,14 @@ namespace LoadBalancer.Cluster;
 /// <param name="log">Gets what happens.</param>
 internal sealed class Membership(
     string key, string name, Func<ClusterMember> describe, TimeSpan length, EtcdClient etcd, Lease lease, KeyWatch watch,
-    TimeProvider clock, ClusterLog log) : IDisposable
+    TimeProvider clock, ClusterLog log)
 {
     private const int Tries = 3;
     private static readonly TimeSpan Margin = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan AskAgain = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan SayAgain = TimeSpan.FromMinutes(1);
 
-    private readonly SemaphoreSlim _wake = new(0, 1);
+    private readonly WakeUp _wake = new(clock);
     private volatile Registration? _registration;
     private volatile ClusterMember? _holder;
     private long? _saidAt;
@@ -91,28 +91,12 @@ internal sealed class Membership(
                 _saidAt = clock.GetTimestamp();
                 log.NameIsTaken($"{holder}");
             }
-            using var pause = new CancellationTokenSource(length / 4, clock);
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(pause.Token, cancellationToken);
-            await _wake.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            cancellationToken.ThrowIfCancellationRequested();
+            await _wake.WaitAsync(length / 4, cancellationToken);
         }
     }
 
     /// <summary>Looks at once whether the key must be written: the lease or the keys have changed.</summary>
-    public void Wake()
-    {
-        try
-        {
-            _wake.Release();
-        }
-        catch (Exception e) when (e is SemaphoreFullException or ObjectDisposedException)
-        {
-            // It looks already, or never again.
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Dispose() => _wake.Dispose();
+    public void Wake() => _wake.Set();
 
     private bool IsWanting => lease.IsSafe && (_registration is not { } known || known.Lease != lease.Id
         || (watch.Current.Revision >= known.Revision && watch.Current.Keys.GetValueOrDefault(key)?.Lease != known.Lease));

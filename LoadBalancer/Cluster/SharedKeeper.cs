@@ -44,7 +44,7 @@ internal sealed partial class SharedKeeper : IDisposable
     /// <param name="logger">Gets a line for each change.</param>
     public SharedKeeper(EtcdClient etcd, string cluster, string node, StateCopy known, StateFile file, TimeProvider time, ILogger logger)
     {
-        (_etcd, _prefix, _node, _file, _time, _logger) = (etcd, $"/lb/{cluster}/", node, file, time, logger);
+        (_etcd, _prefix, _node, _file, _time, _logger) = (etcd, ClusterNode.PrefixOf(cluster), node, file, time, logger);
         (_state, _revision, _sticky) = (known.State, known.Revision, known.StickyKey);
     }
 
@@ -83,8 +83,8 @@ internal sealed partial class SharedKeeper : IDisposable
     public void Start() => _running = RunAsync();
 
     /// <summary>
-    /// Takes up what the watch has learned. A key that is deleted before our eyes is gone; one that is missing where all keys were read
-    /// anew is lost, and is written again.
+    /// Takes up what the watch has learned. A key that is deleted while this node watches is gone; one that is missing where all keys were
+    /// read anew is lost, and is written again.
     /// </summary>
     public void TakeUp(KeyChange change)
     {

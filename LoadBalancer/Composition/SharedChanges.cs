@@ -23,7 +23,7 @@ internal sealed class SharedChanges(SharedKeeper keeper, NodePools pools, LocalC
     /// <inheritdoc/>
     public Task<ChangeResult> PutAsync(BackendPool pool, string name, EndpointAddress address, int weight)
     {
-        var existing = Find(pool, name);
+        var existing = PoolApi.FindBackend(pool, name);
         var state = existing?.Address == address && existing.AdminState != AdminState.Draining ? existing.AdminState : AdminState.Ready;
         return ChangeAsync(pool, name, new OperatorChange.Put(new AddedBackend(name, address, weight, state)), null);
     }
@@ -41,7 +41,7 @@ internal sealed class SharedChanges(SharedKeeper keeper, NodePools pools, LocalC
     /// <inheritdoc/>
     public Task<ChangeResult> RestoreAsync(BackendPool pool, string name, EndpointAddress address, int weight, AdminState state) =>
         pool.IsJoinedByWorkers ? local.RestoreAsync(pool, name, address, weight, state)
-        : Find(pool, name) is { } existing && existing.Address == address
+        : PoolApi.FindBackend(pool, name) is { } existing && existing.Address == address
             ? ChangeAsync(pool, name, new OperatorChange.Patch(true, state, true, weight), existing)
             : ChangeAsync(pool, name, new OperatorChange.Put(new AddedBackend(name, address, weight, state)), null);
 
@@ -51,13 +51,10 @@ internal sealed class SharedChanges(SharedKeeper keeper, NodePools pools, LocalC
         {
             return new ChangeResult(null, error, IsUnavailable: true);
         }
-        return (Find(pool, name) ?? before) is { } backend
+        return (PoolApi.FindBackend(pool, name) ?? before) is { } backend
             ? new ChangeResult(backend, "")
             : new ChangeResult(
                 null, $"the cluster has the change, but pool '{pool.Name}' of this node has no backend '{name}' now: see its log",
                 IsUnavailable: true);
     }
-
-    private static Backend? Find(BackendPool pool, string name) =>
-        pool.Snapshot.Members.FirstOrDefault(member => member.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
 }

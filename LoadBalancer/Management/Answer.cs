@@ -16,7 +16,7 @@ internal static class Answer
     public static Task JsonAsync(HttpContext context, int status, JsonNode json) =>
         BytesAsync(context, status, Json, JsonText.Bytes(json));
 
-    /// <summary>Answers with an error: a problem (RFC 9457) for who asks for JSON, otherwise one line of text.</summary>
+    /// <summary>Answers with an error: a problem (RFC 9457) where the client asks for JSON, otherwise one line of text.</summary>
     public static Task ErrorAsync(HttpContext context, int status, string line) => WantsJson(context.Request)
         ? BytesAsync(context, status, Problem, JsonText.Bytes(ProblemOf(context.Request, status, line)))
         : BytesAsync(context, status, "text/plain; charset=utf-8", System.Text.Encoding.UTF8.GetBytes(line + "\n"));
