@@ -94,14 +94,15 @@ internal sealed class AcmeStoreTests : AcmeKeeperFixture
     public async Task Save_FilesOfACrash_AreRemovedWhenTheyAreOld()
     {
         Directory.CreateDirectory(Options.Folder);
-        var (old, young) = (Path.Combine(Options.Folder, "new-1"), Path.Combine(Options.Folder, "new-2"));
+        var old = Path.Combine(Options.Folder, "loadbalancer-new-1");
+        var young = Path.Combine(Options.Folder, "loadbalancer-new-2");
         await File.WriteAllTextAsync(old, "half");
         await File.WriteAllTextAsync(young, "another process writes it");
         File.SetLastWriteTimeUtc(old, TimeProvider.System.GetUtcNow().UtcDateTime.AddHours(-2));
 
         await KeepUntilAsync(() => IsLogged("has issued one"));
 
-        FileNames.Should().BeEquivalentTo("account.key", $"{Name}.json", $"{Name}.pem", "new-2");
+        FileNames.Should().BeEquivalentTo("account.key", $"{Name}.json", $"{Name}.pem", "loadbalancer-new-2");
     }
 
     [Test]

@@ -3,24 +3,16 @@ using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Files;
 
 namespace LoadBalancer.Acme;
 
 /// <summary>
 /// The files of one directory in the store: <c>account.key</c>, and for each name <c>NAME.pem</c> (certificate, issuers and key, in one
-/// file so that all change at once) and <c>NAME.json</c> (the last attempt). Only the user of this process can read them. Each is written
-/// beside its place, flushed to the disk and renamed, so that a crash leaves the old one or the new one.
+/// file so that all change at once) and <c>NAME.json</c> (the last attempt). Only the user of this process can read them.
 /// </summary>
 internal sealed class AcmeStore(AcmeOptions options)
 {
-    private const UnixFileMode OfFiles = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-    private const UnixFileMode OfFolders = OfFiles | UnixFileMode.UserExecute;
-    private const string Unfinished = "new-"; // a name of its own for each, because another process may write the same file
-
-    private static readonly TimeSpan LongestWrite = TimeSpan.FromHours(1);
-
-    private bool _isSwept;
-
     private string AccountFile => Path.Combine(options.Folder, "account.key");
 
     /// <summary>Whether an exception says that the store cannot be used.</summary>
@@ -130,13 +122,13 @@ internal sealed class AcmeStore(AcmeOptions options)
     // One that was copied here may be readable for others.
     private static void Protect(string file)
     {
-        if (OperatingSystem.IsWindows() || (File.GetUnixFileMode(file) & ~OfFiles) == 0)
+        if (OperatingSystem.IsWindows() || (File.GetUnixFileMode(file) & ~PrivateFile.Mode) == 0)
         {
             return;
         }
         try
         {
-            File.SetUnixFileMode(file, OfFiles);
+            File.SetUnixFileMode(file, PrivateFile.Mode);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -144,70 +136,5 @@ internal sealed class AcmeStore(AcmeOptions options)
         }
     }
 
-    private void Write(string file, string text)
-    {
-        MakeFolder();
-        var next = Path.Combine(options.Folder, Unfinished + Path.GetRandomFileName());
-        var how = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None };
-        if (!OperatingSystem.IsWindows())
-        {
-            how.UnixCreateMode = OfFiles;
-        }
-        try
-        {
-            using (var stream = new FileStream(next, how))
-            {
-                stream.Write(Encoding.ASCII.GetBytes(text));
-                stream.Flush(flushToDisk: true);
-            }
-            File.Move(next, file, overwrite: true);
-        }
-        catch
-        {
-            TryDelete(next);
-            throw;
-        }
-    }
-
-    private void MakeFolder()
-    {
-        if (OperatingSystem.IsWindows())
-        {
-            Directory.CreateDirectory(options.Folder);
-        }
-        else
-        {
-            Directory.CreateDirectory(options.Folder, OfFolders);
-        }
-        if (!_isSwept)
-        {
-            _isSwept = true;
-            Sweep();
-        }
-    }
-
-    // What a crash has left. What another process writes just now is not that old.
-    private void Sweep()
-    {
-        var before = TimeProvider.System.GetUtcNow().UtcDateTime - LongestWrite;
-        foreach (var file in Directory.GetFiles(options.Folder, Unfinished + "*"))
-        {
-            if (File.GetLastWriteTimeUtc(file) < before)
-            {
-                TryDelete(file);
-            }
-        }
-    }
-
-    private static void TryDelete(string file)
-    {
-        try
-        {
-            File.Delete(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // It is in nobody's way.
-        }
-    }
+    private static void Write(string file, string text) => PrivateFile.Write(file, Encoding.ASCII.GetBytes(text));
 }
