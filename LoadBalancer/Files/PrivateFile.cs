@@ -12,6 +12,11 @@ internal static class PrivateFile
     // A name of its own for each, because another process may write the same file.
     private const string Unfinished = "loadbalancer-new-";
 
+    // What the framework says of a file that another process has locked: EAGAIN, or ERROR_SHARING_VIOLATION.
+    private const int InUseOnLinux = 11;
+    private const int InUseOnMac = 35;
+    private const int InUseOnWindows = unchecked((int)0x80070020);
+
     private static readonly TimeSpan LongestWrite = TimeSpan.FromHours(1);
 
     /// <summary>Writes it; makes its folder where there is none.</summary>
@@ -22,14 +27,9 @@ internal static class PrivateFile
         MakeFolder(folder);
         Sweep(folder);
         var draft = Path.Combine(folder, Unfinished + Path.GetRandomFileName());
-        var how = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None };
-        if (!OperatingSystem.IsWindows())
-        {
-            how.UnixCreateMode = Mode;
-        }
         try
         {
-            using (var stream = new FileStream(draft, how))
+            using (var stream = Open(draft, FileMode.CreateNew))
             {
                 stream.Write(content);
                 stream.Flush(flushToDisk: true);
@@ -41,6 +41,35 @@ internal static class PrivateFile
             TryDelete(draft);
             throw;
         }
+    }
+
+    /// <summary>
+    /// Locks a file against other processes, until the result is disposed of or this process ends, however that happens. Makes it where
+    /// there is none; it stays.
+    /// </summary>
+    /// <returns>Null where another process has locked it.</returns>
+    /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
+    public static IDisposable? TryLock(string file)
+    {
+        MakeFolder(Path.GetDirectoryName(Path.GetFullPath(file))!);
+        try
+        {
+            return Open(file, FileMode.OpenOrCreate);
+        }
+        catch (IOException e) when (e.HResult is InUseOnLinux or InUseOnMac or InUseOnWindows)
+        {
+            return null;
+        }
+    }
+
+    private static FileStream Open(string file, FileMode mode)
+    {
+        var how = new FileStreamOptions { Mode = mode, Access = FileAccess.Write, Share = FileShare.None };
+        if (!OperatingSystem.IsWindows())
+        {
+            how.UnixCreateMode = Mode;
+        }
+        return new FileStream(file, how);
     }
 
     private static void MakeFolder(string folder)
