@@ -83,7 +83,10 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
                     Set(id, sentAt, left);
                     return UntilNext(sentAt, left);
                 }
-                log.LeaseEnded();
+                if (!_isPinned)
+                {
+                    log.LeaseEnded();
+                }
                 Set(0, sentAt, TimeSpan.Zero);
                 sentAt = clock.GetTimestamp();
             }

@@ -105,8 +105,6 @@ internal sealed partial class Node : IHost
             var eventLogger = loggers.CreateLogger<EventHub>();
             var events = Own(new EventHub(
                 () => Pools.All, () => _listeners.Routes, () => _listeners.Brokers, () => Certificates, Errors, time, eventLogger));
-            _acme = Own(new AcmeKeeper(challenges, events.Note, time, loggers.CreateLogger<AcmeKeeper>()));
-            _acme.Apply(options);
             events.Restore(start.State?.Events ?? []);
             var systemd = new ServiceManager(
                 Environment.GetEnvironmentVariable(ServiceManager.Variable), time, loggers.CreateLogger<ServiceManager>());
@@ -132,6 +130,12 @@ internal sealed partial class Node : IHost
                 _cluster.CountChanged += _listeners.Share;
                 _sharing!.Follow(_cluster, Pools);
             }
+            var acmeLogger = loggers.CreateLogger<AcmeKeeper>();
+            var sharing = _cluster is null || options.Cluster?.SecretFile is null ? null : new AcmeSharing(
+                options.Cluster,
+                new AcmeSharingParts(_cluster.Etcd, _cluster.Keys, challenges, _cluster.Clock, time, acmeLogger));
+            _acme = Own(new AcmeKeeper(challenges, events.Note, time, acmeLogger, sharing));
+            _acme.Apply(options);
             var local = new LocalChanges(Pools.Put, Pools.Delete);
             var administration = new PoolAdministration(
                 _sharing is null ? local : _sharing.Changes(Pools, local), loggers.CreateLogger<PoolAdministration>());
@@ -291,6 +295,13 @@ internal sealed partial class Node : IHost
             throw new StartException("a listener that was replaced has not ended yet; try again later", new InvalidOperationException());
         }
         await WaitForTurnsAsync();
+        if (_started.Cluster is { SecretFile: null } && AcmeKeeper.IsNeeded(options))
+        {
+            throw new StartException(
+                "a listener has Acme, and LoadBalancer:Cluster:SecretFile was not there when this process was started; restart or upgrade "
+                + "it, so that the nodes of the cluster share certificates",
+                new InvalidOperationException());
+        }
         ListenersChange listeners;
         ManagementChange? management;
         lock (Pools.Gate)

@@ -35,6 +35,13 @@ public sealed record ClusterOptions
     public string? AuthorityFile { get; init; }
 
     /// <summary>
+    /// A file with a secret that all nodes have, of 32 characters or more, and nothing else: certificates of <c>Acme</c> are in etcd,
+    /// encrypted with a key that is derived from it. Required where a listener has <c>Acme</c>. Default null: none.
+    /// </summary>
+    [BesideConfiguration]
+    public string? SecretFile { get; init; }
+
+    /// <summary>
     /// How long the others wait for a node that says nothing more, in whole seconds. Default 5 s; from 2 s to 60 s, the same on all nodes.
     /// </summary>
     public TimeSpan LeaseTime { get; init; } = TimeSpan.FromSeconds(5);
