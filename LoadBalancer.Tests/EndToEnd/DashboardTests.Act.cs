@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
 using LoadBalancer.Tests.Support;
 using Microsoft.Playwright;
 using static Microsoft.Playwright.Assertions;
@@ -141,10 +143,63 @@ internal sealed partial class DashboardTests
         await Expect(row).ToContainTextAsync("web/backend1");
 
         await Page.GetByRole(AriaRole.Button, new() { Name = "Response times" }).ClickAsync();
-        await Expect(Page.Locator(".reading")).ToContainTextAsync("3 responses, p50");
+        await Expect(Page.Locator(".reading")).ToContainTextAsync(new Regex("responses?.*; . errors?"));
+        await Eventually.BeTrueAsync(async () => await ReadMapAsync() == (3, 3), "the map has 3 responses and 3 errors");
         await Page.GetByRole(AriaRole.Button, new() { Name = "24 hours" }).ClickAsync();
-        await Expect(Page.GetByRole(AriaRole.Slider)).ToHaveAttributeAsync(
-            "aria-valuetext", new System.Text.RegularExpressions.Regex("3 responses, p50 .*; 3 errors"));
+        await Expect(Page.Locator(".reading")).ToContainTextAsync(new Regex("0:00 to ..:.0:00: ")); // steps of ten minutes
+        await Eventually.BeTrueAsync(async () => await ReadMapAsync() == (3, 3), "the map has 3 responses and 3 errors");
+    }
+
+    // In all steps together: the clock decides in which of them a response is.
+    private async Task<(int Responses, int Errors)> ReadMapAsync()
+    {
+        var (responses, errors) = (0, 0);
+        var map = Page.GetByRole(AriaRole.Slider);
+        await map.PressAsync("Home");
+        for (var step = 0; step <= Number(await map.GetAttributeAsync("aria-valuemax"), "(.*)"); step++)
+        {
+            var text = await map.GetAttributeAsync("aria-valuetext");
+            responses += Number(text, "([0-9]+) response");
+            errors += Number(text, "([0-9]+) error");
+            await map.PressAsync("ArrowRight");
+        }
+        return (responses, errors);
+
+        static int Number(string? text, string pattern) =>
+            Regex.Match(text!, pattern) is { Success: true } match ? int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : 0;
+    }
+
+    [Test]
+    public async Task ResponseTimes_NewestStepIsEmpty_ReadsTheLastInWhichSomethingHappened()
+    {
+        static object Step(int second, int count) => new
+        {
+            start = $"2026-11-27T08:00:{second:00}.000Z",
+            counts = new[] { 0, count },
+            p50Ms = count > 0 ? 15.0 : (double?)null,
+            p90Ms = count > 0 ? 16.0 : (double?)null,
+            p99Ms = count > 0 ? 17.0 : (double?)null,
+            errors = 0,
+        };
+        await ShowAsync([Pool("web", Backend("a"))]);
+        await Page.RouteAsync("**/latency*", route => route.FulfillAsync(new()
+        {
+            Json = new
+            {
+                pool = "web",
+                span = "5m",
+                stepSeconds = 5,
+                columns = 60,
+                boundsMs = new[] { 10, 20 },
+                steps = new[] { Step(0, 3), Step(5, 0) },
+            },
+        }));
+
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Response times" }).ClickAsync();
+
+        await Expect(Page.Locator(".reading")).ToContainTextAsync(":05: 3 responses, p50 15 ms");
+        await Page.GetByRole(AriaRole.Slider).PressAsync("ArrowRight");
+        await Expect(Page.Locator(".reading")).ToContainTextAsync(":10: 0 responses");
     }
 
     [Test]

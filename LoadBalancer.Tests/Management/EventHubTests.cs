@@ -5,6 +5,7 @@ using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using static LoadBalancer.Tests.Support.TestBackends;
 
 namespace LoadBalancer.Tests.Management;
@@ -63,6 +64,19 @@ internal sealed class EventHubTests
         }, "the hub ends");
 
         hub.ExecuteTask!.Exception.Should().BeNull();
+    }
+
+    [Test]
+    public async Task Start_HasReturned_CountsWhatComesNext()
+    {
+        var pool = PoolOf(Unprobed("a"));
+        using var hub = HubOf(pool, new FakeTimeProvider());
+
+        await hub.StartAsync(CancellationToken.None);
+
+        // One second was looked at. A request that came before that would never be seen.
+        hub.History(pool, [])["history"]![0]!["requestsPerSecond"]!.AsArray().Should().ContainSingle();
+        await hub.StopAsync(CancellationToken.None);
     }
 
     private static EventHub HubOf(BackendPool pool, TimeProvider? time = null) =>

@@ -196,12 +196,18 @@ internal sealed partial class EventHub : BackgroundService
     }
 
     /// <inheritdoc/>
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        TryUpdate(isTick: true); // The loop begins somewhat later, perhaps after the first requests: they are counted from here on.
+        return base.StartAsync(cancellationToken);
+    }
+
+    /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Second, _time);
         var tick = timer.WaitForNextTickAsync(stoppingToken).AsTask();
         var change = _changed.Reader.ReadAsync(stoppingToken).AsTask();
-        TryUpdate(isTick: true);
         while (!stoppingToken.IsCancellationRequested)
         {
             await Task.WhenAny(tick, change);

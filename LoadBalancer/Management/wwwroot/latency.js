@@ -54,6 +54,9 @@ export function latencyPanel(holder, pool) {
     asked = setTimeout(load, spans[span][1]);
   }
 
+  // The newest step in which something happened: the newest one has just begun, and mostly nothing has happened in it yet.
+  const latest = () => data.steps.findLastIndex(({ counts, errors }) => errors > 0 || counts.some(number => number > 0));
+
   // The steps that there are end at the right edge.
   const stepAt = x => data.steps.length - data.columns + Math.floor((x - left) / (canvas.clientWidth - left - right) * data.columns);
 
@@ -63,7 +66,7 @@ export function latencyPanel(holder, pool) {
     const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: -10, PageDown: 10, Home: -1e6, End: 1e6 }[event.key];
     if (move && data?.steps.length > 0) {
       event.preventDefault();
-      point(Math.max(0, Math.min(data.steps.length - 1, (at ?? data.steps.length - 1) + move)));
+      point(Math.max(0, Math.min(data.steps.length - 1, (at ?? latest()) + move)));
     }
   };
 
@@ -76,10 +79,10 @@ export function latencyPanel(holder, pool) {
     if (!data || !isOpen) {
       return;
     }
-    const step = data.steps[at ?? data.steps.length - 1];
-    const words = step ? describe(step, data) : 'No response was counted yet.';
+    const read = at ?? latest();
+    const words = read >= 0 ? describe(data.steps[read], data) : `No response was counted in the last ${spans[data.span][0]}.`;
     Object.assign(cursor, { ariaValueMin: '0', ariaValueMax: String(Math.max(0, data.steps.length - 1)),
-      ariaValueNow: String(at ?? Math.max(0, data.steps.length - 1)), ariaValueText: words });
+      ariaValueNow: String(Math.max(0, read)), ariaValueText: words });
     set(text, { textContent: words });
     paint(canvas, data, at);
   }
