@@ -20,7 +20,11 @@ internal sealed class AcmeClusterNode : IAsyncDisposable
         Options = options;
         var cluster = new ClusterOptions
         {
-            Name = "edge", Node = name, Etcd = [etcd], LeaseTime = TimeSpan.FromSeconds(2), SecretFile = secretFile,
+            Name = "edge",
+            Node = name,
+            Etcd = [etcd],
+            LeaseTime = TimeSpan.FromSeconds(2),
+            SecretFile = secretFile,
         };
         _connection = new EtcdConnection(cluster, TimeProvider.System);
         var client = new EtcdClient(_connection);
