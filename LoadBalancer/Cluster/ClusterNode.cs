@@ -38,8 +38,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
     public ClusterNode(
         ClusterOptions options, ClusterStart? start, Func<string?> address, Action<string> note, TimeProvider time, ILogger logger)
     {
-        // What is held for another name, or in another cluster, is of no use here.
-        _handed = start?.Handed is { } handed && handed.Name == options.Name && handed.Node == options.NodeName ? handed : null;
+        _handed = start?.Handed is { } handed && handed.IsOf(options.Name, options.NodeName) ? handed : null;
         (_options, _predecessorLeaves, _note, _logger) = (options, start?.PredecessorLeaves, note, logger);
         _log = new ClusterLog(options.Name, logger);
         Clock = SuspensionClock.Of(time);

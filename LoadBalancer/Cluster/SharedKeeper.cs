@@ -184,7 +184,12 @@ internal sealed partial class SharedKeeper : IDisposable
         name = name[_prefix.Length..];
         if (name == StickyName)
         {
-            (_sticky, _stickyChanged) = (ReadSticky(key.Value) ?? _sticky, key.Changed);
+            var sticky = ReadSticky(key.Value);
+            (_sticky, _stickyChanged) = (sticky ?? _sticky, key.Changed);
+            if (sticky is null)
+            {
+                LogNoStickyKey(key.Key);
+            }
         }
         if (!SharedText.TryReadKey(name, out var backend, out var part))
         {

@@ -73,7 +73,7 @@ internal sealed partial class Node : IHost
             var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
             _heartbeats = Own(new HeartbeatService(Sockets, time, loggers.CreateLogger<HeartbeatService>()));
             _sharing = options.Cluster is null ? null
-                : Own(new NodeSharing(options.Cluster, start.State?.Shared, time, loggers.CreateLogger<NodeSharing>()));
+                : Own(new NodeSharing(options.Cluster, start.StateOf(options.Cluster)?.Shared, time, loggers.CreateLogger<NodeSharing>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
             var poolParts = new NodePoolParts(time, healthLog, Errors, _metrics.Durations, loggers, lifetime.ApplicationStopping)
             {
@@ -90,7 +90,9 @@ internal sealed partial class Node : IHost
             var challenges = new Challenges();
             challenges.Restore(start.State?.Challenges ?? []);
             _mains = options.Cluster is null ? null
-                : Own(new NodeMains(options.Cluster, () => _cluster!, start.State?.Mains, loggers.CreateLogger<NodeMains>()));
+                : Own(new NodeMains(
+                    options.Cluster, () => _cluster!, start.StateOf(options.Cluster), loggers.CreateLogger<NodeMains>(),
+                    lifetime.ApplicationStopping));
             var listenerParts = new NodeListenerParts(
                 Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers)
             {
