@@ -54,9 +54,12 @@ internal sealed class ConfiguredNode : IAsyncDisposable
         StartRawAsync(Json(pools, listener, management), time);
 
     /// <summary>Starts a node of which the text is the whole configuration.</summary>
-    public static async Task<ConfiguredNode> StartRawAsync(string text, TimeProvider? time = null)
+    /// <param name="text">The configuration.</param>
+    /// <param name="time">The node's clock.</param>
+    /// <param name="file">Its file, where other files are beside it.</param>
+    public static async Task<ConfiguredNode> StartRawAsync(string text, TimeProvider? time = null, string? file = null)
     {
-        var file = Path.GetTempFileName();
+        file ??= Path.GetTempFileName();
         await File.WriteAllTextAsync(file, text);
         var loaded = ConfigurationLoader.Load(file);
         loaded.Errors.Should().BeEmpty();

@@ -57,14 +57,17 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         var since = time.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture);
         _membership = new Membership(
             NodesPrefix + options.NodeName, options.NodeName,
-            () => new ClusterMember(options.NodeName, address(), BuildInformation.Version, since), options.LeaseTime, Etcd, _lease, Keys,
-            Clock, _log);
+            () => new ClusterMember(options.NodeName, address(), BuildInformation.Version, since) { Configuration = Configuration() },
+            options.LeaseTime, Etcd, _lease, Keys, Clock, _log);
         _lease.Changed += _membership.Wake;
         Keys.Changed += OnKeysChanged;
     }
 
     /// <summary>Called with how many nodes there are, this one among them, when that changes.</summary>
     public event Action<int>? CountChanged;
+
+    /// <summary>What this node does with the configuration that the cluster shares; null for nothing.</summary>
+    public Func<MemberConfiguration?> Configuration { get; init; } = () => null;
 
     /// <summary>What all keys of the cluster begin with.</summary>
     public string Prefix { get; }
@@ -100,7 +103,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
             ["node"] = _options.NodeName,
             ["connected"] = IsConnected,
             ["revision"] = Keys.Current.Revision,
-            ["nodes"] = new JsonArray([.. Nodes.Select(node => node.ToJson())]),
+            ["nodes"] = new JsonArray([.. Nodes.Select(node => (node.Name == _options.NodeName ? Own(node) : node).ToJson())]),
             ["mains"] = Mains(),
         };
         if (_membership.Holder is { } holder)
@@ -109,6 +112,9 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         }
         return json;
     }
+
+    /// <summary>Tells the others soon what this node does with the configuration that the cluster shares.</summary>
+    public void TellConfiguration() => _membership.Wake();
 
     /// <summary>What the process that replaces this one goes on with.</summary>
     public HandedCluster HandOver()
@@ -174,6 +180,10 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         _connection.Dispose();
         _stop.Dispose();
     }
+
+    // Its key says it a moment later, or not at all where etcd is away.
+    private ClusterMember Own(ClusterMember member) =>
+        _membership.Holder is null ? member with { Configuration = Configuration() } : member;
 
     private JsonObject Mains()
     {

@@ -40,6 +40,7 @@ internal sealed partial class Node : IHost
     private readonly AcmeKeeper _acme;
     private readonly ClusterNode? _cluster; // null where it is alone
     private readonly NodeSharing? _sharing;
+    private readonly NodeConfiguration? _configuration; // null where it is not shared
     private readonly NodeMains? _mains;
 
     private readonly Upgrader? _upgrader; // null where nothing is known about how the process was started
@@ -47,6 +48,12 @@ internal sealed partial class Node : IHost
 
     private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration, NodeStart start)
     {
+        var known = KnownState.Of(options.Cluster, start);
+        if (configuration is not null && options.Cluster?.ShareConfiguration == true)
+        {
+            _configuration = new NodeConfiguration(configuration, known!.Copy.Configuration);
+            (configuration, options) = (_configuration.Loaded, _configuration.Loaded.Options);
+        }
         (_started, _file, _time) = (options, configuration?.File, time);
         _options = new OptionsInUse(options, start.State, ApplyAsync, time);
         options = _options.InUse;
@@ -73,7 +80,7 @@ internal sealed partial class Node : IHost
             var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
             _heartbeats = Own(new HeartbeatService(Sockets, time, loggers.CreateLogger<HeartbeatService>()));
             _sharing = options.Cluster is null ? null
-                : Own(new NodeSharing(options.Cluster, start.StateOf(options.Cluster)?.Shared, time, loggers.CreateLogger<NodeSharing>()));
+                : Own(new NodeSharing(options.Cluster, known!, time, loggers.CreateLogger<NodeSharing>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
             var poolParts = new NodePoolParts(time, healthLog, Errors, _metrics.Durations, loggers, lifetime.ApplicationStopping)
             {
@@ -116,6 +123,8 @@ internal sealed partial class Node : IHost
                 Reloader = Own(new ConfigurationReloader(configuration, ApplyAsync, events.Note, time, reloaderLogger)
                 {
                     Announce = begins => (begins ? (Action)systemd.Reloading : systemd.Ready)(),
+                    Wanted = _configuration?.Wanted ?? configuration.Pushed,
+                    Tried = (pushed, result) => _configuration?.Tried(pushed, result),
                 });
             }
             _upgrader = start.Command is not { } command ? null : new Upgrader(
@@ -128,9 +137,14 @@ internal sealed partial class Node : IHost
             {
                 var place = start.State is { } state ? new ClusterStart(state.Cluster, start.PredecessorLeaves) : null;
                 _cluster = Own(new ClusterNode(
-                    cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>()));
+                    cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>())
+                {
+                    Configuration = () => _configuration?.Member,
+                });
                 _cluster.CountChanged += _listeners.Share;
-                _sharing!.Follow(_cluster, Pools);
+                _configuration?.Follow(
+                    _cluster, cluster, Reloader!, _sharing!.Save, time, loggers.CreateLogger<NodeConfiguration>());
+                _sharing!.Follow(_cluster, Pools, _configuration);
             }
             var acmeLogger = loggers.CreateLogger<AcmeKeeper>();
             var sharing = _cluster is null || options.Cluster?.SecretFile is null ? null : new AcmeSharing(
@@ -151,7 +165,8 @@ internal sealed partial class Node : IHost
                 () => NodeDescription.Configuration(_file, _options.Now, Pools.Compare), _options.Find, _options.ChangeAsync);
             var parts = new ManagementParts(
                 () => Pools.All, administration, changes, events, Errors, () => PrometheusText.Of(_metrics), control, view,
-                new BodyReader(time), _cluster is null ? null : _cluster.Describe, lifetime);
+                new BodyReader(time), _cluster is null ? null : _cluster.Describe, _configuration?.Api,
+                lifetime);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(guard, parts).InvokeAsync;
             _management = Own(new NodeManagement(events, audit, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)

@@ -33,12 +33,13 @@ internal sealed class ClusterValidatorTests
         "LeaseTime: '00:00:01' is not valid; expected whole seconds from 00:00:02 to 00:01:00")]
     [TestCase($"\"Name\": \"edge\", \"LeaseTime\": \"61s\", {Etcd}", "LeaseTime: '00:01:01' is not valid")]
     [TestCase($"\"Name\": \"edge\", \"LeaseTime\": \"2500ms\", {Etcd}", "LeaseTime: '00:00:02.5000000' is not valid")]
+    [TestCase($"\"Name\": \"edge\", \"ShareConfiguration\": \"x\", {Etcd}", "ShareConfiguration: 'x' is not valid; expected true or false")]
     [Platform("Linux")]
     public void Cluster_WithAFault_IsReportedWithItsPath(string cluster, string error) =>
         Load(cluster).Errors.Should().ContainSingle().Which.ToString().Should().StartWith($"LoadBalancer:Cluster:{error}");
 
     [TestCase($"\"Name\": \"edge\", {Etcd}")]
-    [TestCase("\"Name\": \"Edge_1.a-b\", \"Node\": \"a\", \"LeaseTime\": \"60s\", "
+    [TestCase("\"Name\": \"Edge_1.a-b\", \"Node\": \"a\", \"LeaseTime\": \"60s\", \"ShareConfiguration\": true, "
         + "\"Etcd\": [ \"https://etcd-1:2379/\", \"http://[::1]:2379\" ]")]
     public void Cluster_WithoutAFault_IsAccepted(string cluster) => Load(cluster).Errors.Should().BeEmpty();
 

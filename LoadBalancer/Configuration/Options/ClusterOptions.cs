@@ -47,11 +47,18 @@ public sealed record ClusterOptions
     public TimeSpan LeaseTime { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Where the node keeps a copy of what operators have set, with which it starts when etcd is away: one file for each cluster and node.
+    /// Where the node keeps a copy of what operators have set, and of the shared configuration, with which it starts when etcd is away: one
+    /// file for each cluster and node.
     /// Default null: <c>loadbalancer/cluster</c> in the user's directory for application data.
     /// </summary>
     [BesideConfiguration]
     public string? StateDirectory { get; init; }
+
+    /// <summary>
+    /// Whether this node takes Pools, Listeners (but for their addresses), RateLimits and Authentication from the configuration that was
+    /// pushed to the cluster last, and not from its own file. Default false.
+    /// </summary>
+    public bool ShareConfiguration { get; init; }
 
     /// <inheritdoc/>
     public override string ToString() => nameof(ClusterOptions); // whatever somebody may have written there
