@@ -135,7 +135,8 @@ internal sealed class ClusterTests
             "RateLimits": { "some": { "Permits": 4, "Window": "1h" } },
             "Listeners": { {{listeners}} "web": { "Address": "http://127.0.0.1:0", "Pool": "web",
                 "Routes": [ { "Respond": { "Status": 200, "Body": "here" }, "RateLimit": "some" } ] } },
-            "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } {{(listeners.Length > 0 ? """, "store": {}""" : "")}} },
+            "Pools": { {{(listeners.Length > 0 ? """ "store": {}, """ : "")}}
+                "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } },
             "Management": { "Address": "http://127.0.0.1:0" } } }
         """;
 
