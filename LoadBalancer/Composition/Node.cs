@@ -124,6 +124,7 @@ internal sealed partial class Node : IHost
             {
                 GoOn = () => _acme?.GoOn(),
             };
+            NodeRates? rates = null;
             if (options.Cluster is { } cluster)
             {
                 var place = start.State is { } state ? new ClusterStart(state.Cluster, start.PredecessorLeaves) : null;
@@ -131,6 +132,9 @@ internal sealed partial class Node : IHost
                     cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>()));
                 _cluster.CountChanged += _listeners.Share;
                 _sharing!.Follow(_cluster, Pools);
+                rates = new NodeRates(
+                    _cluster, cluster.NodeName, () => Management is null ? null : events.Totals(), Random.Shared,
+                    new ClusterLog(cluster.Name, loggers.CreateLogger<ClusterNode>()));
             }
             var local = new LocalChanges(Pools.Put, Pools.Delete);
             var administration = new PoolAdministration(
@@ -139,13 +143,13 @@ internal sealed partial class Node : IHost
             audit.Restore(start.State?.Audit ?? []);
             var changes = Own(new AuditedChanges(audit, events, () => _upgrader?.IsUnderWay == true));
             var control = new NodeControl(
-                _file, Reloader is null ? null : Reloader.ReloadAsync, () => Reloader?.Last, _upgrader, time);
+                _file, Reloader is null ? null : Reloader.ReloadAsync, () => Reloader?.Last, _upgrader, options.Cluster?.Name, time);
             var view = new NodeView(
                 () => NodeDescription.Listeners(_listeners.All, Management), () => NodeDescription.Routes(_listeners.All),
                 () => NodeDescription.Configuration(_file, _options.Now, Pools.Compare), _options.Find, _options.ChangeAsync);
             var parts = new ManagementParts(
                 () => Pools.All, administration, changes, events, Errors, () => PrometheusText.Of(_metrics), control, view,
-                new BodyReader(time), _cluster is null ? null : _cluster.Describe, lifetime);
+                new BodyReader(time), rates is null ? null : rates.Describe, lifetime);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(guard, parts).InvokeAsync;
             _management = Own(new NodeManagement(events, audit, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)
