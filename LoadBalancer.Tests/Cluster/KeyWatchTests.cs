@@ -109,6 +109,29 @@ internal sealed class KeyWatchTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Run_AChangeIsToldBeforeTheAnswerOfACheck_DoesNotReadAnew()
+    {
+        var (asked, go) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _etcd.BeforeAnswer = _ =>
+        {
+            asked.TrySetResult();
+            return go.Task;
+        };
+        await Eventually.BeDoneAsync(asked.Task, _clock, TimeSpan.FromMilliseconds(100), "a check is answered");
+        _etcd.Put("/lb/a", "2");
+        await Eventually.BeTrueAsync(() => Value("/lb/a") == "2", "the change is told");
+        var checks = _etcd.Served;
+
+        go.SetResult();
+        await EventuallyAsync(() => _etcd.Served >= checks + 2); // Two more checks.
+
+        lock (_changes)
+        {
+            _changes.Should().ContainSingle(change => change.IsRead, "the keys were read once, at the start");
+        }
+    }
+
+    [Test]
     public async Task Run_WatchIsDeafToADeletion_ReadsAnewAfterACheck()
     {
         _etcd.IsDeaf = true;

@@ -8,7 +8,7 @@ namespace LoadBalancer.Tests.Cluster;
 /// <summary>A configuration that is pushed at one node of a cluster and used by all, over real sockets and a real etcd.</summary>
 [Parallelizable]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class SharedConfigurationTests
+internal sealed class SharedConfigurationTests : IDisposable
 {
     private const string Path = "/api/cluster/configuration";
 
@@ -36,8 +36,9 @@ internal sealed class SharedConfigurationTests
         await (_etcd?.DisposeAsync() ?? ValueTask.CompletedTask);
         await _one.DisposeAsync();
         await _two.DisposeAsync();
-        _directory.Dispose();
     }
+
+    public void Dispose() => _directory.Dispose();
 
     [Test]
     public async Task Push_AtOneNode_IsUsedByAllThatShareIt()

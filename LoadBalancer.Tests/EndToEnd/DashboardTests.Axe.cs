@@ -34,6 +34,8 @@ internal sealed partial class DashboardTests
             errors: [new { type = "502_BAD_GATEWAY", msg = "pool 'web': why", timestamp = "2026-11-27T08:00:00.000Z" }],
             routes: [new { listener = "web", name = "api", requests = 1, requestsPerSecond = 1, errorShare = 0.5, p50Ms = 1, p99Ms = 2 }],
             status: "unavailable", page: page);
+        await ShowClusterAsync(page, isConnected: width > 1000);
+        await Expect(page.Locator("#nodes tr")).ToHaveCountAsync(3);
         await Expect(page.GetByRole(AriaRole.Button, new() { Name = "Drain d" })).ToBeVisibleAsync();
         await CheckAsync(page, "the page");
 
@@ -54,7 +56,7 @@ internal sealed partial class DashboardTests
         await CheckAsync(page, "the change that failed"); // That backend is not really there.
 
         await using var guarded = await DashboardNode.StartAsync([_backend.Address], "s3cret");
-        await page.UnrouteAllAsync();
+        await page.UnrouteAllAsync(new() { Behavior = UnrouteBehavior.IgnoreErrors });
         await page.GotoAsync(guarded.Dashboard);
         await Expect(page.GetByLabel("Token")).ToBeVisibleAsync();
         await CheckAsync(page, "the login");

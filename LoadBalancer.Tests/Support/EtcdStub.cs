@@ -37,6 +37,10 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private KestrelBackend _server = null!;
     private long _lastLease = 1000;
+    private long _served;
+    private long _received;
+    private long _sent;
+    private long _events;
 
     /// <summary>Where it is.</summary>
     public string Address => _server.Address;
@@ -56,8 +60,20 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
     /// <summary>The faults of a call to a path.</summary>
     public Func<string, EtcdFault> Fault { get; set; } = _ => EtcdFault.None;
 
+    /// <summary>Called when a call is done, before its answer is sent.</summary>
+    public Func<string, Task> BeforeAnswer { get; set; } = _ => Task.CompletedTask;
+
     /// <summary>The paths that were called, in order.</summary>
     public List<string> Calls { get; } = [];
+
+    /// <summary>How many calls there were.</summary>
+    public long Served => Interlocked.Read(ref _served);
+
+    /// <summary>The bytes of all requests and answers, without the heads.</summary>
+    public (long Received, long Sent) Bytes => (Interlocked.Read(ref _received), Interlocked.Read(ref _sent));
+
+    /// <summary>How many changes the watches were told, each of them for itself.</summary>
+    public long Events => Interlocked.Read(ref _events);
 
     /// <summary>The tokens that came with the calls.</summary>
     public List<string> Tokens { get; } = [];
@@ -156,7 +172,10 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
     private async Task ServeAsync(HttpContext context)
     {
         var path = context.Request.Path.Value!;
-        var body = JsonNode.Parse(await new StreamReader(context.Request.Body).ReadToEndAsync())!.AsObject();
+        var text = await new StreamReader(context.Request.Body).ReadToEndAsync();
+        Interlocked.Increment(ref _served);
+        Interlocked.Add(ref _received, text.Length);
+        var body = JsonNode.Parse(text)!.AsObject();
         EtcdFault fault;
         lock (_gate)
         {
@@ -191,6 +210,7 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
                 EndLeasesNeedsLock();
                 answer = AnswerNeedsLock(path, body);
             }
+            await BeforeAnswer(path);
             if (fault == EtcdFault.AnswerIsLost)
             {
                 context.Abort();
@@ -306,6 +326,7 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
             if (events.Count > 0)
             {
                 next = events.Max(change => Number(change["kv"]!.AsObject(), "mod_revision")) + 1;
+                Interlocked.Add(ref _events, events.Count);
                 await LineAsync(context, ("events", new JsonArray([.. events])));
             }
             await changed.WaitAsync(context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -319,14 +340,18 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
         {
             line = new JsonObject { ["result"] = Answer(members) };
         }
-        await context.Response.WriteAsync(line.ToJsonString() + "\n");
+        var text = line.ToJsonString() + "\n";
+        Interlocked.Add(ref _sent, text.Length);
+        await context.Response.WriteAsync(text);
         await context.Response.Body.FlushAsync();
     }
 
-    private static Task AnswerAsync(HttpContext context, int status, JsonObject answer)
+    private Task AnswerAsync(HttpContext context, int status, JsonObject answer)
     {
+        var text = answer.ToJsonString();
+        Interlocked.Add(ref _sent, text.Length);
         context.Response.StatusCode = status;
-        return context.Response.WriteAsync(answer.ToJsonString());
+        return context.Response.WriteAsync(text);
     }
 
     private JsonObject Answer(params (string Name, JsonNode Value)[] members)

@@ -24,6 +24,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
     private readonly Membership _membership;
     private readonly CancellationTokenSource _stop = new();
     private readonly List<Task> _loops = [];
+    private readonly List<(Func<CancellationToken, Task> Loop, string Activity)> _added = [];
     private long _handedOn; // the lease that another process goes on with
     private int _hasLeft;
 
@@ -91,6 +92,9 @@ internal sealed class ClusterNode : IHostedService, IDisposable
     public string WhyNot => _membership.Holder is { } holder ? $"its name is held by {holder}"
         : _lease.Error ?? Keys.Error ?? _membership.Error ?? "etcd has not answered in time";
 
+    /// <summary>The lease of this node at etcd: what is written with it ends when the node does.</summary>
+    public long LeaseId => _lease.Id;
+
     /// <summary>The nodes that were known last, by name.</summary>
     public IReadOnlyList<ClusterMember> Nodes => NodesOf(Keys.Current);
 
@@ -106,6 +110,10 @@ internal sealed class ClusterNode : IHostedService, IDisposable
             ["nodes"] = new JsonArray([.. Nodes.Select(node => (node.Name == _options.NodeName ? Own(node) : node).ToJson())]),
             ["mains"] = Mains(),
         };
+        if (!json["connected"]!.GetValue<bool>())
+        {
+            json["reason"] = WhyNot;
+        }
         if (_membership.Holder is { } holder)
         {
             json["error"] = $"this node serves outside the cluster, because its name is held by {holder}";
@@ -115,6 +123,9 @@ internal sealed class ClusterNode : IHostedService, IDisposable
 
     /// <summary>Tells the others soon what this node does with the configuration that the cluster shares.</summary>
     public void TellConfiguration() => _membership.Wake();
+
+    /// <summary>Lets something run from the start until this node leaves.</summary>
+    public void Add(Func<CancellationToken, Task> loop, string activity) => _added.Add((loop, activity));
 
     /// <summary>What the process that replaces this one goes on with.</summary>
     public HandedCluster HandOver()
@@ -148,6 +159,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
             cancellationToken.ThrowIfCancellationRequested();
         }
         Run(LookAsync(), "looking whether etcd is there");
+        _added.ForEach(added => Run(added.Loop(_stop.Token), added.Activity));
     }
 
     /// <inheritdoc/>

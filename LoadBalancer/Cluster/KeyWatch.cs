@@ -122,6 +122,7 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
         while (true)
         {
             await Task.Delay(interval, clock, cancellationToken);
+            var known = _current; // Later changes may be told before the answer comes.
             EtcdCount count;
             try
             {
@@ -136,7 +137,7 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
                 }
                 continue;
             }
-            if (_current.IsBehind(count.Header) || etcd.Endpoint != endpoint)
+            if (known.IsBehind(count.Header) || etcd.Endpoint != endpoint)
             {
                 return;
             }

@@ -12,7 +12,7 @@ namespace LoadBalancer.Cluster;
 /// <param name="describe">Describes this node.</param>
 /// <param name="length">How long a lease is.</param>
 /// <param name="etcd">etcd.</param>
-/// <param name="lease">The lease; nothing else is held with it.</param>
+/// <param name="lease">The lease; nothing else that must not be lost is held with it.</param>
 /// <param name="watch">Follows the key, among others.</param>
 /// <param name="clock">The clock.</param>
 /// <param name="log">Gets what happens.</param>

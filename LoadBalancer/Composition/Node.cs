@@ -133,6 +133,7 @@ internal sealed partial class Node : IHost
             {
                 GoOn = () => _acme?.GoOn(),
             };
+            NodeRates? rates = null;
             if (options.Cluster is { } cluster)
             {
                 var place = start.State is { } state ? new ClusterStart(state.Cluster, start.PredecessorLeaves) : null;
@@ -145,6 +146,9 @@ internal sealed partial class Node : IHost
                 _configuration?.Follow(
                     _cluster, cluster, Reloader!, _sharing!.Save, time, loggers.CreateLogger<NodeConfiguration>());
                 _sharing!.Follow(_cluster, Pools, _configuration);
+                rates = new NodeRates(
+                    _cluster, cluster.NodeName, () => Management is null ? null : events.Totals(), Random.Shared,
+                    new ClusterLog(cluster.Name, loggers.CreateLogger<ClusterNode>()));
             }
             var acmeLogger = loggers.CreateLogger<AcmeKeeper>();
             var sharing = _cluster is null || options.Cluster?.SecretFile is null ? null : new AcmeSharing(
@@ -159,14 +163,13 @@ internal sealed partial class Node : IHost
             audit.Restore(start.State?.Audit ?? []);
             var changes = Own(new AuditedChanges(audit, events, () => _upgrader?.IsUnderWay == true));
             var control = new NodeControl(
-                _file, Reloader is null ? null : Reloader.ReloadAsync, () => Reloader?.Last, _upgrader, time);
+                _file, Reloader is null ? null : Reloader.ReloadAsync, () => Reloader?.Last, _upgrader, options.Cluster?.Name, time);
             var view = new NodeView(
                 () => NodeDescription.Listeners(_listeners.All, Management), () => NodeDescription.Routes(_listeners.All),
                 () => NodeDescription.Configuration(_file, _options.Now, Pools.Compare), _options.Find, _options.ChangeAsync);
             var parts = new ManagementParts(
                 () => Pools.All, administration, changes, events, Errors, () => PrometheusText.Of(_metrics), control, view,
-                new BodyReader(time), _cluster is null ? null : _cluster.Describe, _configuration?.Api,
-                lifetime);
+                new BodyReader(time), rates is null ? null : rates.Describe, _configuration?.Api, lifetime);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(guard, parts).InvokeAsync;
             _management = Own(new NodeManagement(events, audit, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)

@@ -63,6 +63,19 @@ internal sealed partial class EventHub : BackgroundService
         }
     }
 
+    /// <summary>What the node is doing, in a few numbers.</summary>
+    public JsonObject Totals()
+    {
+        lock (_gate)
+        {
+            var pools = _pools();
+            var totals = TotalsNeedsLock(pools);
+            totals["backends"] = pools.Sum(pool => pool.Snapshot.Members.Length);
+            totals["down"] = pools.Sum(pool => pool.Snapshot.Members.Count(backend => !backend.Health.IsUp));
+            return totals;
+        }
+    }
+
     /// <summary>What counts the requests of the routes.</summary>
     public IReadOnlyList<RouteStatistics> AllRoutes => _routes();
 
@@ -320,17 +333,22 @@ internal sealed partial class EventHub : BackgroundService
         ["log"] = LogNeedsLock(LongestHello),
     };
 
+    private JsonObject TotalsNeedsLock(IReadOnlyList<BackendPool> pools)
+    {
+        var totals = new JsonObject { ["inFlight"] = pools.Sum(pool => pool.Snapshot.Members.Sum(backend => backend.InFlight)) };
+        StatusJson.Add(totals, _activity.Total);
+        return totals;
+    }
+
     private JsonObject SnapshotNeedsLock()
     {
         var pools = _pools();
         var routes = _routes();
-        var totals = new JsonObject { ["inFlight"] = pools.Sum(pool => pool.Snapshot.Members.Sum(backend => backend.InFlight)) };
-        StatusJson.Add(totals, _activity.Total);
         return new JsonObject
         {
             ["time"] = StatusJson.Time(_time.GetUtcNow()),
             ["status"] = pools.All(pool => !pool.Snapshot.Eligible.IsEmpty) ? "ok" : "unavailable",
-            ["totals"] = totals,
+            ["totals"] = TotalsNeedsLock(pools),
             ["errors"] = StatusJson.Errors(_errors.Summary()),
             ["pools"] = StatusJson.Pools(pools, _activity, _brokers(), SinceNeedsLock),
             ["routes"] = StatusJson.Routes(BusiestNeedsLock(routes), _activity),

@@ -31,8 +31,10 @@ internal static class NodeApi
             ["commit"] = BuildInformation.Commit,
             ["runtime"] = RuntimeInformation.FrameworkDescription,
         }),
-        new("GET", "/api/cluster", request => request.Parts.Cluster is { } cluster ? request.AnswerAsync(cluster()) : Answer.ErrorAsync(
-            request.Context, Status404NotFound, "this node is in no cluster; the configuration has no LoadBalancer:Cluster")),
+        new("GET", "/api/cluster", request => request.Parts.Cluster is { } cluster
+            ? request.AnswerAsync(cluster(request.Context.Request.Query.ContainsKey("rates")))
+            : Answer.ErrorAsync(
+                request.Context, Status404NotFound, "this node is in no cluster; the configuration has no LoadBalancer:Cluster")),
         new("GET", "/api/listeners", request => Page.AnswerAsync(
             request, request.Parts.View.Listeners(), listener => listener.Name,
             listeners => new JsonObject { ["listeners"] = new JsonArray([.. listeners.Select(listener => listener.ToJson())]) })),

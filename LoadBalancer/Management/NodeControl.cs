@@ -13,9 +13,11 @@ namespace LoadBalancer.Management;
 /// <param name="reload">Reads the file again; null where there is none.</param>
 /// <param name="lastReload">The last result of that; null where there was none.</param>
 /// <param name="upgrader">Replaces this process by a new one; null where nothing is known about how it was started.</param>
+/// <param name="cluster">The name of its cluster; null where it is in none.</param>
 /// <param name="time">The clock.</param>
 internal sealed class NodeControl(
-    string? file, Func<Task<ReloadResult>>? reload, Func<ReloadResult?> lastReload, Upgrader? upgrader, TimeProvider time)
+    string? file, Func<Task<ReloadResult>>? reload, Func<ReloadResult?> lastReload, Upgrader? upgrader, string? cluster,
+    TimeProvider time)
 {
     private readonly DateTimeOffset _startedAt = time.GetUtcNow();
     private readonly long _start = time.GetTimestamp();
@@ -32,6 +34,7 @@ internal sealed class NodeControl(
         ["uptimeSeconds"] = Math.Floor(time.GetElapsedTime(_start).TotalSeconds),
         ["configuration"] = file,
         ["host"] = Environment.MachineName,
+        ["cluster"] = cluster,
         ["user"] = user.ToJson(),
         ["lastReload"] = LastReload(),
     };

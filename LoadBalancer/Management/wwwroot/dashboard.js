@@ -1,5 +1,7 @@
 // The dashboard: shows what /api/events tells, and sends what the operator wants.
+import { keepAudit } from './audit.js';
 import { forget, remember } from './chart.js';
+import { clusterTrouble, keepCluster } from './cluster.js';
 import { openDetails, showDetails } from './details.js';
 import { keepErrors, showErrors } from './errors.js';
 import { isSearching, serves, states, wanted } from './find.js';
@@ -176,15 +178,16 @@ function showHeadline() {
   const { pools, status } = state.snapshot;
   const broken = pools.filter(({ backends }) => !backends.some(serves)).map(({ name }) => name);
   const down = pools.filter(({ name, backends }) => !broken.includes(name) && backends.some(({ healthy }) => !healthy)).map(({ name }) => name);
-  const isGood = status === 'ok';
-  const key = JSON.stringify([isGood, broken, down]);
+  const [isGood, trouble] = [status === 'ok', clusterTrouble()];
+  const key = JSON.stringify([isGood, broken, down, trouble]);
   if (headline === (headline = key)) {
     return;
   }
   byId('connection').className = isGood ? 'good' : 'bad';
   byId('connection').replaceChildren(
     isGood ? '● Live: every pool can serve' : '▼ Live: no backend can serve in ', ...isGood ? [] : linksTo(broken),
-    ...down.length > 0 ? [make('span', { className: 'bad' }, isGood ? ' · ▼ down in ' : ', some are down in ', ...linksTo(down))] : []);
+    ...down.length > 0 ? [make('span', { className: 'bad' }, isGood ? ' · ▼ down in ' : ', some are down in ', ...linksTo(down))] : [],
+    ...trouble ? [make('a', { className: 'bad', href: '#cluster-card', textContent: ' · ▼ cut off from its cluster' })] : []);
 }
 
 function linksTo(names) {
@@ -207,4 +210,8 @@ function clearSearch() {
 
 document.onvisibilitychange = show;
 keepErrors();
-keepNode(({ user }) => state.role = user?.role ?? state.role);
+keepAudit();
+keepNode(({ user, cluster }) => {
+  state.role = user?.role ?? state.role;
+  keepCluster(cluster, () => state.snapshot && !lostAt && showHeadline());
+});
