@@ -49,6 +49,29 @@ internal sealed class ClusterTests
     }
 
     [Test]
+    public async Task Reload_AcmeComesWithoutASecretAtTheStart_IsRefused()
+    {
+        using var directory = new TemporaryDirectory();
+        await File.WriteAllTextAsync(directory.File("secret"), new string('s', 32));
+        string Configuration(string cluster, string listener) => $$"""
+            { "LoadBalancer": {
+                "Cluster": { "Name": "edge", "Node": "a", "Etcd": [ "{{_etcd.Address}}" ], "LeaseTime": "2s"{{cluster}},
+                    "StateDirectory": "{{directory.File("state")}}" },
+                "Listeners": { "plain": { "Address": "http://127.0.0.1:0", "Pool": "web" }{{listener}} },
+                "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } } } }
+            """;
+        await using var node = await ConfiguredNode.StartRawAsync(Configuration("", ""));
+
+        var adding = () => node.ApplyAsync(Configuration($", \"SecretFile\": \"{directory.File("secret")}\"", $$"""
+            , "web": { "Address": "https://127.0.0.1:0", "Pool": "web", "Acme": { "Names": [ "shop.test" ], "AcceptTerms": true,
+                "Directory": "https://127.0.0.1:1/dir", "Store": "{{directory.File("acme")}}" } }
+            """));
+
+        (await adding.Should().ThrowAsync<StartException>()).Which.Message.Should().Contain("Cluster:SecretFile was not there");
+        node.Listeners.Should().ContainSingle();
+    }
+
+    [Test]
     [Explicit("takes long; .ci/run runs it")]
     [Category("Long")]
     public async Task Start_NameIsALivingNodes_SaysWhoseAndDoesNotServe()

@@ -27,14 +27,16 @@ internal sealed record SharedFile(AcmeOptions Options, string File, string? Host
     public string Key => $"{Path.GetFileName(Options.Folder)}/{Path.GetFileName(File)}";
 
     /// <summary>
-    /// Whether what this node has holds, and not what etcd has: it was changed here, or it is newer, because etcd was restored or was away.
+    /// Whether what this node has holds, and not what etcd has: it was changed here, or it is newer where nobody knows who has changed it,
+    /// because this process has just begun or etcd was restored. What another node has changed holds, also if its clock is behind.
     /// </summary>
     /// <param name="own">What this node has.</param>
     /// <param name="others">What etcd has; null for nothing.</param>
     /// <param name="before">What both had before; null where that is not known.</param>
     /// <param name="now">The time of day.</param>
     public bool IsOwn(string own, string? others, string? before, DateTimeOffset now) =>
-        TimeOf(own, now) is { } ownTime && (others is null || others == before || !(TimeOf(others, now) >= ownTime));
+        TimeOf(own, now) is { } ownTime
+        && (others is null || (own != before && (others == before || !(TimeOf(others, now) >= ownTime))));
 
     /// <summary>Writes what another node has made.</summary>
     /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
