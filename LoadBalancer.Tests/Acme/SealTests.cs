@@ -35,7 +35,7 @@ internal sealed class SealTests
     {
         var sealedText = _seal.Close("x", "text");
 
-        for (var i = 0; i < sealedText.Length - 1; i++)
+        for (var i = 0; i < sealedText.TrimEnd('=').Length - 1; i++) // Not all bits of the last character of base64 are used.
         {
             var changed = sealedText[..i] + (sealedText[i] == 'A' ? 'B' : 'A') + sealedText[(i + 1)..];
             _seal.TryOpen("x", changed).Should().BeNull(changed);

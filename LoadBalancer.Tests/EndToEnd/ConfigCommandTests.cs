@@ -37,7 +37,7 @@ internal sealed class ConfigCommandTests
     {
         (await RunAsync("show")).Should().Be((1, "", "no configuration was pushed yet: each node uses its own file"));
         (await RunAsync("push", Write("wrong.json", "Polcy"))).Should().Be(
-            (1, "nothing was pushed", "LoadBalancer:Pools:web:Polcy: unknown key; did you mean Policy? (line 3)"));
+            (1, "nothing was pushed", "LoadBalancer:Pools:web:Polcy: unknown key; did you mean 'Policy'? (line 3)"));
         (await RunAsync("push", _directory.File("none.json"))).Should().Be(
             (1, "", $"'{_directory.File("none.json")}' cannot be read: there is no such file"));
 
