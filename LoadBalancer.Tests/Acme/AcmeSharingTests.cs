@@ -104,8 +104,9 @@ internal sealed class AcmeSharingTests : IDisposable
     public async Task Order_NodeStopsInTheMiddle_GivesTheTurnBackAndCountsNoFailure()
     {
         _authority.Authorization = () => "pending";
-        var (a, b) = (await StartAsync("a"), await StartAsync("b"));
+        var a = await StartAsync("a");
         await AcmeClusterNode.UntilAsync(() => _authority.Requests.Contains("challenge"), "the order is in work", a);
+        var b = await StartAsync("b");
 
         await a.DisposeAsync();
 
@@ -134,8 +135,9 @@ internal sealed class AcmeSharingTests : IDisposable
     public async Task Order_EtcdGoesInTheMiddle_EndsWellAndIsSharedWhenItIsBack()
     {
         _authority.Authorization = () => "pending";
-        var (a, b) = (await StartAsync("a"), await StartAsync("b"));
+        var a = await StartAsync("a");
         await AcmeClusterNode.UntilAsync(() => _authority.Requests.Contains("challenge"), "the order is in work", a);
+        var b = await StartAsync("b");
         _etcd.Fault = _ => EtcdFault.Refused;
         _authority.Authorization = () => "valid";
 
@@ -187,9 +189,17 @@ internal sealed class AcmeSharingTests : IDisposable
     [Test]
     public async Task Order_AnswerOfTheTurnIsLost_IsMadeLater()
     {
+        // The transaction of the turn: the first one after a lease was granted.
+        var isGranted = 0;
+        _etcd.Fault = path =>
+        {
+            if (path == "/v3/lease/grant")
+            {
+                Interlocked.CompareExchange(ref isGranted, 1, 0);
+            }
+            return path == "/v3/kv/txn" && Interlocked.CompareExchange(ref isGranted, 2, 1) == 1 ? EtcdFault.AnswerIsLost : EtcdFault.None;
+        };
         var a = await StartAsync("a");
-        var transactions = 0;
-        _etcd.Fault = path => path == "/v3/kv/txn" && ++transactions == 2 ? EtcdFault.AnswerIsLost : EtcdFault.None; // after the secret
 
         await AcmeClusterNode.UntilAsync(() => a.Certificate is not null, "it is ordered all the same", a);
 

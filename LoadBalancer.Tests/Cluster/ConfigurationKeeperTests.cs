@@ -121,13 +121,13 @@ internal sealed class ConfigurationKeeperTests : IAsyncDisposable
     [Test]
     public async Task Push_LongTexts_AreForgottenSooner()
     {
-        for (var i = 1; i <= 9; i++)
+        for (var i = 1; i <= 5; i++)
         {
             _etcd.Put($"{Last}/history/{i}", new string('x', 1024 * 1024));
         }
         var a = await NodeAsync("a");
 
-        (await a.Keeper.PushAsync("text", "ci", null)).Mark!.Number.Should().Be(10);
+        (await a.Keeper.PushAsync("text", "ci", null)).Mark!.Number.Should().Be(6);
 
         (_etcd.Find($"{Last}/history/1") is null, _etcd.Find($"{Last}/history/2") is null).Should().Be((true, false));
     }

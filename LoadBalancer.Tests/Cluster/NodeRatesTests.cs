@@ -58,12 +58,13 @@ internal sealed class NodeRatesTests : IAsyncDisposable
         await StartedAsync("b", 20);
 
         await EventuallyAsync(() => Rates(a).SequenceEqual([10, 20]));
-        _etcd.Find("/lb/edge/viewers/a").Should().NotBeNull();
+        await EventuallyAsync(() => _etcd.Find("/lb/edge/viewers/a") is not null);
         _etcd.Find("/lb/edge/viewers/b").Should().BeNull("nobody has asked there");
         _etcd.Find("/lb/edge/rates/b")!.Value.Lease.Should().NotBe(0, "it ends with the node");
 
         await EventuallyAsync(() => _etcd.Find("/lb/edge/viewers/a") is null && _etcd.Find("/lb/edge/rates/a") is null
             && _etcd.Find("/lb/edge/rates/b") is null);
+        await EventuallyAsync(() => !_nodes[0].Keys.Current.Keys.ContainsKey("/lb/edge/rates/b"));
         Rates(a).Should().Equal(10, null);
     }
 

@@ -47,7 +47,7 @@ internal sealed class SharedConfigurationTests : IDisposable
         var (a, b, c) = (await StartAsync("a"), await StartAsync("b"), await StartAsync("c", isSharing: false));
         (await SendAsync(a, HttpMethod.Get, Path)).Should().Be(
             (HttpStatusCode.NotFound, "no configuration was pushed yet: each node uses its own file\n"));
-        (await ConfigurationsAsync(a)).Should().Be("a: null, b: null, c: null");
+        await EventuallyAsync(async () => await ConfigurationsAsync(a) == "a: null, b: null, c: null");
 
         var text = Pushed(_two, ", \"Management\": { \"Address\": \"http://127.0.0.9:1\" }");
         (await SendAsync(a, HttpMethod.Put, Path, text)).Should().Be(
@@ -71,6 +71,8 @@ internal sealed class SharedConfigurationTests : IDisposable
         (await b.Client.GetStringAsync("/")).Should().Be("two");
 
         (await SendAsync(b, HttpMethod.Put, Path, Pushed(_one))).Status.Should().Be(HttpStatusCode.OK);
+        await EventuallyAsync(async () =>
+            JsonNode.Parse((await SendAsync(a, HttpMethod.Get, $"{Path}/history")).Text)!["revision"]!.GetValue<long>() == 2);
         (await SendAsync(a, HttpMethod.Post, $"{Path}/history/1/rollback")).Text.Should().StartWith("""{"revision":3,"applied":true""");
         (await SendAsync(a, HttpMethod.Post, $"{Path}/history/9/rollback")).Should().Be(
             (HttpStatusCode.NotFound, "there is no configuration 9; expected one of 3, 2, 1\n"));
@@ -189,7 +191,23 @@ internal sealed class SharedConfigurationTests : IDisposable
             "Error: cluster: configuration 5 cannot be used: LoadBalancer:Listeners: ", "this node starts with configuration 4, pushed at");
         await a.DisposeAsync();
         _nodes.Clear();
-        new StateFile(_directory.File("a/state"), "edge", "a").Read()!.Configuration.Should().Be(new PushedCopy(bad, good));
+        new StateFile(_directory.File("a/state"), "edge", "a").Read()!.Configuration.Should().Be(
+            new PushedCopy(bad, good) { IsRefused = true });
+    }
+
+    [Test]
+    public async Task Start_LastOneCouldNotBeUsedBefore_StartsWithoutIt()
+    {
+        var more = $", \"more\": {{ \"Address\": \"{_one.Address}\", \"Pool\": \"web\" }}"; // That port is taken.
+        var text = Pushed(_two).Replace("\"Pool\": \"web\" }", "\"Pool\": \"web\" }" + more, StringComparison.Ordinal);
+        var pushed = new PushedConfiguration(new PushedMark(4, DateTimeOffset.UnixEpoch, "b", "ci", null), text);
+        Write("a", new PushedCopy(pushed, null) { IsRefused = true });
+
+        var a = await StartAsync("a");
+
+        (await a.Client.GetStringAsync("/")).Should().Be("one");
+        await a.Log.SaysAsync("Error: cluster: configuration 4 cannot be used: listener 'more'", "; this node keeps '"); // It was tried again.
+        (await a.Client.GetStringAsync("/")).Should().Be("one");
     }
 
     [Test]
@@ -246,7 +264,7 @@ internal sealed class SharedConfigurationTests : IDisposable
 
     private string Own(string node, bool isSharing = true, string management = "") => $$"""
         { "LoadBalancer": {
-            "Cluster": { "Name": "edge", "Node": "{{node}}", "Etcd": [ "{{_etcdAddress}}" ], "LeaseTime": "2s", "StateDirectory": "state",
+            "Cluster": { "Name": "edge", "Node": "{{node}}", "Etcd": [ "{{_etcdAddress}}" ], "LeaseTime": "5s", "StateDirectory": "state",
                          "ShareConfiguration": {{(isSharing ? "true" : "false")}} },
             "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web" } },
             "Pools": { "web": { "Backends": { "b1": { "Address": "{{_one.Address}}" } } } },

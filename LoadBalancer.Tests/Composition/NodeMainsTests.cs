@@ -11,6 +11,7 @@ namespace LoadBalancer.Tests.Composition;
 
 /// <summary>Where a lease goes when the listener that has it ends. The node has it from the process before; a real etcd.</summary>
 [Parallelizable]
+[Platform("Linux")]
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class NodeMainsTests : IAsyncDisposable
 {

@@ -70,8 +70,8 @@ internal sealed class CommandTests
 
         JsonNode.Parse(lines[0])!.AsObject().Select(entry => entry.Key)
             .Should().Equal(
-                "backends", "pools", "version", "build", "commit", "process", "startedAt", "uptimeSeconds", "configuration", "host", "user",
-                "lastReload");
+                "backends", "pools", "version", "build", "commit", "process", "startedAt", "uptimeSeconds", "configuration", "host",
+                "cluster", "user", "lastReload");
     }
 
     [Test]

@@ -16,7 +16,7 @@ internal sealed class ConfigCommandTests
         _etcd = await EtcdServer.StartAsync();
         _node = await ConfiguredNode.StartRawAsync($$"""
             { "LoadBalancer": {
-                "Cluster": { "Name": "edge", "Node": "a", "Etcd": [ "{{_etcd.Address}}" ], "LeaseTime": "2s", "ShareConfiguration": true,
+                "Cluster": { "Name": "edge", "Node": "a", "Etcd": [ "{{_etcd.Address}}" ], "LeaseTime": "5s", "ShareConfiguration": true,
                              "StateDirectory": "{{_directory.File("state")}}" },
                 "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web" } },
                 "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:1" } } } },

@@ -17,12 +17,12 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     private ConfiguredNode(string file, Node host)
     {
         (_file, _host) = (file, host);
-        Port = new Uri(host.Listeners.First(listener => listener is not BrokerListener).Address).Port;
+        Port = new Uri((host.Listeners.FirstOrDefault(listener => listener is not BrokerListener) ?? host.Listeners[0]).Address).Port;
         Client = NewClient($"http://127.0.0.1:{Port}");
         Management = host.Management is { } management ? NewClient(management.Address) : null!;
     }
 
-    /// <summary>Where the first listener is that is no broker.</summary>
+    /// <summary>Where the first listener is that is no broker, if there is one.</summary>
     public int Port { get; }
 
     /// <summary>Asks the first listener.</summary>

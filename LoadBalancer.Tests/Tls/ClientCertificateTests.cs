@@ -117,13 +117,19 @@ internal sealed class ClientCertificateTests(string kind, SslProtocols protocol)
         ];
         const string Request = "GET / HTTP/1.1\r\nHost: it.test\r\nConnection: close\r\n\r\n";
 
-        var first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
-        if (!isStillTrusted)
+        var authorities = await File.ReadAllTextAsync(_certificates.AuthorityFile);
+        var (first, second) = ("", "");
+        // Each time that the framework has made 32 contexts it drops those that no connection has, and their sessions: other tests do that.
+        for (var i = 0; i < 5 && !second.Contains("\nReused, TLSv1.", StringComparison.Ordinal); i++)
         {
-            File.Copy(_others.AuthorityFile, _certificates.AuthorityFile, overwrite: true);
-            _clock.Advance(TimeSpan.FromSeconds(5));
+            UseAuthorities(authorities);
+            first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
+            if (!isStillTrusted)
+            {
+                UseAuthorities(await File.ReadAllTextAsync(_others.AuthorityFile));
+            }
+            second = await OpenSsl.RunAsync(Request, [.. common, "-sess_in", session]);
         }
-        var second = await OpenSsl.RunAsync(Request, [.. common, "-sess_in", session]);
 
         first.Should().Contain("\nNew, TLSv1.").And.Contain("HTTP/1.1 200 OK");
         second.Should().Contain("\nReused, TLSv1.");
@@ -132,6 +138,12 @@ internal sealed class ClientCertificateTests(string kind, SslProtocols protocol)
         {
             second.Should().Contain("X-User: ann");
         }
+    }
+
+    private void UseAuthorities(string text)
+    {
+        File.WriteAllText(_certificates.AuthorityFile, text);
+        _clock.Advance(TimeSpan.FromSeconds(5));
     }
 
     private CertificateOptions? Issue(string which)

@@ -28,17 +28,26 @@ internal sealed class AcmeTurn : IAsyncDisposable
         BackgroundTask.Run(_keeping, logger, "keeping the turn to order a certificate");
     }
 
+    /// <summary>Whether no other node can have the turn.</summary>
+    public bool IsSafe => _lease.IsSafe;
+
     /// <summary>Lets the other nodes answer a token until the turn ends.</summary>
     public Task PublishAsync(string token, string answer) => _publish(token, answer);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        await _flush();
-        await _stop.CancelAsync();
-        await _keeping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await _lease.RevokeAsync();
-        _lease.Dispose();
-        _stop.Dispose();
+        try
+        {
+            await _flush();
+        }
+        finally
+        {
+            await _stop.CancelAsync();
+            await _keeping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _lease.RevokeAsync();
+            _lease.Dispose();
+            _stop.Dispose();
+        }
     }
 }

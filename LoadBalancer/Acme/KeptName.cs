@@ -24,6 +24,7 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
     private readonly RenewalWish _wish = new(options, turns.Questions, RenewalTime.PlaceOf(name), parts.Time);
     private readonly WakeUp _wake = new(parts.Time);
     private readonly ILogger _logger = parts.Logger;
+    private (Attempt Last, long Since)? _odd; // an attempt of the cluster that seems to be yet to come; since when it is known here
     private Attempt? _unsaved; // where the store cannot be written; else what is in the store holds
     private long? _ordered; // when this process ordered last, by the monotonic clock
     private string? _fault; // what was logged last
@@ -99,14 +100,25 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
 
     private Attempt LastAttempt(DateTimeOffset now)
     {
-        var last = _unsaved ?? _store.LastAttempt(name);
-        if (parts.Sharing is null ? last.At > now : last.IsOfWrongClock(now))
+        var stored = _store.LastAttempt(name);
+        var last = _unsaved is { } unsaved && unsaved.At > stored.At ? unsaved : stored; // In a cluster another node may have come after it.
+        if (parts.Sharing is null ? last.At <= now : !last.IsOfWrongClock(now))
         {
-            // The clock was set back since. It waits from now on, not until the clock has reached the wrong time again.
+            return last;
+        }
+        // The clock was set back since. It waits from now on, not until the clock has reached the wrong time again.
+        if (parts.Sharing is null)
+        {
             last = last with { At = now };
             Keep(last);
+            return last;
         }
-        return last;
+        // The wrong clock may be this node's, so the others must not hear of it: they would order too soon.
+        if (_odd?.Last != last)
+        {
+            _odd = (last, parts.Time.GetTimestamp());
+        }
+        return last with { At = now - parts.Time.GetElapsedTime(_odd.Value.Since) };
     }
 
     /// <returns>How long until the next look.</returns>
@@ -196,6 +208,11 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
         using var account = await new AcmeAccount(options, _store, turns.Registering, parts).RegisterAsync(client, cancellationToken);
         parts.Sharing?.Wake(); // The account may be new.
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        if (turn is { IsSafe: false })
+        {
+            // Another node may be ordering.
+            throw new AcmeException("turnLost", "the turn of this node to order has ended: it was cut off from etcd, or stood still");
+        }
         var chain = await client.OrderAsync(name, key, before, (token, answer) => PublishAsync(turn, token, answer), cancellationToken);
         _store.Save(name, chain, key);
         return chain[0];

@@ -7,7 +7,7 @@ internal sealed partial class ConfigurationKeeper
     public const int Remembered = 50;
 
     // All nodes read all keys of the cluster in one answer.
-    private const int LongestHistory = 8 * 1024 * 1024; // characters
+    private const int LongestHistory = 4 * 1024 * 1024; // characters
 
     private const int MostDeleted = 100; // etcd takes 128 changes in one transaction
 

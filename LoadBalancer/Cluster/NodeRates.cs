@@ -114,8 +114,14 @@ internal sealed class NodeRates
         }
     }
 
-    private async Task WriteAsync(string key, string? value, CancellationToken cancellationToken) => await _cluster.Etcd.TransactAsync(
-        [], [value is null ? EtcdChange.Delete(key) : EtcdChange.Put(key, value, _cluster.LeaseId)], null, cancellationToken);
+    private async Task WriteAsync(string key, string? value, CancellationToken cancellationToken)
+    {
+        if (_cluster.LeaseId is var lease && (value is null || lease != 0)) // Without a lease it would stay for ever.
+        {
+            await _cluster.Etcd.TransactAsync(
+                [], [value is null ? EtcdChange.Delete(key) : EtcdChange.Put(key, value, lease)], null, cancellationToken);
+        }
+    }
 
     // Only numbers, whoever has written the key.
     private static JsonObject? Read(string? value)

@@ -95,11 +95,18 @@ internal sealed record PushedConfiguration(PushedMark Mark, string Text)
 /// <param name="InUse">The one that the node uses, where that is another one, because the node cannot use the last.</param>
 internal sealed record PushedCopy(PushedConfiguration Known, PushedConfiguration? InUse)
 {
+    /// <summary>Whether the node could not use the last one while it ran; without another one in use, it used its own file.</summary>
+    public bool IsRefused { get; init; }
+
     /// <summary>As JSON.</summary>
-    public JsonObject ToJson() => new() { ["known"] = Known.ToJson(), ["inUse"] = InUse?.ToJson() };
+    public JsonObject ToJson() => new() { ["known"] = Known.ToJson(), ["inUse"] = InUse?.ToJson(), ["refused"] = IsRefused };
 
     /// <summary>Reads it; null where it is none.</summary>
     public static PushedCopy? TryRead(JsonNode? node) =>
         node is JsonObject json && PushedConfiguration.TryRead(json["known"]) is { } known
-            ? new PushedCopy(known, PushedConfiguration.TryRead(json["inUse"])) : null;
+            ? new PushedCopy(known, PushedConfiguration.TryRead(json["inUse"]))
+            {
+                IsRefused = json["refused"] is JsonValue value && value.TryGetValue(out bool isRefused) && isRefused,
+            }
+            : null;
 }

@@ -25,6 +25,7 @@ internal sealed partial class NodeConfiguration : IDisposable
     private ILogger _logger = NullLogger.Instance;
     private volatile State _state;
     private volatile Task _applied = Task.CompletedTask;
+    private volatile Task _appliedSoon = Task.CompletedTask;
 
     /// <summary>Decides with what the node starts.</summary>
     /// <param name="own">Its own file.</param>
@@ -32,8 +33,9 @@ internal sealed partial class NodeConfiguration : IDisposable
     public NodeConfiguration(LoadedConfiguration own, PushedCopy? copy)
     {
         (_own, _copy, Loaded) = (own, copy, own);
-        _state = new State(null, null, []);
-        foreach (var pushed in new[] { copy?.Known, copy?.InUse }.OfType<PushedConfiguration>())
+        // One that is valid may still be impossible to use, for example because a port is taken. It is tried again once the node runs.
+        _state = copy is { IsRefused: true } ? new State(null, copy.Known, ["it could not be used before this start"]) : new State(null, null, []);
+        foreach (var pushed in new[] { copy is { IsRefused: true } ? null : copy?.Known, copy?.InUse }.OfType<PushedConfiguration>())
         {
             var loaded = own.Reload(new Offer(pushed));
             if (loaded.Errors.Count == 0)
@@ -55,12 +57,14 @@ internal sealed partial class NodeConfiguration : IDisposable
     /// <summary>What is to be used, also where the node could not be started with it; null for nothing.</summary>
     public PushedText? Wanted { get; }
 
-    /// <summary>Completes when the one that was pushed last was applied or refused.</summary>
-    public Task Applied => _applied;
+    /// <summary>
+    /// Completes when the one that was pushed last was applied or refused, or that takes long: a listener may have to end first.
+    /// </summary>
+    public Task AppliedSoon => _appliedSoon;
 
     /// <summary>For the copy on disk; null for nothing.</summary>
     public PushedCopy? Copy => (_keeper is null ? _copy?.Known : _keeper.Known) is not { } known ? null
-        : new PushedCopy(known, _state.InUse == known ? null : _state.InUse);
+        : new PushedCopy(known, _state.InUse == known ? null : _state.InUse) { IsRefused = _state.Refused == known };
 
     /// <summary>What the other nodes are told; null for nothing.</summary>
     public MemberConfiguration? Member => _state is { InUse: null, Refused: null } ? null
@@ -94,6 +98,7 @@ internal sealed partial class NodeConfiguration : IDisposable
         if (_state.Refused is not null)
         {
             LogNotStarted(Reason(_state), _state.InUse is { } former ? $"{former}" : $"'{_own.File}'");
+            _reloader.RequestReload();
         }
         else if (_state.InUse is { } pushed)
         {
@@ -130,7 +135,11 @@ internal sealed partial class NodeConfiguration : IDisposable
     {
         _save(); // Also where it is refused: it is the last one that is known.
         _applied = _reloader.UseAsync(new Offer(pushed));
+        _appliedSoon = WaitAsync(_applied, SharedKeeper.LongestChange / 2);
     }
+
+    private async Task WaitAsync(Task applied, TimeSpan longest) =>
+        await applied.WaitAsync(longest, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     private JsonObject? Show()
     {
@@ -174,13 +183,13 @@ internal sealed partial class NodeConfiguration : IDisposable
             return ChangeOutcome.Refused(result.IsConflict ? Status409Conflict : Status503ServiceUnavailable, result.Error!);
         }
         var applied = _applied;
-        await applied.WaitAsync(SharedKeeper.LongestChange, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (!applied.IsCompleted)
+        await WaitAsync(applied, SharedKeeper.LongestChange);
+        if (!applied.IsCompletedSuccessfully)
         {
+            var why = applied.IsCompleted ? "is stopping" : $"has not applied it within {SharedKeeper.LongestChange.TotalSeconds} s";
             return ChangeOutcome.Refused(
                 Status503ServiceUnavailable,
-                $"{mark} is there for all nodes, but this one has not applied it within {SharedKeeper.LongestChange.TotalSeconds} s; "
-                + "its log and /api/cluster say what becomes of it");
+                $"{mark} is there for all nodes, but this one {why}; its log and /api/cluster say what becomes of it");
         }
         var state = _state;
         var errors = state.InUse?.Mark == mark ? [] : state.Refused?.Mark == mark ? state.Errors : ["another one was pushed since"];

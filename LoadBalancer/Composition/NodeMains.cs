@@ -1,3 +1,4 @@
+using System.ComponentModel;
 using System.Diagnostics;
 using System.Net;
 using LoadBalancer.Broker;
@@ -130,6 +131,10 @@ internal sealed class NodeMains(
         catch (Exception e) when (e is ArgumentException or InvalidOperationException)
         {
             return false;
+        }
+        catch (Win32Exception)
+        {
+            return true; // It is another user's: to be on the safe side.
         }
     }
 

@@ -123,7 +123,7 @@ internal sealed partial class NodeSharing : IHostedService, IDisposable
     // What operators have set after a configuration was pushed must be judged against that one.
     private void TakeUp(KeyChange change)
     {
-        var applied = _configuration?.Applied ?? Task.CompletedTask;
+        var applied = _configuration?.AppliedSoon ?? Task.CompletedTask;
         if (_taken.IsCompleted && applied.IsCompleted)
         {
             _keeper.TakeUp(change);
@@ -136,9 +136,7 @@ internal sealed partial class NodeSharing : IHostedService, IDisposable
     private async Task TakeUpAsync(Task before, Task applied, KeyChange change)
     {
         await before.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        // A listener may have to end first, which may take long: a drain must not wait for that.
-        await applied.WaitAsync(SharedKeeper.LongestChange / 2, _time, _stopped.Token)
-            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await applied.WaitAsync(_stopped.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!_stopped.IsCancellationRequested)
         {
             _keeper.TakeUp(change);

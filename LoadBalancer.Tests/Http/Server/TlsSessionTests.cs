@@ -95,8 +95,13 @@ internal sealed class TlsSessionTests : IDisposable
         string[] common = ["s_client", "-connect", $"127.0.0.1:{node.Port}", .. options, "-ign_eof"];
         const string Request = "GET / HTTP/1.1\r\nHost: it.test\r\nConnection: close\r\n\r\n";
 
-        var first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
-        var second = await OpenSsl.RunAsync(Request, [.. common, "-sess_in", session]);
+        var (first, second) = ("", "");
+        // Each time that the framework has made 32 contexts it drops those that no connection has, and their sessions: other tests do that.
+        for (var i = 0; i < 5 && !second.Contains("\nReused, ", StringComparison.Ordinal); i++)
+        {
+            first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
+            second = await OpenSsl.RunAsync(Request, [.. common, "-sess_in", session]);
+        }
 
         first.Should().Contain("\nNew, TLSv1.");
         second.Should().Contain("\nReused, TLSv1.").And.Contain("HTTP/1.1 200 OK").And.NotContain("unexpected eof");
@@ -119,8 +124,13 @@ internal sealed class TlsSessionTests : IDisposable
         string[] common = ["s_client", "-connect", $"127.0.0.1:{node.Port}", version, "-ign_eof"];
         const string Request = "GET / HTTP/1.1\r\nHost: it.test\r\nConnection: close\r\n\r\n";
 
-        var first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
-        var again = await OpenSsl.RunAsync(Request, [.. common, .. File.ReadAllText(session) == "" ? [] : (string[])["-sess_in", session]]);
+        var (first, again) = ("", "");
+        for (var i = 0; i < 5 && !again.Contains(second ?? "", StringComparison.Ordinal) || i == 0; i++) // See above.
+        {
+            first = await OpenSsl.RunAsync(Request, [.. common, "-sess_out", session]);
+            again = await OpenSsl.RunAsync(
+                Request, [.. common, .. File.ReadAllText(session) == "" ? [] : (string[])["-sess_in", session]]);
+        }
 
         if (second is null)
         {

@@ -4,12 +4,15 @@ namespace LoadBalancer.Configuration.Reading;
 
 /// <summary>
 /// The sections that a configuration which was pushed to the cluster replaces in the file of each node. Of a listener that both have, the
-/// address is the node's own. All of it works on the settings by their paths, such as <c>LoadBalancer:Pools:web:Policy</c>.
+/// addresses are the node's own. All of it works on the settings by their paths, such as <c>LoadBalancer:Pools:web:Policy</c>.
 /// </summary>
 internal static class SharedSections
 {
     private const string Prefix = LoadBalancerOptions.SectionName + ":";
     private const string Listeners = Prefix + nameof(LoadBalancerOptions.Listeners) + ":";
+
+    private static readonly string[] OwnOfOneProtocol =
+        [nameof(BrokerListenerOptions.AdvertisedAddress), nameof(TasksListenerOptions.WorkerAddress)];
 
     /// <summary>Their names.</summary>
     public static IReadOnlyList<string> Names { get; } =
@@ -33,11 +36,12 @@ internal static class SharedSections
         return merged;
     }
 
-    /// <summary>Whether a setting is the address of a listener that both have: then it is the one of the file that counts.</summary>
+    /// <summary>Whether a setting is an address of a listener that both have: then it is the one of the file that counts.</summary>
     public static bool IsOwnAddress(string path, IReadOnlyDictionary<string, string?> file, IReadOnlyDictionary<string, string?> pushed) =>
         path.StartsWith(Listeners, StringComparison.OrdinalIgnoreCase)
         && path[Listeners.Length..].Split(':') is [var name, var key]
-        && key.Equals(nameof(ListenerOptions.Address), StringComparison.OrdinalIgnoreCase)
+        && (key.Equals(nameof(ListenerOptions.Address), StringComparison.OrdinalIgnoreCase)
+            || (OwnOfOneProtocol.Contains(key, StringComparer.OrdinalIgnoreCase) && ProtocolOf(name, file) == ProtocolOf(name, pushed)))
         && pushed.ContainsKey(Listeners + name) && file.GetValueOrDefault(path) is not null;
 
     /// <summary>What a file says that does not count, because something was pushed.</summary>
@@ -53,6 +57,9 @@ internal static class SharedSections
     public static IEnumerable<string> Unused(IEnumerable<string> pushed) => pushed.Where(path =>
         path.StartsWith(Prefix, StringComparison.OrdinalIgnoreCase) && !path[Prefix.Length..].Contains(':', StringComparison.Ordinal)
         && !Has(path));
+
+    private static string? ProtocolOf(string listener, IReadOnlyDictionary<string, string?> settings) =>
+        settings.GetValueOrDefault($"{Listeners}{listener}:{nameof(ListenerOptions.Protocol)}")?.ToUpperInvariant();
 
     private static bool Differ(IReadOnlyDictionary<string, string?> here, IReadOnlyDictionary<string, string?> there, string name) =>
         here.Any(setting => IsIn(name, setting.Key)

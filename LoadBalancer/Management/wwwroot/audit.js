@@ -7,6 +7,7 @@ const most = 50;
 const nothing = 'was changed to what it was';
 const verbs = {
   patch: 'change', put: 'addition or replacement', delete: 'removal', reload: 'reload of the configuration file', upgrade: 'upgrade of the program',
+  push: 'push of a configuration to all nodes', rollback: 'rollback of the configuration of all nodes',
 };
 const list = document.getElementById('audit');
 let shown = null;
@@ -22,7 +23,8 @@ export function wordsOf({ action, from, to, result, error }) {
   const [before, after] = [new Map(flat(from)), flat(to)];
   const changes = after.filter(([name, value]) => before.get(name) !== value).map(([name, value]) =>
     `${name} ${before.has(name) ? `${before.get(name) ?? 'none'} → ` : ''}${value ?? 'none'}`);
-  const done = from && to ? changes.join(', ') || nothing
+  const done = action === 'push' || action === 'rollback' ? [verbs[action], ...changes].join(', ')
+    : from && to ? changes.join(', ') || nothing
     : to ? `added: ${changes.join(', ')}`
     : from ? 'removed'
     : verbs[action] ?? action;
