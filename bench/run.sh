@@ -2,19 +2,27 @@
 # Measures this load balancer beside nginx and HAProxy, all three in front of the same backend (nginx) in one run, and prints the
 # results as a Markdown table. README.md says what its rows mean.
 #
-#   bench/run.sh [--rounds N] [--seconds S] [SCENARIO...]
+#   bench/run.sh [--rounds N] [--seconds S] [--compare FILE] [SCENARIO...]
 #   scenarios: small many large gzip log routes logins traces idle huge start policies tcp broker h2 grpc tls
+#
+#   --compare  fails where a ratio to nginx is more than 5 % worse than in FILE, which has a table as this script prints it
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 rounds=5
 seconds=3
+recorded=
 scenarios=()
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
-    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    --compare)
+      recorded=$(cd "$called_from" && realpath -- "$2")
+      [ -r "$recorded" ] || { echo "bench/run.sh: --compare $2: there is no such file" >&2; exit 1; }
+      shift 2 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) scenarios+=("$1"); shift ;;
   esac
 done
@@ -42,6 +50,7 @@ declare -A pid port=(
 
 source ./http2.sh
 source ./routes.sh
+source ./tables.sh
 
 stop() {
   kill -TERM "${pid[@]}" 2> /dev/null || true
@@ -364,54 +373,6 @@ tcp_load() { # ROUND SCENARIO PROXY UNIT SIZE WHAT CONNECTIONS
   }' "$work/peer.out" >> "$results"
 }
 
-# --- the table ------------------------------------------------------------------------------------------------------------------------
-
-print_table() { # medians, and the ratios to the two others
-  echo "| what | measure | nginx | HAProxy | LoadBalancer | to nginx | to HAProxy |"
-  echo "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
-  sort -t $'\t' -k1,3 -k4,4n -s "$results" | awk -F'\t' '
-    function show(v) { return v == "" ? "" : sprintf(v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v) }
-    function ratio(a, b) { return a == "" || b == "" || b == 0 ? "" : sprintf("%.2f", a / b) }
-    function median(key) { return n[key] ? (values[key, int((n[key] + 1) / 2)] + values[key, int(n[key] / 2) + 1]) / 2 : "" }
-    BEGIN {
-      multiples["+log"] = "the log on"; multiples["+routes"] = "the route"
-      multiples["+logins"] = "the wrong passwords"; multiples["+traces"] = "the traces"
-    }
-    FILENAME == "-" { sub(/[+]gzip/, "", $2); key = $1 FS $3 FS $2; values[key, ++n[key]] = $4; next }
-    {
-      row = $1 FS $3
-      if (row in seen || $1 == "policies") next
-      seen[row] = 1
-      nginx = median(row FS "nginx"); haproxy = median(row FS "haproxy"); ours = median(row FS "ours")
-      printf "| %s | %s | %s | %s | %s |", $1, $3, show(nginx), show(haproxy), show(ours)
-      printf " %s | %s |\n", ratio(ours, nginx), ratio(ours, haproxy)
-      for (suffix in multiples) {
-        more = median(row FS "ours" suffix); theirs = median(row FS "nginx" suffix)
-        if (more == "") continue
-        printf "| … with %s, as a multiple of without | %s |", multiples[suffix], $3
-        printf " %s | | %s | | |\n", ratio(theirs, nginx), ratio(more, ours)
-      }
-    }' - "$results"
-}
-
-print_policies() { # medians, and the ratios to RoundRobin
-  local measure
-  echo
-  echo "| policy | requests/s | CPU µs/request | requests/s to RoundRobin | CPU to RoundRobin |"
-  echo "| --- | ---: | ---: | ---: | ---: |"
-  grep '^policies' "$results" | sort -t $'\t' -k2,3 -k4,4n -s | awk -F'\t' -v order="${policies[*]}" '
-    { key = $2 FS $3; values[key, ++n[key]] = $4 }
-    function median(key) { return (values[key, int((n[key] + 1) / 2)] + values[key, int(n[key] / 2) + 1]) / 2 }
-    END {
-      count = split(order, names, " ")
-      for (i = 1; i <= count; i++) {
-        rate = median("policy+" names[i] FS "requests/s"); cpu = median("policy+" names[i] FS "CPU µs/request")
-        if (i == 1) { rate1 = rate; cpu1 = cpu }
-        printf "| %s | %.0f | %.1f | %.2f | %.2f |\n", names[i], rate, cpu, rate / rate1, cpu / cpu1
-      }
-    }'
-}
-
 dotnet build ../LoadBalancer --configuration Release --nologo --verbosity quiet
 write_configurations
 case " ${scenarios[*]} " in *" h2 "* | *" grpc "*) write_http2_configurations ;; esac
@@ -443,7 +404,12 @@ for scenario in "${scenarios[@]}"; do
   esac
 done
 touch "$results"
-if grep -qv '^policies' "$results"; then print_table; fi
+if grep -qv '^policies' "$results"; then print_table | tee "$work/table.md"; fi
 if grep -q '^policies' "$results"; then print_policies; fi
 if [ -s "$work/broker.md" ]; then echo; cat "$work/broker.md"; fi
 if [ -s "$work/tls.md" ]; then echo; cat "$work/tls.md"; fi
+if [ -n "$recorded" ]; then
+  touch "$work/table.md"
+  echo
+  compare "$recorded" "$work/table.md"
+fi

@@ -83,7 +83,7 @@ internal abstract class AcmeKeeperFixture : IDisposable
                 Notes.Add(text);
             }
         }
-        Keeper = new AcmeKeeper(Challenges, Note, Clock, loggers.CreateLogger<AcmeKeeper>());
+        Keeper = new AcmeKeeper(Challenges, Note, Clock, loggers.CreateLogger<AcmeKeeper>(), null);
         Keeper.Apply(options.Length > 0 ? All(options) : All(Options));
         _ = Keeper.StartAsync(default);
     }

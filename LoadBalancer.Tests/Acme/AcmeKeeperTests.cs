@@ -16,7 +16,7 @@ internal sealed class AcmeKeeperTests : AcmeKeeperFixture
         certificate.MatchesHostname(Name).Should().BeTrue();
         Notes.Should().ContainSingle().Which.Should().StartWith($"certificate of '{Name}': a new one is there");
         var files = Directory.GetFiles(Options.Folder);
-        files.Should().HaveCount(3);
+        files.Should().HaveCount(4);
         foreach (var file in files)
         {
             if (!OperatingSystem.IsWindows())

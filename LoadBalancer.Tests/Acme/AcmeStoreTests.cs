@@ -7,7 +7,8 @@ namespace LoadBalancer.Tests.Acme;
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 internal sealed class AcmeStoreTests : AcmeKeeperFixture
 {
-    private IEnumerable<string> FileNames => Directory.GetFileSystemEntries(Options.Folder).Select(Path.GetFileName).OfType<string>();
+    private IEnumerable<string> FileNames => Directory.GetFileSystemEntries(Options.Folder).Select(Path.GetFileName).OfType<string>()
+        .Where(name => name != $"{Name}.lock");
 
     [Test]
     public async Task Order_AccountKeyCannotBeRead_GoesOnWhenItCan()
@@ -94,14 +95,15 @@ internal sealed class AcmeStoreTests : AcmeKeeperFixture
     public async Task Save_FilesOfACrash_AreRemovedWhenTheyAreOld()
     {
         Directory.CreateDirectory(Options.Folder);
-        var (old, young) = (Path.Combine(Options.Folder, "new-1"), Path.Combine(Options.Folder, "new-2"));
+        var old = Path.Combine(Options.Folder, "loadbalancer-new-1");
+        var young = Path.Combine(Options.Folder, "loadbalancer-new-2");
         await File.WriteAllTextAsync(old, "half");
         await File.WriteAllTextAsync(young, "another process writes it");
         File.SetLastWriteTimeUtc(old, TimeProvider.System.GetUtcNow().UtcDateTime.AddHours(-2));
 
         await KeepUntilAsync(() => IsLogged("has issued one"));
 
-        FileNames.Should().BeEquivalentTo("account.key", $"{Name}.json", $"{Name}.pem", "new-2");
+        FileNames.Should().BeEquivalentTo("account.key", $"{Name}.json", $"{Name}.pem", "loadbalancer-new-2");
     }
 
     [Test]
@@ -176,6 +178,26 @@ internal sealed class AcmeStoreTests : AcmeKeeperFixture
         await SleepsAsync();
 
         Authority.OrderedNames.Should().BeEquivalentTo(Name, "other.test");
+    }
+
+    [Test]
+    public async Task Order_AnotherProcessOrdersIntoTheSameStore_WaitsAndServesWhatItHasGot()
+    {
+        var claim = new AcmeStore(Options).TryClaim(Name)!;
+        Start();
+        await UntilAsync(() => IsLogged("it is to be ordered, and is not now: another process orders it into the same store"), null);
+        for (var i = 0; i < 3; i++)
+        {
+            await SleepsAsync();
+            Clock.Advance(TimeSpan.FromMinutes(1));
+        }
+        await SleepsAsync();
+        Authority.Requests.Should().BeEmpty();
+        Warnings.Should().ContainSingle();
+
+        claim.Dispose();
+        await UntilAsync(() => File.Exists(Certificate), TimeSpan.FromSeconds(10));
+        Authority.Orders.Should().Be(1);
     }
 
     [TestCase("https://CA.test/a/b", "ca.test_a_b")]

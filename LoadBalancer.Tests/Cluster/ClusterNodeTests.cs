@@ -20,6 +20,7 @@ internal sealed class ClusterNodeTests : IAsyncDisposable
     private readonly LogRecorder _log = new();
     private readonly List<string> _notes = [];
     private readonly List<ClusterNode> _nodes = [];
+    private volatile MemberConfiguration? _configuration;
     private EtcdStub _etcd = null!;
 
     [SetUp]
@@ -279,9 +280,27 @@ internal sealed class ClusterNodeTests : IAsyncDisposable
     private ClusterOptions Options(string name) =>
         new() { Name = "edge", Node = name, Etcd = [_etcd.Address], LeaseTime = LeaseTime };
 
+    [Test]
+    public async Task TellConfiguration_OtherThanBefore_IsInItsKeySoon()
+    {
+        var node = await StartedAsync("a");
+
+        _configuration = new MemberConfiguration(3, "configuration 4 cannot be used");
+        node.TellConfiguration();
+
+        const string Told = "\"configuration\":{\"revision\":3,\"error\":\"configuration 4 cannot be used\"}";
+        JsonText.Of(node.Describe()["nodes"]!).Should().Contain(Told, "it knows that of itself");
+        await EventuallyAsync(() => _etcd.Find(Key)!.Value.Value.Contains(Told, StringComparison.Ordinal));
+        await EventuallyAsync(() => node.Nodes[0].Configuration == _configuration);
+        _log.Lines.Count(line => line.Contains("is in it as 'a'", StringComparison.Ordinal)).Should().Be(1);
+    }
+
     private ClusterNode Node(string name, ClusterStart? start = null)
     {
-        var node = new ClusterNode(Options(name), start, () => "http://127.0.0.1:8081", _notes.Add, _clock, _log);
+        var node = new ClusterNode(Options(name), start, () => "http://127.0.0.1:8081", _notes.Add, _clock, _log)
+        {
+            Configuration = () => _configuration,
+        };
         _nodes.Add(node);
         return node;
     }

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LoadBalancer.Broker;
 using LoadBalancer.Diagnostics;
 using LoadBalancer.Tests.Support;
 
@@ -48,6 +49,29 @@ internal sealed class ClusterTests
     }
 
     [Test]
+    public async Task Reload_AcmeComesWithoutASecretAtTheStart_IsRefused()
+    {
+        using var directory = new TemporaryDirectory();
+        await File.WriteAllTextAsync(directory.File("secret"), new string('s', 32));
+        string Configuration(string cluster, string listener) => $$"""
+            { "LoadBalancer": {
+                "Cluster": { "Name": "edge", "Node": "a", "Etcd": [ "{{_etcd.Address}}" ], "LeaseTime": "2s"{{cluster}},
+                    "StateDirectory": "{{directory.File("state")}}" },
+                "Listeners": { "plain": { "Address": "http://127.0.0.1:0", "Pool": "web" }{{listener}} },
+                "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } } } }
+            """;
+        await using var node = await ConfiguredNode.StartRawAsync(Configuration("", ""));
+
+        var adding = () => node.ApplyAsync(Configuration($", \"SecretFile\": \"{directory.File("secret")}\"", $$"""
+            , "web": { "Address": "https://127.0.0.1:0", "Pool": "web", "Acme": { "Names": [ "shop.test" ], "AcceptTerms": true,
+                "Directory": "https://127.0.0.1:1/dir", "Store": "{{directory.File("acme")}}" } }
+            """));
+
+        (await adding.Should().ThrowAsync<StartException>()).Which.Message.Should().Contain("Cluster:SecretFile was not there");
+        node.Listeners.Should().ContainSingle();
+    }
+
+    [Test]
     [Explicit("takes long; .ci/run runs it")]
     [Category("Long")]
     public async Task Start_NameIsALivingNodes_SaysWhoseAndDoesNotServe()
@@ -92,20 +116,50 @@ internal sealed class ClusterTests
         (await AskAsync(a))["node"]!.ToString().Should().Be("a");
     }
 
-    private async Task<ConfiguredNode> StartNodeAsync(string name)
+    [Test]
+    [Explicit("takes long; .ci/run runs it")]
+    [Category("Long")]
+    public async Task Reload_BrokerOfTheMainIsReplaced_NodeStaysTheMain()
     {
-        var node = await ConfiguredNode.StartRawAsync(Text(name));
+        var a = await StartNodeAsync("a", Store(100));
+        await EventuallyAsync(a, cluster => $"{cluster["mains"]!["store"]}" == "a");
+        await StartNodeAsync("b", Store(100));
+        var before = await MainAsync();
+
+        await a.ApplyAsync(Text("a", Store(101)));
+        await a.Log.SaysAsync("listener 'store' was removed or replaced: it has ended");
+        await EventuallyAsync(a, _ => a.Listeners.OfType<BrokerListener>().Single().Status.Role == "Main");
+
+        (await MainAsync()).Should().Be(before, "the other node could not be the main in between");
+    }
+
+    private async Task<string> MainAsync()
+    {
+        var range = await _etcd.PostAsync("/v3/kv/range", new { key = Convert.ToBase64String("/lb/edge/main/store"u8) });
+        return range["kvs"]![0]!.ToJsonString();
+    }
+
+    private static string Store(int connections) => $$"""
+        "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store", "MaxConnections": {{connections}},
+            "Ports": { "Clients": 0, "Workers": 0, "HealthCheck": 0, "AlternativePing": 0, "WorkerCheckClients": 0,
+                "WorkerCheckWorkers": 0 } },
+        """;
+
+    private async Task<ConfiguredNode> StartNodeAsync(string name, string listeners = "")
+    {
+        var node = await ConfiguredNode.StartRawAsync(Text(name, listeners));
         _nodes.Add(node);
         return node;
     }
 
-    private string Text(string name) => $$"""
+    private string Text(string name, string listeners = "") => $$"""
         { "LoadBalancer": {
             "Cluster": { "Name": "edge", "Node": "{{name}}", "Etcd": [ "{{_etcd.Address}}" ], "LeaseTime": "2s" },
             "RateLimits": { "some": { "Permits": 4, "Window": "1h" } },
-            "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web",
+            "Listeners": { {{listeners}} "web": { "Address": "http://127.0.0.1:0", "Pool": "web",
                 "Routes": [ { "Respond": { "Status": 200, "Body": "here" }, "RateLimit": "some" } ] } },
-            "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } },
+            "Pools": { {{(listeners.Length > 0 ? """ "store": {}, """ : "")}}
+                "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } },
             "Management": { "Address": "http://127.0.0.1:0" } } }
         """;
 

@@ -86,6 +86,29 @@ internal sealed class KeyWatchTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Run_WatchIsDeaf_UsesTheNextEndpointFromThenOn()
+    {
+        await using var other = await EtcdStub.StartAsync(_clock);
+        other.Put("/lb/a", "1");
+        using var connection = new EtcdConnection(
+            new ClusterOptions { Name = "edge", Etcd = [_etcd.Address, other.Address], LeaseTime = TimeSpan.FromSeconds(60) }, _clock);
+        var watch = new KeyWatch(new EtcdClient(connection), "/lb/", Interval, _clock, new ClusterLog("edge", _log));
+        var running = watch.RunAsync(_stop.Token);
+        await watch.Loaded;
+        _etcd.IsDeaf = true;
+
+        _etcd.Put("/lb/a", "2");
+        other.Put("/lb/a", "2");
+        await EventuallyAsync(() => connection.Endpoint == new Uri(other.Address));
+        await EventuallyAsync(() => watch.Current.Keys["/lb/a"].Value == "2");
+        other.Put("/lb/a", "3");
+
+        await Eventually.BeTrueAsync(() => watch.Current.Keys["/lb/a"].Value == "3", "the watch tells it at once");
+        await _stop.CancelAsync();
+        await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    [Test]
     public async Task Run_AChangeIsToldBeforeTheAnswerOfACheck_DoesNotReadAnew()
     {
         var (asked, go) = (new TaskCompletionSource(), new TaskCompletionSource());

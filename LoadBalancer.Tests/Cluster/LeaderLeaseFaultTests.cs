@@ -27,6 +27,7 @@ internal sealed class LeaderLeaseFaultTests : IAsyncDisposable
     private Task _watching = Task.CompletedTask;
     private LeaderLease _role = null!;
     private long _lease;
+    private volatile bool _isShared; // with a process before this one
     private int _changes;
 
     // It holds the role, as after an upgrade.
@@ -39,7 +40,10 @@ internal sealed class LeaderLeaseFaultTests : IAsyncDisposable
         _client = new EtcdClient(_connection);
         var log = new ClusterLog("edge", _log);
         _keys = new KeyWatch(_client, "/lb/edge/", Length / 2, _suspended, log);
-        _role = new LeaderLease(_client, _keys, "/lb/edge/", "Store", "a", "10.0.0.1", Length, _suspended, log);
+        _role = new LeaderLease(_client, _keys, "/lb/edge/", "Store", "a", "10.0.0.1", Length, _suspended, log)
+        {
+            IsShared = _ => _isShared,
+        };
         _role.Changed += () => Interlocked.Increment(ref _changes);
         _lease = _etcd.Grant(Length);
         await _client.TransactAsync([], [EtcdChange.Put(Main, "{}", _lease), EtcdChange.Put(Term, "a")], null, default);
@@ -167,6 +171,43 @@ internal sealed class LeaderLeaseFaultTests : IAsyncDisposable
         await _role.ReleaseAsync();
 
         _etcd.Find(Main).Should().BeNull("the process that has replaced it waits for the role");
+    }
+
+    [Test]
+    public async Task Release_ProcessBeforeStillWorksUnderTheLease_IsNotEnded()
+    {
+        _isShared = true;
+
+        var releasing = _role.ReleaseAsync();
+        await Eventually.BeDoneAsync(releasing, _clock, TimeSpan.FromMilliseconds(50), "it waits no longer");
+
+        _etcd.Find(Main).Should().NotBeNull("another node would be the main beside that process");
+        _role.IsHeld.Should().BeFalse();
+    }
+
+    [Test]
+    public async Task Release_ProcessBeforeEndsMeanwhile_IsEndedThen()
+    {
+        _isShared = true;
+        var releasing = _role.ReleaseAsync();
+        await Eventually.BeTrueAsync(() => !_role.IsHeld, "it is no more the main");
+        _etcd.Find(Main).Should().NotBeNull();
+
+        _isShared = false;
+        await Eventually.BeDoneAsync(releasing, _clock, TimeSpan.FromMilliseconds(50), "it is given back");
+
+        _etcd.Find(Main).Should().BeNull();
+    }
+
+    [Test]
+    public async Task Yield_ProcessBeforeStillWorksUnderTheLease_IsNotEnded()
+    {
+        _isShared = true;
+
+        await _role.YieldAsync();
+
+        _etcd.Find(Main).Should().NotBeNull();
+        _role.IsHeld.Should().BeFalse();
     }
 
     [Test]

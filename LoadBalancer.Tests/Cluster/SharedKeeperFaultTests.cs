@@ -147,6 +147,22 @@ internal sealed class SharedKeeperFaultTests : IAsyncDisposable
         await Eventually.BeTrueAsync(() => _etcd.Find(sticky)!.Value.Value == JsonText.Of(ofFile.ToJson()), "the key of the file is there");
     }
 
+    [Test]
+    public void TakeUp_ValuesOfAnotherProgram_AreNamedInTheLogAndTheRestIsTakenUp()
+    {
+        const string half = """{"key":"\ud800","adminState":{"value":"\ud800"}}""";
+        var set = SharedText.Value(
+            SharedBackend.None.With(Drain, _clock.GetUtcNow() + TimeSpan.FromSeconds(1), "b"), SharedPart.Admin);
+
+        _keeper.TakeUp(Read(
+            new EtcdKey("/lb/edge/admin/web/a", half, 2, 2, 0), new EtcdKey("/lb/edge/admin/web/b2", set, 3, 3, 0),
+            new EtcdKey("/lb/edge/sticky-key", half, 4, 4, 0)));
+
+        _keeper.State.Find(BackendKey.Of("web", "b2")).Node.Should().Be("b");
+        _log.Lines.Should().ContainSingle(line => line.Contains("value of /lb/edge/admin/web/a in etcd", StringComparison.Ordinal));
+        _log.Lines.Should().ContainSingle(line => line.Contains("value of /lb/edge/sticky-key in etcd", StringComparison.Ordinal));
+    }
+
     private static StickyKeyOfCluster StickyKey(byte number, string? pool) =>
         new(Convert.ToBase64String(Enumerable.Repeat(number, 32).ToArray()), pool);
 

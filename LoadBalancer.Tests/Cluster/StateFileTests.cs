@@ -29,14 +29,19 @@ internal sealed class StateFileTests
         var judged = new JudgedBackend(new Judged(Now, "Ready", true), null, new Judged(Now, null, false));
         var copy = new StateCopy(
             state, ImmutableDictionary<BackendKey, JudgedBackend>.Empty.Add(BackendKey.Of("web", "b/1"), judged), 17,
-            new StickyKeyOfCluster(Convert.ToBase64String(new byte[32]), "web"));
+            new StickyKeyOfCluster(Convert.ToBase64String(new byte[32]), "web"))
+        {
+            Configuration = new PushedCopy(
+                new PushedConfiguration(new PushedMark(7, Now, "b", "ci", 5), "{ }"),
+                new PushedConfiguration(new PushedMark(6, Now, "b", "ci", null), "{}")),
+        };
 
         file.Write(copy);
         file.Write(copy);
 
         var read = file.Read()!;
         read.ToJson().ToJsonString().Should().Be(copy.ToJson().ToJsonString());
-        (read.Revision, read.StickyKey).Should().Be((17, copy.StickyKey));
+        (read.Revision, read.StickyKey, read.Configuration).Should().Be((17, copy.StickyKey, copy.Configuration));
         read.Judged.Should().ContainSingle().Which.Value.Should().Be(judged);
         new StateFile(folder, "ed/ge", "b").Read().Should().BeNull();
         Directory.GetFiles(folder).Should().Equal(file.Path);

@@ -115,6 +115,20 @@ internal sealed class SharedPoolsTests : IDisposable
     }
 
     [Test]
+    public void Share_OnePoolFails_OthersAreShared()
+    {
+        Start(StateCopy.Empty, Pool(("b1", 1)), "api", "web");
+        _pools.Find("api")!.SnapshotChanged += _ => throw new InvalidOperationException("a bug");
+        Change("b1", Drain);
+        _state = _state.Merge(BackendKey.Of("api", "b1"), SharedBackend.None.With(Drain, _clock.GetUtcNow(), "a"));
+
+        _pools.Share(_state);
+
+        Shown.Should().Be("b1 1 Draining");
+        _pools.Find("api")!.Snapshot.Members[0].AdminState.Should().Be(AdminState.Draining);
+    }
+
+    [Test]
     public void Share_PoolThatThisNodeDoesNotHave_IsKept()
     {
         Start(StateCopy.Empty, Pool(("b1", 1)));
@@ -150,7 +164,7 @@ internal sealed class SharedPoolsTests : IDisposable
         _state = _state.Merge(key, _state.Find(key).With(change, _clock.GetUtcNow(), "a"));
     }
 
-    private void Start(StateCopy copy, PoolOptions pool)
+    private void Start(StateCopy copy, PoolOptions pool, params string[] names)
     {
         _shared = new SharedPools(copy) { JudgedChanged = () => _judged++ };
         var loggers = NullLoggerFactory.Instance;
@@ -163,14 +177,14 @@ internal sealed class SharedPoolsTests : IDisposable
             Shared = _shared,
         };
         _pools = Own(new NodePools(parts, health, heartbeats));
-        Apply(pool);
+        Apply(pool, names);
     }
 
-    private void Apply(PoolOptions pool)
+    private void Apply(PoolOptions pool, params string[] names)
     {
         lock (_pools.Gate)
         {
-            using var change = _pools.Prepare(new Dictionary<string, PoolOptions> { ["web"] = pool });
+            using var change = _pools.Prepare(names.DefaultIfEmpty("web").ToDictionary(name => name, _ => pool));
             _pools.Commit(change);
             _pools.Retire(change);
         }

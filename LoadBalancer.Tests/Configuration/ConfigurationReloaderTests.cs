@@ -57,7 +57,48 @@ internal sealed class ConfigurationReloaderTests : IDisposable
         await reloader.StopAsync(CancellationToken.None);
     }
 
+    [Test]
+    public async Task Use_OneThatWasPushed_IsAppliedOrRefusedAndTriedAgain()
+    {
+        await File.WriteAllTextAsync(_file, Text("own", 1));
+        var (applied, tried) = (new List<string>(), new List<string>());
+        using var log = new LogRecorder();
+        using var loggers = new LoggerFactory([log]);
+        using var reloader = new ConfigurationReloader(
+            ConfigurationLoader.Load(_file),
+            options =>
+            {
+                applied.Add(string.Join(", ", options.Pools.Select(pool => $"{pool.Key} {options.ShutdownTimeout.Seconds}")));
+                return Task.CompletedTask;
+            },
+            _ => { }, _clock, new Logger<ConfigurationReloader>(loggers))
+        {
+            Tried = (pushed, result) => tried.Add($"{pushed.Number} {result.Errors.Count}"),
+        };
+        await reloader.StartAsync(CancellationToken.None);
+
+        (await reloader.UseAsync(new PushedText(1, Text("one", 9)))).Errors.Should().BeEmpty();
+        (await reloader.UseAsync(new PushedText(2, "{}"))).Errors.Should().NotBeEmpty();
+        (await reloader.ReloadAsync()).Errors.Should().NotBeEmpty();
+        (await reloader.UseAsync(new PushedText(3, Text("three", 9)))).Errors.Should().BeEmpty();
+        await File.WriteAllTextAsync(_file, Text("other", 2));
+        (await reloader.ReloadAsync()).Errors.Should().BeEmpty();
+
+        applied.Should().Equal("one 1", "three 1", "three 2");
+        tried.Should().Equal("1 0", "2 1", "2 1", "3 0");
+        await log.SaysAsync("Error: configuration: number 2 of the cluster has changed and is invalid, so nothing changes; errors: 1");
+        await log.SaysAsync($"Warning: configuration: a change of Pools, Listeners in '{_file}' is ignored, because configuration 3 of");
+        await reloader.StopAsync(CancellationToken.None);
+    }
+
     public void Dispose() => File.Delete(_file);
+
+    private static string Text(string pool, int seconds) => $$"""
+        { "LoadBalancer": {
+            "ShutdownTimeout": "{{seconds}}s",
+            "Listeners": { "web": { "Address": "http://127.0.0.1:8080", "Pool": "{{pool}}" } },
+            "Pools": { "{{pool}}": { "Backends": { "b1": { "Address": "http://127.0.0.1:3000" } } } } } }
+        """;
 
     /// <summary>Notes a number with each line of the log.</summary>
     private sealed class CountingLogger : ILogger<ConfigurationReloader>

@@ -1,6 +1,3 @@
-using System.Collections.Concurrent;
-using System.Net.Sockets;
-using System.Security.Cryptography.X509Certificates;
 using LoadBalancer.Tests.Support;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -37,8 +34,8 @@ internal sealed class CertificatesThatAreGotTests
             """;
         string Stored(string kind) => string.Concat(
             Directory.EnumerateFiles(files.File("acme"), kind, SearchOption.AllDirectories).Order().Select(File.ReadAllText));
-        using var clients = new TlsClients(tls, pebble.Root);
-        using var relayed = new TlsClients(tcp, pebble.Root);
+        using var clients = new TlsClients(tls, pebble.Root, Names);
+        using var relayed = new TlsClients(tcp, pebble.Root, Names);
 
         // A first certificate for each of two names, and answers verified against the authority's root.
         await using (var node = await ConfiguredNode.StartRawAsync(Configuration(null)))
@@ -108,90 +105,6 @@ internal sealed class CertificatesThatAreGotTests
         {
             Interlocked.Add(ref _longSleeps, dueTime == TimeSpan.FromHours(1) ? 1 : 0);
             return base.CreateTimer(callback, state, dueTime, period);
-        }
-    }
-
-    /// <summary>Clients that trust one root, and open a connection for each request.</summary>
-    private sealed class TlsClients : IDisposable
-    {
-        private readonly int _port;
-        private readonly HttpClient _client;
-        private readonly CancellationTokenSource _end = new();
-
-        public TlsClients(int port, X509Certificate2 root)
-        {
-            _port = port;
-            var policy = new X509ChainPolicy
-            {
-                TrustMode = X509ChainTrustMode.CustomRootTrust,
-                RevocationMode = X509RevocationMode.NoCheck,
-            };
-            policy.CustomTrustStore.Add(root);
-            _client = new HttpClient(new SocketsHttpHandler
-            {
-                UseProxy = false,
-                PooledConnectionLifetime = TimeSpan.Zero,
-                SslOptions = { CertificateChainPolicy = policy },
-                ConnectCallback = async (_, cancellationToken) =>
-                {
-                    var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-                    await socket.ConnectAsync("127.0.0.1", port, cancellationToken);
-                    return new NetworkStream(socket, ownsSocket: true);
-                },
-            });
-        }
-
-        public ConcurrentQueue<string> Failures { get; } = [];
-
-        public int Answered { get; private set; }
-
-        /// <summary>Why a name is not answered; null where it is.</summary>
-        public async Task<string?> TryAskAsync(string name)
-        {
-            try
-            {
-                return await _client.GetStringAsync($"https://{name}:{_port}/") == "one" ? null : "another answer";
-            }
-            catch (HttpRequestException e)
-            {
-                return e.ToString();
-            }
-        }
-
-        public async Task<bool> AllAnswerAsync()
-        {
-            foreach (var name in Names)
-            {
-                if (await TryAskAsync(name) is not null)
-                {
-                    return false;
-                }
-            }
-            return true;
-        }
-
-        public async Task LoadAsync()
-        {
-            while (!_end.IsCancellationRequested)
-            {
-                if (await TryAskAsync(Names[Answered % Names.Length]) is { } failure)
-                {
-                    Failures.Enqueue(failure);
-                }
-                Answered++;
-            }
-        }
-
-        public async Task EndAsync(Task load)
-        {
-            await _end.CancelAsync();
-            await load;
-        }
-
-        public void Dispose()
-        {
-            _client.Dispose();
-            _end.Dispose();
         }
     }
 }

@@ -10,6 +10,7 @@ namespace LoadBalancer.Tests.EndToEnd;
 internal sealed partial class DashboardTests
 {
     private const string Odd = "b 2/ü\"<x>";
+    private static readonly int[] Bounds = [10, 20]; // of response times, in ms
 
     [Test]
     public async Task Drain_OfTheLastThatServes_AsksFirst()
@@ -190,7 +191,7 @@ internal sealed partial class DashboardTests
                 span = "5m",
                 stepSeconds = 5,
                 columns = 60,
-                boundsMs = new[] { 10, 20 },
+                boundsMs = Bounds,
                 steps = new[] { Step(0, 3), Step(5, 0) },
             },
         }));

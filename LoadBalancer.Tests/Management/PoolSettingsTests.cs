@@ -241,6 +241,7 @@ internal sealed class PoolSettingsTests : IAsyncDisposable
         [
             "PoolOptions.HashKey", "RateLimitOptions.Key", "RateLimitOptions.MaxKeys", "ManagementTokenOptions.TokenFile",
             "ManagementOptions.TokenFile", "ManagementOptions.Tokens", "ClusterOptions.PasswordFile",
+            "ClusterOptions.SecretFile",
             "CertificateOptions.KeyFile", "CertificateOptions.KeyPasswordFile", "StickySessionOptions.KeyFile",
             "AuthenticationOptions.KeysFile",
         ];

@@ -1,3 +1,4 @@
+using LoadBalancer.Broker;
 using LoadBalancer.Composition;
 using LoadBalancer.Configuration;
 using LoadBalancer.Listeners;
@@ -16,12 +17,12 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     private ConfiguredNode(string file, Node host)
     {
         (_file, _host) = (file, host);
-        Port = new Uri(host.Listeners[0].Address).Port;
+        Port = new Uri(host.Listeners.First(listener => listener is not BrokerListener).Address).Port;
         Client = NewClient($"http://127.0.0.1:{Port}");
         Management = host.Management is { } management ? NewClient(management.Address) : null!;
     }
 
-    /// <summary>Where the first listener is.</summary>
+    /// <summary>Where the first listener is that is no broker.</summary>
     public int Port { get; }
 
     /// <summary>Asks the first listener.</summary>
@@ -53,9 +54,12 @@ internal sealed class ConfiguredNode : IAsyncDisposable
         StartRawAsync(Json(pools, listener, management), time);
 
     /// <summary>Starts a node of which the text is the whole configuration.</summary>
-    public static async Task<ConfiguredNode> StartRawAsync(string text, TimeProvider? time = null)
+    /// <param name="text">The configuration.</param>
+    /// <param name="time">The node's clock.</param>
+    /// <param name="file">Its file, where other files are beside it.</param>
+    public static async Task<ConfiguredNode> StartRawAsync(string text, TimeProvider? time = null, string? file = null)
     {
-        var file = Path.GetTempFileName();
+        file ??= Path.GetTempFileName();
         await File.WriteAllTextAsync(file, text);
         var loaded = ConfigurationLoader.Load(file);
         loaded.Errors.Should().BeEmpty();

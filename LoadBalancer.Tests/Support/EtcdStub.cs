@@ -85,6 +85,28 @@ internal sealed class EtcdStub(TimeProvider clock) : IAsyncDisposable
         return stub;
     }
 
+    /// <summary>The names of all keys, in order.</summary>
+    public List<string> Keys
+    {
+        get
+        {
+            lock (_gate)
+            {
+                EndLeasesNeedsLock();
+                return [.. _keys.Keys];
+            }
+        }
+    }
+
+    /// <summary>Whether a path was called.</summary>
+    public bool IsCalled(string path)
+    {
+        lock (_gate)
+        {
+            return Calls.Contains(path);
+        }
+    }
+
     /// <summary>The value of a key and its lease; null where it is not there.</summary>
     public (string Value, long Lease)? Find(string key)
     {

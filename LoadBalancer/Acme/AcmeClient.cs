@@ -61,18 +61,19 @@ internal sealed class AcmeClient : IDisposable
     /// <param name="name">The name, in A-labels.</param>
     /// <param name="key">The certificate's key.</param>
     /// <param name="before">The certificate that it replaces; null where there is none.</param>
-    /// <param name="challenges">Answers the authority's question meanwhile.</param>
+    /// <param name="publish">Answers the authority's question for a token until the result is disposed of.</param>
     /// <param name="cancellationToken">Gives it up.</param>
     /// <returns>The certificate, then its issuers.</returns>
     /// <exception cref="AcmeException">It cannot be had.</exception>
     public async Task<X509Certificate2Collection> OrderAsync(
-        string name, ECDsa key, X509Certificate2? before, Challenges challenges, CancellationToken cancellationToken)
+        string name, ECDsa key, X509Certificate2? before, Func<string, string, Task<IDisposable>> publish,
+        CancellationToken cancellationToken)
     {
         var made = await NewOrderAsync(name, before, cancellationToken);
         var url = made.Location ?? throw new AcmeException("malformedAnswer", "the authority gives no address of the order");
         foreach (var authorization in made.Body["authorizations"] as JsonArray ?? [])
         {
-            await AuthorizeAsync($"{authorization}", name, challenges, cancellationToken);
+            await AuthorizeAsync($"{authorization}", name, publish, cancellationToken);
         }
         var order = await PollAsync(url, "order", "pending", null, cancellationToken);
         if (order.Get("status") == "ready")
@@ -136,7 +137,8 @@ internal sealed class AcmeClient : IDisposable
     }
 
     // Sections 7.5 and 8.3.
-    private async Task AuthorizeAsync(string url, string name, Challenges challenges, CancellationToken cancellationToken)
+    private async Task AuthorizeAsync(
+        string url, string name, Func<string, string, Task<IDisposable>> publish, CancellationToken cancellationToken)
     {
         var authorization = await PostAsync(url, null, cancellationToken);
         if (authorization.Get("status") == "pending")
@@ -149,7 +151,7 @@ internal sealed class AcmeClient : IDisposable
             {
                 throw new AcmeException("noChallenge", $"the authority offers no challenge HTTP-01 for '{name}'");
             }
-            using var published = challenges.Publish(token, _key!.Authorize(token));
+            using var published = await publish(token, _key!.Authorize(token));
             var answer = await PostAsync(answerAt, [], cancellationToken);
             if (answer.RetryAfter is { } wish)
             {

@@ -11,6 +11,7 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
 {
     private readonly Challenges _challenges;
     private readonly ILogger _logger;
+    private readonly AcmeSharing? _sharing;
     private readonly KeptNameParts _parts;
     private readonly Lock _gate = new(); // guards what follows
     private readonly Dictionary<string, AuthorityTurns> _turns = new(StringComparer.Ordinal); // by the folder in the store
@@ -24,10 +25,15 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
     /// <param name="note">Tells operators of a change.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets a line for each change.</param>
-    public AcmeKeeper(Challenges challenges, Action<string> note, TimeProvider time, ILogger<AcmeKeeper> logger)
+    /// <param name="sharing">What the nodes of the cluster have in common; starts and stops with this. Null where it is alone.</param>
+    public AcmeKeeper(Challenges challenges, Action<string> note, TimeProvider time, ILogger<AcmeKeeper> logger, AcmeSharing? sharing)
     {
-        (_challenges, _logger) = (challenges, logger);
-        _parts = new KeptNameParts(challenges, note, time, logger);
+        (_challenges, _logger, _sharing) = (challenges, logger, sharing);
+        _parts = new KeptNameParts(challenges, note, time, logger, sharing);
+        if (sharing is not null)
+        {
+            sharing.Changed += Wake;
+        }
     }
 
     /// <summary>Whether any listener gets certificates by itself.</summary>
@@ -41,6 +47,8 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
             _wanted = [.. from acme in All(options) from name in acme.DnsNames select NewNameNeedsLock(name, acme)];
             RunNeedsLock();
         }
+        _sharing?.Follow(All(options));
+        Wake(); // Somebody may have removed a file, so that it is made anew.
     }
 
     /// <inheritdoc/>
@@ -51,6 +59,7 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
             _isRunning = true;
             RunNeedsLock();
         }
+        _sharing?.Start();
         return Task.CompletedTask;
     }
 
@@ -91,6 +100,7 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
             ending = [.. _leaving.Values];
         }
         await Task.WhenAll(ending).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await (_sharing?.StopAsync() ?? Task.CompletedTask);
     }
 
     /// <inheritdoc/>
@@ -101,10 +111,19 @@ internal sealed class AcmeKeeper : IHostedService, IDisposable
             _wanted = [];
             RunNeedsLock();
         }
+        _sharing?.Dispose();
     }
 
     private static IEnumerable<AcmeOptions> All(LoadBalancerOptions options) =>
         options.Listeners.Values.OfType<ITlsOptions>().Select(listener => listener.Acme).OfType<AcmeOptions>();
+
+    private void Wake()
+    {
+        lock (_gate)
+        {
+            _running.Values.ToList().ForEach(running => running.Kept.Wake());
+        }
+    }
 
     private KeptName NewNameNeedsLock(string name, AcmeOptions acme)
     {

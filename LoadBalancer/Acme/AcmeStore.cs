@@ -2,26 +2,24 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using LoadBalancer.Configuration.Options;
-using LoadBalancer.Diagnostics;
+using LoadBalancer.Files;
 
 namespace LoadBalancer.Acme;
 
 /// <summary>
 /// The files of one directory in the store: <c>account.key</c>, and for each name <c>NAME.pem</c> (certificate, issuers and key, in one
-/// file so that all change at once) and <c>NAME.json</c> (the last attempt). Only the user of this process can read them. Each is written
-/// beside its place, flushed to the disk and renamed, so that a crash leaves the old one or the new one.
+/// file so that all change at once), <c>NAME.json</c> (the last attempt) and <c>NAME.lock</c> (empty; locked by the process that orders).
+/// Only the user of this process can read them.
 /// </summary>
 internal sealed class AcmeStore(AcmeOptions options)
 {
-    private const UnixFileMode OfFiles = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-    private const UnixFileMode OfFolders = OfFiles | UnixFileMode.UserExecute;
-    private const string Unfinished = "new-"; // a name of its own for each, because another process may write the same file
+    private string AccountFile => AccountFileOf(options);
 
-    private static readonly TimeSpan LongestWrite = TimeSpan.FromHours(1);
+    /// <summary>The file of the account's key.</summary>
+    public static string AccountFileOf(AcmeOptions options) => Path.Combine(options.Folder, "account.key");
 
-    private bool _isSwept;
-
-    private string AccountFile => Path.Combine(options.Folder, "account.key");
+    /// <summary>The file of the last attempt for a name.</summary>
+    public static string AttemptFileOf(AcmeOptions options, string name) => Path.Combine(options.Folder, name + ".json");
 
     /// <summary>Whether an exception says that the store cannot be used.</summary>
     public static bool IsFault(Exception e) =>
@@ -46,18 +44,22 @@ internal sealed class AcmeStore(AcmeOptions options)
 
     /// <summary>Keeps an account's key. One that is there stays beside it, as <c>account.key.old</c>, <c>account.key.old2</c> …</summary>
     /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
-    public void Save(AccountKey key)
+    public void Save(AccountKey key) => TakeUp(AccountFile, key.Export());
+
+    /// <summary>Writes a file as another node of the cluster has it.</summary>
+    /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
+    public void TakeUp(string file, string text)
     {
-        if (TryRead(AccountFile) is { } old)
+        if (file == AccountFile && TryRead(file) is { } old)
         {
-            var kept = AccountFile + ".old";
+            var kept = file + ".old";
             for (var number = 2; File.Exists(kept); number++)
             {
-                kept = $"{AccountFile}.old{number}";
+                kept = $"{file}.old{number}";
             }
             Write(kept, old);
         }
-        Write(AccountFile, key.Export());
+        Write(file, text);
     }
 
     /// <summary>The certificate of a name; null where there is none that can be used.</summary>
@@ -101,19 +103,25 @@ internal sealed class AcmeStore(AcmeOptions options)
         Write(options.FileOf(name), text.ToString());
     }
 
+    /// <summary>Keeps other processes from ordering a name into this store, until the result is disposed of or this process ends.</summary>
+    /// <returns>Null where another process orders it.</returns>
+    /// <exception cref="IOException">The store cannot be written. Others for files are possible too.</exception>
+    public IDisposable? TryClaim(string name) => PrivateFile.TryLock(Path.Combine(options.Folder, name + ".lock"));
+
     /// <summary>The last attempt to get a certificate for a name.</summary>
     /// <exception cref="IOException">It cannot be read: nobody knows how long to wait. Others for files are possible too.</exception>
     public Attempt LastAttempt(string name) =>
-        TryRead(AttemptFile(name)) is { } text && Attempt.Read(text) is { } attempt ? attempt : Attempt.None;
+        TryRead(AttemptFileOf(options, name)) is { } text && Attempt.Read(text) is { } attempt ? attempt : Attempt.None;
 
     /// <summary>Keeps the last attempt.</summary>
     /// <exception cref="IOException">It cannot be written. Others for files are possible too.</exception>
-    public void Save(string name, Attempt attempt) => Write(AttemptFile(name), JsonText.Of(attempt.ToJson()) + "\n");
+    public void Save(string name, Attempt attempt) => Write(AttemptFileOf(options, name), attempt.ToText());
 
-    private string AttemptFile(string name) => Path.Combine(options.Folder, name + ".json");
-
-    // Null only where there is no such file: one that cannot be read now may be the best that there is.
-    private static string? TryRead(string file)
+    /// <summary>
+    /// What is in a file; null only where there is no such file: one that cannot be read now may be the best that there is.
+    /// </summary>
+    /// <exception cref="IOException">It cannot be read. Others for files are possible too.</exception>
+    public static string? TryRead(string file)
     {
         try
         {
@@ -130,13 +138,13 @@ internal sealed class AcmeStore(AcmeOptions options)
     // One that was copied here may be readable for others.
     private static void Protect(string file)
     {
-        if (OperatingSystem.IsWindows() || (File.GetUnixFileMode(file) & ~OfFiles) == 0)
+        if (OperatingSystem.IsWindows() || (File.GetUnixFileMode(file) & ~PrivateFile.Mode) == 0)
         {
             return;
         }
         try
         {
-            File.SetUnixFileMode(file, OfFiles);
+            File.SetUnixFileMode(file, PrivateFile.Mode);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -144,70 +152,5 @@ internal sealed class AcmeStore(AcmeOptions options)
         }
     }
 
-    private void Write(string file, string text)
-    {
-        MakeFolder();
-        var next = Path.Combine(options.Folder, Unfinished + Path.GetRandomFileName());
-        var how = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None };
-        if (!OperatingSystem.IsWindows())
-        {
-            how.UnixCreateMode = OfFiles;
-        }
-        try
-        {
-            using (var stream = new FileStream(next, how))
-            {
-                stream.Write(Encoding.ASCII.GetBytes(text));
-                stream.Flush(flushToDisk: true);
-            }
-            File.Move(next, file, overwrite: true);
-        }
-        catch
-        {
-            TryDelete(next);
-            throw;
-        }
-    }
-
-    private void MakeFolder()
-    {
-        if (OperatingSystem.IsWindows())
-        {
-            Directory.CreateDirectory(options.Folder);
-        }
-        else
-        {
-            Directory.CreateDirectory(options.Folder, OfFolders);
-        }
-        if (!_isSwept)
-        {
-            _isSwept = true;
-            Sweep();
-        }
-    }
-
-    // What a crash has left. What another process writes just now is not that old.
-    private void Sweep()
-    {
-        var before = TimeProvider.System.GetUtcNow().UtcDateTime - LongestWrite;
-        foreach (var file in Directory.GetFiles(options.Folder, Unfinished + "*"))
-        {
-            if (File.GetLastWriteTimeUtc(file) < before)
-            {
-                TryDelete(file);
-            }
-        }
-    }
-
-    private static void TryDelete(string file)
-    {
-        try
-        {
-            File.Delete(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // It is in nobody's way.
-        }
-    }
+    private static void Write(string file, string text) => PrivateFile.Write(file, Encoding.ASCII.GetBytes(text));
 }

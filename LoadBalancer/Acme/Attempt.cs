@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using LoadBalancer.Diagnostics;
 
 namespace LoadBalancer.Acme;
 
@@ -62,13 +63,18 @@ internal sealed record Attempt(int Failures, DateTimeOffset At, TimeSpan Wait)
     /// <summary>Before which time there is no other one.</summary>
     public DateTimeOffset NotBefore => At + Wait;
 
+    /// <summary>
+    /// Whether it seems to be yet to come, and not only by the difference of the clocks of two nodes: the clock was set back since.
+    /// </summary>
+    public bool IsOfWrongClock(DateTimeOffset now) => At > now + ShortestWait;
+
     /// <summary>As text.</summary>
-    public JsonObject ToJson() => new()
+    public string ToText() => JsonText.Of(new JsonObject
     {
         ["failures"] = Failures,
         ["at"] = At.UtcDateTime.ToString("O", CultureInfo.InvariantCulture),
         ["waitSeconds"] = Math.Ceiling(Wait.TotalSeconds),
-    };
+    }) + "\n";
 
     /// <summary>Reads one; null where the text is none.</summary>
     public static Attempt? Read(string text)

@@ -13,6 +13,7 @@ internal sealed class Challenges
     private const int LongestToken = 256;
 
     private readonly ConcurrentDictionary<string, byte[]> _answers = new(StringComparer.Ordinal);
+    private volatile Dictionary<string, byte[]> _shared = []; // of the other nodes of the cluster; replaced as a whole
     private volatile bool _isHandedOver;
 
     /// <summary>Whether a text has only the characters of a token (base64url, section 8.3).</summary>
@@ -45,12 +46,16 @@ internal sealed class Challenges
         }
     }
 
-    /// <summary>Answers a request for a token of this node; null for every other one.</summary>
+    /// <summary>Answers these tokens of the nodes of the cluster from now on, and those of this node all the same.</summary>
+    public void Share(IReadOnlyDictionary<string, string> answers) =>
+        _shared = answers.ToDictionary(entry => entry.Key, entry => Encoding.ASCII.GetBytes(entry.Value), StringComparer.Ordinal);
+
+    /// <summary>Answers a request for a token of this node, or of one of its cluster; null for every other one.</summary>
     public Task? Answer(HttpContext context)
     {
         var path = context.Request.Path.Value;
         if (path is null || !path.StartsWith(Prefix, StringComparison.Ordinal) || context.Request.Method is not ("GET" or "HEAD")
-            || !_answers.TryGetValue(path[Prefix.Length..], out var answer))
+            || (!_answers.TryGetValue(path[Prefix.Length..], out var answer) && !_shared.TryGetValue(path[Prefix.Length..], out answer)))
         {
             return null;
         }

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using LoadBalancer.Cluster;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Net;
 
@@ -21,12 +22,14 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
     private readonly AcmeStore _store = new(options);
     private readonly double _place = RenewalTime.PlaceOf(name);
     private readonly RenewalWish _wish = new(options, turns.Questions, RenewalTime.PlaceOf(name), parts.Time);
+    private readonly WakeUp _wake = new(parts.Time);
     private readonly ILogger _logger = parts.Logger;
     private Attempt? _unsaved; // where the store cannot be written; else what is in the store holds
     private long? _ordered; // when this process ordered last, by the monotonic clock
     private string? _fault; // what was logged last
     private string? _storeFault;
     private string? _unreadable;
+    private string? _waiting;
 
     /// <summary>The name.</summary>
     public string Name => name;
@@ -37,6 +40,9 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
     /// <summary>Whether an exception says what is to be expected of authorities, networks and files.</summary>
     public static bool IsFault(Exception e) =>
         e is AcmeException or HttpRequestException or OperationCanceledException || AcmeStore.IsFault(e);
+
+    /// <summary>Looks at once whether there is something to do: another node, or somebody else, has changed a file.</summary>
+    public void Wake() => _wake.Set();
 
     /// <summary>Runs until it is cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
@@ -56,7 +62,7 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
             {
                 throw new OperationCanceledException("It has failed while it was being stopped.", e, cancellationToken);
             }
-            await Task.Delay(pause, parts.Time, cancellationToken);
+            await _wake.WaitAsync(pause, cancellationToken);
         }
     }
 
@@ -64,12 +70,8 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
     private async Task<TimeSpan> LookAsync(CancellationToken cancellationToken)
     {
         var left = await LeftAsync(cancellationToken);
-        if (left <= TimeSpan.Zero)
-        {
-            await OrderAsync(cancellationToken);
-            return TimeSpan.Zero;
-        }
-        return left < LongestSleep ? left + Tick : LongestSleep;
+        return left <= TimeSpan.Zero ? await OrderAsync(cancellationToken)
+            : left < LongestSleep ? left + Tick : LongestSleep;
     }
 
     /// <returns>How long until the certificate is to be ordered.</returns>
@@ -98,7 +100,7 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
     private Attempt LastAttempt(DateTimeOffset now)
     {
         var last = _unsaved ?? _store.LastAttempt(name);
-        if (last.At > now)
+        if (parts.Sharing is null ? last.At > now : last.IsOfWrongClock(now))
         {
             // The clock was set back since. It waits from now on, not until the clock has reached the wrong time again.
             last = last with { At = now };
@@ -107,16 +109,20 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
         return last;
     }
 
-    private async Task OrderAsync(CancellationToken cancellationToken)
+    /// <returns>How long until the next look.</returns>
+    private async Task<TimeSpan> OrderAsync(CancellationToken cancellationToken)
     {
         await turns.Orders.WaitAsync(cancellationToken);
         try
         {
-            // The wait for the turn may have been long.
-            if (await LeftAsync(cancellationToken) <= TimeSpan.Zero)
+            var step = parts.Sharing is not { } sharing ? null : await sharing.PrepareAsync(options, name, cancellationToken);
+            if (step?.IsReady == false)
             {
-                await OrderNowAsync(cancellationToken);
+                return Wait(step.WhyNot);
             }
+            // The wait for the turn may have been long, and another node may have been faster.
+            return await LeftAsync(cancellationToken) > TimeSpan.Zero || await TryOrderAsync(step, cancellationToken)
+                ? TimeSpan.Zero : Wait(step is null ? "another process orders it into the same store" : step.WhyNot);
         }
         finally
         {
@@ -124,22 +130,50 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
         }
     }
 
-    private async Task OrderNowAsync(CancellationToken cancellationToken)
+    // It is looked at again when another node has changed something, too.
+    private TimeSpan Wait(string? reason)
+    {
+        if (reason is not null && reason != _waiting)
+        {
+            _waiting = reason;
+            LogWaiting(name, reason);
+        }
+        return Attempt.ShortestWait;
+    }
+
+    /// <returns>False if it is not the turn of this node, or of this process.</returns>
+    private async Task<bool> TryOrderAsync(AcmeStep? step, CancellationToken cancellationToken)
     {
         var before = LastAttempt(parts.Time.GetUtcNow());
         var attempt = before.Next(parts.Time.GetUtcNow(), _place);
+        AcmeTurn? turn = null;
         AcmeClient? client = null;
+        IDisposable? claim = null;
         try
         {
-            _store.Save(name, attempt); // Before: a process that crashes now must not order again at once.
+            // Before: a process that crashes now must not order again at once, nor another node.
+            if (step is null)
+            {
+                claim = _store.TryClaim(name);
+                if (claim is null || LastAttempt(parts.Time.GetUtcNow()) != before)
+                {
+                    return claim is not null; // The other process has just ended.
+                }
+                _store.Save(name, attempt);
+            }
+            else if ((turn = await parts.Sharing!.TakeAsync(step, attempt, cancellationToken)) is null)
+            {
+                return false;
+            }
+            _waiting = null;
             client = new AcmeClient(options, parts.Time);
-            Succeed(await IssueAsync(client, cancellationToken));
+            Succeed(await IssueAsync(client, turn, cancellationToken));
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             Fail(e, attempt);
         }
-        catch (Exception) when (client?.HasFinalized != true)
+        catch (Exception) when (client?.HasFinalized != true && (step is null || turn is not null))
         {
             // It is stopped, and the authority has not refused anything. It would count as failed after a crash only.
             Keep(before.AfterOneGivenUp(parts.Time.GetUtcNow()));
@@ -147,20 +181,31 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
         }
         finally
         {
-            _ordered = parts.Time.GetTimestamp();
+            _ordered = step is null || turn is not null ? parts.Time.GetTimestamp() : _ordered;
             client?.Dispose();
+            claim?.Dispose();
+            await (turn?.DisposeAsync() ?? ValueTask.CompletedTask);
         }
+        return true;
     }
 
-    private async Task<X509Certificate2> IssueAsync(AcmeClient client, CancellationToken cancellationToken)
+    private async Task<X509Certificate2> IssueAsync(AcmeClient client, AcmeTurn? turn, CancellationToken cancellationToken)
     {
         using var before = _store.Find(name, out _);
         await client.ConnectAsync(cancellationToken);
         using var account = await new AcmeAccount(options, _store, turns.Registering, parts).RegisterAsync(client, cancellationToken);
+        parts.Sharing?.Wake(); // The account may be new.
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var chain = await client.OrderAsync(name, key, before, parts.Challenges, cancellationToken);
+        var chain = await client.OrderAsync(name, key, before, (token, answer) => PublishAsync(turn, token, answer), cancellationToken);
         _store.Save(name, chain, key);
         return chain[0];
+    }
+
+    private async Task<IDisposable> PublishAsync(AcmeTurn? turn, string token, string answer)
+    {
+        var published = parts.Challenges.Publish(token, answer);
+        await (turn?.PublishAsync(token, answer) ?? Task.CompletedTask);
+        return published;
     }
 
     private void Succeed(X509Certificate2 certificate)
@@ -221,6 +266,7 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
         {
             _store.Save(name, attempt);
             _unsaved = null;
+            parts.Sharing?.Wake();
         }
         catch (Exception e) when (AcmeStore.IsFault(e))
         {
@@ -249,6 +295,11 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
     [LoggerMessage(225, LogLevel.Warning,
         "certificate of '{Name}': the store '{Folder}' cannot be read: {Reason}. It is tried again each minute, and nothing is ordered")]
     private partial void LogUnreadable(string name, string folder, string reason);
+
+    [LoggerMessage(227, LogLevel.Warning,
+        "certificate of '{Name}': it is to be ordered, and is not now: {Reason}. What is there stays in use, and it is tried again each "
+        + "minute, or sooner")]
+    private partial void LogWaiting(string name, string reason);
 
     [LoggerMessage(226, LogLevel.Error, "certificate of '{Name}': an unexpected error, no fault of the authority; please report it")]
     private partial void LogUnexpected(Exception exception, string name);

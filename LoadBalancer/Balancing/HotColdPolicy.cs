@@ -101,13 +101,9 @@ public sealed class HotColdPolicy : IBalancingPolicy
         for (var i = 0; i < Draws; i++)
         {
             var backend = _candidates.Backends[drawn[i]];
-            if (!context.Admits(backend))
-            {
-                continue;
-            }
             var load = counts[i] * _perRequest[drawn[i]];
             var time = load < hot ? ExpectedTime(backend, counts[i]) : float.PositiveInfinity;
-            if (time < bestTime || time == bestTime && load < bestLoad)
+            if ((time < bestTime || time == bestTime && load < bestLoad) && context.Admits(backend)) // asked last: most are not better
             {
                 (best, bestTime, bestLoad) = (drawn[i], time, load);
             }

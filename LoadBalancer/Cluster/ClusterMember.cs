@@ -10,6 +10,9 @@ namespace LoadBalancer.Cluster;
 /// <param name="Since">When it was started, as ISO 8601 in UTC.</param>
 internal sealed record ClusterMember(string Name, string? Address, string? Version, string? Since)
 {
+    /// <summary>What it does with the configuration that the cluster shares; null where none was pushed, or it does not share it.</summary>
+    public MemberConfiguration? Configuration { get; init; }
+
     /// <summary>What the API says of it, and the value of its key.</summary>
     public JsonObject ToJson() => new()
     {
@@ -17,7 +20,7 @@ internal sealed record ClusterMember(string Name, string? Address, string? Versi
         ["address"] = Address,
         ["version"] = Version,
         ["since"] = Since,
-        ["configuration"] = null,
+        ["configuration"] = Configuration?.ToJson(),
     };
 
     /// <summary>Reads the value of a key; of one that somebody else wrote only the name is known.</summary>
@@ -30,7 +33,10 @@ internal sealed record ClusterMember(string Name, string? Address, string? Versi
         {
             var json = EtcdText.Object(System.Text.Encoding.UTF8.GetBytes(value));
             return new ClusterMember(
-                name, EtcdText.Text(json, "address"), EtcdText.Text(json, "version"), EtcdText.Text(json, "since"));
+                name, EtcdText.Text(json, "address"), EtcdText.Text(json, "version"), EtcdText.Text(json, "since"))
+            {
+                Configuration = MemberConfiguration.Read(EtcdText.Find(json, "configuration")),
+            };
         }
         catch (FormatException)
         {
@@ -44,4 +50,18 @@ internal sealed record ClusterMember(string Name, string? Address, string? Versi
     /// <summary>For people.</summary>
     public override string ToString() =>
         $"node '{Name}' at {Address ?? "an unknown address"}, there since {Since ?? "an unknown time"}";
+}
+
+/// <summary>What a node does with the configuration that the cluster shares.</summary>
+/// <param name="Revision">The number of the one that it uses; null where it uses its own file.</param>
+/// <param name="Error">Why it does not use the one that was pushed last; null where it does.</param>
+internal sealed record MemberConfiguration(long? Revision, string? Error)
+{
+    /// <summary>As the API says it.</summary>
+    public JsonObject ToJson() => new() { ["revision"] = Revision, ["error"] = Error };
+
+    /// <summary>Reads it.</summary>
+    /// <exception cref="FormatException">It is none.</exception>
+    public static MemberConfiguration? Read(JsonObject? json) => json is null ? null
+        : new MemberConfiguration(EtcdText.Long(json, "revision") is > 0 and var number ? number : null, EtcdText.Text(json, "error"));
 }

@@ -39,8 +39,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
     public ClusterNode(
         ClusterOptions options, ClusterStart? start, Func<string?> address, Action<string> note, TimeProvider time, ILogger logger)
     {
-        // What is held for another name, or in another cluster, is of no use here.
-        _handed = start?.Handed is { } handed && handed.Name == options.Name && handed.Node == options.NodeName ? handed : null;
+        _handed = start?.Handed is { } handed && handed.IsOf(options.Name, options.NodeName) ? handed : null;
         (_options, _predecessorLeaves, _note, _logger) = (options, start?.PredecessorLeaves, note, logger);
         _log = new ClusterLog(options.Name, logger);
         Clock = SuspensionClock.Of(time);
@@ -59,14 +58,17 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         var since = time.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture);
         _membership = new Membership(
             NodesPrefix + options.NodeName, options.NodeName,
-            () => new ClusterMember(options.NodeName, address(), BuildInformation.Version, since), options.LeaseTime, Etcd, _lease, Keys,
-            Clock, _log);
+            () => new ClusterMember(options.NodeName, address(), BuildInformation.Version, since) { Configuration = Configuration() },
+            options.LeaseTime, Etcd, _lease, Keys, Clock, _log);
         _lease.Changed += _membership.Wake;
         Keys.Changed += OnKeysChanged;
     }
 
     /// <summary>Called with how many nodes there are, this one among them, when that changes.</summary>
     public event Action<int>? CountChanged;
+
+    /// <summary>What this node does with the configuration that the cluster shares; null for nothing.</summary>
+    public Func<MemberConfiguration?> Configuration { get; init; } = () => null;
 
     /// <summary>What all keys of the cluster begin with.</summary>
     public string Prefix { get; }
@@ -105,7 +107,7 @@ internal sealed class ClusterNode : IHostedService, IDisposable
             ["node"] = _options.NodeName,
             ["connected"] = IsConnected,
             ["revision"] = Keys.Current.Revision,
-            ["nodes"] = new JsonArray([.. Nodes.Select(node => node.ToJson())]),
+            ["nodes"] = new JsonArray([.. Nodes.Select(node => (node.Name == _options.NodeName ? Own(node) : node).ToJson())]),
             ["mains"] = Mains(),
         };
         if (!json["connected"]!.GetValue<bool>())
@@ -118,6 +120,9 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         }
         return json;
     }
+
+    /// <summary>Tells the others soon what this node does with the configuration that the cluster shares.</summary>
+    public void TellConfiguration() => _membership.Wake();
 
     /// <summary>Lets something run from the start until this node leaves.</summary>
     public void Add(Func<CancellationToken, Task> loop, string activity) => _added.Add((loop, activity));
@@ -187,6 +192,10 @@ internal sealed class ClusterNode : IHostedService, IDisposable
         _connection.Dispose();
         _stop.Dispose();
     }
+
+    // Its key says it a moment later, or not at all where etcd is away.
+    private ClusterMember Own(ClusterMember member) =>
+        _membership.Holder is null ? member with { Configuration = Configuration() } : member;
 
     private JsonObject Mains()
     {

@@ -14,6 +14,9 @@ internal sealed class EtcdClient(EtcdConnection connection)
     /// <summary>The endpoint that the next call goes to; another one after a failure.</summary>
     public Uri Endpoint => connection.Endpoint;
 
+    /// <summary>Uses the next endpoint from now on, if this one is in use.</summary>
+    public void Leave(Uri endpoint) => connection.Leave(endpoint);
+
     /// <summary>Reads the keys below a prefix, as all members of etcd agree on them.</summary>
     public Task<EtcdRange> ListAsync(string prefix, CancellationToken cancellationToken) =>
         connection.CallAsync("/v3/kv/range", Below(prefix), KeysOf, cancellationToken);

@@ -96,6 +96,17 @@ internal sealed class EtcdConnection : IDisposable
         await reader.CompleteAsync();
     }
 
+    /// <summary>Uses the next endpoint, because what one answers is not all that it should say.</summary>
+    /// <param name="endpoint">That one; no effect where another one is in use already.</param>
+    public void Leave(Uri endpoint)
+    {
+        var turn = Volatile.Read(ref _turn);
+        if (_endpoints[(uint)turn % _endpoints.Length] == endpoint)
+        {
+            Interlocked.CompareExchange(ref _turn, turn + 1, turn);
+        }
+    }
+
     /// <summary>Forgets the token, because etcd has refused it where no status says so.</summary>
     public void ForgetToken() => _token = null;
 
@@ -203,13 +214,13 @@ internal sealed class EtcdConnection : IDisposable
         var reason = "";
         try
         {
-            reason = $"{EtcdText.Object(body)["error"]}";
+            reason = EtcdText.Text(EtcdText.Object(body), "error") ?? "";
         }
         catch (FormatException)
         {
             // Not of etcd: a proxy, or something else.
         }
-        return new EtcdException($"etcd at {endpoint.Authority} says {(reason.Length > 0 ? EtcdText.Clean(reason) : $"{(int)status}")}")
+        return new EtcdException($"etcd at {endpoint.Authority} says {(reason.Length > 0 ? reason : $"{(int)status}")}")
         {
             MayHaveHappened = (int)status >= 500,
             IsOfEndpoint = (int)status >= 500 || status == HttpStatusCode.TooManyRequests || reason.Length == 0,

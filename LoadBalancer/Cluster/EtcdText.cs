@@ -32,7 +32,8 @@ internal static class EtcdText
         {
             return JsonNode.Parse(json, null, NoNameTwice) as JsonObject ?? throw new FormatException("no JSON object");
         }
-        catch (JsonException e)
+        // The second: half of a surrogate pair in a name.
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             throw new FormatException("no JSON object", e);
         }
@@ -55,8 +56,20 @@ internal static class EtcdText
         json[member] is JsonValue value && value.TryGetValue(out bool isTrue) && isTrue;
 
     /// <summary>Reads a member that is a text, for people; null where it is none.</summary>
-    public static string? Text(JsonObject json, string member) =>
-        json[member] is JsonValue value && value.TryGetValue(out string? text) ? Clean(text) : null;
+    public static string? Text(JsonObject json, string member) => WholeText(json, member) is { } text ? Clean(text) : null;
+
+    /// <summary>Reads a member that is a text; null where it is none.</summary>
+    public static string? WholeText(JsonObject json, string member)
+    {
+        try
+        {
+            return json[member] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+        }
+        catch (InvalidOperationException)
+        {
+            return null; // Half of a surrogate pair, which is found only here.
+        }
+    }
 
     /// <summary>Reads the header.</summary>
     /// <exception cref="FormatException">There is none.</exception>
@@ -69,7 +82,13 @@ internal static class EtcdText
         Decode(key, "key"), Decode(key, "value"), Long(key, "create_revision"), Long(key, "mod_revision"), Long(key, "lease"));
 
     /// <summary>Text of a server, so that it can be shown: one line, and not too long.</summary>
-    public static string Clean(string text) => new([.. text.Take(LongestError).Select(c => char.IsControl(c) ? ' ' : c)]);
+    public static string Clean(string text)
+    {
+        // A surrogate pair stays whole: half of one is no text.
+        var length = text.Length <= LongestError ? text.Length
+            : char.IsHighSurrogate(text[LongestError - 1]) ? LongestError - 1 : LongestError;
+        return new([.. text.Take(length).Select(c => char.IsControl(c) ? ' ' : c)]);
+    }
 
     private static string Decode(JsonObject json, string member) =>
         Encoding.UTF8.GetString(Convert.FromBase64String($"{json[member]}"));

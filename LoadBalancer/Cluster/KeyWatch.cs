@@ -131,6 +131,10 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
             catch (EtcdException e)
             {
                 Fail(e.Message);
+                if (etcd.Endpoint != endpoint)
+                {
+                    return; // The watch is probably as dead as the call.
+                }
                 continue;
             }
             if (known.IsBehind(count.Header) || etcd.Endpoint != endpoint)
@@ -143,6 +147,7 @@ internal sealed class KeyWatch(EtcdClient etcd, string prefix, TimeSpan interval
                 if (!Has(count))
                 {
                     log.WatchIsDeaf(endpoint.Authority);
+                    etcd.Leave(endpoint); // It would be deaf again.
                     Fail($"the watch at {endpoint.Authority} is deaf");
                     return;
                 }

@@ -18,6 +18,9 @@ namespace LoadBalancer.Cluster;
 /// </summary>
 internal sealed class LeaderLease : IDisposable
 {
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
+
     private readonly EtcdClient _etcd;
     private readonly KeyWatch _keys;
     private readonly string _key;
@@ -72,6 +75,12 @@ internal sealed class LeaderLease : IDisposable
         _lease.Changed += OnLeaseChanged;
         keys.Changed += OnKeysChanged;
     }
+
+    /// <summary>
+    /// Whether another process may still do work under a lease: it was handed over by that process, which has not ended. Such a lease is
+    /// not ended here, because another node would have the role at once.
+    /// </summary>
+    public Func<long, bool> IsShared { get; init; } = _ => false;
 
     /// <summary>Called when it is held, or held no more; from any thread, and not always in order: ask <see cref="IsHeld"/>.</summary>
     public event Action? Changed;
@@ -129,7 +138,8 @@ internal sealed class LeaderLease : IDisposable
     }
 
     /// <summary>
-    /// Gives the role back, so that another node takes it at once. Only when nothing of it is done any more. Takes two seconds at most.
+    /// Gives the role back, so that another node takes it at once. Only when nothing of it is done any more. Waits two seconds at most for
+    /// a process that shares the lease, and as long for etcd.
     /// </summary>
     public async Task ReleaseAsync()
     {
@@ -139,7 +149,11 @@ internal sealed class LeaderLease : IDisposable
         Interlocked.Exchange(ref _held, 0);
         if (!Volatile.Read(ref _isOthers))
         {
-            await _lease.RevokeAsync();
+            for (var begun = _clock.GetTimestamp(); IsShared(_lease.Id) && _clock.GetElapsedTime(begun) < LongestWait;)
+            {
+                await Task.Delay(Look, _clock);
+            }
+            await EndLeaseAsync();
         }
     }
 
@@ -150,7 +164,7 @@ internal sealed class LeaderLease : IDisposable
         _pausedAt = _clock.GetTimestamp();
         _isPaused = true;
         Volatile.Write(ref _claimed, 0);
-        await _lease.RevokeAsync(); // and not only the key: others ask whether the lease is gone
+        await EndLeaseAsync();
     }
 
     /// <inheritdoc/>
@@ -318,6 +332,19 @@ internal sealed class LeaderLease : IDisposable
         }
         var left = _length - _clock.GetElapsedTime(_missing.Since);
         return left > TimeSpan.Zero ? left : null;
+    }
+
+    // And not only the key: others ask whether the lease is gone. One that is shared ends when nobody keeps it alive any more.
+    private async Task EndLeaseAsync()
+    {
+        if (IsShared(_lease.Id))
+        {
+            _lease.Drop();
+        }
+        else
+        {
+            await _lease.RevokeAsync();
+        }
     }
 
     private static EtcdKey? Only(EtcdRange range) => range.Keys.Count > 0 ? range.Keys[0] : null;

@@ -13,11 +13,12 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
 {
     // The clocks of this machine and of etcd's may differ a little in their rates, and a node that waits for the end must not be early.
     internal const double SafePart = 0.8;
+    private const int MostOwn = 16;
     private static readonly TimeSpan LongestRevoke = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(250);
 
     private readonly Lock _gate = new();
-    private readonly HashSet<long> _own = [];
+    private readonly List<long> _own = []; // the last ones
     private ITimer? _suspension;
     private State _state = new(0, 0, TimeSpan.Zero);
     private long _revoked; // the last number that was given up: a late answer does not bring it back
@@ -83,7 +84,10 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
                     Set(id, sentAt, left);
                     return UntilNext(sentAt, left);
                 }
-                log.LeaseEnded();
+                if (!_isPinned)
+                {
+                    log.LeaseEnded();
+                }
                 Set(0, sentAt, TimeSpan.Zero);
                 sentAt = clock.GetTimestamp();
             }
@@ -114,8 +118,7 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
     {
         if (Id is not 0 and var id)
         {
-            Interlocked.Exchange(ref _revoked, id);
-            Set(0, clock.GetTimestamp(), TimeSpan.Zero);
+            Drop();
             using var longest = new CancellationTokenSource(LongestRevoke, clock);
             try
             {
@@ -126,6 +129,13 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
                 log.NotRevoked(length.TotalSeconds, e is EtcdException ? e.Message : "etcd does not answer");
             }
         }
+    }
+
+    /// <summary>Has it no more, and does not end it: another process goes on with it.</summary>
+    public void Drop()
+    {
+        Interlocked.Exchange(ref _revoked, Id);
+        Set(0, clock.GetTimestamp(), TimeSpan.Zero);
     }
 
     /// <inheritdoc/>
@@ -150,9 +160,10 @@ internal sealed class Lease(EtcdClient etcd, TimeSpan length, TimeProvider clock
             }
             var wasSafe = IsSafe;
             isChanged = id != _state.Id;
-            if (id != 0)
+            if (id != 0 && !_own.Contains(id))
             {
                 _own.Add(id);
+                _own.RemoveRange(0, Math.Max(0, _own.Count - MostOwn)); // Those before have ended long ago, and their keys with them.
             }
             Volatile.Write(ref _state, new State(id, sentAt, left < length ? left : length));
             isChanged |= wasSafe != IsSafe;

@@ -4,7 +4,8 @@ namespace LoadBalancer.Cluster;
 
 /// <summary>
 /// The key with the name of this node, which ends with its lease. It is written where nobody has it, or a lease of this process does: a
-/// write whose answer was lost is found that way. So the name is never two nodes' at once.
+/// write whose answer was lost is found that way. So the name is never two nodes' at once. It is written again where there is something
+/// else to say of the node.
 /// </summary>
 /// <param name="key">The key.</param>
 /// <param name="name">The name of this node.</param>
@@ -99,6 +100,7 @@ internal sealed class Membership(
     public void Wake() => _wake.Set();
 
     private bool IsWanting => lease.IsSafe && (_registration is not { } known || known.Lease != lease.Id
+        || known.Member != describe()
         || (watch.Current.Revision >= known.Revision && watch.Current.Keys.GetValueOrDefault(key)?.Lease != known.Lease));
 
     private async Task<bool> TryRegisterAsync(CancellationToken cancellationToken)
@@ -121,7 +123,8 @@ internal sealed class Membership(
 
     private async Task<bool> RegisterAsync(long id, CancellationToken cancellationToken)
     {
-        var value = describe().ToText();
+        var member = describe();
+        var value = member.ToText();
         EtcdKey? found = null;
         for (var i = 0; i < Tries; i++)
         {
@@ -135,8 +138,12 @@ internal sealed class Membership(
             }
             if (found is not null && found.Lease == id && found.Value == value)
             {
-                (_registration, _holder, _saidAt, Error) = (new Registration(id, found.Changed), null, null, null);
-                log.Joined(name);
+                var isKnown = _registration?.Lease == id;
+                (_registration, _holder, _saidAt, Error) = (new Registration(id, found.Changed, member), null, null, null);
+                if (!isKnown)
+                {
+                    log.Joined(name);
+                }
                 return true;
             }
         }
@@ -144,5 +151,5 @@ internal sealed class Membership(
         return false;
     }
 
-    private sealed record Registration(long Lease, long Revision);
+    private sealed record Registration(long Lease, long Revision, ClusterMember Member);
 }

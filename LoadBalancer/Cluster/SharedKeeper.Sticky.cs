@@ -66,4 +66,9 @@ internal sealed partial class SharedKeeper
         "pool '{Pool}': the key in its StickySession:KeyFile is not that of another node of the cluster: clients that come to the other "
         + "node lose their backend; put the same file on all nodes and restart them")]
     private partial void LogOtherKey(string pool);
+
+    [LoggerMessage(266, LogLevel.Warning,
+        "cluster: the value of {Key} in etcd is no key of sticky sessions, and is not used; delete it with etcdctl, and a node writes "
+        + "another one")]
+    private partial void LogNoStickyKey(string key);
 }

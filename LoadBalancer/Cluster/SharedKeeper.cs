@@ -57,6 +57,9 @@ internal sealed partial class SharedKeeper : IDisposable
     /// <summary>How the node has judged that against its own file.</summary>
     public Func<ImmutableDictionary<BackendKey, JudgedBackend>> Judged { get; init; } = () => StateCopy.Empty.Judged;
 
+    /// <summary>The configuration that the cluster shares, for the copy on disk; null for none.</summary>
+    public Func<PushedCopy?> Configuration { get; init; } = () => null;
+
     /// <summary>What operators have set.</summary>
     public SharedState State
     {
@@ -72,10 +75,10 @@ internal sealed partial class SharedKeeper : IDisposable
     /// <summary>What the node knows, for the copy on disk and for the process that replaces this one.</summary>
     public StateCopy Copy()
     {
-        var judged = Judged();
+        var (judged, configuration) = (Judged(), Configuration());
         lock (_gate)
         {
-            return new StateCopy(_state, judged, _revision, _sticky);
+            return new StateCopy(_state, judged, _revision, _sticky) { Configuration = configuration };
         }
     }
 
@@ -184,7 +187,12 @@ internal sealed partial class SharedKeeper : IDisposable
         name = name[_prefix.Length..];
         if (name == StickyName)
         {
-            (_sticky, _stickyChanged) = (ReadSticky(key.Value) ?? _sticky, key.Changed);
+            var sticky = ReadSticky(key.Value);
+            (_sticky, _stickyChanged) = (sticky ?? _sticky, key.Changed);
+            if (sticky is null)
+            {
+                LogNoStickyKey(key.Key);
+            }
         }
         if (!SharedText.TryReadKey(name, out var backend, out var part))
         {

@@ -11,6 +11,9 @@ namespace LoadBalancer.Cluster;
 internal sealed record StateCopy(
     SharedState State, ImmutableDictionary<BackendKey, JudgedBackend> Judged, long Revision, StickyKeyOfCluster? StickyKey)
 {
+    /// <summary>The configuration that the cluster shares; null where none was pushed, or this node does not share it.</summary>
+    public PushedCopy? Configuration { get; init; }
+
     /// <summary>Nothing is known.</summary>
     public static StateCopy Empty { get; } = new(SharedState.Empty, ImmutableDictionary<BackendKey, JudgedBackend>.Empty, 0, null);
 
@@ -39,6 +42,7 @@ internal sealed record StateCopy(
         {
             ["revision"] = Revision,
             ["stickyKey"] = StickyKey?.ToJson(),
+            ["configuration"] = Configuration?.ToJson(),
             ["shared"] = shared,
             ["judged"] = judged,
         };
@@ -66,7 +70,10 @@ internal sealed record StateCopy(
             }
         }
         return new StateCopy(
-            state, judged.ToImmutable(), json["revision"]?.GetValue<long>() ?? 0, StickyKeyOfCluster.Read(json["stickyKey"]));
+            state, judged.ToImmutable(), json["revision"]?.GetValue<long>() ?? 0, StickyKeyOfCluster.Read(json["stickyKey"]))
+        {
+            Configuration = PushedCopy.TryRead(json["configuration"]),
+        };
     }
 
     private static JsonObject? Json(Judged? judged) => judged is null ? null : new JsonObject

@@ -1,22 +1,19 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LoadBalancer.Diagnostics;
+using LoadBalancer.Files;
 
 namespace LoadBalancer.Cluster;
 
 /// <summary>
 /// The copy on disk of what a node knows of its cluster, with which it starts when etcd is away: one file for each cluster and node, which
-/// only the user of this process can read. It is written beside its place, flushed to the disk and renamed, so that a crash leaves the
-/// old one or the new one.
+/// only the user of this process can read.
 /// </summary>
 /// <param name="directory">Where it is; null for <c>loadbalancer/cluster</c> in the user's directory for application data.</param>
 /// <param name="cluster">The name of the cluster.</param>
 /// <param name="node">The name of the node.</param>
 internal sealed class StateFile(string? directory, string cluster, string node)
 {
-    private const UnixFileMode OfFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-    private const UnixFileMode OfFolder = OfFile | UnixFileMode.UserExecute;
-
     /// <summary>Its path; null where the user has no directory for application data, and no other was configured.</summary>
     public string? Path { get; } = (directory ?? DefaultDirectory()) is { } folder
         ? System.IO.Path.Combine(folder, $"{Uri.EscapeDataString(cluster)}@{Uri.EscapeDataString(node)}.json") : null;
@@ -46,25 +43,9 @@ internal sealed class StateFile(string? directory, string cluster, string node)
     public void Write(StateCopy copy)
     {
         var file = Path ?? throw new IOException("the user has no directory for application data");
-        var draft = $"{file}.new-{Environment.ProcessId}";
-        var how = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, Share = FileShare.None };
         try
         {
-            if (OperatingSystem.IsWindows())
-            {
-                Directory.CreateDirectory(System.IO.Path.GetDirectoryName(file)!);
-            }
-            else
-            {
-                how.UnixCreateMode = OfFile;
-                Directory.CreateDirectory(System.IO.Path.GetDirectoryName(file)!, OfFolder);
-            }
-            using (var stream = new FileStream(draft, how))
-            {
-                stream.Write(JsonText.Bytes(copy.ToJson()));
-                stream.Flush(flushToDisk: true);
-            }
-            File.Move(draft, file, overwrite: true);
+            PrivateFile.Write(file, JsonText.Bytes(copy.ToJson()));
         }
         catch (UnauthorizedAccessException e)
         {

@@ -17,12 +17,10 @@ internal sealed record StickyKeyOfCluster(string Key, string? Pool)
 
     /// <summary>Reads it; null where it is none.</summary>
     public static StickyKeyOfCluster? Read(JsonNode? json) =>
-        json is JsonObject && Text(json["key"]) is { } key
+        json is JsonObject members && EtcdText.WholeText(members, "key") is { } key
         && Convert.TryFromBase64String(key, new byte[key.Length], out var length) && length >= ShortestKey
-            ? new StickyKeyOfCluster(key, Text(json["pool"])) : null;
+            ? new StickyKeyOfCluster(key, EtcdText.WholeText(members, "pool")) : null;
 
     /// <inheritdoc/>
     public override string ToString() => Pool is null ? "a key" : $"the key of pool '{Pool}'"; // never the key itself
-
-    private static string? Text(JsonNode? json) => json is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;
 }

@@ -48,11 +48,15 @@ internal sealed class ManagementClient : IDisposable
     /// <exception cref="CommandException">The node refuses, or cannot be reached.</exception>
     public async Task<JsonNode> SendAsync(HttpMethod method, string path, JsonNode? body, CancellationToken cancel)
     {
-        using var request = new HttpRequestMessage(method, path);
-        if (body is not null)
-        {
-            request.Content = new StringContent(JsonText.Of(body), Encoding.UTF8, "application/json");
-        }
+        using var content = body is null ? null : new StringContent(JsonText.Of(body), Encoding.UTF8, "application/json");
+        return await SendContentAsync(method, path, content, cancel);
+    }
+
+    /// <summary>The same, with any body.</summary>
+    /// <exception cref="CommandException">The node refuses, or cannot be reached.</exception>
+    public async Task<JsonNode> SendContentAsync(HttpMethod method, string path, HttpContent? body, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(method, path) { Content = body };
         using var response = await ReachAsync(() => _http.SendAsync(request, cancel), cancel);
         var text = await ReachAsync(() => response.Content.ReadAsStringAsync(cancel), cancel);
         var json = Parse(text);

@@ -5,7 +5,7 @@ namespace LoadBalancer.CommandLine;
 
 /// <summary>The commands that talk to a running node over its management API.</summary>
 /// <param name="address">Finds the node.</param>
-internal sealed class OperatorCommands(NodeAddress address)
+internal sealed partial class OperatorCommands(NodeAddress address)
 {
     private static readonly TimeSpan WaitPoll = TimeSpan.FromMilliseconds(200);
 
@@ -68,7 +68,7 @@ internal sealed class OperatorCommands(NodeAddress address)
         Do(events, (client, options, cancel) =>
             EventsView.PrintAsync(client, options.GetValue(follow), options.GetValue(_json), cancel));
 
-        return [status, pools, drain, ready, disable, weight, reload, upgrade, events];
+        return [status, pools, drain, ready, disable, weight, reload, upgrade, events, Config()];
     }
 
     private Command New(string name, string description)

@@ -24,6 +24,13 @@ internal static class Screen
     public static string Text(JsonNode? value) =>
         value is null ? "" : string.Concat(value.ToString().Select(c => char.IsControl(c) ? '?' : c));
 
+    /// <summary>Prints text of several lines; other control characters become question marks.</summary>
+    public static void PrintText(JsonNode? value)
+    {
+        var text = string.Concat($"{value}".Select(c => char.IsControl(c) && c is not ('\n' or '\r' or '\t') ? '?' : c));
+        Console.Write(text.EndsWith('\n') ? text : text + Environment.NewLine);
+    }
+
     /// <summary>A number with its unit; a dash where there is none.</summary>
     public static string Number(JsonNode? value, string format = "0", string unit = "") =>
         value is JsonValue number && number.TryGetValue<double>(out var known)

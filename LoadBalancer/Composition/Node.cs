@@ -40,6 +40,7 @@ internal sealed partial class Node : IHost
     private readonly AcmeKeeper _acme;
     private readonly ClusterNode? _cluster; // null where it is alone
     private readonly NodeSharing? _sharing;
+    private readonly NodeConfiguration? _configuration; // null where it is not shared
     private readonly NodeMains? _mains;
 
     private readonly Upgrader? _upgrader; // null where nothing is known about how the process was started
@@ -47,6 +48,12 @@ internal sealed partial class Node : IHost
 
     private Node(LoadBalancerOptions options, TimeProvider time, LoadedConfiguration? configuration, NodeStart start)
     {
+        var known = KnownState.Of(options.Cluster, start);
+        if (configuration is not null && options.Cluster?.ShareConfiguration == true)
+        {
+            _configuration = new NodeConfiguration(configuration, known!.Copy.Configuration);
+            (configuration, options) = (_configuration.Loaded, _configuration.Loaded.Options);
+        }
         (_started, _file, _time) = (options, configuration?.File, time);
         _options = new OptionsInUse(options, start.State, ApplyAsync, time);
         options = _options.InUse;
@@ -73,7 +80,7 @@ internal sealed partial class Node : IHost
             var health = Own(new HealthChecker(time, Random.Shared, loggers.CreateLogger<HealthChecker>()));
             _heartbeats = Own(new HeartbeatService(Sockets, time, loggers.CreateLogger<HeartbeatService>()));
             _sharing = options.Cluster is null ? null
-                : Own(new NodeSharing(options.Cluster, start.State?.Shared, time, loggers.CreateLogger<NodeSharing>()));
+                : Own(new NodeSharing(options.Cluster, known!, time, loggers.CreateLogger<NodeSharing>()));
             var healthLog = new HealthLog(loggers.CreateLogger<HealthLog>());
             var poolParts = new NodePoolParts(time, healthLog, Errors, _metrics.Durations, loggers, lifetime.ApplicationStopping)
             {
@@ -90,7 +97,9 @@ internal sealed partial class Node : IHost
             var challenges = new Challenges();
             challenges.Restore(start.State?.Challenges ?? []);
             _mains = options.Cluster is null ? null
-                : Own(new NodeMains(options.Cluster, () => _cluster!, start.State?.Mains, loggers.CreateLogger<NodeMains>()));
+                : Own(new NodeMains(
+                    options.Cluster, () => _cluster!, start.StateOf(options.Cluster), loggers.CreateLogger<NodeMains>(),
+                    lifetime.ApplicationStopping));
             var listenerParts = new NodeListenerParts(
                 Pools, Sockets, _accessLogs, Errors, _metrics.Durations, _tracing, lifetime, time, loggers)
             {
@@ -105,8 +114,6 @@ internal sealed partial class Node : IHost
             var eventLogger = loggers.CreateLogger<EventHub>();
             var events = Own(new EventHub(
                 () => Pools.All, () => _listeners.Routes, () => _listeners.Brokers, () => Certificates, Errors, time, eventLogger));
-            _acme = Own(new AcmeKeeper(challenges, events.Note, time, loggers.CreateLogger<AcmeKeeper>()));
-            _acme.Apply(options);
             events.Restore(start.State?.Events ?? []);
             var systemd = new ServiceManager(
                 Environment.GetEnvironmentVariable(ServiceManager.Variable), time, loggers.CreateLogger<ServiceManager>());
@@ -116,6 +123,8 @@ internal sealed partial class Node : IHost
                 Reloader = Own(new ConfigurationReloader(configuration, ApplyAsync, events.Note, time, reloaderLogger)
                 {
                     Announce = begins => (begins ? (Action)systemd.Reloading : systemd.Ready)(),
+                    Wanted = _configuration?.Wanted ?? configuration.Pushed,
+                    Tried = (pushed, result) => _configuration?.Tried(pushed, result),
                 });
             }
             _upgrader = start.Command is not { } command ? null : new Upgrader(
@@ -129,13 +138,24 @@ internal sealed partial class Node : IHost
             {
                 var place = start.State is { } state ? new ClusterStart(state.Cluster, start.PredecessorLeaves) : null;
                 _cluster = Own(new ClusterNode(
-                    cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>()));
+                    cluster, place, () => Management?.Address, events.Note, time, loggers.CreateLogger<ClusterNode>())
+                {
+                    Configuration = () => _configuration?.Member,
+                });
                 _cluster.CountChanged += _listeners.Share;
-                _sharing!.Follow(_cluster, Pools);
+                _configuration?.Follow(
+                    _cluster, cluster, Reloader!, _sharing!.Save, time, loggers.CreateLogger<NodeConfiguration>());
+                _sharing!.Follow(_cluster, Pools, _configuration);
                 rates = new NodeRates(
                     _cluster, cluster.NodeName, () => Management is null ? null : events.Totals(), Random.Shared,
                     new ClusterLog(cluster.Name, loggers.CreateLogger<ClusterNode>()));
             }
+            var acmeLogger = loggers.CreateLogger<AcmeKeeper>();
+            var sharing = _cluster is null || options.Cluster?.SecretFile is null ? null : new AcmeSharing(
+                options.Cluster,
+                new AcmeSharingParts(_cluster.Etcd, _cluster.Keys, challenges, _cluster.Clock, time, acmeLogger));
+            _acme = Own(new AcmeKeeper(challenges, events.Note, time, acmeLogger, sharing));
+            _acme.Apply(options);
             var local = new LocalChanges(Pools.Put, Pools.Delete);
             var administration = new PoolAdministration(
                 _sharing is null ? local : _sharing.Changes(Pools, local), loggers.CreateLogger<PoolAdministration>());
@@ -149,7 +169,7 @@ internal sealed partial class Node : IHost
                 () => NodeDescription.Configuration(_file, _options.Now, Pools.Compare), _options.Find, _options.ChangeAsync);
             var parts = new ManagementParts(
                 () => Pools.All, administration, changes, events, Errors, () => PrometheusText.Of(_metrics), control, view,
-                new BodyReader(time), rates is null ? null : rates.Describe, lifetime);
+                new BodyReader(time), rates is null ? null : rates.Describe, _configuration?.Api, lifetime);
             RequestDelegate Endpoints(ManagementGuard guard) => new ManagementEndpoints(guard, parts).InvokeAsync;
             _management = Own(new NodeManagement(events, audit, Endpoints, Sockets, time, loggers));
             if (_management.Prepare(options.Management) is { } management)
@@ -295,6 +315,13 @@ internal sealed partial class Node : IHost
             throw new StartException("a listener that was replaced has not ended yet; try again later", new InvalidOperationException());
         }
         await WaitForTurnsAsync();
+        if (_started.Cluster is { SecretFile: null } && AcmeKeeper.IsNeeded(options))
+        {
+            throw new StartException(
+                "a listener has Acme, and LoadBalancer:Cluster:SecretFile was not there when this process was started; restart or upgrade "
+                + "it, so that the nodes of the cluster share certificates",
+                new InvalidOperationException());
+        }
         ListenersChange listeners;
         ManagementChange? management;
         lock (Pools.Gate)

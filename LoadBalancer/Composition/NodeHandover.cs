@@ -40,6 +40,7 @@ internal sealed partial class NodeHandover(
             Cluster = cluster?.HandOver(),
             Shared = sharing?.HandOver(),
             Mains = mains?.HandOver(),
+            MainProcesses = mains?.Processes,
             Brokers = listeners.Listeners.OfType<BrokerListener>().ToDictionary(broker => broker.Name, broker => $"{broker.State}"),
         });
     }

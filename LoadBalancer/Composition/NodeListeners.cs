@@ -235,7 +235,8 @@ internal sealed class NodeListeners : IDisposable
     private void Configure(KestrelListener listener, NodeListener entry, LoadBalancerOptions options)
     {
         (listener.ErrorPages, listener.SendTimeout) = (entry.Http!.Routing.Current.ErrorPages, ListenerFactory.SendTimeout(options));
-        var isAsked = entry.Options.Address.Scheme != "https" && AcmeKeeper.IsNeeded(options);
+        // The authority may ask any node of a cluster.
+        var isAsked = entry.Options.Address.Scheme != "https" && (AcmeKeeper.IsNeeded(options) || options.Cluster?.SecretFile is not null);
         listener.Before = isAsked ? _parts.Challenges.Answer : null;
     }
 

@@ -15,7 +15,7 @@ namespace LoadBalancer.Composition;
 /// The pools of a node, which come, go and change with its configuration: <see cref="Prepare"/>, <see cref="Commit"/>,
 /// <see cref="Retire"/>, under <see cref="Gate"/> from the first to the last.
 /// </summary>
-internal sealed class NodePools(NodePoolParts parts, HealthChecker health, HeartbeatService heartbeats) : IDisposable
+internal sealed partial class NodePools(NodePoolParts parts, HealthChecker health, HeartbeatService heartbeats) : IDisposable
 {
     private readonly ILogger _logger = parts.Loggers.CreateLogger<NodePools>();
     private readonly CancellationTokenSource _disposed = new();
@@ -142,7 +142,14 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
             parts.Shared.State = state;
             foreach (var pool in _pools.Values.Where(pool => state.Of(pool.Pool.Name) != before.Of(pool.Pool.Name)))
             {
-                pool.TakeUpShared();
+                try
+                {
+                    pool.TakeUpShared();
+                }
+                catch (Exception e)
+                {
+                    LogNotShared(e, pool.Pool.Name); // The others get what is theirs all the same.
+                }
             }
         }
     }
@@ -188,4 +195,9 @@ internal sealed class NodePools(NodePoolParts parts, HealthChecker health, Heart
             }
         }
     }
+
+    [LoggerMessage(267, LogLevel.Error,
+        "pool '{Pool}': unexpected error while taking up what operators of the cluster have set; the other pools have theirs; "
+        + "please report it")]
+    private partial void LogNotShared(Exception exception, string pool);
 }

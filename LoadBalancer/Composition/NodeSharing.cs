@@ -1,5 +1,3 @@
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using LoadBalancer.Cluster;
 using LoadBalancer.Configuration.Options;
 using LoadBalancer.Diagnostics;
@@ -11,24 +9,28 @@ namespace LoadBalancer.Composition;
 internal sealed partial class NodeSharing : IHostedService, IDisposable
 {
     private readonly ClusterOptions _options;
+    private readonly KnownState _known;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly StateFile _file;
-    private readonly StateCopy _known;
+    private readonly CancellationTokenSource _stopped = new(); // needs no Dispose: it has no timer
     private ClusterNode _cluster = null!;
     private SharedKeeper _keeper = null!; // until Follow
+    private NodeConfiguration? _configuration; // null where it is not shared
+    private Task _taken = Task.CompletedTask; // what the watch has learned was taken up; only for the watch
 
-    /// <summary>Reads what the node knows; nothing is sent yet.</summary>
+    /// <summary>Makes it; nothing is sent yet.</summary>
     /// <param name="options">The cluster.</param>
-    /// <param name="handed">What the process that this one replaces knew; null where there was none.</param>
+    /// <param name="known">What the node knows.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Gets what happens.</param>
-    public NodeSharing(ClusterOptions options, string? handed, TimeProvider time, ILogger logger)
+    public NodeSharing(ClusterOptions options, KnownState known, TimeProvider time, ILogger logger)
     {
-        (_options, _time, _logger) = (options, time, logger);
-        _file = new StateFile(options.StateDirectory, options.Name, options.NodeName);
-        _known = Read(handed) ?? ReadFile() ?? StateCopy.Empty;
-        Pools = new SharedPools(_known);
+        (_options, _known, _time, _logger) = (options, known, time, logger);
+        foreach (var (what, reason) in known.Troubles)
+        {
+            LogUnusable(what, reason);
+        }
+        Pools = new SharedPools(known.Copy);
     }
 
     /// <summary>What pools begin with.</summary>
@@ -37,11 +39,13 @@ internal sealed partial class NodeSharing : IHostedService, IDisposable
     /// <summary>Takes up from now on what other nodes change.</summary>
     /// <param name="cluster">This node's part in the cluster, not started yet.</param>
     /// <param name="pools">The pools of this node.</param>
-    public void Follow(ClusterNode cluster, NodePools pools)
+    /// <param name="configuration">Follows the shared configuration already; null where that is not shared.</param>
+    public void Follow(ClusterNode cluster, NodePools pools, NodeConfiguration? configuration)
     {
-        _cluster = cluster;
-        _keeper = new SharedKeeper(cluster.Etcd, _options.Name, _options.NodeName, _known, _file, _time, _logger)
+        (_cluster, _configuration) = (cluster, configuration);
+        _keeper = new SharedKeeper(cluster.Etcd, _options.Name, _options.NodeName, _known.Copy, _known.File, _time, _logger)
         {
+            Configuration = () => configuration?.Copy,
             WhyNot = () => cluster.IsConnected ? null : $"this node is not connected to etcd ({cluster.WhyNot})",
             Share = pools.Share,
             Judged = () =>
@@ -68,8 +72,11 @@ internal sealed partial class NodeSharing : IHostedService, IDisposable
             },
         };
         Pools.JudgedChanged = _keeper.Save;
-        cluster.Keys.Changed += _keeper.TakeUp;
+        cluster.Keys.Changed += TakeUp;
     }
+
+    /// <summary>The configuration in use has changed: the copy on disk is written.</summary>
+    public void Save() => _keeper?.Save();
 
     /// <summary>Carries out what operators want, at all nodes.</summary>
     public IPoolChanges Changes(NodePools pools, LocalChanges local) => new SharedChanges(_keeper, pools, local);
@@ -82,49 +89,59 @@ internal sealed partial class NodeSharing : IHostedService, IDisposable
     {
         if (!_cluster.Keys.Loaded.IsCompleted)
         {
-            if (_known == StateCopy.Empty)
+            if (_known.Copy == StateCopy.Empty)
             {
                 LogNoCopy();
             }
             else
             {
-                LogFromCopy(_file.Path ?? "that of the process before", _known.Revision);
+                LogFromCopy(_known.File.Path ?? "that of the process before", _known.Copy.Revision);
             }
         }
         _keeper.Save(); // The pools were judged before: that is to be known at the next start.
         _keeper.Start();
+        _configuration?.Start();
         return Task.CompletedTask;
     }
 
     /// <summary>Writes the copy on disk for the last time.</summary>
-    public Task StopAsync(CancellationToken cancellationToken) => _keeper.StopAsync();
-
-    /// <inheritdoc/>
-    public void Dispose() => _keeper?.Dispose();
-
-    private StateCopy? Read(string? handed)
+    public async Task StopAsync(CancellationToken cancellationToken)
     {
-        try
-        {
-            return handed is not null && JsonNode.Parse(handed) is JsonObject json ? StateCopy.Read(json) : null;
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or ArgumentException)
-        {
-            LogUnusable("what the process before has handed over", e.Message);
-            return null;
-        }
+        await _stopped.CancelAsync();
+        await (_configuration?.StopAsync() ?? Task.CompletedTask);
+        await _keeper.StopAsync();
     }
 
-    private StateCopy? ReadFile()
+    /// <inheritdoc/>
+    public void Dispose()
     {
-        try
+        _stopped.Cancel();
+        _configuration?.Dispose();
+        _keeper?.Dispose();
+    }
+
+    // What operators have set after a configuration was pushed must be judged against that one.
+    private void TakeUp(KeyChange change)
+    {
+        var applied = _configuration?.Applied ?? Task.CompletedTask;
+        if (_taken.IsCompleted && applied.IsCompleted)
         {
-            return _file.Read();
+            _keeper.TakeUp(change);
+            return;
         }
-        catch (IOException e)
+        _taken = TakeUpAsync(_taken, applied, change);
+        BackgroundTask.Run(_taken, _logger, "cluster: taking up what operators have set");
+    }
+
+    private async Task TakeUpAsync(Task before, Task applied, KeyChange change)
+    {
+        await before.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        // A listener may have to end first, which may take long: a drain must not wait for that.
+        await applied.WaitAsync(SharedKeeper.LongestChange / 2, _time, _stopped.Token)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!_stopped.IsCancellationRequested)
         {
-            LogUnusable($"the copy on disk '{_file.Path}'", e.Message);
-            return null;
+            _keeper.TakeUp(change);
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using LoadBalancer.Broker;
+using LoadBalancer.Configuration.Options;
 using LoadBalancer.Systemd;
 using LoadBalancer.Upgrade;
 
@@ -27,6 +28,13 @@ internal sealed record NodeStart
 
     /// <summary>Completes when that process accepts nothing more; null where this one replaces none.</summary>
     public Lazy<Task>? PredecessorLeaves { get; init; }
+
+    /// <summary>
+    /// What that process knew, where it was the same node of the same cluster; otherwise null, because its leases, and what operators have
+    /// set, are another cluster's.
+    /// </summary>
+    public HandedState? StateOf(ClusterOptions cluster) =>
+        State?.Cluster?.IsOf(cluster.Name, cluster.NodeName) == true ? State : null;
 
     /// <summary>What that process knew about a pool; null where that is nothing.</summary>
     public HandedPool? FindPool(string name) =>

@@ -21,7 +21,13 @@ public static class ConfigurationLoader
     /// <summary>Reads everything and reports every error at once; throws no exception for a mistake of the user.</summary>
     /// <param name="file">The file; null for the shipped one.</param>
     /// <param name="overrides">Command-line words such as <c>--LoadBalancer:Pools:web:Policy=First</c>.</param>
-    public static LoadedConfiguration Load(string? file = null, params string[] overrides)
+    public static LoadedConfiguration Load(string? file = null, params string[] overrides) => Load(file, null, overrides);
+
+    /// <summary>The same, with what was pushed to the cluster in the place of some sections of the file.</summary>
+    /// <param name="file">The file; null for the shipped one.</param>
+    /// <param name="pushed">What was pushed; null for nothing.</param>
+    /// <param name="overrides">As there.</param>
+    internal static LoadedConfiguration Load(string? file, PushedText? pushed, string[] overrides)
     {
         var errors = new List<ConfigurationError>();
         if (file is "")
@@ -37,10 +43,20 @@ public static class ConfigurationLoader
         }
 
         var chatRoom = ChatRoomFile.TryRead(fromFile);
-        var settings = chatRoom?.Settings ?? fromFile;
+        var ofFile = chatRoom?.Settings ?? fromFile;
+        var fromPush = pushed is null ? new() : JsonFile.Parse("the pushed configuration", pushed.Text, errors);
+        if (errors.Count > 0)
+        {
+            return new(new(), Located(errors, pushed?.Text), path, text, overrides) { Pushed = pushed };
+        }
+        var settings = pushed is null ? ofFile : SharedSections.Merge(ofFile, fromPush);
         var binder = new OptionsBinder(errors, settings.Keys, Path.GetDirectoryName(path)!);
         var source = new FileSettings(settings);
         binder.RefuseUnknownKeys(new ConfigurationBuilder().Add(source).Build().GetChildren(), RootKeys);
+        if (pushed is not null)
+        {
+            RefuseUnknownKeys(binder, fromPush);
+        }
         var configuration = new ConfigurationBuilder()
             .Add(source)
             .AddEnvironmentVariables()
@@ -51,12 +67,19 @@ public static class ConfigurationLoader
         ConfigurationValidator.Validate(options, errors, warnings);
 
         // A setting that is overridden, or only there, is in no line of the file.
-        bool IsFromFile(string key) =>
+        bool IsOfText(string key) =>
             settings.TryGetValue(key, out var value) ? configuration[key] == value : !configuration.GetSection(key).Exists();
-        errors = Located(chatRoom?.Errors(errors) ?? errors, text, chatRoom is null ? IsFromFile : null);
-        return new(options, errors, path, text, overrides)
+        bool IsPushed(string key) => pushed is not null && (SharedSections.Has(key)
+            ? !SharedSections.IsOwnAddress(key, ofFile, fromPush) : fromPush.ContainsKey(key) && !ofFile.ContainsKey(key));
+        List<ConfigurationError> Found(List<ConfigurationError> list) => Located(
+            Located(list, pushed?.Text, key => IsOfText(key) && IsPushed(key)), text,
+            chatRoom is null ? key => IsOfText(key) && !IsPushed(key) : null);
+        errors = chatRoom?.Errors(errors) ?? errors;
+        return new(options, Found(errors), path, text, overrides)
         {
-            Warnings = Located(warnings, text, IsFromFile),
+            Warnings = Found(warnings),
+            Pushed = pushed,
+            Ignored = pushed is null ? new Dictionary<string, string?>() : SharedSections.Ignored(ofFile, fromPush),
         };
     }
 
@@ -70,6 +93,16 @@ public static class ConfigurationLoader
 
     /// <summary>The first file, unless there is only the second.</summary>
     internal static string FirstOf(string file, string other) => !File.Exists(file) && File.Exists(other) ? other : file;
+
+    // Also those of sections that are not used: a typing error is one there too.
+    private static void RefuseUnknownKeys(OptionsBinder binder, Dictionary<string, string?> pushed)
+    {
+        var configuration = new ConfigurationBuilder().Add(new FileSettings(pushed)).Build();
+        binder.RefuseUnknownKeys(configuration.GetChildren(), RootKeys);
+        binder.RefuseUnknownKeys(
+            configuration.GetSection(LoadBalancerOptions.SectionName).GetChildren(),
+            [.. OptionsBinder.SettingsOf(typeof(LoadBalancerOptions)).Select(setting => setting.Name)]);
+    }
 
     // With the line of each, where it is in the file.
     private static List<ConfigurationError> Located(

@@ -29,12 +29,25 @@ public sealed partial class ConfigurationReloader(
     private TaskCompletionSource<ReloadResult> _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private PosixSignalRegistration? _hangUp;
+    private volatile PushedText? _wanted = running.Pushed;
+    private PushedText? _inUse = running.Pushed;
+    private IReadOnlyDictionary<string, string?> _ignored = running.Ignored;
     private volatile ReloadResult? _last;
     private long _applied;
     private long _refused;
 
     /// <summary>Called with true before a changed configuration is applied, and with false after that.</summary>
     public Action<bool> Announce { get; init; } = _ => { };
+
+    /// <summary>What was pushed to the cluster and is to be used, where the node could not be started with it.</summary>
+    public PushedText? Wanted
+    {
+        get => _wanted;
+        init => _wanted = value;
+    }
+
+    /// <summary>Gets the result of each try to use what was pushed to the cluster, until one succeeds.</summary>
+    public Action<PushedText, ReloadResult> Tried { get; init; } = (_, _) => { };
 
     /// <summary>The result of the last reload; null before the first one.</summary>
     public ReloadResult? Last => _last;
@@ -78,7 +91,8 @@ public sealed partial class ConfigurationReloader(
                     isBroken = false;
                     continue;
                 }
-                var loaded = running.Reload();
+                var wanted = _wanted;
+                var loaded = running.Reload(wanted);
                 if (loaded.Errors.Count > 0 && !(isBroken && text == broken) && !isRequested)
                 {
                     (broken, isBroken) = (text, true);
@@ -86,7 +100,8 @@ public sealed partial class ConfigurationReloader(
                 }
                 (seen, isBroken) = (text, false);
                 Announce(true);
-                var result = await ApplyAsync(loaded) with { At = time.GetUtcNow() };
+                var trying = wanted == _inUse ? ApplyAsync(loaded, $"'{running.File}'") : TryAsync(loaded, wanted!);
+                var result = await trying with { At = time.GetUtcNow() };
                 _last = result;
                 Announce(false);
                 asked?.SetResult(result);
@@ -114,6 +129,17 @@ public sealed partial class ConfigurationReloader(
         return result;
     }
 
+    /// <summary>
+    /// Uses what was pushed to the cluster in the place of some sections of the file, and waits until that was applied or refused. What was
+    /// refused is tried again with each reload.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">The load balancer stops.</exception>
+    public Task<ReloadResult> UseAsync(PushedText pushed)
+    {
+        _wanted = pushed;
+        return ReloadAsync();
+    }
+
     private void OnHangUp(PosixSignalContext context)
     {
         context.Cancel = true; // Its default is to end the process.
@@ -129,13 +155,25 @@ public sealed partial class ConfigurationReloader(
         return _requests.Reader.TryRead(out _); // Not whether the poll fell due: that may happen in the same instant.
     }
 
-    private async Task<ReloadResult> ApplyAsync(LoadedConfiguration loaded)
+    private async Task<ReloadResult> TryAsync(LoadedConfiguration loaded, PushedText wanted)
+    {
+        var result = await ApplyAsync(loaded, $"number {wanted.Number} of the cluster");
+        if (result.Errors.Count == 0)
+        {
+            (_inUse, _ignored) = (wanted, loaded.Ignored);
+        }
+        Tried(wanted, result);
+        return result;
+    }
+
+    // What is applied, in words.
+    private async Task<ReloadResult> ApplyAsync(LoadedConfiguration loaded, string what)
     {
         if (loaded.Errors.Count > 0)
         {
             Interlocked.Increment(ref _refused);
             note("the configuration has changed and is invalid, so nothing changes");
-            LogRefused(running.File, loaded.Errors.Count);
+            LogRefused(what, loaded.Errors.Count);
             foreach (var error in loaded.Errors)
             {
                 LogError(error);
@@ -150,7 +188,7 @@ public sealed partial class ConfigurationReloader(
         {
             Interlocked.Increment(ref _refused);
             note("the configuration cannot be applied: " + e.Message);
-            LogNotApplied(running.File, e.Message, e is StartException ? null : e);
+            LogNotApplied(what, e.Message, e is StartException ? null : e);
             return new ReloadResult([e.Message], []);
         }
         Interlocked.Increment(ref _applied); // Before the log: who reads of it there finds it counted.
@@ -159,7 +197,12 @@ public sealed partial class ConfigurationReloader(
         {
             LogWarning(warning);
         }
-        LogApplied(running.File);
+        if (_inUse is { } pushed && loaded.Pushed == pushed && SharedSections.Changed(_ignored, loaded.Ignored) is { Count: > 0 } ignored)
+        {
+            _ignored = loaded.Ignored;
+            LogIgnored(string.Join(", ", ignored), running.File, pushed);
+        }
+        LogApplied(what);
         return new ReloadResult([], [.. loaded.Warnings.Select(warning => $"{warning}")]);
     }
 
@@ -175,11 +218,11 @@ public sealed partial class ConfigurationReloader(
         }
     }
 
-    [LoggerMessage(60, LogLevel.Information, "configuration: '{File}' was applied")]
-    private partial void LogApplied(string file);
+    [LoggerMessage(60, LogLevel.Information, "configuration: {What} was applied")]
+    private partial void LogApplied(string what);
 
-    [LoggerMessage(61, LogLevel.Error, "configuration: '{File}' has changed and is invalid, so nothing changes; errors: {Count}")]
-    private partial void LogRefused(string file, int count);
+    [LoggerMessage(61, LogLevel.Error, "configuration: {What} has changed and is invalid, so nothing changes; errors: {Count}")]
+    private partial void LogRefused(string what, int count);
 
     [LoggerMessage(62, LogLevel.Error, "{Error}")]
     private partial void LogError(ConfigurationError error);
@@ -187,6 +230,10 @@ public sealed partial class ConfigurationReloader(
     [LoggerMessage(65, LogLevel.Warning, "{Warning}")]
     private partial void LogWarning(ConfigurationError warning);
 
-    [LoggerMessage(64, LogLevel.Error, "configuration: '{File}' cannot be applied: {Reason}")]
-    private partial void LogNotApplied(string file, string reason, Exception? exception);
+    [LoggerMessage(64, LogLevel.Error, "configuration: {What} cannot be applied: {Reason}")]
+    private partial void LogNotApplied(string what, string reason, Exception? exception);
+
+    [LoggerMessage(270, LogLevel.Warning,
+        "configuration: a change of {Sections} in '{File}' is ignored, because {Pushed} has them; push the change: config push FILE")]
+    private partial void LogIgnored(string sections, string file, PushedText pushed);
 }

@@ -15,6 +15,13 @@ public sealed record LoadedConfiguration(
     /// <summary>What can be used, but is hardly meant, in the order of the file.</summary>
     public IReadOnlyList<ConfigurationError> Warnings { get; init; } = [];
 
+    /// <summary>What was pushed to the cluster, and stands for some sections of the file; null for nothing.</summary>
+    public PushedText? Pushed { get; init; }
+
+    /// <summary>What the file says that does not count because of that, by path.</summary>
+    internal IReadOnlyDictionary<string, string?> Ignored { get; init; } = new Dictionary<string, string?>();
+
     /// <summary>Reads the same file again.</summary>
-    public LoadedConfiguration Reload() => ConfigurationLoader.Load(File, Overrides);
+    /// <param name="pushed">What stands for some of its sections; null for nothing.</param>
+    public LoadedConfiguration Reload(PushedText? pushed) => ConfigurationLoader.Load(File, pushed, Overrides);
 }

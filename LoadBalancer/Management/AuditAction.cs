@@ -20,4 +20,10 @@ internal static class AuditAction
 
     /// <summary>The process was to be replaced by another one.</summary>
     public const string Upgrade = "upgrade";
+
+    /// <summary>A configuration was pushed to all nodes of the cluster.</summary>
+    public const string Push = "push";
+
+    /// <summary>A configuration that had been pushed before was pushed again.</summary>
+    public const string Rollback = "rollback";
 }

@@ -72,7 +72,7 @@ internal sealed class AuditedChanges(AuditLog audit, EventHub events, Func<bool>
         });
         var headers = request.Context.Response.Headers;
         headers["Audit-Id"] = entry.Id.ToString(CultureInfo.InvariantCulture);
-        if (result.To is { } settings)
+        if (pool is not null && result.To is { } settings)
         {
             headers[HeaderNames.ETag] = Preconditions.TagOf(settings);
         }

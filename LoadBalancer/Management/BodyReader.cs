@@ -41,9 +41,11 @@ internal sealed class BodyReader(TimeProvider time)
         return form.ReadForm();
     }
 
-    // A read is woken, not cancelled by a token: Kestrel could not drain the body after that, and would log an exception.
-    private async Task<byte[]> ReadAsync(HttpContext context)
+    /// <summary>Reads bytes.</summary>
+    /// <exception cref="BadHttpRequestException">They are too many, or take too long.</exception>
+    public async Task<byte[]> ReadAsync(HttpContext context)
     {
+        // A read is woken, not cancelled by a token: Kestrel could not drain the body after that, and would log an exception.
         var body = context.Request.BodyReader;
         await using var timer = time.CreateTimer(_ => body.CancelPendingRead(), null, Timeout, System.Threading.Timeout.InfiniteTimeSpan);
         var hasWaited = false;

@@ -22,7 +22,7 @@ internal sealed class ManagementEndpoints(ManagementGuard guard, ManagementParts
 
     /// <summary>What is behind the token; openapi.json has the same.</summary>
     public static IReadOnlyList<ApiEndpoint> Api { get; } =
-        [.. NodeApi.Endpoints, .. PoolApi.Endpoints, .. PastApi.Endpoints, .. AuditApi.Endpoints];
+        [.. NodeApi.Endpoints, .. PoolApi.Endpoints, .. PastApi.Endpoints, .. AuditApi.Endpoints, .. ConfigurationApi.Endpoints];
 
     /// <summary>Answers a request.</summary>
     public async Task InvokeAsync(HttpContext context)

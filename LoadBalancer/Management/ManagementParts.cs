@@ -15,8 +15,9 @@ namespace LoadBalancer.Management;
 /// <param name="View">What the node shows of its configuration.</param>
 /// <param name="Bodies">Reads bodies.</param>
 /// <param name="Cluster">The nodes that act as one with this, with their rates where asked; null where it is in no cluster.</param>
+/// <param name="Sharing">The configuration that they share; null where this one does not share it.</param>
 /// <param name="Lifetime">Says when the node stops.</param>
 internal sealed record ManagementParts(
     Func<IReadOnlyList<BackendPool>> Pools, PoolAdministration Administration, AuditedChanges Changes, EventHub Events,
     ErrorStatistics Errors, Func<string> Metrics, NodeControl Node, NodeView View, BodyReader Bodies, Func<bool, JsonObject>? Cluster,
-    IHostApplicationLifetime Lifetime);
+    SharedConfiguration? Sharing, IHostApplicationLifetime Lifetime);

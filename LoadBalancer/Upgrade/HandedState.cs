@@ -33,6 +33,9 @@ internal sealed class HandedState
     /// <summary>The leases with which this node is the main of Broker listeners, by listener; null where it is in no cluster.</summary>
     public Dictionary<string, long>? Mains { get; set; }
 
+    /// <summary>The processes that may still do work under these leases: this one, and those that it has replaced.</summary>
+    public List<int>? MainProcesses { get; set; }
+
     /// <summary>What to answer to authorities that look at names for certificates, by their tokens.</summary>
     public Dictionary<string, string>? Challenges { get; set; }
 }

@@ -51,7 +51,10 @@ public class PolicyBenchmark
         var random = new Random(1);
         foreach (var backend in backends)
         {
-            backend.ResponseTime.Observe(TimeSpan.FromMilliseconds(10 + random.Next(10)));
+            var time = TimeSpan.FromMilliseconds(10 + random.Next(10));
+            backend.ResponseTime.Observe(time);
+            backend.Expected?.Observe( // of HotCold only
+                ExpectedTimes.Entry(Busy ? 3 : 0), time.TotalSeconds, ExpectedTimes.Milliseconds(TimeProvider.System));
             for (var i = Busy ? 3 + random.Next(4) : 0; i > 0; i--)
             {
                 backend.TryEnter(out _);

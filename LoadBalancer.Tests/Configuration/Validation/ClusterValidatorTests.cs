@@ -23,20 +23,53 @@ internal sealed class ClusterValidatorTests
     [TestCase($"\"Name\": \"edge\", \"Username\": \"lb\", \"PasswordFile\": \"/nowhere\", {Etcd}",
         "PasswordFile: '/nowhere' cannot be read: there is no such file")]
     [TestCase($"\"Name\": \"edge\", \"Username\": \"lb\", \"PasswordFile\": \"/dev/null\", {Etcd}", "PasswordFile: '/dev/null' is empty")]
+    [TestCase($"\"Name\": \"edge\", \"SecretFile\": \"/nowhere\", {Etcd}",
+        "SecretFile: '/nowhere' cannot be read: there is no such file; make one with: openssl rand -base64 32, and give it to all nodes")]
+    [TestCase($"\"Name\": \"edge\", \"SecretFile\": \"/dev/null\", {Etcd}",
+        "SecretFile: '/dev/null' has 0 characters; expected 32 or more: make one with")]
     [TestCase($"\"Name\": \"edge\", \"AuthorityFile\": \"/dev/null\", {Etcd}",
         "AuthorityFile: '/dev/null' cannot be used: there is no PEM")]
     [TestCase($"\"Name\": \"edge\", \"LeaseTime\": \"1s\", {Etcd}",
         "LeaseTime: '00:00:01' is not valid; expected whole seconds from 00:00:02 to 00:01:00")]
     [TestCase($"\"Name\": \"edge\", \"LeaseTime\": \"61s\", {Etcd}", "LeaseTime: '00:01:01' is not valid")]
     [TestCase($"\"Name\": \"edge\", \"LeaseTime\": \"2500ms\", {Etcd}", "LeaseTime: '00:00:02.5000000' is not valid")]
+    [TestCase($"\"Name\": \"edge\", \"ShareConfiguration\": \"x\", {Etcd}", "ShareConfiguration: 'x' is not valid; expected true or false")]
     [Platform("Linux")]
     public void Cluster_WithAFault_IsReportedWithItsPath(string cluster, string error) =>
         Load(cluster).Errors.Should().ContainSingle().Which.ToString().Should().StartWith($"LoadBalancer:Cluster:{error}");
 
     [TestCase($"\"Name\": \"edge\", {Etcd}")]
-    [TestCase("\"Name\": \"Edge_1.a-b\", \"Node\": \"a\", \"LeaseTime\": \"60s\", "
+    [TestCase("\"Name\": \"Edge_1.a-b\", \"Node\": \"a\", \"LeaseTime\": \"60s\", \"ShareConfiguration\": true, "
         + "\"Etcd\": [ \"https://etcd-1:2379/\", \"http://[::1]:2379\" ]")]
     public void Cluster_WithoutAFault_IsAccepted(string cluster) => Load(cluster).Errors.Should().BeEmpty();
+
+    [Test]
+    public void Cluster_ListenerHasAcme_NeedsASecretBesideTheConfiguration()
+    {
+        using var directory = new TemporaryDirectory();
+        LoadedConfiguration LoadAcme(string secret)
+        {
+            File.WriteAllText(directory.File("lb.json"), $$"""
+                { "LoadBalancer": {
+                    "Cluster": { "Name": "edge", {{Etcd}} {{secret}} },
+                    "Listeners": {
+                      "plain": { "Address": "http://127.0.0.1:80", "Pool": "web" },
+                      "web": { "Address": "https://127.0.0.1:0", "Pool": "web", "Acme": { "Names": [ "shop.test" ], "AcceptTerms": true,
+                        "Store": "{{directory.File("acme")}}" } } },
+                    "Pools": { "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } } } }
+                """);
+            return ConfigurationLoader.Load(directory.File("lb.json"));
+        }
+
+        string? ErrorOf(string secret) => LoadAcme(secret).Errors.SingleOrDefault()?.ToString();
+
+        ErrorOf("").Should().StartWith("LoadBalancer:Cluster:SecretFile: is missing; listener 'web' has Acme, and the nodes share its "
+            + "certificates encrypted: make one with: openssl rand");
+        File.WriteAllText(directory.File("cluster.secret"), new string('x', 31) + "\n");
+        ErrorOf(", \"SecretFile\": \"cluster.secret\"").Should().Contain("has 31 characters");
+        File.WriteAllText(directory.File("cluster.secret"), new string('x', 32) + "\n");
+        ErrorOf(", \"SecretFile\": \"cluster.secret\"").Should().BeNull();
+    }
 
     private static LoadedConfiguration Load(string cluster)
     {

@@ -35,16 +35,30 @@ public sealed record ClusterOptions
     public string? AuthorityFile { get; init; }
 
     /// <summary>
+    /// A file with a secret that all nodes have, of 32 characters or more, and nothing else: certificates of <c>Acme</c> are in etcd,
+    /// encrypted with a key that is derived from it. Required where a listener has <c>Acme</c>. Default null: none.
+    /// </summary>
+    [BesideConfiguration]
+    public string? SecretFile { get; init; }
+
+    /// <summary>
     /// How long the others wait for a node that says nothing more, in whole seconds. Default 5 s; from 2 s to 60 s, the same on all nodes.
     /// </summary>
     public TimeSpan LeaseTime { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Where the node keeps a copy of what operators have set, with which it starts when etcd is away: one file for each cluster and node.
+    /// Where the node keeps a copy of what operators have set, and of the shared configuration, with which it starts when etcd is away: one
+    /// file for each cluster and node.
     /// Default null: <c>loadbalancer/cluster</c> in the user's directory for application data.
     /// </summary>
     [BesideConfiguration]
     public string? StateDirectory { get; init; }
+
+    /// <summary>
+    /// Whether this node takes Pools, Listeners (but for their addresses), RateLimits and Authentication from the configuration that was
+    /// pushed to the cluster last, and not from its own file. Default false.
+    /// </summary>
+    public bool ShareConfiguration { get; init; }
 
     /// <inheritdoc/>
     public override string ToString() => nameof(ClusterOptions); // whatever somebody may have written there

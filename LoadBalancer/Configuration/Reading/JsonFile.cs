@@ -27,27 +27,13 @@ internal static class JsonFile
     /// <param name="text">What is in it; null where it could not be read.</param>
     public static Dictionary<string, string?> Read(string path, List<ConfigurationError> errors, out string? text)
     {
-        var values = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase);
         text = null;
         try
         {
             text = File.ReadAllText(path, StrictUtf8);
-            using var document = JsonDocument.Parse(text, Lenient);
-            if (document.RootElement.ValueKind == JsonValueKind.Object)
-            {
-                Flatten("", document.RootElement, values, errors);
-            }
-            else
-            {
-                errors.Add(new(path, "is not a JSON object"));
-            }
+            return Parse(path, text, errors);
         }
-        catch (JsonException e)
-        {
-            var position = $"line {e.LineNumber + 1}, column {e.BytePositionInLine + 1}";
-            errors.Add(new(path, $"is not valid JSON at {position}: {e.Message.Split(" LineNumber:")[0]}"));
-        }
-        catch (Exception e) when (e is DecoderFallbackException or InvalidOperationException)
+        catch (DecoderFallbackException)
         {
             errors.Add(new(path, "is not valid UTF-8"));
         }
@@ -55,6 +41,37 @@ internal static class JsonFile
         {
             var isMissing = e is FileNotFoundException or DirectoryNotFoundException;
             errors.Add(new(path, isMissing ? "no such file" : "cannot be read: " + e.Message));
+        }
+        return new(StringComparer.OrdinalIgnoreCase);
+    }
+
+    /// <summary>The keys and values of a text, as far as it could be read; all that is wrong with it is added to the errors.</summary>
+    /// <param name="name">What the text is called, for errors of the whole.</param>
+    /// <param name="text">The text.</param>
+    /// <param name="errors">What is wrong.</param>
+    public static Dictionary<string, string?> Parse(string name, string text, List<ConfigurationError> errors)
+    {
+        var values = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase);
+        try
+        {
+            using var document = JsonDocument.Parse(text, Lenient);
+            if (document.RootElement.ValueKind == JsonValueKind.Object)
+            {
+                Flatten("", document.RootElement, values, errors);
+            }
+            else
+            {
+                errors.Add(new(name, "is not a JSON object"));
+            }
+        }
+        catch (JsonException e)
+        {
+            var position = $"line {e.LineNumber + 1}, column {e.BytePositionInLine + 1}";
+            errors.Add(new(name, $"is not valid JSON at {position}: {e.Message.Split(" LineNumber:")[0]}"));
+        }
+        catch (InvalidOperationException) // half a surrogate pair
+        {
+            errors.Add(new(name, "is not valid UTF-8"));
         }
         return values;
     }

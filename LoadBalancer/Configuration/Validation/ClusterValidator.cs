@@ -7,9 +7,11 @@ namespace LoadBalancer.Configuration.Validation;
 internal static class ClusterValidator
 {
     private const int LongestName = 64;
+    private const int ShortestSecret = 32; // characters: it is no password that somebody remembers
+    private const string HowToMake = "make one with: openssl rand -base64 32, and give it to all nodes";
 
     /// <summary>Requires all that must hold.</summary>
-    public static void Check(ClusterOptions cluster, SectionValidator section)
+    public static void Check(ClusterOptions cluster, LoadBalancerOptions all, SectionValidator section)
     {
         section.Require(cluster.Name is not null, "Name", "is missing; expected a name that all nodes of the cluster have in common");
         section.Require(cluster.Name is null || IsName(cluster.Name), "Name", $"'{cluster.Name}' is not valid; expected {Expected}");
@@ -27,6 +29,7 @@ internal static class ClusterValidator
             section.Require(read is not null, "PasswordFile", $"'{file}' cannot be read: {reason}");
             section.Require(read is not "", "PasswordFile", $"'{file}' is empty; expected the password");
         }
+        CheckSecret(cluster.SecretFile, all, section);
         if (cluster.AuthorityFile is { } authorities)
         {
             var error = PemCertificate.FindAuthorityError(authorities);
@@ -40,6 +43,20 @@ internal static class ClusterValidator
             lease >= ClusterOptions.ShortestLease && lease <= ClusterOptions.LongestLease && lease.Ticks % TimeSpan.TicksPerSecond == 0,
             "LeaseTime",
             $"'{lease}' is not valid; expected whole seconds from {ClusterOptions.ShortestLease} to {ClusterOptions.LongestLease}");
+    }
+
+    private static void CheckSecret(string? file, LoadBalancerOptions all, SectionValidator section)
+    {
+        var sharing = all.Listeners.FirstOrDefault(listener => listener.Value is ITlsOptions { Acme: not null }).Key;
+        section.Require(file is not null || sharing is null, "SecretFile",
+            $"is missing; listener '{sharing}' has Acme, and the nodes share its certificates encrypted: {HowToMake}");
+        if (file is not null)
+        {
+            var secret = SecretFile.TryRead(file, out var reason);
+            section.Require(secret is not null, "SecretFile", $"'{file}' cannot be read: {reason}; {HowToMake}");
+            section.Require(secret is null || secret.Length >= ShortestSecret, "SecretFile",
+                $"'{file}' has {secret?.Length} characters; expected {ShortestSecret} or more: {HowToMake}");
+        }
     }
 
     private static string Expected => $"1 to {LongestName} letters, digits, '-', '_' and '.', for example edge";

@@ -24,7 +24,7 @@ internal static class ConfigurationValidator
         }
         if (options.Cluster is { } cluster)
         {
-            ClusterValidator.Check(cluster, root.Below("Cluster"));
+            ClusterValidator.Check(cluster, options, root.Below("Cluster"));
         }
         if (options.Tracing is { Sample: var share })
         {
