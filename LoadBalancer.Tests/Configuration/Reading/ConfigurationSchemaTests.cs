@@ -32,7 +32,7 @@ internal sealed class ConfigurationSchemaTests
     private static readonly string[] Files =
     [
         "LoadBalancer/appsettings.json", "samples/store/main.json", "samples/store/alternative.json",
-        "samples/task-server/loadbalancer.json", "samples/tasks/loadbalancer.json",
+        "samples/task-server/loadbalancer.json", "samples/tasks/loadbalancer.json", "samples/cluster/a.json", "samples/cluster/c.json",
     ];
 
     [TestCaseSource(nameof(Files))]
