@@ -1,5 +1,6 @@
 using LoadBalancer.Configuration;
 using LoadBalancer.Configuration.Options;
+using LoadBalancer.Configuration.Reading;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Configuration;
@@ -72,6 +73,23 @@ internal sealed class PushedConfigurationTests : IDisposable
         {
             found.Should().ContainSingle(line => line.StartsWith(error, StringComparison.Ordinal));
         }
+    }
+
+    [TestCase("tasks", "tcp://10.0.0.1:1")]
+    [TestCase("Http", "tcp://10.0.0.2:2")]
+    public void Merge_OtherAddressOfAListener_IsTheNodesOwnWhereTheProtocolIsTheSame(string protocol, string expected)
+    {
+        const string Listener = "LoadBalancer:Listeners:jobs";
+        static Dictionary<string, string?> Settings(string protocol, string address) => new(StringComparer.OrdinalIgnoreCase)
+        {
+            [Listener] = "",
+            [Listener + ":Protocol"] = protocol,
+            [Listener + ":WorkerAddress"] = address,
+        };
+
+        var merged = SharedSections.Merge(Settings("Tasks", "tcp://10.0.0.1:1"), Settings(protocol, "tcp://10.0.0.2:2"));
+
+        merged[Listener + ":WorkerAddress"].Should().Be(expected);
     }
 
     [Test]
