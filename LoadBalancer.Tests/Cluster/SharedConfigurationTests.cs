@@ -206,7 +206,8 @@ internal sealed class SharedConfigurationTests : IDisposable
         var a = await StartAsync("a");
 
         (await a.Client.GetStringAsync("/")).Should().Be("one");
-        await a.Log.SaysAsync("Error: cluster: configuration 4 cannot be used: listener 'more'", "; this node keeps '"); // It was tried again.
+        // It was tried again.
+        await a.Log.SaysAsync("Error: cluster: configuration 4 cannot be used: listener 'more'", "; this node keeps '");
         (await a.Client.GetStringAsync("/")).Should().Be("one");
     }
 

@@ -101,7 +101,8 @@ internal sealed partial class KeptName(string name, AcmeOptions options, Authori
     private Attempt LastAttempt(DateTimeOffset now)
     {
         var stored = _store.LastAttempt(name);
-        var last = _unsaved is { } unsaved && unsaved.At > stored.At ? unsaved : stored; // In a cluster another node may have come after it.
+        // In a cluster another node may have come after the one that could not be saved.
+        var last = _unsaved is { } unsaved && unsaved.At > stored.At ? unsaved : stored;
         if (parts.Sharing is null ? last.At <= now : !last.IsOfWrongClock(now))
         {
             return last;

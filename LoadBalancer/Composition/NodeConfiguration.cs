@@ -34,8 +34,9 @@ internal sealed partial class NodeConfiguration : IDisposable
     {
         (_own, _copy, Loaded) = (own, copy, own);
         // One that is valid may still be impossible to use, for example because a port is taken. It is tried again once the node runs.
-        _state = copy is { IsRefused: true } ? new State(null, copy.Known, ["it could not be used before this start"]) : new State(null, null, []);
-        foreach (var pushed in new[] { copy is { IsRefused: true } ? null : copy?.Known, copy?.InUse }.OfType<PushedConfiguration>())
+        var refused = copy is { IsRefused: true } ? copy.Known : null;
+        _state = new State(null, refused, refused is null ? [] : ["it could not be used before this start"]);
+        foreach (var pushed in new[] { refused is null ? copy?.Known : null, copy?.InUse }.OfType<PushedConfiguration>())
         {
             var loaded = own.Reload(new Offer(pushed));
             if (loaded.Errors.Count == 0)
