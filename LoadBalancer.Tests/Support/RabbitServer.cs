@@ -12,6 +12,7 @@ internal sealed class RabbitServer
     private const string Program = "/usr/lib/rabbitmq/bin/rabbitmq-server"; // Debian's; not the wrapper around it, which changes user
     private const string NamePort = "/usr/bin/epmd";
 
+    private static readonly TimeSpan Longest = TimeLimits.Of(180); // Its runtime starts slowly where other tests use all cores.
     private static readonly SemaphoreSlim Gate = new(1);
     private static RabbitServer? _shared;
 
@@ -106,7 +107,7 @@ internal sealed class RabbitServer
                 await using var connection = await ConnectAsync();
                 return;
             }
-            catch (RabbitMQ.Client.Exceptions.BrokerUnreachableException) when (started.Elapsed < TimeLimits.Event && !_process.HasExited)
+            catch (RabbitMQ.Client.Exceptions.BrokerUnreachableException) when (started.Elapsed < Longest && !_process.HasExited)
             {
                 // not yet
             }
