@@ -42,7 +42,7 @@ internal sealed partial class ConfigurationKeeper
                     if (answer.Succeeded || answer.Key?.Value == mark.ToText())
                     {
                         trouble = "etcd has it, but this node's watch has not told it";
-                        await ToldAsync(answer.Succeeded ? answer.Header.Revision : answer.Key!.Changed).WaitAsync(either.Token);
+                        await _told.WaitAsync(answer.Succeeded ? answer.Header.Revision : answer.Key!.Changed).WaitAsync(either.Token);
                         return new PushResult(mark, null);
                     }
                     var other = answer.Key is { } key ? PushedConfiguration.TryReadMark(key.Value) : null;
@@ -94,20 +94,6 @@ internal sealed partial class ConfigurationKeeper
             var old = history.Where((entry, i) => (length += entry.Key.Value.Length) > LongestHistory || i >= Remembered - 1)
                 .TakeLast(MostDeleted).Select(entry => entry.Key.Key);
             return (new PushedConfiguration(mark, text), _known?.Mark, _changed, [.. old]);
-        }
-    }
-
-    private Task ToldAsync(long revision)
-    {
-        lock (_gate)
-        {
-            if (_revision >= revision)
-            {
-                return Task.CompletedTask;
-            }
-            var told = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _waiting.Add((revision, told));
-            return told.Task;
         }
     }
 }

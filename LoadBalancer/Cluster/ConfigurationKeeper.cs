@@ -23,12 +23,11 @@ internal sealed partial class ConfigurationKeeper : IDisposable
     private readonly Lock _gate = new();
     private readonly WakeUp _wake;
     private readonly CancellationTokenSource _stopped = new(); // needs no Dispose: it has no timer
-    private readonly List<(long Revision, TaskCompletionSource Told)> _waiting = [];
+    private readonly ToldRevisions _told = new();
     private ImmutableSortedDictionary<string, EtcdKey> _keys = KeySnapshot.Empty.Keys;
     private PushedConfiguration? _known;
     private PushedConfiguration? _there; // in etcd; null where it is not, or cannot be read
     private long _changed; // in etcd; 0: it is not there
-    private long _revision;
     private bool _isRead; // what is in etcd is known
     private bool _isLossLogged;
     private Task _running = Task.CompletedTask;
@@ -116,14 +115,7 @@ internal sealed partial class ConfigurationKeeper : IDisposable
         {
             Use(later); // Before those go on that wait for it.
         }
-        List<TaskCompletionSource> told;
-        lock (_gate)
-        {
-            _revision = change.Now.Revision;
-            told = [.. _waiting.Where(waiting => waiting.Revision <= _revision).Select(waiting => waiting.Told)];
-            _waiting.RemoveAll(waiting => waiting.Revision <= _revision);
-        }
-        told.ForEach(one => one.TrySetResult());
+        _told.Tell(change.Now.Revision);
         _wake.Set();
     }
 

@@ -123,7 +123,7 @@ internal sealed class NodeRates
         }
     }
 
-    // Only numbers, whoever has written the key.
+    // Only numbers: anybody may have written the key.
     private static JsonObject? Read(string? value)
     {
         try

@@ -42,7 +42,7 @@ internal sealed partial class SharedKeeper
                     if (answer.Succeeded || (answer.Key is { } there && mayBeDone.Contains(there.Value)))
                     {
                         trouble = "etcd has it, but this node's watch has not told it";
-                        await AppliedAsync(answer.Succeeded ? answer.Header.Revision : answer.Key!.Changed).WaitAsync(either.Token);
+                        await _told.WaitAsync(answer.Succeeded ? answer.Header.Revision : answer.Key!.Changed).WaitAsync(either.Token);
                         return null;
                     }
                     // Another node was first: the change is made on top of that.
@@ -87,20 +87,6 @@ internal sealed partial class SharedKeeper
         lock (_gate)
         {
             return _isRead ? null : "this node does not know yet what is in etcd";
-        }
-    }
-
-    private Task AppliedAsync(long revision)
-    {
-        lock (_gate)
-        {
-            if (_revision >= revision && _isRead)
-            {
-                return Task.CompletedTask;
-            }
-            var applied = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _waiting.Add((revision, applied));
-            return applied.Task;
         }
     }
 

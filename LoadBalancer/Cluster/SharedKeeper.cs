@@ -22,7 +22,7 @@ internal sealed partial class SharedKeeper : IDisposable
     private readonly ILogger _logger;
     private readonly Lock _gate = new();
     private readonly Dictionary<string, (long Changed, SharedBackend? Value)> _inEtcd = []; // by key without prefix
-    private readonly List<(long Revision, TaskCompletionSource Applied)> _waiting = [];
+    private readonly ToldRevisions _told = new();
     private readonly Channel<bool> _work = Channel.CreateBounded<bool>(
         new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly CancellationTokenSource _stopped = new(); // needs no Dispose: it has no timer
@@ -171,14 +171,11 @@ internal sealed partial class SharedKeeper : IDisposable
     // Only now: who waits for a change asks the pools next.
     private void Finish(long revision, bool isChanged)
     {
-        List<TaskCompletionSource> done;
         lock (_gate)
         {
             (_revision, _isSaved) = (revision, _isSaved && !isChanged);
-            done = [.. _waiting.Where(waiting => waiting.Revision <= revision).Select(waiting => waiting.Applied)];
-            _waiting.RemoveAll(waiting => waiting.Revision <= revision);
         }
-        done.ForEach(applied => applied.TrySetResult());
+        _told.Tell(revision);
         _work.Writer.TryWrite(true);
     }
 

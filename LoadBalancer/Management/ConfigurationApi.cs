@@ -26,8 +26,7 @@ internal static class ConfigurationApi
 
     private static Task OnSharingAsync(ApiRequest request, Func<SharedConfiguration, Task> answer) =>
         request.Parts.Sharing is { } sharing ? answer(sharing)
-        : request.Parts.Cluster is null ? request.RefuseAsync(
-            Status404NotFound, "this node is in no cluster; the configuration has no LoadBalancer:Cluster")
+        : request.Parts.Cluster is null ? request.RefuseAsync(Status404NotFound, NodeApi.NoCluster)
         : request.RefuseAsync(
             Status409Conflict, "this node does not share its configuration; expected LoadBalancer:Cluster:ShareConfiguration to be true");
 

@@ -10,6 +10,9 @@ namespace LoadBalancer.Management;
 /// <summary>What can be asked about the node as a whole.</summary>
 internal static class NodeApi
 {
+    /// <summary>Says that the node is alone, where something of a cluster is asked for.</summary>
+    public const string NoCluster = "this node is in no cluster; the configuration has no LoadBalancer:Cluster";
+
     private const string PrometheusType = "text/plain; version=0.0.4; charset=utf-8";
 
     private static readonly byte[] OpenApi = EmbeddedFile.Read("openapi.json");
@@ -33,8 +36,7 @@ internal static class NodeApi
         }),
         new("GET", "/api/cluster", request => request.Parts.Cluster is { } cluster
             ? request.AnswerAsync(cluster(request.Context.Request.Query.ContainsKey("rates")))
-            : Answer.ErrorAsync(
-                request.Context, Status404NotFound, "this node is in no cluster; the configuration has no LoadBalancer:Cluster")),
+            : Answer.ErrorAsync(request.Context, Status404NotFound, NoCluster)),
         new("GET", "/api/listeners", request => Page.AnswerAsync(
             request, request.Parts.View.Listeners(), listener => listener.Name,
             listeners => new JsonObject { ["listeners"] = new JsonArray([.. listeners.Select(listener => listener.ToJson())]) })),
