@@ -138,10 +138,29 @@ internal sealed class ChaosNode : IAsyncDisposable
     }
 
     /// <summary>Stops it: it does nothing until <see cref="Continue"/>.</summary>
-    public void Stop() => ProgramUnderTest.Signal(_process, SigStop);
+    public void Stop()
+    {
+        ProgramUnderTest.Signal(_process, SigStop);
+        var threads = $"/proc/{_process}/task"; // The signal is only sent: a thread that has work goes on for a moment.
+        SpinWait.SpinUntil(() => Directory.GetDirectories(threads).All(thread => IsStopped($"{thread}/stat")), TimeSpan.FromSeconds(30))
+            .Should().BeTrue($"{Name} is stopped");
+    }
 
     /// <summary>Lets it go on.</summary>
     public void Continue() => ProgramUnderTest.Signal(_process, SigContinue);
+
+    // Its state is the letter behind the name, which is in parentheses: proc_pid_stat(5).
+    private static bool IsStopped(string stat)
+    {
+        try
+        {
+            return File.ReadAllText(stat) is var text && text[text.LastIndexOf(')') + 2] == 'T';
+        }
+        catch (IOException)
+        {
+            return false; // The thread has just ended; the next look does not see it.
+        }
+    }
 
     private Task EndAsync(int signal)
     {
