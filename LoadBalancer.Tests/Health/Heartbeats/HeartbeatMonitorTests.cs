@@ -9,6 +9,21 @@ namespace LoadBalancer.Tests.Health.Heartbeats;
 internal sealed class HeartbeatMonitorTests : HeartbeatMonitorFixture
 {
     [Test]
+    public void Begin_LongAfterTheMonitorWasMade_BackendHasAllItsTimeFromThen()
+    {
+        Start();
+        Pool.ObserveHeartbeat(Backend("a"), isAlive: true, "as the process before knew");
+        Clock.Advance(TimeSpan.FromSeconds(5));
+
+        Monitor.Begin();
+
+        Pass(2);
+        Up().Should().Equal("a");
+        Pass(0.5);
+        Up().Should().BeEmpty();
+    }
+
+    [Test]
     public void Tick_SilentForTheTimeout_IsDownWithinHalfASecond()
     {
         Start();

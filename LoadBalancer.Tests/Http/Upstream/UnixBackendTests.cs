@@ -53,9 +53,12 @@ internal sealed class UnixBackendTests
         await using var server = Http2Server.Answering("two", at: _socket);
         await using var node = await TestNode.StartAsync([$"unix:{_socket}"], pool => pool with { HttpVersion = HttpVersion.Version20 });
 
+        using var client = await node.ConnectAsync(); // one connection, and so one event loop
+
         for (var i = 0; i < 4; i++)
         {
-            (await node.Client.GetStringAsync("/")).Should().Be("two");
+            await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            (await client.ReadUntilAsync("\r\n0\r\n\r\n")).Should().EndWith("\r\n3\r\ntwo\r\n0\r\n\r\n");
         }
 
         // The client's event loop has one; the first request may have opened another before the client was on a loop.

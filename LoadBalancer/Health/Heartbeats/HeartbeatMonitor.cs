@@ -82,6 +82,21 @@ internal sealed partial class HeartbeatMonitor : IDisposable
         }
     }
 
+    /// <summary>
+    /// Datagrams arrive from now on. Before this nothing could, so silence is counted anew: a start may take longer than the time-out.
+    /// </summary>
+    public void Begin()
+    {
+        lock (_gate)
+        {
+            _tickedAt = _time.GetTimestamp();
+            foreach (var member in _register.Members)
+            {
+                member.SeenAt = _tickedAt;
+            }
+        }
+    }
+
     /// <summary>Handles a datagram, whatever it contains.</summary>
     /// <param name="datagram">The datagram; one that is too long may be cut, as long as the rest is too long itself.</param>
     /// <param name="source">The address from which it came.</param>

@@ -153,6 +153,7 @@ internal sealed partial class HeartbeatService(ListenSockets sockets, TimeProvid
             if (reservation.TryTake(wanted.Pool.Name, out var socket))
             {
                 _sockets[wanted.Pool.Name] = socket;
+                _monitors[wanted.Pool].Begin();
                 socket.Start(_monitors[wanted.Pool]);
                 LogListening(wanted.Pool.Name, socket.Address.ToString());
             }
