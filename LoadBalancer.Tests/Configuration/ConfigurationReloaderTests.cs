@@ -91,6 +91,33 @@ internal sealed class ConfigurationReloaderTests : IDisposable
         await reloader.StopAsync(CancellationToken.None);
     }
 
+    [Test]
+    public async Task Reload_OwnFileChangesWhileAPushIsRefused_AppliesItsOwnSections()
+    {
+        await File.WriteAllTextAsync(_file, Text("own", 1));
+        var applied = new ConcurrentQueue<string>();
+        using var reloader = new ConfigurationReloader(
+            ConfigurationLoader.Load(_file),
+            options =>
+            {
+                applied.Enqueue($"{options.Pools.Keys.Single()} {options.ShutdownTimeout.Seconds}");
+                return Task.CompletedTask;
+            },
+            _ => { }, _clock, NullLogger<ConfigurationReloader>.Instance);
+        await reloader.StartAsync(CancellationToken.None);
+        (await reloader.UseAsync(new PushedText(1, Text("one", 9)))).Errors.Should().BeEmpty();
+        (await reloader.UseAsync(new PushedText(2, "{}"))).Errors.Should().NotBeEmpty();
+
+        await File.WriteAllTextAsync(_file, Text("own", 2));
+        (await reloader.ReloadAsync()).Errors.Should().NotBeEmpty("what was pushed is still refused");
+        (await reloader.ReloadAsync()).Errors.Should().NotBeEmpty();
+        await File.WriteAllTextAsync(_file, "{");
+        (await reloader.ReloadAsync()).Errors.Should().NotBeEmpty();
+
+        applied.Should().Equal("one 1", "one 2");
+        await reloader.StopAsync(CancellationToken.None);
+    }
+
     public void Dispose() => File.Delete(_file);
 
     private static string Text(string pool, int seconds) => $$"""

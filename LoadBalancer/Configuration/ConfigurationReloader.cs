@@ -98,10 +98,15 @@ public sealed partial class ConfigurationReloader(
                     (broken, isBroken) = (text, true);
                     continue;
                 }
+                var isChanged = text != seen;
                 (seen, isBroken) = (text, false);
                 Announce(true);
                 var trying = wanted == _inUse ? ApplyAsync(loaded, $"'{running.File}'") : TryAsync(loaded, wanted!);
                 var result = await trying with { At = time.GetUtcNow() };
+                if (isChanged && wanted != _inUse && running.Reload(_inUse) is { Errors.Count: 0 } own)
+                {
+                    await ApplyAsync(own, $"'{running.File}'"); // What was pushed keeps nobody from changing the node's own sections.
+                }
                 _last = result;
                 Announce(false);
                 asked?.SetResult(result);
