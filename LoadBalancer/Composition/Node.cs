@@ -233,13 +233,6 @@ internal sealed partial class Node : IHost
     /// <exception cref="StartException">A file that the options name cannot be used.</exception>
     public static Node Build(LoadBalancerOptions options, TimeProvider time) => new(options, time, null, new NodeStart());
 
-    /// <summary>
-    /// Applies other options, which must be valid, while clients are served. A request that looks up its pool or its backend meanwhile
-    /// finds the old one or the new one, and both can serve it.
-    /// </summary>
-    /// <exception cref="StartException">They cannot be applied, or the node stops; nothing has changed.</exception>
-    public Task ApplyAsync(LoadBalancerOptions options) => _options.ApplyAsync(options);
-
     /// <summary>Lets the program start anew and take over, as SIGUSR2 asks. Returns at once; the log says what becomes of it.</summary>
     public void BeginUpgrade()
     {
@@ -308,59 +301,6 @@ internal sealed partial class Node : IHost
     // Changes of its value hold at once.
     private HostOptions HostOptions => Services.GetRequiredService<IOptions<HostOptions>>().Value;
 
-    private async Task ApplyAsync(LoadBalancerOptions options, bool isReload)
-    {
-        if (!isReload && !_listeners.Turns.IsCompleted)
-        {
-            throw new StartException("a listener that was replaced has not ended yet; try again later", new InvalidOperationException());
-        }
-        await WaitForTurnsAsync();
-        if (_started.Cluster is { SecretFile: null } && AcmeKeeper.IsNeeded(options))
-        {
-            throw new StartException(
-                "a listener has Acme, and LoadBalancer:Cluster:SecretFile was not there when this process was started; restart or upgrade "
-                + "it, so that the nodes of the cluster share certificates",
-                new InvalidOperationException());
-        }
-        ListenersChange listeners;
-        ManagementChange? management;
-        lock (Pools.Gate)
-        {
-            // 1. Make all new parts. Only this step can fail: then they are disposed of, and nothing has changed.
-            using var pools = Pools.Prepare(options.Pools, keepsMembers: !isReload);
-            listeners = _listeners.Prepare(options, pools);
-            try
-            {
-                management = _management.Prepare(options.Management);
-            }
-            catch
-            {
-                _listeners.Discard(listeners);
-                throw;
-            }
-
-            // 2. Publish new and changed pools, switch the listeners to them, and only then retire unused pools.
-            Pools.Commit(pools);
-            _listeners.Publish(listeners);
-            Pools.Retire(pools);
-        }
-        HostOptions.ShutdownTimeout = options.ShutdownTimeout;
-        if (isReload && !ClusterOptions.AreSame(options.Cluster, _started.Cluster))
-        {
-            LogClusterStays();
-        }
-        _tracing.Apply(options.Tracing);
-        IncludeMetrics(options);
-
-        // 3. Start new listeners, whose addresses are bound already, and let those that are gone finish.
-        if (management is not null)
-        {
-            await _management.SwitchAsync(management);
-        }
-        await _listeners.SwitchAsync(listeners);
-        _acme.Apply(options);
-    }
-
     private void IncludeMetrics(LoadBalancerOptions options)
     {
         bool Has(ListenerProtocol protocol) => options.Listeners.Values.Any(listener => listener.Protocol == protocol);
@@ -393,21 +333,6 @@ internal sealed partial class Node : IHost
         Tasks = [.. Listeners.OfType<TasksListener>().Select(listener => listener.Counts)],
     };
 
-    // A listener that waits for the end of another one must start before it can change again.
-    private async Task WaitForTurnsAsync()
-    {
-        if (!_listeners.Turns.IsCompleted)
-        {
-            LogWaiting();
-        }
-        var stopping = Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
-        await _listeners.Turns.WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (stopping.IsCancellationRequested)
-        {
-            throw new StartException("the load balancer is stopping", new OperationCanceledException(stopping));
-        }
-    }
-
     // The host handles signals and logging, and starts and stops the services.
     private IHost NewHost(LoadBalancerOptions options, TimeProvider time)
     {
@@ -433,15 +358,7 @@ internal sealed partial class Node : IHost
         "stopping: new connections wait in the sockets of the service manager; for one second each answer is the last of its connection")]
     private partial void LogLeft();
 
-    [LoggerMessage(252, LogLevel.Warning,
-        "configuration: LoadBalancer:Cluster has changed, which needs a restart or an upgrade; until then the former one holds")]
-    private partial void LogClusterStays();
-
     [LoggerMessage(26, LogLevel.Information,
         "LoadBalancer {Version}: configuration {File}; listeners {Listeners}; pools {Pools}; management {Management}")]
     private partial void LogStarting(string version, string file, string listeners, string pools, string management);
-
-    [LoggerMessage(176, LogLevel.Information,
-        "configuration: a change waits until listeners that were removed or replaced have ended")]
-    private partial void LogWaiting();
 }
