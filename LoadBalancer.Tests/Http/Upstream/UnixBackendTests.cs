@@ -52,7 +52,6 @@ internal sealed class UnixBackendTests
     {
         await using var server = Http2Server.Answering("two", at: _socket);
         await using var node = await TestNode.StartAsync([$"unix:{_socket}"], pool => pool with { HttpVersion = HttpVersion.Version20 });
-
         using var client = await node.ConnectAsync(); // one connection, and so one event loop
 
         for (var i = 0; i < 4; i++)
