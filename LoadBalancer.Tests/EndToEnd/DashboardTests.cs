@@ -151,6 +151,26 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
+    public async Task Undo_BeforeTheChangeIsAnswered_TakesItBackAfterwards()
+    {
+        var release = new TaskCompletionSource();
+        await Page.GotoAsync(_node.Dashboard);
+        await Page.RouteAsync("**/backends/*", async route =>
+        {
+            var answer = await route.FetchAsync();
+            await release.Task;
+            await route.FulfillAsync(new() { Response = answer });
+        });
+
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Disable backend3" }).ClickAsync();
+        await Expect(Row("backend3")).ToContainTextAsync("Disabled");
+        await Page.Keyboard.PressAsync("Control+z");
+        release.SetResult();
+
+        await Expect(Row("backend3")).ToContainTextAsync("Ready");
+    }
+
+    [Test]
     [Explicit("takes long; .ci/run runs it")]
     [Category("Long")]
     public async Task Weight_Changed_IsTakenUpRefusedOrUndone()

@@ -12,19 +12,15 @@ const keyOf = (pool, backend) => JSON.stringify([pool, backend]);
 export function makeHands(state, show) {
   const chosen = new Map();
   let done = null; // what the undo button takes back
-  let sending = Promise.resolve();
+  let acting = Promise.resolve();
 
   const find = (pool, backend) =>
     state.snapshot?.pools.find(({ name }) => name === pool)?.backends.find(({ name }) => name === backend);
 
-  /** Sends a change when the one before it was answered: the last one wins. */
-  function send(pool, backend, change) {
-    const answered = sending.then(() => sendNow(pool, backend, change));
-    sending = answered.catch(() => {});
-    return answered;
-  }
+  /** One change or undo begins when the one before it was answered: the last one wins, and an undo knows what to take back. */
+  const inOrder = action => acting = acting.then(action, action);
 
-  async function sendNow(pool, backend, change) {
+  async function send(pool, backend, change) {
     const response = await request(`/api/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}`, {
       method: 'PATCH', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(change),
     });
@@ -65,6 +61,10 @@ export function makeHands(state, show) {
     if (isHarm.length > 0 && !await confirmHarm(isHarm, targets, key, value)) {
       return;
     }
+    await inOrder(() => changeNow(targets, key, value));
+  }
+
+  async function changeNow(targets, key, value) {
     const first = targets[0];
     // Arrow keys change a weight in many steps: one undo takes them all back.
     const isNextStep = targets.length === 1 && key === 'weight' && done?.length === 1 && done[0].pool === first.pool
@@ -91,7 +91,9 @@ export function makeHands(state, show) {
     show();
   }
 
-  async function undo() {
+  const undo = () => inOrder(undoNow);
+
+  async function undoNow() {
     const undone = done;
     if (!undone) {
       return;
