@@ -26,6 +26,7 @@ public sealed class HotColdPolicy : IBalancingPolicy
     private readonly WeightedChoice _choice;
     private readonly float[] _perRequest; // of each candidate: the mean weight divided by its weight
     private readonly int[] _slots;
+    private readonly ExpectedTimes[] _expected; // of each candidate, so that most of them are judged without a look at the backend
     private readonly long _sum; // of the weights
     private readonly float _hotFactor;
     private readonly Core[] _cores; // what is usual, as each core has seen it: they do not write to the same cache line
@@ -50,10 +51,8 @@ public sealed class HotColdPolicy : IBalancingPolicy
         _perRequest = [.. candidates.Weights.Select(weight => mean / weight)];
         _slots = [.. candidates.Backends.Select(backend => backend.Slot)];
         _hotFactor = candidates.Backends.Length <= FewBackends ? 1.5f : 1.3f;
-        foreach (var backend in candidates.Backends)
-        {
-            backend.Expected ??= new ExpectedTimes(ExpectedTimes.Milliseconds(backend.Health.Time));
-        }
+        _expected = [.. candidates.Backends.Select(
+            backend => backend.Expected ??= new ExpectedTimes(ExpectedTimes.Milliseconds(backend.Health.Time)))];
     }
 
     /// <inheritdoc/>
@@ -100,10 +99,10 @@ public sealed class HotColdPolicy : IBalancingPolicy
         var (best, bestTime, bestLoad) = (-1, float.PositiveInfinity, float.PositiveInfinity);
         for (var i = 0; i < Draws; i++)
         {
-            var backend = _candidates.Backends[drawn[i]];
             var load = counts[i] * _perRequest[drawn[i]];
-            var time = load < hot ? ExpectedTime(backend, counts[i]) : float.PositiveInfinity;
-            if ((time < bestTime || time == bestTime && load < bestLoad) && context.Admits(backend)) // asked last: most are not better
+            var time = load < hot ? ExpectedTime(_expected[drawn[i]], counts[i]) : float.PositiveInfinity;
+            if ((time < bestTime || time == bestTime && load < bestLoad)
+                && context.Admits(_candidates.Backends[drawn[i]])) // asked last: most are not better
             {
                 (best, bestTime, bestLoad) = (drawn[i], time, load);
             }
@@ -112,8 +111,8 @@ public sealed class HotColdPolicy : IBalancingPolicy
     }
 
     // One of which nothing is known is tried, but with one request at a time.
-    private static float ExpectedTime(Backend backend, int inFlight) =>
-        backend.Expected?.Seconds(inFlight) is > 0 and var known ? known
+    private static float ExpectedTime(ExpectedTimes expected, int inFlight) =>
+        expected.Seconds(inFlight) is > 0 and var known ? known
         : inFlight == 0 ? 0
         : float.MaxValue;
 
@@ -125,7 +124,7 @@ public sealed class HotColdPolicy : IBalancingPolicy
         for (var i = Math.Min(Looks, backends.Length); i > 0; i--)
         {
             next = next + 1 < backends.Length ? next + 1 : 0;
-            if (context.Admits(backends[next]) && backends[next].Expected?.TryBeginTrial(now) == true)
+            if (_expected[next].IsOld(now) && context.Admits(backends[next]) && _expected[next].TryBeginTrial(now))
             {
                 _next = next;
                 return backends[next];

@@ -21,6 +21,7 @@ internal sealed class WeightedChoice
     // The sum is cut into as many equal parts as there are candidates. For each part: the first candidate that may own its first number.
     private readonly int[] _guide;
     private readonly double _partsPerUnit;
+    private readonly uint _weightOfAll; // 0 where they differ; else no table is needed, which is often not in the processor's cache
 
     public WeightedChoice(Candidates candidates, Random random)
     {
@@ -33,6 +34,7 @@ internal sealed class WeightedChoice
             _ends[i] = sum += _weights[i];
         }
         _partsPerUnit = _weights.Length / (double)sum;
+        _weightOfAll = sum <= uint.MaxValue && _weights.Distinct().Count() == 1 ? (uint)_weights[0] : 0;
         for (var (i, part) = (0, 0); i < _weights.Length; i++)
         {
             for (; part <= Part(_ends[i] - 1); part++)
@@ -89,6 +91,10 @@ internal sealed class WeightedChoice
     /// <summary>The candidate that owns this number, which is 0 or above and below the sum of the weights.</summary>
     public int At(long number)
     {
+        if (_weightOfAll > 0)
+        {
+            return (int)((uint)number / _weightOfAll);
+        }
         var i = _guide[Part(number)];
         while (_ends[i] <= number)
         {

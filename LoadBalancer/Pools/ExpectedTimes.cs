@@ -58,13 +58,15 @@ public sealed class ExpectedTimes
         }
     }
 
-    /// <summary>
-    /// Whether there was neither a sample nor a trial for half a minute. If so, all is forgotten, and the backend is to get one request.
-    /// </summary>
+    /// <summary>Whether there was neither a sample nor a trial for half a minute.</summary>
+    /// <param name="now">The time now, see <see cref="Milliseconds"/>; one a little before the last is that of another thread.</param>
+    public bool IsOld(uint now) => (int)(now - _last) is not (> -MemoryMilliseconds and < MemoryMilliseconds);
+
+    /// <summary>Whether what is known <see cref="IsOld"/>. If so, all is forgotten, and the backend is to get one request.</summary>
+    /// <param name="now">As there.</param>
     public bool TryBeginTrial(uint now)
     {
-        // A time a little before the last one is that of another thread.
-        if ((int)(now - _last) is > -MemoryMilliseconds and < MemoryMilliseconds)
+        if (!IsOld(now))
         {
             return false;
         }
