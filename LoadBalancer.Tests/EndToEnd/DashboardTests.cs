@@ -1,103 +1,17 @@
 using System.Net;
-using System.Text.Json;
-using System.Text.RegularExpressions;
 using LoadBalancer.Tests.Support;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Playwright;
 using static Microsoft.Playwright.Assertions;
 
 namespace LoadBalancer.Tests.EndToEnd;
 
-/// <summary>The dashboard in a real browser, in front of the real program.</summary>
-[Platform(Exclude = "Win", Reason = "programs are stopped by POSIX signals here")]
-[Category("Program")]
-internal sealed partial class DashboardTests
+/// <summary>The dashboard in a real browser, in front of the real program: what an operator needs first.</summary>
+internal sealed class DashboardTests : DashboardFixture
 {
-    private Browser _browser = null!;
-    private RawServer _backend = null!;
-    private DashboardNode _node = null!;
-    private BrowserWindow _window = null!;
-
-    private IPage Page => _window.Page;
-
-    [OneTimeSetUp]
-    public async Task StartAsync()
-    {
-        _browser = await Browser.StartAsync();
-        _teller = await KestrelBackend.StartAsync(TellAsync, HttpProtocols.Http1);
-        _backend = RawServer.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        _node = await DashboardNode.StartAsync([_backend.Address, _backend.Address, _backend.Address]);
-    }
-
-    [OneTimeTearDown]
-    public async Task StopAsync()
-    {
-        if (_browser is not null)
-        {
-            await _node.DisposeAsync();
-            await _backend.DisposeAsync();
-            _ended.TrySetResult();
-            await _teller.DisposeAsync();
-            await _browser.DisposeAsync();
-        }
-    }
-
-    [SetUp]
-    public async Task OpenAsync() => _window = await _browser.OpenAsync();
-
-    [TearDown]
-    public async Task CloseAsync()
-    {
-        await _window.DisposeAsync();
-        // What could not be loaded is for a test to say: a node that is away, a token that is wrong.
-        _window.Complaints.Where(text => !text.StartsWith("Failed to load resource", StringComparison.Ordinal)).Should().BeEmpty();
-    }
-
-    [Test]
-    public async Task Page_OfABroker_ShowsWhatItIsAndWhomItHasRefused()
-    {
-        await using var node = await BrokerNode.StartAsync(isManaged: true);
-        await node.WorkerAsync();
-        await RawPeer.ExchangeAsync(node.Ports.Clients, "GET / HTTP/1.1\r\n\r\n");
-
-        await Page.GotoAsync(node.Dashboard);
-
-        await Expect(Page.Locator(".broker")).ToContainTextAsync(BrokerLine());
-        await Expect(Page.Locator(".findings")).ToContainTextAsync("refused: 1 × NotZmtp at Clients");
-    }
-
-    [Test]
-    public async Task Page_OfAListenerWithTls_ShowsUntilWhenItsCertificatesAreValid()
-    {
-        using var certificates = new TestCertificates();
-        var end = TimeProvider.System.GetUtcNow().AddDays(5.5);
-        var certificate = certificates.IssueUntil(end, "shop", "shop.test");
-        var dashboard = $"http://127.0.0.1:{ReservedPorts.Next()}";
-        var file = certificates.Write("settings.json", JsonSerializer.Serialize(new
-        {
-            LoadBalancer = new
-            {
-                Listeners = new
-                {
-                    web = new { Address = $"https://127.0.0.1:{ReservedPorts.Next()}", Pool = "web", Certificates = new[] { certificate } },
-                },
-                Pools = new { web = new { Backends = new { b1 = new { Address = _backend.Address } } } },
-                Management = new { Address = dashboard },
-            },
-        }));
-        await using var node = await ProgramUnderTest.StartAsync("LoadBalancer", "--config", file);
-
-        await Page.GotoAsync(dashboard);
-
-        await Expect(Page.Locator("#certificates li"))
-            .ToContainTextAsync($"web {certificate.File} valid until {end.UtcDateTime:yyyy-MM-dd}, 5 more days");
-        await Expect(Page.Locator("#certificates .warn")).ToBeVisibleAsync();
-    }
-
     [Test]
     public async Task Page_Opened_ShowsEveryBackendAndComplainsAboutNothing()
     {
-        await Page.GotoAsync(_node.Dashboard);
+        await Page.GotoAsync(Node.Dashboard);
 
         await Expect(Page.GetByRole(AriaRole.Heading, new() { Name = "web" })).ToBeVisibleAsync();
         string[] columns = ["Backend", "Health", "Admin state", "Weight", "In flight", "Requests/s", "Errors", "p50", "p99",
@@ -105,20 +19,20 @@ internal sealed partial class DashboardTests
         await Expect(Page.GetByRole(AriaRole.Columnheader)).ToContainTextAsync(columns);
         foreach (var name in (string[])["backend1", "backend2", "backend3"])
         {
-            await Expect(Row(name)).ToContainTextAsync(_backend.Address);
+            await Expect(Row(name)).ToContainTextAsync(Server.Address);
             await Expect(Row(name)).ToContainTextAsync("Up");
             await Expect(Row(name)).ToContainTextAsync("Ready");
             await Expect(Row(name).GetByRole(AriaRole.Img, new() { Name = $"{name}, last 5 minutes" })).ToBeVisibleAsync();
         }
         await Expect(Page.Locator("#connection")).ToContainTextAsync("Live");
-        _window.Complaints.Should().BeEmpty();
+        Window.Complaints.Should().BeEmpty();
     }
 
     [Test]
     public async Task Drain_ClickedUnderLoad_FailsNoRequestAndIsUndone()
     {
-        await Page.GotoAsync(_node.Dashboard);
-        await using var load = new Load(_node.Address);
+        await Page.GotoAsync(Node.Dashboard);
+        await using var load = new Load(Node.Address);
         await load.AnsweredAsync(100);
 
         await Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend2" }).ClickAsync();
@@ -138,7 +52,7 @@ internal sealed partial class DashboardTests
     [Test]
     public async Task Disable_ByKeyboardAlone_KeepsTheFocusAndIsUndone()
     {
-        await Page.GotoAsync(_node.Dashboard);
+        await Page.GotoAsync(Node.Dashboard);
         var disable = Page.GetByRole(AriaRole.Button, new() { Name = "Disable backend3" });
 
         await disable.PressAsync("Enter");
@@ -154,7 +68,7 @@ internal sealed partial class DashboardTests
     public async Task Undo_BeforeTheChangeIsAnswered_TakesItBackAfterwards()
     {
         var release = new TaskCompletionSource();
-        await Page.GotoAsync(_node.Dashboard);
+        await Page.GotoAsync(Node.Dashboard);
         await Page.RouteAsync("**/backends/*", async route =>
         {
             var answer = await route.FetchAsync();
@@ -171,77 +85,26 @@ internal sealed partial class DashboardTests
     }
 
     [Test]
-    [Explicit("takes long; .ci/run runs it")]
-    [Category("Long")]
-    public async Task Weight_Changed_IsTakenUpRefusedOrUndone()
+    public async Task Drain_OfTheLastThatServes_AsksFirst()
     {
-        await Page.GotoAsync(_node.Dashboard);
-        var weight = Page.GetByLabel("Weight of backend1");
-        await weight.FillAsync("7");
-        await weight.PressAsync("Enter");
-        await Expect(Page.Locator("#log")).ToContainTextAsync("web/backend1 has weight 7 instead of 1");
-
-        await weight.FillAsync("1001");
-        await weight.PressAsync("Enter");
-        (await weight.EvaluateAsync<bool>("input => input.validity.rangeOverflow"))
-            .Should().BeTrue("the browser refuses it before the node has to");
-        await weight.PressAsync("Escape");
-        await Expect(weight).ToHaveValueAsync("7");
-
-        await Page.RouteAsync("**/backends/*", route =>
-            route.FulfillAsync(new() { Status = 400, Body = "weight 8 is not valid; expected something else\n" }));
-        await weight.FillAsync("8");
-        await weight.PressAsync("Enter");
-        await Expect(
-            Page.Locator("#toast")).ToContainTextAsync("web/backend1 was not changed: weight 8 is not valid; expected something else");
-        await Expect(weight).ToHaveValueAsync("7");
-        await Page.UnrouteAllAsync();
-
-        // Changes of one weight in a row are one, as when an arrow key is held down.
-        await weight.FillAsync("9");
-        await weight.PressAsync("Enter");
-        await weight.PressAsync("ArrowUp");
-        await Expect(Page.Locator("#toast")).ToContainTextAsync("web/backend1 has weight 10, had 7");
-        await Page.GetByRole(AriaRole.Button, new() { Name = "Undo" }).ClickAsync();
-        await Expect(weight).ToHaveValueAsync("7");
-        await Expect(Page.GetByRole(AriaRole.Button, new() { Name = "Dismiss" })).ToBeFocusedAsync();
-    }
-
-    [Test]
-    [Explicit("takes long; .ci/run runs it")]
-    [Category("Long")]
-    public async Task Node_StopsAndStartsAgain_PageSaysSoAndReconnects()
-    {
-        await using var node = await DashboardNode.StartAsync([_backend.Address]);
+        await using var node = await DashboardNode.StartAsync([Server.Address, Server.Address]);
         await Page.GotoAsync(node.Dashboard);
-        await Expect(Page.Locator("#connection")).ToContainTextAsync("Live");
+        await Page.GetByRole(AriaRole.Button, new() { Name = "Disable backend1" }).ClickAsync();
+        await Expect(Row("backend1")).ToContainTextAsync("Disabled");
+        var drain = Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend2" });
 
-        await node.KillAsync();
-        await Expect(Page.Locator("#connection")).ToContainTextAsync("Disconnected since");
-        await Page.GetByRole(AriaRole.Button, new() { Name = "Drain backend1" }).ClickAsync();
-        await Page.GetByRole(AriaRole.Button, new() { Name = "Drain anyway" }).ClickAsync();
-        await Expect(Page.Locator("#toast")).ToContainTextAsync("web/backend1 was not changed: the load balancer does not answer");
+        await drain.ClickAsync();
+        var question = Page.GetByRole(AriaRole.Alertdialog);
+        await Expect(question).ToContainTextAsync("backend2 is the last backend of pool web that serves.");
+        await Expect(question.GetByRole(AriaRole.Button, new() { Name = "Cancel" })).ToBeFocusedAsync();
+        await Page.Keyboard.PressAsync("Escape");
+        await Expect(question).ToBeHiddenAsync();
+        await Expect(Row("backend2")).ToContainTextAsync("Ready");
 
-        await using var again = await node.StartAgainAsync();
-        await Expect(Page.Locator("#connection")).ToContainTextAsync("Live");
-    }
-
-    [Test]
-    [Explicit("takes long; .ci/run runs it")]
-    [Category("Long")]
-    public async Task Token_MissingWrongRightAndChanged_IsAskedFor()
-    {
-        await using var node = await DashboardNode.StartAsync([_backend.Address], "s3cret");
-        await Page.GotoAsync(node.Dashboard);
-        await LogInAsync("guess");
-        await Expect(Page.GetByRole(AriaRole.Alert)).ToContainTextAsync("This is not the token");
-        await LogInAsync("s3cret");
-        await Expect(Row("backend1")).ToBeVisibleAsync();
-
-        await node.KillAsync();
-        await using var again = await node.StartAgainAsync("other");
-        await LogInAsync("other");
-        await Expect(Row("backend1")).ToBeVisibleAsync();
+        await drain.ClickAsync();
+        await question.GetByRole(AriaRole.Button, new() { Name = "Drain anyway" }).ClickAsync();
+        await Expect(Row("backend2")).ToContainTextAsync("Draining");
+        await Expect(Page.Locator("#connection")).ToContainTextAsync("no backend can serve in web");
     }
 
     [Test]
@@ -258,90 +121,4 @@ internal sealed partial class DashboardTests
         await Expect(Page.Locator("#errors")).ToContainTextAsync($"{Markup} {Markup}");
         await Expect(Page.Locator("main img")).ToHaveCountAsync(0);
     }
-
-    [Test]
-    public async Task Backends_ThatStandOut_AreNamedAndMarked()
-    {
-        await ShowAsync([Pool(
-            "web", Backend("quick") with { P99Ms = 20 }, Backend("slow") with { P99Ms = 240 }, Backend("usual") with { P99Ms = 24 },
-            Backend("gone") with { Healthy = false, Reason = "connection refused", P99Ms = null },
-                Backend("resting") with { AdminState = "Draining", InFlight = 3, P99Ms = null })]);
-
-        string[] findings = ["▼ down: gone", "▲ slow: slow (p99 12× the others)", "◐ draining: resting"];
-        await Expect(Page.Locator(".findings li")).ToHaveTextAsync(findings);
-        await Expect(Row("slow").Locator(".p99Ms")).ToHaveTextAsync("240 ms▲ 12× the others");
-        await Expect(Row("gone").Locator(".healthy")).ToHaveTextAsync("▼ Downconnection refused");
-        await Expect(Row("resting").Locator(".adminState")).ToContainTextAsync("3 to finish");
-        await Expect(Page).ToHaveTitleAsync("▼ 1 down · LoadBalancer");
-    }
-
-    [Test]
-    public async Task Rows_ComeAndGo_PageFollows()
-    {
-        await ShowAsync([Pool("tasks", Backend("worker1"), Backend("worker2"))]);
-        await Expect(Row("worker1")).ToBeVisibleAsync();
-
-        // The first stream ends now, and the page connects again.
-        await ShowAsync([Pool("tasks", Backend("worker2"), Backend("worker3")), Pool("empty")], reload: false);
-
-        await Expect(Row("worker3")).ToBeVisibleAsync();
-        await Expect(Row("worker1")).ToHaveCountAsync(0);
-        await Expect(Page.GetByRole(AriaRole.Region, new() { Name = "Pool empty" })).ToContainTextAsync("No backend has joined.");
-    }
-
-    [Test]
-    public async Task Routes_ThatThereAre_AreShownWithTheirNumbers()
-    {
-        static object Route(string name, double errorShare) => new
-        {
-            listener = "web",
-            name,
-            requests = 1234,
-            requestsPerSecond = 12.5,
-            errorShare,
-            p50Ms = 2.0,
-            p99Ms = (double?)250,
-        };
-        await ShowAsync([], routes: [Route("<b>api</b>", 0.25), Route("", 0)], routeCount: 300);
-
-        var rows = Page.Locator("#routes tr");
-        await Expect(rows).ToHaveCountAsync(2);
-        await Expect(rows.Nth(0)).ToHaveTextAsync("<b>api</b> web1325 %2.0 ms250 ms1,234");
-        await Expect(rows.Nth(0).Locator(".errorShare")).ToHaveClassAsync("errorShare bad");
-        await Expect(rows.Nth(1)).ToContainTextAsync("(no route) web");
-        await Expect(Page.Locator("#routes-left-out")).ToHaveTextAsync("The 2 busiest of 300");
-        _window.Complaints.Should().BeEmpty();
-
-        await ShowAsync([]);
-
-        await Expect(Page.Locator("#routes-card")).ToBeHiddenAsync();
-    }
-
-    [Test]
-    public async Task Columns_OfWhichAPoolKnowsNothing_AreLeftOut()
-    {
-        await ShowAsync([new { name = "chat", policy = "First",
-            backends = new[] { new { name = "logic1", healthy = true, reason = "", adminState = "Ready", inFlight = 3 } } }]);
-
-        string[] columns = ["Backend", "Health", "Admin state", "In flight"];
-        await Expect(Page.Locator(".backends").GetByRole(AriaRole.Columnheader)).ToHaveTextAsync(columns);
-        await Expect(Page.Locator(".pool > header .numbers > div")).ToHaveCountAsync(0);
-    }
-
-    [TestCase(390)]
-    [TestCase(800)]
-    [TestCase(1280)]
-    public async Task Page_OfAnyWidth_DoesNotScrollSideways(int width)
-    {
-        var longName = string.Concat(Enumerable.Repeat("ip-10-0-113-201.", 10));
-        await Page.SetViewportSizeAsync(width, 800);
-        await ShowAsync([Pool(
-            longName, Backend(longName) with { Reason = longName, P99Ms = 123_456, RequestsPerSecond = 123_456 }, Backend("b"))]);
-        await Expect(Row("b")).ToBeVisibleAsync();
-
-        (await Page.EvaluateAsync<int>("document.documentElement.scrollWidth")).Should().Be(width);
-    }
-
-    [GeneratedRegex("^Main, HCHECK .* ago · no alternative · 0 clients · 1 workers$")]
-    private static partial Regex BrokerLine();
 }
