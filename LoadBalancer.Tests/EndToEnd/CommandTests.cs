@@ -42,6 +42,19 @@ internal sealed class CommandTests
     }
 
     [Test]
+    public async Task Status_ChangedFileIsNotValid_SaysSoFirst()
+    {
+        await _node.WriteRawAsync("""{ "LoadBalancer": { "Pools": { "web": { "Polcy": "First" } } } }""");
+        await RunAsync("reload");
+
+        var (code, lines, _) = await RunAsync("status");
+
+        code.Should().Be(0);
+        lines[0].Should().Match(
+            "the configuration has changed and is not used: LoadBalancer:Pools:web:Polcy: unknown key; *(and * more: see 'reload')");
+    }
+
+    [Test]
     [Platform("Linux")]
     public async Task Pools_ManagementAtUnixSocket_IsReached()
     {
@@ -183,6 +196,30 @@ internal sealed class CommandTests
         (lines + errors).Should().Contain(hasManagement
             ? _backend.Address
             : $"'{directory.File("lb.json")}' has no section Management, without which a node cannot be asked anything");
+    }
+
+    [TestCase("-c wrong.json", 0, "")]
+    [TestCase("-c wrong.json --management MANAGEMENT", 0, "")]
+    [TestCase("-c lost.json", 1, "LoadBalancer:Management:Address: *; correct '*lost.json', or say with --management where the node is")]
+    [TestCase("-c lost.json --management MANAGEMENT", 1, "the token is missing or wrong; give it with --token or in LOADBALANCER_TOKEN")]
+    [TestCase("-c broken.json", 1, "*broken.json*; correct '*broken.json', or say with --management where the node is")]
+    public async Task Pools_ConfigurationFileHasErrors_UsesWhatItSaysOfTheManagement(string options, int expected, string line)
+    {
+        using var directory = new TemporaryDirectory();
+        var management = _node.Management.BaseAddress!.ToString().TrimEnd('/');
+        string With(string address) => $$"""
+            { "LoadBalancer": { "Pools": { "web": { "Polcy": 1 } }, "Management": { "Address": "{{address}}", "Token": "{{Token}}" } } }
+            """;
+        await File.WriteAllTextAsync(directory.File("wrong.json"), With(management));
+        await File.WriteAllTextAsync(directory.File("lost.json"), With("nowhere"));
+        await File.WriteAllTextAsync(directory.File("broken.json"), "{ \"LoadBalancer\": [");
+        var args = options.Replace("MANAGEMENT", management, StringComparison.Ordinal).Split(' ');
+
+        var (code, lines, errors) = await ProgramUnderTest.RunAsync(
+            "LoadBalancer", ["pools", "web", args[0], directory.File(args[1]), .. args[2..]]);
+
+        code.Should().Be(expected);
+        (lines + errors).Should().Match(expected == 0 ? $"*{_backend.Address}*" : line);
     }
 
     private async Task<(int Code, List<string> Lines, List<string> Errors)> RunAsync(params string[] args)

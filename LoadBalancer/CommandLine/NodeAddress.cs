@@ -52,23 +52,28 @@ internal sealed class NodeAddress(Option<string> config)
     /// <exception cref="CommandException">The configuration file cannot be used for this.</exception>
     public ManagementClient Connect(ParseResult parsed, TimeSpan? silence = null)
     {
-        var known = parsed.GetValue(config) is { } file && parsed.GetValue(_management) is null ? Read(file) : null;
+        var (known, whyNot) = parsed.GetValue(config) is { } file ? Read(file) : default;
+        if (whyNot is not null && parsed.GetValue(_management) is null)
+        {
+            throw new CommandException(CommandException.Refused, whyNot);
+        }
         var token = parsed.GetValue(_token) ?? Environment.GetEnvironmentVariable(TokenVariable) ?? TokenOf(known);
         return new ManagementClient(
             parsed.GetValue(_management) ?? new Uri(known is null ? Default : AddressOf(known)), token, silence);
     }
 
-    private static ManagementOptions Read(string file)
+    // What is wrong with other sections is nothing to a command: 'reload' is there to ask the node about it.
+    private static (ManagementOptions? Management, string? WhyNot) Read(string file)
     {
         var loaded = ConfigurationLoader.Load(file);
-        if (loaded.Errors.Count > 0)
-        {
-            throw new CommandException(
-                CommandException.Refused, $"{loaded.Errors[0]}; correct '{file}', or say with --management where the node is");
-        }
-        return loaded.Options.Management ?? throw new CommandException(
-            CommandException.Refused, $"'{file}' has no section Management, without which a node cannot be asked anything");
+        var errors = loaded.Options.Management is null ? loaded.Errors : [.. loaded.Errors.Where(error => IsOfManagement(error.Path))];
+        return errors.Count > 0 ? (null, $"{errors[0]}; correct '{file}', or say with --management where the node is")
+            : loaded.Options.Management is { } management ? (management, null)
+            : (null, $"'{file}' has no section Management, without which a node cannot be asked anything");
     }
+
+    private static bool IsOfManagement(string path) =>
+        path.StartsWith($"{LoadBalancerOptions.SectionName}:{nameof(LoadBalancerOptions.Management)}", StringComparison.OrdinalIgnoreCase);
 
     private static string AddressOf(ManagementOptions management) =>
         (management.Address.Host == "*" ? management.Address with { Host = "127.0.0.1" } : management.Address).ToString();

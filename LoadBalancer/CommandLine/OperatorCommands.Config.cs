@@ -11,6 +11,9 @@ internal sealed partial class OperatorCommands
 {
     private const string SharedPath = "/api/cluster/configuration";
 
+    // How long the other nodes may take until it is said of them that they do not use what was pushed.
+    private static readonly TimeSpan LongestPush = TimeSpan.FromSeconds(2);
+
     private Command Config()
     {
         var config = new Command("config", "Push a configuration to all nodes of a cluster, show it, and go back.");
@@ -25,7 +28,8 @@ internal sealed partial class OperatorCommands
         {
             using var content = new ByteArrayContent(Read(options.GetValue(file)!));
             content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-            return await ReportPushAsync(await client.SendContentAsync(HttpMethod.Put, SharedPath, content, cancel), options);
+            var result = await client.SendContentAsync(HttpMethod.Put, SharedPath, content, cancel);
+            return await ReportPushAsync(client, result, options, cancel);
         });
 
         var show = New("show", "Print the configuration that was pushed last; an error where none was.");
@@ -66,25 +70,56 @@ internal sealed partial class OperatorCommands
         var number = new Argument<long>("N") { Description = "Its revision, as the history shows it." };
         var rollback = New("rollback", "Push a former configuration again.");
         rollback.Arguments.Add(number);
-        Do(rollback, async (client, options, cancel) => await ReportPushAsync(
-            await client.SendAsync(
-                HttpMethod.Post,
-                $"{SharedPath}/history/{options.GetValue(number).ToString(CultureInfo.InvariantCulture)}/rollback", null, cancel),
-            options));
+        Do(rollback, async (client, options, cancel) =>
+        {
+            var path = $"{SharedPath}/history/{options.GetValue(number).ToString(CultureInfo.InvariantCulture)}/rollback";
+            return await ReportPushAsync(client, await client.SendAsync(HttpMethod.Post, path, null, cancel), options, cancel);
+        });
 
         new[] { push, show, history, rollback }.ToList().ForEach(config.Subcommands.Add);
         return config;
     }
 
-    private Task<int> ReportPushAsync(JsonNode result, ParseResult options)
+    private async Task<int> ReportPushAsync(ManagementClient client, JsonNode result, ParseResult options, CancellationToken cancel)
     {
         var isApplied = result["applied"]?.GetValue<bool>() == true;
-        return ReportAsync(result, options, isApplied, (result["revision"], isApplied) switch
+        var code = await ReportAsync(result, options, isApplied, (result["revision"], isApplied) switch
         {
             (null, _) => "nothing was pushed",
             (var revision, true) => $"configuration {Screen.Text(revision)} was pushed, and this node uses it",
             (var revision, false) => $"configuration {Screen.Text(revision)} was pushed, but this node cannot use it",
         });
+        if (options.GetValue(_json) || result["revision"] is not { } pushed)
+        {
+            return code;
+        }
+        var without = await OthersWithoutAsync(client, pushed.GetValue<long>(), cancel);
+        foreach (var line in without)
+        {
+            await Console.Error.WriteLineAsync(line);
+        }
+        return without.Count == 0 ? code : CommandException.Refused;
+    }
+
+    // The other nodes that do not use it after some time. Those that do not share a configuration say nothing of one.
+    private static async Task<List<string>> OthersWithoutAsync(ManagementClient client, long revision, CancellationToken cancel)
+    {
+        var start = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            var cluster = await client.SendAsync(HttpMethod.Get, "/api/cluster", null, cancel);
+            var without = (cluster["nodes"] as JsonArray ?? [])
+                .Where(node => Screen.Text(node!["name"]) != Screen.Text(cluster["node"])
+                    && !(node["configuration"]?["revision"]?.GetValue<long>() >= revision))
+                .ToList();
+            if (without.Count == 0 || TimeProvider.System.GetElapsedTime(start) > LongestPush)
+            {
+                return [.. without.Where(node => node!["configuration"] is not null).Select(node =>
+                    $"node '{Screen.Text(node!["name"])}' does not use it: "
+                    + (node["configuration"]!["error"] is { } error ? Screen.Text(error) : "it has not said why; see 'status'"))];
+            }
+            await Task.Delay(WaitPoll, TimeProvider.System, cancel);
+        }
     }
 
     private static byte[] Read(string file)

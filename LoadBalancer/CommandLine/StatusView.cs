@@ -25,13 +25,40 @@ internal static class StatusView
             return 0;
         }
         var pools = PoolsView.PoolsOf(await client.SendAsync(HttpMethod.Get, "/api/pools", null, cancel));
-        PrintProblems([.. pools.SelectMany(Problems)]);
+        var cluster = node["cluster"] is null ? null : await client.SendAsync(HttpMethod.Get, "/api/cluster", null, cancel);
+        PrintProblems([.. NodeProblems(node, cluster), .. pools.SelectMany(Problems)]);
         PrintPools(pools);
         Console.WriteLine();
         Console.WriteLine(
             $"LoadBalancer {Screen.Text(node["version"])}, process {Screen.Text(node["process"])}, up {Uptime(node["uptimeSeconds"])}, "
             + $"configuration {(node["configuration"] is { } file ? Screen.Text(file) : "none")}");
         return 0;
+    }
+
+    private static IEnumerable<string> NodeProblems(JsonNode node, JsonNode? cluster)
+    {
+        var errors = node["lastReload"]?["errors"] as JsonArray ?? [];
+        if (errors.Count > 0)
+        {
+            var more = errors.Count > 1 ? $" (and {errors.Count - 1} more: see 'reload')" : "";
+            yield return $"the configuration has changed and is not used: {Screen.Text(errors[0])}{more}";
+        }
+        if (cluster is null)
+        {
+            yield break;
+        }
+        if (cluster["connected"]?.GetValue<bool>() == false)
+        {
+            var why = cluster["error"] is { } error ? Screen.Text(error) : $"not connected to etcd: {Screen.Text(cluster["reason"])}";
+            yield return $"cluster '{Screen.Text(cluster["name"])}': {why}";
+        }
+        foreach (var member in cluster["nodes"] as JsonArray ?? [])
+        {
+            if (member!["configuration"]?["error"] is { } error)
+            {
+                yield return $"node '{Screen.Text(member["name"])}' does not use the configuration that was pushed: {Screen.Text(error)}";
+            }
+        }
     }
 
     private static IEnumerable<string> Problems(JsonNode pool)
