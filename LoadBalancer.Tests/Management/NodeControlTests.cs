@@ -135,6 +135,14 @@ internal sealed class NodeControlTests
     }
 
     [Test]
+    public async Task OpenApi_EachReference_LeadsSomewhere()
+    {
+        var document = JsonNode.Parse(await _node.Management.GetStringAsync("/openapi.json"))!;
+
+        References(document).Should().NotBeEmpty().And.OnlyContain(reference => Find(document, reference) != null);
+    }
+
+    [Test]
     public async Task OpenApi_EachOperation_IsThere()
     {
         await ReloadAsync(); // the first entry of the audit
@@ -158,6 +166,17 @@ internal sealed class NodeControlTests
             }
         }
     }
+
+    private static IEnumerable<string> References(JsonNode? json) => json switch
+    {
+        JsonObject { Count: 1 } entry when entry["$ref"] is { } reference => [reference.ToString()],
+        JsonObject entries => entries.SelectMany(entry => References(entry.Value)),
+        JsonArray items => items.SelectMany(References),
+        _ => [],
+    };
+
+    private static JsonNode? Find(JsonNode document, string reference) =>
+        reference.Split('/')[1..].Aggregate((JsonNode?)document, (json, name) => json?[name]);
 
     private async Task<(HttpStatusCode Status, JsonNode Json)> ReloadAsync()
     {

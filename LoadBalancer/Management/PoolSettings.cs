@@ -14,7 +14,7 @@ namespace LoadBalancer.Management;
 internal sealed record PoolSettings(PolicyName Policy, string? HashKey, int QueueLimit, TimeSpan QueueTimeout)
 {
     private const string Expected =
-        "expected for example {\"policy\":\"LeastConnections\",\"queue\":{\"limit\":100,\"timeout\":\"5s\"}}, or hashKey";
+        "expected for example {\"policy\":\"LeastConnections\"}; policy, hashKey and queue can be changed";
 
     /// <summary>Those of a pool.</summary>
     public static PoolSettings Of(PoolOptions options) =>

@@ -63,7 +63,7 @@ function show({ name, node, connected, reason, error, nodes, mains }) {
   set(byId('cluster-line'), {
     className: connected ? 'note' : 'bad',
     textContent: connected
-      ? `${all}. What you change here holds on ${nodes.length === 1 ? 'each node that comes, too' : `all ${count(nodes.length)} nodes`}; `
+      ? `${all}. What you change of a backend here holds on ${nodes.length === 1 ? 'each node that comes, too' : `all ${count(nodes.length)} nodes`}; `
         + 'what is set for workers that have joined by themselves, at this node only.'
       : `▼ ${trouble}. Changes are refused until that is over. Traffic goes on. The nodes are those that were known last.`,
   });
