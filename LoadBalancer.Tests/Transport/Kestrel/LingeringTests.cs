@@ -78,6 +78,30 @@ internal sealed class LingeringTests(string transport)
         await ending;
     }
 
+    [Test]
+    public async Task Dispose_OfTheListener_WaitsForTheClientsEnd()
+    {
+        using var client = await RawPeer.ConnectAsync(((IPEndPoint)_listener.EndPoint).Port);
+        var ending = await ReadAnswerAsync(client);
+
+        var all = Task.WhenAll(_listener.DisposeAsync().AsTask(), ending);
+        all.IsCompleted.Should().BeFalse("the client may have sent something before it heard of the end");
+        client.EndSending();
+
+        await all;
+    }
+
+    [Test]
+    public async Task Dispose_OfTheListener_DoesNotWaitForLong()
+    {
+        using var client = await RawPeer.ConnectAsync(((IPEndPoint)_listener.EndPoint).Port);
+        var ending = await ReadAnswerAsync(client);
+
+        await Task.WhenAll(_listener.DisposeAsync().AsTask(), ending);
+
+        (await IsSoonResetAsync(client)).Should().BeTrue();
+    }
+
     // Returns when the client has read all that the server sends.
     private async Task<Task> ReadAnswerAsync(RawPeer client)
     {

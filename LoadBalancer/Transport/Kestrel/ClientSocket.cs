@@ -26,6 +26,9 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
     /// <summary>Whether it waits for the next request without a connection.</summary>
     public bool IsParked => Volatile.Read(ref _connection) is null && !_isLingering;
 
+    /// <summary>Whether it waits for the client's end, after its own.</summary>
+    public bool IsLingering => _isLingering && !IsClosed;
+
     /// <summary>The listener that accepted it.</summary>
     public EpollClientListener Listener => listener;
 
@@ -70,8 +73,8 @@ internal sealed class ClientSocket(int file, EventLoop loop, EpollClientListener
     /// </summary>
     public void FinishInStages()
     {
-        EndSending();
         _isLingering = true;
+        EndSending();
         Volatile.Write(ref _connection, null);
         if (listener.IsClosed)
         {

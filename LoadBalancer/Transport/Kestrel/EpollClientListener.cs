@@ -16,6 +16,7 @@ namespace LoadBalancer.Transport.Kestrel;
 internal sealed class EpollClientListener : IConnectionListener
 {
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LingeringPoll = TimeSpan.FromMilliseconds(10);
 
     private readonly KestrelTransportOptions _options;
     private readonly ConnectionLimit _limit;
@@ -98,11 +99,23 @@ internal sealed class EpollClientListener : IConnectionListener
     public async ValueTask DisposeAsync()
     {
         await UnbindAsync();
+        await LingerAsync();
         await _sweep.DisposeAsync();
         IsClosed = true;
         foreach (var socket in Clients())
         {
             socket.EndLingering();
+        }
+    }
+
+    // By the system's clock, because it waits for the network: that of a test may stand still.
+    private async Task LingerAsync()
+    {
+        var start = TimeProvider.System.GetTimestamp();
+        while (Clients().Any(socket => socket.IsLingering)
+            && TimeProvider.System.GetElapsedTime(start) < KestrelTransportOptions.LastLingering)
+        {
+            await Task.Delay(LingeringPoll, TimeProvider.System);
         }
     }
 

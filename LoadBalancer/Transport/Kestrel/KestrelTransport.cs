@@ -53,6 +53,12 @@ internal sealed record KestrelTransportOptions
     /// <summary>How long what a client sends after our end is read and thrown away in all; as nginx's lingering_time.</summary>
     public static readonly TimeSpan MostLingering = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// How long that goes on at the most once the listener is closed. What a client of HTTP/2 had sent before it heard of the end would
+    /// else be answered with a reset, and the client might not see which of its requests it can send again.
+    /// </summary>
+    public static readonly TimeSpan LastLingering = TimeSpan.FromSeconds(1);
+
     /// <summary>The listener's name.</summary>
     public string Listener { get; init; } = "";
 

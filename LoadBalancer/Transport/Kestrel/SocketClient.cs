@@ -145,6 +145,9 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
     {
         var unwanted = ArrayPool<byte>.Shared.Rent(16 * 1024);
         using var deadline = new CancellationTokenSource(KestrelTransportOptions.MostLingering, _time);
+        using var last = new CancellationTokenSource(); // By the system's clock: that of a test may stand still.
+        await using var stopping = _stopping.Register(
+            static last => ((CancellationTokenSource)last!).CancelAfter(KestrelTransportOptions.LastLingering), last);
         try
         {
             _socket.Shutdown(SocketShutdown.Send);
@@ -152,7 +155,7 @@ internal sealed class SocketClient : ConnectionContext, IDuplexPipe
             do
             {
                 using var silence = new CancellationTokenSource(KestrelTransportOptions.MostSilence, _time);
-                using var end = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, deadline.Token, _stopping);
+                using var end = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, deadline.Token, last.Token);
                 count = await _socket.ReceiveAsync(unwanted, end.Token);
             }
             while (count > 0);
