@@ -26,8 +26,9 @@ missing=()
 for tool in nginx haproxy wrk curl openssl; do
   command -v "$tool" > /dev/null || missing+=("$tool")
 done
+[ -e /usr/share/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
 if [ ${#missing[@]} -gt 0 ]; then
-  echo "bench/replace.sh needs ${missing[*]} (Debian: apt-get install ${missing[*]} libnginx-mod-stream)" >&2
+  echo "bench/replace.sh needs ${missing[*]} (Debian: apt-get install ${missing[*]})" >&2
   exit 1
 fi
 
