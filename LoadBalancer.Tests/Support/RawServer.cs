@@ -187,9 +187,16 @@ internal sealed class RawPeer(Socket socket) : IDisposable
         },
         "nobody listens there");
 
-    public static async Task<RawPeer> ConnectAsync(int port)
+    /// <summary>Connects to a port.</summary>
+    /// <param name="port">The port.</param>
+    /// <param name="receiveBuffer">How much its system takes in while nothing is read; null for what the system finds right.</param>
+    public static async Task<RawPeer> ConnectAsync(int port, int? receiveBuffer = null)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        if (receiveBuffer is { } size)
+        {
+            socket.ReceiveBufferSize = size;
+        }
         await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, port));
         return new RawPeer(socket);
     }
