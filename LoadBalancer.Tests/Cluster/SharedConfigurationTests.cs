@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json.Nodes;
 using LoadBalancer.Cluster;
+using LoadBalancer.Pools;
 using LoadBalancer.Tests.Support;
 
 namespace LoadBalancer.Tests.Cluster;
@@ -11,6 +12,7 @@ namespace LoadBalancer.Tests.Cluster;
 internal sealed class SharedConfigurationTests : IDisposable
 {
     private const string Path = "/api/cluster/configuration";
+    private const string Backend = "/api/pools/web/backends/b1";
 
     private readonly TemporaryDirectory _directory = new();
     private readonly List<ConfiguredNode> _nodes = [];
@@ -148,7 +150,7 @@ internal sealed class SharedConfigurationTests : IDisposable
         await StartEtcdAsync();
         var a = await StartAsync("a");
         await SendAsync(a, HttpMethod.Put, Path, Pushed(_two, backend: ", \"Weight\": 3"));
-        (await SendAsync(a, HttpMethod.Patch, "/api/pools/web/backends/b1", """{"weight":7}""")).Status.Should().Be(HttpStatusCode.OK);
+        (await SendAsync(a, HttpMethod.Patch, Backend, """{"weight":7}""")).Status.Should().Be(HttpStatusCode.OK);
 
         var b = await StartAsync("b"); // Its own file says 1.
 
@@ -158,6 +160,51 @@ internal sealed class SharedConfigurationTests : IDisposable
         (WeightAt(a), WeightAt(b)).Should().Be((7, 7));
         await SendAsync(b, HttpMethod.Put, Path, Pushed(_two, backend: ", \"Weight\": 4"));
         await EventuallyAsync(() => Task.FromResult((WeightAt(a), WeightAt(b)) == (4, 4)));
+    }
+
+    [Test]
+    public async Task Start_AnotherOneWasPushed_UsesItBeforeTheFirstRequest()
+    {
+        await StartEtcdAsync();
+        var (a, old) = (await StartAsync("a"), ReservedPorts.Next());
+        const string Wanted = """, "HttpVersion": "1.1+2" }, "more": { "Address": "http://127.0.0.1:0", "Pool": "web" """;
+        await SendAsync(a, HttpMethod.Put, Path, Pushed(_two, listener: Wanted));
+        await SendAsync(a, HttpMethod.Patch, Backend, """{"adminState":"Draining"}""");
+
+        var b = await StartAsync("b", Own("b", listeners: $$""", "old": { "Address": "http://127.0.0.1:{{old}}", "Pool": "web" }"""));
+
+        b.Pool.Snapshot.Members[0].AdminState.Should().Be(AdminState.Draining);
+        var log = b.Log.Lines.ToList();
+        log.FindIndex(line => line.EndsWith("configuration 1, pushed at node 'a' by '-', is in use", StringComparison.Ordinal))
+            .Should().BePositive().And.BeLessThan(log.FindIndex(line => line.Contains("listens on", StringComparison.Ordinal)));
+        log.Count(line => line.Contains("listens on", StringComparison.Ordinal)).Should().Be(2);
+        await SendAsync(b, HttpMethod.Patch, Backend, """{"adminState":"Ready"}""");
+        (await b.Client.GetStringAsync("/")).Should().Be("two");
+        (await b.Client.GetStringAsync($"{b.Listeners[1].Address}/")).Should().Be("two");
+        await FluentActions.Awaiting(() => b.Client.GetStringAsync($"http://127.0.0.1:{old}/")).Should().ThrowAsync<HttpRequestException>();
+        (await SendAsync(b, HttpMethod.Put, Path, Pushed(_one))).Status.Should().Be(HttpStatusCode.OK);
+        (await b.Client.GetStringAsync("/")).Should().Be("one");
+    }
+
+    [Test]
+    public async Task Start_AnotherOneWasPushedThatCannotBeUsed_ServesAsItsFileSays()
+    {
+        await StartEtcdAsync();
+        var (a, free) = (await StartAsync("a"), ReservedPorts.Next());
+        await SendAsync(a, HttpMethod.Put, Path, Pushed(_two, listener: $$"""
+             }, "free": { "Address": "http://127.0.0.1:{{free}}", "Pool": "web" },
+                "taken": { "Address": "{{_one.Address}}", "Pool": "web"
+            """));
+
+        var b = await StartAsync("b");
+
+        (await b.Client.GetStringAsync("/")).Should().Be("one");
+        await b.Log.SaysAsync("Error: cluster: configuration 1 cannot be used: listener 'taken': cannot listen on ", "; this node keeps '");
+        b.Listeners.Should().ContainSingle();
+        await FluentActions.Awaiting(() => b.Client.GetStringAsync($"http://127.0.0.1:{free}/"))
+            .Should().ThrowAsync<HttpRequestException>();
+        (await SendAsync(a, HttpMethod.Put, Path, Pushed(_two))).Status.Should().Be(HttpStatusCode.OK);
+        await EventuallyAsync(async () => await b.Client.GetStringAsync("/") == "two");
     }
 
     [Test]
@@ -254,20 +301,23 @@ internal sealed class SharedConfigurationTests : IDisposable
         _etcdAddress = _etcd.Address;
     }
 
-    private async Task<ConfiguredNode> StartAsync(string node, bool isSharing = true, string management = "")
+    private Task<ConfiguredNode> StartAsync(string node, bool isSharing = true, string management = "") =>
+        StartAsync(node, Own(node, isSharing, management));
+
+    private async Task<ConfiguredNode> StartAsync(string node, string own)
     {
         Directory.CreateDirectory(_directory.File(node));
         var started = await ConfiguredNode.StartRawAsync(
-            Own(node, isSharing, management), file: System.IO.Path.Combine(_directory.File(node), "lb.json"));
+            own, file: System.IO.Path.Combine(_directory.File(node), "lb.json"));
         _nodes.Add(started);
         return started;
     }
 
-    private string Own(string node, bool isSharing = true, string management = "") => $$"""
+    private string Own(string node, bool isSharing = true, string management = "", string listeners = "") => $$"""
         { "LoadBalancer": {
             "Cluster": { "Name": "edge", "Node": "{{node}}", "Etcd": [ "{{_etcdAddress}}" ], "LeaseTime": "5s", "StateDirectory": "state",
                          "ShareConfiguration": {{(isSharing ? "true" : "false")}} },
-            "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web" } },
+            "Listeners": { "web": { "Address": "http://127.0.0.1:0", "Pool": "web" }{{listeners}} },
             "Pools": { "web": { "Backends": { "b1": { "Address": "{{_one.Address}}" } } } },
             "Management": { "Address": "http://127.0.0.1:0"{{management}} } } }
         """;

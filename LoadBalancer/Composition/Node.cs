@@ -184,7 +184,9 @@ internal sealed partial class Node : IHost
 
             // Started in this order, stopped in reverse: the management listener answers /health until everything else has stopped.
             // A process that replaces another one accepts nothing before it knows which backends can serve.
-            IHostedService?[] rest = [_heartbeats, _accessLogs, _listeners.Service, _acme, Reloader, _handover];
+            // What the cluster uses now holds for the first request.
+            var catchUp = new StartStep(CatchUpAsync);
+            IHostedService?[] rest = [_heartbeats, _accessLogs, catchUp, _listeners.Service, _acme, Reloader, _handover];
             IHostedService?[] services = start.State is null
                 ? [_management, _cluster, _sharing, otlp, _tracing, health, .. rest]
                 : [health, _handover.Settling, _management, _cluster, _sharing, otlp, _tracing, .. rest];
@@ -300,6 +302,12 @@ internal sealed partial class Node : IHost
 
     // Changes of its value hold at once.
     private HostOptions HostOptions => Services.GetRequiredService<IOptions<HostOptions>>().Value;
+
+    private async Task CatchUpAsync(CancellationToken cancellationToken)
+    {
+        await (Reloader?.CatchUpAsync() ?? Task.CompletedTask);
+        await (_sharing?.TakenUp ?? Task.CompletedTask).WaitAsync(cancellationToken);
+    }
 
     private void IncludeMetrics(LoadBalancerOptions options)
     {

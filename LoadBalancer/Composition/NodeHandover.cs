@@ -22,7 +22,11 @@ internal sealed partial class NodeHandover(
     ILogger<NodeHandover> logger) : IHostedService
 {
     /// <summary>What comes before anything is accepted in place of another process.</summary>
-    public IHostedService Settling { get; } = new SettlingService(pools, listeners);
+    public IHostedService Settling { get; } = new StartStep(async cancelled =>
+    {
+        listeners.ReserveAll(); // What cannot be had is known before the first connection is accepted.
+        await Task.WhenAll(pools.All.Select(pool => pool.Settled)).WaitAsync(cancelled);
+    });
 
     /// <summary>What the process that replaces this one gets.</summary>
     public HandoverOffer Offer()
@@ -122,15 +126,4 @@ internal sealed partial class NodeHandover(
         "the socket '{Name}' at {Address}, which the service manager has passed, is not used: no listener has this address; "
         + "correct one of the two")]
     private partial void LogUnused(string name, string address);
-
-    private sealed class SettlingService(NodePools pools, NodeListeners listeners) : IHostedService
-    {
-        public async Task StartAsync(CancellationToken cancellationToken)
-        {
-            listeners.ReserveAll(); // What cannot be had is known before the first connection is accepted.
-            await Task.WhenAll(pools.All.Select(pool => pool.Settled)).WaitAsync(cancellationToken);
-        }
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-    }
 }

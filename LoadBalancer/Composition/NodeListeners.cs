@@ -28,6 +28,7 @@ internal sealed class NodeListeners : IDisposable
     private readonly List<NodeListener> _leaving = [];
     private volatile IReadOnlyList<NodeListener> _all = [];
     private volatile IReadOnlyList<string> _planned = []; // the access logs of a change that is prepared
+    private readonly bool _isMade; // A change from now on must find out whether it can have its addresses.
 
     /// <summary>Makes the listeners; the options must be valid.</summary>
     /// <param name="options">The options.</param>
@@ -41,10 +42,12 @@ internal sealed class NodeListeners : IDisposable
     {
         (_parts, _factory, _guards) = (parts, new ListenerFactory(parts), new NodeGuards(parts.Time, parts.Loggers));
         Service = new ListenerService(
-            () => Listeners, started, Forget, InFlight, longestStop, parts.Time, parts.Loggers.CreateLogger<ListenerService>());
+            () => Listeners, started + parts.Sockets.CloseReserved, Forget, InFlight, longestStop, parts.Time,
+            parts.Loggers.CreateLogger<ListenerService>());
         try
         {
             Publish(Prepare(options, pools));
+            _isMade = true;
         }
         catch
         {
@@ -130,7 +133,7 @@ internal sealed class NodeListeners : IDisposable
     {
         change.Discard.ForEach(discard => discard());
         change.Made.ForEach(made => made.Listener.Dispose());
-        _parts.Sockets.CloseOffered();
+        _parts.Sockets.CloseReserved();
         _planned = [];
         CloseUnusedLogs();
     }
@@ -163,7 +166,7 @@ internal sealed class NodeListeners : IDisposable
         await Service.SwitchAsync(
             [.. change.Gone.Select(entry => entry.Listener)],
             [.. change.Made.Select(made => new ListenerArrival(made.Listener, MustEndBefore(made)))]);
-        Turns = CloseOfferedAsync();
+        Turns = Service.IsRunning ? CloseReservedAsync() : Task.CompletedTask; // Else they are taken at the start.
         CloseUnusedLogs();
     }
 
@@ -210,7 +213,7 @@ internal sealed class NodeListeners : IDisposable
 
     private void Replace(ListenersChange change, string name, ListenerOptions wanted, ListenerPlan plan, NodeListener? entry)
     {
-        if (Service.IsRunning)
+        if (_isMade)
         {
             Reserve(name, wanted);
         }
@@ -289,10 +292,10 @@ internal sealed class NodeListeners : IDisposable
         }
     }
 
-    private async Task CloseOfferedAsync()
+    private async Task CloseReservedAsync()
     {
         await Service.Turns;
-        _parts.Sockets.CloseOffered();
+        _parts.Sockets.CloseReserved();
     }
 
     private void CloseUnusedLogs() =>

@@ -16,7 +16,7 @@ internal sealed partial class NodeSharing : IHostedService, IDisposable
     private ClusterNode _cluster = null!;
     private SharedKeeper _keeper = null!; // until Follow
     private NodeConfiguration? _configuration; // null where it is not shared
-    private Task _taken = Task.CompletedTask; // what the watch has learned was taken up; only for the watch
+    private volatile Task _taken = Task.CompletedTask;
 
     /// <summary>Makes it; nothing is sent yet.</summary>
     /// <param name="options">The cluster.</param>
@@ -35,6 +35,9 @@ internal sealed partial class NodeSharing : IHostedService, IDisposable
 
     /// <summary>What pools begin with.</summary>
     public SharedPools Pools { get; }
+
+    /// <summary>Completes when what the watch has learned until now was taken up.</summary>
+    public Task TakenUp => _taken;
 
     /// <summary>Takes up from now on what other nodes change.</summary>
     /// <param name="cluster">This node's part in the cluster, not started yet.</param>

@@ -32,6 +32,9 @@ public sealed partial class ConfigurationReloader(
     private volatile PushedText? _wanted = running.Pushed;
     private PushedText? _inUse = running.Pushed;
     private IReadOnlyDictionary<string, string?> _ignored = running.Ignored;
+    private string? _seen = running.Text; // the last text that was applied or refused
+    private string? _broken; // the text at the last poll, where it was invalid: it may only be half written
+    private bool _isBroken;
     private volatile ReloadResult? _last;
     private long _applied;
     private long _refused;
@@ -76,40 +79,11 @@ public sealed partial class ConfigurationReloader(
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var seen = running.Text; // the last text that was applied or rejected
-        var (broken, isBroken) = ((string?)null, false); // the text at the last poll, where it was invalid: it may only be half written
         try
         {
             while (true)
             {
-                var isRequested = await IsRequestedWithinAsync(PollInterval, stoppingToken);
-                // Who asks from now on gets the result of the next reload: the file may change after it is read here.
-                var asked = isRequested ? Interlocked.Exchange(ref _next, new(TaskCreationOptions.RunContinuationsAsynchronously)) : null;
-                var text = TryRead();
-                if (text == seen && !isRequested)
-                {
-                    isBroken = false;
-                    continue;
-                }
-                var wanted = _wanted;
-                var loaded = running.Reload(wanted);
-                if (loaded.Errors.Count > 0 && !(isBroken && text == broken) && !isRequested)
-                {
-                    (broken, isBroken) = (text, true);
-                    continue;
-                }
-                var isChanged = text != seen;
-                (seen, isBroken) = (text, false);
-                Announce(true);
-                var trying = wanted == _inUse ? ApplyAsync(loaded, $"'{running.File}'") : TryAsync(loaded, wanted!);
-                var result = await trying with { At = time.GetUtcNow() };
-                if (isChanged && wanted != _inUse && running.Reload(_inUse) is { Errors.Count: 0 } own)
-                {
-                    await ApplyAsync(own, $"'{running.File}'"); // What was pushed keeps nobody from changing the node's own sections.
-                }
-                _last = result;
-                Announce(false);
-                asked?.SetResult(result);
+                await LookAsync(await IsRequestedWithinAsync(PollInterval, stoppingToken), Announce);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -121,6 +95,12 @@ public sealed partial class ConfigurationReloader(
             _next.TrySetCanceled(CancellationToken.None);
         }
     }
+
+    /// <summary>
+    /// Before the start: applies what was pushed to the cluster since the node was composed, so that the first request finds it. Does
+    /// nothing where no reload was asked for.
+    /// </summary>
+    public Task CatchUpAsync() => _requests.Reader.TryRead(out _) ? LookAsync(isRequested: true, announce: _ => { }) : Task.CompletedTask;
 
     /// <summary>Asks for a reload now, as SIGHUP does: also where the file has not changed. Returns at once.</summary>
     public void RequestReload() => _requests.Writer.TryWrite(true); // One that waits there already does for both.
@@ -158,6 +138,38 @@ public sealed partial class ConfigurationReloader(
         await ((Task)_requests.Reader.WaitToReadAsync(either.Token).AsTask()).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         stoppingToken.ThrowIfCancellationRequested();
         return _requests.Reader.TryRead(out _); // Not whether the poll fell due: that may happen in the same instant.
+    }
+
+    // Applies what has changed. Where it was asked for, also what has not changed.
+    private async Task LookAsync(bool isRequested, Action<bool> announce)
+    {
+        // Who asks from now on gets the result of the next reload: the file may change after it is read here.
+        var asked = isRequested ? Interlocked.Exchange(ref _next, new(TaskCreationOptions.RunContinuationsAsynchronously)) : null;
+        var text = TryRead();
+        if (text == _seen && !isRequested)
+        {
+            _isBroken = false;
+            return;
+        }
+        var wanted = _wanted;
+        var loaded = running.Reload(wanted);
+        if (loaded.Errors.Count > 0 && !(_isBroken && text == _broken) && !isRequested)
+        {
+            (_broken, _isBroken) = (text, true);
+            return;
+        }
+        var isChanged = text != _seen;
+        (_seen, _isBroken) = (text, false);
+        announce(true);
+        var trying = wanted == _inUse ? ApplyAsync(loaded, $"'{running.File}'") : TryAsync(loaded, wanted!);
+        var result = await trying with { At = time.GetUtcNow() };
+        if (isChanged && wanted != _inUse && running.Reload(_inUse) is { Errors.Count: 0 } own)
+        {
+            await ApplyAsync(own, $"'{running.File}'"); // What was pushed keeps nobody from changing the node's own sections.
+        }
+        _last = result;
+        announce(false);
+        asked?.SetResult(result);
     }
 
     private async Task<ReloadResult> TryAsync(LoadedConfiguration loaded, PushedText wanted)

@@ -28,6 +28,7 @@ public sealed partial class ListenerService(
     private readonly CancellationTokenSource _cut = new(); // the stop of the node waits no longer
     private volatile Task _turns = Task.CompletedTask;
     private volatile bool _isRunning;
+    private volatile bool _hasBegun; // the start of the listeners
 
     /// <summary>Whether they were started, and not yet stopped.</summary>
     public bool IsRunning => _isRunning;
@@ -39,6 +40,7 @@ public sealed partial class ListenerService(
     /// <exception cref="StartException">One of them cannot listen; none is left listening.</exception>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        _hasBegun = true;
         foreach (var listener in listeners())
         {
             await listener.StartAsync(cancellationToken);
@@ -53,12 +55,18 @@ public sealed partial class ListenerService(
 
     /// <summary>
     /// Replaces listeners. Returns when those that come accept connections, except where they must wait for the end of others. Those that
-    /// go finish what they have in flight in the background, as in a stop.
+    /// go finish what they have in flight in the background, as in a stop. Before the start nothing is in flight, and those that come
+    /// start with all others.
     /// </summary>
     /// <param name="gone">The listeners that go.</param>
     /// <param name="come">The listeners that come.</param>
     public async Task SwitchAsync(IReadOnlyList<IListener> gone, IReadOnlyList<ListenerArrival> come)
     {
+        if (!_hasBegun)
+        {
+            gone.ToList().ForEach(ended);
+            return;
+        }
         foreach (var old in gone)
         {
             old.Leave();

@@ -13,7 +13,8 @@ internal sealed class ListenSockets : IDisposable
 {
     private readonly Lock _gate = new();
     private readonly List<ListenSocket> _open = [];
-    private readonly List<ListenSocket> _offered = [];
+    private readonly List<ListenSocket> _offered = []; // bound by another process
+    private readonly List<ListenSocket> _reserved = [];
 
     /// <summary>Whether a socket that is open can be kept for another listener; only Linux has what it takes.</summary>
     public static bool CanShare => OperatingSystem.IsLinux();
@@ -39,14 +40,14 @@ internal sealed class ListenSockets : IDisposable
     {
         lock (_gate)
         {
-            var socket = _offered.Find(offered => offered.IsFor(type, address));
+            var socket = Waiting.FirstOrDefault(waiting => waiting.IsFor(type, address));
             if (socket is null)
             {
                 socket = BindNeedsLock(type, address, mode);
             }
             else
             {
-                _offered.Remove(socket);
+                _ = _reserved.Remove(socket) || _offered.Remove(socket);
                 SetMode(socket, mode);
             }
             socket.Closed = Forget;
@@ -89,7 +90,7 @@ internal sealed class ListenSockets : IDisposable
     {
         lock (_gate)
         {
-            if (_offered.Exists(offered => offered.IsFor(type, address)))
+            if (Waiting.Any(waiting => waiting.IsFor(type, address)))
             {
                 return;
             }
@@ -102,12 +103,12 @@ internal sealed class ListenSockets : IDisposable
                 }
                 else
                 {
-                    _offered.Add(socket);
+                    _reserved.Add(socket);
                 }
             }
             else if (CanShare && !isTrial)
             {
-                _offered.Add(existing.Share());
+                _reserved.Add(existing.Share());
             }
         }
     }
@@ -138,7 +139,7 @@ internal sealed class ListenSockets : IDisposable
     {
         lock (_gate)
         {
-            foreach (var socket in _open.Concat(_offered).Where(socket => files.Contains($"{socket.Address}")))
+            foreach (var socket in _open.Concat(Waiting).Where(socket => files.Contains($"{socket.Address}")))
             {
                 if (OperatingSystem.IsLinux())
                 {
@@ -154,7 +155,7 @@ internal sealed class ListenSockets : IDisposable
     {
         lock (_gate)
         {
-            foreach (var socket in _open.Concat(_offered))
+            foreach (var socket in _open.Concat(Waiting))
             {
                 if (OperatingSystem.IsLinux())
                 {
@@ -164,18 +165,21 @@ internal sealed class ListenSockets : IDisposable
         }
     }
 
-    /// <summary>Closes what was reserved or offered and not taken.</summary>
-    public void CloseOffered()
-    {
-        lock (_gate)
-        {
-            _offered.ForEach(socket => socket.Dispose());
-            _offered.Clear();
-        }
-    }
+    /// <summary>Closes what was reserved and not taken.</summary>
+    public void CloseReserved() => Close(_reserved);
+
+    /// <summary>Closes what another process has bound and nothing here has taken.</summary>
+    public void CloseOffered() => Close(_offered);
 
     /// <inheritdoc/>
-    public void Dispose() => CloseOffered();
+    public void Dispose()
+    {
+        CloseReserved();
+        CloseOffered();
+    }
+
+    // What waits to be taken.
+    private IEnumerable<ListenSocket> Waiting => _reserved.Concat(_offered);
 
     // The same port at more or fewer addresses: no two listeners have that, so the other socket is of one that goes. Two sockets can only
     // have it where both agree, which they do for this moment alone: other programs are refused as before.
@@ -186,7 +190,7 @@ internal sealed class ListenSockets : IDisposable
             return ListenSocket.Bind(unix, mode);
         }
         var address = (IPEndPoint)wanted;
-        var others = CanShare ? _open.Concat(_offered).Where(other => other.Overlaps(type, address)).ToList() : [];
+        var others = CanShare ? _open.Concat(Waiting).Where(other => other.Overlaps(type, address)).ToList() : [];
         if (others.Count == 0)
         {
             return ListenSocket.Bind(type, address);
@@ -210,6 +214,15 @@ internal sealed class ListenSockets : IDisposable
         if (OperatingSystem.IsLinux() && socket.OwnFile is not null)
         {
             socket.File!.SetMode(mode ?? UnixSocketFile.DefaultMode);
+        }
+    }
+
+    private void Close(List<ListenSocket> sockets)
+    {
+        lock (_gate)
+        {
+            sockets.ForEach(socket => socket.Dispose());
+            sockets.Clear();
         }
     }
 
