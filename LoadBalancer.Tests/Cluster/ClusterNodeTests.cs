@@ -116,6 +116,22 @@ internal sealed class ClusterNodeTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Run_NameIsOfItsKilledProcessWhenEtcdComesBack_JoinsWithoutAnError()
+    {
+        _etcd.Fault = _ => EtcdFault.Refused;
+        _etcd.Put(Key, Living);
+        var node = Node("a");
+        await node.StartAsync(default);
+        _etcd.Fault = _ => EtcdFault.None;
+        await EventuallyAsync(() => node.Describe().ContainsKey("error"));
+
+        _etcd.Delete(Key); // Its lease has ended.
+        await EventuallyAsync(() => node.IsConnected);
+
+        _log.Lines.Should().NotContain(line => line.StartsWith("Error", StringComparison.Ordinal));
+    }
+
+    [Test]
     public async Task Run_NameIsALivingNodesWhenEtcdComesBack_ServesOutsideAndSaysSoOnceAMinute()
     {
         _etcd.Fault = _ => EtcdFault.Refused;
@@ -126,7 +142,7 @@ internal sealed class ClusterNodeTests : IAsyncDisposable
         _etcd.Fault = _ => EtcdFault.None;
         await EventuallyAsync(() => node.Describe().ContainsKey("error"));
         var since = _clock.GetTimestamp();
-        await EventuallyAsync(() => _clock.GetElapsedTime(since) > TimeSpan.FromSeconds(65), TimeSpan.FromMilliseconds(250));
+        await EventuallyAsync(() => _clock.GetElapsedTime(since) > TimeSpan.FromSeconds(75), TimeSpan.FromMilliseconds(250));
 
         node.Describe()["error"]!.ToString().Should()
             .StartWith("this node serves outside the cluster, because its name is held by node 'a'");

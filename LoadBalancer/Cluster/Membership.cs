@@ -29,6 +29,7 @@ internal sealed class Membership(
     private volatile Registration? _registration;
     private volatile ClusterMember? _holder;
     private long? _saidAt;
+    private long? _heldSince; // as far as this node knows
 
     /// <summary>Whether this node has its name in the cluster. It may have lost it since, where the lease is not safe.</summary>
     public bool IsMember => lease.Id is not 0 and var id
@@ -87,7 +88,7 @@ internal sealed class Membership(
             {
                 await TryRegisterAsync(cancellationToken);
             }
-            if (_holder is { } holder && (_saidAt is not { } saidAt || clock.GetElapsedTime(saidAt) >= SayAgain))
+            if (_holder is { } holder && IsHeldByAnother && (_saidAt is not { } saidAt || clock.GetElapsedTime(saidAt) >= SayAgain))
             {
                 _saidAt = clock.GetTimestamp();
                 log.NameIsTaken($"{holder}");
@@ -98,6 +99,9 @@ internal sealed class Membership(
 
     /// <summary>Looks at once whether the key must be written: the lease or the keys have changed.</summary>
     public void Wake() => _wake.Set();
+
+    // Otherwise it may still be what a killed process of this node has left behind.
+    private bool IsHeldByAnother => _heldSince is { } since && clock.GetElapsedTime(since) > length + Margin;
 
     private bool IsWanting => lease.IsSafe && (_registration is not { } known || known.Lease != lease.Id
         || known.Member != describe()
@@ -134,12 +138,14 @@ internal sealed class Membership(
             if (found is not null && !lease.IsOwn(found.Lease))
             {
                 (_registration, _holder, Error) = (null, ClusterMember.Read(name, found.Value), null);
+                _heldSince ??= clock.GetTimestamp();
                 return false;
             }
             if (found is not null && found.Lease == id && found.Value == value)
             {
                 var isKnown = _registration?.Lease == id;
                 (_registration, _holder, _saidAt, Error) = (new Registration(id, found.Changed, member), null, null, null);
+                _heldSince = null;
                 if (!isKnown)
                 {
                     log.Joined(name);
