@@ -57,13 +57,15 @@ internal sealed class ConfiguredNode : IAsyncDisposable
     /// <param name="text">The configuration.</param>
     /// <param name="time">The node's clock.</param>
     /// <param name="file">Its file, where other files are beside it.</param>
-    public static async Task<ConfiguredNode> StartRawAsync(string text, TimeProvider? time = null, string? file = null)
+    /// <param name="start">How its process was started.</param>
+    public static async Task<ConfiguredNode> StartRawAsync(
+        string text, TimeProvider? time = null, string? file = null, NodeStart? start = null)
     {
         file ??= Path.GetTempFileName();
         await File.WriteAllTextAsync(file, text);
         var loaded = ConfigurationLoader.Load(file);
         loaded.Errors.Should().BeEmpty();
-        var host = Node.Build(loaded, time ?? TimeProvider.System);
+        var host = Node.Build(loaded, time ?? TimeProvider.System, start);
         var log = new LogRecorder();
         host.Services.GetRequiredService<ILoggerFactory>().AddProvider(log);
         await host.StartAsync();

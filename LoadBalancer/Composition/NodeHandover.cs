@@ -24,7 +24,8 @@ internal sealed partial class NodeHandover(
     /// <summary>What comes before anything is accepted in place of another process.</summary>
     public IHostedService Settling { get; } = new StartStep(async cancelled =>
     {
-        listeners.ReserveAll(); // What cannot be had is known before the first connection is accepted.
+        // What cannot be had is known before the first connection is accepted.
+        listeners.ReserveAll(later: start.State?.Brokers?.Keys.ToList() ?? []);
         await Task.WhenAll(pools.All.Select(pool => pool.Settled)).WaitAsync(cancelled);
     });
 

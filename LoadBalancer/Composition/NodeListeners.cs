@@ -119,10 +119,13 @@ internal sealed class NodeListeners : IDisposable
     }
 
     /// <summary>Makes sure that every listener will have its address; before the start.</summary>
+    /// <param name="later">
+    /// The names of brokers that take theirs when the process that this one replaces has left. That process may take them now.
+    /// </param>
     /// <exception cref="StartException">An address cannot be had.</exception>
-    public void ReserveAll()
+    public void ReserveAll(IReadOnlyCollection<string> later)
     {
-        foreach (var entry in _all)
+        foreach (var entry in _all.Where(entry => entry.Options is not BrokerListenerOptions || !later.Contains(entry.Name)))
         {
             Reserve(entry.Name, entry.Options);
         }
