@@ -1,6 +1,8 @@
 using System.Net;
 using System.Text.Json.Nodes;
 using LoadBalancer.Tests.Support;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LoadBalancer.Tests.Cluster;
 
@@ -76,6 +78,37 @@ internal sealed class SharedChangesTests
 
         await ShowsAsync(_nodes["a"], "b1 1 Ready, b2 1 Ready");
         await ShowsAsync(_nodes["b"], "b1 1 Ready, b2 1 Ready");
+    }
+
+    [Test]
+    public async Task Put_WhileOneOfThatNameIsLeavingElsewhere_TakesItsPlaceAtAll()
+    {
+        var answers = new TaskCompletionSource();
+        await using var slow = await KestrelBackend.StartAsync(
+            async context =>
+            {
+                await answers.Task;
+                await context.Response.WriteAsync("slow");
+            },
+            HttpProtocols.Http1);
+        var (a, b) = (await StartAsync("elsewhere", "a"), await StartAsync("elsewhere", "b"));
+        await SendAsync(a, HttpMethod.Patch, "b1", """{"adminState":"Disabled"}""");
+        await SendAsync(a, HttpMethod.Patch, "b2", """{"adminState":"Disabled"}""");
+        await SendAsync(a, HttpMethod.Put, "x", $$"""{"address":"{{slow.Address}}"}""");
+        await ShowsAsync(b, "b1 1 Disabled, b2 1 Disabled, x 1 Ready");
+        var answer = b.Client.GetStringAsync("/");
+        await Eventually.BeTrueAsync(() => b.Pool.Snapshot.Members[2].InFlight == 1, "a request is in flight");
+        await SendAsync(a, HttpMethod.Delete, "x");
+        await ShowsAsync(b, "b1 1 Disabled, b2 1 Disabled, x 1 Draining");
+
+        await SendAsync(a, HttpMethod.Put, "x", $$"""{"address":"{{_one.Address}}","weight":2}""");
+
+        await ShowsAsync(b, "b1 1 Disabled, b2 1 Disabled, x 2 Ready");
+        (await b.Client.GetStringAsync("/")).Should().Be("one");
+        answers.SetResult();
+        (await answer).Should().Be("slow");
+        await SendAsync(a, HttpMethod.Patch, "x", """{"weight":3}""");
+        await ShowsAsync(b, "b1 1 Disabled, b2 1 Disabled, x 3 Ready");
     }
 
     [Test]

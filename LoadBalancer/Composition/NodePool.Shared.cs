@@ -40,8 +40,8 @@ internal sealed partial class NodePool
         }
         // Those that are deleted finish first what they have.
         var stayed = before with { Backends = before.Backends.Where(entry => !gone.Contains(entry.Key)).ToDictionary() };
-        Pool.Update(update => update.Members = _backends.Share(update.Members, stayed, now, change));
-        _leaving.RemoveWhere(backend => now.Backends.GetValueOrDefault(backend.Name)?.Address == backend.Address);
+        Pool.Update(update => update.Members = _backends.Share(update.Members, _leaving, stayed, now, change));
+        _leaving.RemoveWhere(backend => now.Backends.ContainsKey(backend.Name));
         leaving.ForEach(Delete);
         _sources.Keep(_state.Options, _state.List, Pool.Snapshot.Members);
     }

@@ -98,13 +98,18 @@ internal sealed class PoolMembers(TimeProvider time, PoolSources sources)
         return next.SequenceEqual(members) ? members : [.. next];
     }
 
-    /// <summary>The same for what operators of the cluster have set: they also say how one that was leaving goes on.</summary>
+    /// <summary>
+    /// The same for what operators of the cluster have set: they also say how one that was leaving goes on. It makes room for one of its
+    /// name that is elsewhere; what it has in flight goes on.
+    /// </summary>
     public ImmutableArray<Backend> Share(
-        ImmutableArray<Backend> members, PoolOptions before, PoolOptions now, MemberChange change)
+        ImmutableArray<Backend> members, HashSet<Backend> leaving, PoolOptions before, PoolOptions now, MemberChange change)
     {
-        var back = members.Where(member => change.Joined.Contains(member.Name) && Is(member, now.Backends[member.Name])).ToList();
-        back.ForEach(member => Change(member, null, now.Backends[member.Name], now));
-        return Refresh(members, before, now, change);
+        bool IsBack(Backend member) => Is(member, now.Backends[member.Name]);
+        var named = members.Where(member => change.Joined.Contains(member.Name)).ToList();
+        named.Where(IsBack).ToList().ForEach(member => Change(member, null, now.Backends[member.Name], now));
+        var elsewhere = named.Where(member => leaving.Contains(member) && !IsBack(member));
+        return Refresh(members.RemoveRange(elsewhere), before, now, change);
     }
 
     private static bool Is(Backend member, BackendOptions wanted) =>
