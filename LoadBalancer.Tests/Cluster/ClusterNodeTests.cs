@@ -100,6 +100,25 @@ internal sealed class ClusterNodeTests : IAsyncDisposable
     }
 
     [Test]
+    public async Task Start_NameIsHeldByADeadLeaseAndEtcdRestarts_WaitsForItsEnd()
+    {
+        _etcd.Put(Key, Living, _etcd.Grant(LeaseTime)); // It lasts longer, as etcd begins to count anew.
+        var (begun, fails) = (_clock.GetTimestamp(), false);
+        _etcd.Fault = _ => fails ? EtcdFault.Refused : EtcdFault.None;
+        var starting = Node("a").StartAsync(default);
+        await EventuallyAsync(() => _clock.GetElapsedTime(begun) > LeaseTime - TimeSpan.FromSeconds(1));
+        fails = true;
+        await EventuallyAsync(() => _clock.GetElapsedTime(begun) > LeaseTime - TimeSpan.FromSeconds(0.5));
+        fails = false;
+        _etcd.Put(Key, Living, _etcd.Grant(LeaseTime));
+
+        await Eventually.BeDoneAsync(starting, _clock, TimeSpan.FromMilliseconds(50), "it has started");
+
+        await starting;
+        _etcd.Find(Key)!.Value.Value.Should().NotBe(Living);
+    }
+
+    [Test]
     public async Task Start_EtcdIsAway_StartsAndJoinsLater()
     {
         _etcd.Fault = _ => EtcdFault.Refused;

@@ -21,7 +21,8 @@ internal sealed class Membership(
     TimeProvider clock, ClusterLog log)
 {
     private const int Tries = 3;
-    private static readonly TimeSpan Margin = TimeSpan.FromSeconds(1);
+    // etcd looks for leases that have ended twice a second, and after its own restart each lasts a second more.
+    private static readonly TimeSpan Margin = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan AskAgain = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan SayAgain = TimeSpan.FromMinutes(1);
 
@@ -29,7 +30,7 @@ internal sealed class Membership(
     private volatile Registration? _registration;
     private volatile ClusterMember? _holder;
     private long? _saidAt;
-    private long? _heldSince; // as far as this node knows
+    private long? _heldSince; // without a failure since: after a restart of etcd a lease lasts as long as at its beginning
 
     /// <summary>Whether this node has its name in the cluster. It may have lost it since, where the lease is not safe.</summary>
     public bool IsMember => lease.Id is not 0 and var id
@@ -57,13 +58,12 @@ internal sealed class Membership(
             {
                 return;
             }
-            // It may be what a killed process has left behind, which ends with its lease.
-            if (clock.GetElapsedTime(begunAt) > length + Margin)
+            if (Error is not null && clock.GetElapsedTime(begunAt) > length + Margin)
             {
-                if (Error is not null)
-                {
-                    return; // etcd has gone meanwhile.
-                }
+                return; // etcd has gone meanwhile.
+            }
+            if (IsHeldByAnother)
+            {
                 throw new StartException(
                     $"cluster: the name of this node is held by {holder}; stop that one, or give this one another "
                     + "LoadBalancer:Cluster:Node",
@@ -100,7 +100,7 @@ internal sealed class Membership(
     /// <summary>Looks at once whether the key must be written: the lease or the keys have changed.</summary>
     public void Wake() => _wake.Set();
 
-    // Otherwise it may still be what a killed process of this node has left behind.
+    // Otherwise it may still be what a killed process of this node has left behind, which ends with its lease.
     private bool IsHeldByAnother => _heldSince is { } since && clock.GetElapsedTime(since) > length + Margin;
 
     private bool IsWanting => lease.IsSafe && (_registration is not { } known || known.Lease != lease.Id
@@ -115,7 +115,7 @@ internal sealed class Membership(
         }
         catch (EtcdException e)
         {
-            Error = e.Message;
+            (Error, _heldSince) = (e.Message, null);
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
