@@ -14,8 +14,10 @@ internal sealed class ChaosTraffic(IReadOnlyList<ChaosNode> nodes, MainsSeen mai
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1); // of a ZeroMQ client, before it asks another node
 
-    private readonly CancellationTokenSource _stop = new();
-    private readonly List<Task> _running = [];
+    private readonly CancellationTokenSource _stop = new(); // the two need no Dispose: they have no timer
+    private readonly CancellationTokenSource _answered = new(); // no client waits for a worker any more
+    private readonly List<Task> _clients = [];
+    private readonly List<Task> _workers = [];
     private int _answers;
     private int _results;
     private int _brokered;
@@ -35,24 +37,26 @@ internal sealed class ChaosTraffic(IReadOnlyList<ChaosNode> nodes, MainsSeen mai
     {
         foreach (var node in nodes)
         {
-            _running.Add(GetAsync(node));
-            _running.Add(GetAsync(node));
-            _running.Add(WorkAsync(node));
+            _clients.Add(GetAsync(node));
+            _clients.Add(GetAsync(node));
+            _workers.Add(WorkAsync(node));
             if (hasTasks)
             {
-                _running.Add(AskTasksAsync(node));
-                _running.Add(WorkOnTasksAsync(node));
+                _clients.Add(AskTasksAsync(node));
+                _workers.Add(WorkOnTasksAsync(node));
             }
         }
-        _running.Add(AskAsync(0));
-        _running.Add(AskAsync(1));
+        _clients.Add(AskAsync(0));
+        _clients.Add(AskAsync(1));
     }
 
     /// <summary>Ends it; it may be called again.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _stop.CancelAsync(); // needs no Dispose: it has no timer
-        await Task.WhenAll(_running);
+        await _stop.CancelAsync();
+        await Task.WhenAll(_clients).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _answered.CancelAsync();
+        await Task.WhenAll([.. _clients, .. _workers]);
     }
 
     // No request may fail at a node that lives from the begin of the request to its end.
@@ -124,7 +128,7 @@ internal sealed class ChaosTraffic(IReadOnlyList<ChaosNode> nodes, MainsSeen mai
     {
         await using var worker = new ReplySocket();
         worker.Connect(new IPEndPoint(IPAddress.Loopback, node.Broker + 1));
-        await using var end = _stop.Token.Register(() => _ = worker.DisposeAsync().AsTask());
+        await using var end = _answered.Token.Register(() => _ = worker.DisposeAsync().AsTask());
         try
         {
             for (var i = 0; ; i++)
@@ -177,12 +181,12 @@ internal sealed class ChaosTraffic(IReadOnlyList<ChaosNode> nodes, MainsSeen mai
 
     private async Task WorkOnTasksAsync(ChaosNode node)
     {
-        while (!_stop.IsCancellationRequested)
+        while (!_answered.IsCancellationRequested)
         {
             try
             {
                 using var worker = await LinePeer.ConnectAsync(node.TaskWorkers);
-                await using var end = _stop.Token.Register(worker.Reset);
+                await using var end = _answered.Token.Register(worker.Reset);
                 await worker.SendAsync($"REGISTER|w{node.Name}|4");
                 await worker.WorkAsync(data => $"<{data}>");
             }
