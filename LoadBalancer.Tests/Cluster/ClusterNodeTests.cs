@@ -137,12 +137,7 @@ internal sealed class ClusterNodeTests : IAsyncDisposable
     [Test]
     public async Task Run_NameIsOfItsKilledProcessWhenEtcdComesBack_JoinsWithoutAnError()
     {
-        _etcd.Fault = _ => EtcdFault.Refused;
-        _etcd.Put(Key, Living);
-        var node = Node("a");
-        await node.StartAsync(default);
-        _etcd.Fault = _ => EtcdFault.None;
-        await EventuallyAsync(() => node.Describe().ContainsKey("error"));
+        var node = await StartedWithoutItsNameAsync();
 
         _etcd.Delete(Key); // Its lease has ended.
         await EventuallyAsync(() => node.IsConnected);
@@ -153,13 +148,7 @@ internal sealed class ClusterNodeTests : IAsyncDisposable
     [Test]
     public async Task Run_NameIsALivingNodesWhenEtcdComesBack_ServesOutsideAndSaysSoOnceAMinute()
     {
-        _etcd.Fault = _ => EtcdFault.Refused;
-        _etcd.Put(Key, Living);
-        var node = Node("a");
-        await node.StartAsync(default);
-
-        _etcd.Fault = _ => EtcdFault.None;
-        await EventuallyAsync(() => node.Describe().ContainsKey("error"));
+        var node = await StartedWithoutItsNameAsync();
         var since = _clock.GetTimestamp();
         await EventuallyAsync(() => _clock.GetElapsedTime(since) > TimeSpan.FromSeconds(75), TimeSpan.FromMilliseconds(250));
 
@@ -345,6 +334,18 @@ internal sealed class ClusterNodeTests : IAsyncDisposable
         var node = Node(name);
         await node.StartAsync(default);
         await EventuallyAsync(() => node.IsConnected);
+        return node;
+    }
+
+    // While etcd was away; now it has come back, with a key of that name.
+    private async Task<ClusterNode> StartedWithoutItsNameAsync()
+    {
+        _etcd.Fault = _ => EtcdFault.Refused;
+        _etcd.Put(Key, Living);
+        var node = Node("a");
+        await node.StartAsync(default);
+        _etcd.Fault = _ => EtcdFault.None;
+        await EventuallyAsync(() => node.Describe().ContainsKey("error"));
         return node;
     }
 

@@ -70,9 +70,7 @@ internal sealed class PrometheusTests
                         "WorkerAddress": "tcp://127.0.0.1:{{workers}}", "Pool": "tasks" },
                     "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store", "PublishInterval": "00:00:00.1",
                         "PeerTimeout": "00:00:01", "AlternativeAddress": "127.0.0.2",
-                        "Ports": { "Clients": {{broker}}, "Workers": {{broker + 1}}, "HealthCheck": {{broker + 2}},
-                            "AlternativePing": {{broker + 3}}, "WorkerCheckClients": {{broker + 4}},
-                            "WorkerCheckWorkers": {{broker + 5}} } } },
+                        "Ports": {{StorePorts.JsonFrom(broker)}} } },
                 "Pools": {
                     "web": { "PassiveHealth": { "Failures": 1000000, "Outliers": {} }, "Backends": {
                         "good": { "Address": "{{good.Address}}", "MaxInFlight": 50 },

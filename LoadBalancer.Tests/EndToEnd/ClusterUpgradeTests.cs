@@ -87,9 +87,7 @@ internal sealed class ClusterUpgradeTests
             "Listeners": {
                 "web": { "Address": "http://127.0.0.1:{{ReservedPorts.Next()}}", "Pool": "web" },
                 "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store",
-                    "Ports": { "Clients": {{ports}}, "Workers": {{ports + 1}}, "HealthCheck": {{ports + 2}},
-                        "AlternativePing": {{ports + 3}},
-                        "WorkerCheckClients": {{ports + 4}}, "WorkerCheckWorkers": {{ports + 5}} } } },
+                    "Ports": {{StorePorts.JsonFrom(ports)}} } },
             "Pools": { "web": { "Backends": { "b1": { "Address": "http://127.0.0.1:1" } } }, "store": {} },
             "Management": { "Address": "http://127.0.0.1:{{management}}" } } }
         """;

@@ -30,9 +30,7 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
                         "WorkerAddress": "tcp://127.0.0.1:{{_workers}}", "Pool": "tasks" },
                     "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store", "PublishInterval": "00:00:00.1",
                         "PeerTimeout": "00:00:01", "AlternativeAddress": "127.0.0.2",
-                        "Ports": { "Clients": {{_broker}}, "Workers": {{_broker + 1}}, "HealthCheck": {{_broker + 2}},
-                            "AlternativePing": {{_broker + 3}},
-                            "WorkerCheckClients": {{_broker + 4}}, "WorkerCheckWorkers": {{_broker + 5}} } } },
+                        "Ports": {{StorePorts.JsonFrom(_broker)}} } },
                 "Pools": { "tasks": {}, "store": {} },
                 "Management": { "Address": "http://127.0.0.1:{{_management}}" } } }
             """);
@@ -161,15 +159,7 @@ internal sealed class TasksAndBrokerUpgradeTests : IAsyncDisposable
             MainAddress = IPAddress.Loopback,
             PublishInterval = TimeSpan.FromMilliseconds(100),
             PeerTimeout = TimeSpan.FromSeconds(1),
-            Ports = new()
-            {
-                Clients = _broker,
-                Workers = _broker + 1,
-                HealthCheck = _broker + 2,
-                AlternativePing = _broker + 3,
-                WorkerCheckClients = _broker + 4,
-                WorkerCheckWorkers = _broker + 5,
-            },
+            Ports = StorePorts.From(_broker),
         });
         await Eventually.BeTrueAsync(() => alternative.Status.HealthCheckAge is not null, "the main is heard");
 

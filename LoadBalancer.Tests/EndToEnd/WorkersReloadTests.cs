@@ -149,9 +149,8 @@ internal sealed class WorkersReloadTests
 
     private static string Broker(int first, string pool = "store") => $$"""
         { "LoadBalancer": {
-            "Listeners": { "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "{{pool}}", "Ports": {
-                "Clients": {{first}}, "Workers": {{first + 1}}, "HealthCheck": {{first + 2}}, "AlternativePing": {{first + 3}},
-                "WorkerCheckClients": {{first + 4}}, "WorkerCheckWorkers": {{first + 5}} } } },
+            "Listeners": { "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "{{pool}}",
+                "Ports": {{StorePorts.JsonFrom(first)}} } },
             "Pools": { "{{pool}}": {} } } }
         """;
 

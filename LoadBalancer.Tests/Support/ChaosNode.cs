@@ -41,9 +41,7 @@ internal sealed class ChaosNode : IAsyncDisposable
                     "StateDirectory": "{{directory.File("state")}}" },
                 "Listeners": { {{listener}}
                     "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store",
-                        "Ports": { "Clients": {{Broker}}, "Workers": {{Broker + 1}}, "HealthCheck": {{Broker + 2}},
-                            "AlternativePing": {{Broker + 3}},
-                            "WorkerCheckClients": {{Broker + 4}}, "WorkerCheckWorkers": {{Broker + 5}} } },
+                        "Ports": {{StorePorts.JsonFrom(Broker)}} },
                     "web": { "Address": "http://127.0.0.1:{{Web}}", "Pool": "web" } },
                 "Pools": {{pools}},
                 "Management": { "Address": "http://127.0.0.1:{{Management}}" } } }

@@ -53,9 +53,7 @@ internal sealed class NodeStartTests
                 "Listeners": {
                     "web": { "Address": "http://127.0.0.1:0", "Pool": "web" },
                     "store": { "Protocol": "Broker", "Address": "tcp://127.0.0.1", "Pool": "store",
-                        "Ports": { "Clients": {{ports}}, "Workers": {{ports + 1}}, "HealthCheck": {{ports + 2}},
-                                   "AlternativePing": {{ports + 3}},
-                                   "WorkerCheckClients": {{ports + 4}}, "WorkerCheckWorkers": {{ports + 5}} } } },
+                        "Ports": {{StorePorts.JsonFrom(ports)}} } },
                 "Pools": { "store": {}, "web": { "Backends": { "b": { "Address": "http://127.0.0.1:1" } } } },
                 "Management": { "Address": "http://127.0.0.1:0" } } }
             """, start: start);

@@ -144,8 +144,8 @@ internal sealed class Membership(
             if (found is not null && found.Lease == id && found.Value == value)
             {
                 var isKnown = _registration?.Lease == id;
-                (_registration, _holder, _saidAt, Error) = (new Registration(id, found.Changed, member), null, null, null);
-                _heldSince = null;
+                (_registration, _holder) = (new Registration(id, found.Changed, member), null);
+                (_saidAt, _heldSince, Error) = (null, null, null);
                 if (!isKnown)
                 {
                     log.Joined(name);
